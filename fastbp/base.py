@@ -1,0 +1,454 @@
+"""What BPClassifier and BPRegressor share: from checked data to a trained network and its fitted attributes."""
+
+import copy
+import math
+import operator
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from fastbp import parameters
+from fastbp.inputs import DTYPES, check_sample_weight, is_plain, is_plain_target
+from fastbp.solvers.lbfgs import train_lbfgs
+
+# numba loads with fastbp.network and fastbp.training: functions import them, so that `import fastbp` stays quick.
+
+# All but the optimizer can be had again from coefs_ and intercepts_; pickled beside them they would triple the file.
+_NOT_PICKLED = frozenset({"_network", "_network_key", "_params", "_views", "_optimizer"})
+
+
+class _Rows(NamedTuple):
+    """Samples in the dtype of X: inputs, encoded targets, weights."""
+
+    X: Any
+    Y: np.ndarray
+    sample_weight: np.ndarray | None
+
+
+@dataclass
+class _Run:
+    """One start of the network: what is trained in place, and how it ended."""
+
+    params: np.ndarray
+    history: Any
+    optimizer: Any
+    random_state: np.random.RandomState
+    outcome: str = ""
+    complaint: str = ""
+    error: ValueError | None = None
+
+    def quality(self, early_stopping: bool) -> float:
+        """The higher the better."""
+        if self.error is not None:
+            return -math.inf
+        return self.history.best_validation_score if early_stopping else -self.history.loss
+
+
+class BaseBP(BaseEstimator):
+    """Training, packing and pickling; the subclasses add targets, labels and scores."""
+
+    _rules = parameters.RULES
+    _check_y_options: dict[str, bool]
+    _score: str
+    loss: str
+    coefs_: list[np.ndarray]
+    intercepts_: list[np.ndarray]
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: Any = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: int | np.random.RandomState | None = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        init: Any = "glorot_uniform",
+        init_scale: float = 1.0,
+        fit_intercept: bool = True,
+        output_activation: str = "auto",
+        validation_split: str = "random",
+        n_restarts: int = 1,
+        n_threads: int | None = None,
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.init = init
+        self.init_scale = init_scale
+        self.fit_intercept = fit_intercept
+        self.output_activation = output_activation
+        self.validation_split = validation_split
+        self.n_restarts = n_restarts
+        self.n_threads = n_threads
+
+    # ---- what the subclasses say about targets
+
+    def _encode(self, y: np.ndarray, dtype: np.dtype, incremental: bool) -> tuple[np.ndarray, int, str]:
+        """Return Y, (n_samples, n_outputs) or (n_samples, 1) of class indices, n_outputs, and the kernels' name of the loss."""
+        raise NotImplementedError
+
+    def _loss_name(self) -> str:
+        """Return the kernels' name of the loss of a network that is there already."""
+        raise NotImplementedError
+
+    def _stratify(self, Y: np.ndarray) -> np.ndarray | None:
+        """Return what the validation split is stratified by."""
+        return None
+
+    # ---- one fit
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> Self:
+        parameters.check_parameters(self, self._rules)
+        hidden_sizes = parameters.hidden_sizes(self.hidden_layer_sizes)
+        resume = hasattr(self, "coefs_") and (incremental or self.warm_start)
+        early_stopping = bool(self.early_stopping) and self.solver != "lbfgs"
+        if incremental and early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True")
+
+        X, y = self._check_rows(X, y, reset=not resume)
+        sample_weight = check_sample_weight(sample_weight, X)
+        Y, n_outputs, loss = self._encode(y, X.dtype, incremental)
+        if resume and hasattr(self, "out_activation_") and loss != self._loss_name():
+            raise ValueError(f"y needs the loss {loss!r}, but this network was trained with {self._loss_name()!r}.")
+        self.out_activation_ = parameters.output_activation_name(self.output_activation, loss)
+        rows, validation = _Rows(X, Y, sample_weight), None
+        random_state = check_random_state(self.random_state)
+        # from a copy, so that start 0 is the one which n_restarts=1 trains
+        n_more = 0 if resume else self.n_restarts - 1
+        seeds = copy.deepcopy(random_state).randint(2**31 - 1, size=n_more) if n_more else ()
+
+        optimizer = None
+        if resume:
+            known = self.__dict__.get("_params")
+            network, params = self._packed(X.dtype)
+            if (len(self.coefs_[0]), len(self.intercepts_[-1])) != (X.shape[1], n_outputs):
+                raise ValueError(
+                    f"coefs_ map {len(self.coefs_[0])} features to {len(self.intercepts_[-1])} outputs, but X and y have"
+                    f" {X.shape[1]} features and {n_outputs} outputs."
+                )
+            if incremental and known is not None and (known.dtype, known.size) == (params.dtype, params.size):
+                optimizer = self.__dict__.get("_optimizer")
+        else:
+            layer_sizes = [X.shape[1], *hidden_sizes, n_outputs]
+            network = self._make_network(layer_sizes, X.dtype)
+            params = self._draw(network, layer_sizes, random_state, X.dtype)
+        self.n_outputs_ = n_outputs
+        if early_stopping:
+            rows, validation = self._split(rows, random_state)
+
+        best = None
+        losses = np.full(1 + n_more, np.nan)
+        for start, start_state in enumerate((random_state, *map(np.random.RandomState, seeds))):
+            if start > 0:
+                params = self._draw(network, layer_sizes, start_state, X.dtype)
+            run = _Run(params, self._history(resume), optimizer, start_state)
+            self._train(run, network, rows, validation, 1 if incremental else self.max_iter)
+            if run.error is None:
+                losses[start] = run.history.loss
+            if best is None or run.quality(early_stopping) > best.quality(early_stopping):
+                best = run
+            if run.outcome == "interrupted":
+                break
+
+        self._bind(network, best.params)
+        self._publish(best, early_stopping)
+        if not resume:
+            self.restart_losses_ = losses
+        if best.error is not None:
+            raise best.error
+        if run.outcome == "interrupted":
+            warnings.warn("Training interrupted by user.", stacklevel=3)
+        if best.complaint and not incremental:
+            warnings.warn(best.complaint, ConvergenceWarning, stacklevel=3)
+        return self
+
+    def _train(self, run: _Run, network: Any, rows: _Rows, validation: _Rows | None, max_iter: int) -> None:
+        try:
+            if self.solver == "lbfgs":
+                self._train_lbfgs(run, network, rows)
+            else:
+                self._train_stochastic(run, network, rows, validation, max_iter)
+        except ValueError as error:
+            run.error = error
+        except KeyboardInterrupt:
+            run.outcome = "interrupted"
+
+    def _train_lbfgs(self, run: _Run, network: Any, rows: _Rows) -> None:
+        from fastbp.training import Objective
+
+        def report(n_iter: int, loss: float) -> None:
+            if self.verbose and n_iter % int(self.verbose) == 0:
+                print(f"Iteration {n_iter}, loss = {loss:.8f}")
+
+        objective = Objective(network, *rows, alpha=self.alpha, n_threads=self.n_threads)
+        outcome = train_lbfgs(objective, run.params, max_iter=self.max_iter, max_fun=self.max_fun, tol=self.tol, report=report)
+        run.history.loss, run.history.n_iter, run.outcome, run.complaint = outcome
+
+    def _train_stochastic(self, run: _Run, network: Any, rows: _Rows, validation: _Rows | None, max_iter: int) -> None:
+        from fastbp.training import Optimizer, train_stochastic
+
+        if run.optimizer is None:
+            run.optimizer = Optimizer(
+                self.solver,
+                run.params,
+                learning_rate_init=self.learning_rate_init,
+                momentum=self.momentum,
+                nesterovs_momentum=self.nesterovs_momentum,
+                beta_1=self.beta_1,
+                beta_2=self.beta_2,
+                epsilon=self.epsilon,
+            )
+        report = self._reporter(run, validation is not None) if self.verbose else None
+        run.outcome = train_stochastic(
+            network,
+            run.params,
+            run.optimizer,
+            run.history,
+            *rows,
+            validation=validation,
+            score=self._score,
+            alpha=self.alpha,
+            batch_size=self._batch_size(rows.X.shape[0]),
+            learning_rate=self.learning_rate,
+            power_t=self.power_t,
+            tol=self.tol,
+            n_iter_no_change=self.n_iter_no_change,
+            max_iter=max_iter,
+            shuffle=self.shuffle,
+            random_state=run.random_state,
+            report=report,
+            report_every=int(self.verbose),
+            n_threads=self.n_threads,
+        )
+        if report is not None:
+            report(run.history)
+            if run.outcome == "converged":
+                too_small = " Learning rate too small." if self.solver == "sgd" and self.learning_rate == "adaptive" else ""
+                print(f"{self._no_improvement(validation is not None)}{too_small} Stopping.")
+        if run.outcome == "max_iter":
+            run.complaint = (
+                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't converged yet."
+            )
+        elif run.outcome == "diverged":
+            run.complaint = (
+                f"The loss or the outputs were no longer finite after epoch {run.history.n_iter}; the weights with the best"
+                " validation score are kept. Scale X, or lower learning_rate_init."
+            )
+
+    def _reporter(self, run: _Run, early_stopping: bool) -> Callable[[Any], None]:
+        adaptive = self.solver == "sgd" and self.learning_rate == "adaptive"
+        n_iter, learning_rate = 0, run.optimizer.learning_rate
+
+        def report(history: Any) -> None:
+            nonlocal n_iter, learning_rate
+            if history.n_iter == n_iter:
+                return
+            n_iter = history.n_iter
+            print(f"Iteration {history.n_iter}, loss = {history.loss:.8f}")
+            if early_stopping:
+                print(f"Validation score: {history.validation_scores[-1]:f}")
+            if adaptive and run.optimizer.learning_rate != learning_rate:
+                learning_rate = run.optimizer.learning_rate
+                print(f"{self._no_improvement(early_stopping)} Setting learning rate to {learning_rate:f}")
+
+        return report
+
+    def _no_improvement(self, early_stopping: bool) -> str:
+        what = "Validation score" if early_stopping else "Training loss"
+        return f"{what} did not improve more than tol={self.tol:f} for {self.n_iter_no_change} consecutive epochs."
+
+    def _batch_size(self, n_samples: int) -> int:
+        if self.batch_size == "auto":
+            return min(200, n_samples)
+        if self.batch_size > n_samples:
+            warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=5)
+        return min(int(self.batch_size), n_samples)
+
+    def _split(self, rows: _Rows, random_state: np.random.RandomState) -> tuple[_Rows, _Rows]:
+        """Set a validation part aside; splitting row numbers takes the same draws as splitting the arrays."""
+        train, held_out = train_test_split(
+            np.arange(len(rows.Y)), random_state=random_state, test_size=self.validation_fraction, stratify=self._stratify(rows.Y)
+        )
+        if len(held_out) < 2:
+            raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
+
+        def part(index: np.ndarray) -> _Rows:
+            return _Rows(*(None if array is None else array[index] for array in rows))
+
+        return part(train), part(held_out)
+
+    # ---- history and fitted attributes
+
+    def _history(self, resume: bool) -> Any:
+        from fastbp.training import History
+
+        history = History()
+        if resume:
+            for name in ("t", "loss_curve", "best_loss", "validation_scores", "best_validation_score"):
+                value = getattr(self, name + "_", None)
+                if value is not None:
+                    setattr(history, name, value)
+            history.no_improvement_count = getattr(self, "_no_improvement_count", 0)
+        return history
+
+    def _publish(self, run: _Run, early_stopping: bool) -> None:
+        history = run.history
+        self.n_iter_, self.t_, self.loss_ = history.n_iter, history.t, history.loss
+        if self.solver == "lbfgs":
+            return
+        self._optimizer = run.optimizer
+        self._no_improvement_count = history.no_improvement_count
+        self.loss_curve_ = history.loss_curve
+        self.best_loss_ = None if early_stopping else history.best_loss
+        self.validation_scores_ = history.validation_scores if early_stopping else None
+        self.best_validation_score_ = history.best_validation_score if early_stopping else None
+
+    # ---- weights: one flat vector, of which coefs_ and intercepts_ are views
+
+    def _make_network(self, layer_sizes: list[int], dtype: np.dtype) -> Any:
+        from fastbp.network import make_network
+
+        activations = parameters.activation_names(self.activation, len(layer_sizes) - 2, self)
+        return make_network(
+            layer_sizes, activations, self.out_activation_, self._loss_name(), fit_intercept=self.fit_intercept, dtype=dtype
+        )
+
+    def _draw(self, network: Any, layer_sizes: list[int], random_state: np.random.RandomState, dtype: np.dtype) -> np.ndarray:
+        from fastbp.network import draw_parameters, pack_parameters
+
+        if isinstance(self.init, str):
+            names = parameters.activation_names(self.activation, len(layer_sizes) - 2, self)
+            # scikit-learn draws the output layer as if its activation were the hidden one
+            last = self.activation if isinstance(self.activation, str) else (*names, "relu")[-1]
+            coefs, intercepts = draw_parameters(
+                layer_sizes,
+                (*names, last),
+                init=self.init,
+                init_scale=self.init_scale,
+                fit_intercept=self.fit_intercept,
+                random_state=random_state,
+                dtype=dtype,
+            )
+        else:
+            coefs, intercepts, sizes = parameters.check_weights(*self.init)
+            if sizes != layer_sizes:
+                raise ValueError(
+                    f"init holds weights for the layers {sizes}, but X, hidden_layer_sizes and y need {layer_sizes}."
+                )
+        return pack_parameters(network, coefs, intercepts, dtype)
+
+    def _packed(self, dtype: np.dtype | None = None) -> tuple[Any, np.ndarray]:
+        """Return the network and its flat vector, made anew when coefs_ or a hyperparameter was replaced since."""
+        views = (*self.coefs_, *self.intercepts_)
+        activation = self.activation if isinstance(self.activation, str) else tuple(self.activation)
+        key = (activation, self.out_activation_, self._loss_name(), self.fit_intercept)
+        if (
+            self.__dict__.get("_network_key") == key
+            and len(views) == len(self._views)
+            and all(map(operator.is_, views, self._views))
+            and dtype in (None, self._params.dtype)
+        ):
+            return self._network, self._params
+        from fastbp.network import pack_parameters
+
+        coefs, intercepts, layer_sizes = parameters.check_weights(self.coefs_, self.intercepts_)
+        if dtype is None:
+            dtype = np.dtype(np.float32 if np.result_type(*coefs, *intercepts) == np.float32 else np.float64)
+        network = self._make_network(layer_sizes, dtype)
+        self._bind(network, pack_parameters(network, coefs, intercepts, dtype))
+        return self._network, self._params
+
+    def _bind(self, network: Any, params: np.ndarray) -> None:
+        from fastbp.network import parameter_views
+
+        self.coefs_, self.intercepts_ = parameter_views(network, params)
+        self.n_layers_ = len(self.coefs_) + 1
+        activation = self.activation if isinstance(self.activation, str) else tuple(self.activation)
+        self._network_key = (activation, self.out_activation_, self._loss_name(), self.fit_intercept)
+        self._network, self._params, self._views = network, params, (*self.coefs_, *self.intercepts_)
+
+    # ---- data at the door
+
+    def _check_rows(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
+        """Return X as C-contiguous float32 or float64, or CSR, and y as an array; set n_features_in_ if `reset`."""
+        if is_plain(X, DTYPES) and is_plain_target(y, len(X)) and not hasattr(self, "feature_names_in_"):
+            if reset:
+                self.n_features_in_ = X.shape[1]
+                return X, y
+            if X.shape[1] == getattr(self, "n_features_in_", None):
+                return X, y
+        return validate_data(self, X, y, reset=reset, dtype=DTYPES, order="C", accept_sparse="csr", **self._check_y_options)
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """Return the output layer of shape (n_samples, n_outputs) for X in the dtype of the weights."""
+        from fastbp.training import predict_outputs
+
+        check_is_fitted(self)
+        network, params = self._packed()
+        if not (is_plain(X, (params.dtype,)) and X.shape[1] == len(self.coefs_[0]) and not hasattr(self, "feature_names_in_")):
+            X = validate_data(self, X, reset=False, dtype=params.dtype, order="C", accept_sparse="csr")
+        return predict_outputs(network, params, X, n_threads=self.n_threads)
+
+    # ---- scikit-learn's hooks
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what coefs_ and intercepts_ can restore, and the optimizer: after loading, partial_fit starts a new one."""
+        return {name: value for name, value in super().__getstate__().items() if name not in _NOT_PICKLED}
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def has_partial_fit(estimator: BaseBP) -> bool:
+    """Return True for a solver that goes epoch by epoch, else raise AttributeError."""
+    if estimator.solver == "lbfgs":
+        raise AttributeError(f"partial_fit is only available for stochastic optimizers. {estimator.solver} is not stochastic.")
+    return True

@@ -1,0 +1,206 @@
+"""The network without an estimator: layer activations and gradients for given weights, by the estimators' own kernels."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils import check_array, check_consistent_length
+
+from fastbp import parameters
+
+_LOSS_RULES = (parameters.one_of(*parameters.OUTPUT_ACTIVATIONS_OF_LOSS),)
+_OUTPUT_RULES = (parameters.one_of(*parameters.OUTPUT_ACTIVATIONS),)
+
+
+class Gradients(NamedTuple):
+    """The loss and its partial derivatives, each shaped like what it belongs to.
+
+    Attributes
+    ----------
+    loss : float
+        The penalised loss.
+    coefs : list of ndarray of shape (n_in, n_out)
+        With respect to the weights of each layer.
+    intercepts : list of ndarray of shape (n_out,)
+        With respect to the intercepts of each layer.
+    inputs : ndarray of shape (n_samples, n_features)
+        With respect to X.
+    """
+
+    loss: float
+    coefs: list[np.ndarray]
+    intercepts: list[np.ndarray]
+    inputs: np.ndarray
+
+
+def forward(
+    coefs: Sequence[ArrayLike],
+    intercepts: Sequence[ArrayLike],
+    X: ArrayLike,
+    *,
+    activation: str | Sequence[str] = "relu",
+    output_activation: str = "identity",
+) -> list[np.ndarray]:
+    r"""Return the activations of every layer after the input.
+
+    They are :math:`a^{(l)} = g(a^{(l-1)} W^{(l)} + b^{(l)})` with :math:`a^{(0)} = X` [1]_.
+
+    Parameters
+    ----------
+    coefs : sequence of array-like of shape (n_in, n_out)
+        Weights of each layer.
+    intercepts : sequence of array-like of shape (n_out,)
+        Intercepts of each layer.
+    X : array-like of shape (n_samples, n_features)
+        Inputs; their dtype, float32 or float64, is the dtype of the result.
+    activation : str or sequence of str, default='relu'
+        As in `BPClassifier`: one name, or one per hidden layer.
+    output_activation : str, default='identity'
+        A name that `activation` takes, or 'exp' or 'softmax'.
+
+    Returns
+    -------
+    activations : list of ndarray of shape (n_samples, n_out)
+        One array per layer of weights; the last is the network's output.
+
+    Raises
+    ------
+    ValueError
+        A name is unknown, or shapes do not fit.
+
+    References
+    ----------
+    .. [1] Bishop, "Pattern Recognition and Machine Learning", section 5.1, 2006.
+
+    Examples
+    --------
+    >>> from fastbp import forward
+    >>> hidden, output = forward([[[1.0, -1.0]], [[2.0], [3.0]]], [[0.0, 0.0], [0.5]], [[4.0]])
+    >>> hidden, output
+    (array([[4., 0.]]), array([[8.5]]))
+    """
+    from fastbp.training import layer_activations
+
+    X = check_array(X, dtype=(np.float64, np.float32), order="C", input_name="X")
+    loss = "log_loss" if output_activation == "softmax" else "squared_error"
+    network, params = _network(coefs, intercepts, X, activation, output_activation, loss, "forward")
+    return layer_activations(network, params, X)
+
+
+def gradients(
+    coefs: Sequence[ArrayLike],
+    intercepts: Sequence[ArrayLike],
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    activation: str | Sequence[str] = "relu",
+    output_activation: str = "identity",
+    loss: str = "squared_error",
+    alpha: float = 0.0,
+    sample_weight: ArrayLike | None = None,
+) -> Gradients:
+    r"""Return the loss over all rows and its gradient with respect to weights, intercepts and inputs.
+
+    Back-propagation [1]_: :math:`\delta^{(L)} = \partial E / \partial z^{(L)}`,
+    :math:`\delta^{(l)} = (\delta^{(l+1)} W^{(l+1)\top}) \odot g'(z^{(l)})`,
+    :math:`\partial E / \partial W^{(l)} = a^{(l-1)\top} \delta^{(l)}`. Losses are scaled as scikit-learn scales them: the mean
+    over rows of half the squared error, of the log-loss (natural logarithm) or of half the Poisson deviance, plus
+    :math:`\frac{\alpha}{2S} \sum_l \lVert W^{(l)} \rVert^2`, S being the number (or weight) of the rows.
+    For several outputs the loss averages the squared error over them and the gradient sums it, as in scikit-learn.
+
+    Parameters
+    ----------
+    coefs : sequence of array-like of shape (n_in, n_out)
+        Weights of each layer.
+    intercepts : sequence of array-like of shape (n_out,)
+        Intercepts of each layer.
+    X : array-like of shape (n_samples, n_features)
+        Inputs; their dtype, float32 or float64, is the dtype of the result.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Targets; for 'log_loss' class numbers from 0, of shape (n_samples,).
+    activation : str or sequence of str, default='relu'
+        As in `BPClassifier`: one name, or one per hidden layer. A 'step' has the slope 1 here (straight-through).
+    output_activation : str, default='identity'
+        A name that `activation` takes or 'exp' for 'squared_error', 'exp' for 'poisson', 'logistic' for 'binary_log_loss', and
+        'softmax' for 'log_loss'.
+    loss : {'squared_error', 'log_loss', 'binary_log_loss', 'poisson'}, default='squared_error'
+        'binary_log_loss' and 'poisson' are summed over the outputs.
+    alpha : float, default=0.0
+        L2 penalty on the weights.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weight of each row in the loss; None is 1.
+
+    Returns
+    -------
+    gradients : Gradients
+        The loss and its gradients.
+
+    Raises
+    ------
+    ValueError
+        A name is unknown, a loss and an output activation do not go together, or shapes do not fit.
+
+    References
+    ----------
+    .. [1] Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors", Nature 323, 1986.
+
+    Examples
+    --------
+    One sigmoid neuron, with the upstream gradient 1 - 0 times σ(1 - σ) times what each weight multiplies:
+
+    >>> from fastbp import gradients
+    >>> result = gradients([[[2.0], [-3.0]]], [[-3.0]], [[-1.0, -2.0]], [0.0], output_activation="logistic")
+    >>> result.coefs[0].ravel().round(3), result.intercepts[0].round(3), result.inputs.round(3)
+    (array([-0.144, -0.287]), array([0.144]), array([[ 0.287, -0.431]]))
+    """
+    from fastbp.network import parameter_views
+    from fastbp.training import input_gradient, loss_and_gradient
+
+    parameters.check_parameter("alpha", alpha, parameters.RULES["alpha"], "gradients")
+    parameters.check_parameter("loss", loss, _LOSS_RULES, "gradients")
+    X = check_array(X, dtype=(np.float64, np.float32), order="C", input_name="X")
+    network, params = _network(coefs, intercepts, X, activation, output_activation, loss, "gradients")
+    Y = _targets(y, X, np.shape(coefs[-1])[1], loss)
+    if sample_weight is not None:
+        sample_weight = check_array(sample_weight, dtype=X.dtype, ensure_2d=False, order="C", input_name="sample_weight")
+        check_consistent_length(X, sample_weight)
+    gradient = np.zeros_like(params)
+    value = loss_and_gradient(network, params, X, Y, sample_weight, alpha=alpha, gradient=gradient)
+    inputs = input_gradient(network, params, X, Y, sample_weight, alpha=alpha)
+    return Gradients(value, *parameter_views(network, gradient), inputs)
+
+
+def _targets(y: ArrayLike, X: np.ndarray, n_outputs: int, loss: str) -> np.ndarray:
+    """Return targets of shape (n_samples, n_outputs) in X's dtype, or (n_samples, 1) for class numbers."""
+    Y = check_array(y, dtype=X.dtype, ensure_2d=False, order="C", input_name="y")
+    check_consistent_length(X, Y)
+    Y = Y.reshape(len(Y), -1)
+    n_columns = 1 if loss == "log_loss" else n_outputs
+    if Y.shape[1] != n_columns:
+        raise ValueError(f"y has {Y.shape[1]} columns, but the loss {loss!r} of this network needs {n_columns}.")
+    if loss == "log_loss" and not np.isin(Y, np.arange(n_outputs)).all():
+        raise ValueError(f"For the loss 'log_loss' y must hold class numbers from 0 to {n_outputs - 1}.")
+    return Y
+
+
+def _network(
+    coefs: Sequence[ArrayLike],
+    intercepts: Sequence[ArrayLike],
+    X: np.ndarray,
+    activation: str | Sequence[str],
+    output_activation: str,
+    loss: str,
+    caller: str,
+) -> tuple[Any, np.ndarray]:
+    """Return the network and its flat parameter vector in X's dtype."""
+    from fastbp.network import make_network, pack_parameters
+
+    weights, biases, layer_sizes = parameters.check_weights(coefs, intercepts)
+    if X.shape[1] != layer_sizes[0]:
+        raise ValueError(f"X has {X.shape[1]} features, but coefs[0] is expecting {layer_sizes[0]} features as input.")
+    parameters.check_parameter("output_activation", output_activation, _OUTPUT_RULES, caller)
+    parameters.output_activation_name(output_activation, loss)
+    names = parameters.activation_names(activation, len(layer_sizes) - 2, caller)
+    network = make_network(layer_sizes, names, output_activation, loss, dtype=X.dtype)
+    return network, pack_parameters(network, weights, biases, X.dtype)

@@ -1,0 +1,176 @@
+"""Activation functions and their slopes, on whole vectors.
+
+To add one: a code and its name in ACTIVATIONS, a branch in `activate`, and one in `multiply_by_slope` if it may stand in a hidden layer.
+"""
+
+import math
+
+import numpy as np
+
+from .jit import jit
+from .simd import (
+    broadcast,
+    keep_first,
+    lane_count,
+    lane_max,
+    lane_sum,
+    load,
+    magnitude,
+    multiply_add,
+    polynomial,
+    power_of_two,
+    round_to_integer,
+    store,
+    where_equal,
+    where_less,
+    with_sign,
+)
+
+IDENTITY, LOGISTIC, TANH, RELU, LEAKY_RELU, STEP, SOFTMAX, EXP = range(8)
+ACTIVATIONS = {
+    "identity": IDENTITY,
+    "logistic": LOGISTIC,
+    "tanh": TANH,
+    "relu": RELU,
+    "leaky_relu": LEAKY_RELU,
+    "step": STEP,
+    "softmax": SOFTMAX,
+    "exp": EXP,
+}
+HIDDEN_ACTIVATIONS = ("identity", "logistic", "tanh", "relu", "leaky_relu", "step")
+LEAK = 0.01  # slope of leaky_relu below zero
+
+# exp(x) = 2**n · exp(r) with n = round(x / ln 2), so |r| <= ln 2 / 2, where Taylor's series cut after r**13 (float64) or r**7 (float32)
+# is off by less than 0.1 ulp. ln 2 is split so that n · (its first part) is exact (Cody and Waite, 1980).
+_exp_tail = polynomial({bits: [1 / math.factorial(k) for k in range(degree, 1, -1)] for bits, degree in ((64, 13), (32, 7))})
+_ln2_high = polynomial({64: [float.fromhex("0x1.62e42fee00000p-1")], 32: [float.fromhex("0x1.62e4000000000p-1")]})
+_ln2_low = polynomial({64: [float.fromhex("0x1.a39ef35793c76p-33")], 32: [float.fromhex("0x1.7f7d1cf79abcap-20")]})
+_exp_highest = polynomial({64: [710.0], 32: [89.0]})  # beyond these the result is infinity, or zero
+_exp_lowest = polynomial({64: [-746.0], 32: [-104.0]})
+_zero = polynomial({64: [0.0], 32: [0.0]})
+_tanh_highest = polynomial({64: [40.0], 32: [20.0]})  # twice the |x| from which tanh rounds to 1
+
+
+@jit
+def _exponent(x):
+    """n = round(x / ln 2)."""
+    return round_to_integer(x * 1.4426950408889634)
+
+
+@jit
+def _exp_minus_one_of_remainder(x, n):
+    """exp(x - n·ln 2) - 1."""
+    r = multiply_add(n, -1.0 * _ln2_low(x), multiply_add(n, -1.0 * _ln2_high(x), x))
+    return multiply_add(r * r, _exp_tail(r), r)
+
+
+@jit
+def exp(x):
+    """e**x lane by lane, to 2 ulp; infinity, zero and NaN as in IEEE arithmetic."""
+    x = where_less(_exp_highest(x), x, _exp_highest(x), x)
+    x = where_less(x, _exp_lowest(x), _exp_lowest(x), x)
+    n = _exponent(x)
+    # Scaled in two halves because 2**n itself may lie outside the normal numbers.
+    half = round_to_integer(n * 0.5)
+    return (_exp_minus_one_of_remainder(x, n) + 1.0) * power_of_two(half) * power_of_two(n - half)
+
+
+@jit
+def tanh(x):
+    """Hyperbolic tangent lane by lane, to 4 ulp: (e**2|x| - 1) / (e**2|x| + 1), which loses nothing near zero."""
+    doubled = magnitude(x) * 2.0
+    doubled = where_less(_tanh_highest(x), doubled, _tanh_highest(x), doubled)
+    n = _exponent(doubled)
+    scale = power_of_two(n)
+    exp_minus_one = multiply_add(scale, _exp_minus_one_of_remainder(doubled, n), scale - 1.0)
+    return with_sign(exp_minus_one / (exp_minus_one + 2.0), x)
+
+
+@jit
+def logistic(x):
+    """1 / (1 + e**-x) lane by lane."""
+    return 1.0 / (exp(0.0 - x) + 1.0)
+
+
+@jit
+def activate(code, Z, z, n_rows, n_units, width):
+    """Replace the pre-activations Z: (n_rows, width), from element z on, by their activations; the padding becomes zero."""
+    n_lanes = lane_count(Z)
+    stop = z + n_rows * width
+    if code == RELU:
+        for i in range(z, stop, n_lanes):
+            x = load(Z, i)
+            store(Z, i, where_less(x, _zero(x), _zero(x), x))
+    elif code == TANH:
+        for i in range(z, stop, n_lanes):
+            store(Z, i, tanh(load(Z, i)))
+    elif code == LOGISTIC:
+        for i in range(z, stop, n_lanes):
+            store(Z, i, logistic(load(Z, i)))
+    elif code == LEAKY_RELU:
+        for i in range(z, stop, n_lanes):
+            x = load(Z, i)
+            store(Z, i, where_less(x, _zero(x), x * LEAK, x))
+    elif code == STEP:
+        for i in range(z, stop, n_lanes):
+            x = load(Z, i)
+            store(Z, i, where_less(x, _zero(x), _zero(x), _zero(x) + 1.0))
+    elif code == EXP:
+        for i in range(z, stop, n_lanes):
+            store(Z, i, exp(load(Z, i)))
+    elif code == SOFTMAX:
+        for row in range(z, stop, width):
+            _softmax(Z, row, n_units, width)
+    if n_units < width and (code == LOGISTIC or code == STEP or code == EXP):
+        tail = n_units - n_units % n_lanes
+        for row in range(z, stop, width):
+            for i in range(tail, width, n_lanes):
+                store(Z, row + i, keep_first(load(Z, row + i), n_units - i, 0.0))
+
+
+@jit
+def _softmax(Z, z, n_units, width):
+    """Softmax of one row of Z, z: its first element; shifted by the largest value so that nothing overflows."""
+    n_lanes = lane_count(Z)
+    largest = broadcast(Z, -np.inf)
+    for i in range(0, width, n_lanes):
+        x = keep_first(load(Z, z + i), n_units - i, -np.inf)
+        largest = where_less(x, largest, largest, x)  # a NaN is never less, so it stays
+    shift = broadcast(Z, lane_max(largest))
+    total = broadcast(Z, 0.0)
+    for i in range(0, width, n_lanes):
+        x = keep_first(exp(load(Z, z + i) - shift), n_units - i, 0.0)
+        store(Z, z + i, x)
+        total = total + x
+    total = broadcast(Z, lane_sum(total))
+    for i in range(0, width, n_lanes):
+        store(Z, z + i, load(Z, z + i) / total)
+
+
+@jit
+def multiply_by_slope(code, A, a, D, d, size):
+    """Multiply `size` elements of D, from d on, by the slope at the activations A, from a on; the slope is had from the output alone.
+
+    A step has no slope; it is trained as if it were the identity (straight-through estimator, Bengio et al. 2013, arXiv:1308.3432).
+    """
+    n_lanes = lane_count(D)
+    if code == RELU:
+        for i in range(0, size, n_lanes):
+            y = load(A, a + i)
+            store(D, d + i, where_equal(y, _zero(y), _zero(y), load(D, d + i)))
+    elif code == TANH:
+        for i in range(0, size, n_lanes):
+            y = load(A, a + i)
+            store(D, d + i, load(D, d + i) * (1.0 - y * y))
+    elif code == LOGISTIC:
+        for i in range(0, size, n_lanes):
+            y = load(A, a + i)
+            store(D, d + i, load(D, d + i) * (y * (1.0 - y)))
+    elif code == LEAKY_RELU:
+        for i in range(0, size, n_lanes):
+            y = load(A, a + i)
+            delta = load(D, d + i)
+            store(D, d + i, where_less(y, _zero(y), delta * LEAK, delta))
+    elif code == EXP:
+        for i in range(0, size, n_lanes):
+            store(D, d + i, load(D, d + i) * load(A, a + i))

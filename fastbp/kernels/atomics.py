@@ -1,0 +1,74 @@
+"""What threads that share a fit need: atomic integers, a barrier, and giving the core away while waiting."""
+
+import ctypes
+import sys
+
+import llvmlite.binding
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+from .jit import jit
+
+# The machine code names this function by a symbol of our own, so that cached code runs on every platform.
+_yield = ctypes.windll.kernel32.SwitchToThread if sys.platform == "win32" else ctypes.CDLL(None).sched_yield
+llvmlite.binding.add_symbol("fastbp_yield", ctypes.cast(_yield, ctypes.c_void_p).value)
+
+# Elements of a team's `sync` array, a cache line (8 elements) apart so that waiting on one does not slow the others.
+ARRIVED, GENERATION, INTERRUPT, STOP = 0, 8, 16, 24
+SYNC_SIZE = 32
+SPINS = 4000  # some microseconds: longer than a step's imbalance, shorter than what a descheduled partner costs
+
+
+def _pointer(context, builder, sig, args):
+    return builder.gep(context.make_array(sig.args[0])(context, builder, args[0]).data, [args[1]])
+
+
+@intrinsic
+def atomic_load(typing_context, array, index):
+    """array[index], never from a register."""
+
+    def codegen(context, builder, sig, args):
+        return builder.load_atomic(_pointer(context, builder, sig, args), "seq_cst", 8)
+
+    return types.int64(array, types.intp), codegen
+
+
+@intrinsic
+def atomic_add(typing_context, array, index, value):
+    """Add to array[index]; returns what was there before."""
+
+    def codegen(context, builder, sig, args):
+        return builder.atomic_rmw("add", _pointer(context, builder, sig, args), args[2], "seq_cst")
+
+    return types.int64(array, types.intp, types.int64), codegen
+
+
+@intrinsic
+def give_way(typing_context):
+    """Offer the core to another thread."""
+
+    def codegen(context, builder, sig, args):
+        function_type = ir.FunctionType(ir.IntType(32), [])
+        function = builder.module.globals.get("fastbp_yield") or ir.Function(builder.module, function_type, "fastbp_yield")
+        builder.call(function, [])
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@jit
+def barrier(sync, n_threads):
+    """Wait until all n_threads of the team are here."""
+    if n_threads == 1:
+        return
+    generation = atomic_load(sync, GENERATION)
+    if atomic_add(sync, ARRIVED, 1) == n_threads - 1:
+        atomic_add(sync, ARRIVED, -n_threads)
+        atomic_add(sync, GENERATION, 1)
+        return
+    spins = 0
+    while atomic_load(sync, GENERATION) == generation:
+        spins += 1
+        if spins > SPINS:
+            give_way()

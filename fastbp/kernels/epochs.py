@@ -1,0 +1,218 @@
+"""A whole fit in compiled code: shuffle, batches, epochs, stopping test."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from .atomics import STOP, barrier
+from .jit import entry, jit
+from .online import online_epoch
+from .passes import CACHED_ROWS, batch_step, forward, refresh_mirrors, share
+from .random_state import shuffle
+from .scores import score
+from .updates import ADAM
+
+CONSTANT, INVSCALING, ADAPTIVE = range(3)
+SCHEDULES = {"constant": CONSTANT, "invscaling": INVSCALING, "adaptive": ADAPTIVE}
+
+RUNNING, STOPPED, DIVERGED, INTERRUPTED = range(4)
+
+# Elements of a run's `counts` (int64) and `measures` (float64): all that outlives a call.
+N_ITER, SAMPLES_SEEN, NO_IMPROVEMENT, STEPS, STATUS = range(5)
+N_COUNTS = 5
+LEARNING_RATE, BEST_LOSS, BEST_SCORE = range(3)
+N_MEASURES = 3
+
+
+class Plan(NamedTuple):
+    """How a run goes from batch to batch and epoch to epoch."""
+
+    batch_size: int
+    shuffle: int
+    gather: int  # 1: rows are read through `order` (always so when shuffled)
+    online: int  # 1: batches of one sample through the loop made for them
+    schedule: int
+    learning_rate_init: float
+    power_t: float
+    tol: float
+    n_iter_no_change: float  # epochs; infinity never stops
+    backup_every: int  # epochs between two copies of the weights, to go back to when the loss is lost
+    validate: int  # 1: the validation score decides, not the loss
+    score: int
+
+
+@jit
+def predict_rows(network, params, table, workspace, thread, n_threads, outputs, first, stop):
+    """Write the outputs for rows first to stop of the table to outputs: (n_rows, n_outputs), with this thread's part of the workspace."""
+    no_order = np.empty(0, np.int64)
+    at = share(workspace.block_rows, thread, n_threads)
+    size = max(1, min(CACHED_ROWS, share(workspace.block_rows, thread + 1, n_threads) - at))
+    n_outputs, width = network.units[-1], network.widths[-1]
+    for row in range(first, stop, size):
+        end = at + min(size, stop - row)
+        forward(network, params, table, no_order, row - at, 0, workspace, at, end)
+        source = workspace.block_rows * network.first_units[-1]
+        for i in range(at, end):
+            for j in range(n_outputs):
+                outputs[(row - at + i) * n_outputs + j] = workspace.activations[source + i * width + j]
+
+
+@entry
+def predict(network, params, table, workspace, outputs, first, stop):
+    """Outputs for rows first to stop of a table; outputs: (n_rows · n_outputs,)."""
+    predict_rows(network, params, table, workspace, 0, 1, outputs, first, stop)
+
+
+@entry
+def objective(thread, n_threads, sync, network, params, samples, workspace, strips, rule, result):
+    """Loss and gradient over all samples as one batch; result: (1,) the loss with its penalty, workspace.gradient: the gradient."""
+    refresh_mirrors(network, params, workspace, strips, thread)
+    barrier(sync, n_threads)
+    no_order = np.empty(0, np.int64)
+    batch = np.zeros(2)
+    if batch_step(
+        thread,
+        n_threads,
+        sync,
+        network,
+        params,
+        samples,
+        no_order,
+        0,
+        samples.table.n_rows,
+        False,
+        workspace,
+        strips,
+        rule,
+        0.0,
+        params,
+        params,
+        batch,
+    ):
+        if thread == 0:
+            result[0] = batch[0] + 0.5 * rule.alpha * workspace.strip_norms.sum() / batch[1]
+
+
+@jit
+def _rate_of_step(rule, step, measures, plan):
+    """Learning rate of the step'th step; adam's holds its bias correction (Kingma and Ba 2014, section 2)."""
+    if rule.code != ADAM:
+        return measures[LEARNING_RATE]
+    t = np.float64(step)
+    return plan.learning_rate_init * math.sqrt(1.0 - rule.beta_2**t) / (1.0 - rule.momentum**t)
+
+
+@jit
+def _end_of_epoch(plan, rule, counts, measures, loss, validation_score, params, best_params, n_rows):
+    """Count the epoch, test for the end of the run, move the learning rate: scikit-learn's rules in scikit-learn's order."""
+    counts[N_ITER] += 1
+    counts[SAMPLES_SEEN] += n_rows
+    if plan.validate:
+        improved = not validation_score < measures[BEST_SCORE] + plan.tol
+        if validation_score > measures[BEST_SCORE]:
+            measures[BEST_SCORE] = validation_score
+            _copy(params, best_params)
+    else:
+        improved = not loss > measures[BEST_LOSS] - plan.tol
+        if loss < measures[BEST_LOSS]:
+            measures[BEST_LOSS] = loss
+    counts[NO_IMPROVEMENT] = 0 if improved else counts[NO_IMPROVEMENT] + 1
+    is_sgd = rule.code != ADAM
+    if is_sgd and plan.schedule == INVSCALING:
+        measures[LEARNING_RATE] = plan.learning_rate_init / (counts[SAMPLES_SEEN] + 1.0) ** plan.power_t
+    if counts[NO_IMPROVEMENT] > plan.n_iter_no_change:
+        if is_sgd and plan.schedule == ADAPTIVE and measures[LEARNING_RATE] > 1e-6:
+            measures[LEARNING_RATE] /= 5.0
+            counts[NO_IMPROVEMENT] = 0
+        else:
+            counts[STATUS] = STOPPED
+
+
+@jit
+def _keep_if_finite(params, backup):
+    """Copy the parameters to the backup unless one is NaN or infinite."""
+    for i in range(params.size):
+        if not math.isfinite(params[i]):
+            return
+    _copy(params, backup)
+
+
+@jit
+def _copy(source, target):
+    """target[:] = source; numba compiles two seconds on checks of shapes for that line."""
+    for i in range(source.size):
+        target[i] = source[i]
+
+
+@entry
+def train(
+    thread, n_threads, sync, network, params, best_params, backup, moment_1, moment_2, samples, validation, validation_outputs, order, key, position, plan,
+    rule, workspace, strips, counts, measures, losses, scores,
+):  # fmt: skip
+    """Train for losses.size epochs or until a stopping test, divergence or interrupt; counts[STATUS] says which.
+
+    Run by every thread of the team on the same arrays. losses, scores: (n_epochs,) float64. On divergence no step is taken with the
+    bad loss, so params stay as they were before it.
+    """
+    n_rows = order.size if plan.gather else samples.table.n_rows
+    batch = np.zeros(2)
+    step = counts[STEPS]  # every thread counts for itself
+    refresh_mirrors(network, params, workspace, strips, thread)
+    for epoch in range(losses.size):
+        if thread == 0:
+            if epoch % plan.backup_every == 0:
+                _keep_if_finite(params, backup)
+            if plan.shuffle:
+                shuffle(order, key, position)
+        barrier(sync, n_threads)
+        accumulated = 0.0
+        if plan.online:
+            if thread == 0:
+                sync[STOP], accumulated = online_epoch(
+                    network, params, moment_1, samples, order, n_rows, plan.gather, workspace, rule, measures[LEARNING_RATE], sync
+                )
+                if sync[STOP]:
+                    counts[STATUS] = INTERRUPTED
+        else:
+            for start in range(0, n_rows, plan.batch_size):
+                stop = min(start + plan.batch_size, n_rows)
+                step += 1
+                rate = _rate_of_step(rule, step, measures, plan)
+                if not batch_step(
+                    thread, n_threads, sync, network, params, samples, order, start, stop, plan.gather, workspace, strips, rule, rate,
+                    moment_1, moment_2, batch,
+                ):  # fmt: skip
+                    counts[STATUS] = INTERRUPTED
+                    return
+                if not math.isfinite(batch[0]):
+                    counts[STATUS] = DIVERGED
+                    return
+                if thread == 0:
+                    counts[STEPS] = step
+                    if batch[1] > 0.0:
+                        accumulated += (batch[0] + 0.5 * rule.alpha * workspace.strip_norms.sum() / batch[1]) * (stop - start)
+        barrier(sync, n_threads)
+        if sync[STOP]:
+            return
+        if plan.validate:
+            n = validation.table.n_rows
+            predict_rows(
+                network, params, validation.table, workspace, thread, n_threads, validation_outputs,
+                n * thread // n_threads, n * (thread + 1) // n_threads,
+            )  # fmt: skip
+            barrier(sync, n_threads)
+        if thread == 0:
+            losses[epoch] = accumulated / n_rows
+            if not math.isfinite(losses[epoch]):
+                counts[STATUS] = DIVERGED
+            else:
+                if plan.validate:
+                    scores[epoch] = score(plan.score, validation_outputs, network.units[-1], validation)
+                _end_of_epoch(plan, rule, counts, measures, losses[epoch], scores[epoch], params, best_params, n_rows)
+        barrier(sync, n_threads)
+        if counts[STATUS] != RUNNING:
+            return
+
+
+ENTRIES = (train, predict, objective)

@@ -1,0 +1,103 @@
+"""The one decorator of all compiled functions, and a cache that cannot serve stale or broken machine code."""
+
+import hashlib
+import pathlib
+import warnings
+
+from numba import njit, types
+from numba.core.caching import FunctionCache
+from numba.core.compiler import Compiler
+
+# Fused multiply-adds and nothing else: nnan/ninf would delete the tests on which the divergence error rests, and reassoc the rounding
+# by a large constant inside the exponential; sums worth vectorising are written on vectors.
+FASTMATH = {"contract"}
+
+
+def _hash_of_sources() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(pathlib.Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+SOURCES = _hash_of_sources()
+
+
+class _Cache(FunctionCache):
+    """numba's disk cache, keyed on every file of this folder too, and indifferent to files it cannot read or write.
+
+    numba tracks the file of the cached function only (numba issue 1833), and a truncated cache file raises at every start (10434).
+    """
+
+    def _index_key(self, sig, codegen):
+        return (*super()._index_key(sig, codegen), SOURCES)
+
+    def load_overload(self, sig, target_context):
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # whatever a damaged file makes pickle or LLVM raise
+            try:
+                self.flush()
+            except OSError:
+                pass
+            return None
+
+    def save_overload(self, sig, data):
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:
+            _warn_uncached(error)
+
+
+_warned = False
+
+
+def _warn_uncached(error):
+    global _warned
+    if not _warned:
+        _warned = True
+        warnings.warn(
+            f"fastbp cannot store its compiled kernels ({error}), so every process compiles them anew; "
+            "set NUMBA_CACHE_DIR to a folder that can be written.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
+class _InnerCompiler(Compiler):
+    """Compiles as far as unoptimised IR, which the entry that calls it links in, optimises and turns to machine code once.
+
+    numba would do all that for every function and again for each of its callers: 55 s instead of 12 s for these kernels.
+    """
+
+    def __init__(self, typing_context, target_context, library, *arguments):
+        if library is None:
+            library = target_context.codegen().create_library("fastbp inner kernel")
+            library.enable_object_caching()
+            library._optimize_final_module = lambda: None
+        super().__init__(typing_context, target_context, library, *arguments)
+
+
+def _compile_once_per_dtype(dispatcher):
+    """Keep numba from compiling a function anew for every literal argument."""
+    get_call_template = dispatcher.get_call_template
+    dispatcher.get_call_template = lambda args, kws: get_call_template(
+        tuple(types.unliteral(a) for a in args), {name: types.unliteral(a) for name, a in kws.items()}
+    )
+    return dispatcher
+
+
+def jit(function):
+    """Compile a function that only other kernels call; Python must not."""
+    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": _InnerCompiler}
+    return _compile_once_per_dtype(njit(nogil=True, error_model="numpy", fastmath=FASTMATH, **options)(function))
+
+
+def entry(function):
+    """Compile a function that Python calls, and keep its machine code on disk."""
+    dispatcher = njit(nogil=True, error_model="numpy", fastmath=FASTMATH, no_cfunc_wrapper=True)(function)
+    try:
+        dispatcher._cache = _Cache(function)
+    except RuntimeError as error:  # numba finds no folder to write to
+        _warn_uncached(error)
+    return dispatcher

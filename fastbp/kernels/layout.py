@@ -1,0 +1,75 @@
+"""Where everything lies: the network's shape and the flat vectors that hold parameters, gradients and solver state.
+
+Per layer, weights come first, then biases. Rows are padded with zeros to whole vectors, and stay zero: gradients of padding are zero.
+A layer's weights are stored (n_in, n_out); a narrow layer's (few outputs, not the first) the other way round, (n_out, n_in), because
+a row of one output padded to a vector would be mostly padding.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+NARROW = 4  # up to so many outputs a layer is stored (n_out, n_in) and its forward pass is a dot product per output
+
+
+class Network(NamedTuple):
+    """Shape of a network; arrays are int64 and have one element per layer of units (first three) or of weights (the rest)."""
+
+    units: np.ndarray  # units per layer, the input first
+    widths: np.ndarray  # the same rounded up to whole vectors; the input is not padded
+    first_units: np.ndarray  # sum of the widths of the layers between the input and this one
+    weights: np.ndarray  # offset of the layer's weights in the flat vector
+    biases: np.ndarray  # offset of its biases
+    mirrors: np.ndarray  # offset of its transposed copy in the mirror vector
+    narrow: np.ndarray  # 1 where weights are stored (n_out, n_in)
+    activations: np.ndarray  # code of the activation of the layer's outputs
+    loss: int
+    fit_intercept: int
+    n_parameters: int  # length of the flat vector, padding included
+    n_mirror: int  # length of the mirror vector
+
+
+class Table(NamedTuple):
+    """Rows of samples: dense (values alone, row after row) or CSR."""
+
+    values: np.ndarray
+    columns: np.ndarray  # int32, empty if dense
+    row_starts: np.ndarray  # int64, empty if dense
+    is_sparse: int
+    n_rows: int
+
+
+class Samples(NamedTuple):
+    """Rows with what is to be learnt from them."""
+
+    table: Table
+    targets: np.ndarray  # (n_rows · n_targets,); for log_loss one class index per row
+    n_targets: int
+    weights: np.ndarray  # (n_rows,) in the table's dtype, or empty
+
+
+class Workspace(NamedTuple):
+    """What a pass over a block of rows writes, allocated once per fit."""
+
+    inputs: np.ndarray  # the block's rows where they had to be gathered: (block_rows, n_features)
+    activations: np.ndarray  # all layers' outputs: layer l at block_rows · first_units[l], (block_rows, widths[l])
+    deltas: np.ndarray  # all layers' error signals, laid out like `activations`
+    mirror: np.ndarray  # transposed weights for the backward pass: (n_out, widths of the layer's input)
+    gradient: np.ndarray  # laid out like the parameters
+    zeros: np.ndarray  # as many as the widest row
+    ones: np.ndarray  # one 1
+    row_losses: np.ndarray  # float64, one per row of the block
+    strip_norms: np.ndarray  # float64, sum of squared weights per strip
+    block_rows: int
+
+
+class Strips(NamedTuple):
+    """The parameters cut into pieces of some thousand elements: a thread computes and applies the gradient of whole strips.
+
+    The pieces do not depend on the number of threads; that, and sums in the order of strips, gives the same bits for any number.
+    """
+
+    layers: np.ndarray  # int64
+    firsts: np.ndarray  # first stored row of the weights; -1: the biases
+    stops: np.ndarray
+    owners: np.ndarray  # (n_threads + 1,): thread t works on strips owners[t] to owners[t + 1]

@@ -1,0 +1,294 @@
+"""Forward and backward through all layers, and the gradient of one batch, for one thread of a team.
+
+A batch is cut into blocks of rows that fit the cache. Per block the threads first share the rows (forward pass and deltas), then, past
+a barrier, the strips of the parameters (gradient and step): no thread ever adds to what another writes, nothing is summed in an order
+that depends on the number of threads.
+"""
+
+import math
+
+from .activations import activate, multiply_by_slope
+from .atomics import INTERRUPT, STOP, atomic_load, barrier
+from .jit import jit
+from .losses import output_deltas
+from .products import dot_product, gather_rows, product, sparse_product, sparse_transposed_product, transpose
+from .simd import TILE_ROWS
+from .updates import GRADIENT_ONLY, update
+
+CACHED_ROWS = 4 * TILE_ROWS  # rows that go through all layers together: their activations stay in the first-level cache
+
+
+@jit
+def forward(network, params, table, order, first_sample, gather, workspace, first, stop):
+    """Activations of rows first to stop of a block whose row i is sample order[first_sample + i] (or first_sample + i).
+
+    Writes workspace.activations; returns nothing. Dense rows must be reachable as described at `block_inputs`.
+    """
+    activations, block_rows = workspace.activations, workspace.block_rows
+    n_rows = stop - first
+    n_features = network.units[0]
+    X, x = block_inputs(table, first_sample, gather, workspace, n_features)
+    last = network.units.size - 1
+    for layer in range(last):
+        width = network.widths[layer + 1]
+        z = block_rows * network.first_units[layer + 1] + first * width
+        weights, biases, n_units = network.weights[layer], network.biases[layer], network.units[layer + 1]
+        if layer == 0 and table.is_sparse:
+            sparse_product(table, order, first_sample + first, gather, params, weights, biases, activations, z, n_rows, width)
+        elif layer == 0:
+            product(
+                X,
+                x + first * n_features,
+                n_features,
+                1,
+                params,
+                weights,
+                width,
+                params,
+                biases,
+                0,
+                activations,
+                z,
+                width,
+                n_rows,
+                n_features,
+                width,
+            )
+        else:
+            inner_width = network.widths[layer]
+            a = block_rows * network.first_units[layer] + first * inner_width
+            if network.narrow[layer]:
+                dot_product(activations, a, params, weights, inner_width, biases, activations, z, width, n_rows, n_units)
+            else:
+                product(
+                    activations,
+                    a,
+                    inner_width,
+                    1,
+                    params,
+                    weights,
+                    width,
+                    params,
+                    biases,
+                    0,
+                    activations,
+                    z,
+                    width,
+                    n_rows,
+                    network.units[layer],
+                    width,
+                )
+        activate(network.activations[layer], activations, z, n_rows, n_units, width)
+
+
+@jit
+def block_inputs(table, first_sample, gather, workspace, n_features):
+    """The array and the element where the block's dense rows start: X itself, or the workspace if they had to be gathered."""
+    if gather:
+        return workspace.inputs, 0
+    return table.values, first_sample * n_features
+
+
+@jit
+def backward(network, params, workspace, first, stop):
+    """Deltas of all layers below the output for rows first to stop of the block, from the output's."""
+    activations, deltas, block_rows = workspace.activations, workspace.deltas, workspace.block_rows
+    for layer in range(network.units.size - 2, 0, -1):
+        width, inner_width = network.widths[layer + 1], network.widths[layer]
+        d = block_rows * network.first_units[layer + 1] + first * width
+        inner_d = block_rows * network.first_units[layer] + first * inner_width
+        n_rows, n_units = stop - first, network.units[layer + 1]
+        if network.narrow[layer]:
+            transposed, t = params, network.weights[layer]
+        else:
+            transposed, t = workspace.mirror, network.mirrors[layer]
+        product(
+            deltas,
+            d,
+            width,
+            1,
+            transposed,
+            t,
+            inner_width,
+            workspace.zeros,
+            0,
+            0,
+            deltas,
+            inner_d,
+            inner_width,
+            n_rows,
+            n_units,
+            inner_width,
+        )
+        multiply_by_slope(network.activations[layer - 1], activations, inner_d, deltas, inner_d, n_rows * inner_width)
+
+
+@jit
+def refresh_mirror(network, params, workspace, layer, first, stop):
+    """Copy the stored rows first to stop of a layer's weights into its transposed mirror."""
+    if layer > 0 and not network.narrow[layer]:
+        width, inner_width = network.widths[layer + 1], network.widths[layer]
+        transpose(
+            params,
+            network.weights[layer] + first * width,
+            width,
+            workspace.mirror,
+            network.mirrors[layer] + first,
+            inner_width,
+            stop - first,
+            network.units[layer + 1],
+        )
+
+
+@jit
+def refresh_mirrors(network, params, workspace, strips, thread):
+    """Copy this thread's strips of the weights into the transposed mirror."""
+    for strip in range(strips.owners[thread], strips.owners[thread + 1]):
+        if strips.firsts[strip] >= 0:
+            refresh_mirror(network, params, workspace, strips.layers[strip], strips.firsts[strip], strips.stops[strip])
+
+
+@jit
+def strip_gradient(network, table, order, first_sample, gather, workspace, layer, first, stop, n_rows, accumulate):
+    """Gradient of one strip over the block's n_rows rows: aᵀ·δ for stored rows first to stop of the weights, Σδ for the biases."""
+    gradient, deltas, activations, block_rows = workspace.gradient, workspace.deltas, workspace.activations, workspace.block_rows
+    width = network.widths[layer + 1]
+    d = block_rows * network.first_units[layer + 1]
+    start, s_row = (gradient, 1) if accumulate else (workspace.zeros, 0)
+    if first < 0:
+        g = network.biases[layer]
+        product(workspace.ones, 0, 0, 0, deltas, d, width, start, g * s_row, 0, gradient, g, width, 1, n_rows, width)
+    elif layer == 0 and table.is_sparse:
+        sparse_transposed_product(
+            table, order, first_sample, gather, deltas, d, gradient, network.weights[0], n_rows, width, first, stop, accumulate
+        )
+    elif layer == 0:
+        n_features = network.units[0]
+        X, x = block_inputs(table, first_sample, gather, workspace, n_features)
+        g = network.weights[0] + first * width
+        product(
+            X,
+            x + first,
+            1,
+            n_features,
+            deltas,
+            d,
+            width,
+            start,
+            g * s_row,
+            width * s_row,
+            gradient,
+            g,
+            width,
+            stop - first,
+            n_rows,
+            width,
+        )
+    else:
+        inner_width = network.widths[layer]
+        a = block_rows * network.first_units[layer]
+        if network.narrow[layer]:
+            g = network.weights[layer] + first * inner_width
+            product(
+                deltas, d + first, 1, width, activations, a, inner_width, start, g * s_row, inner_width * s_row,
+                gradient, g, inner_width, stop - first, n_rows, inner_width,
+            )  # fmt: skip
+        else:
+            g = network.weights[layer] + first * width
+            product(
+                activations, a + first, 1, inner_width, deltas, d, width, start, g * s_row, width * s_row,
+                gradient, g, width, stop - first, n_rows, width,
+            )  # fmt: skip
+
+
+@jit
+def strip_step(network, params, workspace, rule, rate, moment_1, moment_2, strip, layer, first, stop, weight_sum):
+    """Take the step for one strip, refresh its mirror, and note the sum of its squared weights."""
+    scale = 1.0 / weight_sum
+    if first < 0:
+        start = network.biases[layer]
+        update(rule, rate, params, workspace.gradient, moment_1, moment_2, start, start + network.widths[layer + 1], scale, 0.0)
+        workspace.strip_norms[strip] = 0.0
+    else:
+        row_width = network.widths[layer] if network.narrow[layer] else network.widths[layer + 1]
+        start = network.weights[layer] + first * row_width
+        end = network.weights[layer] + stop * row_width
+        decay = rule.alpha / weight_sum
+        workspace.strip_norms[strip] = update(
+            rule, rate, params, workspace.gradient, moment_1, moment_2, start, end, scale, decay
+        )
+        if rule.code != GRADIENT_ONLY:
+            refresh_mirror(network, params, workspace, layer, first, stop)
+
+
+@jit
+def share(n, part, n_parts):
+    """Start of the part'th of n_parts nearly equal shares of n rows, in whole tiles."""
+    n_tiles = (n + TILE_ROWS - 1) // TILE_ROWS
+    return min(n, (n_tiles * part // n_parts) * TILE_ROWS)
+
+
+@jit
+def batch_step(
+    thread,
+    n_threads,
+    sync,
+    network,
+    params,
+    samples,
+    order,
+    start,
+    stop,
+    gather,
+    workspace,
+    strips,
+    rule,
+    rate,
+    moment_1,
+    moment_2,
+    result,
+):
+    """One batch, samples start to stop of the order: gradient and step of this thread's strips; the step is left out on a bad loss.
+
+    result: (2,) float64, the batch's mean loss without penalty and the sum of its weights. Returns False when interrupted.
+    """
+    table, weights = samples.table, samples.weights
+    n_outputs, output_width = network.units[-1], network.widths[-1]
+    outputs = workspace.block_rows * network.first_units[-1]
+    loss_sum, weight_sum = 0.0, 0.0
+    for block in range(start, stop, workspace.block_rows):
+        n_rows = min(workspace.block_rows, stop - block)
+        share_stop = share(n_rows, thread + 1, n_threads)
+        for first in range(share(n_rows, thread, n_threads), share_stop, CACHED_ROWS):
+            end = min(first + CACHED_ROWS, share_stop)
+            if gather and not table.is_sparse:
+                gather_rows(table.values, order, block, workspace.inputs, first, end, network.units[0])
+            forward(network, params, table, order, block, gather, workspace, first, end)
+            output_deltas(
+                network.loss, network.activations[-1], workspace.activations, workspace.deltas, outputs + first * output_width, end - first,
+                n_outputs, output_width, samples, order, block + first, gather, workspace.row_losses, first,
+            )  # fmt: skip
+            backward(network, params, workspace, first, end)
+        if thread == 0:
+            sync[STOP] = atomic_load(sync, INTERRUPT)  # one thread decides for all, or they would part at the next barrier
+        barrier(sync, n_threads)
+        if sync[STOP]:
+            return False
+        for row in range(n_rows):
+            loss_sum += workspace.row_losses[row]
+        if weights.size:
+            for row in range(n_rows):
+                weight_sum += weights[order[block + row] if gather else block + row]
+        else:
+            weight_sum += n_rows
+        is_last = block + n_rows == stop
+        is_good = math.isfinite(loss_sum) and weight_sum > 0.0
+        for strip in range(strips.owners[thread], strips.owners[thread + 1]):
+            layer, first, end = strips.layers[strip], strips.firsts[strip], strips.stops[strip]
+            strip_gradient(network, table, order, block, gather, workspace, layer, first, end, n_rows, block > start)
+            if is_last and is_good:
+                strip_step(network, params, workspace, rule, rate, moment_1, moment_2, strip, layer, first, end, weight_sum)
+        barrier(sync, n_threads)
+    result[0] = loss_sum / weight_sum if weight_sum > 0.0 else 0.0
+    result[1] = weight_sum
+    return True

@@ -1,0 +1,192 @@
+"""Matrix products of every size a layer needs, dense and sparse."""
+
+from .jit import jit
+from .simd import (
+    EDGE_ROWS,
+    TILE_ROWS,
+    broadcast,
+    edge_tile_1,
+    edge_tile_2,
+    lane_count,
+    lane_sum,
+    load,
+    multiply_add,
+    store,
+    tile_1,
+    tile_2,
+)
+
+
+@jit
+def product(A, a, a_row, a_inner, B, b, b_row, S, s, s_row, C, c, c_row, n_rows, n_inner, width):
+    """C = S + A · B; A: (n_rows, n_inner) with any strides, B: (n_inner, width), C: (n_rows, width), S likewise or one row (s_row = 0).
+
+    Small letters are offsets of the first element and strides. Every element is one chain of multiply-adds over n_inner, whatever tile
+    it falls in, so cutting the rows among threads changes no bit. Tiles stay within 10 % of the FMA units' peak from 32 to 784
+    wide (AVX-512), ahead of OpenBLAS at every size measured, so there is no BLAS path and no packing.
+    """
+    n_lanes = lane_count(C)
+    j = 0
+    while j < width:
+        i = 0
+        if j + 2 * n_lanes <= width:
+            while i + TILE_ROWS <= n_rows:
+                tile_2(
+                    A,
+                    a + i * a_row,
+                    a_row,
+                    a_inner,
+                    B,
+                    b + j,
+                    b_row,
+                    S,
+                    s + i * s_row + j,
+                    s_row,
+                    C,
+                    c + i * c_row + j,
+                    c_row,
+                    n_inner,
+                    0,
+                )
+                i += TILE_ROWS
+            while i < n_rows:
+                edge_tile_2(
+                    A,
+                    a + i * a_row,
+                    a_row,
+                    a_inner,
+                    B,
+                    b + j,
+                    b_row,
+                    S,
+                    s + i * s_row + j,
+                    s_row,
+                    C,
+                    c + i * c_row + j,
+                    c_row,
+                    n_inner,
+                    n_rows - i,
+                )
+                i += EDGE_ROWS
+            j += 2 * n_lanes
+        else:
+            while i + TILE_ROWS <= n_rows:
+                tile_1(
+                    A,
+                    a + i * a_row,
+                    a_row,
+                    a_inner,
+                    B,
+                    b + j,
+                    b_row,
+                    S,
+                    s + i * s_row + j,
+                    s_row,
+                    C,
+                    c + i * c_row + j,
+                    c_row,
+                    n_inner,
+                    0,
+                )
+                i += TILE_ROWS
+            while i < n_rows:
+                edge_tile_1(
+                    A,
+                    a + i * a_row,
+                    a_row,
+                    a_inner,
+                    B,
+                    b + j,
+                    b_row,
+                    S,
+                    s + i * s_row + j,
+                    s_row,
+                    C,
+                    c + i * c_row + j,
+                    c_row,
+                    n_inner,
+                    n_rows - i,
+                )
+                i += EDGE_ROWS
+            j += n_lanes
+
+
+@jit
+def dot_product(A, a, W, w, inner_width, bias, C, c, c_row, n_rows, n_columns):
+    """C = bias + A · Wᵀ for few columns; A: (n_rows, inner_width), W: (n_columns, inner_width), both padded with zeros."""
+    n_lanes = lane_count(C)
+    for row in range(n_rows):
+        for column in range(n_columns):
+            total = broadcast(C, 0.0)
+            for i in range(0, inner_width, n_lanes):
+                total = multiply_add(load(A, a + row * inner_width + i), load(W, w + column * inner_width + i), total)
+            C[c + row * c_row + column] = W[bias + column] + lane_sum(total)
+
+
+@jit
+def transpose(A, a, a_row, B, b, b_row, n_rows, n_columns):
+    """B = Aᵀ; A: (n_rows, n_columns), B: (n_columns, n_rows)."""
+    for j in range(n_columns):
+        for i in range(n_rows):
+            B[b + j * b_row + i] = A[a + i * a_row + j]
+
+
+@jit
+def _add_scaled_row(scalar, A, a, C, c, width):
+    """C += scalar · A for one row of `width` elements."""
+    scalar_ = broadcast(C, scalar)
+    for j in range(0, width, lane_count(C)):
+        store(C, c + j, multiply_add(scalar_, load(A, a + j), load(C, c + j)))
+
+
+@jit
+def sparse_product(table, order, first, gather, B, b, start, C, c, n_rows, width):
+    """C = start + X · B; X: rows of a CSR table picked like `gather_rows` does, B: (n_features, width), start: one row of B's array."""
+    n_lanes = lane_count(C)
+    for row in range(n_rows):
+        sample = order[first + row] if gather else first + row
+        target = c + row * width
+        for j in range(0, width, n_lanes):
+            store(C, target + j, load(B, start + j))
+        for entry in range(table.row_starts[sample], table.row_starts[sample + 1]):
+            _add_scaled_row(table.values[entry], B, b + table.columns[entry] * width, C, target, width)
+
+
+@jit
+def sparse_transposed_product(table, order, first, gather, D, d, C, c, n_rows, width, first_column, stop_column, accumulate):
+    """C = Xᵀ · D for columns first_column to stop_column of X (CSR, columns sorted within rows); D: (n_rows, width)."""
+    n_lanes = lane_count(C)
+    if not accumulate:
+        for i in range(c + first_column * width, c + stop_column * width, n_lanes):
+            store(C, i, broadcast(C, 0.0))
+    for row in range(n_rows):
+        sample = order[first + row] if gather else first + row
+        low, stop = table.row_starts[sample], table.row_starts[sample + 1]
+        high = stop
+        while low < high:  # bisection for the first entry of these columns
+            middle = (low + high) // 2
+            if table.columns[middle] < first_column:
+                low = middle + 1
+            else:
+                high = middle
+        for entry in range(low, stop):
+            column = table.columns[entry]
+            if column >= stop_column:
+                break
+            _add_scaled_row(table.values[entry], D, d + row * width, C, c + column * width, width)
+
+
+@jit
+def gather_rows(X, order, first_sample, inputs, first, stop, n_features):
+    """Copy the dense rows order[first_sample + i] of X: (n, n_features) to rows i = first … stop of inputs."""
+    n_lanes = lane_count(X)
+    last = n_features - n_lanes  # where the last vector starts: it overlaps the one before, so a row needs no remainder loop
+    for i in range(first, stop):
+        source, target = order[first_sample + i] * n_features, i * n_features
+        if last >= 0:
+            for j in range(0, last, n_lanes):
+                store(inputs, target + j, load(X, source + j))
+            store(inputs, target + last, load(X, source + last))
+        else:
+            for j in range(n_features):
+                inputs[target + j] = X[source + j]

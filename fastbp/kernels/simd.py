@@ -1,0 +1,413 @@
+"""Vectors of the host CPU's own width as a numba type, and register tiles for matrix products.
+
+This is the only file that speaks LLVM. A `Vector` is what one register holds (16 float32 under AVX-512, 4 under SSE); kernels load
+and store whole vectors, so every row they walk over is padded to a multiple of `lanes(dtype)`. Writing vectors out instead of hoping
+for the auto-vectoriser matters because rows here are short: its alias checks and remainder loops cost more than the row itself.
+"""
+
+import operator
+
+import llvmlite.binding
+import numpy as np
+from llvmlite import ir
+from numba.core import config, types
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, models, register_model
+
+
+def _host_features() -> str:
+    """CPU features numba compiles for, with its environment overrides applied."""
+    if config.CPU_FEATURES is not None:
+        return config.CPU_FEATURES
+    features = llvmlite.binding.get_host_cpu_features()
+    if not config.ENABLE_AVX:
+        features = {name: on and not name.startswith("avx") for name, on in features.items()}
+    return ",".join("+" + name for name, on in features.items() if on)
+
+
+_FEATURES = set(_host_features().split(","))
+_IS_X86 = llvmlite.binding.get_process_triple().split("-")[0] in ("x86_64", "i686", "amd64")
+if {"+avx512f", "+avx512vl"} <= _FEATURES:
+    VECTOR_BYTES, N_REGISTERS = 64, 32
+elif {"+avx2", "+fma"} <= _FEATURES:
+    VECTOR_BYTES, N_REGISTERS = 32, 16
+else:
+    VECTOR_BYTES, N_REGISTERS = 16, 16 if _IS_X86 else 32
+
+# A product's register tile: rows × 2 vectors of accumulators, two vectors of the right-hand side and one broadcast must fit the registers.
+TILE_ROWS = 12 if N_REGISTERS == 32 else 6
+EDGE_ROWS = 4
+
+
+def lanes(dtype) -> int:
+    """Number of elements of `dtype` in one vector."""
+    return VECTOR_BYTES // np.dtype(dtype).itemsize
+
+
+class Vector(types.Type):
+    """The numba type of one SIMD register of `dtype` elements."""
+
+    def __init__(self, dtype):
+        self.dtype = dtype
+        self.lanes = VECTOR_BYTES * 8 // dtype.bitwidth
+        super().__init__(name=f"Vector({dtype} x {self.lanes})")
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager, vector):
+        element = manager.lookup(vector.dtype).get_value_type()
+        super().__init__(manager, vector, ir.VectorType(element, vector.lanes))
+
+
+def _splat(builder, scalar, n_lanes):
+    """The vector with `scalar` in every lane."""
+    if isinstance(scalar, ir.Constant):
+        return ir.Constant(ir.VectorType(scalar.type, n_lanes), [scalar.constant] * n_lanes)
+    first = builder.insert_element(
+        ir.Constant(ir.VectorType(scalar.type, n_lanes), ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0)
+    )
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), n_lanes), [0] * n_lanes)
+    return builder.shuffle_vector(first, ir.Constant(first.type, ir.Undefined), mask)
+
+
+def _constant(vector_type, value):
+    return ir.Constant(vector_type, [value] * vector_type.count)
+
+
+def _call(builder, name, arguments, result=None):
+    """Call the overloaded LLVM intrinsic `name` for the type of the first argument."""
+    vector = arguments[0].type
+    suffix = f".v{vector.count}f{64 if isinstance(vector.element, ir.DoubleType) else 32}"
+    function_type = ir.FunctionType(result or vector, [a.type for a in arguments])
+    module = builder.module
+    full_name = name + suffix
+    function = module.globals.get(full_name) or ir.Function(module, function_type, full_name)
+    return builder.call(function, arguments)
+
+
+def _data(context, builder, array_type, array):
+    return context.make_array(array_type)(context, builder, array).data
+
+
+def _is_operand(candidate):
+    return isinstance(candidate, (types.Float, types.Integer))
+
+
+def _register_operator(operation, emit):
+    """Give Vectors the Python operator `operation`; a scalar operand is cast to the vector's dtype and splat."""
+
+    @infer_global(operation)
+    class Template(AbstractTemplate):
+        def generic(self, args, kws):
+            if len(args) == 2:
+                left, right = args
+                if isinstance(left, Vector) and (left == right or _is_operand(right)):
+                    return signature(left, left, right if left == right else left.dtype)
+                if isinstance(right, Vector) and _is_operand(left):
+                    return signature(right, right.dtype, right)
+
+    def lower(context, builder, sig, args):
+        n_lanes = sig.return_type.lanes
+        wide = [a if isinstance(t, Vector) else _splat(builder, a, n_lanes) for a, t in zip(args, sig.args)]
+        return emit(builder, *wide)
+
+    lower_builtin(operation, Vector, Vector)(lower)
+    lower_builtin(operation, Vector, types.Float)(lower)
+    lower_builtin(operation, types.Float, Vector)(lower)
+
+
+# No fast-math flags here: the order of operations is what the kernel wrote, which the exponential's rounding trick relies on.
+_register_operator(operator.add, lambda builder, a, b: builder.fadd(a, b))
+_register_operator(operator.sub, lambda builder, a, b: builder.fsub(a, b))
+_register_operator(operator.mul, lambda builder, a, b: builder.fmul(a, b))
+_register_operator(operator.truediv, lambda builder, a, b: builder.fdiv(a, b))
+
+
+@intrinsic
+def load(typing_context, array, index):
+    """The vector that starts at `array[index]`."""
+    vector = Vector(array.dtype)
+
+    def codegen(context, builder, sig, args):
+        pointer = builder.gep(_data(context, builder, sig.args[0], args[0]), [args[1]])
+        value = builder.load(builder.bitcast(pointer, context.get_value_type(vector).as_pointer()))
+        value.align = array.dtype.bitwidth // 8
+        return value
+
+    return vector(array, types.intp), codegen
+
+
+@intrinsic
+def store(typing_context, array, index, value):
+    """Write the vector `value` from `array[index]` on."""
+
+    def codegen(context, builder, sig, args):
+        pointer = builder.gep(_data(context, builder, sig.args[0], args[0]), [args[1]])
+        stored = builder.store(args[2], builder.bitcast(pointer, args[2].type.as_pointer()))
+        stored.align = array.dtype.bitwidth // 8
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, value), codegen
+
+
+@intrinsic
+def broadcast(typing_context, array, scalar):
+    """A vector of `array`'s dtype with `scalar` in every lane."""
+    vector = Vector(array.dtype)
+
+    def codegen(context, builder, sig, args):
+        return _splat(builder, context.cast(builder, args[1], sig.args[1], array.dtype), vector.lanes)
+
+    return vector(array, scalar), codegen
+
+
+@intrinsic
+def lane_count(typing_context, array):
+    """Number of elements of `array` in one vector, a constant to the compiler."""
+    n_lanes = VECTOR_BYTES * 8 // array.dtype.bitwidth
+
+    def codegen(context, builder, sig, args):
+        return context.get_constant(types.intp, n_lanes)
+
+    return types.intp(array), codegen
+
+
+@intrinsic
+def multiply_add(typing_context, a, b, c):
+    """a · b + c, fused where the CPU can."""
+
+    def codegen(context, builder, sig, args):
+        return _call(builder, "llvm.fmuladd", args)
+
+    return a(a, a, a), codegen
+
+
+@intrinsic
+def square_root(typing_context, a):
+    """Square root of each lane."""
+
+    def codegen(context, builder, sig, args):
+        return _call(builder, "llvm.sqrt", args)
+
+    return a(a), codegen
+
+
+@intrinsic
+def magnitude(typing_context, a):
+    """Absolute value of each lane."""
+
+    def codegen(context, builder, sig, args):
+        return _call(builder, "llvm.fabs", args)
+
+    return a(a), codegen
+
+
+@intrinsic
+def with_sign(typing_context, a, b):
+    """|a| with the sign of b, lane by lane."""
+
+    def codegen(context, builder, sig, args):
+        return _call(builder, "llvm.copysign", args)
+
+    return a(a, a), codegen
+
+
+def _where(predicate):
+    @intrinsic
+    def where(typing_context, a, b, if_true, if_false):
+        def codegen(context, builder, sig, args):
+            return builder.select(builder.fcmp_ordered(predicate, args[0], args[1]), args[2], args[3])
+
+        return if_true(a, a, if_true, if_true), codegen
+
+    return where
+
+
+where_less = _where("<")  # lanes of if_true where a < b, else of if_false; a NaN compares false
+where_equal = _where("==")
+
+
+@intrinsic
+def keep_first(typing_context, a, n, fill):
+    """The first `n` lanes of `a`, `fill` in the others."""
+
+    def codegen(context, builder, sig, args):
+        vector, n, fill = args
+        i64 = ir.IntType(64)
+        lane_numbers = ir.Constant(ir.VectorType(i64, a.lanes), list(range(a.lanes)))
+        return builder.select(
+            builder.icmp_signed("<", lane_numbers, _splat(builder, n, a.lanes)), vector, _splat(builder, fill, a.lanes)
+        )
+
+    return a(a, types.int64, a.dtype), codegen
+
+
+def _reduction(operation):
+    @intrinsic
+    def reduce(typing_context, a):
+        def codegen(context, builder, sig, args):
+            value = args[0]
+            width = a.lanes
+            # Halving by shuffles fixes the order of the sum, so that every kernel gives the same bits.
+            while width > 1:
+                width //= 2
+                mask = list(range(width, 2 * width))
+                high = builder.shuffle_vector(value, value, ir.Constant(ir.VectorType(ir.IntType(32), width), mask))
+                low = builder.shuffle_vector(value, value, ir.Constant(ir.VectorType(ir.IntType(32), width), list(range(width))))
+                value = operation(builder, low, high)
+            return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
+
+        return a.dtype(a), codegen
+
+    return reduce
+
+
+lane_sum = _reduction(lambda builder, a, b: builder.fadd(a, b))
+lane_max = _reduction(lambda builder, a, b: builder.select(builder.fcmp_unordered("<", a, b), b, a))
+
+
+def polynomial(coefficients_by_bits):
+    """Make an intrinsic of x that evaluates, by Horner's rule, the polynomial whose coefficients (highest power first) suit its dtype.
+
+    With one coefficient it is a constant that depends on the dtype.
+    """
+
+    @intrinsic
+    def evaluate(typing_context, x):
+        def codegen(context, builder, sig, args):
+            vector_type = args[0].type
+            coefficients = coefficients_by_bits[x.dtype.bitwidth]
+            value = _constant(vector_type, coefficients[0])
+            for coefficient in coefficients[1:]:
+                value = _call(builder, "llvm.fmuladd", [value, args[0], _constant(vector_type, coefficient)])
+            return value
+
+        return x(x), codegen
+
+    return evaluate
+
+
+@intrinsic
+def round_to_integer(typing_context, x):
+    """x rounded to the nearest integer, lane by lane; |x| must stay below 2**22."""
+
+    def codegen(context, builder, sig, args):
+        magic = _constant(args[0].type, 1.5 * 2.0 ** (52 if x.dtype.bitwidth == 64 else 23))
+        return builder.fsub(builder.fadd(args[0], magic), magic)
+
+    return x(x), codegen
+
+
+@intrinsic
+def power_of_two(typing_context, n):
+    """2**n for vectors of integers (as floats) within the exponent range of the dtype's normal numbers."""
+
+    def codegen(context, builder, sig, args):
+        bits, mantissa = (64, 52) if n.dtype.bitwidth == 64 else (32, 23)
+        bias = 1023 if bits == 64 else 127
+        # Adding this constant leaves n + bias in the low bits of the mantissa; no conversion, so a NaN can do no harm.
+        biased = builder.fadd(args[0], _constant(args[0].type, 1.5 * 2.0**mantissa + bias))
+        integers = ir.VectorType(ir.IntType(bits), n.lanes)
+        shifted = builder.shl(builder.bitcast(biased, integers), ir.Constant(integers, [mantissa] * n.lanes))
+        return builder.bitcast(shifted, args[0].type)
+
+    return n(n), codegen
+
+
+def _make_tile(n_rows, n_vectors, clamp_rows):
+    """Make the intrinsic that computes one register tile C = start + A · B.
+
+    A is (n_rows, n_inner) with any strides, B is (n_inner, n_vectors · lanes), rows contiguous. With `clamp_rows` the rows from
+    `n_valid` on repeat the last valid one: they compute and store the same values, so the edge needs no code of its own.
+    """
+
+    @intrinsic
+    def tile(typing_context, A, a, a_row, a_inner, B, b, b_inner, S, s, s_row, C, c, c_row, n_inner, n_valid):
+        n_lanes = VECTOR_BYTES * 8 // C.dtype.bitwidth
+
+        def codegen(context, builder, sig, args):
+            A_, a_, a_row_, a_inner_, B_, b_, b_inner_, S_, s_, s_row_, C_, c_, c_row_, n_inner_, n_valid_ = args
+            vector_pointer = context.get_value_type(Vector(C.dtype)).as_pointer()
+            itemsize = C.dtype.bitwidth // 8
+            intp = n_inner_.type
+
+            def pointer(position, array, offset):
+                return builder.gep(_data(context, builder, sig.args[position], array), [offset])
+
+            rows = [ir.Constant(intp, row) for row in range(n_rows)]
+            if clamp_rows:
+                last = builder.sub(n_valid_, ir.Constant(intp, 1))
+                rows = [builder.select(builder.icmp_signed("<", row, n_valid_), row, last) for row in rows]
+
+            def vector_at(base, offset):
+                return builder.bitcast(builder.gep(base, [offset]), vector_pointer)
+
+            def vectors_of_row(base, stride, row):
+                start = builder.mul(stride, row)
+                return [vector_at(base, builder.add(start, ir.Constant(intp, v * n_lanes))) for v in range(n_vectors)]
+
+            def load_vector(address):
+                value = builder.load(address)
+                value.align = itemsize
+                return value
+
+            start_base = pointer(7, S_, s_)
+            start = [[load_vector(address) for address in vectors_of_row(start_base, s_row_, row)] for row in rows]
+            a_base = pointer(0, A_, a_)
+            a_starts = [builder.gep(a_base, [builder.mul(a_row_, row)]) for row in rows]
+            b_base = pointer(4, B_, b_)
+
+            entry = builder.block
+            body = builder.append_basic_block("tile.inner")
+            done = builder.append_basic_block("tile.done")
+            builder.cbranch(builder.icmp_signed(">", n_inner_, ir.Constant(intp, 0)), body, done)
+            builder.position_at_end(body)
+            inner = builder.phi(intp)
+            inner.add_incoming(ir.Constant(intp, 0), entry)
+            accumulators = []
+            for row in range(n_rows):
+                accumulators.append([])
+                for v in range(n_vectors):
+                    phi = builder.phi(start[row][v].type)
+                    phi.add_incoming(start[row][v], entry)
+                    accumulators[row].append(phi)
+            b_row = builder.gep(b_base, [builder.mul(inner, b_inner_)])
+            right = [load_vector(vector_at(b_row, ir.Constant(intp, v * n_lanes))) for v in range(n_vectors)]
+            a_offset = builder.mul(inner, a_inner_)
+            sums = []
+            for row in range(n_rows):
+                left = _splat(builder, builder.load(builder.gep(a_starts[row], [a_offset])), n_lanes)
+                sums.append([_call(builder, "llvm.fmuladd", [left, right[v], accumulators[row][v]]) for v in range(n_vectors)])
+            following = builder.add(inner, ir.Constant(intp, 1))
+            for row in range(n_rows):
+                for v in range(n_vectors):
+                    accumulators[row][v].add_incoming(sums[row][v], body)
+            inner.add_incoming(following, body)
+            builder.cbranch(builder.icmp_signed("<", following, n_inner_), body, done)
+            builder.position_at_end(done)
+            for row in range(n_rows):
+                for v in range(n_vectors):
+                    result = builder.phi(sums[row][v].type)
+                    result.add_incoming(start[row][v], entry)
+                    result.add_incoming(sums[row][v], body)
+                    sums[row][v] = result
+            c_base = pointer(10, C_, c_)
+            for row in range(n_rows):
+                addresses = vectors_of_row(c_base, c_row_, rows[row])
+                for v in range(n_vectors):
+                    stored = builder.store(sums[row][v], addresses[v])
+                    stored.align = itemsize
+            return context.get_dummy_value()
+
+        intp = types.intp
+        sig = types.void(A, intp, intp, intp, B, intp, intp, S, intp, intp, C, intp, intp, intp, intp)
+        return sig, codegen
+
+    return tile
+
+
+tile_2 = _make_tile(TILE_ROWS, 2, clamp_rows=False)
+tile_1 = _make_tile(TILE_ROWS, 1, clamp_rows=False)
+edge_tile_2 = _make_tile(EDGE_ROWS, 2, clamp_rows=True)
+edge_tile_1 = _make_tile(EDGE_ROWS, 1, clamp_rows=True)

@@ -1,0 +1,189 @@
+"""What the constructor's parameters may be, checked in scikit-learn's words before any kernel runs."""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+import numpy as np
+
+HIDDEN_ACTIVATIONS = ("identity", "leaky_relu", "logistic", "relu", "step", "tanh")
+OUTPUT_ACTIVATIONS = (*HIDDEN_ACTIVATIONS, "exp", "softmax")
+INITS = ("glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "normal", "zeros")
+
+# The first is what output_activation="auto" means. The other losses are those of probabilities and rates.
+OUTPUT_ACTIVATIONS_OF_LOSS = {
+    "squared_error": ("identity", *HIDDEN_ACTIVATIONS[1:], "exp"),
+    "poisson": ("exp",),
+    "binary_log_loss": ("logistic",),
+    "log_loss": ("softmax",),
+}
+
+
+class InvalidParameterError(ValueError, TypeError):
+    """A parameter has the wrong type or a value out of its range."""
+
+
+class Rule(NamedTuple):
+    """One way for a parameter to be valid, and how an error message names it."""
+
+    allows: Callable[[Any], bool]
+    text: str
+
+
+def _integer_from(low: int) -> Rule:
+    return Rule(lambda value: isinstance(value, Integral) and value >= low, f"an int in the range [{low}, inf)")
+
+
+def _real_in(low: float, high: float, brackets: str) -> Rule:
+    open_low, open_high = brackets[0] == "(", brackets[1] == ")"
+
+    def allows(value: Any) -> bool:
+        if not isinstance(value, Real):
+            return False
+        return bool(low <= value <= high) and not (open_low and value == low) and not (open_high and value == high)
+
+    return Rule(
+        allows, f"a float in the range {brackets[0]}{float(low)}, {high if high == math.inf else float(high)}{brackets[1]}"
+    )
+
+
+def one_of(*names: str) -> Rule:
+    """Rule for a string that is one of the names."""
+    return Rule(lambda value: isinstance(value, str) and value in names, "a str among {" + ", ".join(map(repr, names)) + "}")
+
+
+def _is_sequence(value: Any) -> bool:
+    return hasattr(value, "__len__") and not isinstance(value, str | bytes | dict) and getattr(value, "ndim", 1) > 0
+
+
+_BOOLEAN = Rule(lambda value: isinstance(value, bool | np.bool_), "an instance of 'bool' or an instance of 'numpy.bool'")
+_NONE = Rule(lambda value: value is None, "None")
+_NONNEGATIVE = (_real_in(0, math.inf, "[)"),)
+_POSITIVE = (_real_in(0, math.inf, "()"),)
+_FRACTION = (_real_in(0, 1, "[)"),)
+_COUNT = (_integer_from(1),)
+_FLAG = (_BOOLEAN,)
+
+RULES: dict[str, tuple[Rule, ...]] = {
+    "hidden_layer_sizes": (
+        Rule(_is_sequence, "an array-like"),
+        _integer_from(1),
+        Rule(lambda value: isinstance(value, str) and re.fullmatch(r"\d+(-\d+)*", value) is not None, "a str such as '64-32'"),
+    ),
+    "activation": (one_of(*HIDDEN_ACTIVATIONS), Rule(_is_sequence, "a sequence of these, one per hidden layer")),
+    "solver": (one_of("adam", "lbfgs", "sgd"),),
+    "alpha": _NONNEGATIVE,
+    "batch_size": (one_of("auto"), _integer_from(1)),
+    "learning_rate": (one_of("adaptive", "constant", "invscaling"),),
+    "learning_rate_init": _POSITIVE,
+    "power_t": _NONNEGATIVE,
+    "max_iter": _COUNT,
+    "shuffle": _FLAG,
+    "random_state": (
+        Rule(lambda value: isinstance(value, Integral) and 0 <= value < 2**32, f"an int in the range [0, {2**32 - 1}]"),
+        Rule(lambda value: isinstance(value, np.random.RandomState), "an instance of 'numpy.random.mtrand.RandomState'"),
+        _NONE,
+    ),
+    "tol": _NONNEGATIVE,
+    "verbose": (_integer_from(0), _BOOLEAN),
+    "warm_start": _FLAG,
+    "momentum": (_real_in(0, 1, "[]"),),
+    "nesterovs_momentum": _FLAG,
+    "early_stopping": _FLAG,
+    "validation_fraction": _FRACTION,
+    "beta_1": _FRACTION,
+    "beta_2": _FRACTION,
+    "epsilon": _POSITIVE,
+    "n_iter_no_change": (
+        _integer_from(1),
+        Rule(lambda value: isinstance(value, Real) and value == math.inf, "a float among {inf}"),
+    ),
+    "max_fun": _COUNT,
+    "init": (
+        one_of(*INITS),
+        Rule(lambda value: isinstance(value, tuple | list) and len(value) == 2, "a pair (coefs, intercepts)"),
+    ),
+    "init_scale": _POSITIVE,
+    "fit_intercept": _FLAG,
+    "output_activation": (one_of("auto", *OUTPUT_ACTIVATIONS),),
+    "validation_split": (one_of("random", "stratified"),),
+    "n_restarts": _COUNT,
+    "n_threads": (_integer_from(1), _NONE),
+}
+
+REGRESSOR_RULES = {**RULES, "loss": (one_of("squared_error", "poisson"),), "validation_split": (one_of("random"),)}
+
+
+def check_parameters(estimator: Any, rules: dict[str, tuple[Rule, ...]]) -> None:
+    """Raise InvalidParameterError for the first attribute of `estimator` that none of its rules allows."""
+    values = vars(estimator)
+    for name, alternatives in rules.items():
+        check_parameter(name, values[name], alternatives, estimator)
+
+
+def check_parameter(name: str, value: Any, alternatives: Sequence[Rule], owner: Any) -> None:
+    """Raise InvalidParameterError unless one of the rules allows `value`; `owner` is an estimator or the name of a function."""
+    for allows, _ in alternatives:
+        if allows(value):
+            return
+    texts = [rule.text for rule in alternatives]
+    expected = texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} or {texts[-1]}"
+    owner = owner if isinstance(owner, str) else type(owner).__name__
+    raise InvalidParameterError(f"The {name!r} parameter of {owner} must be {expected}. Got {value!r} instead.")
+
+
+def hidden_sizes(hidden_layer_sizes: Any) -> list[int]:
+    """Return the units of each hidden layer from an int, a sequence of ints or a string such as "64-32"."""
+    if isinstance(hidden_layer_sizes, str):
+        sizes = [int(size) for size in hidden_layer_sizes.split("-")]
+    else:
+        sizes = [hidden_layer_sizes] if isinstance(hidden_layer_sizes, Integral) else list(hidden_layer_sizes)
+    if not all(isinstance(size, Integral) for size in sizes):
+        raise InvalidParameterError(f"hidden_layer_sizes must be integers, got {sizes}.")
+    if any(size <= 0 for size in sizes):
+        raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+    return [int(size) for size in sizes]
+
+
+def activation_names(activation: Any, n_hidden: int, owner: Any) -> tuple[str, ...]:
+    """Return one activation name per hidden layer from one name for all or a sequence of names."""
+    if isinstance(activation, str):
+        names = (activation,) * n_hidden
+    else:
+        names = tuple(str(name) for name in activation)
+        if len(names) != n_hidden:
+            raise ValueError(f"activation names {len(names)} layers but the network has {n_hidden} hidden layers.")
+    for name in set(names):
+        if name not in HIDDEN_ACTIVATIONS:
+            check_parameter("activation", name, RULES["activation"][:1], owner)
+    return names
+
+
+def output_activation_name(output_activation: str, loss: str) -> str:
+    """Resolve "auto" and refuse outputs for which the loss is not defined."""
+    possible = OUTPUT_ACTIVATIONS_OF_LOSS[loss]
+    if output_activation == "auto":
+        return possible[0]
+    if output_activation not in possible:
+        names = " or ".join(map(repr, possible))
+        raise ValueError(f"output_activation={output_activation!r} does not go with the loss {loss!r}, which needs {names}.")
+    return output_activation
+
+
+def check_weights(coefs: Sequence[Any], intercepts: Sequence[Any]) -> tuple[list[np.ndarray], list[np.ndarray], list[int]]:
+    """Return weights as arrays, and [n_features, *hidden, n_outputs] as their shapes chain, or raise ValueError."""
+    weights = [np.asarray(W) for W in coefs]
+    biases = [np.asarray(b) for b in intercepts]
+    if not weights or len(weights) != len(biases):
+        raise ValueError(f"coefs and intercepts need one array per layer each, got {len(weights)} and {len(biases)}.")
+    for layer, (W, b) in enumerate(zip(weights, biases, strict=True)):
+        n_in = W.shape[0] if layer == 0 and W.ndim == 2 else weights[layer - 1].shape[-1]
+        if W.ndim != 2 or b.ndim != 1 or W.shape != (n_in, b.shape[0]) or not W.size:
+            raise ValueError(
+                f"coefs[{layer}] of shape {W.shape} and intercepts[{layer}] of shape {b.shape} do not fit the layer below."
+            )
+        if W.dtype.kind not in "biuf" or b.dtype.kind not in "biuf":
+            raise ValueError(f"coefs[{layer}] and intercepts[{layer}] must be real numbers.")
+    return weights, biases, [weights[0].shape[0], *(W.shape[1] for W in weights)]

@@ -1,0 +1,374 @@
+"""One training run: what the estimators ask of the kernels."""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .kernels import epochs
+from .kernels.activations import ACTIVATIONS
+from .kernels.layout import Samples, Table
+from .kernels.scores import SCORES
+from .kernels.updates import UPDATES, Rule
+from .network import aligned_zeros, make_network, pack_parameters, parameter_views
+from .solvers.stochastic import Optimizer
+from .team import run_team, team_size
+from .workspace import flops_per_row, make_strips, make_workspace
+
+__all__ = [
+    "History",
+    "Optimizer",
+    "input_gradient",
+    "layer_activations",
+    "loss_and_gradient",
+    "predict_outputs",
+    "train_stochastic",
+    "warm_up",
+]
+
+EPOCHS_PER_CALL = 1000
+BACKUP_STEPS = 16  # at most so many steps, or one epoch, are lost with the weights when these become NaN
+
+
+@dataclass
+class History:
+    """What is recorded of a run; the estimators' attributes of the same names come from here."""
+
+    loss: float = math.nan
+    loss_curve: list = field(default_factory=list)
+    best_loss: float = math.inf
+    validation_scores: list = field(default_factory=list)
+    best_validation_score: float = -math.inf
+    n_iter: int = 0
+    t: int = 0
+    no_improvement_count: int = 0
+
+
+class DivergenceError(ValueError):
+    """Training produced a loss or weights that are NaN or infinite; the last finite weights were kept."""
+
+
+class _Memory:
+    """Stands in for an array in the buffer interface, so that a read-only array gets a view of the one type the kernels are compiled for.
+
+    Kernels never write to samples.
+    """
+
+    def __init__(self, array):
+        self.owner = array
+        self.__array_interface__ = {
+            "shape": (array.size,),
+            "typestr": array.dtype.str,
+            "data": (array.ctypes.data, False),
+            "version": 3,
+        }
+
+
+def _flat(array):
+    """The elements of a C-contiguous array as one writable row, without a copy."""
+    if array.flags.writeable and array.flags.c_contiguous:
+        return array.reshape(-1)
+    return np.asarray(_Memory(array)) if array.size else np.empty(0, array.dtype)
+
+
+def make_table(X):
+    """Hand the rows of X, dense and C-contiguous or CSR with sorted columns, to the kernels without copying the values."""
+    if hasattr(X, "indptr"):
+        if not X.has_sorted_indices:
+            X = X.sorted_indices()
+        columns, row_starts = X.indices.astype(np.int32, copy=False), X.indptr.astype(np.int64, copy=False)
+        return Table(_flat(X.data), _flat(columns), _flat(row_starts), 1, X.shape[0])
+    return Table(_flat(X), np.empty(0, np.int32), np.empty(0, np.int64), 0, X.shape[0])
+
+
+def make_samples(X, Y, sample_weight):
+    """Rows with targets and weights (None: all 1) for the kernels."""
+    dtype = X.dtype
+    Y = np.ascontiguousarray(Y, dtype=dtype)
+    weights = np.empty(0, dtype) if sample_weight is None else np.ascontiguousarray(sample_weight, dtype=dtype)
+    return Samples(make_table(X), _flat(Y), 1 if Y.ndim == 1 else Y.shape[1], _flat(weights))
+
+
+def predict_outputs(network, params, X, *, n_threads=None):
+    """Activations of the output layer.
+
+    Parameters
+    ----------
+    network : Network
+    params : ndarray of shape (n_parameters,)
+    X : ndarray of shape (n_samples, n_features), C-contiguous, or CSR matrix
+    n_threads : int or None
+
+    Returns
+    -------
+    outputs : ndarray of shape (n_samples, n_outputs)
+    """
+    table = make_table(X)
+    n_rows, n_outputs = X.shape[0], int(network.units[-1])
+    outputs = np.empty((n_rows, n_outputs), dtype=params.dtype)
+    work = flops_per_row(network) * n_rows / 3
+    size = team_size(n_threads, work)
+    bounds = [n_rows * part // size for part in range(size + 1)]
+
+    def predict_part(thread, n_threads, sync):
+        workspace = make_workspace(
+            network, params.dtype, min(epochs.CACHED_ROWS, bounds[thread + 1] - bounds[thread]), forward_only=True
+        )
+        epochs.predict(network, params, table, workspace, outputs.reshape(-1), bounds[thread], bounds[thread + 1])
+
+    if not run_team(predict_part, size, (), work):
+        raise KeyboardInterrupt
+    return outputs
+
+
+def loss_and_gradient(network, params, X, Y, sample_weight=None, *, alpha, gradient=None, n_threads=None):
+    """scikit-learn's objective over all rows as one batch.
+
+    Parameters
+    ----------
+    network : Network
+    params : ndarray of shape (n_parameters,)
+    X, Y, sample_weight : see `make_samples`
+    alpha : float
+        L2 penalty.
+    gradient : ndarray of shape (n_parameters,) or None
+        Where the gradient goes.
+    n_threads : int or None
+
+    Returns
+    -------
+    loss : float
+    """
+    objective = Objective(network, X, Y, sample_weight, alpha=alpha, n_threads=n_threads)
+    loss = objective(params)
+    if gradient is not None:
+        gradient[:] = objective.gradient
+    return loss
+
+
+class Objective:
+    """Loss and gradient over a fixed set of samples, for solvers that ask for them again and again.
+
+    Attributes
+    ----------
+    gradient : ndarray of shape (n_parameters,)
+        Gradient of the last call, in memory that the next call writes anew.
+    """
+
+    def __init__(self, network, X, Y, sample_weight=None, *, alpha, n_threads=None, in_one_block=False):
+        self.network = network
+        self.samples = make_samples(X, Y, sample_weight)
+        self.dtype = X.dtype
+        row_work = flops_per_row(network)
+        self.work = row_work * X.shape[0]
+        block = make_workspace(network, self.dtype, X.shape[0], in_one_block=in_one_block)
+        self.n_threads = team_size(n_threads, row_work * min(block.block_rows, X.shape[0]))
+        self.strips = make_strips(network, self.n_threads, self.samples.table.is_sparse)
+        self.workspace = block._replace(strip_norms=np.zeros(len(self.strips.layers)))
+        self.rule = Rule(UPDATES["gradient"], 0.0, 0.0, 0.0, float(alpha))
+        self.gradient = self.workspace.gradient
+        self._params = aligned_zeros(network.n_parameters, self.dtype)
+        self._result = np.zeros(1)
+
+    def __call__(self, params):
+        """Loss at params: (n_parameters,); the gradient is then in `gradient`."""
+        self._params[:] = params
+        arguments = (self.network, self._params, self.samples, self.workspace, self.strips, self.rule, self._result)
+        if not run_team(epochs.objective, self.n_threads, arguments, self.work):
+            raise KeyboardInterrupt
+        return float(self._result[0])
+
+
+def layer_activations(network, params, X):
+    """Activations of every layer from the first hidden one to the output.
+
+    Parameters
+    ----------
+    network : Network
+    params : ndarray of shape (n_parameters,)
+    X : ndarray of shape (n_samples, n_features)
+
+    Returns
+    -------
+    activations : list of ndarray of shape (n_samples, n_units)
+    """
+    names = list(ACTIVATIONS)
+    activations = [X]
+    for W, b, code in zip(*parameter_views(network, params), network.activations):
+        layer = make_network(W.shape, (), names[code], "squared_error", dtype=params.dtype)
+        activations.append(predict_outputs(layer, pack_parameters(layer, [W], [b], params.dtype), activations[-1]))
+    return activations[1:]
+
+
+def input_gradient(network, params, X, Y, sample_weight=None, *, alpha=0.0):
+    """Gradient of the objective by the inputs, δ(1) · W(1)ᵀ over the sum of the weights; shape (n_samples, n_features)."""
+    objective = Objective(network, X, Y, sample_weight, alpha=alpha, in_one_block=True)
+    objective(params)
+    n_rows, width, n_units = X.shape[0], int(network.widths[1]), int(network.units[1])
+    deltas = objective.workspace.deltas[: n_rows * width].reshape(n_rows, width)[:, :n_units]
+    total = n_rows if sample_weight is None else np.sum(sample_weight, dtype=np.float64)
+    coefs, _ = parameter_views(network, params)
+    return deltas @ coefs[0].T / params.dtype.type(total)
+
+
+def train_stochastic(
+    network,
+    params,
+    optimizer,
+    history,
+    X,
+    Y,
+    sample_weight=None,
+    *,
+    validation=None,
+    score="accuracy",
+    alpha,
+    batch_size,
+    learning_rate,
+    power_t,
+    tol,
+    n_iter_no_change,
+    max_iter,
+    shuffle,
+    random_state,
+    report=None,
+    report_every=0,
+    n_threads=None,
+):
+    """Train for up to max_iter epochs in compiled code; params, optimizer and history change in place.
+
+    Parameters
+    ----------
+    network : Network
+    params : ndarray of shape (n_parameters,)
+    optimizer : Optimizer
+    history : History
+    X, Y, sample_weight : see `make_samples`
+    validation : (X, Y, sample_weight) or None
+        Rows whose score decides when to stop; the weights with the best score are restored at the end.
+    score : {"accuracy", "r2"}
+    alpha, batch_size, learning_rate, power_t, tol, n_iter_no_change, max_iter, shuffle : as the estimators'
+    random_state : numpy.random.RandomState
+        Source of the shuffles, left where scikit-learn would leave it.
+    report : callable or None
+        Called with the history after every `report_every` epochs.
+    n_threads : int or None
+
+    Returns
+    -------
+    outcome : {"converged", "max_iter", "interrupted", "diverged"}
+        "diverged" only with a validation set, whose best weights are then restored.
+
+    Raises
+    ------
+    DivergenceError
+        The loss or a weight became NaN or infinite.
+    """
+    samples = make_samples(X, Y, sample_weight)
+    n_rows, dtype = samples.table.n_rows, params.dtype
+    is_online = batch_size == 1 and not optimizer.is_adam and not samples.table.is_sparse
+    batch_size = min(batch_size, n_rows)
+    row_work = flops_per_row(network)
+    step_work = row_work * batch_size + 12 * network.n_parameters
+    size = 1 if is_online else team_size(n_threads, step_work)
+    strips = make_strips(network, size, samples.table.is_sparse)
+    workspace = make_workspace(network, dtype, batch_size, n_strips=len(strips.layers), gathered=bool(shuffle) and not samples.table.is_sparse)
+    if validation is None:
+        held_out, best_params, outputs = samples, params[:0], params[:0]
+    else:
+        held_out = make_samples(*validation)
+        best_params, outputs = params.copy(), np.empty(held_out.table.n_rows * int(network.units[-1]), dtype=dtype)
+    state = random_state.get_state(legacy=False)
+    is_twister = state["bit_generator"] == "MT19937"
+    key = state["state"]["key"].copy() if is_twister else np.zeros(1, np.uint32)
+    position = np.array([state["state"]["pos"] if is_twister else 0])
+    order = np.arange(n_rows if shuffle else 0)
+    n_batches = -(-n_rows // batch_size)
+    plan = epochs.Plan(
+        batch_size=batch_size,
+        shuffle=int(shuffle and is_twister),
+        gather=int(shuffle),
+        online=int(is_online),
+        schedule=epochs.SCHEDULES[learning_rate],
+        learning_rate_init=optimizer.learning_rate_init,
+        power_t=float(power_t),
+        tol=float(tol),
+        n_iter_no_change=float(n_iter_no_change),
+        backup_every=-(-BACKUP_STEPS // n_batches),
+        validate=int(validation is not None),
+        score=SCORES[score],
+    )
+    counts = np.array([history.n_iter, history.t, history.no_improvement_count, optimizer.n_steps, epochs.RUNNING])
+    measures = np.array([optimizer.learning_rate, history.best_loss, history.best_validation_score], dtype=np.float64)
+    backup = params.copy()
+    rule = optimizer.rule(alpha)
+    finished = True
+    start = history.n_iter
+    while counts[epochs.STATUS] == epochs.RUNNING and counts[epochs.N_ITER] - start < max_iter and finished:
+        done = int(counts[epochs.N_ITER])
+        n_epochs = min(max_iter - (done - start), report_every if report and report_every else EPOCHS_PER_CALL)
+        if shuffle and not is_twister:
+            n_epochs = 1
+            random_state.shuffle(order)
+        losses, scores = np.zeros(n_epochs), np.zeros(n_epochs)
+        arguments = (
+            network, params, best_params, backup, optimizer.moment_1, optimizer.moment_2, samples, held_out, outputs, order, key, position,
+            plan, rule, workspace, strips, counts, measures, losses, scores,
+        )  # fmt: skip
+        try:
+            finished = run_team(epochs.train, size, arguments, n_epochs * (row_work * n_rows + 12 * network.n_parameters * n_batches))
+        except KeyboardInterrupt:
+            finished = False
+        n_done = int(counts[epochs.N_ITER]) - done
+        history.loss_curve.extend(losses[:n_done].tolist())
+        if n_done:
+            history.loss = float(losses[n_done - 1])
+        if validation is not None:
+            history.validation_scores.extend(scores[:n_done].tolist())
+        history.n_iter, history.t, history.no_improvement_count, optimizer.n_steps = counts[: epochs.STATUS].tolist()
+        optimizer.learning_rate, history.best_loss, history.best_validation_score = measures.tolist()
+        if report and report_every and n_done == n_epochs:
+            report(history)
+    if shuffle and is_twister:
+        state["state"]["key"], state["state"]["pos"] = key, int(position[0])
+        random_state.set_state(state)
+    is_diverged = counts[epochs.STATUS] == epochs.DIVERGED or not np.isfinite(params).all()
+    if validation is not None:
+        params[:] = best_params
+    if is_diverged:
+        if validation is not None and history.validation_scores:
+            return "diverged"
+        if not np.isfinite(params).all():
+            params[:] = backup
+        raise DivergenceError(
+            "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed. "
+            f"The loss became NaN or infinite in epoch {history.n_iter + (counts[epochs.STATUS] == epochs.DIVERGED)}: scale X "
+            f"(StandardScaler) or lower learning_rate_init from {optimizer.learning_rate_init:g}. The last finite weights are kept."
+        )
+    if not finished:
+        return "interrupted"
+    return "converged" if counts[epochs.STATUS] == epochs.STOPPED else "max_iter"
+
+
+def warm_up():
+    """Compile every kernel for float32 and float64, or load it from the cache.
+
+    Returns
+    -------
+    n_kernels : int
+        Number of compiled entry points.
+    """
+    for dtype in (np.float32, np.float64):
+        network = make_network((1, 1, 1), ("relu",), "identity", "squared_error", dtype=dtype)
+        params = pack_parameters(network, [np.ones((1, 1))] * 2, [np.zeros(1)] * 2, dtype)
+        X = np.ones((2, 1), dtype=dtype)
+        predict_outputs(network, params, X)
+        loss_and_gradient(network, params, X, X, alpha=0.0)
+        optimizer = Optimizer(
+            "sgd", params, learning_rate_init=0.1, momentum=0.9, nesterovs_momentum=True, beta_1=0.9, beta_2=0.999, epsilon=1e-8
+        )
+        train_stochastic(
+            network, params, optimizer, History(), X, X, alpha=0.0, batch_size=2, learning_rate="constant", power_t=0.5, tol=0.0,
+            n_iter_no_change=1, max_iter=1, shuffle=True, random_state=np.random.RandomState(0), score="r2",
+        )  # fmt: skip
+    return sum(len(kernel.signatures) for kernel in epochs.ENTRIES)

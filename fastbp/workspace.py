@@ -1,0 +1,90 @@
+"""The memory a run works in, and how its parameters are cut among threads."""
+
+import numpy as np
+
+from .kernels.layout import Strips, Workspace
+from .kernels.simd import TILE_ROWS
+from .network import aligned_zeros
+
+# A block of rows should pass forward and backward within the second-level cache.
+BLOCK_BYTES = 1 << 20
+MIN_BLOCK_ROWS = 256
+# A strip of parameters, its gradient and moments should fit the first-level cache.
+STRIP_ELEMENTS = 4096
+SPARSE_STRIPS = 16  # every strip of a sparse input layer looks through all rows
+
+
+def make_workspace(network, dtype, n_rows, *, n_strips=0, gathered=False, forward_only=False, in_one_block=False):
+    """Allocate what a pass over blocks of rows writes.
+
+    Parameters
+    ----------
+    network : Network
+    dtype : dtype
+    n_rows : int
+        Rows of the largest batch; a block never needs more.
+    n_strips : int
+        Number of strips of the parameters.
+    gathered : bool
+        Whether dense rows are copied together because their order is shuffled.
+    forward_only : bool
+        Leaves out what only the backward pass writes.
+    in_one_block : bool
+        Keeps the activations and deltas of all rows.
+
+    Returns
+    -------
+    Workspace
+    """
+    itemsize = np.dtype(dtype).itemsize
+    n_features, width = int(network.units[0]), int(network.widths[1:].sum())
+    block_rows = n_rows
+    if not in_one_block:
+        row_bytes = itemsize * (2 * width + (n_features if gathered else 0))
+        block_rows = min(block_rows, max(MIN_BLOCK_ROWS, BLOCK_BYTES // row_bytes))
+    block_rows = -(-block_rows // TILE_ROWS) * TILE_ROWS
+    backward = not forward_only
+    return Workspace(
+        inputs=aligned_zeros(block_rows * n_features * gathered, dtype),
+        activations=aligned_zeros(block_rows * width, dtype),
+        deltas=aligned_zeros(block_rows * width * backward, dtype),
+        mirror=aligned_zeros(network.n_mirror * backward, dtype),
+        gradient=aligned_zeros(network.n_parameters * backward, dtype),
+        zeros=aligned_zeros(int(network.widths[1:].max()), dtype),
+        ones=np.ones(1, dtype=dtype),
+        row_losses=np.zeros(block_rows * backward),
+        strip_norms=np.zeros(n_strips),
+        block_rows=block_rows,
+    )
+
+
+def make_strips(network, n_threads, is_sparse):
+    """Cut the parameters into strips and share them among threads by their size."""
+    layers, firsts, stops, sizes = [], [], [], []
+    units, widths = network.units.tolist(), network.widths.tolist()
+    for layer, narrow in enumerate(network.narrow.tolist()):
+        n_rows, width = (units[layer + 1], widths[layer]) if narrow else (units[layer], widths[layer + 1])
+        rows = max(1, STRIP_ELEMENTS // width // TILE_ROWS) * TILE_ROWS
+        if layer == 0 and is_sparse:
+            rows = -(-n_rows // SPARSE_STRIPS)
+        for first in range(0, n_rows, rows):
+            stop = min(first + rows, n_rows)
+            layers.append(layer)
+            firsts.append(first)
+            stops.append(stop)
+            sizes.append((stop - first) * width)
+        if network.fit_intercept:
+            layers.append(layer)
+            firsts.append(-1)
+            stops.append(0)
+            sizes.append(widths[layer + 1])
+    middles = np.cumsum(sizes) - np.array(sizes) / 2
+    owners = np.searchsorted(middles, np.arange(n_threads + 1) * (sum(sizes) / n_threads))
+    return Strips(np.array(layers), np.array(firsts), np.array(stops), owners.astype(np.int64))
+
+
+def flops_per_row(network):
+    """Floating-point operations of forward and backward pass and gradient for one row."""
+    units = network.units.tolist()
+    products = [n_in * n_out for n_in, n_out in zip(units[:-1], units[1:])]
+    return 6 * sum(products) - 2 * products[0]

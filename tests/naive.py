@@ -1,0 +1,370 @@
+"""The slow truth: back-propagation in plain Python loops over lists, for the tests to compare the compiled kernels with.
+
+Nothing here comes from fastbp or scikit-learn, and nothing is done for speed: one sample, one unit, one weight at a time, with
+``math`` alone. numpy only hands arrays in and out and draws the random numbers. The scaling of losses and gradients is
+scikit-learn's, its known fault included: with several outputs the squared error is averaged over them but its gradient is not.
+"""
+
+import itertools
+import math
+from collections import namedtuple
+
+import numpy as np
+
+EPS = 2.0**-52  # of float64; the losses clip probabilities at it
+LEAK = 0.01  # slope of leaky_relu below zero
+
+ACTIVATIONS = ("identity", "logistic", "tanh", "relu", "leaky_relu", "step", "exp", "softmax")
+LOSSES = ("squared_error", "log_loss", "binary_log_loss", "poisson")
+
+# Output activation and loss that belong together: the slopes cancel, and δ = ŷ − y.
+CANONICAL = {
+    ("identity", "squared_error"),
+    ("softmax", "log_loss"),
+    ("logistic", "binary_log_loss"),
+    ("exp", "poisson"),
+}
+
+Gradients = namedtuple("Gradients", "loss coefs intercepts inputs")
+Training = namedtuple("Training", "coefs intercepts loss_curve best_loss n_iter t weights")
+
+
+# Activations
+
+
+def exp(z):
+    """e to the z, infinite where Python would raise."""
+    return math.exp(z) if z < 709.78 else math.inf if z == z else z
+
+
+def logistic(z):
+    """1 / (1 + e^-z), without overflow for any z."""
+    if z >= 0:
+        return 1 / (1 + math.exp(-z))
+    return exp(z) / (1 + exp(z))
+
+
+UNITS = {
+    "identity": lambda z: z,
+    "logistic": logistic,
+    "tanh": math.tanh,
+    "relu": lambda z: z if z > 0 or z != z else 0.0,
+    "leaky_relu": lambda z: LEAK * z if z < 0 else z,
+    "step": lambda z: 1.0 if z >= 0 else 0.0,
+    "exp": exp,
+}
+
+# Each slope is computed from the unit's OUTPUT a, not from z.
+SLOPES = {
+    "identity": lambda a: 1.0,
+    "logistic": lambda a: a * (1 - a),
+    "tanh": lambda a: 1 - a * a,
+    "relu": lambda a: 0.0 if a == 0 else 1.0,
+    "leaky_relu": lambda a: LEAK if a < 0 else 1.0,
+    "step": lambda a: 1.0,  # a step has no slope: straight through
+    "exp": lambda a: a,
+}
+
+
+def activate(name, z):
+    """Outputs of one layer for one sample from its pre-activations z."""
+    if name == "softmax":
+        top = max(z)
+        powers = [exp(value - top) for value in z]
+        return [power / sum(powers) for power in powers]
+    return [UNITS[name](value) for value in z]
+
+
+def pull_back(name, a, upstream):
+    """From ∂E/∂a to ∂E/∂z for one layer and one sample: upstream gradient times local gradient."""
+    if name == "softmax":
+        mean = sum(u * value for u, value in zip(upstream, a, strict=True))
+        return [value * (u - mean) for u, value in zip(upstream, a, strict=True)]
+    return [u * SLOPES[name](value) for u, value in zip(upstream, a, strict=True)]
+
+
+# Losses
+
+
+def clip(p, eps):
+    """Keep a probability away from 0 and 1."""
+    return min(max(p, eps), 1 - eps)
+
+
+def xlogy(x, y):
+    """x·log(y), 0 where x is 0."""
+    return 0.0 if x == 0 else x * math.log(y)
+
+
+def sample_loss(name, y, p, eps=EPS):
+    """Loss of one sample with targets y and outputs p; for log_loss, y is [index of the class]."""
+    if name == "squared_error":
+        return 0.5 * sum((p_j - y_j) * (p_j - y_j) for y_j, p_j in zip(y, p, strict=True)) / len(p)
+    if name == "log_loss":
+        return -math.log(clip(p[int(y[0])], eps))
+    if name == "binary_log_loss":
+        return -sum(xlogy(y_j, clip(p_j, eps)) + xlogy(1 - y_j, 1 - clip(p_j, eps)) for y_j, p_j in zip(y, p, strict=True))
+    if name == "poisson":
+        return sum(xlogy(y_j, y_j / p_j) - y_j + p_j for y_j, p_j in zip(y, p, strict=True))
+    raise ValueError(name)
+
+
+def mean_loss(name, Y, P, sample_weight=None, eps=EPS):
+    """Loss averaged over the samples (by weight)."""
+    weights = [1.0] * len(Y) if sample_weight is None else sample_weight
+    return sum(w * sample_loss(name, y, p, eps) for w, y, p in zip(weights, Y, P, strict=True)) / sum(weights)
+
+
+def loss_slope(name, y, p):
+    """∂loss/∂p of one sample; for the squared error without the division by the number of outputs (scikit-learn's gradient)."""
+    if name == "squared_error":
+        return [p_j - y_j for y_j, p_j in zip(y, p, strict=True)]
+    if name == "log_loss":
+        return [-1 / p_j if j == int(y[0]) else 0.0 for j, p_j in enumerate(p)]
+    if name == "binary_log_loss":
+        return [(p_j - y_j) / (p_j * (1 - p_j)) for y_j, p_j in zip(y, p, strict=True)]
+    if name == "poisson":
+        return [1 - y_j / p_j for y_j, p_j in zip(y, p, strict=True)]
+    raise ValueError(name)
+
+
+def output_delta(output_activation, loss, y, p):
+    """δ = ∂E/∂z of the output layer for one sample."""
+    if (output_activation, loss) not in CANONICAL:
+        return pull_back(output_activation, p, loss_slope(loss, y, p))
+    if loss == "log_loss":
+        return [p_j - (j == int(y[0])) for j, p_j in enumerate(p)]
+    return [p_j - y_j for y_j, p_j in zip(y, p, strict=True)]
+
+
+# Passes
+
+
+def layer_names(activation, output_activation, n_layers):
+    """One activation name per weight layer."""
+    hidden = [activation] * (n_layers - 1) if isinstance(activation, str) else list(activation)
+    assert len(hidden) == n_layers - 1
+    return hidden + [output_activation]
+
+
+def forward_sample(coefs, intercepts, x, names):
+    """Activations of every layer for one sample, the input first."""
+    layers = [x]
+    for W, b, name in zip(coefs, intercepts, names, strict=True):
+        a = layers[-1]
+        z = [b[j] + sum(a[i] * W[i][j] for i in range(len(a))) for j in range(len(b))]
+        layers.append(activate(name, z))
+    return layers
+
+
+def add_sample_gradient(coefs, layers, delta, names, coef_sums, intercept_sums):
+    """Walk δ of one sample from the output to the input, add aᵀδ and δ to the sums, return ∂E/∂x."""
+    for depth in reversed(range(len(coefs))):
+        W, a = coefs[depth], layers[depth]
+        for j in range(len(delta)):
+            intercept_sums[depth][j] += delta[j]
+            for i in range(len(a)):
+                coef_sums[depth][i][j] += a[i] * delta[j]
+        upstream = [sum(delta[j] * W[i][j] for j in range(len(delta))) for i in range(len(a))]
+        delta = upstream if depth == 0 else pull_back(names[depth - 1], a, upstream)
+    return delta
+
+
+def batch_gradients(coefs, intercepts, X, Y, weights, names, loss, alpha, eps):
+    """Loss and gradients of one batch, lists in and out: weights (aᵀδ + α·W)/S, intercepts Σδ/S, S the sum of the weights."""
+    coef_sums = [[[alpha * value for value in row] for row in W] for W in coefs]
+    intercept_sums = [[0.0] * len(b) for b in intercepts]
+    inputs, outputs = [], []
+    total = sum(weights)
+    for x, y, weight in zip(X, Y, weights, strict=True):
+        layers = forward_sample(coefs, intercepts, x, names)
+        outputs.append(layers[-1])
+        delta = [weight * d for d in output_delta(names[-1], loss, y, layers[-1])]
+        slope = add_sample_gradient(coefs, layers, delta, names, coef_sums, intercept_sums)
+        inputs.append([value / total for value in slope])
+    penalty = 0.5 * alpha * sum(value * value for W in coefs for row in W for value in row) / total
+    coef_gradients = [[[value / total for value in row] for row in W] for W in coef_sums]
+    intercept_gradients = [[value / total for value in b] for b in intercept_sums]
+    return mean_loss(loss, Y, outputs, weights, eps) + penalty, coef_gradients, intercept_gradients, inputs
+
+
+# In and out
+
+
+def to_lists(arrays):
+    return [np.asarray(array, dtype=float).tolist() for array in arrays]
+
+
+def to_arrays(lists):
+    return [np.array(values) for values in lists]
+
+
+def columns(y):
+    """Targets as rows of a list, one column where y has one dimension."""
+    y = np.asarray(y, dtype=float)
+    return y.reshape(len(y), -1).tolist()
+
+
+def forward(coefs, intercepts, X, *, activation="relu", output_activation="identity"):
+    """Activations of every layer as arrays (n_samples, n_units), X first."""
+    names = layer_names(activation, output_activation, len(coefs))
+    coefs, intercepts = to_lists(coefs), to_lists(intercepts)
+    samples = [forward_sample(coefs, intercepts, x, names) for x in np.asarray(X, dtype=float).tolist()]
+    return to_arrays(zip(*samples, strict=True))
+
+
+def gradients(
+    coefs,
+    intercepts,
+    X,
+    y,
+    *,
+    activation="relu",
+    output_activation="identity",
+    loss="squared_error",
+    alpha=0.0,
+    sample_weight=None,
+    eps=EPS,
+):
+    """Loss over all rows as one batch and its gradients; y of log_loss holds class indices."""
+    names = layer_names(activation, output_activation, len(coefs))
+    weights = [1.0] * len(X) if sample_weight is None else np.asarray(sample_weight, dtype=float).tolist()
+    value, coef_gradients, intercept_gradients, inputs = batch_gradients(
+        to_lists(coefs),
+        to_lists(intercepts),
+        np.asarray(X, dtype=float).tolist(),
+        columns(y),
+        weights,
+        names,
+        loss,
+        alpha,
+        eps,
+    )
+    return Gradients(value, to_arrays(coef_gradients), to_arrays(intercept_gradients), np.array(inputs))
+
+
+def as_random_state(seed):
+    return seed if isinstance(seed, np.random.RandomState) else np.random.RandomState(seed)
+
+
+def draw_parameters(layer_sizes, activation="relu", random_state=0):
+    """scikit-learn's start, uniform within ±sqrt(f / (fan_in + fan_out)) with f = 2 for logistic else 6."""
+    random_state = as_random_state(random_state)
+    coefs, intercepts = [], []
+    for fan_in, fan_out in itertools.pairwise(layer_sizes):
+        bound = math.sqrt((2.0 if activation == "logistic" else 6.0) / (fan_in + fan_out))
+        coefs.append(random_state.uniform(-bound, bound, (fan_in, fan_out)))
+        intercepts.append(random_state.uniform(-bound, bound, fan_out))
+    return coefs, intercepts
+
+
+# Training
+
+
+def step_sgd(values, gradient, velocity, rate, momentum, nesterovs_momentum):
+    """Move a list of numbers in place: v = μ·v − η·g, then by v, or with Nesterov by μ·v − η·g."""
+    for i, g in enumerate(gradient):
+        velocity[i] = momentum * velocity[i] - rate * g
+        values[i] += momentum * velocity[i] - rate * g if nesterovs_momentum else velocity[i]
+
+
+def step_adam(values, gradient, first, second, rate, beta_1, beta_2, epsilon):
+    """Move a list of numbers in place by −η·m / (sqrt(v) + ε)."""
+    for i, g in enumerate(gradient):
+        first[i] = beta_1 * first[i] + (1 - beta_1) * g
+        second[i] = beta_2 * second[i] + (1 - beta_2) * g * g
+        values[i] -= rate * first[i] / (math.sqrt(second[i]) + epsilon)
+
+
+def rows_of(coefs, intercepts):
+    """Every list of numbers among the parameters, so that one loop can step through all of them."""
+    return [row for W in coefs for row in W] + list(intercepts)
+
+
+def train(
+    coefs,
+    intercepts,
+    X,
+    y,
+    *,
+    activation="relu",
+    output_activation="identity",
+    loss="squared_error",
+    solver="sgd",
+    alpha=1e-4,
+    batch_size="auto",
+    learning_rate="constant",
+    learning_rate_init=1e-3,
+    power_t=0.5,
+    max_iter=200,
+    shuffle=True,
+    random_state=None,
+    tol=1e-4,
+    momentum=0.9,
+    nesterovs_momentum=True,
+    beta_1=0.9,
+    beta_2=0.999,
+    epsilon=1e-8,
+    n_iter_no_change=10,
+    sample_weight=None,
+    fit_intercept=True,
+    eps=EPS,
+):
+    """Epochs as scikit-learn runs them; ``weights`` of the result holds (coefs, intercepts) after each epoch."""
+    random_state = as_random_state(random_state)
+    names = layer_names(activation, output_activation, len(coefs))
+    coefs, intercepts, X, Y = to_lists(coefs), to_lists(intercepts), np.asarray(X, dtype=float).tolist(), columns(y)
+    n = len(X)
+    weights = [1.0] * n if sample_weight is None else np.asarray(sample_weight, dtype=float).tolist()
+    batch_size = min(200 if batch_size == "auto" else batch_size, n)
+
+    first = [[0.0] * len(row) for row in rows_of(coefs, intercepts)]  # velocities, or Adam's first moments
+    second = [[0.0] * len(row) for row in first]
+    rate, n_steps, t, count, best_loss = learning_rate_init, 0, 0, 0, math.inf
+    order, loss_curve, snapshots = list(range(n)), [], []
+
+    for _ in range(max_iter):
+        if shuffle:
+            permutation = np.arange(n)
+            random_state.shuffle(permutation)
+            order = [order[i] for i in permutation.tolist()]
+        accumulated = 0.0
+        for start in range(0, n, batch_size):
+            batch = order[start : start + batch_size]
+            batch_loss, coef_gradients, intercept_gradients, _ = batch_gradients(
+                coefs,
+                intercepts,
+                [X[i] for i in batch],
+                [Y[i] for i in batch],
+                [weights[i] for i in batch],
+                names,
+                loss,
+                alpha,
+                eps,
+            )
+            accumulated += batch_loss * len(batch)
+            if not fit_intercept:
+                intercept_gradients = [[0.0] * len(b) for b in intercept_gradients]
+            n_steps += 1
+            values = rows_of(coefs, intercepts)
+            for row, gradient, m, v in zip(values, rows_of(coef_gradients, intercept_gradients), first, second, strict=True):
+                if solver == "sgd":
+                    step_sgd(row, gradient, m, rate, momentum, nesterovs_momentum)
+                else:
+                    adam_rate = learning_rate_init * math.sqrt(1 - beta_2**n_steps) / (1 - beta_1**n_steps)
+                    step_adam(row, gradient, m, v, adam_rate, beta_1, beta_2, epsilon)
+
+        t += n
+        loss_curve.append(accumulated / n)
+        snapshots.append((to_arrays(coefs), to_arrays(intercepts)))
+        count = count + 1 if loss_curve[-1] > best_loss - tol else 0
+        best_loss = min(best_loss, loss_curve[-1])
+        if solver == "sgd" and learning_rate == "invscaling":
+            rate = learning_rate_init / (t + 1) ** power_t
+        if count > n_iter_no_change:
+            if solver == "adam" or learning_rate != "adaptive" or rate <= 1e-6:
+                break
+            rate /= 5
+            count = 0
+
+    return Training(to_arrays(coefs), to_arrays(intercepts), loss_curve, best_loss, len(loss_curve), t, snapshots)
