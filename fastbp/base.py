@@ -154,44 +154,35 @@ class BaseBP(BaseEstimator):
         X, y = self._check_rows(X, y, reset=not resume)
         sample_weight = check_sample_weight(sample_weight, X)
         Y, n_outputs, loss = self._encode(y, X.dtype, incremental)
+        rows, validation = _Rows(X, Y, sample_weight), None
         if resume and hasattr(self, "out_activation_") and loss != self._loss_name():
             raise ValueError(f"y needs the loss {loss!r}, but this network was trained with {self._loss_name()!r}.")
         self.out_activation_ = parameters.output_activation_name(self.output_activation, loss)
-        rows, validation = _Rows(X, Y, sample_weight), None
         random_state = check_random_state(self.random_state)
-        # from a copy, so that start 0 is the one which n_restarts=1 trains
-        n_more = 0 if resume else self.n_restarts - 1
-        seeds = copy.deepcopy(random_state).randint(2**31 - 1, size=n_more) if n_more else ()
+        n_starts = 1 if resume else self.n_restarts
+        later_states = _later_states(random_state, n_starts - 1)
 
         optimizer = None
+        layer_sizes = [X.shape[1], *hidden_sizes, n_outputs]
         if resume:
-            known = self.__dict__.get("_params")
-            network, params = self._packed(X.dtype)
-            if (len(self.coefs_[0]), len(self.intercepts_[-1])) != (X.shape[1], n_outputs):
-                raise ValueError(
-                    f"coefs_ map {len(self.coefs_[0])} features to {len(self.intercepts_[-1])} outputs, but X and y have"
-                    f" {X.shape[1]} features and {n_outputs} outputs."
-                )
-            if incremental and known is not None and (known.dtype, known.size) == (params.dtype, params.size):
-                optimizer = self.__dict__.get("_optimizer")
+            network, params, optimizer = self._resume(X, n_outputs, incremental)
         else:
-            layer_sizes = [X.shape[1], *hidden_sizes, n_outputs]
             network = self._make_network(layer_sizes, X.dtype)
             params = self._draw(network, layer_sizes, random_state, X.dtype)
         self.n_outputs_ = n_outputs
         if early_stopping:
             rows, validation = self._split(rows, random_state)
 
-        best = None
-        losses = np.full(1 + n_more, np.nan)
-        for start, start_state in enumerate((random_state, *map(np.random.RandomState, seeds))):
+        best = run = _Run(params, self._history(resume), optimizer, random_state)
+        losses = np.full(n_starts, np.nan)
+        for start in range(n_starts):
             if start > 0:
-                params = self._draw(network, layer_sizes, start_state, X.dtype)
-            run = _Run(params, self._history(resume), optimizer, start_state)
+                state = later_states[start - 1]
+                run = _Run(self._draw(network, layer_sizes, state, X.dtype), self._history(resume), None, state)
             self._train(run, network, rows, validation, 1 if incremental else self.max_iter)
             if run.error is None:
                 losses[start] = run.history.loss
-            if best is None or run.quality(early_stopping) > best.quality(early_stopping):
+            if run.quality(early_stopping) > best.quality(early_stopping):
                 best = run
             if run.outcome == "interrupted":
                 break
@@ -207,6 +198,19 @@ class BaseBP(BaseEstimator):
         if best.complaint and not incremental:
             warnings.warn(best.complaint, ConvergenceWarning, stacklevel=3)
         return self
+
+    def _resume(self, X: Any, n_outputs: int, incremental: bool) -> tuple[Any, np.ndarray, Any]:
+        """Return network, parameters and, for partial_fit, the optimizer as the last training left them, or the user."""
+        known = self.__dict__.get("_params")
+        network, params = self._packed(X.dtype)
+        shape = len(self.coefs_[0]), len(self.intercepts_[-1])
+        if shape != (X.shape[1], n_outputs):
+            raise ValueError(
+                f"coefs_ map {shape[0]} features to {shape[1]} outputs, but X and y have"
+                f" {X.shape[1]} features and {n_outputs} outputs."
+            )
+        fits = known is not None and (known.dtype, known.size) == (params.dtype, params.size)
+        return network, params, self.__dict__.get("_optimizer") if incremental and fits else None
 
     def _train(self, run: _Run, network: Any, rows: _Rows, validation: _Rows | None, max_iter: int) -> None:
         try:
@@ -319,7 +323,8 @@ class BaseBP(BaseEstimator):
             raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
 
         def part(index: np.ndarray) -> _Rows:
-            return _Rows(*(None if array is None else array[index] for array in rows))
+            X, Y, sample_weight = rows
+            return _Rows(X[index], Y[index], None if sample_weight is None else sample_weight[index])
 
         return part(train), part(held_out)
 
@@ -386,10 +391,8 @@ class BaseBP(BaseEstimator):
     def _packed(self, dtype: np.dtype | None = None) -> tuple[Any, np.ndarray]:
         """Return the network and its flat vector, made anew when coefs_ or a hyperparameter was replaced since."""
         views = (*self.coefs_, *self.intercepts_)
-        activation = self.activation if isinstance(self.activation, str) else tuple(self.activation)
-        key = (activation, self.out_activation_, self._loss_name(), self.fit_intercept)
         if (
-            self.__dict__.get("_network_key") == key
+            self.__dict__.get("_network_key") == self._key()
             and len(views) == len(self._views)
             and all(map(operator.is_, views, self._views))
             and dtype in (None, self._params.dtype)
@@ -401,17 +404,22 @@ class BaseBP(BaseEstimator):
         if dtype is None:
             dtype = np.dtype(np.float32 if np.result_type(*coefs, *intercepts) == np.float32 else np.float64)
         network = self._make_network(layer_sizes, dtype)
-        self._bind(network, pack_parameters(network, coefs, intercepts, dtype))
-        return self._network, self._params
+        params = pack_parameters(network, coefs, intercepts, dtype)
+        self._bind(network, params)
+        return network, params
 
     def _bind(self, network: Any, params: np.ndarray) -> None:
         from fastbp.network import parameter_views
 
         self.coefs_, self.intercepts_ = parameter_views(network, params)
         self.n_layers_ = len(self.coefs_) + 1
-        activation = self.activation if isinstance(self.activation, str) else tuple(self.activation)
-        self._network_key = (activation, self.out_activation_, self._loss_name(), self.fit_intercept)
         self._network, self._params, self._views = network, params, (*self.coefs_, *self.intercepts_)
+        self._network_key = self._key()  # last, as another thread that predicts goes by it
+
+    def _key(self) -> tuple[Any, ...]:
+        """Return what a network depends on beside the shapes of its weights."""
+        activation = self.activation if isinstance(self.activation, str) else tuple(self.activation)
+        return activation, self.out_activation_, self._loss_name(), self.fit_intercept
 
     # ---- data at the door
 
@@ -452,3 +460,9 @@ def has_partial_fit(estimator: BaseBP) -> bool:
     if estimator.solver == "lbfgs":
         raise AttributeError(f"partial_fit is only available for stochastic optimizers. {estimator.solver} is not stochastic.")
     return True
+
+
+def _later_states(random_state: np.random.RandomState, n_states: int) -> list[np.random.RandomState]:
+    """Random states for the starts after the first, seeded from a copy: the first is to be the one that n_restarts=1 trains."""
+    seeds = copy.deepcopy(random_state).randint(2**31 - 1, size=n_states) if n_states else ()
+    return [np.random.RandomState(seed) for seed in seeds]

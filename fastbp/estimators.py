@@ -1,6 +1,6 @@
 """BPClassifier and BPRegressor: targets, labels, predictions and what the parameters mean."""
 
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,7 +14,7 @@ from fastbp import parameters
 from fastbp.base import BaseBP, has_partial_fit
 from fastbp.labels import discrete_labels
 
-MatrixLike = ArrayLike | spmatrix | sparray
+MatrixLike: TypeAlias = ArrayLike | spmatrix | sparray
 
 
 class BPClassifier(ClassifierMixin, BaseBP):

@@ -82,10 +82,10 @@ def forward(
     """
     from fastbp.training import layer_activations
 
-    X = check_array(X, dtype=(np.float64, np.float32), order="C", input_name="X")
+    inputs: np.ndarray = check_array(X, dtype=(np.float64, np.float32), order="C", input_name="X")
     loss = "log_loss" if output_activation == "softmax" else "squared_error"
-    network, params = _network(coefs, intercepts, X, activation, output_activation, loss, "forward")
-    return layer_activations(network, params, X)
+    network, params = _network(coefs, intercepts, inputs, activation, output_activation, loss, "forward")
+    return layer_activations(network, params, inputs)
 
 
 def gradients(
@@ -159,16 +159,17 @@ def gradients(
 
     parameters.check_parameter("alpha", alpha, parameters.RULES["alpha"], "gradients")
     parameters.check_parameter("loss", loss, _LOSS_RULES, "gradients")
-    X = check_array(X, dtype=(np.float64, np.float32), order="C", input_name="X")
-    network, params = _network(coefs, intercepts, X, activation, output_activation, loss, "gradients")
-    Y = _targets(y, X, np.shape(coefs[-1])[1], loss)
+    inputs: np.ndarray = check_array(X, dtype=(np.float64, np.float32), order="C", input_name="X")
+    network, params = _network(coefs, intercepts, inputs, activation, output_activation, loss, "gradients")
+    targets = _targets(y, inputs, np.shape(coefs[-1])[1], loss)
     if sample_weight is not None:
-        sample_weight = check_array(sample_weight, dtype=X.dtype, ensure_2d=False, order="C", input_name="sample_weight")
-        check_consistent_length(X, sample_weight)
+        sample_weight = check_array(sample_weight, dtype=inputs.dtype, ensure_2d=False, order="C", input_name="sample_weight")
+        check_consistent_length(inputs, sample_weight)
     gradient = np.zeros_like(params)
-    value = loss_and_gradient(network, params, X, Y, sample_weight, alpha=alpha, gradient=gradient)
-    inputs = input_gradient(network, params, X, Y, sample_weight, alpha=alpha)
-    return Gradients(value, *parameter_views(network, gradient), inputs)
+    value = loss_and_gradient(network, params, inputs, targets, sample_weight, alpha=alpha, gradient=gradient)
+    by_inputs = input_gradient(network, params, inputs, targets, sample_weight, alpha=alpha)
+    by_coefs, by_intercepts = parameter_views(network, gradient)
+    return Gradients(value, by_coefs, by_intercepts, by_inputs)
 
 
 def _targets(y: ArrayLike, X: np.ndarray, n_outputs: int, loss: str) -> np.ndarray:

@@ -23,6 +23,7 @@ def is_plain(X: Any, dtypes: tuple[np.dtype, ...]) -> bool:
 
 
 def is_plain_target(y: Any, n_samples: int) -> bool:
+    """Whether the same holds for a target of one column."""
     return (
         type(y) is np.ndarray
         and y.shape == (n_samples,)

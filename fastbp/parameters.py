@@ -33,20 +33,17 @@ class Rule(NamedTuple):
 
 
 def _integer_from(low: int) -> Rule:
-    return Rule(lambda value: isinstance(value, Integral) and value >= low, f"an int in the range [{low}, inf)")
+    return Rule(lambda value: isinstance(value, Integral) and int(value) >= low, f"an int in the range [{low}, inf)")
 
 
 def _real_in(low: float, high: float, brackets: str) -> Rule:
     open_low, open_high = brackets[0] == "(", brackets[1] == ")"
 
-    def allows(value: Any) -> bool:
-        if not isinstance(value, Real):
-            return False
+    def within(value: Any) -> bool:
         return bool(low <= value <= high) and not (open_low and value == low) and not (open_high and value == high)
 
-    return Rule(
-        allows, f"a float in the range {brackets[0]}{float(low)}, {high if high == math.inf else float(high)}{brackets[1]}"
-    )
+    text = f"a float in the range {brackets[0]}{float(low)}, {float(high)}{brackets[1]}"
+    return Rule(lambda value: isinstance(value, Real) and within(value), text)
 
 
 def one_of(*names: str) -> Rule:
@@ -82,7 +79,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "max_iter": _COUNT,
     "shuffle": _FLAG,
     "random_state": (
-        Rule(lambda value: isinstance(value, Integral) and 0 <= value < 2**32, f"an int in the range [0, {2**32 - 1}]"),
+        Rule(lambda value: isinstance(value, Integral) and 0 <= int(value) < 2**32, f"an int in the range [0, {2**32 - 1}]"),
         Rule(lambda value: isinstance(value, np.random.RandomState), "an instance of 'numpy.random.mtrand.RandomState'"),
         _NONE,
     ),
@@ -137,7 +134,7 @@ def check_parameter(name: str, value: Any, alternatives: Sequence[Rule], owner: 
 def hidden_sizes(hidden_layer_sizes: Any) -> list[int]:
     """Return the units of each hidden layer from an int, a sequence of ints or a string such as "64-32"."""
     if isinstance(hidden_layer_sizes, str):
-        sizes = [int(size) for size in hidden_layer_sizes.split("-")]
+        sizes: list[Any] = [int(size) for size in hidden_layer_sizes.split("-")]
     else:
         sizes = [hidden_layer_sizes] if isinstance(hidden_layer_sizes, Integral) else list(hidden_layer_sizes)
     if not all(isinstance(size, Integral) for size in sizes):

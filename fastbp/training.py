@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 EPOCHS_PER_CALL = 1000
+NO_ORDER = np.empty(0, dtype=np.int64)
 BACKUP_STEPS = 16  # at most so many steps, or one epoch, are lost with the weights when these become NaN
 
 
@@ -114,7 +115,7 @@ def predict_outputs(network, params, X, *, n_threads=None):
         workspace = make_workspace(
             network, params.dtype, min(epochs.CACHED_ROWS, bounds[thread + 1] - bounds[thread]), forward_only=True
         )
-        epochs.predict(network, params, table, workspace, outputs.reshape(-1), bounds[thread], bounds[thread + 1])
+        epochs.predict(network, params, table, NO_ORDER, workspace, outputs.reshape(-1), bounds[thread], bounds[thread + 1])
 
     if not run_team(predict_part, size, (), work):
         raise KeyboardInterrupt
@@ -173,7 +174,7 @@ class Objective:
     def __call__(self, params):
         """Loss at params: (n_parameters,); the gradient is then in `gradient`."""
         self._params[:] = params
-        arguments = (self.network, self._params, self.samples, self.workspace, self.strips, self.rule, self._result)
+        arguments = (self.network, self._params, self.samples, NO_ORDER, self.workspace, self.strips, self.rule, self._result)
         if not run_team(epochs.objective, self.n_threads, arguments, self.work):
             raise KeyboardInterrupt
         return float(self._result[0])
@@ -272,7 +273,7 @@ def train_stochastic(
     step_work = row_work * batch_size + 12 * network.n_parameters
     size = 1 if is_online else team_size(n_threads, step_work)
     strips = make_strips(network, size, samples.table.is_sparse)
-    workspace = make_workspace(network, dtype, batch_size, n_strips=len(strips.layers), gathered=bool(shuffle) and not samples.table.is_sparse)
+    workspace = make_workspace(network, dtype, batch_size, n_strips=len(strips.layers), n_threads=size, gathered=bool(shuffle) and not samples.table.is_sparse)
     if validation is None:
         held_out, best_params, outputs = samples, params[:0], params[:0]
     else:

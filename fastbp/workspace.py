@@ -14,7 +14,7 @@ STRIP_ELEMENTS = 4096
 SPARSE_STRIPS = 16  # every strip of a sparse input layer looks through all rows
 
 
-def make_workspace(network, dtype, n_rows, *, n_strips=0, gathered=False, forward_only=False, in_one_block=False):
+def make_workspace(network, dtype, n_rows, *, n_strips=0, n_threads=1, gathered=False, forward_only=False, in_one_block=False):
     """Allocate what a pass over blocks of rows writes.
 
     Parameters
@@ -25,6 +25,8 @@ def make_workspace(network, dtype, n_rows, *, n_strips=0, gathered=False, forwar
         Rows of the largest batch; a block never needs more.
     n_strips : int
         Number of strips of the parameters.
+    n_threads : int
+        Threads that each need rows of their own.
     gathered : bool
         Whether dense rows are copied together because their order is shuffled.
     forward_only : bool
@@ -42,7 +44,7 @@ def make_workspace(network, dtype, n_rows, *, n_strips=0, gathered=False, forwar
     if not in_one_block:
         row_bytes = itemsize * (2 * width + (n_features if gathered else 0))
         block_rows = min(block_rows, max(MIN_BLOCK_ROWS, BLOCK_BYTES // row_bytes))
-    block_rows = -(-block_rows // TILE_ROWS) * TILE_ROWS
+    block_rows = max(-(-block_rows // TILE_ROWS), n_threads) * TILE_ROWS
     backward = not forward_only
     return Workspace(
         inputs=aligned_zeros(block_rows * n_features * gathered, dtype),

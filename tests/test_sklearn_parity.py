@@ -127,9 +127,13 @@ def take_steps(ours, theirs, steps, X, tolerance):
         assert_same_model(ours, theirs, X, tolerance)
 
 
+def is_float32(X):
+    return getattr(X, "dtype", None) == np.float32  # a data frame has no dtype
+
+
 def float_dtype(theirs, dtype, X):
     """The dtype due where scikit-learn has `dtype`: its lbfgs leaves float64 weights for float32 X, where float32 is due here."""
-    return X.dtype if theirs.solver == "lbfgs" and X.dtype == np.float32 else dtype
+    return X.dtype if theirs.solver == "lbfgs" and is_float32(X) else dtype
 
 
 def assert_same_values(ours, theirs, name, X, tolerance):
@@ -151,6 +155,7 @@ def assert_same_values(ours, theirs, name, X, tolerance):
                 assert got_item.flags.writeable
             else:
                 assert isinstance(got_item, Real), name
+            assert np.isfinite(expected_item).all(), name  # nan would pass for equal to nan
             assert_allclose(got_item, expected_item, err_msg=name, **tolerance)
     elif isinstance(expected, np.ndarray):  # classes_, feature_names_in_
         assert got.dtype == expected.dtype, name
@@ -160,6 +165,7 @@ def assert_same_values(ours, theirs, name, X, tolerance):
         assert got == expected, name
     else:
         assert isinstance(got, Real), name
+        assert np.isfinite(expected), name
         assert_allclose(got, expected, err_msg=name, **tolerance)
 
 
@@ -181,7 +187,7 @@ def assert_same_model(ours, theirs, X, tolerance):
     assert_allclose(got, expected, **tolerance)
     with np.errstate(divide="ignore"):  # a float32 probability can be 0
         assert_array_equal(ours.predict_log_proba(X), np.log(got))
-        if X.dtype == np.float64:
+        if not is_float32(X):
             assert_allclose(ours.predict_log_proba(X), theirs.predict_log_proba(X), **tolerance)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from .atomics import STOP, barrier
 from .jit import entry, jit
 from .online import online_epoch
-from .passes import CACHED_ROWS, batch_step, forward, refresh_mirrors, share
+from .passes import CACHED_ROWS, batch_step, forward, refresh_mirrors, share, total
 from .random_state import shuffle
 from .scores import score
 from .updates import ADAM
@@ -43,15 +43,14 @@ class Plan(NamedTuple):
 
 
 @jit
-def predict_rows(network, params, table, workspace, thread, n_threads, outputs, first, stop):
+def predict_rows(network, params, table, order, workspace, thread, n_threads, outputs, first, stop):
     """Write the outputs for rows first to stop of the table to outputs: (n_rows, n_outputs), with this thread's part of the workspace."""
-    no_order = np.empty(0, np.int64)
     at = share(workspace.block_rows, thread, n_threads)
     size = max(1, min(CACHED_ROWS, share(workspace.block_rows, thread + 1, n_threads) - at))
     n_outputs, width = network.units[-1], network.widths[-1]
     for row in range(first, stop, size):
         end = at + min(size, stop - row)
-        forward(network, params, table, no_order, row - at, 0, workspace, at, end)
+        forward(network, params, table, order, row - at, 0, workspace, at, end)
         source = workspace.block_rows * network.first_units[-1]
         for i in range(at, end):
             for j in range(n_outputs):
@@ -59,39 +58,21 @@ def predict_rows(network, params, table, workspace, thread, n_threads, outputs, 
 
 
 @entry
-def predict(network, params, table, workspace, outputs, first, stop):
-    """Outputs for rows first to stop of a table; outputs: (n_rows · n_outputs,)."""
-    predict_rows(network, params, table, workspace, 0, 1, outputs, first, stop)
+def predict(network, params, table, order, workspace, outputs, first, stop):
+    """Outputs for rows first to stop of a table; outputs: (n_rows · n_outputs,); order: (0,), unused."""
+    predict_rows(network, params, table, order, workspace, 0, 1, outputs, first, stop)
 
 
 @entry
-def objective(thread, n_threads, sync, network, params, samples, workspace, strips, rule, result):
+def objective(thread, n_threads, sync, network, params, samples, order, workspace, strips, rule, result):
     """Loss and gradient over all samples as one batch; result: (1,) the loss with its penalty, workspace.gradient: the gradient."""
     refresh_mirrors(network, params, workspace, strips, thread)
     barrier(sync, n_threads)
-    no_order = np.empty(0, np.int64)
-    batch = np.zeros(2)
-    if batch_step(
-        thread,
-        n_threads,
-        sync,
-        network,
-        params,
-        samples,
-        no_order,
-        0,
-        samples.table.n_rows,
-        False,
-        workspace,
-        strips,
-        rule,
-        0.0,
-        params,
-        params,
-        batch,
-    ):
-        if thread == 0:
-            result[0] = batch[0] + 0.5 * rule.alpha * workspace.strip_norms.sum() / batch[1]
+    is_running, loss, weight_sum = batch_step(
+        thread, n_threads, sync, network, params, samples, order, 0, samples.table.n_rows, 0, workspace, strips, rule, 0.0, params, params
+    )
+    if is_running and thread == 0:
+        result[0] = loss + 0.5 * rule.alpha * total(workspace.strip_norms) / weight_sum
 
 
 @jit
@@ -156,7 +137,6 @@ def train(
     bad loss, so params stay as they were before it.
     """
     n_rows = order.size if plan.gather else samples.table.n_rows
-    batch = np.zeros(2)
     step = counts[STEPS]  # every thread counts for itself
     refresh_mirrors(network, params, workspace, strips, thread)
     for epoch in range(losses.size):
@@ -179,26 +159,27 @@ def train(
                 stop = min(start + plan.batch_size, n_rows)
                 step += 1
                 rate = _rate_of_step(rule, step, measures, plan)
-                if not batch_step(
+                is_running, loss, weight_sum = batch_step(
                     thread, n_threads, sync, network, params, samples, order, start, stop, plan.gather, workspace, strips, rule, rate,
-                    moment_1, moment_2, batch,
-                ):  # fmt: skip
+                    moment_1, moment_2,
+                )  # fmt: skip
+                if not is_running:
                     counts[STATUS] = INTERRUPTED
                     return
-                if not math.isfinite(batch[0]):
+                if not math.isfinite(loss):
                     counts[STATUS] = DIVERGED
                     return
                 if thread == 0:
                     counts[STEPS] = step
-                    if batch[1] > 0.0:
-                        accumulated += (batch[0] + 0.5 * rule.alpha * workspace.strip_norms.sum() / batch[1]) * (stop - start)
+                    if weight_sum > 0.0:
+                        accumulated += (loss + 0.5 * rule.alpha * total(workspace.strip_norms) / weight_sum) * (stop - start)
         barrier(sync, n_threads)
         if sync[STOP]:
             return
         if plan.validate:
             n = validation.table.n_rows
             predict_rows(
-                network, params, validation.table, workspace, thread, n_threads, validation_outputs,
+                network, params, validation.table, order, workspace, thread, n_threads, validation_outputs,
                 n * thread // n_threads, n * (thread + 1) // n_threads,
             )  # fmt: skip
             barrier(sync, n_threads)

@@ -230,27 +230,11 @@ def share(n, part, n_parts):
 
 @jit
 def batch_step(
-    thread,
-    n_threads,
-    sync,
-    network,
-    params,
-    samples,
-    order,
-    start,
-    stop,
-    gather,
-    workspace,
-    strips,
-    rule,
-    rate,
-    moment_1,
-    moment_2,
-    result,
-):
+    thread, n_threads, sync, network, params, samples, order, start, stop, gather, workspace, strips, rule, rate, moment_1, moment_2
+):  # fmt: skip
     """One batch, samples start to stop of the order: gradient and step of this thread's strips; the step is left out on a bad loss.
 
-    result: (2,) float64, the batch's mean loss without penalty and the sum of its weights. Returns False when interrupted.
+    Returns whether the fit goes on (it was not interrupted), the batch's mean loss without penalty, and the sum of its weights.
     """
     table, weights = samples.table, samples.weights
     n_outputs, output_width = network.units[-1], network.widths[-1]
@@ -273,7 +257,7 @@ def batch_step(
             sync[STOP] = atomic_load(sync, INTERRUPT)  # one thread decides for all, or they would part at the next barrier
         barrier(sync, n_threads)
         if sync[STOP]:
-            return False
+            return False, 0.0, 0.0
         for row in range(n_rows):
             loss_sum += workspace.row_losses[row]
         if weights.size:
@@ -289,6 +273,13 @@ def batch_step(
             if is_last and is_good:
                 strip_step(network, params, workspace, rule, rate, moment_1, moment_2, strip, layer, first, end, weight_sum)
         barrier(sync, n_threads)
-    result[0] = loss_sum / weight_sum if weight_sum > 0.0 else 0.0
-    result[1] = weight_sum
-    return True
+    return True, loss_sum / weight_sum if weight_sum > 0.0 else 0.0, weight_sum
+
+
+@jit
+def total(values):
+    """Sum of an array, in order."""
+    result = 0.0
+    for value in values:
+        result += value
+    return result
