@@ -4,6 +4,7 @@ import hashlib
 import pathlib
 import warnings
 
+from llvmlite.binding import Linkage
 from numba import njit, types
 from numba.core.caching import FunctionCache
 from numba.core.compiler import Compiler
@@ -71,11 +72,36 @@ class _InnerCompiler(Compiler):
     """
 
     def __init__(self, typing_context, target_context, library, *arguments):
-        if library is None:
-            library = target_context.codegen().create_library("fastbp inner kernel")
-            library.enable_object_caching()
-            library._optimize_final_module = lambda: None
+        library = _new_library(target_context)
+        library._optimize_final_module = lambda: None
         super().__init__(typing_context, target_context, library, *arguments)
+
+
+class _EntryCompiler(Compiler):
+    """Makes the functions linked into an entry internal to it before they are optimised.
+
+    LLVM may then drop the arguments that a function does not use; an array is seven words, and pushing them by the hundred took half
+    of the time of a per-sample step.
+    """
+
+    def __init__(self, typing_context, target_context, library, *arguments):
+        library = _new_library(target_context)
+        optimize = library._optimize_final_module
+
+        def make_internal_and_optimize():
+            for function in library._final_module.functions:
+                if not function.is_declaration and function.linkage == Linkage.linkonce_odr:
+                    function.linkage = Linkage.internal
+            optimize()
+
+        library._optimize_final_module = make_internal_and_optimize
+        super().__init__(typing_context, target_context, library, *arguments)
+
+
+def _new_library(target_context):
+    library = target_context.codegen().create_library("fastbp kernel")
+    library.enable_object_caching()
+    return library
 
 
 def _compile_once_per_dtype(dispatcher):
@@ -98,7 +124,7 @@ def jit(function):
 
 def entry(function):
     """Compile a function that Python calls, and keep its machine code on disk."""
-    dispatcher = njit(**_OPTIONS)(function)
+    dispatcher = njit(pipeline_class=_EntryCompiler, **_OPTIONS)(function)
     try:
         dispatcher._cache = _Cache(function)
     except RuntimeError as error:  # numba finds no folder to write to
