@@ -9,7 +9,7 @@ from .atomics import INTERRUPT, atomic_load
 from .jit import jit
 from .losses import output_deltas
 from .products import dot_product
-from .simd import broadcast, lane_count, lane_sum, load, multiply_add, store
+from .simd import broadcast, broadcast_element, lane_count, lane_sum, load, multiply_add, store
 from .updates import NESTEROV
 
 CHECK_EVERY = 256  # samples between two looks at the interrupt flag
@@ -30,7 +30,8 @@ def _row_product(x, first, n_inputs, W, w, bias, width, z, at):
         left_1, right_1, left_2, right_2, left_3, right_3 = zero, zero, zero, zero, zero, zero
         row = w
         for i in range(first, first + whole, 4):
-            x_0, x_1, x_2, x_3 = broadcast(W, x[i]), broadcast(W, x[i + 1]), broadcast(W, x[i + 2]), broadcast(W, x[i + 3])
+            x_0, x_1 = broadcast_element(x, i), broadcast_element(x, i + 1)
+            x_2, x_3 = broadcast_element(x, i + 2), broadcast_element(x, i + 3)
             left_0, right_0 = multiply_add(x_0, load(W, row + j), left_0), multiply_add(x_0, load(W, row + k), right_0)
             row += width
             left_1, right_1 = multiply_add(x_1, load(W, row + j), left_1), multiply_add(x_1, load(W, row + k), right_1)
@@ -40,7 +41,7 @@ def _row_product(x, first, n_inputs, W, w, bias, width, z, at):
             left_3, right_3 = multiply_add(x_3, load(W, row + j), left_3), multiply_add(x_3, load(W, row + k), right_3)
             row += width
         for i in range(first + whole, first + n_inputs):
-            x_0 = broadcast(W, x[i])
+            x_0 = broadcast_element(x, i)
             left_0, right_0 = multiply_add(x_0, load(W, row + j), left_0), multiply_add(x_0, load(W, row + k), right_0)
             row += width
         store(z, at + j, (left_0 + left_1) + (left_2 + left_3))
@@ -48,33 +49,59 @@ def _row_product(x, first, n_inputs, W, w, bias, width, z, at):
 
 
 @jit
+def _step_vector(nesterov, momentum, decay, scaled_x, delta, W, V, at):
+    """Step one vector of weights and its velocity along scaled_x · delta; returns the old weights."""
+    weight = load(W, at)
+    step = multiply_add(scaled_x, delta, weight * decay)
+    velocity = multiply_add(momentum, load(V, at), step)
+    store(V, at, velocity)
+    if nesterov:
+        velocity = multiply_add(momentum, velocity, step)
+    store(W, at, weight + velocity)
+    return weight
+
+
+@jit
 def _step_rows(rule, x, first, n_rows, deltas, d, width, inner_deltas, e, W, V, w, rate, decay, needs_deltas):
     """One pass over W: (n_rows, width) and its velocities: inner deltas W · δ from the old weights, then the step along x ⊗ δ.
 
     rate: minus the learning rate over the sample's weight; decay: the part of W the penalty takes, with the same sign. Returns the sum
-    of the old weights' squares.
+    of the old weights' squares. Four rows at a time, or that sum's chain of additions would set the pace (measured: 1.6 times).
     """
     n_lanes = lane_count(W)
-    momentum, decay_ = broadcast(W, rule.momentum), broadcast(W, decay)
-    norm = broadcast(W, 0.0)
+    momentum, decay_, rate_ = broadcast(W, rule.momentum), broadcast(W, decay), broadcast(W, rate)
+    zero = broadcast(W, 0.0)
+    norm_0, norm_1, norm_2, norm_3 = zero, zero, zero, zero
     nesterov = rule.code == NESTEROV
-    for i in range(n_rows):
-        scaled_x = broadcast(W, x[first + i] * rate)
-        total = broadcast(W, 0.0)
+    whole = n_rows - n_rows % 4
+    for i in range(0, whole, 4):
+        x_0, x_1 = broadcast_element(x, first + i) * rate_, broadcast_element(x, first + i + 1) * rate_
+        x_2, x_3 = broadcast_element(x, first + i + 2) * rate_, broadcast_element(x, first + i + 3) * rate_
+        total_0, total_1, total_2, total_3 = zero, zero, zero, zero
         for j in range(0, width, n_lanes):
-            weight, delta = load(W, w + j), load(deltas, d + j)
-            total = multiply_add(weight, delta, total)
-            norm = multiply_add(weight, weight, norm)
-            step = multiply_add(scaled_x, delta, weight * decay_)
-            velocity = multiply_add(momentum, load(V, w + j), step)
-            store(V, w + j, velocity)
-            if nesterov:
-                velocity = multiply_add(momentum, velocity, step)
-            store(W, w + j, weight + velocity)
+            delta = load(deltas, d + j)
+            weight = _step_vector(nesterov, momentum, decay_, x_0, delta, W, V, w + j)
+            norm_0, total_0 = multiply_add(weight, weight, norm_0), multiply_add(weight, delta, total_0)
+            weight = _step_vector(nesterov, momentum, decay_, x_1, delta, W, V, w + width + j)
+            norm_1, total_1 = multiply_add(weight, weight, norm_1), multiply_add(weight, delta, total_1)
+            weight = _step_vector(nesterov, momentum, decay_, x_2, delta, W, V, w + 2 * width + j)
+            norm_2, total_2 = multiply_add(weight, weight, norm_2), multiply_add(weight, delta, total_2)
+            weight = _step_vector(nesterov, momentum, decay_, x_3, delta, W, V, w + 3 * width + j)
+            norm_3, total_3 = multiply_add(weight, weight, norm_3), multiply_add(weight, delta, total_3)
         if needs_deltas:
-            inner_deltas[e + i] = lane_sum(total)
+            inner_deltas[e + i], inner_deltas[e + i + 1] = lane_sum(total_0), lane_sum(total_1)
+            inner_deltas[e + i + 2], inner_deltas[e + i + 3] = lane_sum(total_2), lane_sum(total_3)
+        w += 4 * width
+    for i in range(whole, n_rows):
+        x_0, total_0 = broadcast_element(x, first + i) * rate_, zero
+        for j in range(0, width, n_lanes):
+            delta = load(deltas, d + j)
+            weight = _step_vector(nesterov, momentum, decay_, x_0, delta, W, V, w + j)
+            norm_0, total_0 = multiply_add(weight, weight, norm_0), multiply_add(weight, delta, total_0)
+        if needs_deltas:
+            inner_deltas[e + i] = lane_sum(total_0)
         w += width
-    return np.float64(lane_sum(norm))
+    return np.float64(lane_sum((norm_0 + norm_1) + (norm_2 + norm_3)))
 
 
 @jit
@@ -89,15 +116,9 @@ def _step_columns(rule, x, first, inner_width, deltas, d, n_columns, inner_delta
     for column in range(n_columns):
         delta, scaled_delta = broadcast(W, deltas[d + column]), broadcast(W, deltas[d + column] * rate)
         for j in range(0, inner_width, n_lanes):
-            weight = load(W, w + j)
+            weight = _step_vector(nesterov, momentum, decay_, scaled_delta, load(x, first + j), W, V, w + j)
             store(inner_deltas, e + j, multiply_add(weight, delta, load(inner_deltas, e + j)))
             norm = multiply_add(weight, weight, norm)
-            step = multiply_add(scaled_delta, load(x, first + j), weight * decay_)
-            velocity = multiply_add(momentum, load(V, w + j), step)
-            store(V, w + j, velocity)
-            if nesterov:
-                velocity = multiply_add(momentum, velocity, step)
-            store(W, w + j, weight + velocity)
         w += inner_width
     return np.float64(lane_sum(norm))
 

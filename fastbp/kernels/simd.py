@@ -163,6 +163,18 @@ def broadcast(typing_context, array, scalar):
 
 
 @intrinsic
+def broadcast_element(typing_context, array, index):
+    """A vector with array[index] in every lane; unlike array[index] it spends nothing on negative indices."""
+    vector = Vector(array.dtype)
+
+    def codegen(context, builder, sig, args):
+        element = builder.load(builder.gep(_data(context, builder, sig.args[0], args[0]), [args[1]]))
+        return _splat(builder, element, vector.lanes)
+
+    return vector(array, types.intp), codegen
+
+
+@intrinsic
 def lane_count(typing_context, array):
     """Number of elements of `array` in one vector, a constant to the compiler."""
     n_lanes = VECTOR_BYTES * 8 // array.dtype.bitwidth
