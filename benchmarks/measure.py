@@ -153,7 +153,7 @@ def machine_description():
         description["processor"] = facts["model name"].strip()
         widest = [name for name in ("avx512f", "avx2", "avx", "sse2") if name in facts["flags"].split()]
         description["vectors"] = widest[0] if widest else "unknown"
-        description["memory_gib"] = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
+        description["GiB of memory"] = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
     except (OSError, KeyError, ValueError):
         pass
     return description

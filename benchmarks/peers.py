@@ -35,6 +35,7 @@ def worker_environment(n_threads):
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),  # this checkout is measured, installed or not
         **dict.fromkeys(pools, threads),
         "XLA_FLAGS": f"--xla_cpu_multi_thread_eigen={eigen} intra_op_parallelism_threads={threads}",
+        "PYTHONWARNINGS": "ignore",  # of runs that end at their number of epochs, in the workers of a search too
         "JAX_PLATFORMS": "cpu",
         "JAX_ENABLE_X64": "1",
     }

@@ -37,6 +37,10 @@ def judged(verdict):
     return f"{text} (≥ {number(verdict['target'])}) {sentence(verdict)}".strip()
 
 
+def label(row):
+    return f"{row.get('title', row['name'])}, {row['threads']} {'thread' if row['threads'] == 1 else 'threads'}"
+
+
 def table(header, lines):
     rows = [header, ["---"] * len(header), *lines]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in rows)
@@ -102,12 +106,12 @@ def markdown(report):
             others.setdefault(row["section"], []).append(row)
     for section, members in others.items():
         parts += [f"### {section.capitalize() if section != 'fits' else 'Sweep and prediction'}", verdict_table(members)]
-        notes = [f"- {row['title']}, {row['threads']} threads: {note}" for row in members for note in row.get("notes", [])]
+        notes = [f"- {label(row)}: {note}" for row in members for note in row.get("notes", [])]
         parts += ["\n".join(notes)] * bool(notes)
-    remarks = [f"- {row['name']}, {row['threads']} threads: {name}: {text}" for row in report["rows"]
-               for name, text in row.get("errors", {}).items()]  # fmt: skip
-    remarks += [
-        f"- {row['name']}, {row['threads']} threads: {fault}" for row in report["rows"] for fault in row.get("faults", [])
+    remarks = [
+        f"- {label(row)}: {remark}"
+        for row in report["rows"]
+        for remark in [*(f"{name}: {text}" for name, text in row.get("errors", {}).items()), *row.get("faults", [])]
     ]
     if remarks:
         parts += ["### Failures and doubts", "\n".join(remarks)]

@@ -232,6 +232,7 @@ def train_stochastic(
     max_iter,
     shuffle,
     random_state,
+    rows=None,
     report=None,
     report_every=0,
     n_threads=None,
@@ -251,6 +252,8 @@ def train_stochastic(
     alpha, batch_size, learning_rate, power_t, tol, n_iter_no_change, max_iter, shuffle : as the estimators'
     random_state : numpy.random.RandomState
         Source of the shuffles, left where scikit-learn would leave it.
+    rows : ndarray of int64 or None
+        The rows of X to train on, in this order, without a copy of them; all by default.
     report : callable or None
         Called with the history after every `report_every` epochs.
     n_threads : int or None
@@ -266,14 +269,15 @@ def train_stochastic(
         The loss or a weight became NaN or infinite.
     """
     samples = make_samples(X, Y, sample_weight)
-    n_rows, dtype = samples.table.n_rows, params.dtype
+    n_rows, dtype = samples.table.n_rows if rows is None else len(rows), params.dtype
+    gather = bool(shuffle) or rows is not None
     is_online = batch_size == 1 and not optimizer.is_adam and not samples.table.is_sparse
     batch_size = min(batch_size, n_rows)
     row_work = flops_per_row(network)
     step_work = row_work * batch_size + 12 * network.n_parameters
     size = 1 if is_online else team_size(n_threads, step_work)
     strips = make_strips(network, size, samples.table.is_sparse)
-    workspace = make_workspace(network, dtype, batch_size, n_strips=len(strips.layers), n_threads=size, gathered=bool(shuffle) and not samples.table.is_sparse)
+    workspace = make_workspace(network, dtype, batch_size, n_strips=len(strips.layers), n_threads=size, gathered=gather and not samples.table.is_sparse)
     if validation is None:
         held_out, best_params, outputs = samples, params[:0], params[:0]
     else:
@@ -283,12 +287,12 @@ def train_stochastic(
     is_twister = state["bit_generator"] == "MT19937"
     key = state["state"]["key"].copy() if is_twister else np.zeros(1, np.uint32)
     position = np.array([state["state"]["pos"] if is_twister else 0])
-    order = np.arange(n_rows if shuffle else 0)
+    order = np.arange(n_rows if gather else 0) if rows is None else np.array(rows, dtype=np.int64)
     n_batches = -(-n_rows // batch_size)
     plan = epochs.Plan(
         batch_size=batch_size,
         shuffle=int(shuffle and is_twister),
-        gather=int(shuffle),
+        gather=int(gather),
         online=int(is_online),
         schedule=epochs.SCHEDULES[learning_rate],
         learning_rate_init=optimizer.learning_rate_init,

@@ -3,6 +3,7 @@
 import copy
 import inspect
 import pickle
+import re
 import subprocess
 import sys
 import warnings
@@ -61,6 +62,8 @@ def test_constructor_begins_like_scikit_learns(ours, theirs):
     """Names, order, defaults and kinds; fastbp's own parameters follow, keyword-only."""
     expected = list(inspect.signature(theirs).parameters.values())
     actual = list(inspect.signature(ours).parameters.values())
+    if ours is BPRegressor and expected[0].name != "loss":
+        actual = actual[1:]  # scikit-learn before 1.7
     for mine, other in zip(actual, expected, strict=False):
         assert (mine.name, mine.default, mine.kind) == (other.name, other.default, other.kind)
     assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in actual[len(expected) :])
@@ -313,8 +316,8 @@ def test_misused_partial_fit_and_early_stopping(ours, theirs, no_kernels):
     for model in (ours, theirs):
         message = str(error_of(lambda model=model: model(early_stopping=True).partial_fit(X_TINY, Y_TINY, **classes)))
         assert message == "partial_fit does not support early_stopping=True"
-    small = {"early_stopping": True, "validation_fraction": 0.1}
-    assert_same_error(lambda: ours(**small).fit(X_TINY[:2], [1, 1]), lambda: theirs(**small).fit(X_TINY[:2], [1, 1]))
+    with pytest.raises(ValueError, match="The validation set is too small. Increase 'validation_fraction' or the size"):
+        ours(early_stopping=True).fit(X_TINY[:2], [1, 1])
 
 
 def test_misused_classes():
@@ -379,14 +382,16 @@ def test_divergence_with_early_stopping_keeps_the_best():
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_convergence_warning(solver):
-    for model in (BPClassifier, MLPClassifier):
-        with pytest.warns(ConvergenceWarning) as caught:
-            model(solver=solver, max_iter=2, random_state=0).fit(X_IRIS, Y_IRIS)
-        messages = [str(warning.message) for warning in caught]
-        assert len(messages) == 1
-        if model is BPClassifier:
-            expected = messages
-    assert expected == messages
+    with pytest.warns(ConvergenceWarning) as caught:
+        BPClassifier(solver=solver, max_iter=2, random_state=0).fit(X_IRIS, Y_IRIS)
+    message = str(caught.pop(ConvergenceWarning).message)
+    assert not caught.list
+    if solver == "lbfgs":
+        assert message.startswith("lbfgs failed to converge after 2 iteration(s) (status=1)")
+        assert "Increase the number of iterations to improve the convergence (max_iter=2)." in message
+    else:
+        with pytest.warns(ConvergenceWarning, match=re.escape(message)):
+            MLPClassifier(solver=solver, max_iter=2, random_state=0).fit(X_IRIS, Y_IRIS)
 
 
 class Interrupt:

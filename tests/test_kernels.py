@@ -1,0 +1,376 @@
+"""Kernels against NumPy and SciPy: every size around the edges of a tile, every code of every registry, any number of threads."""
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import scipy.sparse
+import scipy.special
+
+from fastbp.kernels import epochs, simd
+from fastbp.kernels.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS, activate, multiply_by_slope
+from fastbp.kernels.jit import FASTMATH, entry
+from fastbp.kernels.products import dot_product, gather_rows, product, sparse_product, sparse_transposed_product, transpose
+from fastbp.kernels.random_state import shuffle
+from fastbp.kernels.updates import UPDATES, Rule, update
+from fastbp.network import draw_parameters, make_network, pack_parameters, parameter_views
+from fastbp.training import History, Objective, Optimizer, make_table, predict_outputs, train_stochastic
+
+DTYPES = [np.float32, np.float64]
+
+
+# Inner kernels have no way in from Python: these entries are theirs.
+@entry
+def call_product(A, a_row, a_inner, B, b_row, S, s_row, C, c_row, n_rows, n_inner, width):
+    product(A, 0, a_row, a_inner, B, 0, b_row, S, 0, s_row, C, 0, c_row, n_rows, n_inner, width)
+
+
+@entry
+def call_dot_product(A, W, inner_width, bias, C, c_row, n_rows, n_columns):
+    dot_product(A, 0, W, 0, inner_width, bias, C, 0, c_row, n_rows, n_columns)
+
+
+@entry
+def call_sparse_products(table, order, gather, B, start, C, D, G, width, first_column, stop_column):
+    sparse_product(table, order, 0, gather, B, 0, start, C, 0, order.size, width)
+    sparse_transposed_product(table, order, 0, gather, D, 0, G, 0, order.size, width, first_column, stop_column, 0)
+
+
+@entry
+def call_transpose(A, B, n_rows, n_columns):
+    transpose(A, 0, n_columns, B, 0, n_rows, n_rows, n_columns)
+
+
+@entry
+def call_gather(X, order, inputs, n_features):
+    gather_rows(X, order, 0, inputs, 0, order.size, n_features)
+
+
+@entry
+def call_activate(code, Z, n_rows, n_units, width):
+    activate(code, Z, 0, n_rows, n_units, width)
+
+
+@entry
+def call_slope(code, A, D):
+    multiply_by_slope(code, A, 0, D, 0, D.size)
+
+
+@entry
+def call_shuffle(order, key, position):
+    shuffle(order, key, position)
+
+
+@entry
+def call_update(rule, rate, params, gradient, moment_1, moment_2, scale, decay):
+    return update(rule, rate, params, gradient, moment_1, moment_2, 0, params.size, scale, decay)
+
+
+def padded(width, dtype):
+    n_lanes = simd.lanes(dtype)
+    return -(-width // n_lanes) * n_lanes
+
+
+def pad_columns(A, width):
+    padded_array = np.zeros((len(A), width), A.dtype)
+    padded_array[:, : A.shape[1]] = A
+    return padded_array
+
+
+def tolerance(dtype):
+    return 1e-12 if dtype == np.float64 else 2e-5
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n_rows", [1, 2, 3, 4, 5, 11, 12, 13, 25, 31])
+@pytest.mark.parametrize("n_inner", [0, 1, 2, 9, 33])
+@pytest.mark.parametrize("n_columns", [1, 8, 17, 40])
+def test_product(dtype, n_rows, n_inner, n_columns):
+    rng = np.random.default_rng(0)
+    A = rng.normal(size=(n_rows, n_inner)).astype(dtype)
+    width = padded(n_columns, dtype)
+    B = pad_columns(rng.normal(size=(n_inner, n_columns)).astype(dtype), width)
+    bias = pad_columns(rng.normal(size=(1, n_columns)).astype(dtype), width)
+    expected = A.astype(float) @ B + bias
+    C = np.full((n_rows, width), np.nan, dtype)
+    call_product(A.ravel(), n_inner, 1, B.ravel(), width, bias.ravel(), 0, C.ravel(), width, n_rows, n_inner, width)
+    np.testing.assert_allclose(C, expected, rtol=tolerance(dtype), atol=tolerance(dtype))
+    # The transposed left side, adding to what is there: the form of a gradient.
+    C = np.ones((n_rows, width), dtype)
+    A_transposed = np.ascontiguousarray(A.T)
+    call_product(A_transposed.ravel(), 1, n_rows, B.ravel(), width, C.ravel(), width, C.ravel(), width, n_rows, n_inner, width)
+    np.testing.assert_allclose(C, A.astype(float) @ B + 1, rtol=tolerance(dtype), atol=tolerance(dtype))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_product_bits_do_not_depend_on_the_cut(dtype):
+    rng = np.random.default_rng(1)
+    A, width = rng.normal(size=(37, 50)).astype(dtype), padded(70, dtype)
+    B = rng.normal(size=(50, width)).astype(dtype)
+    zeros, whole = np.zeros(width, dtype), np.zeros((37, width), dtype)
+    call_product(A.ravel(), 50, 1, B.ravel(), width, zeros, 0, whole.ravel(), width, 37, 50, width)
+    for first, stop in [(0, 1), (1, 13), (13, 18), (18, 37)]:
+        part = np.zeros((stop - first, width), dtype)
+        call_product(A[first:stop].ravel(), 50, 1, B.ravel(), width, zeros, 0, part.ravel(), width, stop - first, 50, width)
+        np.testing.assert_array_equal(part, whole[first:stop])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1, 1, 1), (5, 3, 2), (50, 64, 4), (7, 33, 3)])
+def test_dot_product(dtype, shape):
+    n_rows, n_inner, n_columns = shape
+    rng = np.random.default_rng(0)
+    inner_width, width = padded(n_inner, dtype), padded(n_columns, dtype)
+    A = pad_columns(rng.normal(size=(n_rows, n_inner)).astype(dtype), inner_width)
+    W = pad_columns(rng.normal(size=(n_columns, n_inner)).astype(dtype), inner_width)
+    bias = rng.normal(size=n_columns).astype(dtype)
+    C = np.zeros((n_rows, width), dtype)
+    call_dot_product(A.ravel(), np.concatenate([W.ravel(), bias]), inner_width, W.size, C.ravel(), width, n_rows, n_columns)
+    expected = A.astype(float) @ W.T + bias
+    np.testing.assert_allclose(C[:, :n_columns], expected, rtol=tolerance(dtype), atol=tolerance(dtype))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("gather", [0, 1])
+def test_sparse_products(dtype, gather):
+    X = scipy.sparse.random(30, 17, density=0.2, format="csr", random_state=0, dtype=dtype)
+    rng = np.random.default_rng(0)
+    width = padded(10, dtype)
+    order = rng.permutation(30)[:23] if gather else np.arange(23)
+    B, D = rng.normal(size=(18, width)).astype(dtype), rng.normal(size=(23, width)).astype(dtype)
+    C, G = np.zeros((23, width), dtype), np.full((17, width), 7.0, dtype)
+    call_sparse_products(make_table(X), order, gather, B.ravel(), 17 * width, C.ravel(), D.ravel(), G.ravel(), width, 3, 12)
+    rows = X[order].toarray().astype(float)
+    np.testing.assert_allclose(C, rows @ B[:17] + B[17], rtol=tolerance(dtype), atol=tolerance(dtype))
+    np.testing.assert_allclose(G[3:12], (rows.T @ D)[3:12], rtol=tolerance(dtype), atol=tolerance(dtype))
+    assert (G[:3] == 7).all() and (G[12:] == 7).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1, 1), (3, 40), (40, 3), (33, 65)])
+def test_transpose_and_gather(dtype, shape):
+    A = np.random.default_rng(0).normal(size=shape).astype(dtype)
+    B = np.zeros(shape[::-1], dtype)
+    call_transpose(A.ravel(), B.ravel(), *shape)
+    np.testing.assert_array_equal(B, A.T)
+    order = np.random.default_rng(0).integers(0, shape[0], 9)
+    rows = np.zeros((9, shape[1]), dtype)
+    call_gather(A.ravel(), order, rows.ravel(), shape[1])
+    np.testing.assert_array_equal(rows, A[order])
+
+
+def ulps(actual, expected, dtype):
+    """Distance from the float64 (or wider) truth in units of the last place of dtype."""
+    return np.abs(actual.astype(np.longdouble) - expected) / np.spacing(np.abs(expected).astype(dtype))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("name", "truth", "low", "high", "allowed"),
+    [
+        ("exp", np.exp, -80, 80, 2),
+        ("tanh", np.tanh, -12, 12, 4),
+        ("logistic", lambda x: 1 / (1 + np.exp(-x)), -80, 80, 4),
+    ],
+)
+def test_accuracy_in_ulps(dtype, name, truth, low, high, allowed):
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.uniform(low, high, 40000), rng.normal(0, 1, 20000), 10.0 ** rng.uniform(-9, 0, 4000)]).astype(dtype)
+    y = x.copy()
+    call_activate(ACTIVATIONS[name], y, len(x) // 16, 16, 16)
+    assert ulps(y, truth(x.astype(np.longdouble)), dtype).max() <= allowed
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_exp_beyond_the_range(dtype):
+    highest = np.log(np.finfo(dtype).max)
+    x = np.array([np.nan, np.inf, -np.inf, highest * 1.01, -highest * 1.3, 0.0, highest * 0.999, -np.log(np.finfo(dtype).tiny) * -1.02] * 2, dtype)
+    y = x.copy()
+    call_activate(ACTIVATIONS["exp"], y, 1, 16, 16)
+    with np.errstate(over="ignore", under="ignore"):
+        np.testing.assert_allclose(y, np.exp(x), rtol=1e-4)
+
+
+REFERENCES = {
+    "identity": lambda z: z,
+    "logistic": scipy.special.expit,
+    "tanh": np.tanh,
+    "relu": lambda z: np.maximum(z, 0),
+    "leaky_relu": lambda z: np.where(z < 0, 0.01 * z, z),
+    "step": lambda z: (z >= 0) * 1.0,
+    "softmax": lambda z: scipy.special.softmax(z, axis=1),
+    "exp": np.exp,
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("n_units", [1, 10, 16, 37])
+def test_activation_and_padding(dtype, name, n_units):
+    width = padded(n_units, dtype)
+    Z = pad_columns(np.random.default_rng(0).normal(0, 3, (7, n_units)).astype(dtype), width)
+    expected = REFERENCES[name](Z[:, :n_units].astype(float))
+    call_activate(ACTIVATIONS[name], Z.ravel(), 7, n_units, width)
+    np.testing.assert_allclose(Z[:, :n_units], expected, rtol=10 * tolerance(dtype), atol=tolerance(dtype))
+    assert (Z[:, n_units:] == 0).all()
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_nan_is_not_hidden(name):
+    Z = np.full(16, np.nan)
+    call_activate(ACTIVATIONS[name], Z, 1, 16, 16)
+    assert np.isnan(Z).all() or name == "step"
+
+
+@pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name not in ("softmax", "step")])
+def test_slope_is_the_derivative(name):
+    z = np.random.default_rng(0).normal(0, 2, 64)
+    h = 1e-6
+    slope = (REFERENCES[name](z + h) - REFERENCES[name](z - h)) / (2 * h)
+    deltas = np.ones(64)
+    call_slope(ACTIVATIONS[name], REFERENCES[name](z), deltas)
+    np.testing.assert_allclose(deltas, slope, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 10, 255, 256, 257, 5000])
+def test_shuffle_is_numpys(n):
+    for seed in (0, 1):
+        random_state = np.random.RandomState(seed)
+        random_state.uniform(size=7)
+        state = random_state.get_state(legacy=False)["state"]
+        key, position, order = state["key"].copy(), np.array([state["pos"]]), np.arange(n)
+        expected = np.arange(n)
+        for _ in range(3):
+            random_state.shuffle(expected)
+            call_shuffle(order, key, position)
+            np.testing.assert_array_equal(order, expected)
+        after = random_state.get_state(legacy=False)["state"]
+        np.testing.assert_array_equal(key, after["key"])
+        assert position[0] == after["pos"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", UPDATES)
+def test_update(dtype, name):
+    rng = np.random.default_rng(0)
+    w, g, m, v = (rng.normal(size=64).astype(dtype) for _ in range(4))
+    v = np.abs(v)
+    rule = Rule(UPDATES[name], 0.9, 0.999, 1e-8, 0.5)
+    new_w, new_g, new_m, new_v = w.copy(), g.copy(), m.copy(), v.copy()
+    norm = call_update(rule, 0.1, new_w, new_g, new_m, new_v, 0.25, 0.125)
+    total = 0.25 * g + 0.125 * w
+    if name == "gradient":
+        np.testing.assert_allclose(new_g, total, rtol=1e-5)
+        np.testing.assert_array_equal(new_w, w)
+    elif name == "adam":
+        first, second = 0.9 * m + 0.1 * total, 0.999 * v + 0.001 * total**2
+        np.testing.assert_allclose(new_m, first, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(new_w, w - 0.1 * first / (np.sqrt(second) + 1e-8), rtol=1e-4, atol=1e-6)
+    else:
+        velocity = 0.9 * m - 0.1 * total
+        np.testing.assert_allclose(new_m, velocity, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(new_w, w + (0.9 * velocity - 0.1 * total if name == "nesterov" else velocity), rtol=1e-4, atol=1e-6)
+    assert norm == pytest.approx(np.sum(w.astype(float) ** 2), rel=1e-5)
+
+
+def random_network(sizes, dtype, activations=None, output="softmax", loss="log_loss"):
+    names = activations or ["tanh"] * (len(sizes) - 2)
+    network = make_network(sizes, names, output, loss, dtype=dtype)
+    coefs, intercepts = draw_parameters(sizes, [*names, output], init="glorot_uniform", random_state=np.random.RandomState(0))
+    return network, pack_parameters(network, coefs, intercepts, dtype)
+
+
+def run(n_threads, dtype, solver="adam", batch_size=50, n_rows=333, sparse=False, sizes=(40, 70, 33, 5), validation=None):
+    network, params = random_network(sizes, dtype, output="softmax" if sizes[-1] > 1 else "logistic", loss="log_loss" if sizes[-1] > 1 else "binary_log_loss")
+    rng = np.random.RandomState(1)
+    X = rng.normal(size=(n_rows, sizes[0])).astype(dtype)
+    Y = rng.randint(0, max(2, sizes[-1]), (n_rows, 1)).astype(dtype)
+    if sparse:
+        X[np.abs(X) < 1] = 0
+        X = scipy.sparse.csr_array(X)
+    optimizer = Optimizer(solver, params, learning_rate_init=0.01, momentum=0.9, nesterovs_momentum=True, beta_1=0.9, beta_2=0.999, epsilon=1e-8)
+    history = History()
+    train_stochastic(
+        network, params, optimizer, history, X, Y, validation=validation and (X[:60], Y[:60], None), alpha=0.01, batch_size=batch_size,
+        learning_rate="constant", power_t=0.5, tol=0.0, n_iter_no_change=np.inf, max_iter=4, shuffle=True, random_state=rng,
+        n_threads=n_threads,
+    )  # fmt: skip
+    return params, history, rng.randint(1 << 30)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"solver": "sgd"}, {"batch_size": 333}, {"batch_size": 5}, {"sparse": True}, {"sizes": (40, 300, 1)}, {"sizes": (9, 2)}, {"validation": True}],
+)
+def test_same_bits_for_any_number_of_threads(monkeypatch, dtype, options):
+    monkeypatch.setattr("fastbp.team.SHARED_WORK", 0)  # so that small work is shared too
+    alone, history, draw = run(1, dtype, **options)
+    for n_threads in (2, 3, 5):
+        together, other_history, other_draw = run(n_threads, dtype, **options)
+        np.testing.assert_array_equal(alone, together)
+        assert history.loss_curve == other_history.loss_curve
+        assert history.validation_scores == other_history.validation_scores
+        assert draw == other_draw
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_same_gradient_and_outputs_for_any_number_of_threads(monkeypatch, dtype):
+    monkeypatch.setattr("fastbp.team.SHARED_WORK", 0)
+    network, params = random_network((30, 50, 20, 4), dtype)
+    X = np.random.default_rng(0).normal(size=(2500, 30)).astype(dtype)
+    Y = (np.arange(2500) % 4).astype(dtype)[:, None]
+    results = []
+    for n_threads in (1, 2, 4):
+        objective = Objective(network, X, Y, alpha=0.1, n_threads=n_threads)
+        results.append((objective(params), objective.gradient.copy(), predict_outputs(network, params, X, n_threads=n_threads)))
+    for loss, gradient, outputs in results[1:]:
+        assert loss == results[0][0]
+        np.testing.assert_array_equal(gradient, results[0][1])
+        np.testing.assert_array_equal(outputs, results[0][2])
+
+
+def test_padding_stays_zero():
+    params, _, _ = run(1, np.float32)
+    network, _ = random_network((40, 70, 33, 5), np.float32)
+    coefs, intercepts = parameter_views(network, params)
+    for array in (*coefs, *intercepts):
+        array[...] = 0
+    assert not params.any()
+
+
+def test_one_compilation_per_dtype():
+    for dtype in DTYPES:
+        for sizes in [(1, 1), (3, 4, 2), (40, 70, 33, 5), (2, 3, 4, 5, 6, 1)]:
+            for name in HIDDEN_ACTIVATIONS:
+                network, params = random_network(sizes, dtype, [name] * (len(sizes) - 2), "identity", "squared_error")
+                predict_outputs(network, params, np.zeros((3, sizes[0]), dtype))
+        for options in [{}, {"solver": "sgd"}, {"batch_size": 1}, {"batch_size": 1, "solver": "sgd"}, {"sparse": True}, {"validation": True}]:
+            run(1, dtype, **options)
+            run(2, dtype, **options)
+        readonly = np.zeros((3, 5), dtype)
+        readonly.flags.writeable = False
+        predict_outputs(*random_network((5, 2), dtype), readonly)
+    for kernel in (epochs.train, epochs.predict):
+        assert len(kernel.signatures) == len(DTYPES)
+
+
+def test_fastmath_keeps_nan_and_infinity():
+    assert not FASTMATH & {"fast", "nnan", "ninf", "reassoc"}
+
+
+@pytest.mark.parametrize("features", ["", "+avx,+avx2,+fma"])
+def test_narrower_vectors(features, tmp_path):
+    """The kernels on CPUs with 128- and 256-bit vectors, in a process of its own."""
+    if features and simd.VECTOR_BYTES == 16:
+        pytest.skip("this CPU has 128-bit vectors only")
+    if os.environ.get("FASTBP_NARROW"):
+        pytest.skip("already inside such a process")
+    environment = dict(
+        os.environ, NUMBA_CPU_NAME="x86-64", NUMBA_CPU_FEATURES=features, NUMBA_CACHE_DIR=str(tmp_path), FASTBP_NARROW="1"
+    )
+    tests = "test_product or test_dot or test_sparse or test_activation_and or test_accuracy or test_slope or test_update or test_same_bits"
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-n", "0", "-k", f"({tests}) and not narrower", __file__]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-2000:]
