@@ -118,8 +118,8 @@ def draw_parameters(layer_sizes, activations, *, init, init_scale=1.0, fit_inter
         One name per layer of weights; "glorot_uniform" starts logistic layers nearer zero, as scikit-learn does.
     init : str
         "glorot_uniform" (scikit-learn's scheme: biases are drawn too), "glorot_normal" (Glorot and Bengio 2010), "he_normal",
-        "he_uniform" (He et al. 2015, arXiv:1502.01852), "normal" (standard normal) or "zeros"; all but the first start biases at zero.
-    init_scale : float
+        "he_uniform" (He et al. 2015, arXiv:1502.01852), "normal" (standard normal) or "zeros"; all but the first start biases at
+        zero. init_scale : float
         Factor on everything drawn.
     fit_intercept : bool
         Without it biases are zero; they are drawn all the same, so that the weights do not depend on it.

@@ -1,7 +1,7 @@
 """How many threads work on one fit, and running a kernel on all of them.
 
-A kernel runs on plain Python threads that have let go of the GIL and meet at barriers of their own: nothing to start up, no threading
-layer to clash with, and the main thread stays free to see Ctrl-C.
+A kernel runs on plain Python threads that have let go of the GIL and meet at barriers of their own: nothing to start up, no
+threading layer to clash with, and the main thread stays free to see Ctrl-C.
 """
 
 import functools
@@ -13,8 +13,8 @@ import numpy as np
 
 from .kernels.atomics import INTERRUPT, SYNC_SIZE
 
-# Below this many floating-point operations between two barriers a second thread costs more than it brings (measured: 2 threads break
-# even near 0.3 Mflop on a 3.3 GHz AVX-512 core).
+# Below this many floating-point operations between two barriers a second thread costs more than it brings (measured: 2 threads
+# break even near 0.3 Mflop on a 3.3 GHz AVX-512 core).
 SHARED_WORK = 1e6
 # Work of less than about 0.1 s runs in the calling thread: Ctrl-C can wait for it, and a thread costs 50 µs.
 DIRECT_WORK = 5e8
@@ -22,7 +22,8 @@ DIRECT_WORK = 5e8
 
 @functools.cache
 def available_cores():
-    """Cores this process may use: its affinity, container quota and the usual environment variables (joblib's workers set them)."""
+    """Cores this process may use: its affinity, container quota and the usual environment variables (joblib's workers set
+    them)."""
     limits = [joblib.cpu_count()]
     for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
         value = os.environ.get(name, "")
@@ -44,7 +45,8 @@ def team_size(n_threads, work):
 
 
 def run_team(kernel, n_threads, arguments, work):
-    """Call kernel(thread, n_threads, sync, *arguments) on n_threads threads at once; `work` is its total in floating-point operations.
+    """Call kernel(thread, n_threads, sync, *arguments) on n_threads threads at once; `work` is its total in floating-point
+    operations.
 
     Returns True, or False after a KeyboardInterrupt, when the kernel has been told to stop and has stopped.
     """

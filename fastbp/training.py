@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 EPOCHS_PER_CALL = 1000
+UPDATE_WORK = 12  # floating-point operations of a step per parameter, roughly
 NO_ORDER = np.empty(0, dtype=np.int64)
 BACKUP_STEPS = 16  # at most so many steps, or one epoch, are lost with the weights when these become NaN
 
@@ -50,7 +51,8 @@ class DivergenceError(ValueError):
 
 
 class _Memory:
-    """Stands in for an array in the buffer interface, so that a read-only array gets a view of the one type the kernels are compiled for.
+    """Stands in for an array in the buffer interface, so that a read-only array gets a view of the one type the kernels are
+    compiled for.
 
     Kernels never write to samples.
     """
@@ -274,10 +276,11 @@ def train_stochastic(
     is_online = batch_size == 1 and not optimizer.is_adam and not samples.table.is_sparse
     batch_size = min(batch_size, n_rows)
     row_work = flops_per_row(network)
-    step_work = row_work * batch_size + 12 * network.n_parameters
+    step_work = row_work * batch_size + UPDATE_WORK * network.n_parameters
     size = 1 if is_online else team_size(n_threads, step_work)
     strips = make_strips(network, size, samples.table.is_sparse)
-    workspace = make_workspace(network, dtype, batch_size, n_strips=len(strips.layers), n_threads=size, gathered=gather and not samples.table.is_sparse)
+    is_gathered = gather and not samples.table.is_sparse
+    workspace = make_workspace(network, dtype, batch_size, n_strips=len(strips.layers), n_threads=size, gathered=is_gathered)
     if validation is None:
         held_out, best_params, outputs = samples, params[:0], params[:0]
     else:
@@ -289,6 +292,7 @@ def train_stochastic(
     position = np.array([state["state"]["pos"] if is_twister else 0])
     order = np.arange(n_rows if gather else 0) if rows is None else np.array(rows, dtype=np.int64)
     n_batches = -(-n_rows // batch_size)
+    epoch_work = row_work * n_rows + UPDATE_WORK * network.n_parameters * n_batches
     plan = epochs.Plan(
         batch_size=batch_size,
         shuffle=int(shuffle and is_twister),
@@ -317,11 +321,12 @@ def train_stochastic(
             random_state.shuffle(order)
         losses, scores = np.zeros(n_epochs), np.zeros(n_epochs)
         arguments = (
-            network, params, best_params, backup, optimizer.moment_1, optimizer.moment_2, samples, held_out, outputs, order, key, position,
+            network, params, best_params, backup, optimizer.moment_1, optimizer.moment_2, samples, held_out, outputs, order,
+            key, position,
             plan, rule, workspace, strips, counts, measures, losses, scores,
         )  # fmt: skip
         try:
-            finished = run_team(epochs.train, size, arguments, n_epochs * (row_work * n_rows + 12 * network.n_parameters * n_batches))
+            finished = run_team(epochs.train, size, arguments, n_epochs * epoch_work)
         except KeyboardInterrupt:
             finished = False
         n_done = int(counts[epochs.N_ITER]) - done
@@ -348,7 +353,8 @@ def train_stochastic(
         raise DivergenceError(
             "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed. "
             f"The loss became NaN or infinite in epoch {history.n_iter + (counts[epochs.STATUS] == epochs.DIVERGED)}: scale X "
-            f"(StandardScaler) or lower learning_rate_init from {optimizer.learning_rate_init:g}. The last finite weights are kept."
+            f"(StandardScaler) or lower learning_rate_init from {optimizer.learning_rate_init:g}. The last finite weights are"
+            " kept."
         )
     if not finished:
         return "interrupted"

@@ -73,7 +73,7 @@ def test_constructor_begins_like_scikit_learns(ours, theirs):
 def test_every_parameter_is_documented_and_has_a_rule(estimator):
     names = list(inspect.signature(estimator).parameters)
     assert set(estimator()._rules) == set(names)
-    text = estimator.__doc__.replace("beta_1, beta_2 :", "beta_1 :\n    beta_2 :")
+    text = inspect.cleandoc(estimator.__doc__).replace("beta_1, beta_2 :", "beta_1 :\nbeta_2 :")
     assert [line.split(" :")[0] for line in parameter_section(text) if line[:1].strip()] == names
 
 
@@ -316,7 +316,7 @@ def test_misused_partial_fit_and_early_stopping(ours, theirs, no_kernels):
     for model in (ours, theirs):
         message = str(error_of(lambda model=model: model(early_stopping=True).partial_fit(X_TINY, Y_TINY, **classes)))
         assert message == "partial_fit does not support early_stopping=True"
-    with pytest.raises(ValueError, match="The validation set is too small. Increase 'validation_fraction' or the size"):
+    with pytest.raises(ValueError, match=r"The validation set is too small\. Increase 'validation_fraction' or the size"):
         ours(early_stopping=True).fit(X_TINY[:2], [1, 1])
 
 

@@ -1,6 +1,7 @@
 """Activation functions and their slopes, on whole vectors.
 
-To add one: a code and its name in ACTIVATIONS, a branch in `activate`, and one in `multiply_by_slope` if it may stand in a hidden layer.
+To add one: a code and its name in ACTIVATIONS, a branch in `activate`, and one in `multiply_by_slope` if it may stand in a hidden
+layer.
 """
 
 import math
@@ -40,8 +41,8 @@ ACTIVATIONS = {
 HIDDEN_ACTIVATIONS = ("identity", "logistic", "tanh", "relu", "leaky_relu", "step")
 LEAK = 0.01  # slope of leaky_relu below zero
 
-# exp(x) = 2**n · exp(r) with n = round(x / ln 2), so |r| <= ln 2 / 2, where Taylor's series cut after r**13 (float64) or r**7 (float32)
-# is off by less than 0.1 ulp. ln 2 is split so that n · (its first part) is exact (Cody and Waite, 1980).
+# exp(x) = 2**n · exp(r) with n = round(x / ln 2), so |r| <= ln 2 / 2, where Taylor's series cut after r**13 (float64) or r**7
+# (float32) is off by less than 0.1 ulp. ln 2 is split so that n · (its first part) is exact (Cody and Waite, 1980).
 _exp_tail = polynomial({bits: [1 / math.factorial(k) for k in range(degree, 1, -1)] for bits, degree in ((64, 13), (32, 7))})
 _ln2_high = polynomial({64: [float.fromhex("0x1.62e42fee00000p-1")], 32: [float.fromhex("0x1.62e4000000000p-1")]})
 _ln2_low = polynomial({64: [float.fromhex("0x1.a39ef35793c76p-33")], 32: [float.fromhex("0x1.7f7d1cf79abcap-20")]})
@@ -149,9 +150,11 @@ def _softmax(Z, z, n_units, width):
 
 @jit
 def multiply_by_slope(code, A, a, D, d, size):
-    """Multiply `size` elements of D, from d on, by the slope at the activations A, from a on; the slope is had from the output alone.
+    """Multiply `size` elements of D, from d on, by the slope at the activations A, from a on; the slope is had from the output
+    alone.
 
-    A step has no slope; it is trained as if it were the identity (straight-through estimator, Bengio et al. 2013, arXiv:1308.3432).
+    A step has no slope; it is trained as if it were the identity (straight-through estimator, Bengio et al. 2013,
+    arXiv:1308.3432).
     """
     n_lanes = lane_count(D)
     if code == RELU:

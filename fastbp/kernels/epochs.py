@@ -44,7 +44,8 @@ class Plan(NamedTuple):
 
 @jit
 def predict_rows(network, params, table, order, workspace, thread, n_threads, outputs, first, stop):
-    """Write the outputs for rows first to stop of the table to outputs: (n_rows, n_outputs), with this thread's part of the workspace."""
+    """Write the outputs for rows first to stop of the table to outputs: (n_rows, n_outputs), with this thread's part of the
+    workspace."""
     at = share(workspace.block_rows, thread, n_threads)
     size = max(1, min(CACHED_ROWS, share(workspace.block_rows, thread + 1, n_threads) - at))
     n_outputs, width = network.units[-1], network.widths[-1]
@@ -65,11 +66,13 @@ def predict(network, params, table, order, workspace, outputs, first, stop):
 
 @entry
 def objective(thread, n_threads, sync, network, params, samples, order, workspace, strips, rule, result):
-    """Loss and gradient over all samples as one batch; result: (1,) the loss with its penalty, workspace.gradient: the gradient."""
+    """Loss and gradient over all samples as one batch; result: (1,) the loss with its penalty, workspace.gradient: the
+    gradient."""
     refresh_mirrors(network, params, workspace, strips, thread)
     barrier(sync, n_threads)
     is_running, loss, weight_sum = batch_step(
-        thread, n_threads, sync, network, params, samples, order, 0, samples.table.n_rows, 0, workspace, strips, rule, 0.0, params, params
+        thread, n_threads, sync, network, params, samples, order, 0, samples.table.n_rows, 0, workspace, strips, rule, 0.0,
+        params, params
     )
     if is_running and thread == 0:
         result[0] = loss + 0.5 * rule.alpha * total(workspace.strip_norms) / weight_sum
@@ -128,13 +131,14 @@ def _copy(source, target):
 
 @entry
 def train(
-    thread, n_threads, sync, network, params, best_params, backup, moment_1, moment_2, samples, validation, validation_outputs, order, key, position, plan,
+    thread, n_threads, sync, network, params, best_params, backup, moment_1, moment_2, samples, validation, validation_outputs,
+    order, key, position, plan,
     rule, workspace, strips, counts, measures, losses, scores,
 ):  # fmt: skip
     """Train for losses.size epochs or until a stopping test, divergence or interrupt; counts[STATUS] says which.
 
-    Run by every thread of the team on the same arrays. losses, scores: (n_epochs,) float64. On divergence no step is taken with the
-    bad loss, so params stay as they were before it.
+    Run by every thread of the team on the same arrays. losses, scores: (n_epochs,) float64. On divergence no step is taken with
+    the bad loss, so params stay as they were before it.
     """
     n_rows = order.size if plan.gather else samples.table.n_rows
     step = counts[STEPS]  # every thread counts for itself
@@ -160,7 +164,8 @@ def train(
                 step += 1
                 rate = _rate_of_step(rule, step, measures, plan)
                 is_running, loss, weight_sum = batch_step(
-                    thread, n_threads, sync, network, params, samples, order, start, stop, plan.gather, workspace, strips, rule, rate,
+                    thread, n_threads, sync, network, params, samples, order, start, stop, plan.gather, workspace, strips, rule,
+                    rate,
                     moment_1, moment_2,
                 )  # fmt: skip
                 if not is_running:

@@ -9,8 +9,8 @@ from numba import njit, types
 from numba.core.caching import FunctionCache
 from numba.core.compiler import Compiler
 
-# Fused multiply-adds and nothing else: nnan/ninf would delete the tests on which the divergence error rests, and reassoc the rounding
-# by a large constant inside the exponential; sums worth vectorising are written on vectors.
+# Fused multiply-adds and nothing else: nnan/ninf would delete the tests on which the divergence error rests, and reassoc the
+# rounding by a large constant inside the exponential; sums worth vectorising are written on vectors.
 FASTMATH = {"contract"}
 
 
@@ -27,7 +27,8 @@ SOURCES = _hash_of_sources()
 class _Cache(FunctionCache):
     """numba's disk cache, keyed on every file of this folder too, and indifferent to files it cannot read or write.
 
-    numba tracks the file of the cached function only (numba issue 1833), and a truncated cache file raises at every start (10434).
+    numba tracks the file of the cached function only (numba issue 1833), and a truncated cache file raises at every start
+    (10434).
     """
 
     def _index_key(self, sig, codegen):
@@ -80,8 +81,8 @@ class _InnerCompiler(Compiler):
 class _EntryCompiler(Compiler):
     """Makes the functions linked into an entry internal to it before they are optimised.
 
-    LLVM may then drop the arguments that a function does not use; an array is seven words, and pushing them by the hundred took half
-    of the time of a per-sample step.
+    LLVM may then drop the arguments that a function does not use; an array is seven words, and pushing them by the hundred took
+    half of the time of a per-sample step.
     """
 
     def __init__(self, typing_context, target_context, library, *arguments):
@@ -113,7 +114,8 @@ def _compile_once_per_dtype(dispatcher):
     return dispatcher
 
 
-# Kernels allocate nothing, so they need no reference counts (_nrt): counting was half of the machine code and of the time of a sample.
+# Kernels allocate nothing, so they need no reference counts (_nrt): counting was half of the machine code and of the time of a
+# sample.
 _OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": FASTMATH, "no_cfunc_wrapper": True, "_nrt": False}
 
 

@@ -1,8 +1,8 @@
 """Where everything lies: the network's shape and the flat vectors that hold parameters, gradients and solver state.
 
-Per layer, weights come first, then biases. Rows are padded with zeros to whole vectors, and stay zero: gradients of padding are zero.
-A layer's weights are stored (n_in, n_out); a narrow layer's (few outputs, not the first) the other way round, (n_out, n_in), because
-a row of one output padded to a vector would be mostly padding.
+Per layer, weights come first, then biases. Rows are padded with zeros to whole vectors, and stay zero: gradients of padding are
+zero. A layer's weights are stored (n_in, n_out); a narrow layer's (few outputs, not the first) the other way round, (n_out,
+n_in), because a row of one output padded to a vector would be mostly padding.
 """
 
 from typing import NamedTuple

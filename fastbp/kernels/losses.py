@@ -1,16 +1,16 @@
 """Losses of a block of rows, and the error signal they send back: deltas = dE/dz of the output layer.
 
-For the canonical pairs (squared error and identity, log-loss and softmax or logistic, Poisson deviance and exp) the slope of the output
-activation cancels and deltas are outputs - targets (C. M. Bishop, Pattern Recognition and Machine Learning, 2006, sections 5.2 and 4.3.6).
+For the canonical pairs (squared error and identity, log-loss and softmax or logistic, Poisson deviance and exp) the slope of the
+output activation cancels and deltas are outputs - targets (C. M. Bishop, Pattern Recognition and Machine Learning, 2006, sections
+5.2 and 4.3.6).
 """
 
 import math
 
 import numpy as np
 
-from .activations import ACTIVATIONS, EXP, IDENTITY, LOGISTIC, SOFTMAX, multiply_by_slope
+from .activations import ACTIVATIONS, EXP, LOGISTIC, SOFTMAX, multiply_by_slope
 from .jit import jit
-from .simd import lane_count
 
 SQUARED_ERROR, LOG_LOSS, BINARY_LOG_LOSS, POISSON = range(4)
 LOSSES = {"squared_error": SQUARED_ERROR, "log_loss": LOG_LOSS, "binary_log_loss": BINARY_LOG_LOSS, "poisson": POISSON}
@@ -65,7 +65,8 @@ def row_loss(loss, outputs, first, n_outputs, targets, first_target, epsilon):
 def output_deltas(
     loss, activation, outputs, deltas, at, n_rows, n_outputs, width, samples, order, first, gather, row_losses, first_row
 ):
-    """Fill deltas: (n_rows, width) of the output layer, from element `at` on as the outputs, and row_losses, times the rows' weights.
+    """Fill deltas: (n_rows, width) of the output layer, from element `at` on as the outputs, and row_losses, times the rows'
+    weights.
 
     The targets of row i are those of sample order[first + i], or of sample first + i without `gather`.
     """

@@ -1,4 +1,5 @@
-"""The per-sample loop: batches of one row, with the deltas, the gradient and the step of a layer fused into one pass over its weights."""
+"""The per-sample loop: batches of one row, with the deltas, the gradient and the step of a layer fused into one pass over its
+weights."""
 
 import math
 
@@ -65,8 +66,9 @@ def _step_vector(nesterov, momentum, decay, scaled_x, delta, W, V, at):
 def _step_rows(rule, x, first, n_rows, deltas, d, width, inner_deltas, e, W, V, w, rate, decay, needs_deltas):
     """One pass over W: (n_rows, width) and its velocities: inner deltas W · δ from the old weights, then the step along x ⊗ δ.
 
-    rate: minus the learning rate over the sample's weight; decay: the part of W the penalty takes, with the same sign. Returns the sum
-    of the old weights' squares. Four rows at a time, or that sum's chain of additions would set the pace (measured: 1.6 times).
+    rate: minus the learning rate over the sample's weight; decay: the part of W the penalty takes, with the same sign. Returns
+    the sum of the old weights' squares. Four rows at a time, or that sum's chain of additions would set the pace (measured: 1.6
+    times).
     """
     n_lanes = lane_count(W)
     momentum, decay_, rate_ = broadcast(W, rule.momentum), broadcast(W, decay), broadcast(W, rate)
@@ -125,7 +127,8 @@ def _step_columns(rule, x, first, inner_width, deltas, d, n_columns, inner_delta
 
 @jit
 def online_epoch(network, params, velocity, samples, order, n_rows, gather, workspace, rule, learning_rate, sync):
-    """One epoch of sgd with a step per sample, dense rows; returns (whether interrupted, sum of the samples' losses with penalty).
+    """One epoch of sgd with a step per sample, dense rows; returns (whether interrupted, sum of the samples' losses with
+    penalty).
 
     Stops before the step of a sample whose loss is not finite, and returns that loss.
     """
@@ -166,7 +169,8 @@ def online_epoch(network, params, velocity, samples, order, n_rows, gather, work
                 _row_product(activations, a, network.units[layer], params, weights, biases, width, activations, z)
             activate(network.activations[layer], activations, z, 1, network.units[layer + 1], width)
         output_deltas(
-            network.loss, network.activations[-1], activations, deltas, outputs, 1, network.units[-1], network.widths[-1], samples, order,
+            network.loss, network.activations[-1], activations, deltas, outputs, 1, network.units[-1], network.widths[-1],
+            samples, order,
             position, gather, workspace.row_losses, 0,
         )  # fmt: skip
         loss = workspace.row_losses[0] / weight

@@ -1,8 +1,8 @@
 """Forward and backward through all layers, and the gradient of one batch, for one thread of a team.
 
-A batch is cut into blocks of rows that fit the cache. Per block the threads first share the rows (forward pass and deltas), then, past
-a barrier, the strips of the parameters (gradient and step): no thread ever adds to what another writes, nothing is summed in an order
-that depends on the number of threads.
+A batch is cut into blocks of rows that fit the cache. Per block the threads first share the rows (forward pass and deltas), then,
+past a barrier, the strips of the parameters (gradient and step): no thread ever adds to what another writes, nothing is summed in
+an order that depends on the number of threads.
 """
 
 import math
@@ -150,7 +150,8 @@ def refresh_mirrors(network, params, workspace, strips, thread):
 
 @jit
 def strip_gradient(network, table, order, first_sample, gather, workspace, layer, first, stop, n_rows, accumulate):
-    """Gradient of one strip over the block's n_rows rows: aᵀ·δ for stored rows first to stop of the weights, Σδ for the biases."""
+    """Gradient of one strip over the block's n_rows rows: aᵀ·δ for stored rows first to stop of the weights, Σδ for the
+    biases."""
     gradient, deltas, activations, block_rows = workspace.gradient, workspace.deltas, workspace.activations, workspace.block_rows
     width = network.widths[layer + 1]
     d = block_rows * network.first_units[layer + 1]
@@ -230,9 +231,11 @@ def share(n, part, n_parts):
 
 @jit
 def batch_step(
-    thread, n_threads, sync, network, params, samples, order, start, stop, gather, workspace, strips, rule, rate, moment_1, moment_2
+    thread, n_threads, sync, network, params, samples, order, start, stop, gather, workspace, strips, rule, rate, moment_1,
+    moment_2
 ):  # fmt: skip
-    """One batch, samples start to stop of the order: gradient and step of this thread's strips; the step is left out on a bad loss.
+    """One batch, samples start to stop of the order: gradient and step of this thread's strips; the step is left out on a bad
+    loss.
 
     Returns whether the fit goes on (it was not interrupted), the batch's mean loss without penalty, and the sum of its weights.
     """
@@ -249,7 +252,8 @@ def batch_step(
                 gather_rows(table.values, order, block, workspace.inputs, first, end, network.units[0])
             forward(network, params, table, order, block, gather, workspace, first, end)
             output_deltas(
-                network.loss, network.activations[-1], workspace.activations, workspace.deltas, outputs + first * output_width, end - first,
+                network.loss, network.activations[-1], workspace.activations, workspace.deltas, outputs + first * output_width,
+                end - first,
                 n_outputs, output_width, samples, order, block + first, gather, workspace.row_losses, first,
             )  # fmt: skip
             backward(network, params, workspace, first, end)

@@ -19,11 +19,12 @@ from .simd import (
 
 @jit
 def product(A, a, a_row, a_inner, B, b, b_row, S, s, s_row, C, c, c_row, n_rows, n_inner, width):
-    """C = S + A · B; A: (n_rows, n_inner) with any strides, B: (n_inner, width), C: (n_rows, width), S likewise or one row (s_row = 0).
+    """C = S + A · B; A: (n_rows, n_inner) with any strides, B: (n_inner, width), C: (n_rows, width), S likewise or one row (s_row
+    = 0).
 
-    Small letters are offsets of the first element and strides. Every element is one chain of multiply-adds over n_inner, whatever tile
-    it falls in, so cutting the rows among threads changes no bit. Tiles stay within 10 % of the FMA units' peak from 32 to 784
-    wide (AVX-512), ahead of OpenBLAS at every size measured, so there is no BLAS path and no packing.
+    Small letters are offsets of the first element and strides. Every element is one chain of multiply-adds over n_inner, whatever
+    tile it falls in, so cutting the rows among threads changes no bit. Tiles stay within 10 % of the FMA units' peak from 32 to
+    784 wide (AVX-512), ahead of OpenBLAS at every size measured, so there is no BLAS path and no packing.
     """
     n_lanes = lane_count(C)
     j = 0
@@ -141,7 +142,8 @@ def _add_scaled_row(scalar, A, a, C, c, width):
 
 @jit
 def sparse_product(table, order, first, gather, B, b, start, C, c, n_rows, width):
-    """C = start + X · B; X: rows of a CSR table picked like `gather_rows` does, B: (n_features, width), start: one row of B's array."""
+    """C = start + X · B; X: rows of a CSR table picked like `gather_rows` does, B: (n_features, width), start: one row of B's
+    array."""
     n_lanes = lane_count(C)
     for row in range(n_rows):
         sample = order[first + row] if gather else first + row

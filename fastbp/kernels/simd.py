@@ -1,8 +1,9 @@
 """Vectors of the host CPU's own width as a numba type, and register tiles for matrix products.
 
-This is the only file that speaks LLVM. A `Vector` is what one register holds (16 float32 under AVX-512, 4 under SSE); kernels load
-and store whole vectors, so every row they walk over is padded to a multiple of `lanes(dtype)`. Writing vectors out instead of hoping
-for the auto-vectoriser matters because rows here are short: its alias checks and remainder loops cost more than the row itself.
+This is the only file that speaks LLVM. A `Vector` is what one register holds (16 float32 under AVX-512, 4 under SSE); kernels
+load and store whole vectors, so every row they walk over is padded to a multiple of `lanes(dtype)`. Writing vectors out instead
+of hoping for the auto-vectoriser matters because rows here are short: its alias checks and remainder loops cost more than the row
+itself.
 """
 
 import operator
@@ -34,7 +35,8 @@ elif {"+avx2", "+fma"} <= _FEATURES:
 else:
     VECTOR_BYTES, N_REGISTERS = 16, 16 if _IS_X86 else 32
 
-# A product's register tile: rows × 2 vectors of accumulators, two vectors of the right-hand side and one broadcast must fit the registers.
+# A product's register tile: rows × 2 vectors of accumulators, two vectors of the right-hand side and one broadcast must fit the
+# registers.
 TILE_ROWS = 12 if N_REGISTERS == 32 else 6
 EDGE_ROWS = 4
 
@@ -280,7 +282,8 @@ lane_max = _reduction(lambda builder, a, b: builder.select(builder.fcmp_unordere
 
 
 def polynomial(coefficients_by_bits):
-    """Make an intrinsic of x that evaluates, by Horner's rule, the polynomial whose coefficients (highest power first) suit its dtype.
+    """Make an intrinsic of x that evaluates, by Horner's rule, the polynomial whose coefficients (highest power first) suit its
+    dtype.
 
     With one coefficient it is a constant that depends on the dtype.
     """

@@ -23,11 +23,12 @@ class Rule(NamedTuple):
 
 @jit
 def update(rule, rate, params, gradient, moment_1, moment_2, start, stop, scale, decay):
-    """Step elements start to stop of the flat params by gradient · scale + params · decay; returns the sum of params² before the step.
+    """Step elements start to stop of the flat params by gradient · scale + params · decay; returns the sum of params² before the
+    step.
 
-    moment_1 is the velocity of sgd or adam's first moment, moment_2 adam's second. With GRADIENT_ONLY the gradient is completed in
-    place and no step taken. Sources: Sutskever et al. 2013 (Nesterov momentum), Kingma and Ba 2014, arXiv:1412.6980 (adam; `rate`
-    holds its bias correction).
+    moment_1 is the velocity of sgd or adam's first moment, moment_2 adam's second. With GRADIENT_ONLY the gradient is completed
+    in place and no step taken. Sources: Sutskever et al. 2013 (Nesterov momentum), Kingma and Ba 2014, arXiv:1412.6980 (adam;
+    `rate` holds its bias correction).
     """
     n_lanes = lane_count(params)
     scale_, decay_, rate_ = broadcast(params, scale), broadcast(params, decay), broadcast(params, -rate)
