@@ -63,6 +63,7 @@ class TorchPeer:
 
     def fit(self, *, n_epochs, shuffle=True):
         torch.set_num_threads(self.used_threads)
+        torch.manual_seed(0)
         workload, X, Y = self.workload, self.X, self.Y
         model = make_model(*self.start, workload.activation)
         optimizer, loss_of = self.make_optimizer(model), LOSSES[workload.task]

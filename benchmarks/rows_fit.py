@@ -18,8 +18,9 @@ SKLEARN, TORCH, JAX_EPOCH, JAX_RUN, FASTBP = "scikit-learn", "PyTorch", "JAX, ep
 SAME_START_TOLERANCE = {"float64": 1e-6, "float32": 2e-2}
 # … apart from Adam in PyTorch, which adds its epsilon to the bias-corrected root.
 TORCH_ADAM_TOLERANCE = 2e-2
-# Shuffled differently, their losses must have come down alike: within this part of scikit-learn's own descent.
-DESCENT_TOLERANCE = 0.1
+# Shuffled differently, their losses must have come down alike: within this part of scikit-learn's own descent
+# (the four rows of XOR need so much).
+DESCENT_TOLERANCE = 0.2
 
 
 def make_sklearn_peer(workload, settings):

@@ -22,7 +22,7 @@ from fastbp.solvers.lbfgs import train_lbfgs
 # numba loads with fastbp.network and fastbp.training: functions import them, so that `import fastbp` stays quick.
 
 # All but the optimizer can be had again from coefs_ and intercepts_; pickled beside them they would triple the file.
-_NOT_PICKLED = frozenset({"_network", "_network_key", "_params", "_views", "_optimizer"})
+_NOT_PICKLED = frozenset({"_network", "_network_key", "_params", "_views", "_optimizer", "_best_params"})
 
 
 class _Rows(NamedTuple):
@@ -340,6 +340,7 @@ class BaseBP(BaseEstimator):
                 if value is not None:
                     setattr(history, name, value)
             history.no_improvement_count = getattr(self, "_no_improvement_count", 0)
+            history.best_params = getattr(self, "_best_params", None)
         return history
 
     def _publish(self, run: _Run, early_stopping: bool) -> None:
@@ -349,6 +350,7 @@ class BaseBP(BaseEstimator):
             return
         self._optimizer = run.optimizer
         self._no_improvement_count = history.no_improvement_count
+        self._best_params = history.best_params
         self.loss_curve_ = history.loss_curve
         self.best_loss_ = None if early_stopping else history.best_loss
         self.validation_scores_ = history.validation_scores if early_stopping else None

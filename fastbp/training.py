@@ -41,6 +41,7 @@ class History:
     best_loss: float = math.inf
     validation_scores: list = field(default_factory=list)
     best_validation_score: float = -math.inf
+    best_params: np.ndarray | None = None
     n_iter: int = 0
     t: int = 0
     no_improvement_count: int = 0
@@ -285,7 +286,8 @@ def train_stochastic(
         held_out, best_params, outputs = samples, params[:0], params[:0]
     else:
         held_out = make_samples(*validation)
-        best_params, outputs = params.copy(), np.empty(held_out.table.n_rows * int(network.units[-1]), dtype=dtype)
+        best_params = params.copy() if history.best_params is None else history.best_params.astype(dtype)
+        outputs = np.empty(held_out.table.n_rows * int(network.units[-1]), dtype=dtype)
     state = random_state.get_state(legacy=False)
     is_twister = state["bit_generator"] == "MT19937"
     key = state["state"]["key"].copy() if is_twister else np.zeros(1, np.uint32)
@@ -345,6 +347,7 @@ def train_stochastic(
     is_diverged = counts[epochs.STATUS] == epochs.DIVERGED or not np.isfinite(params).all()
     if validation is not None:
         params[:] = best_params
+        history.best_params = best_params
     if is_diverged:
         if validation is not None and history.validation_scores:
             return "diverged"
