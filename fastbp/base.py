@@ -173,12 +173,13 @@ class BaseBP(BaseEstimator):
         if early_stopping:
             rows, validation = self._split(rows, random_state)
 
-        best = run = _Run(params, self._history(resume), optimizer, random_state)
+        best = run = _Run(params, self._history(params, resume), optimizer, random_state)
         losses = np.full(n_starts, np.nan)
         for start in range(n_starts):
             if start > 0:
                 state = later_states[start - 1]
-                run = _Run(self._draw(network, layer_sizes, state, X.dtype), self._history(resume), None, state)
+                params = self._draw(network, layer_sizes, state, X.dtype)
+                run = _Run(params, self._history(params, resume), None, state)
             self._train(run, network, rows, validation, 1 if incremental else self.max_iter)
             if run.error is None:
                 losses[start] = run.history.loss
@@ -209,8 +210,7 @@ class BaseBP(BaseEstimator):
                 f"coefs_ map {shape[0]} features to {shape[1]} outputs, but X and y have"
                 f" {X.shape[1]} features and {n_outputs} outputs."
             )
-        fits = known is not None and (known.dtype, known.size) == (params.dtype, params.size)
-        return network, params, self.__dict__.get("_optimizer") if incremental and fits else None
+        return network, params, self.__dict__.get("_optimizer") if incremental and _same_layout(known, params) else None
 
     def _train(self, run: _Run, network: Any, rows: _Rows, validation: _Rows | None, max_iter: int) -> None:
         try:
@@ -330,7 +330,7 @@ class BaseBP(BaseEstimator):
 
     # ---- history and fitted attributes
 
-    def _history(self, resume: bool) -> Any:
+    def _history(self, params: np.ndarray, resume: bool) -> Any:
         from fastbp.training import History
 
         history = History()
@@ -340,7 +340,8 @@ class BaseBP(BaseEstimator):
                 if value is not None:
                     setattr(history, name, value)
             history.no_improvement_count = getattr(self, "_no_improvement_count", 0)
-            history.best_params = getattr(self, "_best_params", None)
+            best_params = self.__dict__.get("_best_params")
+            history.best_params = best_params if _same_layout(best_params, params) else None
         return history
 
     def _publish(self, run: _Run, early_stopping: bool) -> None:
@@ -427,12 +428,10 @@ class BaseBP(BaseEstimator):
 
     def _check_rows(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
         """Return X as C-contiguous float32 or float64, or CSR, and y as an array; set n_features_in_ if `reset`."""
-        if is_plain(X, DTYPES) and is_plain_target(y, len(X)) and not hasattr(self, "feature_names_in_"):
-            if reset:
-                self.n_features_in_ = X.shape[1]
-                return X, y
-            if X.shape[1] == getattr(self, "n_features_in_", None):
-                return X, y
+        plain = is_plain(X, DTYPES) and is_plain_target(y, len(X)) and not hasattr(self, "feature_names_in_")
+        if plain and (reset or X.shape[1] == getattr(self, "n_features_in_", None)):
+            self.n_features_in_ = X.shape[1]
+            return X, y
         return validate_data(self, X, y, reset=reset, dtype=DTYPES, order="C", accept_sparse="csr", **self._check_y_options)
 
     def _outputs(self, X: Any) -> np.ndarray:
@@ -468,3 +467,8 @@ def _later_states(random_state: np.random.RandomState, n_states: int) -> list[np
     """Random states for the starts after the first, seeded from a copy: the first is to be the one that n_restarts=1 trains."""
     seeds = copy.deepcopy(random_state).randint(2**31 - 1, size=n_states) if n_states else ()
     return [np.random.RandomState(seed) for seed in seeds]
+
+
+def _same_layout(known: np.ndarray | None, params: np.ndarray) -> bool:
+    """Whether what was kept from an earlier training belongs to a vector like `params`: padding differs between dtypes."""
+    return known is not None and (known.dtype, known.size) == (params.dtype, params.size)

@@ -280,8 +280,8 @@ def train_stochastic(
     step_work = row_work * batch_size + UPDATE_WORK * network.n_parameters
     size = 1 if is_online else team_size(n_threads, step_work)
     strips = make_strips(network, size, samples.table.is_sparse)
-    is_gathered = gather and not samples.table.is_sparse
-    workspace = make_workspace(network, dtype, batch_size, n_strips=len(strips.layers), n_threads=size, gathered=is_gathered)
+    gathered = samples if gather else None
+    workspace = make_workspace(network, dtype, batch_size, n_strips=len(strips.layers), n_threads=size, gathered=gathered)
     if validation is None:
         held_out, best_params, outputs = samples, params[:0], params[:0]
     else:

@@ -14,7 +14,7 @@ STRIP_ELEMENTS = 4096
 SPARSE_STRIPS = 16  # every strip of a sparse input layer looks through all rows
 
 
-def make_workspace(network, dtype, n_rows, *, n_strips=0, n_threads=1, gathered=False, forward_only=False, in_one_block=False):
+def make_workspace(network, dtype, n_rows, *, n_strips=0, n_threads=1, gathered=None, forward_only=False, in_one_block=False):
     """Allocate what a pass over blocks of rows writes.
 
     Parameters
@@ -27,8 +27,8 @@ def make_workspace(network, dtype, n_rows, *, n_strips=0, n_threads=1, gathered=
         Number of strips of the parameters.
     n_threads : int
         Threads that each need rows of their own.
-    gathered : bool
-        Whether dense rows are copied together because their order is shuffled.
+    gathered : Samples or None
+        Samples whose rows are copied together because they are read in another order.
     forward_only : bool
         Leaves out what only the backward pass writes.
     in_one_block : bool
@@ -38,16 +38,21 @@ def make_workspace(network, dtype, n_rows, *, n_strips=0, n_threads=1, gathered=
     -------
     Workspace
     """
+    copied_features = 0 if gathered is None or gathered.table.is_sparse else int(network.units[0])
+    n_targets = 0 if gathered is None else gathered.n_targets
+    is_weighted = gathered is not None and gathered.weights.size > 0
     itemsize = np.dtype(dtype).itemsize
-    n_features, width = int(network.units[0]), int(network.widths[1:].sum())
+    width = int(network.widths[1:].sum())
     block_rows = n_rows
     if not in_one_block:
-        row_bytes = itemsize * (2 * width + (n_features if gathered else 0))
+        row_bytes = itemsize * (2 * width + copied_features)
         block_rows = min(block_rows, max(MIN_BLOCK_ROWS, BLOCK_BYTES // row_bytes))
     block_rows = max(-(-block_rows // TILE_ROWS), n_threads) * TILE_ROWS
     backward = not forward_only
     return Workspace(
-        inputs=aligned_zeros(block_rows * n_features * gathered, dtype),
+        inputs=aligned_zeros(block_rows * copied_features, dtype),
+        targets=np.zeros(block_rows * n_targets, dtype),
+        weights=np.zeros(block_rows * is_weighted, dtype),
         activations=aligned_zeros(block_rows * width, dtype),
         deltas=aligned_zeros(block_rows * width * backward, dtype),
         mirror=aligned_zeros(network.n_mirror * backward, dtype),

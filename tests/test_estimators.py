@@ -786,6 +786,16 @@ def test_warm_start_with_other_shapes():
         regressor.fit(X_IRIS, X_IRIS[:, :2])
 
 
+@pytest.mark.parametrize("hidden_layer_sizes", [(), 3, (11, 5)])
+def test_warm_start_with_early_stopping_in_another_dtype(hidden_layer_sizes):
+    """The best weights of the earlier fit lie otherwise in memory."""
+    model = BPClassifier(hidden_layer_sizes, warm_start=True, early_stopping=True, max_iter=3, random_state=0)
+    for dtype in (np.float64, np.float32, np.float64):
+        model.fit(X_IRIS.astype(dtype), Y_IRIS)
+        assert {array.dtype for array in weights(model)} == {np.dtype(dtype)}
+    assert len(model.validation_scores_) == 9
+
+
 @pytest.mark.parametrize("estimator", BOTH)
 def test_partial_fit_in_another_dtype(estimator):
     model = estimator(max_iter=1, random_state=0).fit(X_IRIS, Y_IRIS)

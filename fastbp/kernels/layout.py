@@ -52,6 +52,8 @@ class Workspace(NamedTuple):
     """What a pass over a block of rows writes, allocated once per fit."""
 
     inputs: np.ndarray  # the block's rows where they had to be gathered: (block_rows, n_features)
+    targets: np.ndarray  # likewise: (block_rows, n_targets)
+    weights: np.ndarray  # likewise: (block_rows,), or empty
     activations: np.ndarray  # all layers' outputs: layer l at block_rows · first_units[l], (block_rows, widths[l])
     deltas: np.ndarray  # all layers' error signals, laid out like `activations`
     mirror: np.ndarray  # transposed weights for the backward pass: (n_out, widths of the layer's input)

@@ -63,20 +63,16 @@ def row_loss(loss, outputs, first, n_outputs, targets, first_target, epsilon):
 
 @jit
 def output_deltas(
-    loss, activation, outputs, deltas, at, n_rows, n_outputs, width, samples, order, first, gather, row_losses, first_row
+    loss, activation, outputs, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight, row_losses, first_row
 ):
-    """Fill deltas: (n_rows, width) of the output layer, from element `at` on as the outputs, and row_losses, times the rows'
-    weights.
+    """Fill deltas: (n_rows, width) of the output layer, from element `at` on as the outputs, and row_losses, times the rows' weights.
 
-    The targets of row i are those of sample order[first + i], or of sample first + i without `gather`.
+    targets: (n_rows, n_targets) from element `target` on; weights: (n_rows,) from first_weight on, or empty.
     """
     epsilon = 1.1920928955078125e-07 if outputs.itemsize == 4 else 2.220446049250313e-16
-    targets, weights = samples.targets, samples.weights
     for i in range(n_rows):
-        sample = order[first + i] if gather else first + i
-        target = sample * samples.n_targets
         row = at + i * width
-        weight = np.float64(weights[sample]) if weights.size else 1.0
+        weight = np.float64(weights[first_weight + i]) if weights.size else 1.0
         row_losses[first_row + i] = weight * row_loss(loss, outputs, row, n_outputs, targets, target, epsilon)
         if loss == LOG_LOSS:
             for j in range(n_outputs):
@@ -87,5 +83,6 @@ def output_deltas(
                 deltas[row + j] = (outputs[row + j] - targets[target + j]) * weight
         for j in range(n_outputs, width):
             deltas[row + j] = 0.0
+        target += n_targets
     if loss == SQUARED_ERROR:  # for the other losses the slope cancels
         multiply_by_slope(activation, outputs, at, deltas, at, n_rows * width)

@@ -223,6 +223,25 @@ def strip_step(network, params, workspace, rule, rate, moment_1, moment_2, strip
 
 
 @jit
+def gather_samples(samples, order, first_sample, workspace, first, stop, n_features):
+    """Copy rows order[first_sample + i] to rows i = first … stop of the workspace: inputs unless sparse, targets, weights.
+
+    Targets too, although they are read once: fetched together they miss the cache together, instead of one by one in front of a branch
+    (measured: 20 % of an epoch of 100,000 rows).
+    """
+    if not samples.table.is_sparse:
+        gather_rows(samples.table.values, order, first_sample, workspace.inputs, first, stop, n_features)
+    n_targets = samples.n_targets
+    for i in range(first, stop):
+        sample = order[first_sample + i]
+        for j in range(n_targets):
+            workspace.targets[i * n_targets + j] = samples.targets[sample * n_targets + j]
+    if samples.weights.size:
+        for i in range(first, stop):
+            workspace.weights[i] = samples.weights[order[first_sample + i]]
+
+
+@jit
 def share(n, part, n_parts):
     """Start of the part'th of n_parts nearly equal shares of n rows, in whole tiles."""
     n_tiles = (n + TILE_ROWS - 1) // TILE_ROWS
@@ -239,22 +258,24 @@ def batch_step(
 
     Returns whether the fit goes on (it was not interrupted), the batch's mean loss without penalty, and the sum of its weights.
     """
-    table, weights = samples.table, samples.weights
+    table = samples.table
+    targets, weights = (workspace.targets, workspace.weights) if gather else (samples.targets, samples.weights)
     n_outputs, output_width = network.units[-1], network.widths[-1]
     outputs = workspace.block_rows * network.first_units[-1]
     loss_sum, weight_sum = 0.0, 0.0
     for block in range(start, stop, workspace.block_rows):
         n_rows = min(workspace.block_rows, stop - block)
+        targets_at = 0 if gather else block
         share_stop = share(n_rows, thread + 1, n_threads)
         for first in range(share(n_rows, thread, n_threads), share_stop, CACHED_ROWS):
             end = min(first + CACHED_ROWS, share_stop)
-            if gather and not table.is_sparse:
-                gather_rows(table.values, order, block, workspace.inputs, first, end, network.units[0])
+            if gather:
+                gather_samples(samples, order, block, workspace, first, end, network.units[0])
             forward(network, params, table, order, block, gather, workspace, first, end)
             output_deltas(
                 network.loss, network.activations[-1], workspace.activations, workspace.deltas, outputs + first * output_width,
-                end - first,
-                n_outputs, output_width, samples, order, block + first, gather, workspace.row_losses, first,
+                end - first, n_outputs, output_width, targets, (targets_at + first) * samples.n_targets, samples.n_targets,
+                weights, targets_at + first, workspace.row_losses, first,
             )  # fmt: skip
             backward(network, params, workspace, first, end)
         if thread == 0:
@@ -266,7 +287,7 @@ def batch_step(
             loss_sum += workspace.row_losses[row]
         if weights.size:
             for row in range(n_rows):
-                weight_sum += weights[order[block + row] if gather else block + row]
+                weight_sum += weights[targets_at + row]
         else:
             weight_sum += n_rows
         is_last = block + n_rows == stop
