@@ -456,13 +456,6 @@ class BaseBP(BaseEstimator):
         return tags
 
 
-def has_partial_fit(estimator: BaseBP) -> bool:
-    """Return True for a solver that goes epoch by epoch, else raise AttributeError."""
-    if estimator.solver == "lbfgs":
-        raise AttributeError(f"partial_fit is only available for stochastic optimizers. {estimator.solver} is not stochastic.")
-    return True
-
-
 def _later_states(random_state: np.random.RandomState, n_states: int) -> list[np.random.RandomState]:
     """Random states for the starts after the first, seeded from a copy: the first is to be the one that n_restarts=1 trains."""
     seeds = copy.deepcopy(random_state).randint(2**31 - 1, size=n_states) if n_states else ()

@@ -321,7 +321,7 @@ class HiddenSizeDisplay:
         for i, (name, score) in enumerate(self.baselines.items()):
             # thin over broad: lines of equal height stay visible
             self.baseline_lines_[name] = self.ax_.axhline(
-                score, color=_LEVEL_COLORS[i % len(_LEVEL_COLORS)], linewidth=1.2 + 1.3 * (n_lines - 1 - i), alpha=0.8, zorder=1,
+                score, color=_LEVEL_COLORS[i % len(_LEVEL_COLORS)], linewidth=1.2 + (n_lines - 1 - i), alpha=0.8, zorder=1,
                 label=f"{name} ({score:.3g})",
             )  # fmt: skip
 

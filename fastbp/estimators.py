@@ -11,10 +11,17 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import unique_labels
 
 from fastbp import parameters
-from fastbp.base import BaseBP, has_partial_fit
+from fastbp.base import BaseBP
 from fastbp.labels import discrete_labels
 
 MatrixLike: TypeAlias = ArrayLike | spmatrix | sparray
+
+
+def _has_partial_fit(estimator: BaseBP) -> bool:
+    """Return True for a solver that goes epoch by epoch, else raise AttributeError."""
+    if estimator.solver == "lbfgs":
+        raise AttributeError(f"partial_fit is only available for stochastic optimizers. {estimator.solver} is not stochastic.")
+    return True
 
 
 class BPClassifier(ClassifierMixin, BaseBP):
@@ -187,7 +194,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         """
         return self._fit(X, y, sample_weight, incremental=False)
 
-    @available_if(has_partial_fit)
+    @available_if(_has_partial_fit)
     def partial_fit(
         self, X: MatrixLike, y: MatrixLike, sample_weight: ArrayLike | float | None = None, classes: ArrayLike | None = None
     ) -> Self:
@@ -558,7 +565,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         """
         return self._fit(X, y, sample_weight, incremental=False)
 
-    @available_if(has_partial_fit)
+    @available_if(_has_partial_fit)
     def partial_fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | float | None = None) -> Self:
         """Train for one epoch over the given rows. Only for the solvers 'sgd' and 'adam'.
 

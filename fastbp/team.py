@@ -44,13 +44,15 @@ def team_size(n_threads, work):
     return available_cores() if threading.current_thread() is threading.main_thread() else 1
 
 
-def run_team(kernel, n_threads, arguments, work):
+def run_team(kernel, n_threads, arguments, work, sync=None):
     """Call kernel(thread, n_threads, sync, *arguments) on n_threads threads at once; `work` is its total in floating-point
     operations.
 
-    Returns True, or False after a KeyboardInterrupt, when the kernel has been told to stop and has stopped.
+    Returns True, or False after a KeyboardInterrupt, when the kernel has been told to stop and has stopped. Who hands in `sync`,
+    (SYNC_SIZE,) of zeros, can tell the kernel to stop from another thread.
     """
-    sync = np.zeros(SYNC_SIZE, dtype=np.int64)
+    if sync is None:
+        sync = np.zeros(SYNC_SIZE, dtype=np.int64)
     in_main_thread = threading.current_thread() is threading.main_thread()
     if n_threads == 1 and (work < DIRECT_WORK or not in_main_thread):
         kernel(0, 1, sync, *arguments)

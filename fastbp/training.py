@@ -239,6 +239,7 @@ def train_stochastic(
     report=None,
     report_every=0,
     n_threads=None,
+    sync=None,
 ):
     """Train for up to max_iter epochs in compiled code; params, optimizer and history change in place.
 
@@ -260,6 +261,8 @@ def train_stochastic(
     report : callable or None
         Called with the history after every `report_every` epochs.
     n_threads : int or None
+    sync : ndarray or None
+        See `run_team`.
 
     Returns
     -------
@@ -328,7 +331,7 @@ def train_stochastic(
             plan, rule, workspace, strips, counts, measures, losses, scores,
         )  # fmt: skip
         try:
-            finished = run_team(epochs.train, size, arguments, n_epochs * epoch_work)
+            finished = run_team(epochs.train, size, arguments, n_epochs * epoch_work, sync)
         except KeyboardInterrupt:
             finished = False
         n_done = int(counts[epochs.N_ITER]) - done

@@ -1,0 +1,166 @@
+"""The search on a cluster of worker processes: the same scores as here, a worker's death included."""
+
+import os
+import signal
+import threading
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pytest
+from joblib import parallel_config
+from sklearn.datasets import load_digits
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from fastbp import BPClassifier
+
+distributed = pytest.importorskip("dask.distributed", reason="dask is not installed: pip install 'fastbp[dask]'")
+
+pytestmark = [
+    pytest.mark.xdist_group("dask"),  # one cluster for all
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed"),
+]
+
+ROOT = Path(__file__).resolve().parents[1]
+SIZES = [(4,), (8,), (16,), (32,), (16, 8)]
+
+
+@pytest.fixture(scope="module")
+def client():
+    """Two processes of one thread each; nothing listens beyond this machine."""
+    # what pytest found here must be found by the workers too
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])))
+        patch.setenv("PYTHONWARNINGS", "ignore")
+        with (
+            distributed.LocalCluster(
+                n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None, silence_logs="CRITICAL"
+            ) as cluster,
+            distributed.Client(cluster) as client,
+        ):
+            client.amm.stop()  # it would take away the spare copies of the data that outlive a worker
+            yield client
+
+
+@pytest.fixture(scope="module")
+def problem():
+    X, y = load_digits(return_X_y=True)
+    X, y = X[:400], y[:400]
+    folds = list(StratifiedKFold(3).split(X, y))
+    return X, y, folds
+
+
+def make_search(folds, scoring=None):
+    model = make_pipeline(StandardScaler(), BPClassifier(max_iter=3, random_state=0))
+    return GridSearchCV(model, {"bpclassifier__hidden_layer_sizes": SIZES}, cv=folds, scoring=scoring, n_jobs=-1, return_train_score=True)
+
+
+@pytest.fixture(scope="module")
+def local_scores(problem):
+    X, y, folds = problem
+    return scores_of(make_search(folds).set_params(n_jobs=1).fit(X, y))
+
+
+def scores_of(search):
+    names = [name for name in search.cv_results_ if name.endswith("_score")]
+    assert len(names) == 2 * (len(search.cv_results_["params"]) and search.n_splits_) + 5
+    return {name: search.cv_results_[name] for name in names}
+
+
+def assert_same(scores, expected):
+    assert scores.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_array_equal(scores[name], values, err_msg=name)
+
+
+def process_ids(client):
+    return set(client.run(os.getpid).values())
+
+
+def test_the_cluster_is_one_of_processes_on_this_machine(client):
+    assert os.getpid() not in process_ids(client)
+    assert len(process_ids(client)) == 2
+    addresses = [client.scheduler.address, *client.run(lambda dask_worker: dask_worker.address).values()]
+    assert all(address.startswith("tcp://127.0.0.1:") for address in addresses)
+
+
+def test_warming_the_workers_leaves_them_nothing_to_compile(client):
+    from fastbp.training import warm_up
+
+    n_kernels = set(client.run(warm_up).values())
+    assert n_kernels == {warm_up()}
+
+    def count_compilations():
+        from fastbp.kernels import epochs
+
+        def misses():
+            return sum(sum(entry.stats.cache_misses.values()) for entry in epochs.ENTRIES)
+
+        before = misses()
+        BPClassifier(max_iter=2).fit(np.eye(4), [0, 1, 0, 1]).predict(np.eye(4))
+        return misses() - before
+
+    assert set(client.run(count_compilations).values()) == {0}
+
+
+def test_same_scores_as_here(client, problem, local_scores):
+    X, y, folds = problem
+
+    def where(model, X, y):
+        """The score, and the process it was computed in."""
+        return {"accuracy": model.score(X, y), "process": os.getpid()}
+
+    with parallel_config("dask", scatter=[X, y, *chain(*folds)]):
+        search = make_search(folds).fit(X, y)
+        traced = make_search(folds, scoring=where).set_params(refit="accuracy").fit(X, y)
+    assert_same(scores_of(search), local_scores)
+    assert search.best_params_ == {"bpclassifier__hidden_layer_sizes": SIZES[search.best_index_]}
+    processes = np.concatenate([traced.cv_results_[f"split{i}_test_process"] for i in range(3)]).astype(int)
+    assert set(processes) == process_ids(client)
+    np.testing.assert_array_equal(traced.cv_results_["mean_test_accuracy"], local_scores["mean_test_score"])
+
+
+def test_a_killed_worker_does_not_change_the_search(client, problem, local_scores, tmp_path):
+    X, y, folds = problem
+    workers = process_ids(client)
+    folder = str(tmp_path)
+
+    def score(model, X, y):
+        """The worker that scores a network of 16 units first says who it is, and waits for its end."""
+        import time
+
+        if model[-1].hidden_layer_sizes == (16,):
+            try:
+                os.close(os.open(os.path.join(folder, "chosen"), os.O_CREAT | os.O_EXCL))
+            except FileExistsError:
+                pass
+            else:
+                with open(os.path.join(folder, "draft"), "w") as file:
+                    file.write(str(os.getpid()))
+                os.rename(os.path.join(folder, "draft"), os.path.join(folder, "victim"))
+                time.sleep(600)
+        return model.score(X, y)
+
+    killed, over = [], threading.Event()
+
+    def kill():
+        while not over.wait(0.02):
+            if (tmp_path / "victim").exists():
+                killed.append(int((tmp_path / "victim").read_text()))
+                os.kill(killed[0], signal.SIGKILL)
+                return
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        with parallel_config("dask", scatter=[X, y, *chain(*folds)]):
+            search = make_search(folds, scoring=score).fit(X, y)
+    finally:
+        over.set()
+        killer.join()
+    assert len(killed) == 1
+    assert killed[0] in workers
+    assert killed[0] not in process_ids(client)
+    assert_same(scores_of(search), local_scores)
