@@ -9,8 +9,8 @@ from .network import aligned_zeros
 # A block of rows should pass forward and backward within the second-level cache.
 BLOCK_BYTES = 1 << 20
 MIN_BLOCK_ROWS = 256
-# A strip of parameters, its gradient and moments should fit the first-level cache.
-STRIP_ELEMENTS = 4096
+# A strip of parameters, its gradient and moments should fit the first-level cache; smaller ones share better among threads.
+STRIP_ELEMENTS = 1536
 SPARSE_STRIPS = 16  # every strip of a sparse input layer looks through all rows
 
 
