@@ -6,7 +6,6 @@ a table of 1000 rows and 20 columns, of which only four carry information, and s
 
 import argparse
 
-import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import make_classification
 from sklearn.ensemble import RandomForestClassifier
@@ -15,7 +14,7 @@ from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.naive_bayes import GaussianNB
 from sklearn.svm import LinearSVC
 
-from fastbp import BPClassifier
+from fastbp import BPClassifier, HiddenSizeDisplay
 
 
 def main():
@@ -48,15 +47,8 @@ def main():
     for name, score in levels.items():
         print(f"{name:<26}{score:.3f}")
 
-    figure, axes = plt.subplots(figsize=(8, 4.8), layout="constrained")
-    axes.plot(widths, results["mean_test_score"], "o-", color="black", zorder=3, label="BP network")
-    for (name, score), color, width in zip(levels.items(), ["#b2df8a", "#fdbf6f", "C0", "C3"], [7, 5, 3, 1], strict=True):
-        axes.axhline(score, color=color, linewidth=width, label=name)  # thin over broad: equal scores stay visible
-    axes.set(
-        xlabel="units in each of the two hidden layers", ylabel="accuracy on the test rows", title="Score against hidden size"
-    )
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    figure.savefig(arguments.output, dpi=120)
+    display = HiddenSizeDisplay.from_search(search, baselines=levels)
+    display.figure_.savefig(arguments.output, dpi=120)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Data larger than memory: partial_fit over memory-mapped blocks, with the memory it takes, and the same network in the end.
 
-The table lies on disk as two .npy files. Each block is mapped, trained on without a copy, and unmapped; so the memory in use stays
-at one block, however long the file is. Loading the whole file first and training on the same blocks gives the same weights, bit
-for bit.
+The table lies on disk as two .npy files. Each block is mapped, trained on without a copy, and unmapped; so the memory in use
+stays at one block, however long the file is. Loading the whole file first and training on the same blocks gives the same weights,
+bit for bit.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from fastbp import BPClassifier
+from fastbp.training import warm_up
 
 N_FEATURES = 100
 BLOCK_ROWS = 20_000  # 8 MB of float32
@@ -75,7 +76,7 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_table(folder, n_rows)
-        train([(np.zeros((2, N_FEATURES), dtype=np.float32), np.array([0, 1]))])  # the kernels are loaded before memory is counted
+        warm_up()  # the kernels are loaded before memory is counted
         before, models, use = megabytes_in_use(), [], []
         for blocks in (blocks_on_disk, blocks_in_memory):
             curve = []

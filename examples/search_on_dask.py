@@ -41,7 +41,7 @@ def main():
 
     # one thread for each process: with more, as many fits run side by side in each process
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, silence_logs="ERROR") as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster,
         Client(cluster) as client,
     ):
         client.amm.stop()  # Dask's memory manager would take away the spare copies of the data
@@ -56,7 +56,8 @@ def main():
         (sizes,) = params.values()
         print(f"{sizes[0]:5d}{mean:15.3f} ± {std:.3f}{seconds:16.3f}")
     here = GridSearchCV(model, search.param_grid, cv=folds).fit(X, y)
-    print("the same scores as without a cluster:", np.array_equal(here.cv_results_["mean_test_score"], results["mean_test_score"]))
+    same = np.array_equal(here.cv_results_["mean_test_score"], results["mean_test_score"])
+    print("the same scores as without a cluster:", same)
 
     HiddenSizeDisplay.from_search(search).figure_.savefig(arguments.output, dpi=120)
 

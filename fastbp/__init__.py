@@ -3,7 +3,16 @@
 from fastbp.display import HiddenSizeDisplay
 from fastbp.estimators import BPClassifier, BPRegressor
 from fastbp.functional import Gradients, forward, gradients
-from fastbp.search import BPSearchCV
+from fastbp.search import BPSearchCV, suggest_hidden_layer_sizes
 
-__all__ = ["BPClassifier", "BPRegressor", "BPSearchCV", "Gradients", "HiddenSizeDisplay", "forward", "gradients"]
+__all__ = [
+    "BPClassifier",
+    "BPRegressor",
+    "BPSearchCV",
+    "Gradients",
+    "HiddenSizeDisplay",
+    "forward",
+    "gradients",
+    "suggest_hidden_layer_sizes",
+]
 __version__ = "0.1.0"

@@ -398,7 +398,7 @@ class BaseBP(BaseEstimator):
             self.__dict__.get("_network_key") == self._key()
             and len(views) == len(self._views)
             and all(map(operator.is_, views, self._views))
-            and dtype in (None, self._params.dtype)
+            and (dtype is None or dtype == self._params.dtype)
         ):
             return self._network, self._params
         from fastbp.network import pack_parameters

@@ -72,6 +72,7 @@ class HiddenSizeDisplay:
     See Also
     --------
     BPClassifier : The network whose sizes are searched.
+    BPSearchCV : A search that trains all networks together.
     sklearn.model_selection.ValidationCurveDisplay : The same for one parameter of any estimator.
 
     Examples
@@ -86,9 +87,9 @@ class HiddenSizeDisplay:
         self,
         *,
         hidden_layer_sizes: Sequence[Any],
-        test_scores: ArrayLike,
+        test_scores: Sequence[ArrayLike],
         fit_times: ArrayLike | None = None,
-        restart_losses: ArrayLike | None = None,
+        restart_losses: Sequence[ArrayLike] | None = None,
         complete: ArrayLike | None = None,
         baselines: Mapping[str, float] | None = None,
         score_name: str = "score",
@@ -188,6 +189,8 @@ class HiddenSizeDisplay:
             The display, drawn.
         """
         _import_pyplot()
+        for sizes in hidden_layer_sizes:
+            hidden_sizes(sizes)
         X, y = indexable(X, y)
         if not (scoring is None or isinstance(scoring, str) or callable(scoring)):
             raise ValueError(f"scoring must be one score, a str or a callable, got {scoring!r}.")
@@ -322,7 +325,7 @@ class HiddenSizeDisplay:
             # thin over broad: lines of equal height stay visible
             self.baseline_lines_[name] = self.ax_.axhline(
                 score, color=_LEVEL_COLORS[i % len(_LEVEL_COLORS)], linewidth=1.2 + (n_lines - 1 - i), alpha=0.8, zorder=1,
-                label=f"{name} ({score:.3g})",
+                label=f"{name} ({_short(score)})",
             )  # fmt: skip
 
     def _plot_losses(self, positions: np.ndarray, order: list[int]) -> None:
@@ -396,7 +399,7 @@ def _choose_metric(search: Any, metric: str | None) -> str:
     if metric is None:
         refit = getattr(search, "refit", None)
         metric = "score" if "score" in names else refit if isinstance(refit, str) else None
-    if metric not in names:
+    if metric is None or metric not in names:
         raise ValueError(f"metric must be one of the scores of the search, {names}, got {metric!r}.")
     return metric
 
@@ -444,6 +447,10 @@ def _check_scores(baselines: Mapping[str, Any] | None) -> dict[str, float]:
     return {name: float(score) for name, score in (baselines or {}).items()}
 
 
+def _short(score: float) -> str:
+    return f"{score:.3f}" if 0.01 <= abs(score) < 1000 else f"{score:.3g}"
+
+
 def _set_width_axis(axes: Any, widths: np.ndarray, depth: int) -> None:
     """Scale and ticks for sizes that are one number each."""
     from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarFormatter
@@ -463,7 +470,7 @@ def _set_width_axis(axes: Any, widths: np.ndarray, depth: int) -> None:
     for i in range(1, len(places)):
         if places[i] - places[kept[-1]] >= (places[-1] - places[0]) / _MOST_TICKS:
             kept.append(i)
-    axes.xaxis.set_major_locator(FixedLocator(widths[kept]))
+    axes.xaxis.set_major_locator(FixedLocator(widths[kept].tolist()))
 
 
 def _import_pyplot() -> Any:

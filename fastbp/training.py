@@ -7,6 +7,7 @@ import numpy as np
 
 from .kernels import epochs
 from .kernels.activations import ACTIVATIONS
+from .kernels.atomics import SYNC_SIZE
 from .kernels.layout import Samples, Table
 from .kernels.scores import SCORES
 from .kernels.updates import UPDATES, Rule
@@ -51,6 +52,29 @@ class DivergenceError(ValueError):
     """Training produced a loss or weights that are NaN or infinite; the last finite weights were kept."""
 
 
+class Scratch:
+    """What the runs of one thread use again, one after the other: memory, for networks of the same shape, and `sync`, by which
+    another thread can tell them to stop (see `run_team`).
+    """
+
+    def __init__(self):
+        self.sync = np.zeros(SYNC_SIZE, dtype=np.int64)
+        self.forget()
+
+    def forget(self):
+        """Give the memory up: after a run that diverged NaN may lie in its padding."""
+        self._shape, self._kept = None, {}
+
+    def get(self, network, dtype, key, make):
+        """What make() returns, or has returned for this key and shape of network."""
+        shape = network.units.tobytes(), network.fit_intercept, dtype
+        if shape != self._shape:
+            self._shape, self._kept = shape, {}
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
+
+
 class _Memory:
     """Stands in for an array in the buffer interface, so that a read-only array gets a view of the one type the kernels are
     compiled for.
@@ -93,7 +117,7 @@ def make_samples(X, Y, sample_weight):
     return Samples(make_table(X), _flat(Y), 1 if Y.ndim == 1 else Y.shape[1], _flat(weights))
 
 
-def predict_outputs(network, params, X, *, n_threads=None):
+def predict_outputs(network, params, X, *, n_threads=None, scratch=None):
     """Activations of the output layer.
 
     Parameters
@@ -102,11 +126,13 @@ def predict_outputs(network, params, X, *, n_threads=None):
     params : ndarray of shape (n_parameters,)
     X : ndarray of shape (n_samples, n_features), C-contiguous, or CSR matrix
     n_threads : int or None
+    scratch : Scratch or None
 
     Returns
     -------
     outputs : ndarray of shape (n_samples, n_outputs)
     """
+    scratch = scratch or Scratch()
     table = make_table(X)
     n_rows, n_outputs = X.shape[0], int(network.units[-1])
     outputs = np.empty((n_rows, n_outputs), dtype=params.dtype)
@@ -115,8 +141,12 @@ def predict_outputs(network, params, X, *, n_threads=None):
     bounds = [n_rows * part // size for part in range(size + 1)]
 
     def predict_part(thread, n_threads, sync):
-        workspace = make_workspace(
-            network, params.dtype, min(epochs.CACHED_ROWS, bounds[thread + 1] - bounds[thread]), forward_only=True
+        n_cached = min(epochs.CACHED_ROWS, bounds[thread + 1] - bounds[thread])
+        workspace = scratch.get(
+            network,
+            params.dtype,
+            ("prediction", thread, n_cached),
+            lambda: make_workspace(network, params.dtype, n_cached, forward_only=True),
         )
         epochs.predict(network, params, table, NO_ORDER, workspace, outputs.reshape(-1), bounds[thread], bounds[thread + 1])
 
@@ -239,7 +269,7 @@ def train_stochastic(
     report=None,
     report_every=0,
     n_threads=None,
-    sync=None,
+    scratch=None,
 ):
     """Train for up to max_iter epochs in compiled code; params, optimizer and history change in place.
 
@@ -261,8 +291,7 @@ def train_stochastic(
     report : callable or None
         Called with the history after every `report_every` epochs.
     n_threads : int or None
-    sync : ndarray or None
-        See `run_team`.
+    scratch : Scratch or None
 
     Returns
     -------
@@ -274,6 +303,7 @@ def train_stochastic(
     DivergenceError
         The loss or a weight became NaN or infinite.
     """
+    scratch = scratch or Scratch()
     samples = make_samples(X, Y, sample_weight)
     n_rows, dtype = samples.table.n_rows if rows is None else len(rows), params.dtype
     gather = bool(shuffle) or rows is not None
@@ -282,9 +312,14 @@ def train_stochastic(
     row_work = flops_per_row(network)
     step_work = row_work * batch_size + UPDATE_WORK * network.n_parameters
     size = 1 if is_online else team_size(n_threads, step_work)
-    strips = make_strips(network, size, samples.table.is_sparse)
+    strips = scratch.get(network, dtype, ("strips", size), lambda: make_strips(network, size, samples.table.is_sparse))
     gathered = samples if gather else None
-    workspace = make_workspace(network, dtype, batch_size, n_strips=len(strips.layers), n_threads=size, gathered=gathered)
+    workspace = scratch.get(
+        network,
+        dtype,
+        ("training", batch_size, size, gather),
+        lambda: make_workspace(network, dtype, batch_size, n_strips=len(strips.layers), n_threads=size, gathered=gathered),
+    )
     if validation is None:
         held_out, best_params, outputs = samples, params[:0], params[:0]
     else:
@@ -331,7 +366,7 @@ def train_stochastic(
             plan, rule, workspace, strips, counts, measures, losses, scores,
         )  # fmt: skip
         try:
-            finished = run_team(epochs.train, size, arguments, n_epochs * epoch_work, sync)
+            finished = run_team(epochs.train, size, arguments, n_epochs * epoch_work, scratch.sync)
         except KeyboardInterrupt:
             finished = False
         n_done = int(counts[epochs.N_ITER]) - done

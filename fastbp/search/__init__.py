@@ -1,0 +1,6 @@
+"""Search over hidden sizes and other hyperparameters: many networks at once."""
+
+from fastbp.search.grid import BPSearchCV
+from fastbp.search.sizes import suggest_hidden_layer_sizes
+
+__all__ = ["BPSearchCV", "suggest_hidden_layer_sizes"]

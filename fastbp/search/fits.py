@@ -1,0 +1,408 @@
+"""One fit of a search, a candidate on a fold, and what it shares with the others."""
+
+import copy
+import math
+import threading
+import time
+import traceback
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+
+from fastbp import parameters
+from fastbp.base import BaseBP, _later_states, _Rows, _Run
+from fastbp.estimators import BPClassifier, BPRegressor
+from fastbp.inputs import check_sample_weight
+from fastbp.search.results import Result
+
+PREDICTED_ROWS = 2**14  # rows that are copied together to be scored, so that no fold is copied whole
+
+
+def twin(estimator: Any, **attributes: Any) -> Any:
+    """Return a shallow copy: what clone does in 0.2 ms, for an estimator whose parameters nobody changes in place."""
+    copied = object.__new__(type(estimator))
+    copied.__dict__.update(estimator.__dict__, **attributes)
+    return copied
+
+
+def pass_door(network: Any, X: Any) -> tuple[Any, dict[str, Any]]:
+    """Return X as the kernels take it, and the attributes that an estimator gets from it."""
+    probe = twin(network)
+    X, _ = probe._check_rows(X, np.zeros(_n_rows(X)), reset=True)
+    return X, {name: value for name, value in vars(probe).items() if name in ("n_features_in_", "feature_names_in_")}
+
+
+def _n_rows(X: Any) -> int:
+    return X.shape[0] if hasattr(X, "shape") else len(X)
+
+
+def _take(data: Any, rows: np.ndarray) -> Any:
+    """Return the rows as what the data are: frame, array, sparse matrix or list."""
+    if hasattr(data, "iloc"):
+        return data.iloc[rows]
+    if hasattr(data, "shape"):
+        return data[rows]
+    return [data[row] for row in rows]
+
+
+class Candidate:
+    """One setting of the parameters; of a pipeline, `own` are the network's and `others` those of the steps before it."""
+
+    def __init__(self, params: dict[str, Any], base: Any, last: str | None, known: set[str]) -> None:
+        self.params = params
+        prefix = "" if last is None else last + "__"
+        self.others = {name: value for name, value in params.items() if not name.startswith(prefix)}
+        self.group = tuple((name, id(value)) for name, value in self.others.items())  # the grid holds the values
+        own = {name[len(prefix) :]: value for name, value in params.items() if name not in self.others}
+        if self.others or not own.keys() <= known:
+            clone(base).set_params(**clone(params, safe=False))  # what is not valid shows before any fit
+        self.network = params[last] if last in self.others else twin(base if last is None else base.steps[-1][1], **own)
+        self.is_batched = last not in self.others and _can_batch(self.network)
+        self.is_checked = False
+
+    def check(self) -> None:
+        """Raise if a parameter of the network is not valid."""
+        if not self.is_checked:
+            parameters.check_parameters(self.network, self.network._rules)
+            self.is_checked = True
+
+    def work(self, n_features: int, n_outputs: int) -> float:
+        """Multiplications per row, for the order of the fits; inf where an error is to be expected, to see it first."""
+        try:
+            sizes = [n_features, *parameters.hidden_sizes(self.network.hidden_layer_sizes), n_outputs]
+            n_epochs = self.network.max_iter * self.network.n_restarts
+            return n_epochs * sum(n_in * n_out for n_in, n_out in zip(sizes[:-1], sizes[1:]))
+        except (AttributeError, TypeError, ValueError):
+            return math.inf
+
+
+def _can_batch(network: Any) -> bool:
+    """Whether `Fit` knows all that the estimator's own fit would do."""
+    if type(network) not in (BPClassifier, BPRegressor) or network.solver not in ("sgd", "adam") or network.verbose:
+        return False
+    state = network.random_state
+    return not isinstance(state, np.random.RandomState) or state.get_state(legacy=False)["bit_generator"] == "MT19937"
+
+
+class Fold:
+    """One split, with what all networks of a group of candidates are trained on: rows, encoded targets, fitted attributes.
+
+    Parameters
+    ----------
+    plan : Plan
+    group : dict of str to object
+        Parameters of the steps before the network.
+    train, test : ndarray of int64
+        Row numbers.
+    """
+
+    def __init__(self, plan: Any, group: dict[str, Any], train: np.ndarray, test: np.ndarray) -> None:
+        self.plan, self.group, self.train, self.test = plan, group, train, test
+        self.transformers: Any = None
+        self.fit_time = 0.0
+        self._transformed: dict[str, Any] = {}
+        self._error: Exception | None = None
+        self._is_ready = False
+        self._lock = threading.Lock()
+
+    def prepare(self, network: Any) -> None:
+        """Fit the transformers and encode the targets, once; raise what that raised."""
+        with self._lock:
+            if not self._is_ready:
+                start = time.perf_counter()
+                try:
+                    self._prepare(network)
+                except Exception as error:
+                    self._error = error
+                self.fit_time = 0.0 if self.transformers is None else time.perf_counter() - start
+                self._is_ready = True
+        if self._error is not None:
+            raise self._error
+
+    def _prepare(self, network: Any) -> None:
+        plan, train = self.plan, self.train
+        weights = None if plan.weights is None else plan.weights[train]
+        self.weights: np.ndarray | None
+        self.rows: np.ndarray | None
+        chosen: Any
+        if plan.door is not None:
+            self.X, self.door = plan.door
+            self.rows, chosen, self.weights = train, slice(None), None
+            if weights is not None:
+                check_sample_weight(weights, self.X[train])
+                self.weights = plan.weights.astype(self.X.dtype)
+        else:
+            self.transformers = clone(plan.base).set_params(**clone(self.group, safe=False))[:-1]
+            X = self.transformers.fit_transform(_take(plan.X, train), _take(plan.y, train))
+            self.X, self.door = pass_door(network, X)
+            self.rows, chosen = None, train
+            self.weights = check_sample_weight(weights, self.X)
+        if plan.labels is None:
+            self.truth = plan.targets.reshape(len(plan.targets), -1)
+            self.Y, n_outputs, self.loss = twin(network)._encode(plan.targets[chosen], self.X.dtype, False)
+            self.fitted = {**self.door, "n_outputs_": n_outputs}
+            return
+        present = np.unique(plan.codes[train])
+        self.truth = plan.codes
+        if len(present) < len(plan.labels):  # the others do not exist for a fit on these rows
+            position = np.full(len(plan.labels), -1)
+            position[present] = np.arange(len(present))
+            self.truth = position[plan.codes]
+        self.Y = self.truth[chosen].astype(self.X.dtype)[:, np.newaxis]
+        n_outputs, self.loss = (len(present), "log_loss") if len(present) > 2 else (1, "binary_log_loss")
+        self.fitted = {**self.door, "n_outputs_": n_outputs, "classes_": plan.labels[present], "_sparse_labels": False}
+
+    def inputs(self, part: str) -> Iterator[Any]:
+        """Yield the inputs of the "train" or "test" rows, few at a time where they must be copied."""
+        rows = getattr(self, part)
+        if self.transformers is None:
+            for start in range(0, len(rows), PREDICTED_ROWS):
+                yield self.X[rows[start : start + PREDICTED_ROWS]]
+            return
+        with self._lock:
+            if part not in self._transformed:
+                X = self.transformers.transform(_take(self.plan.X, rows))
+                X, _ = twin(self.plan.network, **self.door)._check_rows(X, np.zeros(len(rows)), reset=False)
+                self._transformed[part] = X.astype(self.X.dtype, copy=False)
+        yield self._transformed[part]
+
+    def predicted(self, outputs: np.ndarray) -> np.ndarray:
+        """Return outputs as what `truth` holds: positions in the classes, or numbers of shape (n_rows, n_outputs)."""
+        if self.plan.labels is None:
+            return outputs
+        if outputs.shape[1] > 1:
+            return outputs.argmax(axis=1)
+        return np.minimum(outputs[:, 0] > 0.5, len(self.fitted["classes_"]) - 1)
+
+
+class _Start:
+    """Stands in for a RandomState from which many fits begin."""
+
+    def __init__(self, random_state: np.random.RandomState) -> None:
+        self.state = random_state.get_state(legacy=False)
+
+    def get_state(self, legacy: bool) -> dict[str, Any]:
+        """Return the state; its dicts are the caller's, its key is not."""
+        return {**self.state, "state": dict(self.state["state"])}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Forget where a fit has left off."""
+
+    def real(self) -> np.random.RandomState:
+        """Return a RandomState that begins here."""
+        random_state = np.random.RandomState()
+        random_state.set_state(self.state)
+        return random_state
+
+
+class Starts:
+    """Starting weights of the networks that are being trained: a candidate begins with the same on every fold."""
+
+    def __init__(self, n_kept: int) -> None:
+        self._n_kept = n_kept
+        self._kept: OrderedDict[Any, Any] = OrderedDict()
+        self._random_state = np.random.RandomState()  # seeding one anew takes 3 µs, making one 100
+        self._lock = threading.Lock()
+
+    def of(self, network: Any, candidate: Candidate, fold: Fold, seed: int | None) -> tuple[Any, list[tuple[np.ndarray, _Start]]]:
+        """Return the kernels' network, and weights and random state of each start; network: `candidate.network` with fitted
+        attributes."""
+        sizes = [network.n_features_in_, *parameters.hidden_sizes(network.hidden_layer_sizes), network.n_outputs_]
+        key = (candidate, tuple(sizes), fold.X.dtype) if seed is None else None
+        with self._lock:
+            if key in self._kept:
+                return self._kept[key]
+            layout = network._make_network(sizes, fold.X.dtype)
+            first, source = self._random_state, network.random_state if seed is None else seed
+            if isinstance(source, np.random.RandomState):
+                first = copy.deepcopy(source)
+            else:
+                first.seed(source)
+            states = [first, *_later_states(first, network.n_restarts - 1)]
+            starts = [(network._draw(layout, sizes, state, fold.X.dtype), _Start(state)) for state in states]
+            if key is not None:
+                self._kept[key] = layout, starts
+                while len(self._kept) > self._n_kept:
+                    self._kept.popitem(last=False)
+        return layout, starts
+
+
+class Fit:
+    """Train one candidate on one fold and score it.
+
+    Parameters
+    ----------
+    plan : Plan
+    candidate : Candidate
+    fold : Fold
+    seed : int or None
+        Where the estimator's `random_state` is None: one of this fit's own.
+    """
+
+    def __init__(self, plan: Any, candidate: Candidate, fold: Fold, seed: int | None) -> None:
+        self.plan, self.candidate, self.fold, self.seed = plan, candidate, fold, seed
+
+    def run(self, starts: Starts, scratch: Any, n_threads: int) -> Result:
+        """Return scores and times; `scratch` is the calling thread's, n_threads says how many may work on this fit."""
+        plan, fold = self.plan, self.fold
+        is_batched = plan.can_batch and self.candidate.is_batched
+        hit_max_iter = False
+        start = time.perf_counter()
+        try:
+            if is_batched:
+                fold.prepare(self.candidate.network)
+                start = time.perf_counter() - fold.fit_time
+                network, layout, run = self._train(starts, scratch, n_threads)
+                hit_max_iter = run.outcome == "max_iter"
+            else:
+                model = self._fit_alone(n_threads)
+        except Exception:
+            if plan.error_score == "raise":
+                raise
+            return Result(time.perf_counter() - start, 0.0, error=traceback.format_exc())
+        end = time.perf_counter()
+        if is_batched and not plan.is_direct:
+            model = self._finish(network, layout, run)
+
+        def scores(part: str) -> dict[str, float]:
+            if is_batched and plan.is_direct:
+                return self._score(layout, run.params, part, scratch, n_threads)
+            rows = getattr(fold, part)
+            weights = {} if plan.score_weights is None else {"sample_weight": plan.score_weights[rows]}
+            X, y = _take(plan.X, rows), _take(plan.y, rows)
+            return plan.collect(
+                {name: lambda scorer=scorer: scorer(model, X, y, **weights) for name, scorer in plan.scorers.items()}
+            )
+
+        test_scores = scores("test")
+        score_time = time.perf_counter() - end
+        return Result(
+            fit_time=end - start,
+            score_time=score_time,
+            test_scores=test_scores,
+            train_scores=scores("train") if plan.return_train_score else None,
+            hit_max_iter=hit_max_iter,
+        )
+
+    def _fit_alone(self, n_threads: int) -> Any:
+        """Fit as GridSearchCV would."""
+        plan, fold = self.plan, self.fold
+        model = clone(plan.base).set_params(**clone(self.candidate.params, safe=False))
+        network = model if plan.last is None else model.steps[-1][1]
+        if isinstance(network, BaseBP):
+            if self.seed is not None:
+                network.random_state = self.seed
+            if network.n_threads is None:
+                network.n_threads = n_threads
+        fit_params = {name: values if values is None else _take(values, fold.train) for name, values in plan.fit_params.items()}
+        return model.fit(_take(plan.X, fold.train), _take(plan.y, fold.train), **fit_params)
+
+    def _train(self, starts: Starts, scratch: Any, n_threads: int) -> tuple[Any, Any, _Run]:
+        """Do what the estimator's fit does after its checks, on rows of the shared X; the last returned is the best start."""
+        from fastbp.training import History, Optimizer, train_stochastic
+
+        fold = self.fold
+        self.candidate.check()
+        network = twin(self.candidate.network, **fold.fitted)
+        network.out_activation_ = parameters.output_activation_name(network.output_activation, fold.loss)
+        layout, begins = starts.of(network, self.candidate, fold, self.seed)
+        rows, validation, n_rows = fold.rows, None, len(fold.train)
+        early_stopping = bool(network.early_stopping)
+        if early_stopping:
+            rows, validation, begins = self._set_aside(network, begins)
+            n_rows = len(rows)
+        best: Any = None
+        losses = np.full(len(begins), np.nan)
+        random_state: Any
+        for i, (params, random_state) in enumerate(begins):
+            run = _Run(_copy(params), History(), None, random_state)
+            run.optimizer = Optimizer(
+                network.solver,
+                run.params,
+                learning_rate_init=network.learning_rate_init,
+                momentum=network.momentum,
+                nesterovs_momentum=network.nesterovs_momentum,
+                beta_1=network.beta_1,
+                beta_2=network.beta_2,
+                epsilon=network.epsilon,
+            )
+            try:
+                run.outcome = train_stochastic(
+                    layout,
+                    run.params,
+                    run.optimizer,
+                    run.history,
+                    fold.X,
+                    fold.Y,
+                    fold.weights,
+                    validation=validation,
+                    score=network._score,
+                    alpha=network.alpha,
+                    batch_size=network._batch_size(n_rows),
+                    learning_rate=network.learning_rate,
+                    power_t=network.power_t,
+                    tol=network.tol,
+                    n_iter_no_change=network.n_iter_no_change,
+                    max_iter=network.max_iter,
+                    shuffle=network.shuffle,
+                    random_state=random_state,
+                    rows=rows,
+                    n_threads=network.n_threads or n_threads,
+                    scratch=scratch,
+                )
+                losses[i] = run.history.loss
+            except ValueError as error:
+                run.error = error
+            if run.error is not None or run.outcome == "diverged":
+                scratch.forget()
+            if best is None or run.quality(early_stopping) > best.quality(early_stopping):
+                best = run
+        if best.error is not None:
+            raise best.error
+        network.restart_losses_ = losses
+        return network, layout, best
+
+    def _set_aside(self, network: Any, begins: list[Any]) -> tuple[np.ndarray, tuple[Any, ...], list[Any]]:
+        """Return rows to train on, validation rows, and the starts with what the split has drawn from the first one's state."""
+        fold = self.fold
+        index = np.arange(len(fold.train)) if fold.rows is None else fold.rows
+        random_state = begins[0][1].real()
+        train, held_out = network._split(_Rows(index, fold.Y[index], None), random_state)
+        weights = None if fold.weights is None else fold.weights[held_out.X]
+        return train.X, (fold.X[held_out.X], held_out.Y, weights), [(begins[0][0], _Start(random_state)), *begins[1:]]
+
+    def _finish(self, network: Any, layout: Any, run: _Run) -> Any:
+        """Return the fitted estimator that scorers can ask."""
+        network._bind(layout, run.params)
+        network._publish(run, bool(network.early_stopping))
+        if self.plan.last is None:
+            return network
+        steps = [] if self.fold.transformers is None else self.fold.transformers.steps
+        return Pipeline([*steps, (self.plan.last, network)])
+
+    def _score(self, layout: Any, params: np.ndarray, part: str, scratch: Any, n_threads: int) -> dict[str, float]:
+        """Score outputs directly."""
+        from fastbp.training import predict_outputs
+
+        fold, plan = self.fold, self.plan
+        rows = getattr(fold, part)
+        try:
+            outputs = [predict_outputs(layout, params, X, n_threads=n_threads, scratch=scratch) for X in fold.inputs(part)]
+        except Exception as error:  # the transformers may not take these rows
+            return dict.fromkeys(plan.scorers, plan.failed_score(error))
+        predicted = fold.predicted(outputs[0] if len(outputs) == 1 else np.concatenate(outputs))
+        weights = None if plan.score_weights is None else plan.score_weights[rows]
+        truth = fold.truth[rows]
+        return plan.collect({name: lambda score=score: score(truth, predicted, weights) for name, score in plan.direct.items()})
+
+
+def _copy(params: np.ndarray) -> np.ndarray:
+    from fastbp.network import aligned_zeros
+
+    copied = aligned_zeros(params.size, params.dtype)
+    copied[:] = params
+    return copied

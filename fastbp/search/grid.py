@@ -1,0 +1,173 @@
+"""The search as scikit-learn users know it."""
+
+import time
+from typing import Any, Self
+
+import joblib
+import numpy as np
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+
+from fastbp.search.plan import Plan
+from fastbp.search.results import report, results_table
+from fastbp.search.threads import run_fits
+
+
+class BPSearchCV(GridSearchCV):
+    """Exhaustive search over hyperparameters of BP networks that trains all candidates on all folds together.
+
+    It takes the parameters of scikit-learn's ``GridSearchCV``, sets the attributes of it and finds the same scores: where
+    `estimator` is a `BPClassifier` or `BPRegressor`, or a ``Pipeline`` that ends in one, X and y are checked once, folds are row
+    numbers into the one X, transformers whose parameters are those of another candidate are fitted once per fold, and `n_jobs`
+    Python threads take the fits, longest first. Any other estimator, metadata routing and callbacks go through ``GridSearchCV``.
+
+    Parameters
+    ----------
+    estimator : estimator object
+        A `BPClassifier`, a `BPRegressor` or a pipeline with one at its end; others are searched as ``GridSearchCV`` does.
+    param_grid : dict of str to sequence, or list of such dicts
+        Values to try per parameter.
+    scoring : str, callable, list, tuple, dict or None, default=None
+        One or several scores. None is the estimator's own: accuracy or R². Accuracy, R², and the negative mean squared and
+        absolute errors are taken from the outputs of the networks directly.
+    n_jobs : int or None, default=None
+        Threads, each with one fit at a time. None is 1, or what a ``joblib.parallel_config`` says; -1 is every core. Cores left
+        over work inside the fits, unless the estimator's own `n_threads` says otherwise.
+    refit : bool, str or callable, default=True
+        Whether to train the best candidate on all rows; which of several scores says what is best; or a function from
+        `cv_results_` to the index of the best.
+    cv : int, cross-validation generator, iterable or None, default=None
+        How rows are split. None is 5 folds.
+    verbose : int, default=0
+        1 shows progress, 2 prints a line for each fit.
+    pre_dispatch : int or str, default='2*n_jobs'
+        For ``GridSearchCV`` alone: threads need no copies of the data.
+    error_score : 'raise' or float, default=nan
+        Score of a fit that fails, with one FitFailedWarning that names the candidates; 'raise' ends the search.
+    return_train_score : bool, default=False
+        Whether `cv_results_` gets the scores on the training rows too.
+
+    Attributes
+    ----------
+    cv_results_ : dict of str to ndarray
+        Scores, times and parameters, under the names of ``GridSearchCV``; ``fit_time`` of a pipeline contains that of its
+        transformers, each time they are used.
+    best_estimator_ : estimator
+        Trained with the best parameters on all rows.
+    best_score_ : float
+        Mean score of the best candidate over the folds.
+    best_params_ : dict
+        Its parameters.
+    best_index_ : int
+        Its index in `cv_results_`.
+    scorer_ : callable or dict of str to callable
+        The score functions.
+    n_splits_ : int
+        Number of folds.
+    refit_time_ : float
+        Seconds of the last fit.
+    multimetric_ : bool
+        Whether there are several scores.
+    classes_ : ndarray of shape (n_classes,)
+        Class labels, if there are any.
+    n_features_in_ : int
+        Features seen in fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, if X had string column names.
+
+    See Also
+    --------
+    suggest_hidden_layer_sizes : Proposes sizes to search.
+
+    Notes
+    -----
+    Scores do not depend on `n_jobs`. With ``random_state=None`` each fit gets a seed of its own, drawn in order from NumPy's
+    global state, so ``numpy.random.seed`` makes a search repeatable; with an int or a ``RandomState`` every fit starts from it,
+    as in ``GridSearchCV``.
+
+    Ctrl-C ends the search, not the program: fits that were not finished score NaN, and the best of the finished ones is refitted.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from fastbp import BPClassifier, BPSearchCV
+    >>> X, y = load_iris(return_X_y=True)
+    >>> grid = {"hidden_layer_sizes": [2, 8, "8-8"]}
+    >>> search = BPSearchCV(BPClassifier(learning_rate_init=0.05, max_iter=50, random_state=0), grid, n_jobs=2).fit(X, y)
+    >>> search.cv_results_["mean_test_score"].shape
+    (3,)
+    >>> bool(search.best_score_ > 0.9)
+    True
+    """
+
+    def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
+        """Train every candidate on every fold, then the best one on all rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Targets.
+        **params : dict of str to object
+            `groups` for the splitter, and parameters of the estimator's `fit`, such as `sample_weight`: one value per row.
+
+        Returns
+        -------
+        self : BPSearchCV
+            The fitted search.
+
+        Raises
+        ------
+        ValueError
+            Parameters or data are not valid, or every fit failed.
+        """
+        plan = Plan.make(self, X, y, params)
+        if plan is None:
+            with joblib.parallel_config(prefer="threads"):
+                return super().fit(X, y, **params)
+        splits = plan.split(self.cv)
+        n_threads = joblib.effective_n_jobs(self.n_jobs)
+        self.n_splits_ = len(splits)
+        if self.verbose > 0:
+            n = len(plan.candidates)
+            print(f"Fitting {len(splits)} folds for each of {n} candidates, totalling {n * len(splits)} fits")
+        results = run_fits(plan, splits, n_threads, self.verbose)
+        params_of = [candidate.params for candidate in plan.candidates]
+        report(results, params_of, self.error_score)
+        names = next((list(result.test_scores) for result in results if result.test_scores is not None), list(plan.scorers))
+        self.multimetric_ = plan.is_multimetric
+        if self.multimetric_ and not (self.refit is False or callable(self.refit) or self.refit in names):
+            raise ValueError(
+                "For multi-metric scoring, the parameter refit must be set to a scorer key or a callable to refit an estimator"
+                " with the best parameter setting on the whole data and make the best_* attributes available for that metric."
+                f" If this is not needed, refit should be set to False explicitly. {self.refit!r} was passed."
+            )
+        self.cv_results_ = results_table(results, params_of, names, self.error_score, self.return_train_score)
+        self.scorer_ = plan.scorers if plan.has_names else plan.scorers["score"]
+        if self.refit or not self.multimetric_:
+            metric = self.refit if self.multimetric_ else "score"
+            self.best_index_ = _best_index(self.refit, metric, self.cv_results_)
+            self.best_params_ = self.cv_results_["params"][self.best_index_]
+            if not callable(self.refit):
+                self.best_score_ = self.cv_results_[f"mean_test_{metric}"][self.best_index_]
+        if self.refit:
+            self.best_estimator_ = clone(self.estimator).set_params(**clone(self.best_params_, safe=False))
+            start = time.perf_counter()
+            self.best_estimator_.fit(X, y, **plan.fit_params)
+            self.refit_time_ = time.perf_counter() - start
+            if hasattr(self.best_estimator_, "feature_names_in_"):
+                self.feature_names_in_ = self.best_estimator_.feature_names_in_
+        return self
+
+
+def _best_index(refit: Any, metric: Any, table: dict[str, Any]) -> int:
+    """Return the index of the best candidate."""
+    if not callable(refit):
+        return table[f"rank_test_{metric}"].argmin()
+    index = refit(table)
+    if not isinstance(index, int | np.integer):
+        raise TypeError("best_index_ returned is not an integer")
+    if not 0 <= index < len(table["params"]):
+        raise IndexError("best_index_ index out of range")
+    return int(index)

@@ -1,0 +1,236 @@
+"""What there is to do in a search: its data, looked at once, its scores and its candidates."""
+
+import traceback
+import warnings
+from collections.abc import Callable
+from numbers import Integral, Number
+from typing import Any
+
+import numpy as np
+import sklearn
+from scipy.sparse import issparse
+from sklearn.base import clone, is_classifier
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import ParameterGrid, check_cv
+from sklearn.pipeline import Pipeline
+from sklearn.utils import check_random_state, indexable
+from sklearn.utils.multiclass import type_of_target
+
+from fastbp.base import BaseBP
+from fastbp.estimators import BPClassifier, BPRegressor
+from fastbp.labels import discrete_labels
+from fastbp.search.fits import Candidate, Fit, Fold, pass_door
+from fastbp.search.scores import CLASS_SCORES, REAL_SCORES
+
+# From this version on GridSearchCV hands the sample weights of `fit` to the scorers too.
+WEIGHTS_REACH_SCORERS = tuple(map(int, sklearn.__version__.split(".")[:2])) >= (1, 7)
+
+
+class Plan:
+    """A search over networks, alone or at the end of a pipeline.
+
+    Attributes
+    ----------
+    X, y : as given
+    base : estimator
+        A clone of the estimator.
+    network : BaseBP
+        It, or the last step of it.
+    last : str or None
+        Name of that step.
+    can_batch : bool
+        Whether the data are such that networks can be trained on rows of one X; else each fit is on its own.
+    door : (X, attributes) or None
+        X as the kernels take it, unless transformers come first.
+    targets : ndarray
+        y as an array.
+    labels, codes : ndarray
+        Classes, and y as positions in them; labels is None for a regressor.
+    weights, score_weights : ndarray of shape (n_samples,) or None
+    fit_params : dict
+    scorers : dict of str to callable
+        What scores a fitted estimator; the name of a single one is "score".
+    direct : dict of str to callable
+        What scores outputs instead.
+    """
+
+    def __init__(self, search: Any, X: Any, y: Any, last: str | None) -> None:
+        self.X, self.y = X, y
+        self.base, self.last = clone(search.estimator), last
+        self.network = self.base if last is None else self.base.steps[-1][1]
+        self.error_score, self.return_train_score = search.error_score, search.return_train_score
+        self.weights: np.ndarray | None = None
+        self.score_weights: np.ndarray | None = None
+        self.door: Any = None
+        self.labels: np.ndarray | None = None
+        self.targets: Any = None if issparse(y) else np.asarray(y)
+        self.can_batch = self._look_at_data()
+        known = set(self.network.get_params(deep=False))
+        self.candidates = [Candidate(params, self.base, last, known) for params in ParameterGrid(search.param_grid)]
+
+    @classmethod
+    def make(cls, search: Any, X: Any, y: Any, params: dict[str, Any]) -> "Plan | None":
+        """Return what a BPSearchCV is to do, or None where GridSearchCV shall do it, or say what is wrong."""
+        estimator, last = search.estimator, None
+        network = estimator
+        if type(estimator) is Pipeline and isinstance(estimator.steps, list) and estimator.steps:
+            last, network = estimator.steps[-1]
+        is_usual = (
+            isinstance(network, BaseBP)
+            and y is not None
+            and _is_splitter(search.cv)
+            and getattr(estimator, "transform_input", None) is None
+            and (search.n_jobs is None or isinstance(search.n_jobs, Integral))
+            and isinstance(search.verbose, int)
+            and search.verbose >= 0
+            and (isinstance(search.refit, bool | str) or callable(search.refit))
+            and isinstance(search.pre_dispatch, int | str)
+            and isinstance(search.return_train_score, bool)
+            and (search.error_score == "raise" or isinstance(search.error_score, Number))
+            and not sklearn.get_config()["enable_metadata_routing"]
+            and not any(hasattr(part, "_skl_callbacks") for part in (search, estimator, network))
+        )
+        if not is_usual or not len(ParameterGrid(search.param_grid)):
+            return None
+        X, y = indexable(X, y)
+        plan = cls(search, X, y, last)
+        return plan if plan._take_scoring(search) and plan._take_fit_params(params) else None
+
+    def _look_at_data(self) -> bool:
+        """Check X and y once and encode y; return whether `Fit` can train on rows of them."""
+        y = self.targets
+        if y is None or y.ndim not in (1, 2) or y.shape[1:] == (1,) or not isinstance(self.network, BPClassifier | BPRegressor):
+            return False
+        try:
+            if is_classifier(self.network):
+                if y.ndim > 1 or type_of_target(y) not in ("binary", "multiclass"):
+                    return False
+                self.labels, self.codes = discrete_labels(y)
+            elif y.dtype.kind not in "biuf" or not np.isfinite(y).all() or (self.network.loss == "poisson" and y.min() < 0):
+                return False
+            if self.last is None or len(self.base.steps) == 1:
+                self.door = pass_door(self.network, self.X)
+        except (TypeError, ValueError):
+            return False
+        return True
+
+    def _take_scoring(self, search: Any) -> bool:
+        """Set the scorers, and the functions that can stand in for all of them; return whether they are valid."""
+        scoring = search.scoring
+        is_single = scoring is None or isinstance(scoring, str) or callable(scoring)
+        self.has_names = self.is_multimetric = not is_single
+        try:
+            specs = {"score": scoring} if is_single else dict(scoring if isinstance(scoring, dict) else zip(scoring, scoring))
+            self.scorers = {
+                name: spec if is_single and callable(spec) else check_scoring(search.estimator, scoring=spec)
+                for name, spec in specs.items()
+            }
+        except (TypeError, ValueError):
+            return False
+        if not is_single:
+            is_valid = len(specs) == len(scoring) > 0 and all(isinstance(name, str) for name in specs)
+            if not is_valid or not (callable(search.refit) or search.refit is False or search.refit in specs):
+                return False
+        known = REAL_SCORES if self.labels is None else CLASS_SCORES
+        self.direct = {
+            name: known[spec] for name, spec in specs.items() if spec is None or (isinstance(spec, str) and spec in known)
+        }
+        is_exact = self.labels is not None or self.targets.dtype == np.float64  # float32 is summed otherwise by some versions
+        self.is_direct = self.can_batch and is_exact and len(self.direct) == len(specs)
+        return True
+
+    def _take_fit_params(self, params: dict[str, Any]) -> bool:
+        """Set groups and sample weights; return whether there is nothing else."""
+        self.fit_params = dict(params)
+        self.groups = self.fit_params.pop("groups", None)
+        if not self.fit_params:
+            return True
+        name = "sample_weight" if self.last is None else f"{self.last}__sample_weight"
+        if set(self.fit_params) != {name}:
+            return False
+        values = self.fit_params[name]
+        if values is None:
+            return True
+        if np.shape(values) != (len(self.y),):
+            return False
+        self.weights = np.asarray(values)
+        if self.last is None and WEIGHTS_REACH_SCORERS:
+            self.score_weights = self.weights
+            return self.is_direct  # whether a scorer takes weights is for GridSearchCV to find out
+        return True
+
+    def split(self, cv: Any) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return (train, test) row numbers per fold."""
+        splitter = check_cv(cv, self.y, classifier=is_classifier(self.base))
+        n_splits = splitter.get_n_splits(self.X, self.y, groups=self.groups)
+        splits = [(_row_numbers(train), _row_numbers(test)) for train, test in splitter.split(self.X, self.y, groups=self.groups)]
+        if len(splits) != n_splits:
+            raise ValueError(
+                f"cv.split and cv.get_n_splits return inconsistent results. Expected {n_splits} splits, got {len(splits)}"
+            )
+        if not splits:
+            raise ValueError("No fits were performed. Was the CV iterator empty? Were there no candidates?")
+        return splits
+
+    def fits(self, splits: list[tuple[np.ndarray, np.ndarray]]) -> list[Fit]:
+        """Return all fits, candidate by candidate."""
+        folds: dict[Any, list[Fold]] = {}
+        fits = []
+        for candidate in self.candidates:
+            if candidate.group not in folds:
+                folds[candidate.group] = [Fold(self, candidate.others, train, test) for train, test in splits]
+            for fold in folds[candidate.group]:
+                is_seeded = getattr(candidate.network, "random_state", 0) is not None
+                fits.append(Fit(self, candidate, fold, None if is_seeded else int(check_random_state(None).randint(2**31 - 1))))
+        return fits
+
+    def order(self, fits: list[Fit]) -> list[int]:
+        """Longest first, so that threads end together; but all fits on one group's transformed data before the next group's."""
+        shape = np.shape(self.X)
+        n_features, n_outputs = shape[1] if len(shape) == 2 else 1, 1 if self.labels is None else len(self.labels)
+        work = {candidate: candidate.work(n_features, n_outputs) for candidate in self.candidates}
+        groups = {group: i for i, group in enumerate(dict.fromkeys(candidate.group for candidate in self.candidates))}
+        return sorted(range(len(fits)), key=lambda i: (groups[fits[i].candidate.group], -work[fits[i].candidate], i))
+
+    def failed_score(self, error: Exception) -> Any:
+        """Warn that a fit could not be scored and return what stands for its score, or raise the error."""
+        if self.error_score == "raise":
+            raise error
+        warnings.warn(
+            "Scoring failed. The score on this train-test partition for these parameters will be set to"
+            f" {self.error_score}. Details: \n{''.join(traceback.format_exception(error))}",
+            UserWarning,
+            stacklevel=2,
+        )
+        return self.error_score
+
+    def collect(self, calls: dict[str, Callable[[], Any]]) -> dict[str, float]:
+        """Call the scores and return them as numbers; a callable may return several in a dict."""
+        scores: dict[str, Any] = {}
+        for name, call in calls.items():
+            try:
+                value = call()
+            except Exception as error:
+                value = self.failed_score(error)
+            if isinstance(value, dict):
+                self.is_multimetric = True
+                scores.update(value)
+            else:
+                scores[name] = value
+        for name, value in scores.items():
+            if hasattr(value, "item") and np.size(value) == 1:
+                value = scores[name] = value.item()
+            if not isinstance(value, Number):
+                raise ValueError(f"scoring must return a number, got {value} ({type(value)}) instead. (scorer={name})")
+        return scores
+
+
+def _is_splitter(cv: Any) -> bool:
+    if isinstance(cv, Integral):
+        return int(cv) > 1
+    return cv is None or (not isinstance(cv, str) and (hasattr(cv, "split") or hasattr(cv, "__iter__")))
+
+
+def _row_numbers(rows: Any) -> np.ndarray:
+    rows = np.asarray(rows)
+    return np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64, copy=False)

@@ -1,0 +1,35 @@
+"""Scores straight from the outputs of a network, in sklearn.metrics' order of operations, so that they are the same to the bit.
+
+truth, predicted: (n_rows,) for classes, (n_rows, n_outputs) for numbers; weights: (n_rows,) or None.
+"""
+
+import numpy as np
+
+
+def accuracy(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> float:
+    """Part of the rows with the right class."""
+    return float(np.average(truth == predicted, weights=weights))
+
+
+def r2(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> float:
+    """R², averaged over the outputs; 1 or 0 for a constant target."""
+    weight = 1.0 if weights is None else weights[:, np.newaxis]
+    residual = np.sum(weight * (truth - predicted) ** 2, axis=0)
+    spread = np.sum(weight * (truth - np.average(truth, axis=0, weights=weights)) ** 2, axis=0)
+    scores = np.where(residual == 0, 1.0, 0.0)
+    np.subtract(1, np.divide(residual, spread, where=spread != 0, out=np.ones_like(spread)), out=scores, where=spread != 0)
+    return float(np.average(scores))
+
+
+def negative_mse(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> float:
+    """Minus the mean squared error, averaged over the outputs."""
+    return -float(np.average(np.average((truth - predicted) ** 2, axis=0, weights=weights)))
+
+
+def negative_mae(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> float:
+    """Minus the mean absolute error, averaged over the outputs."""
+    return -float(np.average(np.average(np.abs(predicted - truth), axis=0, weights=weights)))
+
+
+CLASS_SCORES = {None: accuracy, "accuracy": accuracy}
+REAL_SCORES = {None: r2, "r2": r2, "neg_mean_squared_error": negative_mse, "neg_mean_absolute_error": negative_mae}

@@ -1,0 +1,118 @@
+"""All fits of a search on threads, as kernels let go of the GIL; the main thread stays free to show progress and see Ctrl-C."""
+
+import sys
+import threading
+import time
+import warnings
+from collections import deque
+
+import numpy as np
+import sklearn
+
+from fastbp.search.fits import Fit, Starts
+from fastbp.search.plan import Plan
+from fastbp.search.results import Result
+
+PATIENCE = 0.5  # seconds that fits get to end after Ctrl-C
+
+
+def run_fits(plan: Plan, splits: list[tuple[np.ndarray, np.ndarray]], n_threads: int, verbose: int) -> list[Result]:
+    """Do all fits and return the results, candidate by candidate; after Ctrl-C those of the finished fits."""
+    from fastbp.kernels.atomics import INTERRUPT
+    from fastbp.team import available_cores
+    from fastbp.training import Scratch
+
+    fits = plan.fits(splits)
+    n_threads = min(n_threads, len(fits))
+    n_inner_threads = max(1, available_cores() // n_threads)
+    starts = Starts(2 * n_threads)
+    results = [Result()] * len(fits)
+    todo = deque(plan.order(fits))
+    finished: list[int] = []
+    errors: list[BaseException] = []
+    scratches = [Scratch() for _ in range(n_threads)]
+    config = sklearn.get_config()  # it is the thread's own
+    is_interrupted = threading.Event()
+
+    def stop() -> None:
+        todo.clear()
+        for scratch in scratches:
+            scratch.sync[INTERRUPT] = 1
+
+    def work(scratch: Scratch) -> None:
+        with sklearn.config_context(**config):
+            while True:
+                try:
+                    i = todo.popleft()
+                except IndexError:
+                    return
+                try:
+                    result = fits[i].run(starts, scratch, n_inner_threads)
+                except KeyboardInterrupt:
+                    is_interrupted.set()
+                    stop()
+                except BaseException as error:
+                    errors.append(error)
+                    stop()
+                else:
+                    if scratch.sync[INTERRUPT]:  # it was cut short
+                        return
+                    results[i] = result
+                    finished.append(i)
+
+    progress = _Progress(fits, results, finished, verbose)
+    workers = [threading.Thread(target=work, args=(scratch,), daemon=True) for scratch in scratches]
+    try:
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            while worker.is_alive():
+                worker.join(0.2)
+                progress.show()
+    except KeyboardInterrupt:
+        is_interrupted.set()
+        stop()
+        deadline = time.monotonic() + PATIENCE
+        for worker in workers:
+            if worker.ident is not None:
+                worker.join(max(0.0, deadline - time.monotonic()))
+    progress.show(at_end=True)
+    results = list(results)  # a fit that cannot be told to end may still write to the other list
+    if errors:
+        raise errors[0]
+    if is_interrupted.is_set():
+        n_finished = sum(result.is_finished for result in results)
+        if not n_finished:
+            raise KeyboardInterrupt
+        warnings.warn(
+            f"Search interrupted by user: {n_finished} of {len(fits)} fits are finished, the others score NaN.", stacklevel=3
+        )
+    return results
+
+
+class _Progress:
+    """Lines about the search: one that counts the fits, or with verbose > 1 one for each of them."""
+
+    def __init__(self, fits: list[Fit], results: list[Result], finished: list[int], verbose: int) -> None:
+        self.fits, self.results, self.finished, self.verbose = fits, results, finished, verbose
+        self.n_shown = 0
+        self.start = self.last = time.monotonic()
+
+    def show(self, at_end: bool = False) -> None:
+        """Print what is new."""
+        n_finished, now = len(self.finished), time.monotonic()
+        if self.verbose > 1:
+            for i in self.finished[self.n_shown : n_finished]:
+                self._show_fit(self.fits[i].candidate.params, self.results[i])
+            self.n_shown = n_finished
+        elif self.verbose == 1:
+            is_terminal = sys.stdout.isatty()
+            if at_end or (n_finished > self.n_shown and now - self.last > (0.2 if is_terminal else 10)):
+                self.n_shown, self.last = n_finished, now
+                line = f"{n_finished} of {len(self.fits)} fits finished, {now - self.start:.0f} s"
+                print(line, end="\r" if is_terminal and not at_end else "\n", flush=True)
+
+    def _show_fit(self, params: dict, result: Result) -> None:
+        names = ", ".join(f"{name}={params[name]}" for name in sorted(params))
+        scores = ", ".join(f"{name}={score:.3f}" for name, score in (result.test_scores or {}).items()) or "failed"
+        print(f"[CV] END {names}; {scores} total time={result.fit_time + result.score_time:.2f}s", flush=True)
