@@ -1,5 +1,4 @@
 """Ctrl-C in the middle of the compiled loop: a real signal to a real process."""
-import os
 import subprocess
 import sys
 
@@ -48,6 +47,6 @@ print(f"came back {late:.3f} s after the signal")
     ],
 )
 def test_signal_stops_the_compiled_loop(options):
-    result = subprocess.run([sys.executable, "-c", CHILD, options], capture_output=True, text=True, timeout=120, env=dict(os.environ))
+    result = subprocess.run([sys.executable, "-c", CHILD, options], capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr[-2000:]
     print(result.stdout)

@@ -379,7 +379,7 @@ def test_narrower_vectors(features, tmp_path):
         os.environ, NUMBA_CPU_NAME="x86-64", NUMBA_CPU_FEATURES=features, NUMBA_CACHE_DIR=str(tmp_path), FASTBP_NARROW="1"
     )
     tests = "product or dot or activation_and or accuracy or slope or update or same_bits"
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-n", "0", "-k", f"({tests}) and not narrower"]
-    command.append(__file__)
+    options = ["-q", "-x", "-p", "no:cacheprovider", "-n", "0", "-k", f"({tests}) and not narrower"]
+    command = [sys.executable, "-m", "pytest", *options, __file__]
     result = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-2000:]

@@ -197,7 +197,7 @@ def assert_same_model(ours, theirs, X, tolerance):
 def fit(X, y, **keywords):
     def step(estimator):
         estimator.fit(X, y, **keywords)
-        # After early stopping scikit-learn's coefs_ and the weights it keeps as the best are the same arrays, so a warm start trains
+        # After early stopping scikit-learn's coefs_ and the weights it keeps as the best are the same arrays: a warm start trains
         # the kept ones too and cannot go back to them. fastbp goes back; here scikit-learn's fault is undone by a copy.
         if getattr(estimator, "_best_coefs", None):
             estimator._best_coefs = [W.copy() for W in estimator._best_coefs]

@@ -169,8 +169,8 @@ def online_epoch(network, params, velocity, samples, order, n_rows, gather, work
                 _row_product(activations, a, network.units[layer], params, weights, biases, width, activations, z)
             activate(network.activations[layer], activations, z, 1, network.units[layer + 1], width)
         output_deltas(
-            network.loss, network.activations[-1], activations, deltas, outputs, 1, network.units[-1], network.widths[-1], samples.targets,
-            sample * samples.n_targets, samples.n_targets, samples.weights, sample, workspace.row_losses, 0,
+            network.loss, network.activations[-1], activations, deltas, outputs, 1, network.units[-1], network.widths[-1],
+            samples.targets, sample * samples.n_targets, samples.n_targets, samples.weights, sample, workspace.row_losses, 0,
         )  # fmt: skip
         loss = workspace.row_losses[0] / weight
         if not math.isfinite(loss):
