@@ -13,9 +13,10 @@ import numpy as np
 
 from .kernels.atomics import INTERRUPT, SYNC_SIZE
 
-# Below this many floating-point operations between two barriers a second thread costs more than it brings (measured: 2 threads
-# break even near 0.3 Mflop on a 3.3 GHz AVX-512 core).
+# Floating-point operations between two barriers, and in all, below which one thread does the work alone: about 10 µs of one core,
+# some barriers' worth, and about 0.5 ms, some starts of threads.
 SHARED_WORK = 1e6
+SHARED_TOTAL = 5e7
 # Work of less than about 0.1 s runs in the calling thread: Ctrl-C can wait for it, and a thread costs 50 µs.
 DIRECT_WORK = 5e8
 
@@ -32,12 +33,12 @@ def available_cores():
     return min(limits)
 
 
-def team_size(n_threads, work):
-    """Number of threads for a kernel with `work` floating-point operations between two barriers.
+def team_size(n_threads, work, total):
+    """Number of threads for a kernel with `work` floating-point operations between two barriers and `total` in all.
 
     With n_threads=None all cores, but one when the caller itself is one of many threads (joblib's threading backend, a server).
     """
-    if work < SHARED_WORK:
+    if work < SHARED_WORK or total < SHARED_TOTAL:
         return 1
     if n_threads is not None:
         return n_threads
@@ -74,11 +75,10 @@ def run_team(kernel, n_threads, arguments, work, sync=None):
         for thread in range(n_threads):
             workers.append(threading.Thread(target=work_as, args=(thread,), daemon=True))
             workers[-1].start()
-    except RuntimeError:  # the system gives no more threads; nobody has begun yet, so one can do it all
-        errors.append(None)
+    except RuntimeError as error:  # nobody has begun yet, and nobody will
+        errors.append(error)
         gate.set()
-        kernel(0, 1, sync, *arguments)
-        return True
+        raise RuntimeError(f"{error}: only {len(workers) - 1} of {n_threads} could be started; set n_threads=1") from error
     gate.set()
     finished = True
     for worker in workers:

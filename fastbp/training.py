@@ -137,7 +137,7 @@ def predict_outputs(network, params, X, *, n_threads=None, scratch=None):
     n_rows, n_outputs = X.shape[0], int(network.units[-1])
     outputs = np.empty((n_rows, n_outputs), dtype=params.dtype)
     work = flops_per_row(network) * n_rows / 3
-    size = team_size(n_threads, work)
+    size = team_size(n_threads, work, work)
     bounds = [n_rows * part // size for part in range(size + 1)]
 
     def predict_part(thread, n_threads, sync):
@@ -196,7 +196,7 @@ class Objective:
         row_work = flops_per_row(network)
         self.work = row_work * X.shape[0]
         block = make_workspace(network, self.dtype, X.shape[0], in_one_block=in_one_block)
-        self.n_threads = team_size(n_threads, row_work * min(block.block_rows, X.shape[0]))
+        self.n_threads = team_size(n_threads, row_work * min(block.block_rows, X.shape[0]), self.work)
         self.strips = make_strips(network, self.n_threads, self.samples.table.is_sparse)
         self.workspace = block._replace(strip_norms=np.zeros(len(self.strips.layers)))
         self.rule = Rule(UPDATES["gradient"], 0.0, 0.0, 0.0, float(alpha))
@@ -311,7 +311,9 @@ def train_stochastic(
     batch_size = min(batch_size, n_rows)
     row_work = flops_per_row(network)
     step_work = row_work * batch_size + UPDATE_WORK * network.n_parameters
-    size = 1 if is_online else team_size(n_threads, step_work)
+    n_batches = -(-n_rows // batch_size)
+    epoch_work = row_work * n_rows + UPDATE_WORK * network.n_parameters * n_batches
+    size = 1 if is_online else team_size(n_threads, step_work, max_iter * epoch_work)
     strips = scratch.get(network, dtype, ("strips", size), lambda: make_strips(network, size, samples.table.is_sparse))
     gathered = samples if gather else None
     workspace = scratch.get(
@@ -331,8 +333,6 @@ def train_stochastic(
     key = state["state"]["key"].copy() if is_twister else np.zeros(1, np.uint32)
     position = np.array([state["state"]["pos"] if is_twister else 0])
     order = np.arange(n_rows if gather else 0) if rows is None else np.array(rows, dtype=np.int64)
-    n_batches = -(-n_rows // batch_size)
-    epoch_work = row_work * n_rows + UPDATE_WORK * network.n_parameters * n_batches
     plan = epochs.Plan(
         batch_size=batch_size,
         shuffle=int(shuffle and is_twister),
@@ -378,7 +378,10 @@ def train_stochastic(
         history.n_iter, history.t, history.no_improvement_count, optimizer.n_steps = counts[: epochs.STATUS].tolist()
         optimizer.learning_rate, history.best_loss, history.best_validation_score = measures.tolist()
         if report and report_every and n_done == n_epochs:
-            report(history)
+            try:
+                report(history)
+            except KeyboardInterrupt:
+                finished = False
     if shuffle and is_twister:
         state["state"]["key"], state["state"]["pos"] = key, int(position[0])
         random_state.set_state(state)

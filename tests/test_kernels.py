@@ -312,7 +312,8 @@ def run(n_threads, dtype, solver="adam", batch_size=50, n_rows=333, sparse=False
     2)}, {"validation": True}],
 )
 def test_same_bits_for_any_number_of_threads(monkeypatch, dtype, options):
-    monkeypatch.setattr("fastbp.team.SHARED_WORK", 0)  # so that small work is shared too
+    monkeypatch.setattr("fastbp.team.SHARED_WORK", 0)
+    monkeypatch.setattr("fastbp.team.SHARED_TOTAL", 0)
     alone, history, draw = run(1, dtype, **options)
     for n_threads in (2, 3, 5):
         together, other_history, other_draw = run(n_threads, dtype, **options)
@@ -325,6 +326,7 @@ def test_same_bits_for_any_number_of_threads(monkeypatch, dtype, options):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_same_gradient_and_outputs_for_any_number_of_threads(monkeypatch, dtype):
     monkeypatch.setattr("fastbp.team.SHARED_WORK", 0)
+    monkeypatch.setattr("fastbp.team.SHARED_TOTAL", 0)
     network, params = random_network((30, 50, 20, 4), dtype)
     X = np.random.default_rng(0).normal(size=(2500, 30)).astype(dtype)
     Y = (np.arange(2500) % 4).astype(dtype)[:, None]

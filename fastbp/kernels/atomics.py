@@ -11,13 +11,13 @@ from numba.extending import intrinsic
 from .jit import jit
 
 # The machine code names this function by a symbol of our own, so that cached code runs on every platform.
-_yield = ctypes.windll.kernel32.SwitchToThread if sys.platform == "win32" else ctypes.CDLL(None).sched_yield
-llvmlite.binding.add_symbol("fastbp_yield", ctypes.cast(_yield, ctypes.c_void_p).value)
+_sleep, NAP = (ctypes.windll.kernel32.Sleep, 1) if sys.platform == "win32" else (ctypes.CDLL(None).usleep, 50)  # ms, µs
+llvmlite.binding.add_symbol("fastbp_sleep", ctypes.cast(_sleep, ctypes.c_void_p).value)
 
 # Elements of a team's `sync` array, a cache line (8 elements) apart so that waiting on one does not slow the others.
 ARRIVED, GENERATION, INTERRUPT, STOP = 0, 8, 16, 24
 SYNC_SIZE = 32
-SPINS = 4000  # some microseconds: longer than a step's imbalance, shorter than what a descheduled partner costs
+SPINS = 20000  # some tens of microseconds: longer than a step's imbalance, shorter than what a descheduled partner costs
 
 
 def _pointer(context, builder, sig, args):
@@ -45,13 +45,14 @@ def atomic_add(typing_context, array, index, value):
 
 
 @intrinsic
-def give_way(typing_context):
-    """Offer the core to another thread."""
+def nap(typing_context):
+    """Leave the core to others for a moment: perhaps to the very thread that is waited for."""
 
     def codegen(context, builder, sig, args):
-        function_type = ir.FunctionType(ir.IntType(32), [])
-        function = builder.module.globals.get("fastbp_yield") or ir.Function(builder.module, function_type, "fastbp_yield")
-        builder.call(function, [])
+        i32 = ir.IntType(32)
+        name = "fastbp_sleep"
+        function = builder.module.globals.get(name) or ir.Function(builder.module, ir.FunctionType(i32, [i32]), name)
+        builder.call(function, [ir.Constant(i32, NAP)])
         return context.get_dummy_value()
 
     return types.void(), codegen
@@ -71,4 +72,4 @@ def barrier(sync, n_threads):
     while atomic_load(sync, GENERATION) == generation:
         spins += 1
         if spins > SPINS:
-            give_way()
+            nap()

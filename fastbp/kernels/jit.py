@@ -69,7 +69,8 @@ def _warn_uncached(error):
 class _InnerCompiler(Compiler):
     """Compiles as far as unoptimised IR, which the entry that calls it links in, optimises and turns to machine code once.
 
-    numba would do all that for every function and again for each of its callers: 55 s instead of 12 s for these kernels.
+    numba would do all that for every function and again for each of its callers (measured, all kernels in both dtypes: 54 s
+    instead of 30 s).
     """
 
     def __init__(self, typing_context, target_context, library, *arguments):
@@ -81,8 +82,8 @@ class _InnerCompiler(Compiler):
 class _EntryCompiler(Compiler):
     """Makes the functions linked into an entry internal to it before they are optimised.
 
-    LLVM may then drop the arguments that a function does not use; an array is seven words, and pushing them by the hundred took
-    half of the time of a per-sample step.
+    LLVM may then drop the arguments that a function does not use; an array is seven words, and they were pushed by the hundred
+    (measured: 375 ns instead of 108 ns for a sample through a 1-1-1 network, and 20 s instead of 30 s for all kernels).
     """
 
     def __init__(self, typing_context, target_context, library, *arguments):
@@ -114,8 +115,7 @@ def _compile_once_per_dtype(dispatcher):
     return dispatcher
 
 
-# Kernels allocate nothing, so they need no reference counts (_nrt): counting was half of the machine code and of the time of a
-# sample.
+# Kernels allocate nothing, so they need no reference counts (_nrt; measured: a fifth of a sample's time).
 _OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": FASTMATH, "no_cfunc_wrapper": True, "_nrt": False}
 
 

@@ -63,8 +63,8 @@ def row_loss(loss, outputs, first, n_outputs, targets, first_target, epsilon):
 
 @jit
 def output_deltas(
-    loss, activation, outputs, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight, row_losses,
-    first_row,
+    loss, activation, outputs, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight,
+    row_losses, first_row,
 ):  # fmt: skip
     """Fill deltas: (n_rows, width) of the output layer, from element `at` on as the outputs, and row_losses, times the weights.
 
