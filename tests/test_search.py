@@ -269,7 +269,7 @@ def test_fold_without_a_class(iris):
         make_scorer(f1_score, average="weighted"),
         lambda model, X, y: len(X) + model.score(X, y),
     ],
-    ids=str,
+    ids=["accuracy", "neg_log_loss", "f1_macro", "scorer", "function"],
 )
 def test_single_scoring(iris, scoring):
     compare(classifier(), GRID, *iris, scoring=scoring)
