@@ -1,5 +1,6 @@
 """BPSearchCV against scikit-learn's GridSearchCV with the same estimators."""
 
+import re
 import threading
 import time
 import warnings
@@ -25,6 +26,11 @@ from fastbp import BPClassifier, BPRegressor, BPSearchCV, suggest_hidden_layer_s
 from fastbp.search import fits, threads
 
 GRID = {"hidden_layer_sizes": [(3,), (6, 4), "5"], "alpha": [1e-4, 1.0]}
+
+
+def name_of(value):
+    """A test's name for a value, the same in every process: without addresses."""
+    return re.sub(r" at 0x[0-9A-Fa-f]+", "", str(value))
 
 
 def classifier(**parameters):
@@ -124,14 +130,14 @@ def compare(estimator, grid, X, y, *, batched=True, fit_params=None, **parameter
         {"n_threads": 2},
         {"warm_start": True},
     ],
-    ids=str,
+    ids=name_of,
 )
 def test_classifier_parameters(iris, parameters):
     compare(classifier(**parameters), GRID, *iris)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("labels", [np.array(["b", "a", "c"]), np.array([3, 1, 2]), np.array(["b", "a", "c"], object)], ids=str)
+@pytest.mark.parametrize("labels", [np.array(["b", "a", "c"]), np.array([3, 1, 2]), np.array(["b", "a", "c"], object)], ids=name_of)
 def test_classes(iris, dtype, labels):
     X, y = iris
     compare(classifier(), GRID, X.astype(dtype), labels[y])
@@ -173,7 +179,7 @@ def test_regressor(dtype, n_outputs, scoring):
     compare(regressor(loss="poisson"), GRID, X.astype(dtype), np.abs(y).round().astype(int), scoring=scoring)
 
 
-@pytest.mark.parametrize("parameters", [{"early_stopping": True}, {"n_restarts": 2, "solver": "sgd"}], ids=str)
+@pytest.mark.parametrize("parameters", [{"early_stopping": True}, {"n_restarts": 2, "solver": "sgd"}], ids=name_of)
 def test_regressor_parameters(diabetes, parameters):
     compare(regressor(**parameters), GRID, *diabetes)
 
@@ -183,7 +189,7 @@ def test_constant_target():
     compare(regressor(), GRID, X, np.repeat([1.0, 2.0, 3.0], 10))
 
 
-@pytest.mark.parametrize("grid", [{"solver": ["lbfgs"]}, {"solver": ["adam", "lbfgs"]}, {"verbose": [True]}], ids=str)
+@pytest.mark.parametrize("grid", [{"solver": ["lbfgs"]}, {"solver": ["adam", "lbfgs"]}, {"verbose": [True]}], ids=name_of)
 def test_candidates_that_fit_alone(iris, grid, capsys):
     compare(classifier(), grid, *iris, batched=False)
     capsys.readouterr()
@@ -228,7 +234,7 @@ def test_several_grids_with_mixed_parameters(iris):
         [(np.arange(0, 150, 2), np.arange(1, 150, 2)), ([0, 60, 140, 3, 70], [1, 2])],
         [(np.arange(150) % 3 > 0, np.arange(150) % 3 == 0)],
     ],
-    ids=str,
+    ids=name_of,
 )
 def test_splitters(iris, cv):
     compare(classifier(), GRID, *iris, cv=cv)
@@ -275,7 +281,7 @@ def test_single_scoring(iris, scoring):
     compare(classifier(), GRID, *iris, scoring=scoring)
 
 
-@pytest.mark.parametrize("scoring", [["accuracy"], ["accuracy", "f1_macro"], ("accuracy", "neg_log_loss")], ids=str)
+@pytest.mark.parametrize("scoring", [["accuracy"], ["accuracy", "f1_macro"], ("accuracy", "neg_log_loss")], ids=name_of)
 def test_several_scores(iris, scoring):
     compare(classifier(), GRID, *iris, scoring=scoring, refit="accuracy")
     compare(classifier(), GRID, *iris, scoring=scoring, refit=False)
@@ -566,7 +572,7 @@ def test_one_warning_of_what_did_not_converge(iris):
         {"return_train_score": "yes"},
         {"pre_dispatch": None},
     ],
-    ids=str,
+    ids=name_of,
 )
 def test_bad_parameters_fail_as_in_grid_search(iris, parameters):
     parameters = {"param_grid": {"alpha": [1]}, **parameters}
