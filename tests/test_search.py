@@ -137,7 +137,9 @@ def test_classifier_parameters(iris, parameters):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("labels", [np.array(["b", "a", "c"]), np.array([3, 1, 2]), np.array(["b", "a", "c"], object)], ids=name_of)
+@pytest.mark.parametrize(
+    "labels", [np.array(["b", "a", "c"]), np.array([3, 1, 2]), np.array(["b", "a", "c"], object)], ids=["str", "int", "object"]
+)
 def test_classes(iris, dtype, labels):
     X, y = iris
     compare(classifier(), GRID, X.astype(dtype), labels[y])
