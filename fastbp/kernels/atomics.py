@@ -17,8 +17,8 @@ llvmlite.binding.add_symbol("fastbp_sleep", ctypes.cast(_sleep, ctypes.c_void_p)
 # Elements of a team's `sync` array, a cache line (8 elements) apart so that waiting on one does not slow the others.
 ARRIVED, GENERATION, INTERRUPT, STOP = 0, 8, 16, 24
 SYNC_SIZE = 32
-# Some tenths of a millisecond: a nap lasts 0.1 ms, so it must not begin before the partner is likely off its core (with 20,000 spins
-# two threads were three times slower than with these).
+# Some tenths of a millisecond: a nap lasts 0.1 ms, so it must not begin before the partner is likely off its core (measured: with
+# 20,000 spins two threads took three times as long).
 SPINS = 300000
 
 
