@@ -20,9 +20,7 @@ RUNNING, STOPPED, DIVERGED, INTERRUPTED = range(4)
 
 # Elements of a run's `counts` (int64) and `measures` (float64): all that outlives a call.
 N_ITER, SAMPLES_SEEN, NO_IMPROVEMENT, STEPS, STATUS = range(5)
-N_COUNTS = 5
 LEARNING_RATE, BEST_LOSS, BEST_SCORE = range(3)
-N_MEASURES = 3
 
 
 class Plan(NamedTuple):
