@@ -11,7 +11,7 @@ import threading
 import joblib
 import numpy as np
 
-from .kernels.atomics import INTERRUPT, SYNC_SIZE
+from .kernels.atomics import ARRIVED, INTERRUPT, SYNC_SIZE
 
 # Floating-point operations between two barriers, and in all, below which one thread does the work alone: about 10 µs of one core,
 # some barriers' worth, and about 0.5 ms, some starts of threads.
@@ -58,6 +58,7 @@ def run_team(kernel, n_threads, arguments, work, sync=None):
     if n_threads == 1 and (work < DIRECT_WORK or not in_main_thread):
         kernel(0, 1, sync, *arguments)
         return True
+    sync[ARRIVED] = 0
     errors = []
     gate = threading.Event()
 

@@ -306,9 +306,9 @@ def train_stochastic(
     scratch = scratch or Scratch()
     samples = make_samples(X, Y, sample_weight)
     n_rows, dtype = samples.table.n_rows if rows is None else len(rows), params.dtype
-    gather = bool(shuffle) or rows is not None
     is_online = batch_size == 1 and not optimizer.is_adam and not samples.table.is_sparse
     batch_size = min(batch_size, n_rows)
+    gather = rows is not None or bool(shuffle and batch_size < n_rows)  # the sum over all rows needs no order
     row_work = flops_per_row(network)
     step_work = row_work * batch_size + UPDATE_WORK * network.n_parameters
     n_batches = -(-n_rows // batch_size)
@@ -332,7 +332,7 @@ def train_stochastic(
     is_twister = state["bit_generator"] == "MT19937"
     key = state["state"]["key"].copy() if is_twister else np.zeros(1, np.uint32)
     position = np.array([state["state"]["pos"] if is_twister else 0])
-    order = np.arange(n_rows if gather else 0) if rows is None else np.array(rows, dtype=np.int64)
+    order = np.arange(n_rows if shuffle else 0) if rows is None else np.array(rows, dtype=np.int64)
     plan = epochs.Plan(
         batch_size=batch_size,
         shuffle=int(shuffle and is_twister),

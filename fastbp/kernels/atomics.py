@@ -15,8 +15,8 @@ _sleep, NAP = (ctypes.windll.kernel32.Sleep, 1) if sys.platform == "win32" else 
 llvmlite.binding.add_symbol("fastbp_sleep", ctypes.cast(_sleep, ctypes.c_void_p).value)
 
 # Elements of a team's `sync` array, a cache line (8 elements) apart so that waiting on one does not slow the others.
-ARRIVED, GENERATION, INTERRUPT, STOP = 0, 8, 16, 24
-SYNC_SIZE = 32
+ARRIVED, INTERRUPT, STOP = 0, 8, 16
+SYNC_SIZE = 24
 # Some tenths of a millisecond: a nap lasts 0.1 ms, so it must not begin before the partner is likely off its core (measured: with
 # 20,000 spins two threads took three times as long).
 SPINS = 300000
@@ -62,16 +62,13 @@ def nap(typing_context):
 
 @jit
 def barrier(sync, n_threads):
-    """Wait until all n_threads of the team are here."""
+    """Wait until all n_threads of the team are here; sync[ARRIVED] counts arrivals and starts at a multiple of n_threads."""
     if n_threads == 1:
         return
-    generation = atomic_load(sync, GENERATION)
-    if atomic_add(sync, ARRIVED, 1) == n_threads - 1:
-        atomic_add(sync, ARRIVED, -n_threads)
-        atomic_add(sync, GENERATION, 1)
-        return
+    arrived = atomic_add(sync, ARRIVED, 1)
+    everybody = arrived - arrived % n_threads + n_threads
     spins = 0
-    while atomic_load(sync, GENERATION) == generation:
+    while atomic_load(sync, ARRIVED) < everybody:
         spins += 1
         if spins > SPINS:
             nap()

@@ -9,8 +9,9 @@ import math
 
 import numpy as np
 
-from .activations import ACTIVATIONS, EXP, LOGISTIC, SOFTMAX, multiply_by_slope
+from .activations import ACTIVATIONS, EXP, LOGISTIC, SOFTMAX, log, multiply_by_slope
 from .jit import jit
+from .simd import broadcast, element, lane_count, load, load_strided, set_element, store, store_strided, where_less
 
 SQUARED_ERROR, LOG_LOSS, BINARY_LOG_LOSS, POISSON = range(4)
 LOSSES = {"squared_error": SQUARED_ERROR, "log_loss": LOG_LOSS, "binary_log_loss": BINARY_LOG_LOSS, "poisson": POISSON}
@@ -24,41 +25,49 @@ OUTPUTS = {
 
 
 @jit
-def _clipped(probability, epsilon):
-    """The probability kept off 0 and 1, where the logarithm has no value; a NaN stays."""
-    if probability < epsilon:
-        return epsilon
-    if probability > 1.0 - epsilon:
-        return 1.0 - epsilon
-    return probability
-
-
-@jit
-def row_loss(loss, outputs, first, n_outputs, targets, first_target, epsilon):
-    """Loss of one row, in float64; log_loss: the target is the index of the class; epsilon: the dtype's rounding unit."""
+def _row_loss(loss, outputs, first, n_outputs, targets, first_target):
+    """Squared error or Poisson deviance of one row, in float64."""
     total = 0.0
     if loss == SQUARED_ERROR:
         for j in range(n_outputs):
-            error = np.float64(outputs[first + j]) - np.float64(targets[first_target + j])
+            error = np.float64(element(outputs, first + j)) - np.float64(element(targets, first_target + j))
             total += error * error
         return 0.5 * total / n_outputs
-    if loss == LOG_LOSS:
-        return -math.log(_clipped(np.float64(outputs[first + np.int64(targets[first_target])]), epsilon))
-    if loss == BINARY_LOG_LOSS:
-        for j in range(n_outputs):
-            probability = _clipped(np.float64(outputs[first + j]), epsilon)
-            target = np.float64(targets[first_target + j])
-            if target != 0.0:
-                total -= target * math.log(probability)
-            if target != 1.0:
-                total -= (1.0 - target) * math.log(1.0 - probability)
-        return total
-    for j in range(n_outputs):  # Poisson
-        mean, count = np.float64(outputs[first + j]), np.float64(targets[first_target + j])
+    for j in range(n_outputs):
+        mean, count = np.float64(element(outputs, first + j)), np.float64(element(targets, first_target + j))
         total += mean - count
         if count != 0.0:
             total += count * math.log(count / mean)
     return total
+
+
+@jit
+def _clipped(probability, epsilon):
+    """Probabilities kept off 0 and 1, where the logarithm has no value; a NaN stays."""
+    probability = where_less(probability, epsilon, epsilon, probability)
+    return where_less(1.0 - epsilon, probability, 1.0 - epsilon, probability)
+
+
+@jit
+def _log_losses(loss, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, row_losses, first_row):
+    """Log-losses of the rows, as many at a time as a vector holds; arguments as `output_deltas`'."""
+    epsilon = broadcast(row_losses, 1.1920928955078125e-07 if outputs.itemsize == 4 else 2.220446049250313e-16)
+    n_lanes = lane_count(row_losses)
+    if loss == LOG_LOSS:
+        for i in range(n_rows):
+            label = np.int64(element(targets, target + i * n_targets))
+            set_element(row_losses, first_row + i, element(outputs, at + i * width + label))
+    for i in range(0, n_rows, n_lanes):
+        n = min(n_lanes, n_rows - i)
+        if loss == LOG_LOSS:
+            total = log(_clipped(load_strided(row_losses, first_row + i, 1, n, row_losses), epsilon))
+        else:
+            total = broadcast(row_losses, 0.0)
+            for j in range(n_outputs):
+                probability = _clipped(load_strided(outputs, at + i * width + j, width, n, row_losses), epsilon)
+                y = load_strided(targets, target + i * n_targets + j, n_targets, n, row_losses)
+                total = total + (y * log(probability) + (1.0 - y) * log(1.0 - probability))
+        store_strided(row_losses, first_row + i, 1, n, 0.0 - total)
 
 
 @jit
@@ -68,22 +77,27 @@ def output_deltas(
 ):  # fmt: skip
     """Fill deltas: (n_rows, width) of the output layer, from element `at` on as the outputs, and row_losses, times the weights.
 
-    targets: (n_rows, n_targets) from element `target` on; weights: (n_rows,) from first_weight on, or empty.
+    targets: (n_rows, n_targets) from element `target` on, for log_loss one class index per row; weights: (n_rows,) from
+    first_weight on, or empty. The padding of the deltas is left as it is, zero.
     """
-    epsilon = 1.1920928955078125e-07 if outputs.itemsize == 4 else 2.220446049250313e-16
+    is_log_loss = loss == LOG_LOSS or loss == BINARY_LOG_LOSS
+    if is_log_loss:
+        _log_losses(loss, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, row_losses, first_row)
     for i in range(n_rows):
-        row = at + i * width
-        weight = np.float64(weights[first_weight + i]) if weights.size else 1.0
-        row_losses[first_row + i] = weight * row_loss(loss, outputs, row, n_outputs, targets, target, epsilon)
+        row, row_target = at + i * width, target + i * n_targets
+        weight = np.float64(element(weights, first_weight + i)) if weights.size else 1.0
+        if is_log_loss:
+            row_loss = element(row_losses, first_row + i)
+        else:
+            row_loss = _row_loss(loss, outputs, row, n_outputs, targets, row_target)
+        set_element(row_losses, first_row + i, weight * row_loss)
         if loss == LOG_LOSS:
-            for j in range(n_outputs):
-                deltas[row + j] = outputs[row + j] * weight
-            deltas[row + np.int64(targets[target])] -= weight
+            for j in range(0, width, lane_count(outputs)):
+                store(deltas, row + j, load(outputs, row + j) * weight)
+            label = np.int64(element(targets, row_target))
+            set_element(deltas, row + label, element(deltas, row + label) - weight)
         else:
             for j in range(n_outputs):
-                deltas[row + j] = (outputs[row + j] - targets[target + j]) * weight
-        for j in range(n_outputs, width):
-            deltas[row + j] = 0.0
-        target += n_targets
+                set_element(deltas, row + j, (element(outputs, row + j) - element(targets, row_target + j)) * weight)
     if loss == SQUARED_ERROR:  # for the other losses the slope cancels
         multiply_by_slope(activation, outputs, at, deltas, at, n_rows * width)

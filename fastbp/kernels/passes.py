@@ -12,10 +12,11 @@ from .atomics import INTERRUPT, STOP, atomic_load, barrier
 from .jit import jit
 from .losses import output_deltas
 from .products import dot_product, gather_rows, product, sparse_product, sparse_transposed_product, transpose
-from .simd import TILE_ROWS
+from .simd import EDGE_ROWS, TILE_ROWS, element, lane_count, prefetch, set_element
 from .updates import GRADIENT_ONLY, update
 
 CACHED_ROWS = 4 * TILE_ROWS  # rows that go through all layers together: their activations stay in the first-level cache
+PREFETCHED = 64  # elements of a row; the processor itself asks for what follows them
 
 
 @jit
@@ -233,19 +234,34 @@ def gather_samples(samples, order, first_sample, workspace, first, stop, n_featu
         gather_rows(samples.table.values, order, first_sample, workspace.inputs, first, stop, n_features)
     n_targets = samples.n_targets
     for i in range(first, stop):
-        sample = order[first_sample + i]
+        sample = element(order, first_sample + i)
         for j in range(n_targets):
-            workspace.targets[i * n_targets + j] = samples.targets[sample * n_targets + j]
+            set_element(workspace.targets, i * n_targets + j, element(samples.targets, sample * n_targets + j))
     if samples.weights.size:
         for i in range(first, stop):
-            workspace.weights[i] = samples.weights[order[first_sample + i]]
+            set_element(workspace.weights, i, element(samples.weights, element(order, first_sample + i)))
+
+
+@jit
+def prefetch_samples(samples, order, first, stop, n_features):
+    """Ask for the start of rows order[first] to order[stop] and their targets, so that they are at hand when they are gathered.
+
+    Measured: FIXME of an epoch of 100,000 rows.
+    """
+    n_read = 0 if samples.table.is_sparse else min(n_features, PREFETCHED)
+    for position in range(first, min(stop, order.size)):
+        sample = element(order, position)
+        for j in range(0, n_read, lane_count(samples.table.values)):
+            prefetch(samples.table.values, sample * n_features + j)
+        prefetch(samples.table.values, sample * n_features + n_read - 1)
+        prefetch(samples.targets, sample * samples.n_targets)
 
 
 @jit
 def share(n, part, n_parts):
-    """Start of the part'th of n_parts nearly equal shares of n rows, in whole tiles."""
-    n_tiles = (n + TILE_ROWS - 1) // TILE_ROWS
-    return min(n, (n_tiles * part // n_parts) * TILE_ROWS)
+    """Start of the part'th of n_parts nearly equal shares of n rows, in whole tiles of the smaller kind."""
+    n_tiles = (n + EDGE_ROWS - 1) // EDGE_ROWS
+    return min(n, (n_tiles * part // n_parts) * EDGE_ROWS)
 
 
 @jit
@@ -266,10 +282,12 @@ def batch_step(
     for block in range(start, stop, workspace.block_rows):
         n_rows = min(workspace.block_rows, stop - block)
         targets_at = 0 if gather else block
-        share_stop = share(n_rows, thread + 1, n_threads)
-        for first in range(share(n_rows, thread, n_threads), share_stop, CACHED_ROWS):
+        share_start, share_stop = share(n_rows, thread, n_threads), share(n_rows, thread + 1, n_threads)
+        for first in range(share_start, share_stop, CACHED_ROWS):
             end = min(first + CACHED_ROWS, share_stop)
             if gather:
+                following = end if end < share_stop else n_rows + share_start  # this thread's next rows, perhaps of the next batch
+                prefetch_samples(samples, order, block + following, block + following + CACHED_ROWS, network.units[0])
                 gather_samples(samples, order, block, workspace, first, end, network.units[0])
             forward(network, params, table, order, block, gather, workspace, first, end)
             output_deltas(
@@ -284,10 +302,10 @@ def batch_step(
         if sync[STOP]:
             return False, 0.0, 0.0
         for row in range(n_rows):
-            loss_sum += workspace.row_losses[row]
+            loss_sum += element(workspace.row_losses, row)
         if weights.size:
             for row in range(n_rows):
-                weight_sum += weights[targets_at + row]
+                weight_sum += element(weights, targets_at + row)
         else:
             weight_sum += n_rows
         is_last = block + n_rows == stop

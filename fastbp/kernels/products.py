@@ -2,18 +2,22 @@
 
 from .jit import jit
 from .simd import (
+    BLOCK,
     EDGE_ROWS,
     TILE_ROWS,
     broadcast,
     edge_tile_1,
     edge_tile_2,
+    element,
     lane_count,
     lane_sum,
     load,
     multiply_add,
+    set_element,
     store,
     tile_1,
     tile_2,
+    transpose_block,
 )
 
 
@@ -121,15 +125,22 @@ def dot_product(A, a, W, w, inner_width, bias, C, c, c_row, n_rows, n_columns):
             total = broadcast(C, 0.0)
             for i in range(0, inner_width, n_lanes):
                 total = multiply_add(load(A, a + row * inner_width + i), load(W, w + column * inner_width + i), total)
-            C[c + row * c_row + column] = W[bias + column] + lane_sum(total)
+            set_element(C, c + row * c_row + column, element(W, bias + column) + lane_sum(total))
 
 
 @jit
 def transpose(A, a, a_row, B, b, b_row, n_rows, n_columns):
     """B = Aᵀ; A: (n_rows, n_columns), B: (n_columns, n_rows)."""
-    for j in range(n_columns):
-        for i in range(n_rows):
-            B[b + j * b_row + i] = A[a + i * a_row + j]
+    if n_rows < BLOCK or n_columns < BLOCK:
+        for j in range(n_columns):
+            for i in range(n_rows):
+                set_element(B, b + j * b_row + i, element(A, a + i * a_row + j))
+        return
+    for column in range(0, n_columns, BLOCK):
+        j = min(column, n_columns - BLOCK)  # the last block overlaps the one before rather than be smaller
+        for row in range(0, n_rows, BLOCK):
+            i = min(row, n_rows - BLOCK)
+            transpose_block(A, a + i * a_row + j, a_row, B, b + j * b_row + i, b_row)
 
 
 @jit
@@ -184,11 +195,11 @@ def gather_rows(X, order, first_sample, inputs, first, stop, n_features):
     n_lanes = lane_count(X)
     last = n_features - n_lanes  # where the last vector starts: it overlaps the one before, so a row needs no remainder loop
     for i in range(first, stop):
-        source, target = order[first_sample + i] * n_features, i * n_features
+        source, target = element(order, first_sample + i) * n_features, i * n_features
         if last >= 0:
             for j in range(0, last, n_lanes):
                 store(inputs, target + j, load(X, source + j))
             store(inputs, target + last, load(X, source + last))
         else:
             for j in range(n_features):
-                inputs[target + j] = X[source + j]
+                set_element(inputs, target + j, element(X, source + j))

@@ -7,44 +7,57 @@ in the order of draws of numpy.random.RandomState.shuffle, so that a fit stays i
 import numpy as np
 
 from .jit import jit
+from .simd import element, set_element
 
 N_STATE = 624
 _OFFSET = 397
 
 
 @jit
+def _twist(key, i, following, offset):
+    """Replace word i of the key."""
+    word = (element(key, i) & np.uint32(0x80000000)) | (element(key, following) & np.uint32(0x7FFFFFFF))
+    odd = np.uint32(0x9908B0DF) * (word & np.uint32(1))
+    set_element(key, i, element(key, offset) ^ (word >> np.uint32(1)) ^ odd)
+
+
+@jit
 def _refill(key):
     """Generate the next 624 words of the twister; key: (624,) uint32."""
-    for i in range(N_STATE):
-        word = (key[i] & np.uint32(0x80000000)) | (key[(i + 1) % N_STATE] & np.uint32(0x7FFFFFFF))
-        twisted = key[(i + _OFFSET) % N_STATE] ^ (word >> np.uint32(1))
-        if word & np.uint32(1):
-            twisted ^= np.uint32(0x9908B0DF)
-        key[i] = twisted
+    for i in range(N_STATE - _OFFSET):
+        _twist(key, i, i + 1, i + _OFFSET)
+    for i in range(N_STATE - _OFFSET, N_STATE - 1):
+        _twist(key, i, i + 1, i + _OFFSET - N_STATE)
+    _twist(key, N_STATE - 1, 0, _OFFSET - 1)
 
 
 @jit
 def shuffle(order, key, position):
-    """Shuffle order: (n,) in place as RandomState.shuffle does; position: (1,) words of `key` used so far."""
-    used = position[0]
-    mask = 1
-    while mask < order.size - 1:
+    """Shuffle order: (n,) in place as RandomState.shuffle does; position: (1,) words of `key` used so far.
+
+    A draw that is rejected swaps an element with itself: a branch on it would be mispredicted every few draws (measured: FIXME
+    times).
+    """
+    used, i, mask = position[0], order.size - 1, 1
+    while mask < i:
         mask = 2 * mask + 1
-    for i in range(order.size - 1, 0, -1):
-        while mask >> 1 >= i:
+    while i > 0:
+        if used == N_STATE:
+            _refill(key)
+            used = 0
+        word = np.int64(element(key, used))
+        used += 1
+        word ^= word >> 11
+        word ^= (word << 7) & 0x9D2C5680
+        word ^= (word << 15) & 0xEFC60000
+        word ^= word >> 18
+        drawn = word & mask
+        is_valid = drawn <= i
+        j = drawn if is_valid else i
+        at_i, at_j = element(order, i), element(order, j)
+        set_element(order, i, at_j)
+        set_element(order, j, at_i)
+        i -= is_valid
+        if mask >> 1 >= i:
             mask >>= 1
-        while True:
-            if used == N_STATE:
-                _refill(key)
-                used = 0
-            word = np.int64(key[used])
-            used += 1
-            word ^= word >> 11
-            word ^= (word << 7) & 0x9D2C5680
-            word ^= (word << 15) & 0xEFC60000
-            word ^= word >> 18
-            j = word & mask
-            if j <= i:
-                break
-        order[i], order[j] = order[j], order[i]
     position[0] = used

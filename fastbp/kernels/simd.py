@@ -39,6 +39,7 @@ else:
 # registers.
 TILE_ROWS = 12 if N_REGISTERS == 32 else 6
 EDGE_ROWS = 4
+BLOCK = 4  # rows and columns that are transposed in registers
 
 
 def lanes(dtype) -> int:
@@ -174,6 +175,109 @@ def broadcast_element(typing_context, array, index):
         return _splat(builder, element, vector.lanes)
 
     return vector(array, types.intp), codegen
+
+
+@intrinsic
+def element(typing_context, array, index):
+    """array[index], without the test for a negative index that array[index] compiles to."""
+
+    def codegen(context, builder, sig, args):
+        return builder.load(builder.gep(_data(context, builder, sig.args[0], args[0]), [args[1]]))
+
+    return array.dtype(array, types.intp), codegen
+
+
+@intrinsic
+def set_element(typing_context, array, index, value):
+    """array[index] = value, likewise."""
+
+    def codegen(context, builder, sig, args):
+        pointer = builder.gep(_data(context, builder, sig.args[0], args[0]), [args[1]])
+        builder.store(context.cast(builder, args[2], sig.args[2], array.dtype), pointer)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, value), codegen
+
+
+def _strided_pointers(context, builder, array_type, array, start, stride, n, n_lanes):
+    """Addresses of n elements, the last of which stands in for the missing lanes."""
+    data, last = _data(context, builder, array_type, array), builder.sub(n, ir.Constant(n.type, 1))
+    for k in range(n_lanes):
+        lane = ir.Constant(n.type, k)
+        lane = builder.select(builder.icmp_signed("<", lane, last), lane, last)
+        yield builder.gep(data, [builder.add(start, builder.mul(lane, stride))])
+
+
+@intrinsic
+def load_strided(typing_context, array, start, stride, n, like):
+    """The n elements array[start], array[start + stride], … in `like`'s dtype; the other lanes repeat the last one."""
+    vector = Vector(like.dtype)
+
+    def codegen(context, builder, sig, args):
+        result = ir.Constant(context.get_value_type(vector), ir.Undefined)
+        for k, pointer in enumerate(_strided_pointers(context, builder, sig.args[0], *args[:4], vector.lanes)):
+            value = context.cast(builder, builder.load(pointer), array.dtype, like.dtype)
+            result = builder.insert_element(result, value, ir.Constant(ir.IntType(32), k))
+        return result
+
+    return vector(array, types.intp, types.intp, types.intp, like), codegen
+
+
+@intrinsic
+def store_strided(typing_context, array, start, stride, n, value):
+    """Write the first n lanes of `value`, of which the others repeat the last, to array[start], array[start + stride], …"""
+
+    def codegen(context, builder, sig, args):
+        for k, pointer in enumerate(_strided_pointers(context, builder, sig.args[0], *args[:4], value.lanes)):
+            builder.store(builder.extract_element(args[4], ir.Constant(ir.IntType(32), k)), pointer)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, types.intp, value), codegen
+
+
+@intrinsic
+def prefetch(typing_context, array, index):
+    """Ask for the cache line of array[index], which may lie outside the array."""
+
+    def codegen(context, builder, sig, args):
+        i32, name = ir.IntType(32), "llvm.prefetch.p0"
+        pointer = builder.bitcast(builder.gep(_data(context, builder, sig.args[0], args[0]), [args[1]]), ir.IntType(8).as_pointer())
+        signature = ir.FunctionType(ir.VoidType(), [pointer.type, i32, i32, i32])
+        function = builder.module.globals.get(name) or ir.Function(builder.module, signature, name)
+        builder.call(function, [pointer, ir.Constant(i32, 0), ir.Constant(i32, 3), ir.Constant(i32, 1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), codegen
+
+
+@intrinsic
+def transpose_block(typing_context, A, a, a_row, B, b, b_row):
+    """B = Aᵀ for a block of BLOCK × BLOCK elements, read and written by rows."""
+
+    def codegen(context, builder, sig, args):
+        A_, a_, a_row_, B_, b_, b_row_ = args
+        row_type = ir.VectorType(context.get_value_type(A.dtype), BLOCK)
+        lane_numbers = ir.VectorType(ir.IntType(32), BLOCK)
+
+        def address(array_type, array, start, stride, row):
+            offset = builder.add(start, builder.mul(stride, ir.Constant(start.type, row)))
+            return builder.bitcast(builder.gep(_data(context, builder, array_type, array), [offset]), row_type.as_pointer())
+
+        def mixed(left, right, lanes):
+            return builder.shuffle_vector(left, right, ir.Constant(lane_numbers, lanes))
+
+        rows = []
+        for k in range(BLOCK):
+            rows.append(builder.load(address(sig.args[0], A_, a_, a_row_, k)))
+            rows[k].align = A.dtype.bitwidth // 8
+        low = [mixed(rows[k], rows[k + 1], [0, 4, 2, 6]) for k in (0, 2)]
+        high = [mixed(rows[k], rows[k + 1], [1, 5, 3, 7]) for k in (0, 2)]
+        columns = [mixed(*pair, lanes) for lanes in ([0, 1, 4, 5], [2, 3, 6, 7]) for pair in (low, high)]
+        for k, column in enumerate(columns):
+            builder.store(column, address(sig.args[3], B_, b_, b_row_, k)).align = A.dtype.bitwidth // 8
+        return context.get_dummy_value()
+
+    return types.void(A, types.intp, types.intp, B, types.intp, types.intp), codegen
 
 
 @intrinsic
@@ -330,6 +434,23 @@ def power_of_two(typing_context, n):
     return n(n), codegen
 
 
+@intrinsic
+def exponent(typing_context, x):
+    """The n, as floats, for which x · 2**-n lies between √½ and √2; x: positive normal numbers in float64."""
+
+    def codegen(context, builder, sig, args):
+        integers = ir.VectorType(ir.IntType(64), x.lanes)
+        root_bits = int(np.float64(0.5**0.5).view(np.int64))
+        above = builder.sub(builder.bitcast(args[0], integers), _constant(integers, root_bits))
+        n = builder.ashr(above, _constant(integers, 52))
+        # Added to the bits of this constant n stands in its lowest mantissa bits: there is no conversion before AVX-512.
+        magic = 1.5 * 2.0**52
+        biased = builder.add(n, _constant(integers, int(np.float64(magic).view(np.int64))))
+        return builder.fsub(builder.bitcast(biased, args[0].type), _constant(args[0].type, magic))
+
+    return x(x), codegen
+
+
 def _make_tile(n_rows, n_vectors, clamp_rows):
     """Make the intrinsic that computes one register tile C = start + A · B.
 
@@ -346,8 +467,12 @@ def _make_tile(n_rows, n_vectors, clamp_rows):
             vector_pointer = context.get_value_type(Vector(C.dtype)).as_pointer()
             itemsize = C.dtype.bitwidth // 8
             intp = n_inner_.type
+
+            def opaque(value):
+                return builder.asm(ir.FunctionType(value.type, [value.type]), "", "=r,0", [value], side_effect=False)
+
             # Where LLVM sees a stride of 1 it unrolls the loop below beyond the registers (measured: 2.4 times slower): hide it.
-            a_inner_ = builder.asm(ir.FunctionType(intp, [intp]), "", "=r,0", [a_inner_], side_effect=False)
+            a_inner_ = opaque(a_inner_)
 
             def pointer(position, array, offset):
                 return builder.gep(_data(context, builder, sig.args[position], array), [offset])
@@ -372,7 +497,10 @@ def _make_tile(n_rows, n_vectors, clamp_rows):
             start_base = pointer(7, S_, s_)
             start = [[load_vector(address) for address in vectors_of_row(start_base, s_row_, row)] for row in rows]
             a_base = pointer(0, A_, a_)
-            a_starts = [builder.gep(a_base, [builder.mul(a_row_, row)]) for row in rows]
+            # Every fourth row has a pointer that walks along, the others a fixed distance from it that LLVM must not see through,
+            # or it makes each address from the one before, a chain as long as the products themselves (measured: FIXME).
+            a_starts = [builder.gep(a_base, [builder.mul(a_row_, row)]) for row in rows[::4]]
+            distances = [opaque(builder.mul(a_row_, builder.sub(row, rows[0]))) for row in rows[:4]]
             b_base = pointer(4, B_, b_)
 
             entry = builder.block
@@ -389,18 +517,25 @@ def _make_tile(n_rows, n_vectors, clamp_rows):
                     phi = builder.phi(start[row][v].type)
                     phi.add_incoming(start[row][v], entry)
                     accumulators[row].append(phi)
+            walking = []
+            for start_of_row in a_starts:
+                walking.append(builder.phi(start_of_row.type))
+                walking[-1].add_incoming(start_of_row, entry)
             b_row = builder.gep(b_base, [builder.mul(inner, b_inner_)])
             right = [load_vector(vector_at(b_row, ir.Constant(intp, v * n_lanes))) for v in range(n_vectors)]
-            a_offset = builder.mul(inner, a_inner_)
             sums = []
             for row in range(n_rows):
-                left = _splat(builder, builder.load(builder.gep(a_starts[row], [a_offset])), n_lanes)
+                left = walking[row // 4]
+                left = left if row % 4 == 0 else builder.gep(left, [distances[row % 4]])
+                left = _splat(builder, builder.load(left), n_lanes)
                 sums.append([_call(builder, "llvm.fmuladd", [left, right[v], accumulators[row][v]]) for v in range(n_vectors)])
             following = builder.add(inner, ir.Constant(intp, 1))
             for row in range(n_rows):
                 for v in range(n_vectors):
                     accumulators[row][v].add_incoming(sums[row][v], body)
             inner.add_incoming(following, body)
+            for pointer_of_row in walking:
+                pointer_of_row.add_incoming(builder.gep(pointer_of_row, [a_inner_]), body)
             builder.cbranch(builder.icmp_signed("<", following, n_inner_), body, done)
             builder.position_at_end(done)
             for row in range(n_rows):
