@@ -40,7 +40,7 @@ def make_network(layer_sizes, activations, output_activation, loss, *, fit_inter
     widths = -(-units // n_lanes) * n_lanes
     widths[0] = units[0]
     first_units = np.concatenate(([0, 0], np.cumsum(widths[1:-1]))).astype(np.int64)
-    narrow = (units[1:] <= NARROW).astype(np.int64)
+    narrow = (units[1:] <= min(NARROW, n_lanes)).astype(np.int64)
     narrow[0] = 0
     n_weights = np.where(narrow, units[1:] * widths[:-1], units[:-1] * widths[1:])
     ends = np.cumsum(n_weights + widths[1:])

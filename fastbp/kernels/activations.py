@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from .jit import jit
+from .jit import inline, jit
 from .simd import (
     broadcast,
     exponent,
@@ -110,7 +110,7 @@ def log(x):
     return multiply_add(n, _ln2_high(x), multiply_add(n, _ln2_low(x), near_one)) + (x - x)
 
 
-@jit
+@inline
 def activate(code, Z, z, n_rows, n_units, width):
     """Replace the pre-activations Z: (n_rows, width), from element z on, by their activations; the padding becomes zero."""
     n_lanes = lane_count(Z)
@@ -165,7 +165,7 @@ def _softmax(Z, z, n_units, width):
         store(Z, z + i, load(Z, z + i) / total)
 
 
-@jit
+@inline
 def multiply_by_slope(code, A, a, D, d, size):
     """Multiply `size` elements of D, from d on, by the slope at the activations A, from a on; the slope is had from the output
     alone.

@@ -119,9 +119,15 @@ def _compile_once_per_dtype(dispatcher):
 _OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": FASTMATH, "no_cfunc_wrapper": True, "_nrt": False}
 
 
-def jit(function):
+def jit(function, **options):
     """Compile a function that only other kernels call; Python must not."""
-    return _compile_once_per_dtype(njit(no_cpython_wrapper=True, pipeline_class=_InnerCompiler, **_OPTIONS)(function))
+    options = {"no_cpython_wrapper": True, "pipeline_class": _InnerCompiler, **_OPTIONS, **options}
+    return _compile_once_per_dtype(njit(**options)(function))
+
+
+def inline(function):
+    """The same for what the per-sample loop calls: a call costs as much there as the arithmetic (measured: 5 to 8 % of a fit)."""
+    return jit(function, forceinline=True)
 
 
 def entry(function):

@@ -10,8 +10,21 @@ import math
 import numpy as np
 
 from .activations import ACTIVATIONS, EXP, LOGISTIC, SOFTMAX, log, multiply_by_slope
-from .jit import jit
-from .simd import broadcast, element, lane_count, load, load_strided, set_element, store, store_strided, where_less
+from .jit import inline, jit
+from .simd import (
+    broadcast,
+    element,
+    first_lane,
+    lane_count,
+    lane_numbers,
+    load,
+    load_strided,
+    set_element,
+    store,
+    store_strided,
+    where_equal,
+    where_less,
+)
 
 SQUARED_ERROR, LOG_LOSS, BINARY_LOG_LOSS, POISSON = range(4)
 LOSSES = {"squared_error": SQUARED_ERROR, "log_loss": LOG_LOSS, "binary_log_loss": BINARY_LOG_LOSS, "poisson": POISSON}
@@ -24,7 +37,7 @@ OUTPUTS = {
 }
 
 
-@jit
+@inline
 def _row_loss(loss, outputs, first, n_outputs, targets, first_target):
     """Squared error or Poisson deviance of one row, in float64."""
     total = 0.0
@@ -48,7 +61,13 @@ def _clipped(probability, epsilon):
     return where_less(1.0 - epsilon, probability, 1.0 - epsilon, probability)
 
 
-@jit
+@inline
+def _load_column(array, start, stride, n, like):
+    """`load_strided`, with a short cut for the per-sample loop."""
+    return broadcast(like, element(array, start)) if n == 1 else load_strided(array, start, stride, n, like)
+
+
+@inline
 def _log_losses(loss, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, row_losses, first_row):
     """Log-losses of the rows, as many at a time as a vector holds; arguments as `output_deltas`'."""
     epsilon = broadcast(row_losses, 1.1920928955078125e-07 if outputs.itemsize == 4 else 2.220446049250313e-16)
@@ -60,17 +79,20 @@ def _log_losses(loss, outputs, at, n_rows, n_outputs, width, targets, target, n_
     for i in range(0, n_rows, n_lanes):
         n = min(n_lanes, n_rows - i)
         if loss == LOG_LOSS:
-            total = log(_clipped(load_strided(row_losses, first_row + i, 1, n, row_losses), epsilon))
+            total = log(_clipped(_load_column(row_losses, first_row + i, 1, n, row_losses), epsilon))
         else:
             total = broadcast(row_losses, 0.0)
             for j in range(n_outputs):
-                probability = _clipped(load_strided(outputs, at + i * width + j, width, n, row_losses), epsilon)
-                y = load_strided(targets, target + i * n_targets + j, n_targets, n, row_losses)
+                probability = _clipped(_load_column(outputs, at + i * width + j, width, n, row_losses), epsilon)
+                y = _load_column(targets, target + i * n_targets + j, n_targets, n, row_losses)
                 total = total + (y * log(probability) + (1.0 - y) * log(1.0 - probability))
-        store_strided(row_losses, first_row + i, 1, n, 0.0 - total)
+        if n == 1:
+            set_element(row_losses, first_row + i, first_lane(0.0 - total))
+        else:
+            store_strided(row_losses, first_row + i, 1, n, 0.0 - total)
 
 
-@jit
+@inline
 def output_deltas(
     loss, activation, outputs, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight,
     row_losses, first_row,
@@ -92,10 +114,10 @@ def output_deltas(
             row_loss = _row_loss(loss, outputs, row, n_outputs, targets, row_target)
         set_element(row_losses, first_row + i, weight * row_loss)
         if loss == LOG_LOSS:
+            lanes, label = lane_numbers(outputs), element(targets, row_target)
             for j in range(0, width, lane_count(outputs)):
-                store(deltas, row + j, load(outputs, row + j) * weight)
-            label = np.int64(element(targets, row_target))
-            set_element(deltas, row + label, element(deltas, row + label) - weight)
+                delta = load(outputs, row + j) * weight
+                store(deltas, row + j, where_equal(lanes, broadcast(outputs, label - j), delta - weight, delta))
         else:
             for j in range(n_outputs):
                 set_element(deltas, row + j, (element(outputs, row + j) - element(targets, row_target + j)) * weight)

@@ -7,16 +7,16 @@ import numpy as np
 
 from .activations import activate, multiply_by_slope
 from .atomics import INTERRUPT, atomic_load
-from .jit import jit
+from .jit import inline, jit
 from .losses import output_deltas
 from .products import dot_product
-from .simd import broadcast, broadcast_element, lane_count, lane_sum, load, multiply_add, store
+from .simd import broadcast, broadcast_element, lane_count, lane_sum, load, multiply_add, store, where_less
 from .updates import NESTEROV
 
 CHECK_EVERY = 256  # samples between two looks at the interrupt flag
 
 
-@jit
+@inline
 def _row_product(x, first, n_inputs, W, w, bias, width, z, at):
     """z = bias + x · W for one row x: (n_inputs,) and W: (n_inputs, width).
 
@@ -49,20 +49,27 @@ def _row_product(x, first, n_inputs, W, w, bias, width, z, at):
         store(z, at + k, (right_0 + right_1) + (right_2 + right_3))
 
 
-@jit
-def _step_vector(nesterov, momentum, decay, scaled_x, delta, W, V, at):
-    """Step one vector of weights and its velocity along scaled_x · delta; returns the old weights."""
+@inline
+def _step_constants(rule, W, decay):
+    """Vectors for `_step_vector`: momentum, decay, what of the velocity and whether the step itself is added to the weights."""
+    nesterov = rule.code == NESTEROV
+    reach = rule.momentum if nesterov else 1.0
+    return broadcast(W, rule.momentum), broadcast(W, decay), broadcast(W, reach), broadcast(W, 1.0 if nesterov else 0.0)
+
+
+@inline
+def _step_vector(constants, scaled_x, delta, W, V, at):
+    """Step one vector of weights and its velocity along scaled_x · delta, without a branch; returns the old weights."""
+    momentum, decay, reach, looks_ahead = constants
     weight = load(W, at)
     step = multiply_add(scaled_x, delta, weight * decay)
     velocity = multiply_add(momentum, load(V, at), step)
     store(V, at, velocity)
-    if nesterov:
-        velocity = multiply_add(momentum, velocity, step)
-    store(W, at, weight + velocity)
+    store(W, at, multiply_add(reach, velocity, where_less(broadcast(W, 0.0), looks_ahead, weight + step, weight)))
     return weight
 
 
-@jit
+@inline
 def _step_rows(rule, x, first, n_rows, deltas, d, width, inner_deltas, e, W, V, w, rate, decay, needs_deltas):
     """One pass over W: (n_rows, width) and its velocities: inner deltas W · δ from the old weights, then the step along x ⊗ δ.
 
@@ -71,10 +78,9 @@ def _step_rows(rule, x, first, n_rows, deltas, d, width, inner_deltas, e, W, V, 
     times).
     """
     n_lanes = lane_count(W)
-    momentum, decay_, rate_ = broadcast(W, rule.momentum), broadcast(W, decay), broadcast(W, rate)
+    constants, rate_ = _step_constants(rule, W, decay), broadcast(W, rate)
     zero = broadcast(W, 0.0)
     norm_0, norm_1, norm_2, norm_3 = zero, zero, zero, zero
-    nesterov = rule.code == NESTEROV
     whole = n_rows - n_rows % 4
     for i in range(0, whole, 4):
         x_0, x_1 = broadcast_element(x, first + i) * rate_, broadcast_element(x, first + i + 1) * rate_
@@ -82,13 +88,13 @@ def _step_rows(rule, x, first, n_rows, deltas, d, width, inner_deltas, e, W, V, 
         total_0, total_1, total_2, total_3 = zero, zero, zero, zero
         for j in range(0, width, n_lanes):
             delta = load(deltas, d + j)
-            weight = _step_vector(nesterov, momentum, decay_, x_0, delta, W, V, w + j)
+            weight = _step_vector(constants, x_0, delta, W, V, w + j)
             norm_0, total_0 = multiply_add(weight, weight, norm_0), multiply_add(weight, delta, total_0)
-            weight = _step_vector(nesterov, momentum, decay_, x_1, delta, W, V, w + width + j)
+            weight = _step_vector(constants, x_1, delta, W, V, w + width + j)
             norm_1, total_1 = multiply_add(weight, weight, norm_1), multiply_add(weight, delta, total_1)
-            weight = _step_vector(nesterov, momentum, decay_, x_2, delta, W, V, w + 2 * width + j)
+            weight = _step_vector(constants, x_2, delta, W, V, w + 2 * width + j)
             norm_2, total_2 = multiply_add(weight, weight, norm_2), multiply_add(weight, delta, total_2)
-            weight = _step_vector(nesterov, momentum, decay_, x_3, delta, W, V, w + 3 * width + j)
+            weight = _step_vector(constants, x_3, delta, W, V, w + 3 * width + j)
             norm_3, total_3 = multiply_add(weight, weight, norm_3), multiply_add(weight, delta, total_3)
         if needs_deltas:
             inner_deltas[e + i], inner_deltas[e + i + 1] = lane_sum(total_0), lane_sum(total_1)
@@ -98,7 +104,7 @@ def _step_rows(rule, x, first, n_rows, deltas, d, width, inner_deltas, e, W, V, 
         x_0, total_0 = broadcast_element(x, first + i) * rate_, zero
         for j in range(0, width, n_lanes):
             delta = load(deltas, d + j)
-            weight = _step_vector(nesterov, momentum, decay_, x_0, delta, W, V, w + j)
+            weight = _step_vector(constants, x_0, delta, W, V, w + j)
             norm_0, total_0 = multiply_add(weight, weight, norm_0), multiply_add(weight, delta, total_0)
         if needs_deltas:
             inner_deltas[e + i] = lane_sum(total_0)
@@ -106,19 +112,18 @@ def _step_rows(rule, x, first, n_rows, deltas, d, width, inner_deltas, e, W, V, 
     return np.float64(lane_sum((norm_0 + norm_1) + (norm_2 + norm_3)))
 
 
-@jit
+@inline
 def _step_columns(rule, x, first, inner_width, deltas, d, n_columns, inner_deltas, e, W, V, w, rate, decay):
     """The same for narrow layers, whose W is stored (n_columns, inner_width)."""
     n_lanes = lane_count(W)
-    momentum, decay_ = broadcast(W, rule.momentum), broadcast(W, decay)
+    constants = _step_constants(rule, W, decay)
     norm = broadcast(W, 0.0)
-    nesterov = rule.code == NESTEROV
     for j in range(0, inner_width, n_lanes):
         store(inner_deltas, e + j, broadcast(W, 0.0))
     for column in range(n_columns):
         delta, scaled_delta = broadcast(W, deltas[d + column]), broadcast(W, deltas[d + column] * rate)
         for j in range(0, inner_width, n_lanes):
-            weight = _step_vector(nesterov, momentum, decay_, scaled_delta, load(x, first + j), W, V, w + j)
+            weight = _step_vector(constants, scaled_delta, load(x, first + j), W, V, w + j)
             store(inner_deltas, e + j, multiply_add(weight, delta, load(inner_deltas, e + j)))
             norm = multiply_add(weight, weight, norm)
         w += inner_width

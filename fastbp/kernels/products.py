@@ -1,6 +1,6 @@
 """Matrix products of every size a layer needs, dense and sparse."""
 
-from .jit import jit
+from .jit import inline, jit
 from .simd import (
     BLOCK,
     EDGE_ROWS,
@@ -10,6 +10,7 @@ from .simd import (
     edge_tile_2,
     element,
     lane_count,
+    lane_numbers,
     lane_sum,
     load,
     multiply_add,
@@ -18,6 +19,7 @@ from .simd import (
     tile_1,
     tile_2,
     transpose_block,
+    where_equal,
 )
 
 
@@ -116,16 +118,20 @@ def product(A, a, a_row, a_inner, B, b, b_row, S, s, s_row, C, c, c_row, n_rows,
             j += n_lanes
 
 
-@jit
+@inline
 def dot_product(A, a, W, w, inner_width, bias, C, c, c_row, n_rows, n_columns):
     """C = bias + A · Wᵀ for few columns; A: (n_rows, inner_width), W: (n_columns, inner_width), both padded with zeros."""
     n_lanes = lane_count(C)
+    lanes = lane_numbers(C)
     for row in range(n_rows):
+        result = broadcast(C, 0.0)
         for column in range(n_columns):
             total = broadcast(C, 0.0)
             for i in range(0, inner_width, n_lanes):
                 total = multiply_add(load(A, a + row * inner_width + i), load(W, w + column * inner_width + i), total)
-            set_element(C, c + row * c_row + column, element(W, bias + column) + lane_sum(total))
+            total = broadcast(C, element(W, bias + column) + lane_sum(total))
+            result = where_equal(lanes, broadcast(C, column), total, result)
+        store(C, c + row * c_row, result)  # one element after the other would make the load that follows wait
 
 
 @jit

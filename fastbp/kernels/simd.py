@@ -361,6 +361,27 @@ def keep_first(typing_context, a, n, fill):
     return a(a, types.int64, a.dtype), codegen
 
 
+@intrinsic
+def lane_numbers(typing_context, like):
+    """0, 1, 2, … in a vector of `like`'s dtype."""
+    vector = Vector(like.dtype)
+
+    def codegen(context, builder, sig, args):
+        return ir.Constant(context.get_value_type(vector), [float(lane) for lane in range(vector.lanes)])
+
+    return vector(like), codegen
+
+
+@intrinsic
+def first_lane(typing_context, a):
+    """Lane 0."""
+
+    def codegen(context, builder, sig, args):
+        return builder.extract_element(args[0], ir.Constant(ir.IntType(32), 0))
+
+    return a.dtype(a), codegen
+
+
 def _reduction(operation):
     @intrinsic
     def reduce(typing_context, a):
@@ -386,21 +407,29 @@ lane_max = _reduction(lambda builder, a, b: builder.select(builder.fcmp_unordere
 
 
 def polynomial(coefficients_by_bits):
-    """Make an intrinsic of x that evaluates, by Horner's rule, the polynomial whose coefficients (highest power first) suit its
-    dtype.
+    """Make an intrinsic of x that evaluates the polynomial whose coefficients (highest power first) suit its dtype.
 
-    With one coefficient it is a constant that depends on the dtype.
+    Even and odd powers go by Horner's rule side by side, which halves the wait in the per-sample loop. With one coefficient it
+    is a constant that depends on the dtype.
     """
 
     @intrinsic
     def evaluate(typing_context, x):
         def codegen(context, builder, sig, args):
             vector_type = args[0].type
-            coefficients = coefficients_by_bits[x.dtype.bitwidth]
-            value = _constant(vector_type, coefficients[0])
-            for coefficient in coefficients[1:]:
-                value = _call(builder, "llvm.fmuladd", [value, args[0], _constant(vector_type, coefficient)])
-            return value
+            coefficients = [_constant(vector_type, c) for c in coefficients_by_bits[x.dtype.bitwidth]]
+
+            def horner(coefficients, x):
+                value = coefficients[0]
+                for coefficient in coefficients[1:]:
+                    value = _call(builder, "llvm.fmuladd", [value, x, coefficient])
+                return value
+
+            if len(coefficients) < 4:
+                return horner(coefficients, args[0])
+            square = builder.fmul(args[0], args[0])
+            odd, even = horner(coefficients[-2::-2][::-1], square), horner(coefficients[-1::-2][::-1], square)
+            return _call(builder, "llvm.fmuladd", [odd, args[0], even])
 
         return x(x), codegen
 

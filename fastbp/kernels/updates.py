@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .jit import jit
-from .simd import broadcast, lane_count, lane_sum, load, multiply_add, square_root, store
+from .simd import broadcast, lane_count, lane_sum, load, multiply_add, square_root, store, where_less
 
 GRADIENT_ONLY, SGD, NESTEROV, ADAM = range(4)
 UPDATES = {"gradient": GRADIENT_ONLY, "sgd": SGD, "nesterov": NESTEROV, "adam": ADAM}
@@ -52,14 +52,14 @@ def update(rule, rate, params, gradient, moment_1, moment_2, start, stop, scale,
             norm = multiply_add(w, w, norm)
             store(gradient, i, multiply_add(w, decay_, load(gradient, i) * scale_))
     else:
-        nesterov = rule.code == NESTEROV
+        reach, looks_ahead = momentum, broadcast(params, 1.0)
+        if rule.code == SGD:
+            reach, looks_ahead = broadcast(params, 1.0), broadcast(params, 0.0)
         for i in range(start, stop, n_lanes):
             w = load(params, i)
             norm = multiply_add(w, w, norm)
             step = rate_ * multiply_add(w, decay_, load(gradient, i) * scale_)
             v = multiply_add(momentum, load(moment_1, i), step)
             store(moment_1, i, v)
-            if nesterov:
-                v = multiply_add(momentum, v, step)
-            store(params, i, w + v)
+            store(params, i, multiply_add(reach, v, where_less(broadcast(params, 0.0), looks_ahead, w + step, w)))
     return np.float64(lane_sum(norm))
