@@ -39,81 +39,29 @@ def product(A, a, a_row, a_inner, B, b, b_row, S, s, s_row, C, c, c_row, n_rows,
         if j + 2 * n_lanes <= width:
             while i + TILE_ROWS <= n_rows:
                 tile_2(
-                    A,
-                    a + i * a_row,
-                    a_row,
-                    a_inner,
-                    B,
-                    b + j,
-                    b_row,
-                    S,
-                    s + i * s_row + j,
-                    s_row,
-                    C,
-                    c + i * c_row + j,
-                    c_row,
-                    n_inner,
-                    0,
-                )
+                    A, a + i * a_row, a_row, a_inner, B, b + j, b_row, S, s + i * s_row + j, s_row, C, c + i * c_row + j, c_row,
+                    n_inner, 0,
+                )  # fmt: skip
                 i += TILE_ROWS
             while i < n_rows:
                 edge_tile_2(
-                    A,
-                    a + i * a_row,
-                    a_row,
-                    a_inner,
-                    B,
-                    b + j,
-                    b_row,
-                    S,
-                    s + i * s_row + j,
-                    s_row,
-                    C,
-                    c + i * c_row + j,
-                    c_row,
-                    n_inner,
-                    n_rows - i,
-                )
+                    A, a + i * a_row, a_row, a_inner, B, b + j, b_row, S, s + i * s_row + j, s_row, C, c + i * c_row + j, c_row,
+                    n_inner, n_rows - i,
+                )  # fmt: skip
                 i += EDGE_ROWS
             j += 2 * n_lanes
         else:
             while i + TILE_ROWS <= n_rows:
                 tile_1(
-                    A,
-                    a + i * a_row,
-                    a_row,
-                    a_inner,
-                    B,
-                    b + j,
-                    b_row,
-                    S,
-                    s + i * s_row + j,
-                    s_row,
-                    C,
-                    c + i * c_row + j,
-                    c_row,
-                    n_inner,
-                    0,
-                )
+                    A, a + i * a_row, a_row, a_inner, B, b + j, b_row, S, s + i * s_row + j, s_row, C, c + i * c_row + j, c_row,
+                    n_inner, 0,
+                )  # fmt: skip
                 i += TILE_ROWS
             while i < n_rows:
                 edge_tile_1(
-                    A,
-                    a + i * a_row,
-                    a_row,
-                    a_inner,
-                    B,
-                    b + j,
-                    b_row,
-                    S,
-                    s + i * s_row + j,
-                    s_row,
-                    C,
-                    c + i * c_row + j,
-                    c_row,
-                    n_inner,
-                    n_rows - i,
-                )
+                    A, a + i * a_row, a_row, a_inner, B, b + j, b_row, S, s + i * s_row + j, s_row, C, c + i * c_row + j, c_row,
+                    n_inner, n_rows - i,
+                )  # fmt: skip
                 i += EDGE_ROWS
             j += n_lanes
 
