@@ -117,7 +117,7 @@ def make_samples(X, Y, sample_weight):
     return Samples(make_table(X), _flat(Y), 1 if Y.ndim == 1 else Y.shape[1], _flat(weights))
 
 
-def predict_outputs(network, params, X, *, n_threads=None, scratch=None):
+def predict_outputs(network, params, X, *, only_largest=False, n_threads=None, scratch=None):
     """Activations of the output layer.
 
     Parameters
@@ -125,17 +125,19 @@ def predict_outputs(network, params, X, *, n_threads=None, scratch=None):
     network : Network
     params : ndarray of shape (n_parameters,)
     X : ndarray of shape (n_samples, n_features), C-contiguous, or CSR matrix
+    only_largest : bool
+        Return the number of each row's largest output instead, found while it is in the cache.
     n_threads : int or None
     scratch : Scratch or None
 
     Returns
     -------
-    outputs : ndarray of shape (n_samples, n_outputs)
+    outputs : ndarray of shape (n_samples, n_outputs), or (n_samples,) of int64
     """
     scratch = scratch or Scratch()
     table = make_table(X)
     n_rows, n_outputs = X.shape[0], int(network.units[-1])
-    outputs = np.empty((n_rows, n_outputs), dtype=params.dtype)
+    outputs = np.empty(n_rows if only_largest else (n_rows, n_outputs), dtype=params.dtype)
     work = flops_per_row(network) * n_rows / 3
     size = team_size(n_threads, work, work)
     bounds = [n_rows * part // size for part in range(size + 1)]
@@ -148,11 +150,12 @@ def predict_outputs(network, params, X, *, n_threads=None, scratch=None):
             ("prediction", thread, n_cached),
             lambda: make_workspace(network, params.dtype, n_cached, forward_only=True),
         )
-        epochs.predict(network, params, table, NO_ORDER, workspace, outputs.reshape(-1), bounds[thread], bounds[thread + 1])
+        rows = bounds[thread], bounds[thread + 1]
+        epochs.predict(network, params, table, NO_ORDER, workspace, outputs.reshape(-1), *rows, int(only_largest))
 
     if not run_team(predict_part, size, (), work):
         raise KeyboardInterrupt
-    return outputs
+    return outputs.astype(np.int64) if only_largest else outputs
 
 
 def loss_and_gradient(network, params, X, Y, sample_weight=None, *, alpha, gradient=None, n_threads=None):

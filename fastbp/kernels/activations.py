@@ -99,8 +99,8 @@ def logistic(x):
 def log(x):
     """Natural logarithm lane by lane, to 2 ulp, of positive normal numbers in float64; a NaN stays one.
 
-    ln x = n·ln 2 + 2·artanh(s) with s = (m - 1) / (m + 1) for m = x · 2**-n, so s² < 0.0295: the series' eleventh term is too small to
-    count.
+    ln x = n·ln 2 + 2·artanh(s) with s = (m - 1) / (m + 1) for m = x · 2**-n, so s² < 0.0295 and the series' eleventh term is too
+    small to count.
     """
     n = exponent(x)
     m = x * power_of_two(0.0 - n)

@@ -11,6 +11,7 @@ from .online import online_epoch
 from .passes import CACHED_ROWS, batch_step, forward, refresh_mirrors, share, total
 from .random_state import shuffle
 from .scores import score
+from .simd import element
 from .updates import ADAM
 
 CONSTANT, INVSCALING, ADAPTIVE = range(3)
@@ -41,9 +42,9 @@ class Plan(NamedTuple):
 
 
 @jit
-def predict_rows(network, params, table, order, workspace, thread, n_threads, outputs, first, stop):
+def predict_rows(network, params, table, order, workspace, thread, n_threads, outputs, first, stop, only_largest):
     """Write the outputs for rows first to stop of the table to outputs: (n_rows, n_outputs), with this thread's part of the
-    workspace."""
+    workspace; with only_largest the number of the largest one, to outputs: (n_rows,)."""
     at = share(workspace.block_rows, thread, n_threads)
     size = max(1, min(CACHED_ROWS, share(workspace.block_rows, thread + 1, n_threads) - at))
     n_outputs, width = network.units[-1], network.widths[-1]
@@ -52,14 +53,28 @@ def predict_rows(network, params, table, order, workspace, thread, n_threads, ou
         forward(network, params, table, order, row - at, 0, workspace, at, end)
         source = workspace.block_rows * network.first_units[-1]
         for i in range(at, end):
-            for j in range(n_outputs):
-                outputs[(row - at + i) * n_outputs + j] = workspace.activations[source + i * width + j]
+            if only_largest:
+                outputs[row - at + i] = _largest(workspace.activations, source + i * width, n_outputs)
+            else:
+                for j in range(n_outputs):
+                    outputs[(row - at + i) * n_outputs + j] = workspace.activations[source + i * width + j]
+
+
+@jit
+def _largest(values, first, n):
+    """Number of the first of the largest of n values, a NaN counting as largest: NumPy's argmax."""
+    largest, found = element(values, first), 0
+    for j in range(1, n):
+        value = element(values, first + j)
+        is_larger = (value > largest or value != value) and largest == largest
+        largest, found = value if is_larger else largest, j if is_larger else found
+    return found
 
 
 @entry
-def predict(network, params, table, order, workspace, outputs, first, stop):
-    """Outputs for rows first to stop of a table; outputs: (n_rows · n_outputs,); order: (0,), unused."""
-    predict_rows(network, params, table, order, workspace, 0, 1, outputs, first, stop)
+def predict(network, params, table, order, workspace, outputs, first, stop, only_largest):
+    """Outputs for rows first to stop of a table; outputs, only_largest: as `predict_rows`'; order: (0,), unused."""
+    predict_rows(network, params, table, order, workspace, 0, 1, outputs, first, stop, only_largest)
 
 
 @entry
@@ -183,7 +198,7 @@ def train(
             n = validation.table.n_rows
             predict_rows(
                 network, params, validation.table, order, workspace, thread, n_threads, validation_outputs,
-                n * thread // n_threads, n * (thread + 1) // n_threads,
+                n * thread // n_threads, n * (thread + 1) // n_threads, 0,
             )  # fmt: skip
             barrier(sync, n_threads)
         if thread == 0:

@@ -286,8 +286,9 @@ def batch_step(
         for first in range(share_start, share_stop, CACHED_ROWS):
             end = min(first + CACHED_ROWS, share_stop)
             if gather:
-                following = end if end < share_stop else n_rows + share_start  # this thread's next rows, perhaps of the next batch
-                prefetch_samples(samples, order, block + following, block + following + CACHED_ROWS, network.units[0])
+                # This thread's next rows, perhaps those of the next batch.
+                following = block + (end if end < share_stop else n_rows + share_start)
+                prefetch_samples(samples, order, following, following + CACHED_ROWS, network.units[0])
                 gather_samples(samples, order, block, workspace, first, end, network.units[0])
             forward(network, params, table, order, block, gather, workspace, first, end)
             output_deltas(

@@ -241,7 +241,7 @@ def prefetch(typing_context, array, index):
 
     def codegen(context, builder, sig, args):
         i32, name = ir.IntType(32), "llvm.prefetch.p0"
-        pointer = builder.bitcast(builder.gep(_data(context, builder, sig.args[0], args[0]), [args[1]]), ir.IntType(8).as_pointer())
+        pointer = builder.gep(_data(context, builder, sig.args[0], args[0]), [args[1]])
         signature = ir.FunctionType(ir.VoidType(), [pointer.type, i32, i32, i32])
         function = builder.module.globals.get(name) or ir.Function(builder.module, signature, name)
         builder.call(function, [pointer, ir.Constant(i32, 0), ir.Constant(i32, 3), ir.Constant(i32, 1)])
