@@ -18,6 +18,7 @@ FLOORS = (
     {"network", "team", "parameters", "labels", "inputs"},
     {"workspace", "solvers"},
     {"training"},
+    {"restarts"},
     {"base"},
     {"estimators", "functional"},
     {"search", "display", "persistence", "onnx", "report", "table"},

@@ -6,6 +6,7 @@ import pickle
 import re
 import subprocess
 import sys
+import tracemalloc
 import warnings
 
 import joblib
@@ -651,8 +652,10 @@ def test_pickle_holds_the_weights_about_once(estimator, dtype, tmp_path):
     np.testing.assert_array_equal(model.predict(X_IRIS), expected)
 
 
-def test_fit_and_predict_do_not_copy_X(monkeypatch, tmp_path):
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_fit_and_predict_do_not_copy_X(early_stopping, monkeypatch, tmp_path):
     seen = []
+    options = {"early_stopping": early_stopping, "validation_fraction": 0.3, "max_iter": 1, "random_state": 0}
 
     def record(name, position):
         function = getattr(fastbp.training, name)
@@ -672,19 +675,34 @@ def test_fit_and_predict_do_not_copy_X(monkeypatch, tmp_path):
         file.flush()
         read_only = np.memmap(tmp_path / f"{X.dtype}.bin", dtype=dtype, mode="r", shape=X.shape)
         for array in (X, X[:10], read_only):
-            BPRegressor(max_iter=1, random_state=0).fit(array, array[:, 0]).predict(array)
+            BPRegressor(**options).fit(array, array[:, 0]).predict(array)
             assert all(np.shares_memory(array, used) for used in seen)
             assert len(seen) == 2
             seen.clear()
 
 
+def test_early_stopping_copies_the_validation_rows_alone():
+    X = np.random.RandomState(0).randn(20000, 50)
+    model = BPRegressor(hidden_layer_sizes=5, early_stopping=True, max_iter=2, random_state=0)
+    model.fit(X, X[:, 0])  # compiles or loads the kernels
+    tracemalloc.start()
+    try:
+        model.fit(X, X[:, 0])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert X.nbytes / 10 < peak < X.nbytes / 2
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
 @pytest.mark.parametrize("container", ["csr_matrix", "csc_matrix", "csr_array", "csc_array", "coo_matrix"])
-def test_sparse_is_dense(container):
+def test_sparse_is_dense(container, early_stopping):
     rng = np.random.RandomState(0)
     container = getattr(scipy.sparse, container)
     X = rng.rand(60, 10) * (rng.rand(60, 10) < 0.3)
-    dense = BPClassifier(5, max_iter=3, random_state=0).fit(X, X[:, 0] > 0)
-    sparse = BPClassifier(5, max_iter=3, random_state=0).fit(container(X), X[:, 0] > 0)
+    options = {"early_stopping": early_stopping, "validation_fraction": 0.2, "max_iter": 3, "random_state": 0}
+    dense = BPClassifier(5, **options).fit(X, X[:, 0] > 0)
+    sparse = BPClassifier(5, **options).fit(container(X), X[:, 0] > 0)
     assert_same_weights(sparse, dense, rtol=1e-9)
     np.testing.assert_allclose(sparse.predict_proba(container(X)), dense.predict_proba(X), rtol=1e-9)
 
