@@ -1,7 +1,8 @@
-"""Training a network from one start or from several, and choosing the best."""
+"""Training a network from one start or from several, side by side, and choosing the best."""
 
 import copy
 import math
+import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import numpy as np
 
 from fastbp.solvers.lbfgs import train_lbfgs
 
-# numba loads with fastbp.training: functions import it, so that `import fastbp` stays quick.
+# numba loads with fastbp.pool, fastbp.team and fastbp.training: functions import them, so that `import fastbp` stays quick.
 
 
 class Rows(NamedTuple):
@@ -31,15 +32,20 @@ class Run:
     history: Any
     optimizer: Any
     random_state: Any
+    number: int = 0
+    name: str = ""
     outcome: str = ""
     complaint: str = ""
     error: ValueError | None = None
 
-    def quality(self, early_stopping: bool) -> float:
-        """Return what is higher for a better run."""
-        if self.error is not None:
-            return -math.inf
-        return self.history.best_validation_score if early_stopping else -self.history.loss
+    def quality(self, early_stopping: bool) -> tuple[bool, float, int]:
+        """Return what is higher for a better run and never equal for two, as the choice must not depend on which ends first."""
+        value = self.history.best_validation_score if early_stopping else -self.history.loss
+        return self.error is None, -math.inf if math.isnan(value) else value, -self.number
+
+    def say(self, text: str) -> None:
+        """Print a line, with the run's name if it has one, in one piece: others may be printing too."""
+        print(f"{self.name}, {text[0].lower()}{text[1:]}\n" if self.name else f"{text}\n", end="")
 
 
 def later_states(random_state: np.random.RandomState, n_states: int) -> list[np.random.RandomState]:
@@ -71,27 +77,42 @@ class Training:
     def run(
         self, begin: Callable[[int], Run], n_starts: int, scratch: Any = None, n_threads: int | None = None
     ) -> tuple[Run, np.ndarray, bool]:
-        """Train every begin(number), on n_threads threads if there is a scratch, else on the estimator's.
+        """Train every begin(number), side by side on the estimator's threads, or with a scratch one by one on n_threads.
 
         Returns the best run, the losses of all, and whether Ctrl-C came before the end.
         """
+        from fastbp.pool import run_pool
+        from fastbp.team import allowed_threads
         from fastbp.training import Scratch
 
+        n_workers = 1
         if scratch is None:
-            scratch, n_threads = Scratch(), self.estimator.n_threads
+            n_threads = self.estimator.n_threads
+            if n_starts > 1:
+                n_allowed = allowed_threads(n_threads)
+                n_workers = min(n_starts, n_allowed)
+                n_threads = n_allowed // n_workers
+        scratches = [scratch or Scratch() for _ in range(n_workers)]
+        first = begin(0)
         best: Run | None = None
         losses = np.full(n_starts, np.nan)
-        for number in range(n_starts):
-            run = begin(number)
+        lock = threading.Lock()
+
+        def train(number: int, scratch: Any) -> None:
+            nonlocal best
+            run = begin(number) if number else first
+            run.number, run.name = number, f"Start {number + 1} of {n_starts}" if n_starts > 1 else ""
             self._train(run, scratch, n_threads)
             if run.error is None:
                 losses[number] = run.history.loss
-            if best is None or run.quality(self.early_stopping) > best.quality(self.early_stopping):
-                best = run
+            with lock:  # all but the best are let go of
+                if best is None or run.quality(self.early_stopping) > best.quality(self.early_stopping):
+                    best = run
             if run.outcome == "interrupted":
-                break
-        assert best is not None
-        return best, losses, run.outcome == "interrupted"
+                raise KeyboardInterrupt
+
+        is_interrupted = run_pool(train, range(n_starts), scratches)
+        return best or first, losses, is_interrupted
 
     def _train(self, run: Run, scratch: Any, n_threads: int | None) -> None:
         try:
@@ -113,9 +134,9 @@ class Training:
 
         def report(n_iter: int, loss: float) -> None:
             if asked.verbose and n_iter % int(asked.verbose) == 0:
-                print(f"Iteration {n_iter}, loss = {loss:.8f}")
+                run.say(f"Iteration {n_iter}, loss = {loss:.8f}")
 
-        objective = Objective(self.network, *self.rows[:3], alpha=asked.alpha, n_threads=n_threads)
+        objective = Objective(self.network, *self.rows[:3], alpha=asked.alpha, n_threads=n_threads, sync=scratch.sync)
         options = {"max_iter": self.max_iter, "max_fun": asked.max_fun, "tol": asked.tol}
         outcome = train_lbfgs(objective, run.params, **options, report=report)
         run.history.loss, run.history.n_iter, run.outcome, run.complaint = outcome
@@ -163,7 +184,7 @@ class Training:
             report(run.history)
             if run.outcome == "converged":
                 too_small = " Learning rate too small." if self._is_adaptive() else ""
-                print(f"{self._no_improvement()}{too_small} Stopping.")
+                run.say(f"{self._no_improvement()}{too_small} Stopping.")
         if run.outcome == "max_iter":
             run.complaint = (
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't converged yet."
@@ -182,12 +203,12 @@ class Training:
             if history.n_iter == n_iter:
                 return
             n_iter = history.n_iter
-            print(f"Iteration {history.n_iter}, loss = {history.loss:.8f}")
+            run.say(f"Iteration {history.n_iter}, loss = {history.loss:.8f}")
             if self.early_stopping:
-                print(f"Validation score: {history.validation_scores[-1]:f}")
+                run.say(f"Validation score: {history.validation_scores[-1]:f}")
             if self._is_adaptive() and run.optimizer.learning_rate != learning_rate:
                 learning_rate = run.optimizer.learning_rate
-                print(f"{self._no_improvement()} Setting learning rate to {learning_rate:f}")
+                run.say(f"{self._no_improvement()} Setting learning rate to {learning_rate:f}")
 
         return report
 

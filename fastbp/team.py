@@ -33,16 +33,17 @@ def available_cores():
     return min(limits)
 
 
-def team_size(n_threads, work, total):
-    """Number of threads for a kernel with `work` floating-point operations between two barriers and `total` in all.
-
-    With n_threads=None all cores, but one when the caller itself is one of many threads (joblib's threading backend, a server).
-    """
-    if work < SHARED_WORK or total < SHARED_TOTAL:
-        return 1
+def allowed_threads(n_threads):
+    """Number of threads a fit may have: n_threads, or with None all cores, but one when the caller itself is one of many threads
+    (joblib's threading backend, a server)."""
     if n_threads is not None:
         return n_threads
     return available_cores() if threading.current_thread() is threading.main_thread() else 1
+
+
+def team_size(n_threads, work, total):
+    """Number of threads for a kernel with `work` floating-point operations between two barriers and `total` in all."""
+    return 1 if work < SHARED_WORK or total < SHARED_TOTAL else allowed_threads(n_threads)
 
 
 def run_team(kernel, n_threads, arguments, work, sync=None):

@@ -412,13 +412,12 @@ class Interrupt:
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_interrupt_keeps_the_weights(solver, monkeypatch):
-    model = BPClassifier(solver=solver, random_state=0, verbose=True, n_restarts=3, tol=0)
+    model = BPClassifier(solver=solver, random_state=0, verbose=True, tol=0)
     monkeypatch.setattr(sys, "stdout", Interrupt(4))
     with pytest.warns(UserWarning, match="Training interrupted by user"):
         model.fit(X_IRIS, Y_IRIS)
     monkeypatch.undo()
     assert model.n_iter_ == 5
-    assert np.isnan(model.restart_losses_[1:]).all()
     reference = BPClassifier(solver=solver, random_state=0, max_iter=5, tol=0).fit(X_IRIS, Y_IRIS)
     assert_same_weights(model, reference)
 
@@ -540,46 +539,6 @@ def test_stratified_validation(monkeypatch):
     BPClassifier(init="zeros", **{**options, "random_state": random_state}).fit(X_IRIS[rows], Y_IRIS[rows])
     _, expected = train_test_split(Y_IRIS[rows], test_size=0.2, random_state=np.random.RandomState(0))
     np.testing.assert_array_equal(seen["labels"][:, 0], expected)
-
-
-def test_first_restart_is_the_single_start():
-    options = {"hidden_layer_sizes": 2, "activation": "tanh", "max_iter": 30}
-    single_state, several_state = np.random.RandomState(3), np.random.RandomState(3)
-    single = BPClassifier(random_state=single_state, **options).fit(X_IRIS, Y_IRIS)
-    several = BPClassifier(random_state=several_state, n_restarts=4, **options).fit(X_IRIS, Y_IRIS)
-    assert several.restart_losses_.shape == (4,)
-    assert several.restart_losses_[0] == single.loss_ == single.restart_losses_[0]
-    assert len(set(several.restart_losses_)) == 4
-    assert several.loss_ == several.restart_losses_.min() == several.loss_curve_[-1]
-    # nor do the other starts draw from the random state of the first
-    assert single_state.randint(2**31) == several_state.randint(2**31)
-
-
-@pytest.mark.parametrize("options", [{"solver": "lbfgs"}, {"early_stopping": True}])
-def test_restarts_keep_the_best(options):
-    several = BPClassifier(2, n_restarts=5, max_iter=20, random_state=0, **options).fit(X_IRIS, Y_IRIS)
-    single = BPClassifier(2, max_iter=20, random_state=0, **options).fit(X_IRIS, Y_IRIS)
-    assert several.restart_losses_[0] == single.loss_
-    if options == {"solver": "lbfgs"}:
-        assert several.loss_ == several.restart_losses_.min()
-    else:
-        assert several.best_validation_score_ >= single.best_validation_score_
-        assert max(several.validation_scores_) == several.best_validation_score_
-
-
-def test_restart_that_diverges_is_left_out(monkeypatch):
-    train, calls = fastbp.training.train_stochastic, []
-
-    def fail_first(*args, **options):
-        calls.append(1)
-        if len(calls) == 1:
-            raise ValueError("diverged")
-        return train(*args, **options)
-
-    monkeypatch.setattr(fastbp.training, "train_stochastic", fail_first)
-    model = BPClassifier(n_restarts=3, max_iter=2, random_state=0).fit(X_IRIS, Y_IRIS)
-    assert np.isnan(model.restart_losses_).tolist() == [True, False, False]
-    assert model.loss_ == np.nanmin(model.restart_losses_)
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])

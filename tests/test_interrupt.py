@@ -29,7 +29,12 @@ with warnings.catch_warnings(record=True) as caught:
 late = time.perf_counter() - sent[0]
 assert any("Training interrupted by user" in str(w.message) for w in caught), caught
 assert all(np.isfinite(W).all() for W in model.coefs_)
-assert len(model.loss_curve_) == model.n_iter_ < 10**6
+assert model.n_iter_ < 10**6
+assert model.solver == "lbfgs" or len(model.loss_curve_) == model.n_iter_
+n_begun = min(model.n_restarts, model.n_threads or 1)
+assert model.loss_ == np.nanmin(model.restart_losses_[:n_begun])
+assert np.isnan(model.restart_losses_[n_begun:]).all()
+assert not [thread for thread in threading.enumerate() if "work" in thread.name and thread.is_alive()]
 model.predict(X[:10])
 print(f"came back {late:.3f} s after the signal")
 """
@@ -44,6 +49,12 @@ print(f"came back {late:.3f} s after the signal")
         "dict(batch_size=20000, hidden_layer_sizes=(300, 300))",
         "dict(solver='sgd', batch_size=1, n_threads=1)",
         "dict(early_stopping=True)",
+        "dict(solver='lbfgs')",
+        "dict(n_restarts=5, n_threads=1)",
+        "dict(n_restarts=5, n_threads=2)",
+        "dict(n_restarts=2, n_threads=4, batch_size=10000)",
+        "dict(n_restarts=5, n_threads=3, solver='sgd', batch_size=1)",
+        "dict(n_restarts=5, n_threads=2, solver='lbfgs')",
     ],
 )
 def test_signal_stops_the_compiled_loop(options):
