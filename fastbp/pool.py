@@ -10,6 +10,7 @@ from typing import Any
 import sklearn
 
 from fastbp.kernels.atomics import INTERRUPT
+from fastbp.team import Worker
 
 LOOK_EVERY = 0.2  # seconds between two looks of the calling thread at what has happened
 
@@ -81,7 +82,7 @@ def run_pool(
         stop()
         deadline = min(deadline, time.monotonic() + patience)
 
-    workers = [threading.Thread(target=work, args=(scratch,), daemon=True) for scratch in scratches]
+    workers = [Worker(work, scratch) for scratch in scratches]
     try:
         for worker in workers:
             worker.start()
@@ -91,9 +92,9 @@ def run_pool(
         if workers[0].ident is None:
             raise
     for worker in workers:
-        while worker.is_alive() and (left := deadline - time.monotonic()) > 0:
+        while worker.ident is not None and not worker.ended.is_set() and (left := deadline - time.monotonic()) > 0:
             try:
-                worker.join(min(LOOK_EVERY, left))
+                worker.ended.wait(min(LOOK_EVERY, left))
                 if watch is not None:
                     watch()
             except KeyboardInterrupt:

@@ -46,6 +46,22 @@ def team_size(n_threads, work, total):
     return 1 if work < SHARED_WORK or total < SHARED_TOTAL else allowed_threads(n_threads)
 
 
+class Worker(threading.Thread):
+    """A thread of which `ended` tells whether its work is over: before Python 3.13 one whose join was interrupted by Ctrl-C
+    counts as dead while it runs on."""
+
+    def __init__(self, work, argument):
+        super().__init__(target=work, args=(argument,), daemon=True)
+        self.ended = threading.Event()
+
+    def run(self):
+        """Do the work."""
+        try:
+            super().run()
+        finally:
+            self.ended.set()
+
+
 def run_team(kernel, n_threads, arguments, work, sync=None):
     """Call kernel(thread, n_threads, sync, *arguments) on n_threads threads at once; `work` is its total in floating-point
     operations.
@@ -74,18 +90,20 @@ def run_team(kernel, n_threads, arguments, work, sync=None):
     workers = []
     try:
         for thread in range(n_threads):
-            workers.append(threading.Thread(target=work_as, args=(thread,), daemon=True))
+            workers.append(Worker(work_as, thread))
             workers[-1].start()
-    except RuntimeError as error:  # nobody has begun yet, and nobody will
+    except (KeyboardInterrupt, RuntimeError) as error:  # nobody has begun yet, and nobody will
         errors.append(error)
         gate.set()
+        if isinstance(error, KeyboardInterrupt):
+            raise
         raise RuntimeError(f"{error}: only {len(workers) - 1} of {n_threads} could be started; set n_threads=1") from error
-    gate.set()
     finished = True
     for worker in workers:
-        while worker.is_alive():
+        while not worker.ended.is_set():
             try:
-                worker.join()
+                gate.set()
+                worker.ended.wait()
             except KeyboardInterrupt:
                 sync[INTERRUPT] = 1
                 finished = False

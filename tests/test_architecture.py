@@ -15,8 +15,8 @@ PACKAGE = ROOT / "fastbp"
 # apart from those of one folder (kernels, solvers), which may as long as there is no circle.
 FLOORS = (
     {"kernels"},
-    {"network", "team", "pool", "parameters", "labels", "inputs"},
-    {"workspace", "solvers"},
+    {"network", "team", "parameters", "labels", "inputs"},
+    {"workspace", "solvers", "pool"},
     {"training"},
     {"restarts"},
     {"base"},

@@ -15,6 +15,7 @@ import fastbp.training
 from fastbp import BPClassifier, BPRegressor
 from fastbp.kernels.atomics import INTERRUPT
 from fastbp.pool import run_pool
+from fastbp.team import Worker
 from fastbp.training import Scratch
 
 X, Y = load_iris(return_X_y=True)
@@ -298,7 +299,7 @@ def test_errors_reach_the_caller_and_end_the_other_starts(n_threads, monkeypatch
     with pytest.raises(MemoryError, match="of the first start"):
         model.fit(X, Y)
     assert not hasattr(model, "coefs_")
-    assert not [thread for thread in threading.enumerate() if "work" in thread.name and thread.is_alive()]
+    assert all(thread.ended.is_set() for thread in threading.enumerate() if isinstance(thread, Worker))
 
 
 # What is said
@@ -356,10 +357,9 @@ def test_pool_makes_do_with_the_threads_there_are(monkeypatch):
     assert len(done) == 5
 
 
-def test_pool_waits_for_its_tasks_after_an_interrupt(monkeypatch):
+def test_pool_waits_for_its_tasks_after_an_interrupt():
     """Ctrl-C twice, the second while it waits; nothing begins any more."""
-    join, n_interrupts, begun = threading.Thread.join, 0, []
-    scratches = [Scratch(), Scratch()]
+    begun, ended, n_looks = [], [], 0
     may_end, have_begun = threading.Event(), threading.Barrier(3)
 
     def task(number, scratch):
@@ -367,17 +367,16 @@ def test_pool_waits_for_its_tasks_after_an_interrupt(monkeypatch):
         have_begun.wait(PATIENCE)
         assert may_end.wait(PATIENCE)
         assert scratch.sync[INTERRUPT] == 1
+        ended.append(number)
 
-    def interrupted_join(thread, timeout=None):
-        nonlocal n_interrupts
-        n_interrupts += 1
-        if n_interrupts == 1:
+    def watch():
+        nonlocal n_looks
+        n_looks += 1
+        if n_looks == 1:
             have_begun.wait(PATIENCE)
-        if n_interrupts <= 2:
+        if n_looks <= 2:
             raise KeyboardInterrupt
         may_end.set()
-        join(thread, timeout)
 
-    monkeypatch.setattr(threading.Thread, "join", interrupted_join)
-    assert run_pool(task, range(5), scratches) is True
-    assert sorted(begun) == [0, 1]
+    assert run_pool(task, range(5), [Scratch(), Scratch()], watch=watch) is True
+    assert sorted(begun) == sorted(ended) == [0, 1]
