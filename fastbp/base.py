@@ -1,12 +1,8 @@
 """What BPClassifier and BPRegressor share: from checked data to a trained network and its fitted attributes."""
 
-import copy
-import math
 import operator
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -17,39 +13,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastbp import parameters
 from fastbp.inputs import DTYPES, check_sample_weight, is_plain, is_plain_target
-from fastbp.solvers.lbfgs import train_lbfgs
+from fastbp.restarts import Rows, Run, Training, later_states
 
 # numba loads with fastbp.network and fastbp.training: functions import them, so that `import fastbp` stays quick.
 
 # All but the optimizer can be had again from coefs_ and intercepts_; pickled beside them they would triple the file.
 _NOT_PICKLED = frozenset({"_network", "_network_key", "_params", "_views", "_optimizer", "_best_params"})
-
-
-class _Rows(NamedTuple):
-    """Samples in the dtype of X: inputs, encoded targets, weights."""
-
-    X: Any
-    Y: np.ndarray
-    sample_weight: np.ndarray | None
-
-
-@dataclass
-class _Run:
-    """One start of the network: what is trained in place, and how it ended."""
-
-    params: np.ndarray
-    history: Any
-    optimizer: Any
-    random_state: np.random.RandomState
-    outcome: str = ""
-    complaint: str = ""
-    error: ValueError | None = None
-
-    def quality(self, early_stopping: bool) -> float:
-        """The higher the better."""
-        if self.error is not None:
-            return -math.inf
-        return self.history.best_validation_score if early_stopping else -self.history.loss
 
 
 class BaseBP(BaseEstimator):
@@ -154,13 +123,13 @@ class BaseBP(BaseEstimator):
         X, y = self._check_rows(X, y, reset=not resume)
         sample_weight = check_sample_weight(sample_weight, X)
         Y, n_outputs, loss = self._encode(y, X.dtype, incremental)
-        rows, validation = _Rows(X, Y, sample_weight), None
+        rows, validation = Rows(X, Y, sample_weight), None
         if resume and hasattr(self, "out_activation_") and loss != self._loss_name():
             raise ValueError(f"y needs the loss {loss!r}, but this network was trained with {self._loss_name()!r}.")
         self.out_activation_ = parameters.output_activation_name(self.output_activation, loss)
         random_state = check_random_state(self.random_state)
         n_starts = 1 if resume else self.n_restarts
-        later_states = _later_states(random_state, n_starts - 1)
+        states = [random_state, *later_states(random_state, n_starts - 1)]
 
         optimizer = None
         layer_sizes = [X.shape[1], *hidden_sizes, n_outputs]
@@ -173,28 +142,19 @@ class BaseBP(BaseEstimator):
         if early_stopping:
             rows, validation = self._split(rows, random_state)
 
-        best = run = _Run(params, self._history(params, resume), optimizer, random_state)
-        losses = np.full(n_starts, np.nan)
-        for start in range(n_starts):
-            if start > 0:
-                state = later_states[start - 1]
-                params = self._draw(network, layer_sizes, state, X.dtype)
-                run = _Run(params, self._history(params, resume), None, state)
-            self._train(run, network, rows, validation, 1 if incremental else self.max_iter)
-            if run.error is None:
-                losses[start] = run.history.loss
-            if run.quality(early_stopping) > best.quality(early_stopping):
-                best = run
-            if run.outcome == "interrupted":
-                break
+        def begin(start: int) -> Run:
+            weights = params if start == 0 else self._draw(network, layer_sizes, states[start], X.dtype)
+            return Run(weights, self._history(weights, resume), optimizer, states[start])
 
+        training = Training(self, network, rows, validation, 1 if incremental else self.max_iter)
+        best, losses, is_interrupted = training.run(begin, n_starts)
         self._bind(network, best.params)
         self._publish(best, early_stopping)
         if not resume:
             self.restart_losses_ = losses
         if best.error is not None:
             raise best.error
-        if run.outcome == "interrupted":
+        if is_interrupted:
             warnings.warn("Training interrupted by user.", stacklevel=3)
         if best.complaint and not incremental:
             warnings.warn(best.complaint, ConvergenceWarning, stacklevel=3)
@@ -212,121 +172,19 @@ class BaseBP(BaseEstimator):
             )
         return network, params, self.__dict__.get("_optimizer") if incremental and _same_layout(known, params) else None
 
-    def _train(self, run: _Run, network: Any, rows: _Rows, validation: _Rows | None, max_iter: int) -> None:
-        try:
-            if self.solver == "lbfgs":
-                self._train_lbfgs(run, network, rows)
-            else:
-                self._train_stochastic(run, network, rows, validation, max_iter)
-        except ValueError as error:
-            run.error = error
-        except KeyboardInterrupt:
-            run.outcome = "interrupted"
-
-    def _train_lbfgs(self, run: _Run, network: Any, rows: _Rows) -> None:
-        from fastbp.training import Objective
-
-        def report(n_iter: int, loss: float) -> None:
-            if self.verbose and n_iter % int(self.verbose) == 0:
-                print(f"Iteration {n_iter}, loss = {loss:.8f}")
-
-        objective = Objective(network, *rows, alpha=self.alpha, n_threads=self.n_threads)
-        outcome = train_lbfgs(objective, run.params, max_iter=self.max_iter, max_fun=self.max_fun, tol=self.tol, report=report)
-        run.history.loss, run.history.n_iter, run.outcome, run.complaint = outcome
-
-    def _train_stochastic(self, run: _Run, network: Any, rows: _Rows, validation: _Rows | None, max_iter: int) -> None:
-        from fastbp.training import Optimizer, train_stochastic
-
-        if run.optimizer is None:
-            run.optimizer = Optimizer(
-                self.solver,
-                run.params,
-                learning_rate_init=self.learning_rate_init,
-                momentum=self.momentum,
-                nesterovs_momentum=self.nesterovs_momentum,
-                beta_1=self.beta_1,
-                beta_2=self.beta_2,
-                epsilon=self.epsilon,
-            )
-        report = self._reporter(run, validation is not None) if self.verbose else None
-        run.outcome = train_stochastic(
-            network,
-            run.params,
-            run.optimizer,
-            run.history,
-            *rows,
-            validation=validation,
-            score=self._score,
-            alpha=self.alpha,
-            batch_size=self._batch_size(rows.X.shape[0]),
-            learning_rate=self.learning_rate,
-            power_t=self.power_t,
-            tol=self.tol,
-            n_iter_no_change=self.n_iter_no_change,
-            max_iter=max_iter,
-            shuffle=self.shuffle,
-            random_state=run.random_state,
-            report=report,
-            report_every=int(self.verbose),
-            n_threads=self.n_threads,
-        )
-        if report is not None:
-            report(run.history)
-            if run.outcome == "converged":
-                too_small = " Learning rate too small." if self.solver == "sgd" and self.learning_rate == "adaptive" else ""
-                print(f"{self._no_improvement(validation is not None)}{too_small} Stopping.")
-        if run.outcome == "max_iter":
-            run.complaint = (
-                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization hasn't converged yet."
-            )
-        elif run.outcome == "diverged":
-            run.complaint = (
-                f"The loss or the outputs were no longer finite after epoch {run.history.n_iter}; the weights with the best"
-                " validation score are kept. Scale X, or lower learning_rate_init."
-            )
-
-    def _reporter(self, run: _Run, early_stopping: bool) -> Callable[[Any], None]:
-        adaptive = self.solver == "sgd" and self.learning_rate == "adaptive"
-        n_iter, learning_rate = 0, run.optimizer.learning_rate
-
-        def report(history: Any) -> None:
-            nonlocal n_iter, learning_rate
-            if history.n_iter == n_iter:
-                return
-            n_iter = history.n_iter
-            print(f"Iteration {history.n_iter}, loss = {history.loss:.8f}")
-            if early_stopping:
-                print(f"Validation score: {history.validation_scores[-1]:f}")
-            if adaptive and run.optimizer.learning_rate != learning_rate:
-                learning_rate = run.optimizer.learning_rate
-                print(f"{self._no_improvement(early_stopping)} Setting learning rate to {learning_rate:f}")
-
-        return report
-
-    def _no_improvement(self, early_stopping: bool) -> str:
-        what = "Validation score" if early_stopping else "Training loss"
-        return f"{what} did not improve more than tol={self.tol:f} for {self.n_iter_no_change} consecutive epochs."
-
-    def _batch_size(self, n_samples: int) -> int:
-        if self.batch_size == "auto":
-            return min(200, n_samples)
-        if self.batch_size > n_samples:
-            warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=5)
-        return min(int(self.batch_size), n_samples)
-
-    def _split(self, rows: _Rows, random_state: np.random.RandomState) -> tuple[_Rows, _Rows]:
-        """Set a validation part aside; splitting row numbers takes the same draws as splitting the arrays."""
+    def _split(self, rows: Rows, random_state: np.random.RandomState) -> tuple[Rows, Rows]:
+        """Set a validation part aside, the only rows that are copied; splitting row numbers takes the same draws as splitting
+        the arrays."""
+        X, Y, sample_weight, numbers = rows
+        if numbers is None:
+            numbers = np.arange(len(Y))
         train, held_out = train_test_split(
-            np.arange(len(rows.Y)), random_state=random_state, test_size=self.validation_fraction, stratify=self._stratify(rows.Y)
+            numbers, random_state=random_state, test_size=self.validation_fraction, stratify=self._stratify(Y[numbers])
         )
         if len(held_out) < 2:
             raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
-
-        def part(index: np.ndarray) -> _Rows:
-            X, Y, sample_weight = rows
-            return _Rows(X[index], Y[index], None if sample_weight is None else sample_weight[index])
-
-        return part(train), part(held_out)
+        weights = None if sample_weight is None else sample_weight[held_out]
+        return rows._replace(numbers=train), Rows(X[held_out], Y[held_out], weights)
 
     # ---- history and fitted attributes
 
@@ -344,7 +202,7 @@ class BaseBP(BaseEstimator):
             history.best_params = best_params if _same_layout(best_params, params) else None
         return history
 
-    def _publish(self, run: _Run, early_stopping: bool) -> None:
+    def _publish(self, run: Run, early_stopping: bool) -> None:
         history = run.history
         self.n_iter_, self.t_, self.loss_ = history.n_iter, history.t, history.loss
         if self.solver == "lbfgs":
@@ -454,12 +312,6 @@ class BaseBP(BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-def _later_states(random_state: np.random.RandomState, n_states: int) -> list[np.random.RandomState]:
-    """Random states for the starts after the first, seeded from a copy: the first is to be the one that n_restarts=1 trains."""
-    seeds = copy.deepcopy(random_state).randint(2**31 - 1, size=n_states) if n_states else ()
-    return [np.random.RandomState(seed) for seed in seeds]
 
 
 def _same_layout(known: np.ndarray | None, params: np.ndarray) -> bool:

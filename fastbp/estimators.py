@@ -99,7 +99,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         'random' stratifies two classes only, as scikit-learn does; 'stratified' stratifies any number.
     n_restarts : int, default=1
         Train this many networks from different starts and keep the one with the best validation score (`early_stopping`) or the
-        smallest loss. The first start is the one that ``n_restarts=1`` trains.
+        smallest loss. The first start is the one that ``n_restarts=1`` trains. Starts are trained side by side on `n_threads`.
     n_threads : int or None, default=None
         Threads of one fit or prediction. None is every core this process may use, but 1 outside the main thread and for little
         work. The numbers do not depend on it.
@@ -402,7 +402,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         Real targets have no classes to stratify; here so that both estimators have the same parameters.
     n_restarts : int, default=1
         Train this many networks from different starts and keep the one with the best validation score (`early_stopping`) or the
-        smallest loss. The first start is the one that ``n_restarts=1`` trains.
+        smallest loss. The first start is the one that ``n_restarts=1`` trains. Starts are trained side by side on `n_threads`.
     n_threads : int or None, default=None
         Threads of one fit or prediction. None is every core this process may use, but 1 outside the main thread and for little
         work. The numbers do not depend on it.

@@ -33,16 +33,33 @@ def available_cores():
     return min(limits)
 
 
-def team_size(n_threads, work, total):
-    """Number of threads for a kernel with `work` floating-point operations between two barriers and `total` in all.
-
-    With n_threads=None all cores, but one when the caller itself is one of many threads (joblib's threading backend, a server).
-    """
-    if work < SHARED_WORK or total < SHARED_TOTAL:
-        return 1
+def allowed_threads(n_threads):
+    """Number of threads a fit may have: n_threads, or with None all cores, but one when the caller itself is one of many threads
+    (joblib's threading backend, a server)."""
     if n_threads is not None:
         return n_threads
     return available_cores() if threading.current_thread() is threading.main_thread() else 1
+
+
+def team_size(n_threads, work, total):
+    """Number of threads for a kernel with `work` floating-point operations between two barriers and `total` in all."""
+    return 1 if work < SHARED_WORK or total < SHARED_TOTAL else allowed_threads(n_threads)
+
+
+class Worker(threading.Thread):
+    """A thread of which `ended` tells whether its work is over: before Python 3.13 one whose join was interrupted by Ctrl-C
+    counts as dead while it runs on."""
+
+    def __init__(self, work, argument):
+        super().__init__(target=work, args=(argument,), daemon=True)
+        self.ended = threading.Event()
+
+    def run(self):
+        """Do the work."""
+        try:
+            super().run()
+        finally:
+            self.ended.set()
 
 
 def run_team(kernel, n_threads, arguments, work, sync=None):
@@ -74,18 +91,20 @@ def run_team(kernel, n_threads, arguments, work, sync=None):
     workers = []
     try:
         for thread in range(n_threads):
-            workers.append(threading.Thread(target=work_as, args=(thread,), daemon=True))
+            workers.append(Worker(work_as, thread))
             workers[-1].start()
-    except RuntimeError as error:  # nobody has begun yet, and nobody will
+    except (KeyboardInterrupt, RuntimeError) as error:  # nobody has begun yet, and nobody will
         errors.append(error)
         gate.set()
+        if isinstance(error, KeyboardInterrupt):
+            raise
         raise RuntimeError(f"{error}: only {len(workers) - 1} of {n_threads} could be started; set n_threads=1") from error
-    gate.set()
     finished = True
     for worker in workers:
-        while worker.is_alive():
+        while not worker.ended.is_set():
             try:
-                worker.join()
+                gate.set()
+                worker.ended.wait()
             except KeyboardInterrupt:
                 sync[INTERRUPT] = 1
                 finished = False

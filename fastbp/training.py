@@ -7,7 +7,7 @@ import numpy as np
 
 from .kernels import epochs
 from .kernels.activations import ACTIVATIONS
-from .kernels.atomics import SYNC_SIZE
+from .kernels.atomics import INTERRUPT, SYNC_SIZE
 from .kernels.layout import Samples, Table
 from .kernels.scores import SCORES
 from .kernels.updates import UPDATES, Rule
@@ -186,13 +186,15 @@ def loss_and_gradient(network, params, X, Y, sample_weight=None, *, alpha, gradi
 class Objective:
     """Loss and gradient over a fixed set of samples, for solvers that ask for them again and again.
 
+    Who hands in `sync` can end that from another thread: told to stop, a call raises KeyboardInterrupt.
+
     Attributes
     ----------
     gradient : ndarray of shape (n_parameters,)
         Gradient of the last call, in memory that the next call writes anew.
     """
 
-    def __init__(self, network, X, Y, sample_weight=None, *, alpha, n_threads=None, in_one_block=False):
+    def __init__(self, network, X, Y, sample_weight=None, *, alpha, n_threads=None, in_one_block=False, sync=None):
         self.network = network
         self.samples = make_samples(X, Y, sample_weight)
         self.dtype = X.dtype
@@ -206,12 +208,13 @@ class Objective:
         self.gradient = self.workspace.gradient
         self._params = aligned_zeros(network.n_parameters, self.dtype)
         self._result = np.zeros(1)
+        self._sync = np.zeros(SYNC_SIZE, dtype=np.int64) if sync is None else sync
 
     def __call__(self, params):
         """Loss at params: (n_parameters,); the gradient is then in `gradient`."""
         self._params[:] = params
         arguments = (self.network, self._params, self.samples, NO_ORDER, self.workspace, self.strips, self.rule, self._result)
-        if not run_team(epochs.objective, self.n_threads, arguments, self.work):
+        if not run_team(epochs.objective, self.n_threads, arguments, self.work, self._sync) or self._sync[INTERRUPT]:
             raise KeyboardInterrupt
         return float(self._result[0])
 
@@ -403,7 +406,7 @@ def train_stochastic(
             f"(StandardScaler) or lower learning_rate_init from {optimizer.learning_rate_init:g}. The last finite weights are"
             " kept."
         )
-    if not finished:
+    if not finished or counts[epochs.STATUS] == epochs.INTERRUPTED:
         return "interrupted"
     return "converged" if counts[epochs.STATUS] == epochs.STOPPED else "max_iter"
 

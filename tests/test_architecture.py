@@ -16,8 +16,9 @@ PACKAGE = ROOT / "fastbp"
 FLOORS = (
     {"kernels"},
     {"network", "team", "parameters", "labels", "inputs"},
-    {"workspace", "solvers"},
+    {"workspace", "solvers", "pool"},
     {"training"},
+    {"restarts"},
     {"base"},
     {"estimators", "functional"},
     {"search", "display", "persistence", "onnx", "report", "table"},

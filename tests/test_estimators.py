@@ -6,6 +6,7 @@ import pickle
 import re
 import subprocess
 import sys
+import tracemalloc
 import warnings
 
 import joblib
@@ -411,13 +412,12 @@ class Interrupt:
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_interrupt_keeps_the_weights(solver, monkeypatch):
-    model = BPClassifier(solver=solver, random_state=0, verbose=True, n_restarts=3, tol=0)
+    model = BPClassifier(solver=solver, random_state=0, verbose=True, tol=0)
     monkeypatch.setattr(sys, "stdout", Interrupt(4))
     with pytest.warns(UserWarning, match="Training interrupted by user"):
         model.fit(X_IRIS, Y_IRIS)
     monkeypatch.undo()
     assert model.n_iter_ == 5
-    assert np.isnan(model.restart_losses_[1:]).all()
     reference = BPClassifier(solver=solver, random_state=0, max_iter=5, tol=0).fit(X_IRIS, Y_IRIS)
     assert_same_weights(model, reference)
 
@@ -541,46 +541,6 @@ def test_stratified_validation(monkeypatch):
     np.testing.assert_array_equal(seen["labels"][:, 0], expected)
 
 
-def test_first_restart_is_the_single_start():
-    options = {"hidden_layer_sizes": 2, "activation": "tanh", "max_iter": 30}
-    single_state, several_state = np.random.RandomState(3), np.random.RandomState(3)
-    single = BPClassifier(random_state=single_state, **options).fit(X_IRIS, Y_IRIS)
-    several = BPClassifier(random_state=several_state, n_restarts=4, **options).fit(X_IRIS, Y_IRIS)
-    assert several.restart_losses_.shape == (4,)
-    assert several.restart_losses_[0] == single.loss_ == single.restart_losses_[0]
-    assert len(set(several.restart_losses_)) == 4
-    assert several.loss_ == several.restart_losses_.min() == several.loss_curve_[-1]
-    # nor do the other starts draw from the random state of the first
-    assert single_state.randint(2**31) == several_state.randint(2**31)
-
-
-@pytest.mark.parametrize("options", [{"solver": "lbfgs"}, {"early_stopping": True}])
-def test_restarts_keep_the_best(options):
-    several = BPClassifier(2, n_restarts=5, max_iter=20, random_state=0, **options).fit(X_IRIS, Y_IRIS)
-    single = BPClassifier(2, max_iter=20, random_state=0, **options).fit(X_IRIS, Y_IRIS)
-    assert several.restart_losses_[0] == single.loss_
-    if options == {"solver": "lbfgs"}:
-        assert several.loss_ == several.restart_losses_.min()
-    else:
-        assert several.best_validation_score_ >= single.best_validation_score_
-        assert max(several.validation_scores_) == several.best_validation_score_
-
-
-def test_restart_that_diverges_is_left_out(monkeypatch):
-    train, calls = fastbp.training.train_stochastic, []
-
-    def fail_first(*args, **options):
-        calls.append(1)
-        if len(calls) == 1:
-            raise ValueError("diverged")
-        return train(*args, **options)
-
-    monkeypatch.setattr(fastbp.training, "train_stochastic", fail_first)
-    model = BPClassifier(n_restarts=3, max_iter=2, random_state=0).fit(X_IRIS, Y_IRIS)
-    assert np.isnan(model.restart_losses_).tolist() == [True, False, False]
-    assert model.loss_ == np.nanmin(model.restart_losses_)
-
-
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_same_bits_with_any_number_of_threads(n_threads):
     rng = np.random.RandomState(0)
@@ -651,8 +611,10 @@ def test_pickle_holds_the_weights_about_once(estimator, dtype, tmp_path):
     np.testing.assert_array_equal(model.predict(X_IRIS), expected)
 
 
-def test_fit_and_predict_do_not_copy_X(monkeypatch, tmp_path):
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_fit_and_predict_do_not_copy_X(early_stopping, monkeypatch, tmp_path):
     seen = []
+    options = {"early_stopping": early_stopping, "validation_fraction": 0.3, "max_iter": 1, "random_state": 0}
 
     def record(name, position):
         function = getattr(fastbp.training, name)
@@ -672,19 +634,34 @@ def test_fit_and_predict_do_not_copy_X(monkeypatch, tmp_path):
         file.flush()
         read_only = np.memmap(tmp_path / f"{X.dtype}.bin", dtype=dtype, mode="r", shape=X.shape)
         for array in (X, X[:10], read_only):
-            BPRegressor(max_iter=1, random_state=0).fit(array, array[:, 0]).predict(array)
+            BPRegressor(**options).fit(array, array[:, 0]).predict(array)
             assert all(np.shares_memory(array, used) for used in seen)
             assert len(seen) == 2
             seen.clear()
 
 
+def test_early_stopping_copies_the_validation_rows_alone():
+    X = np.random.RandomState(0).randn(20000, 50)
+    model = BPRegressor(hidden_layer_sizes=5, early_stopping=True, max_iter=2, random_state=0)
+    model.fit(X, X[:, 0])  # compiles or loads the kernels
+    tracemalloc.start()
+    try:
+        model.fit(X, X[:, 0])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert X.nbytes / 10 < peak < X.nbytes / 2
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
 @pytest.mark.parametrize("container", ["csr_matrix", "csc_matrix", "csr_array", "csc_array", "coo_matrix"])
-def test_sparse_is_dense(container):
+def test_sparse_is_dense(container, early_stopping):
     rng = np.random.RandomState(0)
     container = getattr(scipy.sparse, container)
     X = rng.rand(60, 10) * (rng.rand(60, 10) < 0.3)
-    dense = BPClassifier(5, max_iter=3, random_state=0).fit(X, X[:, 0] > 0)
-    sparse = BPClassifier(5, max_iter=3, random_state=0).fit(container(X), X[:, 0] > 0)
+    options = {"early_stopping": early_stopping, "validation_fraction": 0.2, "max_iter": 3, "random_state": 0}
+    dense = BPClassifier(5, **options).fit(X, X[:, 0] > 0)
+    sparse = BPClassifier(5, **options).fit(container(X), X[:, 0] > 0)
     assert_same_weights(sparse, dense, rtol=1e-9)
     np.testing.assert_allclose(sparse.predict_proba(container(X)), dense.predict_proba(X), rtol=1e-9)
 

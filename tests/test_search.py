@@ -664,24 +664,16 @@ def test_interrupt_before_anything_is_finished(iris):
 def test_interrupt_of_the_main_thread_ends_running_kernels(monkeypatch):
     """One short fit, and two that would take hours."""
     X, y = make_classification(n_samples=2000, n_features=50, random_state=0)
-    join = threading.Thread.join
     interrupts = []
 
-    def join_or_interrupt(self, timeout=None):
-        join(self, timeout)
-        if not interrupts and len(progress.finished) == 3:
-            interrupts.append(time.monotonic())
-            raise KeyboardInterrupt
-
     class Progress(threads._Progress):
-        def __init__(self, *args):
-            nonlocal progress
-            super().__init__(*args)
-            progress = self
+        def show(self, at_end=False):
+            super().show(at_end)
+            if not interrupts and len(self.finished) == 3:
+                interrupts.append(time.monotonic())
+                raise KeyboardInterrupt
 
-    progress = None
     monkeypatch.setattr(threads, "_Progress", Progress)
-    monkeypatch.setattr(threading.Thread, "join", join_or_interrupt)
     grid = [{"max_iter": [10**6], "n_iter_no_change": [np.inf]}, {"max_iter": [2], "learning_rate_init": [0.1]}]
     monkeypatch.setattr("fastbp.search.plan.Plan.order", lambda self, fits: [3, 4, 5, 0, 1, 2])
     with pytest.warns(UserWarning, match="3 of 6 fits"):

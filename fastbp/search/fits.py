@@ -14,9 +14,10 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from fastbp import parameters
-from fastbp.base import BaseBP, _later_states, _Rows, _Run
+from fastbp.base import BaseBP
 from fastbp.estimators import BPClassifier, BPRegressor
 from fastbp.inputs import check_sample_weight
+from fastbp.restarts import Rows, Run, Training, later_states
 from fastbp.search.results import Result
 
 PREDICTED_ROWS = 2**14  # rows that are copied together to be scored, so that no fold is copied whole
@@ -222,7 +223,7 @@ class Starts:
                 first = copy.deepcopy(source)
             else:
                 first.seed(source)
-            states = [first, *_later_states(first, network.n_restarts - 1)]
+            states = [first, *later_states(first, network.n_restarts - 1)]
             starts = [(network._draw(layout, sizes, state, fold.X.dtype), _Start(state)) for state in states]
             if key is not None:
                 self._kept[key] = layout, starts
@@ -301,81 +302,33 @@ class Fit:
         fit_params = {name: values if values is None else _take(values, fold.train) for name, values in plan.fit_params.items()}
         return model.fit(_take(plan.X, fold.train), _take(plan.y, fold.train), **fit_params)
 
-    def _train(self, starts: Starts, scratch: Any, n_threads: int) -> tuple[Any, Any, _Run]:
+    def _train(self, starts: Starts, scratch: Any, n_threads: int) -> tuple[Any, Any, Run]:
         """Do what the estimator's fit does after its checks, on rows of the shared X; the last returned is the best start."""
-        from fastbp.training import History, Optimizer, train_stochastic
+        from fastbp.training import History
 
         fold = self.fold
         self.candidate.check()
         network = twin(self.candidate.network, **fold.fitted)
         network.out_activation_ = parameters.output_activation_name(network.output_activation, fold.loss)
-        layout, begins = starts.of(network, self.candidate, fold, self.seed)
-        rows, validation, n_rows = fold.rows, None, len(fold.train)
-        early_stopping = bool(network.early_stopping)
-        if early_stopping:
-            rows, validation, begins = self._set_aside(network, begins)
-            n_rows = len(rows)
-        best: Any = None
-        losses = np.full(len(begins), np.nan)
-        random_state: Any
-        for i, (params, random_state) in enumerate(begins):
-            run = _Run(_copy(params), History(), None, random_state)
-            run.optimizer = Optimizer(
-                network.solver,
-                run.params,
-                learning_rate_init=network.learning_rate_init,
-                momentum=network.momentum,
-                nesterovs_momentum=network.nesterovs_momentum,
-                beta_1=network.beta_1,
-                beta_2=network.beta_2,
-                epsilon=network.epsilon,
-            )
-            try:
-                run.outcome = train_stochastic(
-                    layout,
-                    run.params,
-                    run.optimizer,
-                    run.history,
-                    fold.X,
-                    fold.Y,
-                    fold.weights,
-                    validation=validation,
-                    score=network._score,
-                    alpha=network.alpha,
-                    batch_size=network._batch_size(n_rows),
-                    learning_rate=network.learning_rate,
-                    power_t=network.power_t,
-                    tol=network.tol,
-                    n_iter_no_change=network.n_iter_no_change,
-                    max_iter=network.max_iter,
-                    shuffle=network.shuffle,
-                    random_state=random_state,
-                    rows=rows,
-                    n_threads=network.n_threads or n_threads,
-                    scratch=scratch,
-                )
-                losses[i] = run.history.loss
-            except ValueError as error:
-                run.error = error
-            if run.error is not None or run.outcome == "diverged":
-                scratch.forget()
-            if best is None or run.quality(early_stopping) > best.quality(early_stopping):
-                best = run
+        layout, starting = starts.of(network, self.candidate, fold, self.seed)
+        rows, validation = Rows(fold.X, fold.Y, fold.weights, fold.rows), None
+        states: list[Any] = [state for _, state in starting]
+        if network.early_stopping:
+            states[0] = states[0].real()
+            rows, validation = network._split(rows, states[0])
+
+        def begin(number: int) -> Run:
+            return Run(_copy(starting[number][0]), History(), None, states[number])
+
+        training = Training(network, layout, rows, validation, network.max_iter)
+        best, network.restart_losses_, is_interrupted = training.run(begin, len(states), scratch, network.n_threads or n_threads)
+        if is_interrupted:
+            raise KeyboardInterrupt
         if best.error is not None:
             raise best.error
-        network.restart_losses_ = losses
         return network, layout, best
 
-    def _set_aside(self, network: Any, begins: list[Any]) -> tuple[np.ndarray, tuple[Any, ...], list[Any]]:
-        """Return rows to train on, validation rows, and the starts with what the split has drawn from the first one's state."""
-        fold = self.fold
-        index = np.arange(len(fold.train)) if fold.rows is None else fold.rows
-        random_state = begins[0][1].real()
-        train, held_out = network._split(_Rows(index, fold.Y[index], None), random_state)
-        weights = None if fold.weights is None else fold.weights[held_out.X]
-        return train.X, (fold.X[held_out.X], held_out.Y, weights), [(begins[0][0], _Start(random_state)), *begins[1:]]
-
-    def _finish(self, network: Any, layout: Any, run: _Run) -> Any:
+    def _finish(self, network: Any, layout: Any, run: Run) -> Any:
         """Return the fitted estimator that scorers can ask."""
         network._bind(layout, run.params)
         network._publish(run, bool(network.early_stopping))

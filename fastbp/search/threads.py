@@ -1,13 +1,10 @@
 """All fits of a search on threads, as kernels let go of the GIL; the main thread stays free to show progress and see Ctrl-C."""
 
 import sys
-import threading
 import time
 import warnings
-from collections import deque
 
 import numpy as np
-import sklearn
 
 from fastbp.search.fits import Fit, Starts
 from fastbp.search.plan import Plan
@@ -18,7 +15,7 @@ PATIENCE = 0.5  # seconds that fits get to end after Ctrl-C
 
 def run_fits(plan: Plan, splits: list[tuple[np.ndarray, np.ndarray]], n_threads: int, verbose: int) -> list[Result]:
     """Do all fits and return the results, candidate by candidate; after Ctrl-C those of the finished fits."""
-    from fastbp.kernels.atomics import INTERRUPT
+    from fastbp.pool import run_pool
     from fastbp.team import available_cores
     from fastbp.training import Scratch
 
@@ -27,60 +24,18 @@ def run_fits(plan: Plan, splits: list[tuple[np.ndarray, np.ndarray]], n_threads:
     n_inner_threads = max(1, available_cores() // n_threads)
     starts = Starts(2 * n_threads)
     results = [Result()] * len(fits)
-    todo = deque(plan.order(fits))
     finished: list[int] = []
-    errors: list[BaseException] = []
-    scratches = [Scratch() for _ in range(n_threads)]
-    config = sklearn.get_config()  # it is the thread's own
-    is_interrupted = threading.Event()
 
-    def stop() -> None:
-        todo.clear()
-        for scratch in scratches:
-            scratch.sync[INTERRUPT] = 1
-
-    def work(scratch: Scratch) -> None:
-        with sklearn.config_context(**config):
-            while True:
-                try:
-                    i = todo.popleft()
-                except IndexError:
-                    return
-                try:
-                    result = fits[i].run(starts, scratch, n_inner_threads)
-                except KeyboardInterrupt:
-                    is_interrupted.set()
-                    stop()
-                except BaseException as error:
-                    errors.append(error)
-                    stop()
-                else:
-                    if scratch.sync[INTERRUPT]:  # it was cut short
-                        return
-                    results[i] = result
-                    finished.append(i)
+    def run_fit(i: int, scratch: Scratch) -> None:
+        results[i] = fits[i].run(starts, scratch, n_inner_threads)
+        finished.append(i)
 
     progress = _Progress(fits, results, finished, verbose)
-    workers = [threading.Thread(target=work, args=(scratch,), daemon=True) for scratch in scratches]
-    try:
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            while worker.is_alive():
-                worker.join(0.2)
-                progress.show()
-    except KeyboardInterrupt:
-        is_interrupted.set()
-        stop()
-        deadline = time.monotonic() + PATIENCE
-        for worker in workers:
-            if worker.ident is not None:
-                worker.join(max(0.0, deadline - time.monotonic()))
+    scratches = [Scratch() for _ in range(n_threads)]
+    is_interrupted = run_pool(run_fit, plan.order(fits), scratches, watch=progress.show, patience=PATIENCE)
     progress.show(at_end=True)
     results = list(results)  # a fit that cannot be told to end may still write to the other list
-    if errors:
-        raise errors[0]
-    if is_interrupted.is_set():
+    if is_interrupted:
         n_finished = sum(result.is_finished for result in results)
         if not n_finished:
             raise KeyboardInterrupt
