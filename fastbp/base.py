@@ -292,15 +292,15 @@ class BaseBP(BaseEstimator):
             return X, y
         return validate_data(self, X, y, reset=reset, dtype=DTYPES, order="C", accept_sparse="csr", **self._check_y_options)
 
-    def _outputs(self, X: Any) -> np.ndarray:
-        """Return the output layer of shape (n_samples, n_outputs) for X in the dtype of the weights."""
+    def _outputs(self, X: Any, only_largest: bool = False) -> np.ndarray:
+        """Return the output layer of shape (n_samples, n_outputs) for X, in the dtype of the weights, or its largest's numbers."""
         from fastbp.training import predict_outputs
 
         check_is_fitted(self)
         network, params = self._packed()
         if not (is_plain(X, (params.dtype,)) and X.shape[1] == len(self.coefs_[0]) and not hasattr(self, "feature_names_in_")):
             X = validate_data(self, X, reset=False, dtype=params.dtype, order="C", accept_sparse="csr")
-        return predict_outputs(network, params, X, n_threads=self.n_threads)
+        return predict_outputs(network, params, X, only_largest=only_largest, n_threads=self.n_threads)
 
     # ---- scikit-learn's hooks
 

@@ -244,9 +244,10 @@ class BPClassifier(ClassifierMixin, BaseBP):
         y : ndarray of shape (n_samples,) or (n_samples, n_labels)
             Labels, or a 0/1 matrix (sparse if y was in `fit`) for multilabel targets.
         """
-        outputs = self._outputs(X)
-        if self.out_activation_ == "softmax":
-            return self.classes_[outputs.argmax(axis=1)]
+        is_multiclass = self.out_activation_ == "softmax"
+        outputs = self._outputs(X, only_largest=is_multiclass)
+        if is_multiclass:
+            return self.classes_[outputs]
         if self.n_outputs_ == 1:
             return self.classes_.take(outputs[:, 0] > 0.5, mode="clip")
         labels = (outputs > 0.5).astype(int)

@@ -11,7 +11,7 @@ from .online import online_epoch
 from .passes import CACHED_ROWS, batch_step, forward, refresh_mirrors, share, total
 from .random_state import shuffle
 from .scores import score
-from .simd import element
+from .simd import broadcast, keep_first, lane_count, lane_max, lane_numbers, load, where_equal, where_less
 from .updates import ADAM
 
 CONSTANT, INVSCALING, ADAPTIVE = range(3)
@@ -62,13 +62,21 @@ def predict_rows(network, params, table, order, workspace, thread, n_threads, ou
 
 @jit
 def _largest(values, first, n):
-    """Number of the first of the largest of n values, a NaN counting as largest: NumPy's argmax."""
-    largest, found = element(values, first), 0
-    for j in range(1, n):
-        value = element(values, first + j)
-        is_larger = (value > largest or value != value) and largest == largest
-        largest, found = value if is_larger else largest, j if is_larger else found
-    return found
+    """Number of the first of the largest of n values that lie in whole vectors; 0 if all are NaN."""
+    n_lanes = lane_count(values)
+    lowest = broadcast(values, -np.inf)
+    largest = lowest
+    for j in range(0, n, n_lanes):
+        x = keep_first(load(values, first + j), n - j, -np.inf)
+        largest = where_less(largest, x, x, largest)
+    largest = broadcast(values, lane_max(largest))
+    backwards = lowest  # minus the numbers of the largest
+    for j in range(0, n, n_lanes):
+        x = keep_first(load(values, first + j), n - j, -np.inf)
+        number = where_equal(x, largest, 0.0 - (lane_numbers(values) + j), lowest)
+        backwards = where_less(backwards, number, number, backwards)
+    found = -lane_max(backwards)
+    return found if found < n else 0
 
 
 @entry
