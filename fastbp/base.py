@@ -8,12 +8,12 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastbp import parameters
 from fastbp.inputs import DTYPES, check_sample_weight, is_plain, is_plain_target
 from fastbp.restarts import Rows, Run, Training, later_states
+from fastbp.twister import seeded
 
 # numba loads with fastbp.network and fastbp.training: functions import them, so that `import fastbp` stays quick.
 
@@ -127,7 +127,7 @@ class BaseBP(BaseEstimator):
         if resume and hasattr(self, "out_activation_") and loss != self._loss_name():
             raise ValueError(f"y needs the loss {loss!r}, but this network was trained with {self._loss_name()!r}.")
         self.out_activation_ = parameters.output_activation_name(self.output_activation, loss)
-        random_state = check_random_state(self.random_state)
+        random_state = seeded(self.random_state)
         n_starts = 1 if resume else self.n_restarts
         states = [random_state, *later_states(random_state, n_starts - 1)]
 
@@ -293,7 +293,7 @@ class BaseBP(BaseEstimator):
         return validate_data(self, X, y, reset=reset, dtype=DTYPES, order="C", accept_sparse="csr", **self._check_y_options)
 
     def _outputs(self, X: Any, only_largest: bool = False) -> np.ndarray:
-        """Return the output layer of shape (n_samples, n_outputs) for X, in the dtype of the weights, or its largest's numbers."""
+        """Return the outputs for X, (n_samples, n_outputs) in the dtype of the weights, or the number of the largest per row."""
         from fastbp.training import predict_outputs
 
         check_is_fitted(self)

@@ -244,7 +244,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         y : ndarray of shape (n_samples,) or (n_samples, n_labels)
             Labels, or a 0/1 matrix (sparse if y was in `fit`) for multilabel targets.
         """
-        is_multiclass = self.out_activation_ == "softmax"
+        is_multiclass = getattr(self, "out_activation_", "") == "softmax"
         outputs = self._outputs(X, only_largest=is_multiclass)
         if is_multiclass:
             return self.classes_[outputs]

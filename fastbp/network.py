@@ -1,5 +1,8 @@
 """From hyperparameters to a network: its layout, its starting weights, and the flat vector that holds them."""
 
+import functools
+import itertools
+
 import numpy as np
 
 from .kernels.activations import ACTIVATIONS
@@ -7,6 +10,7 @@ from .kernels.layout import NARROW, Network
 from .kernels.losses import LOSSES
 from .kernels.simd import lanes
 
+CACHE_LINE = 64  # bytes
 STARTS = {  # name: (uniform or normal, numerator of the variance, whether fan_out counts)
     "glorot_uniform": ("uniform", 6.0, True),
     "glorot_normal": ("normal", 2.0, True),
@@ -16,7 +20,7 @@ STARTS = {  # name: (uniform or normal, numerator of the variance, whether fan_o
 
 
 def make_network(layer_sizes, activations, output_activation, loss, *, fit_intercept=True, dtype=np.float64):
-    """Lay out a network.
+    """Lay out a network, or return the one that was laid out so before.
 
     Parameters
     ----------
@@ -35,6 +39,12 @@ def make_network(layer_sizes, activations, output_activation, loss, *, fit_inter
     -------
     Network
     """
+    dtype = np.dtype(dtype)
+    return _make_network(tuple(layer_sizes), tuple(activations), output_activation, loss, bool(fit_intercept), dtype)
+
+
+@functools.lru_cache
+def _make_network(layer_sizes, activations, output_activation, loss, fit_intercept, dtype):
     units = np.array(layer_sizes, dtype=np.int64)
     n_lanes = lanes(dtype)
     widths = -(-units // n_lanes) * n_lanes
@@ -65,10 +75,17 @@ def make_network(layer_sizes, activations, output_activation, loss, *, fit_inter
 
 def aligned_zeros(size, dtype):
     """Zeros that start on a cache line, so that no vector straddles two."""
+    return aligned_arrays(dtype, size)[0]
+
+
+def aligned_arrays(dtype, *sizes):
+    """Arrays of zeros that each start on a cache line, out of one piece of memory."""
     dtype = np.dtype(dtype)
-    memory = np.zeros(size * dtype.itemsize + 64, dtype=np.uint8)
-    start = -memory.ctypes.data % 64
-    return memory[start : start + size * dtype.itemsize].view(dtype)
+    line = CACHE_LINE // dtype.itemsize
+    starts = [0, *itertools.accumulate(-(-size // line) * line for size in sizes)]
+    memory = np.zeros(starts[-1] + line, dtype=dtype)
+    first = -memory.ctypes.data % CACHE_LINE // dtype.itemsize
+    return [memory[first + start : first + start + size] for start, size in zip(starts, sizes)]
 
 
 def parameter_views(network, params):

@@ -14,6 +14,7 @@ from .kernels.updates import UPDATES, Rule
 from .network import aligned_zeros, make_network, pack_parameters, parameter_views
 from .solvers.stochastic import Optimizer
 from .team import run_team, team_size
+from .twister import close_twister, open_twister
 from .workspace import flops_per_row, make_strips, make_workspace
 
 __all__ = [
@@ -290,8 +291,8 @@ def train_stochastic(
         Rows whose score decides when to stop; the weights with the best score are restored at the end.
     score : {"accuracy", "r2"}
     alpha, batch_size, learning_rate, power_t, tol, n_iter_no_change, max_iter, shuffle : as the estimators'
-    random_state : numpy.random.RandomState
-        Source of the shuffles, left where scikit-learn would leave it.
+    random_state : numpy.random.RandomState or Twister
+        Source of the shuffles; a RandomState is left where scikit-learn would leave it.
     rows : ndarray of int64 or None
         The rows of X to train on, in this order, without a copy of them; all by default.
     report : callable or None
@@ -314,7 +315,8 @@ def train_stochastic(
     n_rows, dtype = samples.table.n_rows if rows is None else len(rows), params.dtype
     is_online = batch_size == 1 and not optimizer.is_adam and not samples.table.is_sparse
     batch_size = min(batch_size, n_rows)
-    gather = rows is not None or bool(shuffle and batch_size < n_rows)  # the sum over all rows needs no order
+    is_full_batch = batch_size == n_rows
+    gather = rows is not None or bool(shuffle and not is_full_batch)
     row_work = flops_per_row(network)
     step_work = row_work * batch_size + UPDATE_WORK * network.n_parameters
     n_batches = -(-n_rows // batch_size)
@@ -334,14 +336,13 @@ def train_stochastic(
         held_out = make_samples(*validation)
         best_params = params.copy() if history.best_params is None else history.best_params.astype(dtype)
         outputs = np.empty(held_out.table.n_rows * int(network.units[-1]), dtype=dtype)
-    state = random_state.get_state(legacy=False)
-    is_twister = state["bit_generator"] == "MT19937"
-    key = state["state"]["key"].copy() if is_twister else np.zeros(1, np.uint32)
-    position = np.array([state["state"]["pos"] if is_twister else 0])
+    opened = open_twister(random_state)
+    is_twister = opened is not None
+    key, position = opened if is_twister else (np.zeros(1, np.uint32), np.zeros(1, np.int64))
     order = np.arange(n_rows if shuffle else 0) if rows is None else np.array(rows, dtype=np.int64)
     plan = epochs.Plan(
         batch_size=batch_size,
-        shuffle=int(shuffle and is_twister),
+        shuffle=epochs.IN_ORDER if not (shuffle and is_twister) else epochs.ONLY_DRAWN if is_full_batch else epochs.SHUFFLED,
         gather=int(gather),
         online=int(is_online),
         schedule=epochs.SCHEDULES[learning_rate],
@@ -364,7 +365,7 @@ def train_stochastic(
         n_epochs = min(max_iter - (done - start), report_every if report and report_every else EPOCHS_PER_CALL)
         if shuffle and not is_twister:
             n_epochs = 1
-            random_state.shuffle(order)
+            random_state.shuffle(order.copy() if is_full_batch else order)
         losses, scores = np.zeros(n_epochs), np.zeros(n_epochs)
         arguments = (
             network, params, best_params, backup, optimizer.moment_1, optimizer.moment_2, samples, held_out, outputs, order,
@@ -389,8 +390,7 @@ def train_stochastic(
             except KeyboardInterrupt:
                 finished = False
     if shuffle and is_twister:
-        state["state"]["key"], state["state"]["pos"] = key, int(position[0])
-        random_state.set_state(state)
+        close_twister(random_state, key, position)
     is_diverged = counts[epochs.STATUS] == epochs.DIVERGED or not np.isfinite(params).all()
     if validation is not None:
         params[:] = best_params

@@ -1,10 +1,12 @@
 """The memory a run works in, and how its parameters are cut among threads."""
 
+import functools
+
 import numpy as np
 
 from .kernels.layout import Strips, Workspace
-from .kernels.simd import TILE_ROWS
-from .network import aligned_zeros
+from .kernels.tiles import TILE_ROWS
+from .network import aligned_arrays
 
 # A block of rows should pass forward and backward within the second-level cache.
 BLOCK_BYTES = 1 << 20
@@ -49,15 +51,18 @@ def make_workspace(network, dtype, n_rows, *, n_strips=0, n_threads=1, gathered=
         block_rows = min(block_rows, max(MIN_BLOCK_ROWS, BLOCK_BYTES // row_bytes))
     block_rows = max(-(-block_rows // TILE_ROWS), n_threads) * TILE_ROWS
     backward = not forward_only
+    sizes = {
+        "inputs": block_rows * copied_features,
+        "targets": block_rows * n_targets,
+        "weights": block_rows * is_weighted,
+        "activations": block_rows * width,
+        "deltas": block_rows * width * backward,
+        "mirror": network.n_mirror * backward,
+        "gradient": network.n_parameters * backward,
+        "zeros": int(network.widths[1:].max()),
+    }
     return Workspace(
-        inputs=aligned_zeros(block_rows * copied_features, dtype),
-        targets=np.zeros(block_rows * n_targets, dtype),
-        weights=np.zeros(block_rows * is_weighted, dtype),
-        activations=aligned_zeros(block_rows * width, dtype),
-        deltas=aligned_zeros(block_rows * width * backward, dtype),
-        mirror=aligned_zeros(network.n_mirror * backward, dtype),
-        gradient=aligned_zeros(network.n_parameters * backward, dtype),
-        zeros=aligned_zeros(int(network.widths[1:].max()), dtype),
+        **dict(zip(sizes, aligned_arrays(dtype, *sizes.values()))),
         ones=np.ones(1, dtype=dtype),
         row_losses=np.zeros(block_rows * backward),
         strip_norms=np.zeros(n_strips),
@@ -67,9 +72,14 @@ def make_workspace(network, dtype, n_rows, *, n_strips=0, n_threads=1, gathered=
 
 def make_strips(network, n_threads, is_sparse):
     """Cut the parameters into strips and share them among threads by their size."""
+    shape = tuple(network.units.tolist()), tuple(network.widths.tolist()), tuple(network.narrow.tolist())
+    return _make_strips(*shape, network.fit_intercept, n_threads, is_sparse)
+
+
+@functools.lru_cache
+def _make_strips(units, widths, narrow_layers, fit_intercept, n_threads, is_sparse):
     layers, firsts, stops, sizes = [], [], [], []
-    units, widths = network.units.tolist(), network.widths.tolist()
-    for layer, narrow in enumerate(network.narrow.tolist()):
+    for layer, narrow in enumerate(narrow_layers):
         n_rows, width = (units[layer + 1], widths[layer]) if narrow else (units[layer], widths[layer + 1])
         rows = max(1, STRIP_ELEMENTS // width // TILE_ROWS) * TILE_ROWS
         if layer == 0 and is_sparse:
@@ -80,7 +90,7 @@ def make_strips(network, n_threads, is_sparse):
             firsts.append(first)
             stops.append(stop)
             sizes.append((stop - first) * width)
-        if network.fit_intercept:
+        if fit_intercept:
             layers.append(layer)
             firsts.append(-1)
             stops.append(0)

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "fastbp"
 # apart from those of one folder (kernels, solvers), which may as long as there is no circle.
 FLOORS = (
     {"kernels"},
-    {"network", "team", "parameters", "labels", "inputs"},
+    {"network", "team", "parameters", "labels", "inputs", "twister"},
     {"workspace", "solvers", "pool"},
     {"training"},
     {"restarts"},

@@ -58,8 +58,8 @@ def call_slope(code, A, D):
 
 
 @entry
-def call_shuffle(order, key, position):
-    shuffle(order, key, position)
+def call_shuffle(order, key, position, moves):
+    shuffle(order, key, position, moves)
 
 
 @entry
@@ -244,7 +244,12 @@ def test_shuffle_is_numpys(n):
         expected = np.arange(n)
         for _ in range(3):
             random_state.shuffle(expected)
-            call_shuffle(order, key, position)
+            as_before, key_before, position_before = order.copy(), key.copy(), position.copy()
+            call_shuffle(as_before, key_before, position_before, False)
+            np.testing.assert_array_equal(as_before, order)
+            call_shuffle(order, key, position, True)
+            np.testing.assert_array_equal(key_before, key)
+            assert position_before[0] == position[0]
             np.testing.assert_array_equal(order, expected)
         after = random_state.get_state(legacy=False)["state"]
         np.testing.assert_array_equal(key, after["key"])

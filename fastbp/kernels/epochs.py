@@ -17,6 +17,8 @@ from .updates import ADAM
 CONSTANT, INVSCALING, ADAPTIVE = range(3)
 SCHEDULES = {"constant": CONSTANT, "invscaling": INVSCALING, "adaptive": ADAPTIVE}
 
+IN_ORDER, SHUFFLED, ONLY_DRAWN = range(3)
+
 RUNNING, STOPPED, DIVERGED, INTERRUPTED = range(4)
 
 # Elements of a run's `counts` (int64) and `measures` (float64): all that outlives a call.
@@ -28,8 +30,8 @@ class Plan(NamedTuple):
     """How a run goes from batch to batch and epoch to epoch."""
 
     batch_size: int
-    shuffle: int
-    gather: int  # 1: rows are read through `order` (always so when shuffled)
+    shuffle: int  # code: not at all, or only the draws where an order makes no difference, as in a batch of all rows
+    gather: int  # 1: rows are read through `order`
     online: int  # 1: batches of one sample through the loop made for them
     schedule: int
     learning_rate_init: float
@@ -169,7 +171,7 @@ def train(
             if epoch % plan.backup_every == 0:
                 _keep_if_finite(params, backup)
             if plan.shuffle:
-                shuffle(order, key, position)
+                shuffle(order, key, position, plan.shuffle == SHUFFLED)
         barrier(sync, n_threads)
         accumulated = 0.0
         if plan.online:

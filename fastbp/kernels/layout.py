@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Up to so many outputs, and no more than a vector holds, a layer is stored (n_out, n_in) and its forward pass is a dot product per
-# output.
+# Up to so many outputs, and no more than a vector holds, a layer is stored (n_out, n_in) and its forward pass is a dot product
+# per output.
 NARROW = 4
 
 

@@ -2,12 +2,7 @@
 
 from .jit import inline, jit
 from .simd import (
-    BLOCK,
-    EDGE_ROWS,
-    TILE_ROWS,
     broadcast,
-    edge_tile_1,
-    edge_tile_2,
     element,
     lane_count,
     lane_numbers,
@@ -16,11 +11,9 @@ from .simd import (
     multiply_add,
     set_element,
     store,
-    tile_1,
-    tile_2,
-    transpose_block,
     where_equal,
 )
+from .tiles import BLOCK, EDGE_ROWS, TILE_ROWS, edge_tile_1, edge_tile_2, tile_1, tile_2, transpose_block
 
 
 @jit

@@ -1,9 +1,9 @@
-"""Vectors of the host CPU's own width as a numba type, and register tiles for matrix products.
+"""Vectors of the host CPU's own width as a numba type.
 
-This is the only file that speaks LLVM. A `Vector` is what one register holds (16 float32 under AVX-512, 4 under SSE); kernels
-load and store whole vectors, so every row they walk over is padded to a multiple of `lanes(dtype)`. Writing vectors out instead
-of hoping for the auto-vectoriser matters because rows here are short: its alias checks and remainder loops cost more than the row
-itself.
+This file and tiles.py are those that speak LLVM. A `Vector` is what one register holds (16 float32 under AVX-512, 4 under SSE);
+kernels load and store whole vectors, so every row they walk over is padded to a multiple of `lanes(dtype)`. Writing vectors out
+instead of hoping for the auto-vectoriser matters because rows here are short: its alias checks and remainder loops cost more than
+the row itself.
 """
 
 import operator
@@ -35,12 +35,6 @@ elif {"+avx2", "+fma"} <= _FEATURES:
 else:
     VECTOR_BYTES, N_REGISTERS = 16, 16 if _IS_X86 else 32
 
-# A product's register tile: rows × 2 vectors of accumulators, two vectors of the right-hand side and one broadcast must fit the
-# registers.
-TILE_ROWS = 12 if N_REGISTERS == 32 else 6
-EDGE_ROWS = 4
-BLOCK = 4  # rows and columns that are transposed in registers
-
 
 def lanes(dtype) -> int:
     """Number of elements of `dtype` in one vector."""
@@ -63,7 +57,7 @@ class _VectorModel(models.PrimitiveModel):
         super().__init__(manager, vector, ir.VectorType(element, vector.lanes))
 
 
-def _splat(builder, scalar, n_lanes):
+def splat(builder, scalar, n_lanes):
     """The vector with `scalar` in every lane."""
     if isinstance(scalar, ir.Constant):
         return ir.Constant(ir.VectorType(scalar.type, n_lanes), [scalar.constant] * n_lanes)
@@ -78,7 +72,7 @@ def _constant(vector_type, value):
     return ir.Constant(vector_type, [value] * vector_type.count)
 
 
-def _call(builder, name, arguments, result=None):
+def call_overloaded(builder, name, arguments, result=None):
     """Call the overloaded LLVM intrinsic `name` for the type of the first argument."""
     vector = arguments[0].type
     suffix = f".v{vector.count}f{64 if isinstance(vector.element, ir.DoubleType) else 32}"
@@ -89,7 +83,8 @@ def _call(builder, name, arguments, result=None):
     return builder.call(function, arguments)
 
 
-def _data(context, builder, array_type, array):
+def array_data(context, builder, array_type, array):
+    """Pointer to the first element."""
     return context.make_array(array_type)(context, builder, array).data
 
 
@@ -112,7 +107,7 @@ def _register_operator(operation, emit):
 
     def lower(context, builder, sig, args):
         n_lanes = sig.return_type.lanes
-        wide = [a if isinstance(t, Vector) else _splat(builder, a, n_lanes) for a, t in zip(args, sig.args)]
+        wide = [a if isinstance(t, Vector) else splat(builder, a, n_lanes) for a, t in zip(args, sig.args)]
         return emit(builder, *wide)
 
     lower_builtin(operation, Vector, Vector)(lower)
@@ -133,7 +128,7 @@ def load(typing_context, array, index):
     vector = Vector(array.dtype)
 
     def codegen(context, builder, sig, args):
-        pointer = builder.gep(_data(context, builder, sig.args[0], args[0]), [args[1]])
+        pointer = builder.gep(array_data(context, builder, sig.args[0], args[0]), [args[1]])
         value = builder.load(builder.bitcast(pointer, context.get_value_type(vector).as_pointer()))
         value.align = array.dtype.bitwidth // 8
         return value
@@ -146,7 +141,7 @@ def store(typing_context, array, index, value):
     """Write the vector `value` from `array[index]` on."""
 
     def codegen(context, builder, sig, args):
-        pointer = builder.gep(_data(context, builder, sig.args[0], args[0]), [args[1]])
+        pointer = builder.gep(array_data(context, builder, sig.args[0], args[0]), [args[1]])
         stored = builder.store(args[2], builder.bitcast(pointer, args[2].type.as_pointer()))
         stored.align = array.dtype.bitwidth // 8
         return context.get_dummy_value()
@@ -160,7 +155,7 @@ def broadcast(typing_context, array, scalar):
     vector = Vector(array.dtype)
 
     def codegen(context, builder, sig, args):
-        return _splat(builder, context.cast(builder, args[1], sig.args[1], array.dtype), vector.lanes)
+        return splat(builder, context.cast(builder, args[1], sig.args[1], array.dtype), vector.lanes)
 
     return vector(array, scalar), codegen
 
@@ -171,8 +166,8 @@ def broadcast_element(typing_context, array, index):
     vector = Vector(array.dtype)
 
     def codegen(context, builder, sig, args):
-        element = builder.load(builder.gep(_data(context, builder, sig.args[0], args[0]), [args[1]]))
-        return _splat(builder, element, vector.lanes)
+        element = builder.load(builder.gep(array_data(context, builder, sig.args[0], args[0]), [args[1]]))
+        return splat(builder, element, vector.lanes)
 
     return vector(array, types.intp), codegen
 
@@ -182,7 +177,7 @@ def element(typing_context, array, index):
     """array[index], without the test for a negative index that array[index] compiles to."""
 
     def codegen(context, builder, sig, args):
-        return builder.load(builder.gep(_data(context, builder, sig.args[0], args[0]), [args[1]]))
+        return builder.load(builder.gep(array_data(context, builder, sig.args[0], args[0]), [args[1]]))
 
     return array.dtype(array, types.intp), codegen
 
@@ -192,7 +187,7 @@ def set_element(typing_context, array, index, value):
     """array[index] = value, likewise."""
 
     def codegen(context, builder, sig, args):
-        pointer = builder.gep(_data(context, builder, sig.args[0], args[0]), [args[1]])
+        pointer = builder.gep(array_data(context, builder, sig.args[0], args[0]), [args[1]])
         builder.store(context.cast(builder, args[2], sig.args[2], array.dtype), pointer)
         return context.get_dummy_value()
 
@@ -201,7 +196,7 @@ def set_element(typing_context, array, index, value):
 
 def _strided_pointers(context, builder, array_type, array, start, stride, n, n_lanes):
     """Addresses of n elements, the last of which stands in for the missing lanes."""
-    data, last = _data(context, builder, array_type, array), builder.sub(n, ir.Constant(n.type, 1))
+    data, last = array_data(context, builder, array_type, array), builder.sub(n, ir.Constant(n.type, 1))
     for k in range(n_lanes):
         lane = ir.Constant(n.type, k)
         lane = builder.select(builder.icmp_signed("<", lane, last), lane, last)
@@ -241,43 +236,13 @@ def prefetch(typing_context, array, index):
 
     def codegen(context, builder, sig, args):
         i32, name = ir.IntType(32), "llvm.prefetch.p0"
-        pointer = builder.gep(_data(context, builder, sig.args[0], args[0]), [args[1]])
+        pointer = builder.gep(array_data(context, builder, sig.args[0], args[0]), [args[1]])
         signature = ir.FunctionType(ir.VoidType(), [pointer.type, i32, i32, i32])
         function = builder.module.globals.get(name) or ir.Function(builder.module, signature, name)
         builder.call(function, [pointer, ir.Constant(i32, 0), ir.Constant(i32, 3), ir.Constant(i32, 1)])
         return context.get_dummy_value()
 
     return types.void(array, types.intp), codegen
-
-
-@intrinsic
-def transpose_block(typing_context, A, a, a_row, B, b, b_row):
-    """B = Aᵀ for a block of BLOCK × BLOCK elements, read and written by rows."""
-
-    def codegen(context, builder, sig, args):
-        A_, a_, a_row_, B_, b_, b_row_ = args
-        row_type = ir.VectorType(context.get_value_type(A.dtype), BLOCK)
-        lane_numbers = ir.VectorType(ir.IntType(32), BLOCK)
-
-        def address(array_type, array, start, stride, row):
-            offset = builder.add(start, builder.mul(stride, ir.Constant(start.type, row)))
-            return builder.bitcast(builder.gep(_data(context, builder, array_type, array), [offset]), row_type.as_pointer())
-
-        def mixed(left, right, lanes):
-            return builder.shuffle_vector(left, right, ir.Constant(lane_numbers, lanes))
-
-        rows = []
-        for k in range(BLOCK):
-            rows.append(builder.load(address(sig.args[0], A_, a_, a_row_, k)))
-            rows[k].align = A.dtype.bitwidth // 8
-        low = [mixed(rows[k], rows[k + 1], [0, 4, 2, 6]) for k in (0, 2)]
-        high = [mixed(rows[k], rows[k + 1], [1, 5, 3, 7]) for k in (0, 2)]
-        columns = [mixed(*pair, lanes) for lanes in ([0, 1, 4, 5], [2, 3, 6, 7]) for pair in (low, high)]
-        for k, column in enumerate(columns):
-            builder.store(column, address(sig.args[3], B_, b_, b_row_, k)).align = A.dtype.bitwidth // 8
-        return context.get_dummy_value()
-
-    return types.void(A, types.intp, types.intp, B, types.intp, types.intp), codegen
 
 
 @intrinsic
@@ -296,7 +261,7 @@ def multiply_add(typing_context, a, b, c):
     """a · b + c, fused where the CPU can."""
 
     def codegen(context, builder, sig, args):
-        return _call(builder, "llvm.fmuladd", args)
+        return call_overloaded(builder, "llvm.fmuladd", args)
 
     return a(a, a, a), codegen
 
@@ -306,7 +271,7 @@ def square_root(typing_context, a):
     """Square root of each lane."""
 
     def codegen(context, builder, sig, args):
-        return _call(builder, "llvm.sqrt", args)
+        return call_overloaded(builder, "llvm.sqrt", args)
 
     return a(a), codegen
 
@@ -316,7 +281,7 @@ def magnitude(typing_context, a):
     """Absolute value of each lane."""
 
     def codegen(context, builder, sig, args):
-        return _call(builder, "llvm.fabs", args)
+        return call_overloaded(builder, "llvm.fabs", args)
 
     return a(a), codegen
 
@@ -326,7 +291,7 @@ def with_sign(typing_context, a, b):
     """|a| with the sign of b, lane by lane."""
 
     def codegen(context, builder, sig, args):
-        return _call(builder, "llvm.copysign", args)
+        return call_overloaded(builder, "llvm.copysign", args)
 
     return a(a, a), codegen
 
@@ -355,7 +320,7 @@ def keep_first(typing_context, a, n, fill):
         i64 = ir.IntType(64)
         lane_numbers = ir.Constant(ir.VectorType(i64, a.lanes), list(range(a.lanes)))
         return builder.select(
-            builder.icmp_signed("<", lane_numbers, _splat(builder, n, a.lanes)), vector, _splat(builder, fill, a.lanes)
+            builder.icmp_signed("<", lane_numbers, splat(builder, n, a.lanes)), vector, splat(builder, fill, a.lanes)
         )
 
     return a(a, types.int64, a.dtype), codegen
@@ -422,14 +387,14 @@ def polynomial(coefficients_by_bits):
             def horner(coefficients, x):
                 value = coefficients[0]
                 for coefficient in coefficients[1:]:
-                    value = _call(builder, "llvm.fmuladd", [value, x, coefficient])
+                    value = call_overloaded(builder, "llvm.fmuladd", [value, x, coefficient])
                 return value
 
             if len(coefficients) < 4:
                 return horner(coefficients, args[0])
             square = builder.fmul(args[0], args[0])
             odd, even = horner(coefficients[-2::-2][::-1], square), horner(coefficients[-1::-2][::-1], square)
-            return _call(builder, "llvm.fmuladd", [odd, args[0], even])
+            return call_overloaded(builder, "llvm.fmuladd", [odd, args[0], even])
 
         return x(x), codegen
 
@@ -478,117 +443,3 @@ def exponent(typing_context, x):
         return builder.fsub(builder.bitcast(biased, args[0].type), _constant(args[0].type, magic))
 
     return x(x), codegen
-
-
-def _make_tile(n_rows, n_vectors, clamp_rows):
-    """Make the intrinsic that computes one register tile C = start + A · B.
-
-    A is (n_rows, n_inner) with any strides, B is (n_inner, n_vectors · lanes), rows contiguous. With `clamp_rows` the rows from
-    `n_valid` on repeat the last valid one: they compute and store the same values, so the edge needs no code of its own.
-    """
-
-    @intrinsic
-    def tile(typing_context, A, a, a_row, a_inner, B, b, b_inner, S, s, s_row, C, c, c_row, n_inner, n_valid):
-        n_lanes = VECTOR_BYTES * 8 // C.dtype.bitwidth
-
-        def codegen(context, builder, sig, args):
-            A_, a_, a_row_, a_inner_, B_, b_, b_inner_, S_, s_, s_row_, C_, c_, c_row_, n_inner_, n_valid_ = args
-            vector_pointer = context.get_value_type(Vector(C.dtype)).as_pointer()
-            itemsize = C.dtype.bitwidth // 8
-            intp = n_inner_.type
-
-            def opaque(value):
-                return builder.asm(ir.FunctionType(value.type, [value.type]), "", "=r,0", [value], side_effect=False)
-
-            # Where LLVM sees a stride of 1 it unrolls the loop below beyond the registers (measured: 2.4 times slower): hide it.
-            a_inner_ = opaque(a_inner_)
-
-            def pointer(position, array, offset):
-                return builder.gep(_data(context, builder, sig.args[position], array), [offset])
-
-            rows = [ir.Constant(intp, row) for row in range(n_rows)]
-            if clamp_rows:
-                last = builder.sub(n_valid_, ir.Constant(intp, 1))
-                rows = [builder.select(builder.icmp_signed("<", row, n_valid_), row, last) for row in rows]
-
-            def vector_at(base, offset):
-                return builder.bitcast(builder.gep(base, [offset]), vector_pointer)
-
-            def vectors_of_row(base, stride, row):
-                start = builder.mul(stride, row)
-                return [vector_at(base, builder.add(start, ir.Constant(intp, v * n_lanes))) for v in range(n_vectors)]
-
-            def load_vector(address):
-                value = builder.load(address)
-                value.align = itemsize
-                return value
-
-            start_base = pointer(7, S_, s_)
-            start = [[load_vector(address) for address in vectors_of_row(start_base, s_row_, row)] for row in rows]
-            a_base = pointer(0, A_, a_)
-            # Every fourth row has a pointer that walks along, the others a fixed distance from it that LLVM must not see through,
-            # or it makes each address from the one before, a chain as long as the products themselves (measured: FIXME).
-            a_starts = [builder.gep(a_base, [builder.mul(a_row_, row)]) for row in rows[::4]]
-            distances = [opaque(builder.mul(a_row_, builder.sub(row, rows[0]))) for row in rows[:4]]
-            b_base = pointer(4, B_, b_)
-
-            entry = builder.block
-            body = builder.append_basic_block("tile.inner")
-            done = builder.append_basic_block("tile.done")
-            builder.cbranch(builder.icmp_signed(">", n_inner_, ir.Constant(intp, 0)), body, done)
-            builder.position_at_end(body)
-            inner = builder.phi(intp)
-            inner.add_incoming(ir.Constant(intp, 0), entry)
-            accumulators = []
-            for row in range(n_rows):
-                accumulators.append([])
-                for v in range(n_vectors):
-                    phi = builder.phi(start[row][v].type)
-                    phi.add_incoming(start[row][v], entry)
-                    accumulators[row].append(phi)
-            walking = []
-            for start_of_row in a_starts:
-                walking.append(builder.phi(start_of_row.type))
-                walking[-1].add_incoming(start_of_row, entry)
-            b_row = builder.gep(b_base, [builder.mul(inner, b_inner_)])
-            right = [load_vector(vector_at(b_row, ir.Constant(intp, v * n_lanes))) for v in range(n_vectors)]
-            sums = []
-            for row in range(n_rows):
-                left = walking[row // 4]
-                left = left if row % 4 == 0 else builder.gep(left, [distances[row % 4]])
-                left = _splat(builder, builder.load(left), n_lanes)
-                sums.append([_call(builder, "llvm.fmuladd", [left, right[v], accumulators[row][v]]) for v in range(n_vectors)])
-            following = builder.add(inner, ir.Constant(intp, 1))
-            for row in range(n_rows):
-                for v in range(n_vectors):
-                    accumulators[row][v].add_incoming(sums[row][v], body)
-            inner.add_incoming(following, body)
-            for pointer_of_row in walking:
-                pointer_of_row.add_incoming(builder.gep(pointer_of_row, [a_inner_]), body)
-            builder.cbranch(builder.icmp_signed("<", following, n_inner_), body, done)
-            builder.position_at_end(done)
-            for row in range(n_rows):
-                for v in range(n_vectors):
-                    result = builder.phi(sums[row][v].type)
-                    result.add_incoming(start[row][v], entry)
-                    result.add_incoming(sums[row][v], body)
-                    sums[row][v] = result
-            c_base = pointer(10, C_, c_)
-            for row in range(n_rows):
-                addresses = vectors_of_row(c_base, c_row_, rows[row])
-                for v in range(n_vectors):
-                    stored = builder.store(sums[row][v], addresses[v])
-                    stored.align = itemsize
-            return context.get_dummy_value()
-
-        intp = types.intp
-        sig = types.void(A, intp, intp, intp, B, intp, intp, S, intp, intp, C, intp, intp, intp, intp)
-        return sig, codegen
-
-    return tile
-
-
-tile_2 = _make_tile(TILE_ROWS, 2, clamp_rows=False)
-tile_1 = _make_tile(TILE_ROWS, 1, clamp_rows=False)
-edge_tile_2 = _make_tile(EDGE_ROWS, 2, clamp_rows=True)
-edge_tile_1 = _make_tile(EDGE_ROWS, 1, clamp_rows=True)

@@ -19,6 +19,7 @@ from fastbp.estimators import BPClassifier, BPRegressor
 from fastbp.inputs import check_sample_weight
 from fastbp.restarts import Rows, Run, Training, later_states
 from fastbp.search.results import Result
+from fastbp.twister import Twister, open_twister, seeded
 
 PREDICTED_ROWS = 2**14  # rows that are copied together to be scored, so that no fold is copied whole
 
@@ -86,7 +87,7 @@ def _can_batch(network: Any) -> bool:
     if type(network) not in (BPClassifier, BPRegressor) or network.solver not in ("sgd", "adam") or network.verbose:
         return False
     state = network.random_state
-    return not isinstance(state, np.random.RandomState) or state.get_state(legacy=False)["bit_generator"] == "MT19937"
+    return not isinstance(state, np.random.RandomState) or open_twister(state) is not None
 
 
 class Fold:
@@ -180,36 +181,15 @@ class Fold:
         return np.minimum(outputs[:, 0] > 0.5, len(self.fitted["classes_"]) - 1)
 
 
-class _Start:
-    """Stands in for a RandomState from which many fits begin."""
-
-    def __init__(self, random_state: np.random.RandomState) -> None:
-        self.state = random_state.get_state(legacy=False)
-
-    def get_state(self, legacy: bool) -> dict[str, Any]:
-        """Return the state; its dicts are the caller's, its key is not."""
-        return {**self.state, "state": dict(self.state["state"])}
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Forget where a fit has left off."""
-
-    def real(self) -> np.random.RandomState:
-        """Return a RandomState that begins here."""
-        random_state = np.random.RandomState()
-        random_state.set_state(self.state)
-        return random_state
-
-
 class Starts:
     """Starting weights of the networks that are being trained: a candidate begins with the same on every fold."""
 
     def __init__(self, n_kept: int) -> None:
         self._n_kept = n_kept
         self._kept: OrderedDict[Any, Any] = OrderedDict()
-        self._random_state = np.random.RandomState()  # seeding one anew takes 3 µs, making one 100
         self._lock = threading.Lock()
 
-    def of(self, network: Any, candidate: Candidate, fold: Fold, seed: int | None) -> tuple[Any, list[tuple[np.ndarray, _Start]]]:
+    def of(self, network: Any, candidate: Candidate, fold: Fold, seed: int | None) -> tuple[Any, list[tuple[Any, Twister]]]:
         """Return the kernels' network, and weights and random state of each start; network: `candidate.network` with fitted
         attributes."""
         sizes = [network.n_features_in_, *parameters.hidden_sizes(network.hidden_layer_sizes), network.n_outputs_]
@@ -218,13 +198,10 @@ class Starts:
             if key in self._kept:
                 return self._kept[key]
             layout = network._make_network(sizes, fold.X.dtype)
-            first, source = self._random_state, network.random_state if seed is None else seed
-            if isinstance(source, np.random.RandomState):
-                first = copy.deepcopy(source)
-            else:
-                first.seed(source)
+            source = network.random_state if seed is None else seed
+            first = copy.deepcopy(source) if isinstance(source, np.random.RandomState) else seeded(source)
             states = [first, *later_states(first, network.n_restarts - 1)]
-            starts = [(network._draw(layout, sizes, state, fold.X.dtype), _Start(state)) for state in states]
+            starts = [(network._draw(layout, sizes, state, fold.X.dtype), Twister(state)) for state in states]
             if key is not None:
                 self._kept[key] = layout, starts
                 while len(self._kept) > self._n_kept:
@@ -314,7 +291,7 @@ class Fit:
         rows, validation = Rows(fold.X, fold.Y, fold.weights, fold.rows), None
         states: list[Any] = [state for _, state in starting]
         if network.early_stopping:
-            states[0] = states[0].real()
+            states[0] = states[0].random_state()
             rows, validation = network._split(rows, states[0])
 
         def begin(number: int) -> Run:
