@@ -61,7 +61,10 @@ def product(A, a, a_row, a_inner, B, b, b_row, S, s, s_row, C, c, c_row, n_rows,
 
 @inline
 def dot_product(A, a, W, w, inner_width, bias, C, c, c_row, n_rows, n_columns):
-    """C = bias + A · Wᵀ for few columns; A: (n_rows, inner_width), W: (n_columns, inner_width), both padded with zeros."""
+    """C = bias + A · Wᵀ; A: (n_rows, inner_width), W: (n_columns, inner_width), both padded with zeros.
+
+    n_columns is at most what a vector holds.
+    """
     n_lanes = lane_count(C)
     lanes = lane_numbers(C)
     for row in range(n_rows):
