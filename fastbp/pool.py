@@ -10,9 +10,7 @@ from typing import Any
 import sklearn
 
 from fastbp.kernels.atomics import INTERRUPT
-from fastbp.team import Worker
-
-LOOK_EVERY = 0.2  # seconds between two looks of the calling thread at what has happened
+from fastbp.team import LOOK_EVERY, Worker
 
 
 def run_pool(
@@ -92,9 +90,9 @@ def run_pool(
         if workers[0].ident is None:
             raise
     for worker in workers:
-        while worker.ident is not None and not worker.ended.is_set() and (left := deadline - time.monotonic()) > 0:
+        while worker.ident is not None and not worker.has_ended and (left := deadline - time.monotonic()) > 0:
             try:
-                worker.ended.wait(min(LOOK_EVERY, left))
+                worker.wait(min(LOOK_EVERY, left))
                 if watch is not None:
                     watch()
             except KeyboardInterrupt:

@@ -19,6 +19,7 @@ SHARED_WORK = 1e6
 SHARED_TOTAL = 5e7
 # Work of less than about 0.1 s runs in the calling thread: Ctrl-C can wait for it, and a thread costs 50 µs.
 DIRECT_WORK = 5e8
+LOOK_EVERY = 0.2  # seconds between two looks of a waiting thread at what has happened
 
 
 @functools.cache
@@ -47,19 +48,30 @@ def team_size(n_threads, work, total):
 
 
 class Worker(threading.Thread):
-    """A thread of which `ended` tells whether its work is over: before Python 3.13 one whose join was interrupted by Ctrl-C
-    counts as dead while it runs on."""
+    """A thread of which `has_ended` tells whether its work is over.
+
+    Neither join nor an Event would do for a main thread that gets Ctrl-C: before Python 3.13 a thread whose join was interrupted
+    counts as dead while it runs on, and an Event may be left locked.
+    """
 
     def __init__(self, work, argument):
         super().__init__(target=work, args=(argument,), daemon=True)
-        self.ended = threading.Event()
+        self.has_ended = False
+        self._running = threading.Lock()
+        self._running.acquire()
 
     def run(self):
         """Do the work."""
         try:
             super().run()
         finally:
-            self.ended.set()
+            self.has_ended = True
+            self._running.release()
+
+    def wait(self, timeout=LOOK_EVERY):
+        """Wait until the work is over, or the seconds are: a signal may have gone to another thread."""
+        if not self.has_ended:
+            self._running.acquire(timeout=timeout)
 
 
 def run_team(kernel, n_threads, arguments, work, sync=None):
@@ -77,16 +89,23 @@ def run_team(kernel, n_threads, arguments, work, sync=None):
         return True
     sync[ARRIVED] = 0
     errors = []
-    gate = threading.Event()
+    gates = [threading.Lock() for _ in range(n_threads)]
+    for gate in gates:
+        gate.acquire()
 
     def work_as(thread):
-        gate.wait()
+        gates[thread].acquire()
         if errors:
             return
         try:
             kernel(thread, n_threads, sync, *arguments)
         except BaseException as error:  # a failed compilation: kernels themselves raise nothing
             errors.append(error)
+
+    def open_gates():
+        for gate in gates:
+            if gate.locked():  # also once its thread has passed, which does no harm
+                gate.release()
 
     workers = []
     try:
@@ -95,16 +114,16 @@ def run_team(kernel, n_threads, arguments, work, sync=None):
             workers[-1].start()
     except (KeyboardInterrupt, RuntimeError) as error:  # nobody has begun yet, and nobody will
         errors.append(error)
-        gate.set()
+        open_gates()
         if isinstance(error, KeyboardInterrupt):
             raise
         raise RuntimeError(f"{error}: only {len(workers) - 1} of {n_threads} could be started; set n_threads=1") from error
     finished = True
     for worker in workers:
-        while not worker.ended.is_set():
+        while not worker.has_ended:
             try:
-                gate.set()
-                worker.ended.wait()
+                open_gates()
+                worker.wait()
             except KeyboardInterrupt:
                 sync[INTERRUPT] = 1
                 finished = False

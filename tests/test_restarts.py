@@ -299,7 +299,7 @@ def test_errors_reach_the_caller_and_end_the_other_starts(n_threads, monkeypatch
     with pytest.raises(MemoryError, match="of the first start"):
         model.fit(X, Y)
     assert not hasattr(model, "coefs_")
-    assert all(thread.ended.is_set() for thread in threading.enumerate() if isinstance(thread, Worker))
+    assert all(thread.has_ended for thread in threading.enumerate() if isinstance(thread, Worker))
 
 
 # What is said
