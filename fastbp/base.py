@@ -113,7 +113,7 @@ class BaseBP(BaseEstimator):
     # ---- one fit
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> Self:
-        parameters.check_parameters(self, self._rules)
+        parameters.check_parameters(self)
         hidden_sizes = parameters.hidden_sizes(self.hidden_layer_sizes)
         resume = hasattr(self, "coefs_") and (incremental or self.warm_start)
         early_stopping = bool(self.early_stopping) and self.solver != "lbfgs"

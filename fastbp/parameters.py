@@ -115,13 +115,18 @@ RULES: dict[str, tuple[Rule, ...]] = {
 REGRESSOR_RULES = {**RULES, "loss": (one_of("squared_error", "poisson"),), "validation_split": (one_of("random"),)}
 
 
-def check_parameters(estimator: Any, rules: dict[str, tuple[Rule, ...]]) -> None:
-    """Raise InvalidParameterError for the first attribute of `estimator` that none of its rules allows."""
+def check_parameters(estimator: Any, known: dict[str, Any] | None = None) -> None:
+    """Raise InvalidParameterError for the first attribute of `estimator` that none of its rules allows.
+
+    `known` holds values that were allowed before, and gets those of this estimator.
+    """
     values, kind = vars(estimator), cast(Any, type(estimator))
-    allowed = _allowed_defaults(kind)
-    for name, alternatives in rules.items():
-        if values[name] is not allowed.get(name, rules):
+    allowed = known or _allowed_defaults(kind)
+    for name, alternatives in estimator._rules.items():
+        if values[name] is not allowed.get(name, allowed):
             check_parameter(name, values[name], alternatives, estimator)
+    if known is not None:
+        known.update(values)
 
 
 @functools.cache

@@ -66,10 +66,10 @@ class Candidate:
         self.is_batched = last not in self.others and _can_batch(self.network)
         self.is_checked = False
 
-    def check(self) -> None:
-        """Raise if a parameter of the network is not valid."""
+    def check(self, known: dict[str, Any]) -> None:
+        """Raise if a parameter of the network is not valid; `known` are those of the thread's last network, mostly the same."""
         if not self.is_checked:
-            parameters.check_parameters(self.network, self.network._rules)
+            parameters.check_parameters(self.network, known)
             self.is_checked = True
 
     def work(self, n_features: int, n_outputs: int) -> float:
@@ -182,30 +182,32 @@ class Fold:
 
 
 class Starts:
-    """Starting weights of the networks that are being trained: a candidate begins with the same on every fold."""
+    """Starting weights of the networks that are being trained: candidates of the same sizes often begin with the same."""
 
     def __init__(self, n_kept: int) -> None:
+        self.known_parameters: dict[str, Any] = {}
         self._n_kept = n_kept
         self._kept: OrderedDict[Any, Any] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, network: Any, candidate: Candidate, fold: Fold, seed: int | None) -> tuple[Any, list[tuple[Any, Twister]]]:
-        """Return the kernels' network, and weights and random state of each start; network: `candidate.network` with fitted
+    def of(self, network: Any, dtype: np.dtype, seed: int | None) -> tuple[Any, list[tuple[Any, Twister]]]:
+        """Return the kernels' network, and weights and random state of each start; network: a `Candidate.network` with fitted
         attributes."""
         sizes = [network.n_features_in_, *parameters.hidden_sizes(network.hidden_layer_sizes), network.n_outputs_]
-        key = (candidate, tuple(sizes), fold.X.dtype) if seed is None else None
+        source = network.random_state if seed is None else seed
+        # Objects that are no plain values are the grid's, which keeps them.
+        values = [value if isinstance(value, int | str) else id(value) for value in (source, network.init)]
+        key = (*network._key(), *values, network.init_scale, network.n_restarts, dtype, *sizes)
         with self._lock:
             if key in self._kept:
                 return self._kept[key]
-            layout = network._make_network(sizes, fold.X.dtype)
-            source = network.random_state if seed is None else seed
+            layout = network._make_network(sizes, dtype)
             first = copy.deepcopy(source) if isinstance(source, np.random.RandomState) else seeded(source)
             states = [first, *later_states(first, network.n_restarts - 1)]
-            starts = [(network._draw(layout, sizes, state, fold.X.dtype), Twister(state)) for state in states]
-            if key is not None:
-                self._kept[key] = layout, starts
-                while len(self._kept) > self._n_kept:
-                    self._kept.popitem(last=False)
+            starts = [(network._draw(layout, sizes, state, dtype), Twister(state)) for state in states]
+            self._kept[key] = layout, starts
+            while len(self._kept) > self._n_kept:
+                self._kept.popitem(last=False)
         return layout, starts
 
 
@@ -284,10 +286,10 @@ class Fit:
         from fastbp.training import History
 
         fold = self.fold
-        self.candidate.check()
+        self.candidate.check(starts.known_parameters)
         network = twin(self.candidate.network, **fold.fitted)
         network.out_activation_ = parameters.output_activation_name(network.output_activation, fold.loss)
-        layout, starting = starts.of(network, self.candidate, fold, self.seed)
+        layout, starting = starts.of(network, fold.X.dtype, self.seed)
         rows, validation = Rows(fold.X, fold.Y, fold.weights, fold.rows), None
         states: list[Any] = [state for _, state in starting]
         if network.early_stopping:

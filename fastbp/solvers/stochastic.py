@@ -1,7 +1,7 @@
 """Stochastic gradient descent: sgd with momentum or Nesterov's, and adam."""
 
 from ..kernels.updates import UPDATES, Rule
-from ..network import aligned_zeros
+from ..network import aligned_arrays
 
 
 class Optimizer:
@@ -27,8 +27,7 @@ class Optimizer:
         self.learning_rate_init = float(learning_rate_init)
         self.learning_rate = float(learning_rate_init)
         self.n_steps = 0
-        self.moment_1 = aligned_zeros(params.size, params.dtype)
-        self.moment_2 = aligned_zeros(params.size if self.is_adam else 0, params.dtype)
+        self.moment_1, self.moment_2 = aligned_arrays(params.dtype, params.size, params.size if self.is_adam else 0)
 
     def rule(self, alpha):
         """The step rule for kernels, with the L2 penalty alpha."""
