@@ -7,7 +7,7 @@ import numpy as np
 
 from .activations import activate, multiply_by_slope
 from .atomics import INTERRUPT, atomic_load
-from .jit import inline, jit
+from .jit import apart, inline
 from .losses import output_deltas
 from .products import dot_product
 from .simd import broadcast, broadcast_element, lane_count, lane_sum, load, multiply_add, store, where_less
@@ -130,7 +130,7 @@ def _step_columns(rule, x, first, inner_width, deltas, d, n_columns, inner_delta
     return np.float64(lane_sum(norm))
 
 
-@jit
+@apart
 def online_epoch(network, params, velocity, samples, order, n_rows, gather, workspace, rule, learning_rate, sync):
     """One epoch of sgd with a step per sample, dense rows; returns (whether interrupted, sum of the samples' losses with
     penalty).
@@ -154,24 +154,12 @@ def online_epoch(network, params, velocity, samples, order, n_rows, gather, work
             width, weights, biases = network.widths[layer + 1], network.weights[layer], network.biases[layer]
             z = block_rows * network.first_units[layer + 1]
             a = block_rows * network.first_units[layer]
-            if layer == 0:
-                _row_product(X, sample * n_features, n_features, params, weights, biases, width, activations, z)
-            elif network.narrow[layer]:
-                dot_product(
-                    activations,
-                    a,
-                    params,
-                    weights,
-                    network.widths[layer],
-                    biases,
-                    activations,
-                    z,
-                    width,
-                    1,
-                    network.units[layer + 1],
-                )
+            if layer > 0 and network.narrow[layer]:
+                inner_width, n_units = network.widths[layer], network.units[layer + 1]
+                dot_product(activations, a, params, weights, inner_width, biases, activations, z, width, 1, n_units)
             else:
-                _row_product(activations, a, network.units[layer], params, weights, biases, width, activations, z)
+                inputs, first = (X, sample * n_features) if layer == 0 else (activations, a)
+                _row_product(inputs, first, network.units[layer], params, weights, biases, width, activations, z)
             activate(network.activations[layer], activations, z, 1, network.units[layer + 1], width)
         output_deltas(
             network.loss, network.activations[-1], activations, deltas, outputs, 1, network.units[-1], network.widths[-1],
