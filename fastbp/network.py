@@ -11,6 +11,9 @@ from .kernels.losses import LOSSES
 from .kernels.simd import lanes
 
 CACHE_LINE = 64  # bytes
+# Rows a multiple of so many bytes apart crowd into few sets of the caches; another vector of padding spreads them (measured with
+# layers 512 wide: 5 to 9 % of a fit in float32, 4 to 25 % in float64).
+CROWDED_STRIDE = 2048
 STARTS = {  # name: (uniform or normal, numerator of the variance, whether fan_out counts)
     "glorot_uniform": ("uniform", 6.0, True),
     "glorot_normal": ("normal", 2.0, True),
@@ -48,6 +51,7 @@ def _make_network(layer_sizes, activations, output_activation, loss, fit_interce
     units = np.array(layer_sizes, dtype=np.int64)
     n_lanes = lanes(dtype)
     widths = -(-units // n_lanes) * n_lanes
+    widths += np.where(widths * dtype.itemsize % CROWDED_STRIDE == 0, n_lanes, 0)
     widths[0] = units[0]
     first_units = np.concatenate(([0, 0], np.cumsum(widths[1:-1]))).astype(np.int64)
     narrow = (units[1:] <= min(NARROW, n_lanes)).astype(np.int64)

@@ -9,10 +9,12 @@ import scipy.sparse
 import scipy.special
 
 from fastbp.kernels import epochs, simd
-from fastbp.kernels.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS, activate, multiply_by_slope
+from fastbp.kernels.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS, activate, log, multiply_by_slope
 from fastbp.kernels.jit import FASTMATH, entry
+from fastbp.kernels.losses import LOSSES, output_deltas
 from fastbp.kernels.products import dot_product, gather_rows, product, sparse_product, sparse_transposed_product, transpose
 from fastbp.kernels.random_state import shuffle
+from fastbp.kernels.simd import lane_count, load, store
 from fastbp.kernels.updates import UPDATES, Rule, update
 from fastbp.network import draw_parameters, make_network, pack_parameters, parameter_views
 from fastbp.training import History, Objective, Optimizer, make_table, predict_outputs, train_stochastic
@@ -50,6 +52,17 @@ def call_gather(X, order, inputs, n_features):
 @entry
 def call_activate(code, Z, n_rows, n_units, width):
     activate(code, Z, 0, n_rows, n_units, width)
+
+
+@entry
+def call_log(x, y):
+    for i in range(0, x.size, lane_count(x)):
+        store(y, i, log(load(x, i)))
+
+
+@entry
+def call_output_deltas(loss, outputs, deltas, n_rows, n_outputs, width, targets, n_targets, weights, row_losses):
+    output_deltas(loss, 0, outputs, deltas, 0, n_rows, n_outputs, width, targets, 0, n_targets, weights, 0, row_losses, 0)
 
 
 @entry
@@ -149,7 +162,7 @@ def test_sparse_products(dtype, gather):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", [(1, 1), (3, 40), (40, 3), (33, 65)])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 40), (40, 3), (4, 4), (5, 7), (33, 65)])
 def test_transpose_and_gather(dtype, shape):
     A = np.random.default_rng(0).normal(size=shape).astype(dtype)
     B = np.zeros(shape[::-1], dtype)
@@ -181,6 +194,81 @@ def test_accuracy_in_ulps(dtype, name, truth, low, high, allowed):
     y = x.copy()
     call_activate(ACTIVATIONS[name], y, len(x) // 16, 16, 16)
     assert ulps(y, truth(x.astype(np.longdouble)), dtype).max() <= allowed
+
+
+def test_accuracy_of_the_logarithm():
+    rng = np.random.default_rng(0)
+    eps = np.finfo(float).eps
+    near_one = 1 - rng.integers(1, 2**40, 20000) * eps
+    special = [eps, 1 - eps, 1, 0.5**0.5, 2.0, 4.0]
+    x = np.concatenate([rng.uniform(0, 1, 40000), 10.0 ** rng.uniform(-300, 300, 20000), near_one, special])
+    x = np.concatenate([x, np.full(-len(x) % 16, 3.0)])
+    y = np.full_like(x, np.nan)
+    call_log(x, y)
+    truth = np.log(x.astype(np.longdouble))
+    is_zero = truth == 0
+    assert (y[is_zero] == 0).all()
+    assert ulps(y[~is_zero], truth[~is_zero], float).max() <= 2
+    call_log(np.full(16, np.nan), y[:16])
+    assert np.isnan(y[:16]).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n_rows", [1, 2, 7, 8, 9, 50])
+@pytest.mark.parametrize("name", ["log_loss", "binary_log_loss"])
+@pytest.mark.parametrize("n_outputs", [1, 3, 5, 21])
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_log_losses_and_deltas(dtype, n_rows, name, n_outputs, is_weighted):
+    rng = np.random.default_rng(0)
+    width = padded(n_outputs, dtype)
+    probabilities = rng.uniform(size=(n_rows, n_outputs))
+    probabilities[0] = np.eye(n_outputs)[0]  # certain, and so clipped
+    if name == "log_loss":
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+        labels = rng.integers(0, n_outputs, n_rows)
+        one_hot, targets = np.eye(n_outputs)[labels], labels[:, np.newaxis]
+    else:
+        one_hot = targets = rng.integers(0, 2, (n_rows, n_outputs)).astype(float)
+        one_hot[-1, -1] = targets[-1, -1] = 0.25  # a probability as the target
+    outputs = pad_columns(probabilities.astype(dtype), width)
+    weights = rng.uniform(0.5, 2, n_rows).astype(dtype) if is_weighted else np.empty(0, dtype)
+    scale = weights.astype(float) if is_weighted else np.ones(n_rows)
+    deltas, row_losses = np.zeros_like(outputs), np.zeros(n_rows)
+    arguments = targets.astype(dtype).ravel(), targets.shape[1], weights, row_losses
+    call_output_deltas(LOSSES[name], outputs.ravel(), deltas.ravel(), n_rows, n_outputs, width, *arguments)
+    eps = np.finfo(dtype).eps
+    p = np.clip(outputs[:, :n_outputs].astype(float), eps, 1 - eps)
+    terms = scipy.special.xlogy(one_hot, p)
+    if name == "binary_log_loss":
+        terms += scipy.special.xlogy(1 - one_hot, 1 - p)
+    np.testing.assert_allclose(row_losses, -scale * terms.sum(axis=1), rtol=1e-13)
+    expected = (outputs[:, :n_outputs] - one_hot) * scale[:, np.newaxis]
+    np.testing.assert_allclose(deltas[:, :n_outputs], expected, rtol=tolerance(dtype), atol=tolerance(dtype))
+    assert (deltas[:, n_outputs:] == 0).all()
+
+
+def test_a_nan_output_makes_its_loss_nan():
+    outputs, row_losses = np.zeros((3, 8)), np.zeros(3)
+    outputs[:, 0] = [0.5, np.nan, 0.5]
+    arguments = np.ones(3), 1, np.empty(0), row_losses
+    call_output_deltas(LOSSES["binary_log_loss"], outputs.ravel(), np.zeros(24), 3, 1, 8, *arguments)
+    np.testing.assert_array_equal(np.isnan(row_losses), [False, True, False])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n_outputs", [2, 4, 5, 37])
+def test_largest_output_is_argmax(dtype, n_outputs):
+    """Ties too, of which the first counts, and rows of NaN."""
+    network, params = random_network((n_outputs, n_outputs), dtype)
+    _, biases = parameter_views(network, params)
+    W, _ = parameter_views(network, params)
+    W[0][...], biases[0][...] = np.eye(n_outputs), 0
+    X = np.random.default_rng(0).integers(-2, 3, size=(101, n_outputs)).astype(dtype)
+    X[3] = np.finfo(dtype).max  # overflows to NaN in the softmax, or not: all the same
+    outputs = predict_outputs(network, params, X)
+    np.testing.assert_array_equal(predict_outputs(network, params, X, only_largest=True), outputs.argmax(axis=1))
+    params[:] = np.nan
+    assert (predict_outputs(network, params, X, only_largest=True) == 0).all()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

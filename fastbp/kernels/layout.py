@@ -18,7 +18,7 @@ class Network(NamedTuple):
     """Shape of a network; arrays are int64 and have one element per layer of units (first three) or of weights (the rest)."""
 
     units: np.ndarray  # units per layer, the input first
-    widths: np.ndarray  # the same rounded up to whole vectors; the input is not padded
+    widths: np.ndarray  # the same rounded up to whole vectors, for some a vector more; the input is not padded
     first_units: np.ndarray  # sum of the widths of the layers between the input and this one
     weights: np.ndarray  # offset of the layer's weights in the flat vector
     biases: np.ndarray  # offset of its biases

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from .activations import ACTIVATIONS, EXP, LOGISTIC, SOFTMAX, log, multiply_by_slope
+from .activations import ACTIVATIONS, EXP, IDENTITY, LOGISTIC, SOFTMAX, log, multiply_by_slope
 from .jit import inline, jit
 from .simd import (
     broadcast,
@@ -121,5 +121,8 @@ def output_deltas(
         else:
             for j in range(n_outputs):
                 set_element(deltas, row + j, (element(outputs, row + j) - element(targets, row_target + j)) * weight)
-    if loss == SQUARED_ERROR:  # for the other losses the slope cancels
+    if loss == SQUARED_ERROR and activation != IDENTITY:  # for the other losses the slope cancels
         multiply_by_slope(activation, outputs, at, deltas, at, n_rows * width)
+        for row in range(at, at + n_rows * width, width):
+            for j in range(n_outputs, width):  # zero times the slope at an output that overflowed is NaN
+                set_element(deltas, row + j, 0.0)

@@ -249,12 +249,12 @@ def prefetch_samples(samples, order, first, stop, n_features):
 
     Measured with one thread: 4 % of an epoch of 100,000 rows of 28 columns, 10 % of 6000 rows of 784.
     """
+    values, n_lanes = samples.table.values, lane_count(samples.table.values)
     n_read = 0 if samples.table.is_sparse else min(n_features, PREFETCHED)
     for position in range(first, min(stop, order.size)):
         sample = element(order, position)
-        for j in range(0, n_read, lane_count(samples.table.values)):
-            prefetch(samples.table.values, sample * n_features + j)
-        prefetch(samples.table.values, sample * n_features + n_read - 1)
+        for j in range(0, n_read + n_lanes - 1, n_lanes):  # rows seldom begin where a cache line does
+            prefetch(values, sample * n_features + min(j, n_read - 1))
         prefetch(samples.targets, sample * samples.n_targets)
 
 
