@@ -40,7 +40,8 @@ def search_contenders(parameters, grid, X, y, n_jobs, scores):
     }
     if hasattr(fastbp, "BPSearchCV"):
         contenders[BATCHED] = partial(batched_search, own, grid, X, y, n_jobs, scores, BATCHED)
-        contenders[BATCHED_ALONE] = partial(batched_search, own, grid, X, y, 1, scores, BATCHED_ALONE)
+        alone = fastbp.BPClassifier(**parameters, n_threads=1)  # or the other cores would work inside the fits
+        contenders[BATCHED_ALONE] = partial(batched_search, alone, grid, X, y, 1, scores, BATCHED_ALONE)
     return contenders
 
 
