@@ -322,12 +322,12 @@ def train_stochastic(
     n_batches = -(-n_rows // batch_size)
     epoch_work = row_work * n_rows + UPDATE_WORK * network.n_parameters * n_batches
     size = 1 if is_online else team_size(n_threads, step_work, max_iter * epoch_work)
-    strips = scratch.get(network, dtype, ("strips", size), lambda: make_strips(network, size, samples.table.is_sparse))
+    strips = make_strips(network, size, samples.table.is_sparse)
     gathered = samples if gather else None
     workspace = scratch.get(
         network,
         dtype,
-        ("training", batch_size, size, gather),
+        ("training", batch_size, size, gather, samples.table.is_sparse, samples.weights.size > 0),
         lambda: make_workspace(network, dtype, batch_size, n_strips=len(strips.layers), n_threads=size, gathered=gathered),
     )
     if validation is None:

@@ -153,8 +153,8 @@ def activate(code, Z, z, n_rows, n_units, width):
 
 @jit
 def _activate_columns(code, Z, z, n_rows, n_units, width):
-    """The same column by column, where rows are mostly padding, which is zero and stays so (measured: 6 % of the fit of many
-    small networks)."""
+    """The same column by column, where rows are mostly padding, which is zero and stays so (measured: 10 % of a fit with
+    full batches of 750 rows)."""
     n_lanes = lane_count(Z)
     for column in range(z, z + n_units):
         for i in range(0, n_rows, n_lanes):
