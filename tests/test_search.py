@@ -19,7 +19,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.metrics import accuracy_score, f1_score, make_scorer
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, LeaveOneGroupOut, RepeatedKFold, ShuffleSplit
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 
 from fastbp import BPClassifier, BPRegressor, BPSearchCV, suggest_hidden_layer_sizes
@@ -741,3 +741,12 @@ def test_suggested_sizes_of_bad_shapes(arguments):
     *arguments, options = arguments if isinstance(arguments[-1], dict) else (*arguments, {})
     with pytest.raises(ValueError, match="must"):
         suggest_hidden_layer_sizes(*arguments, **options)
+
+
+def test_sparse_and_dense_inputs_of_one_shape(iris):
+    """Fits of one thread use its memory again, which is not the same for both."""
+    model = Pipeline([("step", "passthrough"), ("net", classifier(batch_size=20))])
+    grid = {"step": [FunctionTransformer(sparse.csr_matrix), "passthrough"], "net__alpha": [1e-4, 1e-3]}
+    own = BPSearchCV(model, grid, cv=3, n_jobs=1, refit=False).fit(*iris)
+    stock = GridSearchCV(model, grid, cv=3, refit=False).fit(*iris)
+    np.testing.assert_array_equal(own.cv_results_["mean_test_score"], stock.cv_results_["mean_test_score"])
