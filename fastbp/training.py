@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .kernels import epochs
+from .kernels import epochs, triangular
 from .kernels.activations import ACTIVATIONS
 from .kernels.atomics import INTERRUPT, SYNC_SIZE
 from .kernels.layout import Samples, Table
@@ -15,7 +15,7 @@ from .network import aligned_zeros, make_network, pack_parameters, parameter_vie
 from .solvers.stochastic import Optimizer
 from .team import run_team, team_size
 from .twister import close_twister, open_twister
-from .workspace import flops_per_row, make_strips, make_workspace
+from .workspace import flops_per_row, make_strips, make_workspace, slabs_of
 
 __all__ = [
     "History",
@@ -93,7 +93,7 @@ class _Memory:
         }
 
 
-def _flat(array):
+def flat_view(array):
     """The elements of a C-contiguous array as one writable row, without a copy."""
     if array.flags.writeable and array.flags.c_contiguous:
         return array.reshape(-1)
@@ -106,8 +106,8 @@ def make_table(X):
         if not X.has_sorted_indices:
             X = X.sorted_indices()
         columns, row_starts = X.indices.astype(np.int32, copy=False), X.indptr.astype(np.int64, copy=False)
-        return Table(_flat(X.data), _flat(columns), _flat(row_starts), 1, X.shape[0])
-    return Table(_flat(X), np.empty(0, np.int32), np.empty(0, np.int64), 0, X.shape[0])
+        return Table(flat_view(X.data), flat_view(columns), flat_view(row_starts), 1, X.shape[0])
+    return Table(flat_view(X), np.empty(0, np.int32), np.empty(0, np.int64), 0, X.shape[0])
 
 
 def make_samples(X, Y, sample_weight):
@@ -115,7 +115,7 @@ def make_samples(X, Y, sample_weight):
     dtype = X.dtype
     Y = np.ascontiguousarray(Y, dtype=dtype)
     weights = np.empty(0, dtype) if sample_weight is None else np.ascontiguousarray(sample_weight, dtype=dtype)
-    return Samples(make_table(X), _flat(Y), 1 if Y.ndim == 1 else Y.shape[1], _flat(weights))
+    return Samples(make_table(X), flat_view(Y), 1 if Y.ndim == 1 else Y.shape[1], flat_view(weights))
 
 
 def predict_outputs(network, params, X, *, only_largest=False, n_threads=None, scratch=None):
@@ -201,12 +201,17 @@ class Objective:
         self.dtype = X.dtype
         row_work = flops_per_row(network)
         self.work = row_work * X.shape[0]
-        block = make_workspace(network, self.dtype, X.shape[0], in_one_block=in_one_block)
-        self.n_threads = team_size(n_threads, row_work * min(block.block_rows, X.shape[0]), self.work)
+        n_slabs = 1 if in_one_block else slabs_of(network, X.shape[0], self.samples.table.is_sparse)
+        size = team_size(n_threads, self.work, self.work)
+        block = make_workspace(
+            network, self.dtype, X.shape[0], n_threads=size, n_slabs=n_slabs, in_one_block=in_one_block
+        )  # fmt: skip
+        n_rows_shared = X.shape[0] if n_slabs > 1 else min(block.block_rows, X.shape[0])
+        self.n_threads = team_size(n_threads, row_work * n_rows_shared, self.work)
         self.strips = make_strips(network, self.n_threads, self.samples.table.is_sparse)
         self.workspace = block._replace(strip_norms=np.zeros(len(self.strips.layers)))
         self.rule = Rule(UPDATES["gradient"], 0.0, 0.0, 0.0, float(alpha))
-        self.gradient = self.workspace.gradient
+        self.gradient = self.workspace.gradient[: network.n_parameters]
         self._params = aligned_zeros(network.n_parameters, self.dtype)
         self._result = np.zeros(1)
         self._sync = np.zeros(SYNC_SIZE, dtype=np.int64) if sync is None else sync
@@ -328,7 +333,15 @@ def train_stochastic(
         network,
         dtype,
         ("training", batch_size, size, gather, samples.table.is_sparse, samples.weights.size > 0),
-        lambda: make_workspace(network, dtype, batch_size, n_strips=len(strips.layers), n_threads=size, gathered=gathered),
+        lambda: make_workspace(
+            network,
+            dtype,
+            batch_size,
+            n_strips=len(strips.layers),
+            n_threads=size,
+            gathered=gathered,
+            n_slabs=slabs_of(network, batch_size, samples.table.is_sparse),
+        ),
     )
     if validation is None:
         held_out, best_params, outputs = samples, params[:0], params[:0]
@@ -432,4 +445,8 @@ def warm_up():
             network, params, optimizer, History(), X, X, alpha=0.0, batch_size=2, learning_rate="constant", power_t=0.5, tol=0.0,
             n_iter_no_change=1, max_iter=1, shuffle=True, random_state=np.random.RandomState(0), score="r2",
         )  # fmt: skip
-    return sum(len(kernel.signatures) for kernel in epochs.ENTRIES)
+    for dtype in (np.float32, np.float64):
+        A = aligned_zeros(1, dtype)
+        triangular.multiply(0, 1, np.zeros(SYNC_SIZE, np.int64), A, 1, 1, A, A, 0, 1, 1, 0)
+    triangular.triangular(triangular.SOLVE, A, A, 0, 1, 1)
+    return sum(len(kernel.signatures) for kernel in (*epochs.ENTRIES, *triangular.ENTRIES))

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 from .kernels.layout import Strips, Workspace
-from .kernels.tiles import TILE_ROWS
+from .kernels.tiles import EDGE_ROWS, TILE_ROWS
 from .network import aligned_arrays
 
 # A block of rows should pass forward and backward within the second-level cache.
@@ -13,10 +13,16 @@ BLOCK_BYTES = 1 << 20
 MIN_BLOCK_ROWS = 256
 # A strip of parameters, its gradient and moments should fit the first-level cache; smaller ones share better among threads.
 STRIP_ELEMENTS = 1536
+# Fewest rows of a slab, most slabs of a batch, and most rows of a slab whose activations are kept until they are made gradients.
+SLAB_ROWS = 80
+MAX_SLABS = 8
+PIECE_ROWS = 256
 SPARSE_STRIPS = 16  # every strip of a sparse input layer looks through all rows
 
 
-def make_workspace(network, dtype, n_rows, *, n_strips=0, n_threads=1, gathered=None, forward_only=False, in_one_block=False):
+def make_workspace(
+    network, dtype, n_rows, *, n_strips=0, n_threads=1, gathered=None, n_slabs=1, forward_only=False, in_one_block=False
+):
     """Allocate what a pass over blocks of rows writes.
 
     Parameters
@@ -34,7 +40,9 @@ def make_workspace(network, dtype, n_rows, *, n_strips=0, n_threads=1, gathered=
     forward_only : bool
         Leaves out what only the backward pass writes.
     in_one_block : bool
-        Keeps the activations and deltas of all rows.
+        Keeps the activations and deltas of all rows; n_slabs is then 1.
+    n_slabs : int
+        See `slabs_of`.
 
     Returns
     -------
@@ -46,7 +54,9 @@ def make_workspace(network, dtype, n_rows, *, n_strips=0, n_threads=1, gathered=
     itemsize = np.dtype(dtype).itemsize
     width = int(network.widths[1:].sum())
     block_rows = n_rows
-    if not in_one_block:
+    if n_slabs > 1:
+        block_rows = n_threads * -(-min(PIECE_ROWS, n_rows // n_slabs + EDGE_ROWS) // TILE_ROWS) * TILE_ROWS
+    elif not in_one_block:
         row_bytes = itemsize * (2 * width + copied_features)
         block_rows = min(block_rows, max(MIN_BLOCK_ROWS, BLOCK_BYTES // row_bytes))
     block_rows = max(-(-block_rows // TILE_ROWS), n_threads) * TILE_ROWS
@@ -58,7 +68,7 @@ def make_workspace(network, dtype, n_rows, *, n_strips=0, n_threads=1, gathered=
         "activations": block_rows * width,
         "deltas": block_rows * width * backward,
         "mirror": network.n_mirror * backward,
-        "gradient": network.n_parameters * backward,
+        "gradient": network.n_parameters * n_slabs * backward,
         "zeros": int(network.widths[1:].max()),
     }
     return Workspace(
@@ -66,8 +76,21 @@ def make_workspace(network, dtype, n_rows, *, n_strips=0, n_threads=1, gathered=
         ones=np.ones(1, dtype=dtype),
         row_losses=np.zeros(block_rows * backward),
         strip_norms=np.zeros(n_strips),
+        slab_sums=np.zeros(2 * n_slabs),
         block_rows=block_rows,
+        n_slabs=n_slabs,
     )
+
+
+def slabs_of(network, batch_size, is_sparse):
+    """Number of slabs that a batch is cut into: as many as it has rows for, if their gradients are shorter than what the threads
+    would otherwise read of each other's rows.
+
+    It does not depend on the number of threads, so neither do the bits.
+    """
+    n_slabs = min(MAX_SLABS, 1 << max(1, batch_size // SLAB_ROWS).bit_length() - 1)  # a power of 2, for even shares
+    row_elements = int(network.units[0] + 2 * network.widths[1:].sum())
+    return n_slabs if n_slabs > 1 and not is_sparse and network.n_parameters * n_slabs <= batch_size * row_elements else 1
 
 
 def make_strips(network, n_threads, is_sparse):

@@ -94,8 +94,22 @@ def objective(thread, n_threads, sync, network, params, samples, order, workspac
     refresh_mirrors(network, params, workspace, strips, thread)
     barrier(sync, n_threads)
     is_running, loss, weight_sum = batch_step(
-        thread, n_threads, sync, network, params, samples, order, 0, samples.table.n_rows, 0, workspace, strips, rule, 0.0,
-        params, params
+        thread,
+        n_threads,
+        sync,
+        network,
+        params,
+        samples,
+        order,
+        0,
+        samples.table.n_rows,
+        0,
+        workspace,
+        strips,
+        rule,
+        0.0,
+        params,
+        params,
     )
     if is_running and thread == 0:
         result[0] = loss + 0.5 * rule.alpha * total(workspace.strip_norms) / weight_sum

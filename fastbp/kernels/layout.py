@@ -59,12 +59,14 @@ class Workspace(NamedTuple):
     activations: np.ndarray  # all layers' outputs: layer l at block_rows · first_units[l], (block_rows, widths[l])
     deltas: np.ndarray  # all layers' error signals, laid out like `activations`
     mirror: np.ndarray  # transposed weights for the backward pass: (n_out, widths of the layer's input)
-    gradient: np.ndarray  # laid out like the parameters
+    gradient: np.ndarray  # laid out like the parameters; one such vector per slab
     zeros: np.ndarray  # as many as the widest row
     ones: np.ndarray  # one 1
     row_losses: np.ndarray  # float64, one per row of the block
     strip_norms: np.ndarray  # float64, sum of squared weights per strip
+    slab_sums: np.ndarray  # float64, sums of the rows' losses and weights per slab
     block_rows: int
+    n_slabs: int  # a batch is cut into so many; 1: into blocks
 
 
 class Strips(NamedTuple):

@@ -1,8 +1,10 @@
 """Forward and backward through all layers, and the gradient of one batch, for one thread of a team.
 
 A batch is cut into blocks of rows that fit the cache. Per block the threads first share the rows (forward pass and deltas), then,
-past a barrier, the strips of the parameters (gradient and step): no thread ever adds to what another writes, nothing is summed in
-an order that depends on the number of threads.
+past a barrier, the strips of the parameters (gradient and step). Where the parameters are few beside the rows, a batch is cut
+into slabs instead, each with a gradient of its own: a thread makes the gradients of whole slabs from rows that no other thread
+reads, and past the barrier the threads share the strips of their sum. No thread ever adds to what another writes, nothing is
+summed in an order that depends on the number of threads.
 """
 
 import math
@@ -12,7 +14,7 @@ from .atomics import INTERRUPT, STOP, atomic_load, barrier
 from .jit import jit
 from .losses import output_deltas
 from .products import dot_product, gather_rows, product, sparse_product, sparse_transposed_product, transpose
-from .simd import element, lane_count, prefetch, set_element
+from .simd import element, lane_count, load, prefetch, set_element, store
 from .tiles import EDGE_ROWS, TILE_ROWS
 from .updates import GRADIENT_ONLY, update
 
@@ -151,53 +153,45 @@ def refresh_mirrors(network, params, workspace, strips, thread):
 
 
 @jit
-def strip_gradient(network, table, order, first_sample, gather, workspace, layer, first, stop, n_rows, accumulate):
-    """Gradient of one strip over the block's n_rows rows: aᵀ·δ for stored rows first to stop of the weights, Σδ for the
-    biases."""
+def strip_gradient(
+    network, table, order, first_sample, gather, workspace, layer, first, stop, first_row, n_rows, gradient_at, accumulate
+):  # fmt: skip
+    """Gradient of one strip over n_rows rows of the block from first_row on: aᵀ·δ for stored rows first to stop of the weights,
+    Σδ for the biases.
+
+    gradient_at: where in workspace.gradient the vector laid out like the parameters begins.
+    """
     gradient, deltas, activations, block_rows = workspace.gradient, workspace.deltas, workspace.activations, workspace.block_rows
     width = network.widths[layer + 1]
-    d = block_rows * network.first_units[layer + 1]
+    d = block_rows * network.first_units[layer + 1] + first_row * width
     start, s_row = (gradient, 1) if accumulate else (workspace.zeros, 0)
+    weights, biases = gradient_at + network.weights[layer], gradient_at + network.biases[layer]
     if first < 0:
-        g = network.biases[layer]
+        g = biases
         product(workspace.ones, 0, 0, 0, deltas, d, width, start, g * s_row, 0, gradient, g, width, 1, n_rows, width)
     elif layer == 0 and table.is_sparse:
         sparse_transposed_product(
-            table, order, first_sample, gather, deltas, d, gradient, network.weights[0], n_rows, width, first, stop, accumulate
+            table, order, first_sample + first_row, gather, deltas, d, gradient, weights, n_rows, width, first, stop, accumulate
         )
     elif layer == 0:
         n_features = network.units[0]
         X, x = block_inputs(table, first_sample, gather, workspace, n_features)
-        g = network.weights[0] + first * width
+        g = weights + first * width
         product(
-            X,
-            x + first,
-            1,
-            n_features,
-            deltas,
-            d,
-            width,
-            start,
-            g * s_row,
-            width * s_row,
-            gradient,
-            g,
-            width,
-            stop - first,
-            n_rows,
-            width,
-        )
+            X, x + first_row * n_features + first, 1, n_features, deltas, d, width, start, g * s_row, width * s_row,
+            gradient, g, width, stop - first, n_rows, width,
+        )  # fmt: skip
     else:
         inner_width = network.widths[layer]
-        a = block_rows * network.first_units[layer]
+        a = block_rows * network.first_units[layer] + first_row * inner_width
         if network.narrow[layer]:
-            g = network.weights[layer] + first * inner_width
+            g = weights + first * inner_width
             product(
                 deltas, d + first, 1, width, activations, a, inner_width, start, g * s_row, inner_width * s_row,
                 gradient, g, inner_width, stop - first, n_rows, inner_width,
             )  # fmt: skip
         else:
-            g = network.weights[layer] + first * width
+            g = weights + first * width
             product(
                 activations, a + first, 1, inner_width, deltas, d, width, start, g * s_row, width * s_row,
                 gradient, g, width, stop - first, n_rows, width,
@@ -205,23 +199,30 @@ def strip_gradient(network, table, order, first_sample, gather, workspace, layer
 
 
 @jit
-def strip_step(network, params, workspace, rule, rate, moment_1, moment_2, strip, layer, first, stop, weight_sum):
+def add_slabs(gradient, n_parameters, n_slabs, start, stop):
+    """Add the slabs' gradients, (n_slabs, n_parameters), to the first one's for elements start to stop."""
+    for i in range(start, stop, lane_count(gradient)):
+        total = load(gradient, i)
+        for slab in range(1, n_slabs):
+            total = total + load(gradient, slab * n_parameters + i)
+        store(gradient, i, total)
+
+
+@jit
+def strip_step(network, params, workspace, n_slabs, rule, rate, moment_1, moment_2, strip, layer, first, stop, weight_sum):
     """Take the step for one strip, refresh its mirror, and note the sum of its squared weights."""
-    scale = 1.0 / weight_sum
-    if first < 0:
-        start = network.biases[layer]
-        update(rule, rate, params, workspace.gradient, moment_1, moment_2, start, start + network.widths[layer + 1], scale, 0.0)
-        workspace.strip_norms[strip] = 0.0
-    else:
-        row_width = network.widths[layer] if network.narrow[layer] else network.widths[layer + 1]
-        start = network.weights[layer] + first * row_width
-        end = network.weights[layer] + stop * row_width
+    start, row_width, decay = network.biases[layer], network.widths[layer + 1], 0.0
+    end = start + row_width
+    if first >= 0:
+        row_width = network.widths[layer] if network.narrow[layer] else row_width
+        start, end = network.weights[layer] + first * row_width, network.weights[layer] + stop * row_width
         decay = rule.alpha / weight_sum
-        workspace.strip_norms[strip] = update(
-            rule, rate, params, workspace.gradient, moment_1, moment_2, start, end, scale, decay
-        )
-        if rule.code != GRADIENT_ONLY:
-            refresh_mirror(network, params, workspace, layer, first, stop)
+    if n_slabs > 1:
+        add_slabs(workspace.gradient, network.n_parameters, n_slabs, start, end)
+    norm = update(rule, rate, params, workspace.gradient, moment_1, moment_2, start, end, 1.0 / weight_sum, decay)
+    workspace.strip_norms[strip] = norm if first >= 0 else 0.0
+    if first >= 0 and rule.code != GRADIENT_ONLY:
+        refresh_mirror(network, params, workspace, layer, first, stop)
 
 
 @jit
@@ -266,6 +267,71 @@ def share(n, part, n_parts):
 
 
 @jit
+def pass_rows(network, params, samples, order, first_sample, gather, workspace, first, stop, following):
+    """Forward pass, losses and deltas of rows first to stop of a block whose row i is sample first_sample + i of the order;
+    `following`: where in the order this thread goes on."""
+    targets, weights, targets_at = samples.targets, samples.weights, first_sample
+    if gather:
+        prefetch_samples(samples, order, following, following + CACHED_ROWS, network.units[0])
+        gather_samples(samples, order, first_sample, workspace, first, stop, network.units[0])
+        targets, weights, targets_at = workspace.targets, workspace.weights, 0
+    forward(network, params, samples.table, order, first_sample, gather, workspace, first, stop)
+    width = network.widths[-1]
+    output_deltas(
+        network.loss, network.activations[-1], workspace.activations, workspace.deltas,
+        workspace.block_rows * network.first_units[-1] + first * width, stop - first, network.units[-1], width, targets,
+        (targets_at + first) * samples.n_targets, samples.n_targets, weights, targets_at + first, workspace.row_losses, first,
+    )  # fmt: skip
+    backward(network, params, workspace, first, stop)
+
+
+@jit
+def sum_rows(samples, first_sample, gather, workspace, first, stop):
+    """Sums of the losses and of the weights of rows first to stop of a block, in order."""
+    loss_sum, weight_sum = 0.0, 0.0
+    for row in range(first, stop):
+        loss_sum += element(workspace.row_losses, row)
+    if not samples.weights.size:
+        weight_sum += stop - first
+    elif gather:
+        for row in range(first, stop):
+            weight_sum += element(workspace.weights, row)
+    else:
+        for row in range(first, stop):
+            weight_sum += element(samples.weights, first_sample + row)
+    return loss_sum, weight_sum
+
+
+@jit
+def slab_gradients(thread, n_threads, network, params, samples, order, start, stop, gather, workspace, strips, n_slabs):
+    """Gradients, losses and weights of this thread's slabs of a batch, piece by piece while a piece is in the first-level
+    cache."""
+    n_rows = stop - start
+    owned = n_slabs * thread // n_threads, n_slabs * (thread + 1) // n_threads
+    n_cached = workspace.block_rows // n_threads
+    at = n_cached * thread
+    for slab in range(owned[0], owned[1]):
+        slab_start, slab_stop = start + share(n_rows, slab, n_slabs), start + share(n_rows, slab + 1, n_slabs)
+        loss_sum, weight_sum = 0.0, 0.0
+        for row in range(slab_start, slab_stop, n_cached):
+            n_piece = min(n_cached, slab_stop - row)
+            for first in range(at, at + n_piece, CACHED_ROWS):
+                end = min(first + CACHED_ROWS, at + n_piece)
+                is_last = slab + 1 == owned[1] and row - at + end == slab_stop
+                following = stop + share(n_rows, owned[0], n_slabs) if is_last else row - at + end
+                pass_rows(network, params, samples, order, row - at, gather, workspace, first, end, following)
+            sums = sum_rows(samples, row - at, gather, workspace, at, at + n_piece)
+            loss_sum += sums[0]
+            weight_sum += sums[1]
+            for strip in range(strips.layers.size):
+                strip_gradient(
+                    network, samples.table, order, row - at, gather, workspace, strips.layers[strip], strips.firsts[strip],
+                    strips.stops[strip], at, n_piece, slab * network.n_parameters, row > slab_start,
+                )  # fmt: skip
+        workspace.slab_sums[2 * slab], workspace.slab_sums[2 * slab + 1] = loss_sum, weight_sum
+
+
+@jit
 def batch_step(
     thread, n_threads, sync, network, params, samples, order, start, stop, gather, workspace, strips, rule, rate, moment_1,
     moment_2
@@ -275,48 +341,47 @@ def batch_step(
 
     Returns whether the fit goes on (it was not interrupted), the batch's mean loss without penalty, and the sum of its weights.
     """
-    table = samples.table
-    targets, weights = (workspace.targets, workspace.weights) if gather else (samples.targets, samples.weights)
-    n_outputs, output_width = network.units[-1], network.widths[-1]
-    outputs = workspace.block_rows * network.first_units[-1]
     loss_sum, weight_sum = 0.0, 0.0
-    for block in range(start, stop, workspace.block_rows):
-        n_rows = min(workspace.block_rows, stop - block)
-        targets_at = 0 if gather else block
-        share_start, share_stop = share(n_rows, thread, n_threads), share(n_rows, thread + 1, n_threads)
-        for first in range(share_start, share_stop, CACHED_ROWS):
-            end = min(first + CACHED_ROWS, share_stop)
-            if gather:
+    n_slabs = min(workspace.n_slabs, (stop - start + EDGE_ROWS - 1) // EDGE_ROWS)
+    block_size = stop - start if n_slabs > 1 else workspace.block_rows
+    for block in range(start, stop, block_size):
+        n_rows = min(block_size, stop - block)
+        if n_slabs > 1:
+            slab_gradients(
+                thread, n_threads, network, params, samples, order, start, stop, gather, workspace, strips, n_slabs
+            )  # fmt: skip
+        else:
+            share_start, share_stop = share(n_rows, thread, n_threads), share(n_rows, thread + 1, n_threads)
+            for first in range(share_start, share_stop, CACHED_ROWS):
+                end = min(first + CACHED_ROWS, share_stop)
                 # This thread's next rows, perhaps those of the next batch.
                 following = block + (end if end < share_stop else n_rows + share_start)
-                prefetch_samples(samples, order, following, following + CACHED_ROWS, network.units[0])
-                gather_samples(samples, order, block, workspace, first, end, network.units[0])
-            forward(network, params, table, order, block, gather, workspace, first, end)
-            output_deltas(
-                network.loss, network.activations[-1], workspace.activations, workspace.deltas, outputs + first * output_width,
-                end - first, n_outputs, output_width, targets, (targets_at + first) * samples.n_targets, samples.n_targets,
-                weights, targets_at + first, workspace.row_losses, first,
-            )  # fmt: skip
-            backward(network, params, workspace, first, end)
+                pass_rows(network, params, samples, order, block, gather, workspace, first, end, following)
         if thread == 0:
             sync[STOP] = atomic_load(sync, INTERRUPT)  # one thread decides for all, or they would part at the next barrier
         barrier(sync, n_threads)
         if sync[STOP]:
             return False, 0.0, 0.0
-        for row in range(n_rows):
-            loss_sum += element(workspace.row_losses, row)
-        if weights.size:
-            for row in range(n_rows):
-                weight_sum += element(weights, targets_at + row)
+        if n_slabs > 1:
+            for slab in range(n_slabs):
+                loss_sum += workspace.slab_sums[2 * slab]
+                weight_sum += workspace.slab_sums[2 * slab + 1]
         else:
-            weight_sum += n_rows
+            sums = sum_rows(samples, block, gather, workspace, 0, n_rows)
+            loss_sum += sums[0]
+            weight_sum += sums[1]
         is_last = block + n_rows == stop
         is_good = math.isfinite(loss_sum) and weight_sum > 0.0
         for strip in range(strips.owners[thread], strips.owners[thread + 1]):
             layer, first, end = strips.layers[strip], strips.firsts[strip], strips.stops[strip]
-            strip_gradient(network, table, order, block, gather, workspace, layer, first, end, n_rows, block > start)
+            if n_slabs == 1:
+                strip_gradient(
+                    network, samples.table, order, block, gather, workspace, layer, first, end, 0, n_rows, 0, block > start
+                )  # fmt: skip
             if is_last and is_good:
-                strip_step(network, params, workspace, rule, rate, moment_1, moment_2, strip, layer, first, end, weight_sum)
+                strip_step(
+                    network, params, workspace, n_slabs, rule, rate, moment_1, moment_2, strip, layer, first, end, weight_sum
+                )  # fmt: skip
         barrier(sync, n_threads)
     return True, loss_sum / weight_sum if weight_sum > 0.0 else 0.0, weight_sum
 
