@@ -72,6 +72,8 @@ class Training:
     def __init__(self, estimator: Any, network: Any, rows: Rows, validation: Rows | None, max_iter: int) -> None:
         self.estimator, self.network, self.rows, self.validation, self.max_iter = estimator, network, rows, validation, max_iter
         self.early_stopping = validation is not None
+        self._row_space: Any = None
+        self._lock = threading.Lock()
         self.batch_size = 0 if estimator.solver == "lbfgs" else self._batch_size()
 
     def run(
@@ -145,7 +147,8 @@ class Training:
         from fastbp.training import Optimizer, train_stochastic
 
         asked = self.estimator
-        if run.optimizer is None:
+        is_new = run.optimizer is None
+        if is_new:
             run.optimizer = Optimizer(
                 asked.solver,
                 run.params,
@@ -157,29 +160,37 @@ class Training:
                 epsilon=asked.epsilon,
             )
         report = self._reporter(run) if asked.verbose else None
-        run.outcome = train_stochastic(
-            self.network,
-            run.params,
-            run.optimizer,
-            run.history,
-            *self.rows[:3],
-            rows=self.rows.numbers,
-            validation=self.validation and self.validation[:3],
-            score=asked._score,
-            alpha=asked.alpha,
-            batch_size=self.batch_size,
-            learning_rate=asked.learning_rate,
-            power_t=asked.power_t,
-            tol=asked.tol,
-            n_iter_no_change=asked.n_iter_no_change,
-            max_iter=self.max_iter,
-            shuffle=asked.shuffle,
-            random_state=run.random_state,
-            report=report,
-            report_every=int(asked.verbose),
-            n_threads=n_threads,
-            scratch=scratch,
-        )
+        options = {
+            "score": asked._score,
+            "alpha": asked.alpha,
+            "batch_size": self.batch_size,
+            "learning_rate": asked.learning_rate,
+            "power_t": asked.power_t,
+            "tol": asked.tol,
+            "n_iter_no_change": asked.n_iter_no_change,
+            "max_iter": self.max_iter,
+            "shuffle": asked.shuffle,
+            "random_state": run.random_state,
+            "report": report,
+            "report_every": int(asked.verbose),
+            "n_threads": n_threads,
+            "scratch": scratch,
+        }
+        space = self._space(n_threads) if is_new and run.history.best_params is None else None
+        if space is None:
+            rows, validation = self.rows, self.validation and self.validation[:3]
+            run.outcome = train_stochastic(
+                self.network,
+                run.params,
+                run.optimizer,
+                run.history,
+                *rows[:3],
+                rows=rows.numbers,
+                validation=validation,
+                **options,
+            )
+        else:
+            self._train_in_span(space, run, options)
         if report is not None:
             report(run.history)
             if run.outcome == "converged":
@@ -194,6 +205,42 @@ class Training:
                 f"The loss or the outputs were no longer finite after epoch {run.history.n_iter}; the weights with the best"
                 " validation score are kept. Scale X, or lower learning_rate_init."
             )
+
+    def _space(self, n_threads: int | None) -> Any:
+        """Return the rows' span where it pays to train in it, made once for all starts; or None."""
+        from fastbp.row_space import RowSpace, is_worth_it
+
+        rows = self.rows
+        with self._lock:
+            if self._row_space is None:
+                n_rows = len(rows.Y if rows.numbers is None else rows.numbers)
+                n_rows += len(self.validation.Y) if self.validation else 0
+                self._row_space = False
+                n_units = int(self.network.units[1])
+                if self.estimator.solver == "sgd" and is_worth_it(rows.X, n_rows, n_units, self.batch_size, self.max_iter):
+                    space = RowSpace(rows.X, rows.numbers, self.validation and self.validation.X, n_threads)
+                    self._row_space = space if np.isfinite(space.X).all() else False
+        return self._row_space or None
+
+    def _train_in_span(self, space: Any, run: Run, options: dict[str, Any]) -> None:
+        from fastbp.training import train_stochastic
+
+        chosen = slice(None) if self.rows.numbers is None else self.rows.numbers
+        Y, weights, held_out = self.rows.Y[chosen], self.rows.sample_weight, self.validation
+        inner = self.estimator._make_network([space.n_rows + 1, *self.network.units[1:].tolist()], run.params.dtype)
+        entered = space.enter(self.network, inner, run.params)
+        params, optimizer = entered.copy(), run.optimizer
+        optimizer.moment_1 = np.zeros_like(params)
+        try:
+            run.outcome = train_stochastic(
+                inner, params, optimizer, run.history, space.X, Y, None if weights is None else weights[chosen],
+                validation=held_out and (space.held_out, *held_out[1:3]), **options,
+            )  # fmt: skip
+        finally:
+            vectors = [params, optimizer.moment_1] + ([] if held_out is None else [run.history.best_params])
+            run.params[:], optimizer.moment_1, *best = space.leave(self.network, inner, run.params, entered, vectors)
+            if best:
+                run.history.best_params = best[0]
 
     def _reporter(self, run: Run) -> Callable[[Any], None]:
         n_iter, learning_rate = 0, run.optimizer.learning_rate

@@ -18,6 +18,7 @@ FLOORS = (
     {"network", "team", "parameters", "labels", "inputs", "twister"},
     {"workspace", "solvers", "pool"},
     {"training"},
+    {"row_space"},
     {"restarts"},
     {"base"},
     {"estimators", "functional"},

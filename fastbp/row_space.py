@@ -1,0 +1,152 @@
+"""Training on wide tables: sgd needs as many features as there are rows, however many the table has.
+
+Every gradient of the first weights is a sum of rows of X, so sgd never leaves the rows' span, and it takes the same way whatever
+orthonormal basis the features are written in (A. Y. Ng, Feature selection, L1 vs. L2 regularization, and rotational invariance,
+ICML 2004). In a basis of that span, K = X · Xᵀ = L · Lᵀ, the rows are those of the triangle L, and an epoch costs the same for a
+hundred thousand features as for as many as there are rows. Neither adam nor lbfgs has that property: one steps by elements, the
+other stops by the largest.
+"""
+
+import math
+
+import numpy as np
+
+from .kernels.triangular import FACTORIZE, SOLVE, SOLVE_TRANSPOSED, multiply, triangular
+from .network import aligned_zeros, pack_parameters, parameter_views
+from .team import run_team, team_size
+from .training import UPDATE_WORK, flat_view
+
+CHUNK = 1016  # features that are copied together; rows a power of 2 apart would crowd into few sets of the caches
+TEAM_WORK = 1e9  # floating-point operations of a product that several threads share
+WHOLE_VECTORS = 16  # so many float32 fill the longest vector
+MOST_ROWS = 1024  # the triangle has 8 MiB then
+FEWEST_SAVINGS = 4  # by how much the work saved must outweigh the setting up: a fit may end long before max_iter
+
+
+def is_worth_it(X, n_rows, n_units, batch_size, max_iter):
+    """Whether training in the span of n_rows rows of X saves work, with n_units in the first hidden layer."""
+    n_features = X.shape[1]
+    if n_rows > MOST_ROWS or 2 * n_rows > n_features:
+        return False
+    n_entries = X.nnz / X.shape[0] if hasattr(X, "nnz") else n_features  # per row
+    updates = UPDATE_WORK * math.ceil(n_rows / batch_size)
+    work = (4 * n_rows * n_entries + updates * n_features) * n_units
+    work_in_span = (4 * n_rows * n_rows + updates * n_rows) * n_units
+    return max_iter * (work - work_in_span) > FEWEST_SAVINGS * n_rows**2 * (2 * n_features + 8 * n_rows)
+
+
+class RowSpace:
+    """An orthonormal basis of the rows' span, for training any number of networks on these rows.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n, n_features)
+    numbers : ndarray of int64 or None
+        The rows of X that count; all by default.
+    held_out : ndarray or CSR matrix of shape (n_held_out, n_features) or None
+        Rows that are not trained on; the basis spans them too.
+    n_threads : int or None
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows of X and those held out together.
+    X : ndarray of shape (n_trained_rows, n_rows + 1)
+        The rows in this basis, and a feature that is zero: its weights stand for what of a unit's weights lies outside the span.
+        The data do not move that part, the penalty shrinks it.
+    held_out : ndarray of shape (n_held_out, n_rows + 1)
+    """
+
+    def __init__(self, X, numbers=None, held_out=None, n_threads=None):
+        self._X, self._numbers, self._held_out, self._n_threads = X, numbers, held_out, n_threads
+        n_trained = X.shape[0] if numbers is None else len(numbers)
+        self.n_rows = n = n_trained + (0 if held_out is None else held_out.shape[0])
+        self._stride = n + -n % WHOLE_VECTORS
+        self._L = aligned_zeros(n * self._stride, np.float64).reshape(n, self._stride)
+        for _, rows in self._chunks():
+            rows = rows.astype(np.float64, order="C")
+            self._multiply(rows, _padded(rows.T, np.float64), self._L, only_lower=True)
+        # Rows that depend on each other leave pivots of nothing but rounding errors: so much more than those keeps them positive.
+        diagonal = self._L[np.diag_indices(n)]
+        self._L[np.diag_indices(n)] += max(16 * n * np.finfo(np.float64).eps * diagonal.max(), np.finfo(np.float64).tiny)
+        self._solve(FACTORIZE, self._L)
+        inputs = np.zeros((n, n + 1), dtype=X.dtype)
+        inputs[:, :n] = self._L[:, :n]
+        self.X, self.held_out = inputs[:n_trained], inputs[n_trained:]
+
+    def enter(self, network, inner, params):
+        """Flat parameters of a network, in the layout of `inner`, which has the features of this basis."""
+        coefs, intercepts = parameter_views(network, params)
+        W = coefs[0]
+        inside = 0.0
+        for features, rows in self._chunks():
+            weights = _padded(W[features], self._X.dtype)
+            part = np.zeros((self.n_rows, weights.shape[1]), dtype=rows.dtype)
+            self._multiply(rows, weights, part)
+            inside = inside + part[:, : W.shape[1]].astype(np.float64)
+        inside = self._solved(SOLVE, inside)
+        squares = np.einsum("ij,ij->j", W, W, dtype=np.float64) - (inside * inside).sum(axis=0)
+        outside = np.sqrt(np.maximum(0.0, squares))
+        return pack_parameters(inner, [np.vstack([inside, outside]), *coefs[1:]], intercepts, params.dtype)
+
+    def leave(self, network, inner, params, entered, vectors):
+        """Flat vectors in the layout of `inner`, parameters or velocities, in that of `network`; entered: what `enter` made of
+        params."""
+        start, before = parameter_views(network, params)[0][0], parameter_views(inner, entered)[0][0]
+        inside, outside = before[:-1].astype(np.float64), before[-1].astype(np.float64)
+        outside_squared = outside @ outside
+        found, shares, changes = [], [], []
+        for values in vectors:
+            coefs, intercepts = parameter_views(inner, values)
+            share = outside @ coefs[0][-1] / outside_squared if outside_squared > 0.0 else 1.0  # the same for all units
+            changes.append(self._solved(SOLVE_TRANSPOSED, coefs[0][:-1] - share * inside))
+            shares.append(share)
+            found.append(pack_parameters(network, [params.dtype.type(share) * start, *coefs[1:]], intercepts, params.dtype))
+        change, n_units = _padded(np.hstack(changes), self._X.dtype), start.shape[1]
+        for features, rows in self._chunks():
+            part = np.zeros((rows.shape[1], change.shape[1]), dtype=rows.dtype)
+            self._multiply(rows.T, change, part)
+            for k, values in enumerate(found):
+                parameter_views(network, values)[0][0][features] += part[:, k * n_units : (k + 1) * n_units]
+        return found
+
+    def _chunks(self):
+        """Yield slices of the features and the values of all rows there."""
+        X, numbers, held_out = self._X, self._numbers, self._held_out
+        for first in range(0, X.shape[1], CHUNK):
+            features = slice(first, first + CHUNK)
+            rows = X[:, features]
+            parts = [rows if numbers is None else rows[numbers]] + ([] if held_out is None else [held_out[:, features]])
+            parts = [part.toarray() if hasattr(part, "toarray") else part for part in parts]
+            yield features, parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _multiply(self, A, B, C, only_lower=False):
+        """C += A · B in our own kernels, whose bits do not depend on the number of threads; A: a view with any strides."""
+        shape = len(C), len(B), C.shape[1]
+        work = 2.0 * math.prod(shape)
+        strides = [stride // A.itemsize for stride in A.strides]
+        elements = sum((n - 1) * stride for n, stride in zip(A.shape, strides)) + 1
+        flat = flat_view(np.lib.stride_tricks.as_strided(A, (elements,), (A.itemsize,)))
+        arguments = flat, *strides, B.reshape(-1), C.reshape(-1), *shape, int(only_lower)
+        size = team_size(self._n_threads, work, work) if work > TEAM_WORK else 1
+        if not run_team(multiply, size, arguments, work):
+            raise KeyboardInterrupt
+
+    def _solve(self, task, rows):
+        triangular(task, self._L.reshape(-1), rows.reshape(-1), len(rows), self.n_rows, self._stride)
+
+    def _solved(self, task, columns):
+        """Columns, (n_rows, n), solved for with L or its transpose."""
+        rows = np.zeros((columns.shape[1], self._stride))
+        rows[:, : self.n_rows] = columns.T
+        self._solve(task, rows)
+        return rows[:, : self.n_rows].T
+
+
+def _padded(matrix, dtype):
+    """A copy whose rows are whole vectors."""
+    n_rows, n_columns = matrix.shape
+    width = n_columns + -n_columns % WHOLE_VECTORS
+    copied = aligned_zeros(n_rows * width, dtype).reshape(n_rows, width)
+    copied[:, :n_columns] = matrix
+    return copied
