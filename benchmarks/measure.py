@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 PACKAGES = ["numba", "numpy", "scipy", "scikit-learn", "torch", "jax", "jaxlib", "joblib"]
-PAUSE = 0.05  # seconds; the thread pools of BLAS and OpenMP keep spinning for about half of that after their last task
+PAUSE = 0.15  # seconds; OpenBLAS's threads keep spinning for 0.11 s after their last task (measured)
 TURN = 0.1  # seconds; a shorter run is repeated until its turn has lasted so long, and the turn counts as its mean
 
 
