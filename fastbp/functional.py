@@ -155,7 +155,7 @@ def gradients(
     (array([-0.144, -0.287]), array([0.144]), array([[ 0.287, -0.431]]))
     """
     from fastbp.network import parameter_views
-    from fastbp.training import input_gradient, loss_and_gradient
+    from fastbp.objective import input_gradient, loss_and_gradient
 
     parameters.check_parameter("alpha", alpha, parameters.RULES["alpha"], "gradients")
     parameters.check_parameter("loss", loss, _LOSS_RULES, "gradients")

@@ -10,8 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastbp.solvers.lbfgs import train_lbfgs
-
 # numba loads with fastbp.pool, fastbp.team and fastbp.training: functions import them, so that `import fastbp` stays quick.
 
 
@@ -130,16 +128,24 @@ class Training:
             scratch.forget()
 
     def _train_lbfgs(self, run: Run, scratch: Any, n_threads: int | None) -> None:
-        from fastbp.training import Objective
+        from fastbp.objective import Objective
+        from fastbp.solvers.lbfgs import train_lbfgs
 
         asked = self.estimator
 
         def report(n_iter: int, loss: float) -> None:
-            if asked.verbose and n_iter % int(asked.verbose) == 0:
-                run.say(f"Iteration {n_iter}, loss = {loss:.8f}")
+            run.say(f"Iteration {n_iter}, loss = {loss:.8f}")
 
-        objective = Objective(self.network, *self.rows[:3], alpha=asked.alpha, n_threads=n_threads, sync=scratch.sync)
-        options = {"max_iter": self.max_iter, "max_fun": asked.max_fun, "tol": asked.tol}
+        objective = Objective(
+            self.network,
+            *self.rows[:3],
+            rows=self.rows.numbers,
+            alpha=asked.alpha,
+            n_calls=self.max_iter,
+            n_threads=n_threads,
+            sync=scratch.sync,
+        )
+        options = {"max_iter": self.max_iter, "max_fun": asked.max_fun, "tol": asked.tol, "report_every": int(asked.verbose)}
         outcome = train_lbfgs(objective, run.params, **options, report=report)
         run.history.loss, run.history.n_iter, run.outcome, run.complaint = outcome
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .kernels import epochs, triangular
+from .kernels import epochs, lbfgs, triangular
 from .kernels.activations import ACTIVATIONS
-from .kernels.atomics import INTERRUPT, SYNC_SIZE
-from .kernels.layout import Samples, Table
+from .kernels.atomics import SYNC_SIZE
 from .kernels.scores import SCORES
-from .kernels.updates import UPDATES, Rule
 from .network import aligned_zeros, make_network, pack_parameters, parameter_views
+from .objective import loss_and_gradient
+from .samples import make_samples, make_table
 from .solvers.stochastic import Optimizer
 from .team import run_team, team_size
 from .twister import close_twister, open_twister
@@ -20,9 +20,7 @@ from .workspace import flops_per_row, make_strips, make_workspace, slabs_of
 __all__ = [
     "History",
     "Optimizer",
-    "input_gradient",
     "layer_activations",
-    "loss_and_gradient",
     "predict_outputs",
     "train_stochastic",
     "warm_up",
@@ -76,48 +74,6 @@ class Scratch:
         return self._kept[key]
 
 
-class _Memory:
-    """Stands in for an array in the buffer interface, so that a read-only array gets a view of the one type the kernels are
-    compiled for.
-
-    Kernels never write to samples.
-    """
-
-    def __init__(self, array):
-        self.owner = array
-        self.__array_interface__ = {
-            "shape": (array.size,),
-            "typestr": array.dtype.str,
-            "data": (array.ctypes.data, False),
-            "version": 3,
-        }
-
-
-def flat_view(array):
-    """The elements of a C-contiguous array as one writable row, without a copy."""
-    if array.flags.writeable and array.flags.c_contiguous:
-        return array.reshape(-1)
-    return np.asarray(_Memory(array)) if array.size else np.empty(0, array.dtype)
-
-
-def make_table(X):
-    """Hand the rows of X, dense and C-contiguous or CSR with sorted columns, to the kernels without copying the values."""
-    if hasattr(X, "indptr"):
-        if not X.has_sorted_indices:
-            X = X.sorted_indices()
-        columns, row_starts = X.indices.astype(np.int32, copy=False), X.indptr.astype(np.int64, copy=False)
-        return Table(flat_view(X.data), flat_view(columns), flat_view(row_starts), 1, X.shape[0])
-    return Table(flat_view(X), np.empty(0, np.int32), np.empty(0, np.int64), 0, X.shape[0])
-
-
-def make_samples(X, Y, sample_weight):
-    """Rows with targets and weights (None: all 1) for the kernels."""
-    dtype = X.dtype
-    Y = np.ascontiguousarray(Y, dtype=dtype)
-    weights = np.empty(0, dtype) if sample_weight is None else np.ascontiguousarray(sample_weight, dtype=dtype)
-    return Samples(make_table(X), flat_view(Y), 1 if Y.ndim == 1 else Y.shape[1], flat_view(weights))
-
-
 def predict_outputs(network, params, X, *, only_largest=False, n_threads=None, scratch=None):
     """Activations of the output layer.
 
@@ -159,72 +115,6 @@ def predict_outputs(network, params, X, *, only_largest=False, n_threads=None, s
     return outputs.astype(np.int64) if only_largest else outputs
 
 
-def loss_and_gradient(network, params, X, Y, sample_weight=None, *, alpha, gradient=None, n_threads=None):
-    """scikit-learn's objective over all rows as one batch.
-
-    Parameters
-    ----------
-    network : Network
-    params : ndarray of shape (n_parameters,)
-    X, Y, sample_weight : see `make_samples`
-    alpha : float
-        L2 penalty.
-    gradient : ndarray of shape (n_parameters,) or None
-        Where the gradient goes.
-    n_threads : int or None
-
-    Returns
-    -------
-    loss : float
-    """
-    objective = Objective(network, X, Y, sample_weight, alpha=alpha, n_threads=n_threads)
-    loss = objective(params)
-    if gradient is not None:
-        gradient[:] = objective.gradient
-    return loss
-
-
-class Objective:
-    """Loss and gradient over a fixed set of samples, for solvers that ask for them again and again.
-
-    Who hands in `sync` can end that from another thread: told to stop, a call raises KeyboardInterrupt.
-
-    Attributes
-    ----------
-    gradient : ndarray of shape (n_parameters,)
-        Gradient of the last call, in memory that the next call writes anew.
-    """
-
-    def __init__(self, network, X, Y, sample_weight=None, *, alpha, n_threads=None, in_one_block=False, sync=None):
-        self.network = network
-        self.samples = make_samples(X, Y, sample_weight)
-        self.dtype = X.dtype
-        row_work = flops_per_row(network)
-        self.work = row_work * X.shape[0]
-        n_slabs = 1 if in_one_block else slabs_of(network, X.shape[0], self.samples.table.is_sparse)
-        size = team_size(n_threads, self.work, self.work)
-        block = make_workspace(
-            network, self.dtype, X.shape[0], n_threads=size, n_slabs=n_slabs, in_one_block=in_one_block
-        )  # fmt: skip
-        n_rows_shared = X.shape[0] if n_slabs > 1 else min(block.block_rows, X.shape[0])
-        self.n_threads = team_size(n_threads, row_work * n_rows_shared, self.work)
-        self.strips = make_strips(network, self.n_threads, self.samples.table.is_sparse)
-        self.workspace = block._replace(strip_norms=np.zeros(len(self.strips.layers)))
-        self.rule = Rule(UPDATES["gradient"], 0.0, 0.0, 0.0, float(alpha))
-        self.gradient = self.workspace.gradient[: network.n_parameters]
-        self._params = aligned_zeros(network.n_parameters, self.dtype)
-        self._result = np.zeros(1)
-        self._sync = np.zeros(SYNC_SIZE, dtype=np.int64) if sync is None else sync
-
-    def __call__(self, params):
-        """Loss at params: (n_parameters,); the gradient is then in `gradient`."""
-        self._params[:] = params
-        arguments = (self.network, self._params, self.samples, NO_ORDER, self.workspace, self.strips, self.rule, self._result)
-        if not run_team(epochs.objective, self.n_threads, arguments, self.work, self._sync) or self._sync[INTERRUPT]:
-            raise KeyboardInterrupt
-        return float(self._result[0])
-
-
 def layer_activations(network, params, X):
     """Activations of every layer from the first hidden one to the output.
 
@@ -244,17 +134,6 @@ def layer_activations(network, params, X):
         layer = make_network(W.shape, (), names[code], "squared_error", dtype=params.dtype)
         activations.append(predict_outputs(layer, pack_parameters(layer, [W], [b], params.dtype), activations[-1]))
     return activations[1:]
-
-
-def input_gradient(network, params, X, Y, sample_weight=None, *, alpha=0.0):
-    """Gradient of the objective by the inputs, δ(1) · W(1)ᵀ over the sum of the weights; shape (n_samples, n_features)."""
-    objective = Objective(network, X, Y, sample_weight, alpha=alpha, in_one_block=True)
-    objective(params)
-    n_rows, width, n_units = X.shape[0], int(network.widths[1]), int(network.units[1])
-    deltas = objective.workspace.deltas[: n_rows * width].reshape(n_rows, width)[:, :n_units]
-    total = n_rows if sample_weight is None else np.sum(sample_weight, dtype=np.float64)
-    coefs, _ = parameter_views(network, params)
-    return deltas @ coefs[0].T / params.dtype.type(total)
 
 
 def train_stochastic(
@@ -449,4 +328,4 @@ def warm_up():
         A = aligned_zeros(1, dtype)
         triangular.multiply(0, 1, np.zeros(SYNC_SIZE, np.int64), A, 1, 1, A, A, 0, 1, 1, 0)
     triangular.triangular(triangular.SOLVE, A, A, 0, 1, 1)
-    return sum(len(kernel.signatures) for kernel in (*epochs.ENTRIES, *triangular.ENTRIES))
+    return sum(len(kernel.signatures) for kernel in (*epochs.ENTRIES, *lbfgs.ENTRIES, *triangular.ENTRIES))

@@ -15,8 +15,9 @@ PACKAGE = ROOT / "fastbp"
 # apart from those of one folder (kernels, solvers), which may as long as there is no circle.
 FLOORS = (
     {"kernels"},
-    {"network", "team", "parameters", "labels", "inputs", "twister"},
+    {"network", "team", "parameters", "labels", "inputs", "samples", "twister"},
     {"workspace", "solvers", "pool"},
+    {"objective"},
     {"training"},
     {"row_space"},
     {"restarts"},

@@ -17,7 +17,9 @@ from fastbp.kernels.random_state import shuffle
 from fastbp.kernels.simd import lane_count, load, store
 from fastbp.kernels.updates import UPDATES, Rule, update
 from fastbp.network import draw_parameters, make_network, pack_parameters, parameter_views
-from fastbp.training import History, Objective, Optimizer, make_table, predict_outputs, train_stochastic
+from fastbp.objective import Objective
+from fastbp.samples import make_table
+from fastbp.training import History, Optimizer, predict_outputs, train_stochastic
 
 DTYPES = [np.float32, np.float64]
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 
+import fastbp.objective
 import fastbp.restarts
 import fastbp.training
 from fastbp import BPClassifier, BPRegressor
@@ -118,7 +119,7 @@ def callers(monkeypatch):
 
     meeting = threading.Barrier(1)
     record(fastbp.training, "train_stochastic", lambda args, options: options["n_threads"])
-    record(fastbp.training, "Objective", lambda args, options: options["n_threads"])
+    record(fastbp.objective, "Objective", lambda args, options: options["n_threads"])
 
     def meet(n):
         nonlocal meeting

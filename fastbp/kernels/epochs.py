@@ -87,34 +87,6 @@ def predict(network, params, table, order, workspace, outputs, first, stop, only
     predict_rows(network, params, table, order, workspace, 0, 1, outputs, first, stop, only_largest)
 
 
-@entry
-def objective(thread, n_threads, sync, network, params, samples, order, workspace, strips, rule, result):
-    """Loss and gradient over all samples as one batch; result: (1,) the loss with its penalty, workspace.gradient: the
-    gradient."""
-    refresh_mirrors(network, params, workspace, strips, thread)
-    barrier(sync, n_threads)
-    is_running, loss, weight_sum = batch_step(
-        thread,
-        n_threads,
-        sync,
-        network,
-        params,
-        samples,
-        order,
-        0,
-        samples.table.n_rows,
-        0,
-        workspace,
-        strips,
-        rule,
-        0.0,
-        params,
-        params,
-    )
-    if is_running and thread == 0:
-        result[0] = loss + 0.5 * rule.alpha * total(workspace.strip_norms) / weight_sum
-
-
 @jit
 def _rate_of_step(rule, step, measures, plan):
     """Learning rate of the step'th step; adam's holds its bias correction (Kingma and Ba 2014, section 2)."""
@@ -238,4 +210,4 @@ def train(
             return
 
 
-ENTRIES = (train, predict, objective)
+ENTRIES = (train, predict)

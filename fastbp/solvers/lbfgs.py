@@ -1,10 +1,18 @@
-"""L-BFGS through scipy, with the options scikit-learn passes."""
+"""L-BFGS, with the options scikit-learn passes to scipy's and the messages it gives."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.optimize import OptimizeResult, minimize
+
+from fastbp.kernels import lbfgs
+
+MESSAGES = {  # scipy's, behind the number it calls `status`
+    lbfgs.MAX_ITER: (1, "STOP: TOTAL NO. OF ITERATIONS REACHED LIMIT"),
+    lbfgs.MAX_FUN: (1, "STOP: TOTAL NO. OF F,G EVALUATIONS EXCEEDS LIMIT"),
+    lbfgs.NO_DESCENT: (2, "ABNORMAL: "),
+}
+ITERATIONS_PER_CALL = 2**40
 
 
 class Outcome(NamedTuple):
@@ -17,50 +25,50 @@ class Outcome(NamedTuple):
 
 
 def train_lbfgs(
-    objective: Any, params: np.ndarray, *, max_iter: int, max_fun: int, tol: float, report: Callable[[int, float], None]
+    objective: Any,
+    params: np.ndarray,
+    *,
+    max_iter: int,
+    max_fun: int,
+    tol: float,
+    report: Callable[[int, float], None],
+    report_every: int = 0,
 ) -> Outcome:
-    """Minimise `objective(params) -> loss`, whose `gradient` is that of the last call; `params` is updated in place.
+    """Minimise an `Objective`; `params` is updated in place.
 
-    scipy works in float64 whatever the dtype of `params`. The padding in `params` stays zero because its gradient is.
+    All is done in float64 whatever the dtype of `params`. The padding in `params` stays zero because its gradient is. `report` is
+    called with the iteration and its loss after every `report_every` of them.
     """
-    best_loss, n_iter = np.inf, 0
-
-    def loss_and_gradient(x: np.ndarray) -> tuple[float, np.ndarray]:
-        nonlocal best_loss
-        loss = objective(x)
-        if loss < best_loss:
-            best_loss = loss
-            params[:] = x
-        # scipy keeps what it is given, so it must not be the buffer that the next call overwrites
-        return loss, objective.gradient.astype(np.float64)
-
-    def count(_: np.ndarray) -> None:
-        nonlocal n_iter
-        n_iter += 1
-        report(n_iter, best_loss)
-
-    options = {"maxfun": max_fun, "maxiter": max_iter, "gtol": tol}
-    try:
-        start = params.astype(np.float64)
-        result = minimize(loss_and_gradient, start, method="L-BFGS-B", jac=True, options=options, callback=count)
-    except KeyboardInterrupt:
-        return Outcome(float(best_loss), n_iter, "interrupted")
-    if not (np.isfinite(result.fun) and np.isfinite(result.x).all()):
+    memory = objective.memory(params)
+    counts = memory.counts
+    is_running = True
+    while is_running and counts[lbfgs.STATUS] == lbfgs.RUNNING:
+        try:
+            is_running = objective.descend(
+                memory, report_every or ITERATIONS_PER_CALL, max_iter=max_iter, max_fun=max_fun, smallest_gradient=tol
+            )
+            n_iter, loss = int(counts[lbfgs.N_ITER]), float(memory.measures[lbfgs.LOSS])
+            if report_every and n_iter and n_iter % report_every == 0 and is_running:
+                report(n_iter, loss)
+        except KeyboardInterrupt:
+            is_running = False
+    n_iter, loss, status = int(counts[lbfgs.N_ITER]), float(memory.measures[lbfgs.LOSS]), int(counts[lbfgs.STATUS])
+    params[:] = memory.x
+    if not is_running:
+        return Outcome(loss, n_iter, "interrupted")
+    if status == lbfgs.NOT_FINITE or not np.isfinite(params).all():
         raise ValueError(
             "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
             f" The loss of lbfgs was no longer finite in iteration {n_iter + 1}: scale X (and y) as StandardScaler does, or"
             " start with smaller weights (init_scale). The last finite weights are in coefs_ and intercepts_."
         )
-    params[:] = result.x
-    complaint = _complaint(result, max_iter)
-    return Outcome(float(result.fun), min(result.nit, max_iter), "max_iter" if complaint else "converged", complaint)
+    if status not in MESSAGES:
+        return Outcome(loss, n_iter, "converged")
+    return Outcome(loss, n_iter, "max_iter", _complaint(*MESSAGES[status], n_iter, max_iter))
 
 
-def _complaint(result: OptimizeResult, max_iter: int) -> str:
-    if result.status == 0:
-        return ""
-    n_iter = min(result.nit, max_iter)
-    text = f"lbfgs failed to converge after {n_iter} iteration(s) (status={result.status}):\n{result.message}\n"
+def _complaint(status: int, message: str, n_iter: int, max_iter: int) -> str:
+    text = f"lbfgs failed to converge after {n_iter} iteration(s) (status={status}):\n{message}\n"
     if n_iter == max_iter:
         text += f"\nIncrease the number of iterations to improve the convergence (max_iter={max_iter})."
     return (
