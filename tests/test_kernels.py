@@ -11,7 +11,7 @@ import scipy.special
 from fastbp.kernels import epochs, simd
 from fastbp.kernels.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS, activate, log, multiply_by_slope
 from fastbp.kernels.jit import FASTMATH, entry
-from fastbp.kernels.losses import LOSSES, output_deltas
+from fastbp.kernels.losses import LOSSES, output_deltas, output_losses
 from fastbp.kernels.products import dot_product, gather_rows, product, sparse_product, sparse_transposed_product, transpose
 from fastbp.kernels.random_state import shuffle
 from fastbp.kernels.simd import lane_count, load, store
@@ -62,7 +62,8 @@ def call_log(x, y):
 
 @entry
 def call_output_deltas(loss, outputs, deltas, n_rows, n_outputs, width, targets, n_targets, weights, row_losses):
-    output_deltas(loss, 0, outputs, deltas, 0, n_rows, n_outputs, width, targets, 0, n_targets, weights, 0, row_losses, 0)
+    output_deltas(loss, 0, outputs, deltas, 0, n_rows, n_outputs, width, targets, 0, n_targets, weights, 0)
+    output_losses(loss, outputs, 0, n_rows, n_outputs, width, targets, 0, n_targets, weights, 0, row_losses, 0)
 
 
 @entry

@@ -10,7 +10,7 @@ import math
 from .activations import activate, multiply_by_slope
 from .atomics import INTERRUPT, STOP, atomic_load, barrier
 from .jit import jit
-from .losses import output_deltas
+from .losses import output_deltas, output_losses
 from .products import dot_product, gather_rows, product, sparse_product, sparse_transposed_product, transpose
 from .simd import element, lane_count, prefetch, set_element
 from .tiles import EDGE_ROWS, TILE_ROWS
@@ -295,7 +295,12 @@ def batch_step(
             output_deltas(
                 network.loss, network.activations[-1], workspace.activations, workspace.deltas, outputs + first * output_width,
                 end - first, n_outputs, output_width, targets, (targets_at + first) * samples.n_targets, samples.n_targets,
-                weights, targets_at + first, workspace.row_losses, first,
+                weights, targets_at + first,
+            )  # fmt: skip
+            output_losses(
+                network.loss, workspace.activations, outputs + first * output_width, end - first, n_outputs, output_width,
+                targets, (targets_at + first) * samples.n_targets, samples.n_targets, weights, targets_at + first,
+                workspace.row_losses, first,
             )  # fmt: skip
             backward(network, params, workspace, first, end)
         if thread == 0:
