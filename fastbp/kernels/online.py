@@ -196,7 +196,7 @@ def _step_layers(nesterov, network, params, velocity, samples, workspace, rule, 
             _step_bias(nesterov, momentum, deltas, d, width, params, velocity, biases, rate)
         multiply_by_slope(element(network.activations, layer - 1), activations, a, deltas, a, inner_width)
     if network.loss == LOG_LOSS or network.loss == BINARY_LOG_LOSS:
-        # So late because no step waits for it (measured: XX % of a sample).
+        # So late because no step waits for it (measured: 3 to 8 % of a sample).
         log_losses(
             network.loss, activations, block_rows * element(first_units, last + 1), 1, element(units, last + 1),
             element(widths, last + 1), samples.targets, sample * samples.n_targets, samples.n_targets, workspace.row_losses, 0,
