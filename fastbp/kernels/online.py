@@ -83,8 +83,8 @@ def _step_bias(nesterov, momentum, deltas, d, width, W, V, bias, rate):
 def _step_first(nesterov, momentum, x, first, after, n_rows, deltas, d, width, W, V, w, bias, rate, decay, z, at):
     """Step W: (n_rows, width) and its velocities along x ⊗ δ, and make the next sample's z = bias + x · W of the new weights.
 
-    first, after: where this sample's and the next one's features start in x; rate, decay, result: as `_step_rows`'. Four rows at
-    a time, or the chains of additions would set the pace.
+    first, after: where this sample's and the next one's features start in x; rate, decay, result: as `_step_rows`'. One pass for
+    both (measured: 5 to 7 % of a sample); four rows at a time, or the chains of additions would set the pace.
     """
     n_lanes = lane_count(W)
     momentum_, decay_, rate_, zero = broadcast(W, momentum), broadcast(W, decay), broadcast(W, rate), broadcast(W, 0.0)
