@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 
+import naive
 import numpy as np
 import pytest
 import scipy.sparse
@@ -11,7 +12,7 @@ import scipy.special
 from fastbp.kernels import epochs, simd
 from fastbp.kernels.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS, activate, log, multiply_by_slope
 from fastbp.kernels.jit import FASTMATH, entry
-from fastbp.kernels.losses import LOSSES, output_deltas
+from fastbp.kernels.losses import LOSSES, output_deltas, output_losses
 from fastbp.kernels.products import dot_product, gather_rows, product, sparse_product, sparse_transposed_product, transpose
 from fastbp.kernels.random_state import shuffle
 from fastbp.kernels.simd import lane_count, load, store
@@ -64,7 +65,8 @@ def call_log(x, y):
 
 @entry
 def call_output_deltas(loss, outputs, deltas, n_rows, n_outputs, width, targets, n_targets, weights, row_losses):
-    output_deltas(loss, 0, outputs, deltas, 0, n_rows, n_outputs, width, targets, 0, n_targets, weights, 0, row_losses, 0)
+    output_deltas(loss, 0, outputs, deltas, 0, n_rows, n_outputs, width, targets, 0, n_targets, weights, 0)
+    output_losses(loss, outputs, 0, n_rows, n_outputs, width, targets, 0, n_targets, weights, 0, row_losses, 0)
 
 
 @entry
@@ -302,6 +304,8 @@ REFERENCES = {
 def test_activation_and_padding(dtype, name, n_units):
     width = padded(n_units, dtype)
     Z = pad_columns(np.random.default_rng(0).normal(0, 3, (7, n_units)).astype(dtype), width)
+    if name == "softmax":
+        Z[:2, :n_units] += [[1000], [-1000]]
     expected = REFERENCES[name](Z[:, :n_units].astype(float))
     call_activate(ACTIVATIONS[name], Z.ravel(), 7, n_units, width)
     np.testing.assert_allclose(Z[:, :n_units], expected, rtol=10 * tolerance(dtype), atol=tolerance(dtype))
@@ -420,6 +424,53 @@ def test_same_bits_for_any_number_of_threads(monkeypatch, dtype, options):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "sizes, activation, output, loss",
+    [
+        ((7, 11, 10), "logistic", "softmax", "log_loss"),
+        ((5, 19, 6, 3), "tanh", "softmax", "log_loss"),
+        ((6, 9, 2), "relu", "logistic", "binary_log_loss"),
+        ((3, 4, 20, 1), "leaky_relu", "exp", "poisson"),
+        ((4, 9, 7), "identity", "identity", "squared_error"),
+        ((2, 3, 1), "logistic", "tanh", "squared_error"),
+        ((9, 2), "relu", "softmax", "log_loss"),
+    ],
+)
+@pytest.mark.parametrize("options", [{}, {"nesterovs_momentum": False}, {"momentum": 0.0}, {"fit_intercept": False}])
+def test_per_sample_epochs(dtype, sizes, activation, output, loss, options):
+    """Batches of one sample against the naive loop, over some of the rows and with weights, a third of them zero."""
+    names = [activation] * (len(sizes) - 2)
+    fit_intercept = options.get("fit_intercept", True)
+    network = make_network(sizes, names, output, loss, fit_intercept=fit_intercept, dtype=dtype)
+    start = draw_parameters(sizes, [*names, output], init="glorot_uniform", random_state=np.random.RandomState(0))
+    if not fit_intercept:
+        start = start[0], [np.zeros_like(b) for b in start[1]]
+    params = pack_parameters(network, *start, dtype)
+    rng = np.random.RandomState(1)
+    X = rng.normal(size=(23, sizes[0])).astype(dtype)
+    Y = rng.randint(0, max(2, sizes[-1]), (23, 1)) if loss == "log_loss" else rng.randint(0, 2, (23, sizes[-1]))
+    weights = rng.uniform(0.5, 2, 23).astype(dtype)
+    weights[[0, 3, 4, 5, 10, 11, 21, 22]] = 0
+    rows = np.arange(0, 23, dtype=np.int64)[1:]
+    settings = {"alpha": 0.1, "batch_size": 1, "learning_rate": "constant", "power_t": 0.5, "tol": 0.0, "max_iter": 4}
+    settings |= {"n_iter_no_change": np.inf, "shuffle": False}
+    step = {"learning_rate_init": 0.004, "momentum": 0.9, "nesterovs_momentum": True} | options
+    step.pop("fit_intercept", None)
+    optimizer, history = Optimizer("sgd", params, **step, beta_1=0.9, beta_2=0.999, epsilon=1e-8), History()
+    train_stochastic(
+        network, params, optimizer, history, X, Y.astype(dtype), weights, rows=rows, random_state=rng, n_threads=1, **settings
+    )
+    used = rows[weights[rows] > 0]
+    naive_options = {"activation": activation, "output_activation": output, "loss": loss, "fit_intercept": fit_intercept}
+    expected = naive.train(*start, X[used], Y[used], sample_weight=weights[used], **naive_options, **step, **settings)
+    close = {"rtol": 1e-11, "atol": 1e-12} if dtype == np.float64 else {"rtol": 2e-3, "atol": 2e-5}
+    for mine, theirs in zip(parameter_views(network, params), (expected.coefs, expected.intercepts), strict=True):
+        for array, other in zip(mine, theirs, strict=True):
+            np.testing.assert_allclose(array, other, **close)
+    np.testing.assert_allclose(np.array(history.loss_curve) * len(rows) / len(used), expected.loss_curve, **close)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_same_gradient_and_outputs_for_any_number_of_threads(monkeypatch, dtype):
     monkeypatch.setattr("fastbp.team.SHARED_WORK", 0)
     monkeypatch.setattr("fastbp.team.SHARED_TOTAL", 0)
@@ -476,7 +527,7 @@ def test_narrower_vectors(features, tmp_path):
     environment = dict(
         os.environ, NUMBA_CPU_NAME="x86-64", NUMBA_CPU_FEATURES=features, NUMBA_CACHE_DIR=str(tmp_path), FASTBP_NARROW="1"
     )
-    tests = "product or dot or activation_and or accuracy or slope or update or same_bits"
+    tests = "product or dot or activation_and or accuracy or slope or update or same_bits or per_sample"
     options = ["-q", "-x", "-p", "no:cacheprovider", "-n", "0", "-k", f"({tests}) and not narrower"]
     command = [sys.executable, "-m", "pytest", *options, __file__]
     result = subprocess.run(command, env=environment, capture_output=True, text=True)

@@ -68,8 +68,8 @@ def _load_column(array, start, stride, n, like):
 
 
 @inline
-def _log_losses(loss, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, row_losses, first_row):
-    """Log-losses of the rows, as many at a time as a vector holds; arguments as `output_deltas`'."""
+def log_losses(loss, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, row_losses, first_row):
+    """Log-losses of the rows without their weights, as many at a time as a vector holds; arguments as `output_losses`'."""
     epsilon = broadcast(row_losses, 1.1920928955078125e-07 if outputs.itemsize == 4 else 2.220446049250313e-16)
     n_lanes = lane_count(row_losses)
     if loss == LOG_LOSS:
@@ -93,26 +93,47 @@ def _log_losses(loss, outputs, at, n_rows, n_outputs, width, targets, target, n_
 
 
 @inline
+def early_loss(loss, outputs, first, n_outputs, targets, first_target):
+    """The loss of one row, or instead of a log-loss a number that is finite just when it is: the logarithm can wait."""
+    if loss == LOG_LOSS:
+        return np.float64(element(outputs, first))  # softmax spreads a NaN over the row
+    if loss == BINARY_LOG_LOSS:
+        total = 0.0
+        for j in range(n_outputs):
+            total += np.float64(element(outputs, first + j))
+        return total
+    return _row_loss(loss, outputs, first, n_outputs, targets, first_target)
+
+
+@inline
+def output_losses(
+    loss, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight, row_losses, first_row
+):
+    """Fill row_losses: (n_rows,) float64 from first_row on, times the weights; the other arguments as `output_deltas`'."""
+    if loss == LOG_LOSS or loss == BINARY_LOG_LOSS:
+        log_losses(loss, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, row_losses, first_row)
+    else:
+        for i in range(n_rows):
+            row_loss = _row_loss(loss, outputs, at + i * width, n_outputs, targets, target + i * n_targets)
+            set_element(row_losses, first_row + i, row_loss)
+    if weights.size:
+        for i in range(n_rows):
+            weight = np.float64(element(weights, first_weight + i))
+            set_element(row_losses, first_row + i, weight * element(row_losses, first_row + i))
+
+
+@inline
 def output_deltas(
-    loss, activation, outputs, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight,
-    row_losses, first_row,
-):  # fmt: skip
-    """Fill deltas: (n_rows, width) of the output layer, from element `at` on as the outputs, and row_losses, times the weights.
+    loss, activation, outputs, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight
+):
+    """Fill deltas: (n_rows, width) of the output layer, from element `at` on as the outputs, times the weights.
 
     targets: (n_rows, n_targets) from element `target` on, for log_loss one class index per row; weights: (n_rows,) from
     first_weight on, or empty. The padding of the deltas is left as it is, zero.
     """
-    is_log_loss = loss == LOG_LOSS or loss == BINARY_LOG_LOSS
-    if is_log_loss:
-        _log_losses(loss, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, row_losses, first_row)
     for i in range(n_rows):
         row, row_target = at + i * width, target + i * n_targets
         weight = np.float64(element(weights, first_weight + i)) if weights.size else 1.0
-        if is_log_loss:
-            row_loss = element(row_losses, first_row + i)
-        else:
-            row_loss = _row_loss(loss, outputs, row, n_outputs, targets, row_target)
-        set_element(row_losses, first_row + i, weight * row_loss)
         if loss == LOG_LOSS:
             lanes, label = lane_numbers(outputs), element(targets, row_target)
             for j in range(0, width, lane_count(outputs)):

@@ -12,7 +12,7 @@ import math
 from .activations import activate, multiply_by_slope
 from .atomics import INTERRUPT, STOP, atomic_load, barrier
 from .jit import jit
-from .losses import output_deltas
+from .losses import output_deltas, output_losses
 from .products import dot_product, gather_rows, product, sparse_product, sparse_transposed_product, transpose
 from .simd import element, lane_count, load, prefetch, set_element, store
 from .tiles import EDGE_ROWS, TILE_ROWS
@@ -276,11 +276,15 @@ def pass_rows(network, params, samples, order, first_sample, gather, workspace, 
         gather_samples(samples, order, first_sample, workspace, first, stop, network.units[0])
         targets, weights, targets_at = workspace.targets, workspace.weights, 0
     forward(network, params, samples.table, order, first_sample, gather, workspace, first, stop)
-    width = network.widths[-1]
+    n_outputs, width = network.units[-1], network.widths[-1]
+    outputs, targets_at = workspace.block_rows * network.first_units[-1] + first * width, targets_at + first
     output_deltas(
-        network.loss, network.activations[-1], workspace.activations, workspace.deltas,
-        workspace.block_rows * network.first_units[-1] + first * width, stop - first, network.units[-1], width, targets,
-        (targets_at + first) * samples.n_targets, samples.n_targets, weights, targets_at + first, workspace.row_losses, first,
+        network.loss, network.activations[-1], workspace.activations, workspace.deltas, outputs, stop - first, n_outputs, width,
+        targets, targets_at * samples.n_targets, samples.n_targets, weights, targets_at,
+    )  # fmt: skip
+    output_losses(
+        network.loss, workspace.activations, outputs, stop - first, n_outputs, width, targets, targets_at * samples.n_targets,
+        samples.n_targets, weights, targets_at, workspace.row_losses, first,
     )  # fmt: skip
     backward(network, params, workspace, first, stop)
 

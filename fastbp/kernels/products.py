@@ -5,13 +5,12 @@ from .simd import (
     broadcast,
     element,
     lane_count,
-    lane_numbers,
     lane_sum,
     load,
     multiply_add,
     set_element,
     store,
-    where_equal,
+    with_lane,
 )
 from .tiles import BLOCK, EDGE_ROWS, TILE_ROWS, edge_tile_1, edge_tile_2, tile_1, tile_2, transpose_block
 
@@ -66,15 +65,13 @@ def dot_product(A, a, W, w, inner_width, bias, C, c, c_row, n_rows, n_columns):
     n_columns is at most what a vector holds.
     """
     n_lanes = lane_count(C)
-    lanes = lane_numbers(C)
     for row in range(n_rows):
         result = broadcast(C, 0.0)
         for column in range(n_columns):
             total = broadcast(C, 0.0)
             for i in range(0, inner_width, n_lanes):
                 total = multiply_add(load(A, a + row * inner_width + i), load(W, w + column * inner_width + i), total)
-            total = broadcast(C, element(W, bias + column) + lane_sum(total))
-            result = where_equal(lanes, broadcast(C, column), total, result)
+            result = with_lane(result, column, element(W, bias + column) + lane_sum(total))
         store(C, c + row * c_row, result)  # one element after the other would make the load that follows wait
 
 

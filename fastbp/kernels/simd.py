@@ -327,6 +327,19 @@ def keep_first(typing_context, a, n, fill):
 
 
 @intrinsic
+def with_lane(typing_context, a, lane, value):
+    """`a` with `value` in the given lane, in registers."""
+
+    def codegen(context, builder, sig, args):
+        vector, lane, value = args
+        lane_numbers = ir.Constant(ir.VectorType(lane.type, a.lanes), list(range(a.lanes)))
+        is_lane = builder.icmp_signed("==", lane_numbers, splat(builder, lane, a.lanes))
+        return builder.select(is_lane, splat(builder, value, a.lanes), vector)
+
+    return a(a, types.int64, a.dtype), codegen
+
+
+@intrinsic
 def lane_numbers(typing_context, like):
     """0, 1, 2, … in a vector of `like`'s dtype."""
     vector = Vector(like.dtype)
