@@ -134,7 +134,7 @@ def test_product_bits_do_not_depend_on_the_cut(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", [(1, 1, 1), (5, 3, 2), (50, 64, 4), (7, 33, 3)])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (5, 3, 2), (50, 64, 4), (7, 33, 3), (3, 40, 1)])
 def test_dot_product(dtype, shape):
     n_rows, n_inner, n_columns = shape
     n_columns = min(n_columns, simd.lanes(dtype))
@@ -144,9 +144,11 @@ def test_dot_product(dtype, shape):
     W = pad_columns(rng.normal(size=(n_columns, n_inner)).astype(dtype), inner_width)
     bias = rng.normal(size=n_columns).astype(dtype)
     C = np.zeros((n_rows, width), dtype)
-    call_dot_product(A.ravel(), np.concatenate([W.ravel(), bias]), inner_width, W.size, C.ravel(), width, n_rows, n_columns)
+    parameters = np.concatenate([W.ravel(), bias, np.zeros(width - n_columns, dtype)])
+    call_dot_product(A.ravel(), parameters, inner_width, W.size, C.ravel(), width, n_rows, n_columns)
     expected = A.astype(float) @ W.T + bias
     np.testing.assert_allclose(C[:, :n_columns], expected, rtol=tolerance(dtype), atol=tolerance(dtype))
+    assert not C[:, n_columns:].any()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

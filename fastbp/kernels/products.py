@@ -4,6 +4,7 @@ from .jit import inline, jit
 from .simd import (
     broadcast,
     element,
+    keep_first,
     lane_count,
     lane_sum,
     load,
@@ -12,7 +13,7 @@ from .simd import (
     store,
     with_lane,
 )
-from .tiles import BLOCK, EDGE_ROWS, TILE_ROWS, edge_tile_1, edge_tile_2, tile_1, tile_2, transpose_block
+from .tiles import BLOCK, EDGE_ROWS, TILE_ROWS, edge_tile_1, edge_tile_2, four_sums, tile_1, tile_2, transpose_block
 
 
 @jit
@@ -62,16 +63,31 @@ def product(A, a, a_row, a_inner, B, b, b_row, S, s, s_row, C, c, c_row, n_rows,
 def dot_product(A, a, W, w, inner_width, bias, C, c, c_row, n_rows, n_columns):
     """C = bias + A · Wᵀ; A: (n_rows, inner_width), W: (n_columns, inner_width), both padded with zeros.
 
-    n_columns is at most what a vector holds.
+    n_columns is at most what a vector holds, and at most four. Where it is more than one, four columns are summed together, the
+    last one again in place of those that do not exist (measured: 9 % of an epoch with four classes).
     """
     n_lanes = lane_count(C)
+    last = w + (n_columns - 1) * inner_width
+    w_1, w_2 = min(w + inner_width, last), min(w + 2 * inner_width, last)
     for row in range(n_rows):
-        result = broadcast(C, 0.0)
-        for column in range(n_columns):
-            total = broadcast(C, 0.0)
+        total = broadcast(C, 0.0)
+        if n_columns == 1 or n_lanes < 4:
+            result = total
+            for column in range(n_columns):
+                total = broadcast(C, 0.0)
+                for i in range(0, inner_width, n_lanes):
+                    total = multiply_add(load(A, a + row * inner_width + i), load(W, w + column * inner_width + i), total)
+                result = with_lane(result, column, element(W, bias + column) + lane_sum(total))
+        else:
+            total_1, total_2, total_3 = total, total, total
             for i in range(0, inner_width, n_lanes):
-                total = multiply_add(load(A, a + row * inner_width + i), load(W, w + column * inner_width + i), total)
-            result = with_lane(result, column, element(W, bias + column) + lane_sum(total))
+                x = load(A, a + row * inner_width + i)
+                total = multiply_add(x, load(W, w + i), total)
+                total_1 = multiply_add(x, load(W, w_1 + i), total_1)
+                total_2 = multiply_add(x, load(W, w_2 + i), total_2)
+                total_3 = multiply_add(x, load(W, last + i), total_3)
+            sums = keep_first(four_sums(total, total_1, total_2, total_3), n_columns, 0.0)
+            result = sums + load(W, bias)
         store(C, c + row * c_row, result)  # one element after the other would make the load that follows wait
 
 

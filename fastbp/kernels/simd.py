@@ -1,9 +1,9 @@
 """Vectors of the host CPU's own width as a numba type.
 
-This file and tiles.py are those that speak LLVM. A `Vector` is what one register holds (16 float32 under AVX-512, 4 under SSE);
-kernels load and store whole vectors, so every row they walk over is padded to a multiple of `lanes(dtype)`. Writing vectors out
-instead of hoping for the auto-vectoriser matters because rows here are short: its alias checks and remainder loops cost more than
-the row itself.
+This file, elementary.py and tiles.py are those that speak LLVM. A `Vector` is what one register holds (16 float32 under AVX-512,
+4 under SSE); kernels load and store whole vectors, so every row they walk over is padded to a multiple of `lanes(dtype)`. Writing
+vectors out instead of hoping for the auto-vectoriser matters because rows here are short: its alias checks and remainder loops
+cost more than the row itself.
 """
 
 import operator
@@ -68,7 +68,8 @@ def splat(builder, scalar, n_lanes):
     return builder.shuffle_vector(first, ir.Constant(first.type, ir.Undefined), mask)
 
 
-def _constant(vector_type, value):
+def constant(vector_type, value):
+    """Make the vector with a value known at compile time in every lane."""
     return ir.Constant(vector_type, [value] * vector_type.count)
 
 
@@ -382,77 +383,3 @@ def _reduction(operation):
 
 lane_sum = _reduction(lambda builder, a, b: builder.fadd(a, b))
 lane_max = _reduction(lambda builder, a, b: builder.select(builder.fcmp_unordered("<", a, b), b, a))
-
-
-def polynomial(coefficients_by_bits):
-    """Make an intrinsic of x that evaluates the polynomial whose coefficients (highest power first) suit its dtype.
-
-    Even and odd powers go by Horner's rule side by side, which halves the wait in the per-sample loop. With one coefficient it
-    is a constant that depends on the dtype.
-    """
-
-    @intrinsic
-    def evaluate(typing_context, x):
-        def codegen(context, builder, sig, args):
-            vector_type = args[0].type
-            coefficients = [_constant(vector_type, c) for c in coefficients_by_bits[x.dtype.bitwidth]]
-
-            def horner(coefficients, x):
-                value = coefficients[0]
-                for coefficient in coefficients[1:]:
-                    value = call_overloaded(builder, "llvm.fmuladd", [value, x, coefficient])
-                return value
-
-            if len(coefficients) < 4:
-                return horner(coefficients, args[0])
-            square = builder.fmul(args[0], args[0])
-            odd, even = horner(coefficients[-2::-2][::-1], square), horner(coefficients[-1::-2][::-1], square)
-            return call_overloaded(builder, "llvm.fmuladd", [odd, args[0], even])
-
-        return x(x), codegen
-
-    return evaluate
-
-
-@intrinsic
-def round_to_integer(typing_context, x):
-    """x rounded to the nearest integer, lane by lane; |x| must stay below 2**22."""
-
-    def codegen(context, builder, sig, args):
-        magic = _constant(args[0].type, 1.5 * 2.0 ** (52 if x.dtype.bitwidth == 64 else 23))
-        return builder.fsub(builder.fadd(args[0], magic), magic)
-
-    return x(x), codegen
-
-
-@intrinsic
-def power_of_two(typing_context, n):
-    """2**n for vectors of integers (as floats) within the exponent range of the dtype's normal numbers."""
-
-    def codegen(context, builder, sig, args):
-        bits, mantissa = (64, 52) if n.dtype.bitwidth == 64 else (32, 23)
-        bias = 1023 if bits == 64 else 127
-        # Adding this constant leaves n + bias in the low bits of the mantissa; no conversion, so a NaN can do no harm.
-        biased = builder.fadd(args[0], _constant(args[0].type, 1.5 * 2.0**mantissa + bias))
-        integers = ir.VectorType(ir.IntType(bits), n.lanes)
-        shifted = builder.shl(builder.bitcast(biased, integers), ir.Constant(integers, [mantissa] * n.lanes))
-        return builder.bitcast(shifted, args[0].type)
-
-    return n(n), codegen
-
-
-@intrinsic
-def exponent(typing_context, x):
-    """The n, as floats, for which x · 2**-n lies between √½ and √2; x: positive normal numbers in float64."""
-
-    def codegen(context, builder, sig, args):
-        integers = ir.VectorType(ir.IntType(64), x.lanes)
-        root_bits = int(np.float64(0.5**0.5).view(np.int64))
-        above = builder.sub(builder.bitcast(args[0], integers), _constant(integers, root_bits))
-        n = builder.ashr(above, _constant(integers, 52))
-        # Added to the bits of this constant n stands in its lowest mantissa bits: there is no conversion before AVX-512.
-        magic = 1.5 * 2.0**52
-        biased = builder.add(n, _constant(integers, int(np.float64(magic).view(np.int64))))
-        return builder.fsub(builder.bitcast(biased, args[0].type), _constant(args[0].type, magic))
-
-    return x(x), codegen

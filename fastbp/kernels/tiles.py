@@ -43,6 +43,37 @@ def transpose_block(typing_context, A, a, a_row, B, b, b_row):
     return types.void(A, types.intp, types.intp, B, types.intp, types.intp), codegen
 
 
+@intrinsic
+def four_sums(typing_context, a, b, c, d):
+    """The sums of the lanes of four vectors, in the first four lanes; zero in the others. A vector must hold four at least."""
+
+    def codegen(context, builder, sig, args):
+        n_lanes = a.lanes
+
+        def mixed(left, right, lanes):
+            return builder.shuffle_vector(left, right, ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes))
+
+        def joined(left, right, distance):
+            """Add lanes `distance` apart: the left vector's sums come in even blocks of that length, the right one's in odd."""
+            blocks = range(0, n_lanes, 2 * distance)
+            low = [lane + k for lane in blocks for k in (*range(distance), *range(n_lanes, n_lanes + distance))]
+            high = [lane + distance for lane in low]
+            return builder.fadd(mixed(left, right, low), mixed(left, right, high))
+
+        value = joined(joined(args[0], args[1], 1), joined(args[2], args[3], 1), 2)
+        width = n_lanes
+        while width > 4:
+            width //= 2
+            low, high = list(range(width)), list(range(width, 2 * width))
+            value = builder.fadd(mixed(value, value, low), mixed(value, value, high))
+        if n_lanes > 4:
+            zeros = ir.Constant(value.type, [0.0] * 4)
+            value = mixed(value, zeros, [0, 1, 2, 3] + [4] * (n_lanes - 4))
+        return value
+
+    return a(a, a, a, a), codegen
+
+
 def _make_tile(n_rows, n_vectors, clamp_rows):
     """Make the intrinsic that computes one register tile C = start + A · B.
 

@@ -1,0 +1,81 @@
+"""What elementary functions are made of: polynomials, rounding, powers of two."""
+
+import numpy as np
+from llvmlite import ir
+from numba.extending import intrinsic
+
+from .simd import call_overloaded, constant
+
+
+def polynomial(coefficients_by_bits):
+    """Make an intrinsic of x that evaluates the polynomial whose coefficients (highest power first) suit its dtype.
+
+    Even and odd powers go by Horner's rule side by side, which halves the wait in the per-sample loop. With one coefficient it
+    is a constant that depends on the dtype.
+    """
+
+    @intrinsic
+    def evaluate(typing_context, x):
+        def codegen(context, builder, sig, args):
+            vector_type = args[0].type
+            coefficients = [constant(vector_type, c) for c in coefficients_by_bits[x.dtype.bitwidth]]
+
+            def horner(coefficients, x):
+                value = coefficients[0]
+                for coefficient in coefficients[1:]:
+                    value = call_overloaded(builder, "llvm.fmuladd", [value, x, coefficient])
+                return value
+
+            if len(coefficients) < 4:
+                return horner(coefficients, args[0])
+            square = builder.fmul(args[0], args[0])
+            odd, even = horner(coefficients[-2::-2][::-1], square), horner(coefficients[-1::-2][::-1], square)
+            return call_overloaded(builder, "llvm.fmuladd", [odd, args[0], even])
+
+        return x(x), codegen
+
+    return evaluate
+
+
+@intrinsic
+def round_to_integer(typing_context, x):
+    """x rounded to the nearest integer, lane by lane; |x| must stay below 2**22."""
+
+    def codegen(context, builder, sig, args):
+        magic = constant(args[0].type, 1.5 * 2.0 ** (52 if x.dtype.bitwidth == 64 else 23))
+        return builder.fsub(builder.fadd(args[0], magic), magic)
+
+    return x(x), codegen
+
+
+@intrinsic
+def power_of_two(typing_context, n):
+    """2**n for vectors of integers (as floats) within the exponent range of the dtype's normal numbers."""
+
+    def codegen(context, builder, sig, args):
+        bits, mantissa = (64, 52) if n.dtype.bitwidth == 64 else (32, 23)
+        bias = 1023 if bits == 64 else 127
+        # Adding this constant leaves n + bias in the low bits of the mantissa; no conversion, so a NaN can do no harm.
+        biased = builder.fadd(args[0], constant(args[0].type, 1.5 * 2.0**mantissa + bias))
+        integers = ir.VectorType(ir.IntType(bits), n.lanes)
+        shifted = builder.shl(builder.bitcast(biased, integers), ir.Constant(integers, [mantissa] * n.lanes))
+        return builder.bitcast(shifted, args[0].type)
+
+    return n(n), codegen
+
+
+@intrinsic
+def exponent(typing_context, x):
+    """The n, as floats, for which x · 2**-n lies between √½ and √2; x: positive normal numbers in float64."""
+
+    def codegen(context, builder, sig, args):
+        integers = ir.VectorType(ir.IntType(64), x.lanes)
+        root_bits = int(np.float64(0.5**0.5).view(np.int64))
+        above = builder.sub(builder.bitcast(args[0], integers), constant(integers, root_bits))
+        n = builder.ashr(above, constant(integers, 52))
+        # Added to the bits of this constant n stands in its lowest mantissa bits: there is no conversion before AVX-512.
+        magic = 1.5 * 2.0**52
+        biased = builder.add(n, constant(integers, int(np.float64(magic).view(np.int64))))
+        return builder.fsub(builder.bitcast(biased, args[0].type), constant(args[0].type, magic))
+
+    return x(x), codegen
