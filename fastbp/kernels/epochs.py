@@ -224,4 +224,4 @@ def train(
             return
 
 
-ENTRIES = (train, predict, objective)
+ENTRIES = train.dispatcher, predict.dispatcher, objective.dispatcher
