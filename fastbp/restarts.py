@@ -10,18 +10,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastbp import training
+from fastbp.pool import run_pool
 from fastbp.solvers.lbfgs import train_lbfgs
-
-# numba loads with fastbp.pool, fastbp.team and fastbp.training: functions import them, so that `import fastbp` stays quick.
+from fastbp.team import allowed_threads
 
 
 class Rows(NamedTuple):
-    """Samples in the dtype of X: inputs, encoded targets, weights; and the numbers of the rows that count, None for all."""
+    """Samples in the dtype of X: inputs, encoded targets, weights; the numbers of the rows that count, None for all; and what the
+    kernels take for the first three, if somebody has made that already."""
 
     X: Any
     Y: np.ndarray
     sample_weight: np.ndarray | None
     numbers: np.ndarray | None = None
+    samples: Any = None
 
 
 @dataclass
@@ -81,10 +84,6 @@ class Training:
 
         Returns the best run, the losses of all, and whether Ctrl-C came before the end.
         """
-        from fastbp.pool import run_pool
-        from fastbp.team import allowed_threads
-        from fastbp.training import Scratch
-
         n_workers = 1
         if scratch is None:
             n_threads = self.estimator.n_threads
@@ -92,7 +91,7 @@ class Training:
                 n_allowed = allowed_threads(n_threads)
                 n_workers = min(n_starts, n_allowed)
                 n_threads = n_allowed // n_workers
-        scratches = [scratch or Scratch() for _ in range(n_workers)]
+        scratches = [scratch or training.Scratch() for _ in range(n_workers)]
         first = begin(0)
         best: Run | None = None
         losses = np.full(n_starts, np.nan)
@@ -128,25 +127,21 @@ class Training:
             scratch.forget()
 
     def _train_lbfgs(self, run: Run, scratch: Any, n_threads: int | None) -> None:
-        from fastbp.training import Objective
-
         asked = self.estimator
 
         def report(n_iter: int, loss: float) -> None:
             if asked.verbose and n_iter % int(asked.verbose) == 0:
                 run.say(f"Iteration {n_iter}, loss = {loss:.8f}")
 
-        objective = Objective(self.network, *self.rows[:3], alpha=asked.alpha, n_threads=n_threads, sync=scratch.sync)
+        objective = training.Objective(self.network, *self.rows[:3], alpha=asked.alpha, n_threads=n_threads, sync=scratch.sync)
         options = {"max_iter": self.max_iter, "max_fun": asked.max_fun, "tol": asked.tol}
         outcome = train_lbfgs(objective, run.params, **options, report=report)
         run.history.loss, run.history.n_iter, run.outcome, run.complaint = outcome
 
     def _train_stochastic(self, run: Run, scratch: Any, n_threads: int | None) -> None:
-        from fastbp.training import Optimizer, train_stochastic
-
         asked = self.estimator
         if run.optimizer is None:
-            run.optimizer = Optimizer(
+            run.optimizer = training.Optimizer(
                 asked.solver,
                 run.params,
                 learning_rate_init=asked.learning_rate_init,
@@ -157,13 +152,14 @@ class Training:
                 epsilon=asked.epsilon,
             )
         report = self._reporter(run) if asked.verbose else None
-        run.outcome = train_stochastic(
+        run.outcome = training.train_stochastic(
             self.network,
             run.params,
             run.optimizer,
             run.history,
             *self.rows[:3],
             rows=self.rows.numbers,
+            samples=self.rows.samples,
             validation=self.validation and self.validation[:3],
             score=asked._score,
             alpha=asked.alpha,

@@ -30,7 +30,7 @@ __all__ = [
 
 EPOCHS_PER_CALL = 1000
 UPDATE_WORK = 12  # floating-point operations of a step per parameter, roughly
-NO_ORDER = np.empty(0, dtype=np.int64)
+NO_ORDER, NO_COLUMNS = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int32)
 BACKUP_STEPS = 16  # at most so many steps, or one epoch, are lost with the weights when these become NaN
 
 
@@ -64,13 +64,15 @@ class Scratch:
 
     def forget(self):
         """Give the memory up: after a run that diverged NaN may lie in its padding."""
-        self._shape, self._kept = None, {}
+        self._network, self._shape, self._kept = None, None, {}
 
     def get(self, network, dtype, key, make):
         """What make() returns, or has returned for this key and shape of network."""
-        shape = network.units.tobytes(), network.fit_intercept, dtype
-        if shape != self._shape:
-            self._shape, self._kept = shape, {}
+        if network is not self._network:
+            shape = network.units.tobytes(), network.fit_intercept, dtype
+            if shape != self._shape:
+                self._shape, self._kept = shape, {}
+            self._network = network
         if key not in self._kept:
             self._kept[key] = make()
         return self._kept[key]
@@ -107,7 +109,7 @@ def make_table(X):
             X = X.sorted_indices()
         columns, row_starts = X.indices.astype(np.int32, copy=False), X.indptr.astype(np.int64, copy=False)
         return Table(_flat(X.data), _flat(columns), _flat(row_starts), 1, X.shape[0])
-    return Table(_flat(X), np.empty(0, np.int32), np.empty(0, np.int64), 0, X.shape[0])
+    return Table(_flat(X), NO_COLUMNS, NO_ORDER, 0, X.shape[0])
 
 
 def make_samples(X, Y, sample_weight):
@@ -125,7 +127,7 @@ def predict_outputs(network, params, X, *, only_largest=False, n_threads=None, s
     ----------
     network : Network
     params : ndarray of shape (n_parameters,)
-    X : ndarray of shape (n_samples, n_features), C-contiguous, or CSR matrix
+    X : ndarray of shape (n_samples, n_features), C-contiguous, or CSR matrix, or Table
     only_largest : bool
         Return the number of each row's largest output instead, found while it is in the cache.
     n_threads : int or None
@@ -136,8 +138,8 @@ def predict_outputs(network, params, X, *, only_largest=False, n_threads=None, s
     outputs : ndarray of shape (n_samples, n_outputs), or (n_samples,) of int64
     """
     scratch = scratch or Scratch()
-    table = make_table(X)
-    n_rows, n_outputs = X.shape[0], int(network.units[-1])
+    table = X if isinstance(X, Table) else make_table(X)
+    n_rows, n_outputs = table.n_rows, int(network.units[-1])
     outputs = np.empty(n_rows if only_largest else (n_rows, n_outputs), dtype=params.dtype)
     work = flops_per_row(network) * n_rows / 3
     size = team_size(n_threads, work, work)
@@ -273,6 +275,7 @@ def train_stochastic(
     shuffle,
     random_state,
     rows=None,
+    samples=None,
     report=None,
     report_every=0,
     n_threads=None,
@@ -295,6 +298,8 @@ def train_stochastic(
         Source of the shuffles; a RandomState is left where scikit-learn would leave it.
     rows : ndarray of int64 or None
         The rows of X to train on, in this order, without a copy of them; all by default.
+    samples : Samples or None
+        What `make_samples` has made of X, Y and sample_weight, if it has.
     report : callable or None
         Called with the history after every `report_every` epochs.
     n_threads : int or None
@@ -311,23 +316,28 @@ def train_stochastic(
         The loss or a weight became NaN or infinite.
     """
     scratch = scratch or Scratch()
-    samples = make_samples(X, Y, sample_weight)
-    n_rows, dtype = samples.table.n_rows if rows is None else len(rows), params.dtype
-    is_online = batch_size == 1 and not optimizer.is_adam and not samples.table.is_sparse
+    samples = samples or make_samples(X, Y, sample_weight)
+    n_rows, dtype, is_sparse = samples.table.n_rows if rows is None else len(rows), params.dtype, samples.table.is_sparse
+    is_online = batch_size == 1 and not optimizer.is_adam and not is_sparse
     batch_size = min(batch_size, n_rows)
     is_full_batch = batch_size == n_rows
     gather = rows is not None or bool(shuffle and not is_full_batch)
-    row_work = flops_per_row(network)
-    step_work = row_work * batch_size + UPDATE_WORK * network.n_parameters
     n_batches = -(-n_rows // batch_size)
-    epoch_work = row_work * n_rows + UPDATE_WORK * network.n_parameters * n_batches
-    size = 1 if is_online else team_size(n_threads, step_work, max_iter * epoch_work)
-    strips = make_strips(network, size, samples.table.is_sparse)
+
+    def make_team():
+        row_work, update_work = flops_per_row(network), UPDATE_WORK * network.n_parameters
+        epoch_work = row_work * n_rows + update_work * n_batches
+        size = 1 if is_online else team_size(n_threads, row_work * batch_size + update_work, max_iter * epoch_work)
+        return size, epoch_work, make_strips(network, size, is_sparse)
+
+    size, epoch_work, strips = scratch.get(
+        network, dtype, ("team", n_threads, batch_size, n_rows, max_iter, is_online, is_sparse), make_team
+    )
     gathered = samples if gather else None
     workspace = scratch.get(
         network,
         dtype,
-        ("training", batch_size, size, gather, samples.table.is_sparse, samples.weights.size > 0),
+        ("training", batch_size, size, gather, is_sparse, samples.weights.size > 0),
         lambda: make_workspace(network, dtype, batch_size, n_strips=len(strips.layers), n_threads=size, gathered=gathered),
     )
     if validation is None:

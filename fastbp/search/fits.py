@@ -6,7 +6,7 @@ import threading
 import time
 import traceback
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,14 @@ from fastbp import parameters
 from fastbp.base import BaseBP
 from fastbp.estimators import BPClassifier, BPRegressor
 from fastbp.inputs import check_sample_weight
+from fastbp.network import aligned_zeros
 from fastbp.restarts import Rows, Run, Training, later_states
 from fastbp.search.results import Result
+from fastbp.training import History, make_samples, make_table, predict_outputs
 from fastbp.twister import Twister, open_twister, seeded
 
 PREDICTED_ROWS = 2**14  # rows that are copied together to be scored, so that no fold is copied whole
+KEPT_INPUTS = 2**12  # elements that are copied once and kept, as copying so few again would take longer than scoring them
 
 
 def twin(estimator: Any, **attributes: Any) -> Any:
@@ -106,7 +109,7 @@ class Fold:
         self.plan, self.group, self.train, self.test = plan, group, train, test
         self.transformers: Any = None
         self.fit_time = 0.0
-        self._transformed: dict[str, Any] = {}
+        self._tables: dict[str, list[Any]] = {}
         self._error: Exception | None = None
         self._is_ready = False
         self._lock = threading.Lock()
@@ -117,7 +120,9 @@ class Fold:
             if not self._is_ready:
                 start = time.perf_counter()
                 try:
-                    self._prepare(network)
+                    n_outputs, self.loss = self._prepare(network)
+                    self.kind = self.X.shape[1], n_outputs, self.loss, self.X.dtype
+                    self.training_rows = Rows(self.X, self.Y, self.weights, self.rows, make_samples(self.X, self.Y, self.weights))
                 except Exception as error:
                     self._error = error
                 self.fit_time = 0.0 if self.transformers is None else time.perf_counter() - start
@@ -125,7 +130,8 @@ class Fold:
         if self._error is not None:
             raise self._error
 
-    def _prepare(self, network: Any) -> None:
+    def _prepare(self, network: Any) -> tuple[int, str]:
+        """Do that; return the number of outputs and the loss."""
         plan, train = self.plan, self.train
         weights = None if plan.weights is None else plan.weights[train]
         self.weights: np.ndarray | None
@@ -145,9 +151,9 @@ class Fold:
             self.weights = check_sample_weight(weights, self.X)
         if plan.labels is None:
             self.truth = plan.targets.reshape(len(plan.targets), -1)
-            self.Y, n_outputs, self.loss = twin(network)._encode(plan.targets[chosen], self.X.dtype, False)
+            self.Y, n_outputs, loss = twin(network)._encode(plan.targets[chosen], self.X.dtype, False)
             self.fitted = {**self.door, "n_outputs_": n_outputs}
-            return
+            return n_outputs, loss
         present = np.unique(plan.codes[train])
         self.truth = plan.codes
         if len(present) < len(plan.labels):  # the others do not exist for a fit on these rows
@@ -155,22 +161,28 @@ class Fold:
             position[present] = np.arange(len(present))
             self.truth = position[plan.codes]
         self.Y = self.truth[chosen].astype(self.X.dtype)[:, np.newaxis]
-        n_outputs, self.loss = (len(present), "log_loss") if len(present) > 2 else (1, "binary_log_loss")
+        n_outputs, loss = (len(present), "log_loss") if len(present) > 2 else (1, "binary_log_loss")
         self.fitted = {**self.door, "n_outputs_": n_outputs, "classes_": plan.labels[present], "_sparse_labels": False}
+        return n_outputs, loss
 
-    def inputs(self, part: str) -> Iterator[Any]:
-        """Yield the inputs of the "train" or "test" rows, few at a time where they must be copied."""
+    def tables(self, part: str) -> Iterable[Any]:
+        """Return the inputs of the "train" or "test" rows for the kernels, one after the other where they must be copied."""
+        if part in self._tables:
+            return self._tables[part]
         rows = getattr(self, part)
         if self.transformers is None:
-            for start in range(0, len(rows), PREDICTED_ROWS):
-                yield self.X[rows[start : start + PREDICTED_ROWS]]
-            return
+            starts = range(0, len(rows), PREDICTED_ROWS)
+            tables = (make_table(self.X[rows[start : start + PREDICTED_ROWS]]) for start in starts)
+            if len(rows) * self.X.shape[1] > KEPT_INPUTS:
+                return tables
+            self._tables[part] = list(tables)
+            return self._tables[part]
         with self._lock:
-            if part not in self._transformed:
+            if part not in self._tables:
                 X = self.transformers.transform(_take(self.plan.X, rows))
                 X, _ = twin(self.plan.network, **self.door)._check_rows(X, np.zeros(len(rows)), reset=False)
-                self._transformed[part] = X.astype(self.X.dtype, copy=False)
-        yield self._transformed[part]
+                self._tables[part] = [make_table(X.astype(self.X.dtype, copy=False))]
+        return self._tables[part]
 
     def predicted(self, outputs: np.ndarray) -> np.ndarray:
         """Return outputs as what `truth` holds: positions in the classes, or numbers of shape (n_rows, n_outputs)."""
@@ -182,33 +194,46 @@ class Fold:
 
 
 class Starts:
-    """Starting weights of the networks that are being trained: candidates of the same sizes often begin with the same."""
+    """Where the networks that are being trained begin: the folds of a candidate have that in common, and candidates of the same
+    sizes often have the starting weights."""
 
     def __init__(self, n_kept: int) -> None:
-        self.known_parameters: dict[str, Any] = {}
         self._n_kept = n_kept
-        self._kept: OrderedDict[Any, Any] = OrderedDict()
+        self._prepared: OrderedDict[Any, Any] = OrderedDict()
+        self._drawn: OrderedDict[Any, Any] = OrderedDict()
+        self._known_parameters: dict[str, Any] = {}
         self._lock = threading.Lock()
 
-    def of(self, network: Any, dtype: np.dtype, seed: int | None) -> tuple[Any, list[tuple[Any, Twister]]]:
-        """Return the kernels' network, and weights and random state of each start; network: a `Candidate.network` with fitted
-        attributes."""
+    def of(self, candidate: Candidate, fold: Fold, seed: int | None) -> tuple[Any, Any, list[tuple[Any, Twister]]]:
+        """Return the estimator, the kernels' network, and weights and random state of each start."""
+        with self._lock:
+            return self._keep(self._prepared, (candidate, seed, *fold.kind), lambda: self._prepare(candidate, fold, seed))
+
+    def _prepare(self, candidate: Candidate, fold: Fold, seed: int | None) -> tuple[Any, Any, list[tuple[Any, Twister]]]:
+        candidate.check(self._known_parameters)
+        network = twin(candidate.network, **fold.fitted)
+        network.out_activation_ = parameters.output_activation_name(network.output_activation, fold.loss)
+        dtype = fold.X.dtype
         sizes = [network.n_features_in_, *parameters.hidden_sizes(network.hidden_layer_sizes), network.n_outputs_]
+        layout = network._make_network(sizes, dtype)
         source = network.random_state if seed is None else seed
+
+        def draw() -> list[tuple[Any, Twister]]:
+            first = copy.deepcopy(source) if isinstance(source, np.random.RandomState) else seeded(source)
+            states = [first, *later_states(first, network.n_restarts - 1)]
+            return [(network._draw(layout, sizes, state, dtype), Twister(state)) for state in states]
+
         # Objects that are no plain values are the grid's, which keeps them.
         values = [value if isinstance(value, int | str) else id(value) for value in (source, network.init)]
         key = (*network._key(), *values, network.init_scale, network.n_restarts, dtype, *sizes)
-        with self._lock:
-            if key in self._kept:
-                return self._kept[key]
-            layout = network._make_network(sizes, dtype)
-            first = copy.deepcopy(source) if isinstance(source, np.random.RandomState) else seeded(source)
-            states = [first, *later_states(first, network.n_restarts - 1)]
-            starts = [(network._draw(layout, sizes, state, dtype), Twister(state)) for state in states]
-            self._kept[key] = layout, starts
-            while len(self._kept) > self._n_kept:
-                self._kept.popitem(last=False)
-        return layout, starts
+        return network, layout, self._keep(self._drawn, key, draw)
+
+    def _keep(self, kept: OrderedDict[Any, Any], key: Any, make: Callable[[], Any]) -> Any:
+        if key not in kept:
+            kept[key] = make()
+            while len(kept) > self._n_kept:
+                kept.popitem(last=False)
+        return kept[key]
 
 
 class Fit:
@@ -236,7 +261,7 @@ class Fit:
             if is_batched:
                 fold.prepare(self.candidate.network)
                 start = time.perf_counter() - fold.fit_time
-                network, layout, run = self._train(starts, scratch, n_threads)
+                network, layout, run, losses = self._train(starts, scratch, n_threads)
                 hit_max_iter = run.outcome == "max_iter"
             else:
                 model = self._fit_alone(n_threads)
@@ -246,7 +271,7 @@ class Fit:
             return Result(time.perf_counter() - start, 0.0, error=traceback.format_exc())
         end = time.perf_counter()
         if is_batched and not plan.is_direct:
-            model = self._finish(network, layout, run)
+            model = self._finish(network, layout, run, losses)
 
         def scores(part: str) -> dict[str, float]:
             if is_batched and plan.is_direct:
@@ -281,34 +306,35 @@ class Fit:
         fit_params = {name: values if values is None else _take(values, fold.train) for name, values in plan.fit_params.items()}
         return model.fit(_take(plan.X, fold.train), _take(plan.y, fold.train), **fit_params)
 
-    def _train(self, starts: Starts, scratch: Any, n_threads: int) -> tuple[Any, Any, Run]:
-        """Do what the estimator's fit does after its checks, on rows of the shared X; the last returned is the best start."""
-        from fastbp.training import History
+    def _train(self, starts: Starts, scratch: Any, n_threads: int) -> tuple[Any, Any, Run, np.ndarray]:
+        """Do what the estimator's fit does after its checks, on rows of the shared X.
 
-        fold = self.fold
-        self.candidate.check(starts.known_parameters)
-        network = twin(self.candidate.network, **fold.fitted)
-        network.out_activation_ = parameters.output_activation_name(network.output_activation, fold.loss)
-        layout, starting = starts.of(network, fold.X.dtype, self.seed)
-        rows, validation = Rows(fold.X, fold.Y, fold.weights, fold.rows), None
+        Returns estimator, kernels' network, best start and losses of all.
+        """
+        network, layout, starting = starts.of(self.candidate, self.fold, self.seed)
+        rows, validation = self.fold.training_rows, None
         states: list[Any] = [state for _, state in starting]
         if network.early_stopping:
             states[0] = states[0].random_state()
+            network = twin(network, **self.fold.fitted)  # the split looks at the fold's classes
             rows, validation = network._split(rows, states[0])
 
         def begin(number: int) -> Run:
-            return Run(_copy(starting[number][0]), History(), None, states[number])
+            params = aligned_zeros(layout.n_parameters, rows.X.dtype)
+            params[:] = starting[number][0]
+            return Run(params, History(), None, states[number])
 
         training = Training(network, layout, rows, validation, network.max_iter)
-        best, network.restart_losses_, is_interrupted = training.run(begin, len(states), scratch, network.n_threads or n_threads)
+        best, losses, is_interrupted = training.run(begin, len(states), scratch, network.n_threads or n_threads)
         if is_interrupted:
             raise KeyboardInterrupt
         if best.error is not None:
             raise best.error
-        return network, layout, best
+        return network, layout, best, losses
 
-    def _finish(self, network: Any, layout: Any, run: Run) -> Any:
+    def _finish(self, network: Any, layout: Any, run: Run, losses: np.ndarray) -> Any:
         """Return the fitted estimator that scorers can ask."""
+        network = twin(network, **self.fold.fitted, restart_losses_=losses)
         network._bind(layout, run.params)
         network._publish(run, bool(network.early_stopping))
         if self.plan.last is None:
@@ -318,23 +344,19 @@ class Fit:
 
     def _score(self, layout: Any, params: np.ndarray, part: str, scratch: Any, n_threads: int) -> dict[str, float]:
         """Score outputs directly."""
-        from fastbp.training import predict_outputs
-
         fold, plan = self.fold, self.plan
         rows = getattr(fold, part)
         try:
-            outputs = [predict_outputs(layout, params, X, n_threads=n_threads, scratch=scratch) for X in fold.inputs(part)]
+            outputs = [predict_outputs(layout, params, X, n_threads=n_threads, scratch=scratch) for X in fold.tables(part)]
         except Exception as error:  # the transformers may not take these rows
             return dict.fromkeys(plan.scorers, plan.failed_score(error))
         predicted = fold.predicted(outputs[0] if len(outputs) == 1 else np.concatenate(outputs))
         weights = None if plan.score_weights is None else plan.score_weights[rows]
         truth = fold.truth[rows]
-        return plan.collect({name: lambda score=score: score(truth, predicted, weights) for name, score in plan.direct.items()})
-
-
-def _copy(params: np.ndarray) -> np.ndarray:
-    from fastbp.network import aligned_zeros
-
-    copied = aligned_zeros(params.size, params.dtype)
-    copied[:] = params
-    return copied
+        scores = {}
+        for name, score in plan.direct.items():
+            try:
+                scores[name] = score(truth, predicted, weights)
+            except Exception as error:
+                scores[name] = plan.failed_score(error)
+        return scores

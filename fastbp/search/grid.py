@@ -8,9 +8,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
-from fastbp.search.plan import Plan
 from fastbp.search.results import report, results_table
-from fastbp.search.threads import run_fits
 
 
 class BPSearchCV(GridSearchCV):
@@ -122,6 +120,10 @@ class BPSearchCV(GridSearchCV):
         ValueError
             Parameters or data are not valid, or every fit failed.
         """
+        # numba loads with these two: imported here so that `import fastbp` stays quick.
+        from fastbp.search.plan import Plan
+        from fastbp.search.threads import run_fits
+
         plan = Plan.make(self, X, y, params)
         if plan is None:
             with joblib.parallel_config(prefer="threads"):
