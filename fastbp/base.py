@@ -14,7 +14,7 @@ from fastbp import parameters
 from fastbp.inputs import DTYPES, check_sample_weight, is_plain, is_plain_target
 from fastbp.twister import seeded
 
-# numba loads with fastbp.network, fastbp.training and fastbp.restarts: functions import them, so that `import fastbp` stays quick.
+# numba loads with fastbp.network, .training and .restarts: functions import them, so that `import fastbp` stays quick.
 if TYPE_CHECKING:
     from fastbp.restarts import Rows, Run
 

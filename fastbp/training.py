@@ -13,7 +13,7 @@ from .kernels.scores import SCORES
 from .kernels.updates import UPDATES, Rule
 from .network import aligned_zeros, make_network, pack_parameters, parameter_views
 from .solvers.stochastic import Optimizer
-from .team import run_team, team_size
+from .team import DIRECT_WORK, run_team, team_size
 from .twister import close_twister, open_twister
 from .workspace import flops_per_row, make_strips, make_workspace
 
@@ -156,7 +156,9 @@ def predict_outputs(network, params, X, *, only_largest=False, n_threads=None, s
         rows = bounds[thread], bounds[thread + 1]
         epochs.predict(network, params, table, NO_ORDER, workspace, outputs.reshape(-1), *rows, int(only_largest))
 
-    if not run_team(predict_part, size, (), work):
+    if size == 1 and work < DIRECT_WORK:
+        predict_part(0, 1, None)
+    elif not run_team(predict_part, size, (), work):
         raise KeyboardInterrupt
     return outputs.astype(np.int64) if only_largest else outputs
 
@@ -401,7 +403,7 @@ def train_stochastic(
                 finished = False
     if shuffle and is_twister:
         close_twister(random_state, key, position)
-    is_diverged = counts[epochs.STATUS] == epochs.DIVERGED or not np.isfinite(params).all()
+    is_diverged = counts[epochs.STATUS] == epochs.DIVERGED or np.count_nonzero(np.isfinite(params)) < params.size
     if validation is not None:
         params[:] = best_params
         history.best_params = best_params

@@ -149,8 +149,8 @@ def apart(function):
 class Entry:
     """A compiled function that Python calls.
 
-    numba looks at the type of every element of every argument of every call (measured for `train`: 9 of the 10 µs that a call costs
-    beside its work, with the GIL held). Here they differ by the dtype of `params` alone, and are looked at once for each.
+    numba looks at the type of every element of every argument at every call (measured: 9 of the 10 µs that a call of `train`
+    costs beside its work, with the GIL held). Here they differ by the dtype of `params` alone, so once for each is enough.
     """
 
     def __init__(self, dispatcher):
@@ -159,6 +159,7 @@ class Entry:
         self._compiled = {}
 
     def __call__(self, *arguments):
+        """Run it; every argument has the type that the dtype of `params` asks for."""
         dtype = arguments[self._params_at].dtype
         if dtype not in self._compiled:
             self._compiled[dtype] = self.dispatcher.compile(tuple(map(self.dispatcher.typeof_pyval, arguments)))

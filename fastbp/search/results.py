@@ -113,6 +113,8 @@ def _parameter_columns(params: Sequence[dict[str, Any]]) -> dict[str, MaskedArra
         except ValueError:  # sequences of different lengths
             dtype = np.dtype(object)
         array = arrays[f"param_{name}"] = MaskedArray(np.empty(len(params), dtype=dtype), mask=True)
-        for i, value in column.items():
-            array[i] = value
+        rows = list(column)
+        for i in rows:
+            array.data[i] = column[i]  # the masked array itself takes 2 µs for each
+        array.mask[rows] = False
     return arrays
