@@ -29,12 +29,13 @@ class Rows(NamedTuple):
 
 @dataclass
 class Run:
-    """One start of the network: what is trained in place, and how it ended."""
+    """One start of the network: what is trained in place, samples to predict then (see `train_stochastic`), and how it ended."""
 
     params: np.ndarray
     history: Any
     optimizer: Any
     random_state: Any
+    test: Any = None
     number: int = 0
     name: str = ""
     outcome: str = ""
@@ -160,6 +161,7 @@ class Training:
             *self.rows[:3],
             rows=self.rows.numbers,
             samples=self.rows.samples,
+            test=run.test,
             validation=self.validation and self.validation[:3],
             score=asked._score,
             alpha=asked.alpha,

@@ -44,6 +44,7 @@ class History:
     validation_scores: list = field(default_factory=list)
     best_validation_score: float = -math.inf
     best_params: np.ndarray | None = None
+    test_outputs: np.ndarray | None = None
     n_iter: int = 0
     t: int = 0
     no_improvement_count: int = 0
@@ -127,7 +128,7 @@ def predict_outputs(network, params, X, *, only_largest=False, n_threads=None, s
     ----------
     network : Network
     params : ndarray of shape (n_parameters,)
-    X : ndarray of shape (n_samples, n_features), C-contiguous, or CSR matrix, or Table
+    X : ndarray of shape (n_samples, n_features), C-contiguous, or CSR matrix
     only_largest : bool
         Return the number of each row's largest output instead, found while it is in the cache.
     n_threads : int or None
@@ -138,8 +139,8 @@ def predict_outputs(network, params, X, *, only_largest=False, n_threads=None, s
     outputs : ndarray of shape (n_samples, n_outputs), or (n_samples,) of int64
     """
     scratch = scratch or Scratch()
-    table = X if isinstance(X, Table) else make_table(X)
-    n_rows, n_outputs = table.n_rows, int(network.units[-1])
+    table = make_table(X)
+    n_rows, n_outputs = X.shape[0], int(network.units[-1])
     outputs = np.empty(n_rows if only_largest else (n_rows, n_outputs), dtype=params.dtype)
     work = flops_per_row(network) * n_rows / 3
     size = team_size(n_threads, work, work)
@@ -278,6 +279,7 @@ def train_stochastic(
     random_state,
     rows=None,
     samples=None,
+    test=None,
     report=None,
     report_every=0,
     n_threads=None,
@@ -302,6 +304,8 @@ def train_stochastic(
         The rows of X to train on, in this order, without a copy of them; all by default.
     samples : Samples or None
         What `make_samples` has made of X, Y and sample_weight, if it has.
+    test : Samples or None
+        Rows whose outputs the history gets at the end; there is no validation then.
     report : callable or None
         Called with the history after every `report_every` epochs.
     n_threads : int or None
@@ -342,11 +346,13 @@ def train_stochastic(
         ("training", batch_size, size, gather, is_sparse, samples.weights.size > 0),
         lambda: make_workspace(network, dtype, batch_size, n_strips=len(strips.layers), n_threads=size, gathered=gathered),
     )
-    if validation is None:
-        held_out, best_params, outputs = samples, params[:0], params[:0]
-    else:
-        held_out = make_samples(*validation)
+    validate, held_out, best_params, outputs = epochs.NEVER, samples, params[:0], params[:0]
+    if validation is not None:
+        validate, held_out = epochs.EVERY_EPOCH, make_samples(*validation)
         best_params = params.copy() if history.best_params is None else history.best_params.astype(dtype)
+    elif test is not None:
+        validate, held_out = epochs.AT_END, test
+    if validate:
         outputs = np.empty(held_out.table.n_rows * int(network.units[-1]), dtype=dtype)
     opened = open_twister(random_state)
     is_twister = opened is not None
@@ -363,7 +369,7 @@ def train_stochastic(
         tol=float(tol),
         n_iter_no_change=float(n_iter_no_change),
         backup_every=-(-BACKUP_STEPS // n_batches),
-        validate=int(validation is not None),
+        validate=validate,
         score=SCORES[score],
     )
     counts = np.array([history.n_iter, history.t, history.no_improvement_count, optimizer.n_steps, epochs.RUNNING])
@@ -404,6 +410,8 @@ def train_stochastic(
     if shuffle and is_twister:
         close_twister(random_state, key, position)
     is_diverged = counts[epochs.STATUS] == epochs.DIVERGED or np.count_nonzero(np.isfinite(params)) < params.size
+    if validate == epochs.AT_END:
+        history.test_outputs = outputs.reshape(held_out.table.n_rows, -1)
     if validation is not None:
         params[:] = best_params
         history.best_params = best_params

@@ -471,7 +471,14 @@ def test_threads_see_the_configuration(iris):
 
 def test_large_folds_are_scored_in_parts(iris, monkeypatch):
     monkeypatch.setattr(fits, "PREDICTED_ROWS", 7)
+    monkeypatch.setattr(fits, "FEW_INPUTS", 0)
     compare(classifier(), GRID, *iris)
+
+
+def test_small_folds_are_predicted_while_training(iris, diabetes, monkeypatch):
+    monkeypatch.setattr(fits, "predict_outputs", None)
+    for estimator, data in [(classifier(), iris), (regressor(n_restarts=2), diabetes)]:
+        compare(estimator, GRID, *data, return_train_score=False)
 
 
 def test_clone_repr_and_use_inside_another_search(iris):

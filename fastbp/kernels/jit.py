@@ -1,5 +1,6 @@
 """The one decorator of all compiled functions, and a cache that cannot serve stale or broken machine code."""
 
+import functools
 import hashlib
 import inspect
 import pathlib
@@ -146,26 +147,6 @@ def apart(function):
     return jit(function)
 
 
-class Entry:
-    """A compiled function that Python calls.
-
-    numba looks at the type of every element of every argument at every call (measured: 9 of the 10 µs that a call of `train`
-    costs beside its work, with the GIL held). Here they differ by the dtype of `params` alone, so once for each is enough.
-    """
-
-    def __init__(self, dispatcher):
-        self.dispatcher = dispatcher
-        self._params_at = list(inspect.signature(dispatcher.py_func).parameters).index("params")
-        self._compiled = {}
-
-    def __call__(self, *arguments):
-        """Run it; every argument has the type that the dtype of `params` asks for."""
-        dtype = arguments[self._params_at].dtype
-        if dtype not in self._compiled:
-            self._compiled[dtype] = self.dispatcher.compile(tuple(map(self.dispatcher.typeof_pyval, arguments)))
-        self._compiled[dtype](*arguments)
-
-
 def entry(function):
     """Compile a function that Python calls, and keep its machine code on disk."""
     dispatcher = njit(pipeline_class=_EntryCompiler, **_OPTIONS)(function)
@@ -173,4 +154,24 @@ def entry(function):
         dispatcher._cache = _Cache(function)
     except RuntimeError as error:  # numba finds no folder to write to
         _warn_uncached(error)
-    return Entry(dispatcher)
+    return dispatcher
+
+
+def typed_once(dispatcher):
+    """Return what calls an entry whose arguments have the types that the dtype of its `params` asks for, always.
+
+    numba looks at the type of every element of every argument at every call (measured: 9 of the 10 µs that a call of `train`
+    costs beside its work, with the GIL held).
+    """
+    params_at = list(inspect.signature(dispatcher.py_func).parameters).index("params")
+    compiled = {}
+
+    @functools.wraps(dispatcher.py_func)
+    def call(*arguments):
+        dtype = arguments[params_at].dtype
+        if dtype not in compiled:
+            compiled[dtype] = dispatcher.compile(tuple(map(dispatcher.typeof_pyval, arguments)))
+        compiled[dtype](*arguments)
+
+    call.dispatcher = dispatcher
+    return call

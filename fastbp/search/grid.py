@@ -49,7 +49,7 @@ class BPSearchCV(GridSearchCV):
     ----------
     cv_results_ : dict of str to ndarray
         Scores, times and parameters, under the names of ``GridSearchCV``; ``fit_time`` of a pipeline contains that of its
-        transformers, each time they are used.
+        transformers, each time they are used, and that of a small network may contain the prediction of the test rows.
     best_estimator_ : estimator
         Trained with the best parameters on all rows.
     best_score_ : float
