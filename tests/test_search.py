@@ -197,6 +197,13 @@ def test_candidates_that_fit_alone(iris, grid, capsys):
     capsys.readouterr()
 
 
+@pytest.mark.parametrize("lowest", [-1, 1])
+@pytest.mark.parametrize("losses", [["squared_error", "poisson"], ["poisson", "squared_error"]])
+def test_candidates_of_another_loss_fit_alone(diabetes, losses, lowest):
+    X, y = diabetes
+    compare(regressor(), {"loss": losses}, X, y - y.min() + lowest, batched=False)
+
+
 def test_targets_that_fit_alone(iris):
     X, Y = make_multilabel_classification(n_samples=60, random_state=0)
     compare(classifier(), GRID, X, Y, batched=False)

@@ -67,8 +67,10 @@ class Candidate:
         own = {name[len(prefix) :]: value for name, value in params.items() if name not in self.others}
         if self.others or not own.keys() <= known:
             clone(base).set_params(**clone(params, safe=False))  # what is not valid shows before any fit
-        self.network = params[last] if last in self.others else twin(base if last is None else base.steps[-1][1], **own)
-        self.is_batched = last not in self.others and _can_batch(self.network)
+        network = base if last is None else base.steps[-1][1]
+        self.network = params[last] if last in self.others else twin(network, **own)
+        has_same_targets = own.get("loss", ...) in (..., getattr(network, "loss", None))  # of another loss others may be valid
+        self.is_batched = last not in self.others and has_same_targets and _can_batch(self.network)
         self.is_checked = False
 
     def check(self, known: dict[str, Any]) -> None:
