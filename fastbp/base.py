@@ -2,7 +2,7 @@
 
 import operator
 import warnings
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -12,10 +12,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastbp import parameters
 from fastbp.inputs import DTYPES, check_sample_weight, is_plain, is_plain_target
-from fastbp.restarts import Rows, Run, Training, later_states
 from fastbp.twister import seeded
 
-# numba loads with fastbp.network and fastbp.training: functions import them, so that `import fastbp` stays quick.
+# numba loads with fastbp.network, .training and .restarts: functions import them, so that `import fastbp` stays quick.
+if TYPE_CHECKING:
+    from fastbp.restarts import Rows, Run
 
 # All but the optimizer can be had again from coefs_ and intercepts_; pickled beside them they would triple the file.
 _NOT_PICKLED = frozenset({"_network", "_network_key", "_params", "_views", "_optimizer", "_best_params"})
@@ -113,6 +114,8 @@ class BaseBP(BaseEstimator):
     # ---- one fit
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> Self:
+        from fastbp.restarts import Rows, Run, Training, later_states
+
         parameters.check_parameters(self)
         hidden_sizes = parameters.hidden_sizes(self.hidden_layer_sizes)
         resume = hasattr(self, "coefs_") and (incremental or self.warm_start)
@@ -172,10 +175,12 @@ class BaseBP(BaseEstimator):
             )
         return network, params, self.__dict__.get("_optimizer") if incremental and _same_layout(known, params) else None
 
-    def _split(self, rows: Rows, random_state: np.random.RandomState) -> tuple[Rows, Rows]:
+    def _split(self, rows: "Rows", random_state: np.random.RandomState) -> "tuple[Rows, Rows]":
         """Set a validation part aside, the only rows that are copied; splitting row numbers takes the same draws as splitting
         the arrays."""
-        X, Y, sample_weight, numbers = rows
+        from fastbp.restarts import Rows
+
+        X, Y, sample_weight, numbers, _ = rows
         if numbers is None:
             numbers = np.arange(len(Y))
         train, held_out = train_test_split(
@@ -202,7 +207,7 @@ class BaseBP(BaseEstimator):
             history.best_params = best_params if _same_layout(best_params, params) else None
         return history
 
-    def _publish(self, run: Run, early_stopping: bool) -> None:
+    def _publish(self, run: "Run", early_stopping: bool) -> None:
         history = run.history
         self.n_iter_, self.t_, self.loss_ = history.n_iter, history.t, history.loss
         if self.solver == "lbfgs":

@@ -1,7 +1,7 @@
 """From hyperparameters to a network: its layout, its starting weights, and the flat vector that holds them."""
 
+import ctypes
 import functools
-import itertools
 
 import numpy as np
 
@@ -86,10 +86,15 @@ def aligned_arrays(dtype, *sizes):
     """Arrays of zeros that each start on a cache line, out of one piece of memory."""
     dtype = np.dtype(dtype)
     line = CACHE_LINE // dtype.itemsize
-    starts = [0, *itertools.accumulate(-(-size // line) * line for size in sizes)]
-    memory = np.zeros(starts[-1] + line, dtype=dtype)
-    first = -memory.ctypes.data % CACHE_LINE // dtype.itemsize
-    return [memory[first + start : first + start + size] for start, size in zip(starts, sizes)]
+    padded = [-(-size // line) * line for size in sizes]
+    memory = np.zeros(sum(padded) + line, dtype=dtype)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(memory))  # a quarter of the 1.5 µs of memory.ctypes.data
+    start = -address % CACHE_LINE // dtype.itemsize
+    arrays = []
+    for size, step in zip(sizes, padded):
+        arrays.append(memory[start : start + size])
+        start += step
+    return arrays
 
 
 def parameter_views(network, params):

@@ -8,12 +8,11 @@ from .kernels import lbfgs
 from .kernels.atomics import SYNC_SIZE
 from .kernels.updates import UPDATES, Rule
 from .network import aligned_arrays, parameter_views
-from .samples import make_samples
+from .samples import NO_ORDER, make_samples
 from .team import run_team, team_size
 from .workspace import flops_per_row, make_strips, make_workspace, slabs_of
 
 EVALUATIONS = 1.25  # per iteration, roughly
-NO_ORDER = np.empty(0, dtype=np.int64)
 
 
 def loss_and_gradient(network, params, X, Y, sample_weight=None, *, alpha, gradient=None, n_threads=None):
@@ -108,7 +107,7 @@ class Objective:
     def descend(self, memory, n_iterations, *, max_iter, max_fun=math.inf, smallest_gradient=0.0):
         """Go on with a run by up to n_iterations; memory.counts[STATUS] tells whether it has ended. Return False after Ctrl-C."""
         memory.counts[lbfgs.IS_OVER] = 0
-        arguments = *self._fixed, memory, n_iterations, max_iter, float(max_fun), float(smallest_gradient)
+        arguments = *self._fixed, memory, n_iterations, int(max_iter), float(max_fun), float(smallest_gradient)
         work = self.work * (1 + EVALUATIONS * min(n_iterations, max_iter))
         finished = run_team(lbfgs.lbfgs, self.n_threads, arguments, work, self._sync)
         return finished and memory.counts[lbfgs.STATUS] != lbfgs.INTERRUPTED

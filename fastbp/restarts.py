@@ -10,26 +10,33 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-# numba loads with fastbp.pool, fastbp.team and fastbp.training: functions import them, so that `import fastbp` stays quick.
+from fastbp import objective, training
+from fastbp.pool import run_pool
+from fastbp.row_space import RowSpace, is_worth_it
+from fastbp.solvers.lbfgs import train_lbfgs
+from fastbp.team import allowed_threads
 
 
 class Rows(NamedTuple):
-    """Samples in the dtype of X: inputs, encoded targets, weights; and the numbers of the rows that count, None for all."""
+    """Samples in the dtype of X: inputs, encoded targets, weights; the numbers of the rows that count, None for all; and what the
+    kernels take for the first three, if somebody has made that already."""
 
     X: Any
     Y: np.ndarray
     sample_weight: np.ndarray | None
     numbers: np.ndarray | None = None
+    samples: Any = None
 
 
 @dataclass
 class Run:
-    """One start of the network: what is trained in place, and how it ended."""
+    """One start of the network: what is trained in place, samples to predict then (see `train_stochastic`), and how it ended."""
 
     params: np.ndarray
     history: Any
     optimizer: Any
     random_state: Any
+    test: Any = None
     number: int = 0
     name: str = ""
     outcome: str = ""
@@ -81,10 +88,6 @@ class Training:
 
         Returns the best run, the losses of all, and whether Ctrl-C came before the end.
         """
-        from fastbp.pool import run_pool
-        from fastbp.team import allowed_threads
-        from fastbp.training import Scratch
-
         n_workers = 1
         if scratch is None:
             n_threads = self.estimator.n_threads
@@ -92,7 +95,7 @@ class Training:
                 n_allowed = allowed_threads(n_threads)
                 n_workers = min(n_starts, n_allowed)
                 n_threads = n_allowed // n_workers
-        scratches = [scratch or Scratch() for _ in range(n_workers)]
+        scratches = [scratch or training.Scratch() for _ in range(n_workers)]
         first = begin(0)
         best: Run | None = None
         losses = np.full(n_starts, np.nan)
@@ -128,15 +131,12 @@ class Training:
             scratch.forget()
 
     def _train_lbfgs(self, run: Run, scratch: Any, n_threads: int | None) -> None:
-        from fastbp.objective import Objective
-        from fastbp.solvers.lbfgs import train_lbfgs
-
         asked = self.estimator
 
         def report(n_iter: int, loss: float) -> None:
             run.say(f"Iteration {n_iter}, loss = {loss:.8f}")
 
-        objective = Objective(
+        fixed = objective.Objective(
             self.network,
             *self.rows[:3],
             rows=self.rows.numbers,
@@ -146,16 +146,14 @@ class Training:
             sync=scratch.sync,
         )
         options = {"max_iter": self.max_iter, "max_fun": asked.max_fun, "tol": asked.tol, "report_every": int(asked.verbose)}
-        outcome = train_lbfgs(objective, run.params, **options, report=report)
+        outcome = train_lbfgs(fixed, run.params, **options, report=report)
         run.history.loss, run.history.n_iter, run.outcome, run.complaint = outcome
 
     def _train_stochastic(self, run: Run, scratch: Any, n_threads: int | None) -> None:
-        from fastbp.training import Optimizer, train_stochastic
-
         asked = self.estimator
         is_new = run.optimizer is None
         if is_new:
-            run.optimizer = Optimizer(
+            run.optimizer = training.Optimizer(
                 asked.solver,
                 run.params,
                 learning_rate_init=asked.learning_rate_init,
@@ -184,15 +182,16 @@ class Training:
         }
         space = self._space(n_threads) if is_new and run.history.best_params is None else None
         if space is None:
-            rows, validation = self.rows, self.validation and self.validation[:3]
-            run.outcome = train_stochastic(
+            run.outcome = training.train_stochastic(
                 self.network,
                 run.params,
                 run.optimizer,
                 run.history,
-                *rows[:3],
-                rows=rows.numbers,
-                validation=validation,
+                *self.rows[:3],
+                rows=self.rows.numbers,
+                samples=self.rows.samples,
+                test=run.test,
+                validation=self.validation and self.validation[:3],
                 **options,
             )
         else:
@@ -214,8 +213,6 @@ class Training:
 
     def _space(self, n_threads: int | None) -> Any:
         """Return the rows' span where it pays to train in it, made once for all starts; or None."""
-        from fastbp.row_space import RowSpace, is_worth_it
-
         rows = self.rows
         with self._lock:
             if self._row_space is None:
@@ -229,8 +226,6 @@ class Training:
         return self._row_space or None
 
     def _train_in_span(self, space: Any, run: Run, options: dict[str, Any]) -> None:
-        from fastbp.training import train_stochastic
-
         chosen = slice(None) if self.rows.numbers is None else self.rows.numbers
         Y, weights, held_out = self.rows.Y[chosen], self.rows.sample_weight, self.validation
         inner = self.estimator._make_network([space.n_rows + 1, *self.network.units[1:].tolist()], run.params.dtype)
@@ -238,7 +233,7 @@ class Training:
         params, optimizer = entered.copy(), run.optimizer
         optimizer.moment_1 = np.zeros_like(params)
         try:
-            run.outcome = train_stochastic(
+            run.outcome = training.train_stochastic(
                 inner, params, optimizer, run.history, space.X, Y, None if weights is None else weights[chosen],
                 validation=held_out and (space.held_out, *held_out[1:3]), **options,
             )  # fmt: skip

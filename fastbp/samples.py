@@ -4,6 +4,9 @@ import numpy as np
 
 from .kernels.layout import Samples, Table
 
+NO_COLUMNS = np.empty(0, dtype=np.int32)
+NO_ORDER = np.empty(0, dtype=np.int64)
+
 
 class _Memory:
     """Stands in for an array in the buffer interface, so that a read-only array gets a view of the one type the kernels are
@@ -36,7 +39,7 @@ def make_table(X):
             X = X.sorted_indices()
         columns, row_starts = X.indices.astype(np.int32, copy=False), X.indptr.astype(np.int64, copy=False)
         return Table(flat_view(X.data), flat_view(columns), flat_view(row_starts), 1, X.shape[0])
-    return Table(flat_view(X), np.empty(0, np.int32), np.empty(0, np.int64), 0, X.shape[0])
+    return Table(flat_view(X), NO_COLUMNS, NO_ORDER, 0, X.shape[0])
 
 
 def make_samples(X, Y, sample_weight):

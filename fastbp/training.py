@@ -11,9 +11,9 @@ from .kernels.atomics import SYNC_SIZE
 from .kernels.scores import SCORES
 from .network import aligned_zeros, make_network, pack_parameters, parameter_views
 from .objective import loss_and_gradient
-from .samples import make_samples, make_table
+from .samples import NO_ORDER, make_samples, make_table
 from .solvers.stochastic import Optimizer
-from .team import run_team, team_size
+from .team import DIRECT_WORK, run_team, team_size
 from .twister import close_twister, open_twister
 from .workspace import flops_per_row, make_strips, make_workspace, slabs_of
 
@@ -28,7 +28,6 @@ __all__ = [
 
 EPOCHS_PER_CALL = 1000
 UPDATE_WORK = 12  # floating-point operations of a step per parameter, roughly
-NO_ORDER = np.empty(0, dtype=np.int64)
 BACKUP_STEPS = 16  # at most so many steps, or one epoch, are lost with the weights when these become NaN
 
 
@@ -42,6 +41,7 @@ class History:
     validation_scores: list = field(default_factory=list)
     best_validation_score: float = -math.inf
     best_params: np.ndarray | None = None
+    test_outputs: np.ndarray | None = None
     n_iter: int = 0
     t: int = 0
     no_improvement_count: int = 0
@@ -62,13 +62,15 @@ class Scratch:
 
     def forget(self):
         """Give the memory up: after a run that diverged NaN may lie in its padding."""
-        self._shape, self._kept = None, {}
+        self._network, self._shape, self._kept = None, None, {}
 
     def get(self, network, dtype, key, make):
         """What make() returns, or has returned for this key and shape of network."""
-        shape = network.units.tobytes(), network.fit_intercept, dtype
-        if shape != self._shape:
-            self._shape, self._kept = shape, {}
+        if network is not self._network:
+            shape = network.units.tobytes(), network.fit_intercept, dtype
+            if shape != self._shape:
+                self._shape, self._kept = shape, {}
+            self._network = network
         if key not in self._kept:
             self._kept[key] = make()
         return self._kept[key]
@@ -110,7 +112,9 @@ def predict_outputs(network, params, X, *, only_largest=False, n_threads=None, s
         rows = bounds[thread], bounds[thread + 1]
         epochs.predict(network, params, table, NO_ORDER, workspace, outputs.reshape(-1), *rows, int(only_largest))
 
-    if not run_team(predict_part, size, (), work):
+    if size == 1 and work < DIRECT_WORK:
+        predict_part(0, 1, None)
+    elif not run_team(predict_part, size, (), work):
         raise KeyboardInterrupt
     return outputs.astype(np.int64) if only_largest else outputs
 
@@ -157,6 +161,8 @@ def train_stochastic(
     shuffle,
     random_state,
     rows=None,
+    samples=None,
+    test=None,
     report=None,
     report_every=0,
     n_threads=None,
@@ -179,6 +185,10 @@ def train_stochastic(
         Source of the shuffles; a RandomState is left where scikit-learn would leave it.
     rows : ndarray of int64 or None
         The rows of X to train on, in this order, without a copy of them; all by default.
+    samples : Samples or None
+        What `make_samples` has made of X, Y and sample_weight, if it has.
+    test : Samples or None
+        Rows whose outputs the history gets at the end; there is no validation then.
     report : callable or None
         Called with the history after every `report_every` epochs.
     n_threads : int or None
@@ -195,23 +205,28 @@ def train_stochastic(
         The loss or a weight became NaN or infinite.
     """
     scratch = scratch or Scratch()
-    samples = make_samples(X, Y, sample_weight)
-    n_rows, dtype = samples.table.n_rows if rows is None else len(rows), params.dtype
-    is_online = batch_size == 1 and not optimizer.is_adam and not samples.table.is_sparse
+    samples = samples or make_samples(X, Y, sample_weight)
+    n_rows, dtype, is_sparse = samples.table.n_rows if rows is None else len(rows), params.dtype, samples.table.is_sparse
+    is_online = batch_size == 1 and not optimizer.is_adam and not is_sparse
     batch_size = min(batch_size, n_rows)
     is_full_batch = batch_size == n_rows
     gather = rows is not None or bool(shuffle and not is_full_batch)
-    row_work = flops_per_row(network)
-    step_work = row_work * batch_size + UPDATE_WORK * network.n_parameters
     n_batches = -(-n_rows // batch_size)
-    epoch_work = row_work * n_rows + UPDATE_WORK * network.n_parameters * n_batches
-    size = 1 if is_online else team_size(n_threads, step_work, max_iter * epoch_work)
-    strips = make_strips(network, size, samples.table.is_sparse)
+
+    def make_team():
+        row_work, update_work = flops_per_row(network), UPDATE_WORK * network.n_parameters
+        epoch_work = row_work * n_rows + update_work * n_batches
+        size = 1 if is_online else team_size(n_threads, row_work * batch_size + update_work, max_iter * epoch_work)
+        return size, epoch_work, make_strips(network, size, is_sparse)
+
+    size, epoch_work, strips = scratch.get(
+        network, dtype, ("team", n_threads, batch_size, n_rows, max_iter, is_online, is_sparse), make_team
+    )
     gathered = samples if gather else None
     workspace = scratch.get(
         network,
         dtype,
-        ("training", batch_size, size, gather, samples.table.is_sparse, samples.weights.size > 0),
+        ("training", batch_size, size, gather, is_sparse, samples.weights.size > 0),
         lambda: make_workspace(
             network,
             dtype,
@@ -219,14 +234,16 @@ def train_stochastic(
             n_strips=len(strips.layers),
             n_threads=size,
             gathered=gathered,
-            n_slabs=slabs_of(network, batch_size, samples.table.is_sparse),
+            n_slabs=slabs_of(network, batch_size, is_sparse),
         ),
     )
-    if validation is None:
-        held_out, best_params, outputs = samples, params[:0], params[:0]
-    else:
-        held_out = make_samples(*validation)
+    validate, held_out, best_params, outputs = epochs.NEVER, samples, params[:0], params[:0]
+    if validation is not None:
+        validate, held_out = epochs.EVERY_EPOCH, make_samples(*validation)
         best_params = params.copy() if history.best_params is None else history.best_params.astype(dtype)
+    elif test is not None:
+        validate, held_out = epochs.AT_END, test
+    if validate:
         outputs = np.empty(held_out.table.n_rows * int(network.units[-1]), dtype=dtype)
     opened = open_twister(random_state)
     is_twister = opened is not None
@@ -243,7 +260,7 @@ def train_stochastic(
         tol=float(tol),
         n_iter_no_change=float(n_iter_no_change),
         backup_every=-(-BACKUP_STEPS // n_batches),
-        validate=int(validation is not None),
+        validate=validate,
         score=SCORES[score],
     )
     counts = np.array([history.n_iter, history.t, history.no_improvement_count, optimizer.n_steps, epochs.RUNNING])
@@ -283,7 +300,9 @@ def train_stochastic(
                 finished = False
     if shuffle and is_twister:
         close_twister(random_state, key, position)
-    is_diverged = counts[epochs.STATUS] == epochs.DIVERGED or not np.isfinite(params).all()
+    is_diverged = counts[epochs.STATUS] == epochs.DIVERGED or np.count_nonzero(np.isfinite(params)) < params.size
+    if validate == epochs.AT_END:
+        history.test_outputs = outputs.reshape(held_out.table.n_rows, -1)
     if validation is not None:
         params[:] = best_params
         history.best_params = best_params

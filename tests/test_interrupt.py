@@ -1,4 +1,5 @@
 """Ctrl-C in the middle of the compiled loop: a real signal to a real process."""
+
 import os
 import signal
 import subprocess

@@ -1,4 +1,5 @@
 """Kernels against NumPy and SciPy: every size around the edges of a tile, every code of every registry, any number of threads."""
+
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import pytest
 import scipy.sparse
 import scipy.special
 
-from fastbp.kernels import epochs, simd
+from fastbp.kernels import epochs, lbfgs, simd
 from fastbp.kernels.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS, activate, log, multiply_by_slope
 from fastbp.kernels.jit import FASTMATH, entry
 from fastbp.kernels.losses import LOSSES, output_deltas, output_losses
@@ -19,7 +20,7 @@ from fastbp.kernels.simd import lane_count, load, store
 from fastbp.kernels.updates import UPDATES, Rule, update
 from fastbp.network import draw_parameters, make_network, pack_parameters, parameter_views
 from fastbp.objective import Objective
-from fastbp.samples import make_table
+from fastbp.samples import make_samples, make_table
 from fastbp.training import History, Optimizer, predict_outputs, train_stochastic
 
 DTYPES = [np.float32, np.float64]
@@ -385,7 +386,7 @@ def random_network(sizes, dtype, activations=None, output="softmax", loss="log_l
     return network, pack_parameters(network, coefs, intercepts, dtype)
 
 
-def run(n_threads, dtype, solver="adam", batch_size=50, n_rows=333, sparse=False, sizes=(40, 70, 33, 5), validation=None):
+def run(n_threads, dtype, solver="adam", batch_size=50, n_rows=333, sparse=False, sizes=(40, 70, 33, 5), **options):
     output, loss = ("softmax", "log_loss") if sizes[-1] > 1 else ("logistic", "binary_log_loss")
     network, params = random_network(sizes, dtype, output=output, loss=loss)
     rng = np.random.RandomState(1)
@@ -399,19 +400,34 @@ def run(n_threads, dtype, solver="adam", batch_size=50, n_rows=333, sparse=False
     )
     history = History()
     train_stochastic(
-        network, params, optimizer, history, X, Y, validation=validation and (X[:60], Y[:60], None), alpha=0.01,
-        batch_size=batch_size,
-        learning_rate="constant", power_t=0.5, tol=0.0, n_iter_no_change=np.inf, max_iter=4, shuffle=True, random_state=rng,
+        network, params, optimizer, history, X, Y, alpha=0.01, batch_size=batch_size,
+        validation=(X[:60], Y[:60], None) if "validation" in options else None,
+        learning_rate="constant", power_t=0.5, tol=options.get("tol", 0.0), n_iter_no_change=1 if "tol" in options else np.inf,
+        max_iter=4, shuffle=True, random_state=rng, test=make_samples(X[:77], Y[:77], None) if "test" in options else None,
         n_threads=n_threads,
     )  # fmt: skip
+    if "test" in options:
+        assert history.n_iter == options["test"]
+        np.testing.assert_array_equal(history.test_outputs, predict_outputs(network, params, X[:77]))
     return params, history, rng.randint(1 << 30)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
     "options",
-    [{}, {"solver": "sgd"}, {"batch_size": 333}, {"batch_size": 5}, {"sparse": True}, {"sizes": (40, 300, 1)}, {"sizes": (9,
-    2)}, {"validation": True}],
+    [
+        {},
+        {"solver": "sgd"},
+        {"batch_size": 333},
+        {"batch_size": 5},
+        {"sparse": True},
+        {"sizes": (40, 300, 1)},
+        {"sizes": (9, 2)},
+        {"validation": True},
+        {"test": 4},
+        {"test": 3, "tol": 9.0},
+        {"test": 4, "batch_size": 1, "solver": "sgd"},
+    ],
 )
 def test_same_bits_for_any_number_of_threads(monkeypatch, dtype, options):
     monkeypatch.setattr("fastbp.team.SHARED_WORK", 0)
@@ -498,7 +514,10 @@ def test_padding_stays_zero():
     assert not params.any()
 
 
-def test_one_compilation_per_dtype():
+def test_one_compilation_per_dtype(monkeypatch):
+    kernels = *epochs.ENTRIES, *lbfgs.ENTRIES
+    for kernel in kernels:  # numba's, which look at every argument of every call
+        monkeypatch.setattr(epochs if kernel in epochs.ENTRIES else lbfgs, kernel.__name__, kernel)
     for dtype in DTYPES:
         for sizes in [(1, 1), (3, 4, 2), (40, 70, 33, 5), (2, 3, 4, 5, 6, 1)]:
             for name in HIDDEN_ACTIVATIONS:
@@ -510,8 +529,14 @@ def test_one_compilation_per_dtype():
             run(2, dtype, **options)
         readonly = np.zeros((3, 5), dtype)
         readonly.flags.writeable = False
-        predict_outputs(*random_network((5, 2), dtype), readonly)
-    for kernel in (epochs.train, epochs.predict):
+        network, params = random_network((5, 2), dtype)
+        predict_outputs(network, params, readonly)
+        for rows, weights in ((None, None), (np.array([2, 0]), np.ones(3))):
+            objective = Objective(network, readonly, readonly[:, :1], weights, alpha=0.0, rows=rows)
+            objective(params)
+            objective.descend(objective.memory(params), 3, max_iter=3)
+        Objective(network, scipy.sparse.csr_matrix(readonly), readonly[:, :1], alpha=0.0)(params)
+    for kernel in kernels:
         assert len(kernel.signatures) == len(DTYPES)
 
 

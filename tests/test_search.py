@@ -191,10 +191,21 @@ def test_constant_target():
     compare(regressor(), GRID, X, np.repeat([1.0, 2.0, 3.0], 10))
 
 
-@pytest.mark.parametrize("grid", [{"solver": ["lbfgs"]}, {"solver": ["adam", "lbfgs"]}, {"verbose": [True]}], ids=name_of)
-def test_candidates_that_fit_alone(iris, grid, capsys):
-    compare(classifier(), grid, *iris, batched=False)
+@pytest.mark.parametrize("grid", [{"solver": ["lbfgs"]}, {"solver": ["adam", "lbfgs"]}], ids=name_of)
+def test_lbfgs(iris, grid):
+    compare(classifier(), grid, *iris)
+
+
+def test_candidates_that_fit_alone(iris, capsys):
+    compare(classifier(), {"verbose": [True]}, *iris, batched=False)
     capsys.readouterr()
+
+
+@pytest.mark.parametrize("lowest", [-1, 1])
+@pytest.mark.parametrize("losses", [["squared_error", "poisson"], ["poisson", "squared_error"]])
+def test_candidates_of_another_loss_fit_alone(diabetes, losses, lowest):
+    X, y = diabetes
+    compare(regressor(), {"loss": losses}, X, y - y.min() + lowest, batched=False)
 
 
 def test_targets_that_fit_alone(iris):
@@ -471,7 +482,14 @@ def test_threads_see_the_configuration(iris):
 
 def test_large_folds_are_scored_in_parts(iris, monkeypatch):
     monkeypatch.setattr(fits, "PREDICTED_ROWS", 7)
+    monkeypatch.setattr(fits, "FEW_INPUTS", 0)
     compare(classifier(), GRID, *iris)
+
+
+def test_small_folds_are_predicted_while_training(iris, diabetes, monkeypatch):
+    monkeypatch.setattr(fits, "predict_outputs", None)
+    for estimator, data in [(classifier(), iris), (regressor(n_restarts=2), diabetes)]:
+        compare(estimator, GRID, *data, return_train_score=False)
 
 
 def test_clone_repr_and_use_inside_another_search(iris):

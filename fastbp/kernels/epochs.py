@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .atomics import STOP, barrier
-from .jit import entry, jit
+from .jit import entry, jit, typed_once
 from .online import online_epoch
 from .passes import CACHED_ROWS, batch_step, forward, refresh_mirrors, share, total
 from .random_state import shuffle
@@ -18,6 +18,8 @@ CONSTANT, INVSCALING, ADAPTIVE = range(3)
 SCHEDULES = {"constant": CONSTANT, "invscaling": INVSCALING, "adaptive": ADAPTIVE}
 
 IN_ORDER, SHUFFLED, ONLY_DRAWN = range(3)
+
+NEVER, EVERY_EPOCH, AT_END = range(3)
 
 RUNNING, STOPPED, DIVERGED, INTERRUPTED = range(4)
 
@@ -39,7 +41,7 @@ class Plan(NamedTuple):
     tol: float
     n_iter_no_change: float  # epochs; infinity never stops
     backup_every: int  # epochs between two copies of the weights, to go back to when the loss is lost
-    validate: int  # 1: the validation score decides, not the loss
+    validate: int  # when to predict the validation rows: where that is every epoch their score decides, not the loss
     score: int
 
 
@@ -81,6 +83,7 @@ def _largest(values, first, n):
     return found if found < n else 0
 
 
+@typed_once
 @entry
 def predict(network, params, table, order, workspace, outputs, first, stop, only_largest):
     """Outputs for rows first to stop of a table; outputs, only_largest: as `predict_rows`'; order: (0,), unused."""
@@ -101,7 +104,7 @@ def _end_of_epoch(plan, rule, counts, measures, loss, validation_score, params, 
     """Count the epoch, test for the end of the run, move the learning rate: scikit-learn's rules in scikit-learn's order."""
     counts[N_ITER] += 1
     counts[SAMPLES_SEEN] += n_rows
-    if plan.validate:
+    if plan.validate == EVERY_EPOCH:
         improved = not validation_score < measures[BEST_SCORE] + plan.tol
         if validation_score > measures[BEST_SCORE]:
             measures[BEST_SCORE] = validation_score
@@ -138,6 +141,14 @@ def _copy(source, target):
         target[i] = source[i]
 
 
+@jit
+def _predict_part(network, params, table, order, workspace, thread, n_threads, outputs):
+    """This thread's part of the outputs for all rows of a table."""
+    first, stop = table.n_rows * thread // n_threads, table.n_rows * (thread + 1) // n_threads
+    predict_rows(network, params, table, order, workspace, thread, n_threads, outputs, first, stop, 0)
+
+
+@typed_once
 @entry
 def train(
     thread, n_threads, sync, network, params, best_params, backup, moment_1, moment_2, samples, validation, validation_outputs,
@@ -190,24 +201,22 @@ def train(
         barrier(sync, n_threads)
         if sync[STOP]:
             return
-        if plan.validate:
-            n = validation.table.n_rows
-            predict_rows(
-                network, params, validation.table, order, workspace, thread, n_threads, validation_outputs,
-                n * thread // n_threads, n * (thread + 1) // n_threads, 0,
-            )  # fmt: skip
+        if plan.validate == EVERY_EPOCH:
+            _predict_part(network, params, validation.table, order, workspace, thread, n_threads, validation_outputs)
             barrier(sync, n_threads)
         if thread == 0:
             losses[epoch] = accumulated / n_rows
             if not math.isfinite(losses[epoch]):
                 counts[STATUS] = DIVERGED
             else:
-                if plan.validate:
+                if plan.validate == EVERY_EPOCH:
                     scores[epoch] = score(plan.score, validation_outputs, network.units[-1], validation)
                 _end_of_epoch(plan, rule, counts, measures, losses[epoch], scores[epoch], params, best_params, n_rows)
         barrier(sync, n_threads)
         if counts[STATUS] != RUNNING:
-            return
+            break
+    if plan.validate == AT_END:
+        _predict_part(network, params, validation.table, order, workspace, thread, n_threads, validation_outputs)
 
 
-ENTRIES = (train, predict)
+ENTRIES = train.dispatcher, predict.dispatcher

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .atomics import barrier
-from .jit import apart, entry, jit
+from .jit import apart, entry, jit, typed_once
 from .passes import batch_step, refresh_mirrors, total
 from .simd import (
     broadcast,
@@ -302,6 +302,7 @@ def _lead(
         set_element(params, i, element(memory.x, i))
 
 
+@typed_once
 @entry
 def lbfgs(
     thread, n_threads, sync, network, params, samples, order, gather, workspace, strips, rule, memory, n_iterations, max_iter,
@@ -327,4 +328,4 @@ def lbfgs(
         _objective(thread, n_threads, sync, network, params, samples, order, gather, workspace, strips, rule)
 
 
-ENTRIES = (lbfgs,)
+ENTRIES = (lbfgs.dispatcher,)

@@ -8,9 +8,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
-from fastbp.search.plan import Plan
 from fastbp.search.results import report, results_table
-from fastbp.search.threads import run_fits
 
 
 class BPSearchCV(GridSearchCV):
@@ -51,7 +49,7 @@ class BPSearchCV(GridSearchCV):
     ----------
     cv_results_ : dict of str to ndarray
         Scores, times and parameters, under the names of ``GridSearchCV``; ``fit_time`` of a pipeline contains that of its
-        transformers, each time they are used.
+        transformers, each time they are used, and that of a small network may contain the prediction of the test rows.
     best_estimator_ : estimator
         Trained with the best parameters on all rows.
     best_score_ : float
@@ -122,6 +120,10 @@ class BPSearchCV(GridSearchCV):
         ValueError
             Parameters or data are not valid, or every fit failed.
         """
+        # numba loads with these two: imported here so that `import fastbp` stays quick.
+        from fastbp.search.plan import Plan
+        from fastbp.search.threads import run_fits
+
         plan = Plan.make(self, X, y, params)
         if plan is None:
             with joblib.parallel_config(prefer="threads"):

@@ -6,19 +6,18 @@ import warnings
 
 import numpy as np
 
+from fastbp.pool import run_pool
 from fastbp.search.fits import Fit, Starts
 from fastbp.search.plan import Plan
 from fastbp.search.results import Result
+from fastbp.team import available_cores
+from fastbp.training import Scratch
 
 PATIENCE = 0.5  # seconds that fits get to end after Ctrl-C
 
 
 def run_fits(plan: Plan, splits: list[tuple[np.ndarray, np.ndarray]], n_threads: int, verbose: int) -> list[Result]:
     """Do all fits and return the results, candidate by candidate; after Ctrl-C those of the finished fits."""
-    from fastbp.pool import run_pool
-    from fastbp.team import available_cores
-    from fastbp.training import Scratch
-
     fits = plan.fits(splits)
     n_threads = min(n_threads, len(fits))
     n_inner_threads = max(1, available_cores() // n_threads)

@@ -23,7 +23,7 @@ class Optimizer:
     def __init__(self, solver, params, *, learning_rate_init, momentum, nesterovs_momentum, beta_1, beta_2, epsilon):
         self.is_adam = solver == "adam"
         code = UPDATES["adam" if self.is_adam else "nesterov" if nesterovs_momentum else "sgd"]
-        self._rule = Rule(code, float(beta_1 if self.is_adam else momentum), float(beta_2), float(epsilon), alpha=0.0)
+        self._rule = code, float(beta_1 if self.is_adam else momentum), float(beta_2), float(epsilon)
         self.learning_rate_init = float(learning_rate_init)
         self.learning_rate = float(learning_rate_init)
         self.n_steps = 0
@@ -31,4 +31,4 @@ class Optimizer:
 
     def rule(self, alpha):
         """The step rule for kernels, with the L2 penalty alpha."""
-        return self._rule._replace(alpha=float(alpha))
+        return Rule(*self._rule, float(alpha))
