@@ -22,6 +22,7 @@ import numpy as np
 from fastbp import BPClassifier
 from fastbp.team import Worker
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 rng = np.random.RandomState(0)
 X = rng.normal(size=(20000, 60))
 y = rng.randint(0, 5, 20000)

@@ -35,7 +35,7 @@ def spaces(monkeypatch):
             super().__init__(*arguments)
             made.append(self)
 
-    monkeypatch.setattr(row_space_module, "RowSpace", Noted)
+    monkeypatch.setattr("fastbp.restarts.RowSpace", Noted)
     return made
 
 

@@ -9,6 +9,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 
 from fastbp import BPClassifier, BPSearchCV, team, training
+from fastbp.search import threads
 
 
 class Occupied:
@@ -33,7 +34,8 @@ class Occupied:
 def four_cores(monkeypatch):
     """A machine of four cores, as far as fastbp knows, and what it makes of them."""
     occupied = Occupied(training.run_team)
-    monkeypatch.setattr(team, "available_cores", lambda: 4)
+    for module in (team, threads):
+        monkeypatch.setattr(module, "available_cores", lambda: 4)
     monkeypatch.setattr(training, "run_team", occupied)
     return occupied
 

@@ -49,6 +49,8 @@ def four_sums(typing_context, a, b, c, d):
 
     def codegen(context, builder, sig, args):
         n_lanes = a.lanes
+        if n_lanes < 4:  # compiled all the same, behind a test that never passes
+            return args[0]
 
         def mixed(left, right, lanes):
             return builder.shuffle_vector(left, right, ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes))
