@@ -310,32 +310,39 @@ def sum_rows(samples, first_sample, gather, workspace, first, stop):
 
 
 @jit
-def slab_gradients(thread, n_threads, network, params, samples, order, start, stop, gather, workspace, strips, n_slabs):
-    """Gradients, losses and weights of this thread's slabs of a batch, piece by piece while a piece is in the first-level
-    cache."""
-    n_rows = stop - start
-    owned = n_slabs * thread // n_threads, n_slabs * (thread + 1) // n_threads
-    n_cached = workspace.block_rows // n_threads
-    at = n_cached * thread
-    for slab in range(owned[0], owned[1]):
-        slab_start, slab_stop = start + share(n_rows, slab, n_slabs), start + share(n_rows, slab + 1, n_slabs)
+def pass_share(thread, n_threads, network, params, samples, order, block, stop, gather, workspace, strips, n_slabs):
+    """This thread's share of a block, samples `block` to `stop` of the order: activations and deltas of its rows, or in slabs
+    gradients, losses and weights of its slabs, a piece at a time while it is in the cache."""
+    n_rows = stop - block
+    n_parts, first_part, last_part = n_threads, thread, thread + 1
+    piece, at = n_rows, share(n_rows, thread, n_threads)
+    if n_slabs > 1:
+        n_parts, first_part, last_part = n_slabs, n_slabs * thread // n_threads, n_slabs * (thread + 1) // n_threads
+        piece = workspace.block_rows // n_threads
+        at = piece * thread
+    own_start, own_stop = block + share(n_rows, first_part, n_parts), block + share(n_rows, last_part, n_parts)
+    for part in range(first_part, last_part):
+        part_start, part_stop = block + share(n_rows, part, n_parts), block + share(n_rows, part + 1, n_parts)
         loss_sum, weight_sum = 0.0, 0.0
-        for row in range(slab_start, slab_stop, n_cached):
-            n_piece = min(n_cached, slab_stop - row)
+        for row in range(part_start, part_stop, piece):
+            n_piece = min(piece, part_stop - row)
             for first in range(at, at + n_piece, CACHED_ROWS):
                 end = min(first + CACHED_ROWS, at + n_piece)
-                is_last = slab + 1 == owned[1] and row - at + end == slab_stop
-                following = stop + share(n_rows, owned[0], n_slabs) if is_last else row - at + end
+                following = row - at + end
+                if following == own_stop:  # perhaps those of the next batch
+                    following = stop + own_start - block
                 pass_rows(network, params, samples, order, row - at, gather, workspace, first, end, following)
-            sums = sum_rows(samples, row - at, gather, workspace, at, at + n_piece)
-            loss_sum += sums[0]
-            weight_sum += sums[1]
-            for strip in range(strips.layers.size):
-                strip_gradient(
-                    network, samples.table, order, row - at, gather, workspace, strips.layers[strip], strips.firsts[strip],
-                    strips.stops[strip], at, n_piece, slab * network.n_parameters, row > slab_start,
-                )  # fmt: skip
-        workspace.slab_sums[2 * slab], workspace.slab_sums[2 * slab + 1] = loss_sum, weight_sum
+            if n_slabs > 1:
+                sums = sum_rows(samples, row - at, gather, workspace, at, at + n_piece)
+                loss_sum += sums[0]
+                weight_sum += sums[1]
+                for strip in range(strips.layers.size):
+                    strip_gradient(
+                        network, samples.table, order, row - at, gather, workspace, strips.layers[strip], strips.firsts[strip],
+                        strips.stops[strip], at, n_piece, part * network.n_parameters, row > part_start,
+                    )  # fmt: skip
+        if n_slabs > 1:
+            workspace.slab_sums[2 * part], workspace.slab_sums[2 * part + 1] = loss_sum, weight_sum
 
 
 @jit
@@ -352,18 +359,8 @@ def batch_step(
     n_slabs = min(workspace.n_slabs, (stop - start + EDGE_ROWS - 1) // EDGE_ROWS)
     block_size = stop - start if n_slabs > 1 else workspace.block_rows
     for block in range(start, stop, block_size):
-        n_rows = min(block_size, stop - block)
-        if n_slabs > 1:
-            slab_gradients(
-                thread, n_threads, network, params, samples, order, start, stop, gather, workspace, strips, n_slabs
-            )  # fmt: skip
-        else:
-            share_start, share_stop = share(n_rows, thread, n_threads), share(n_rows, thread + 1, n_threads)
-            for first in range(share_start, share_stop, CACHED_ROWS):
-                end = min(first + CACHED_ROWS, share_stop)
-                # This thread's next rows, perhaps those of the next batch.
-                following = block + (end if end < share_stop else n_rows + share_start)
-                pass_rows(network, params, samples, order, block, gather, workspace, first, end, following)
+        end = min(block + block_size, stop)
+        pass_share(thread, n_threads, network, params, samples, order, block, end, gather, workspace, strips, n_slabs)
         if thread == 0:
             sync[STOP] = atomic_load(sync, INTERRUPT)  # one thread decides for all, or they would part at the next barrier
         barrier(sync, n_threads)
@@ -374,20 +371,19 @@ def batch_step(
                 loss_sum += workspace.slab_sums[2 * slab]
                 weight_sum += workspace.slab_sums[2 * slab + 1]
         else:
-            sums = sum_rows(samples, block, gather, workspace, 0, n_rows)
+            sums = sum_rows(samples, block, gather, workspace, 0, end - block)
             loss_sum += sums[0]
             weight_sum += sums[1]
-        is_last = block + n_rows == stop
         is_good = math.isfinite(loss_sum) and weight_sum > 0.0
         for strip in range(strips.owners[thread], strips.owners[thread + 1]):
-            layer, first, end = strips.layers[strip], strips.firsts[strip], strips.stops[strip]
+            layer, first, last = strips.layers[strip], strips.firsts[strip], strips.stops[strip]
             if n_slabs == 1:
                 strip_gradient(
-                    network, samples.table, order, block, gather, workspace, layer, first, end, 0, n_rows, 0, block > start
+                    network, samples.table, order, block, gather, workspace, layer, first, last, 0, end - block, 0, block > start
                 )  # fmt: skip
-            if is_last and is_good:
+            if end == stop and is_good:
                 strip_step(
-                    network, params, workspace, n_slabs, rule, rate, moment_1, moment_2, strip, layer, first, end, weight_sum
+                    network, params, workspace, n_slabs, rule, rate, moment_1, moment_2, strip, layer, first, last, weight_sum
                 )  # fmt: skip
         barrier(sync, n_threads)
     return True, loss_sum / weight_sum if weight_sum > 0.0 else 0.0, weight_sum
