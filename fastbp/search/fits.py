@@ -83,7 +83,7 @@ class Candidate:
         """Multiplications per row, for the order of the fits; inf where an error is to be expected, to see it first."""
         try:
             sizes = [n_features, *parameters.hidden_sizes(self.network.hidden_layer_sizes), n_outputs]
-            n_epochs = self.network.max_iter * self.network.n_restarts
+            n_epochs = int(self.network.max_iter) * int(self.network.n_restarts)
             return n_epochs * sum(n_in * n_out for n_in, n_out in zip(sizes[:-1], sizes[1:]))
         except (AttributeError, TypeError, ValueError):
             return math.inf
