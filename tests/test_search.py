@@ -196,6 +196,11 @@ def test_lbfgs(iris, grid):
     compare(classifier(), grid, *iris)
 
 
+def test_lbfgs_does_not_stop_early(iris):
+    grid = {"hidden_layer_sizes": [(3,)], "solver": ["lbfgs"], "early_stopping": [True, False], "n_restarts": [1, 2]}
+    compare(classifier(), grid, *iris)
+
+
 def test_candidates_that_fit_alone(iris, capsys):
     compare(classifier(), {"verbose": [True]}, *iris, batched=False)
     capsys.readouterr()
