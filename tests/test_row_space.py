@@ -293,11 +293,13 @@ def test_a_row_of_a_larger_scale(spaces):
     assert_same_model(ours, MLPClassifier(**options).fit(X, y), rtol=1e-6)
 
 
-def test_rows_that_hardly_differ_in_float32(spaces):
+def test_a_warm_start_on_rows_that_hardly_differ_in_float32(monkeypatch, spaces):
+    monkeypatch.setattr(row_space_module, "FEWEST_SAVINGS", 0)
     rng = np.random.RandomState(0)
     X = (rng.standard_normal((100, 2)) @ rng.standard_normal((2, 2000)) / 45).astype(np.float32)
-    Y = rng.standard_normal((100, 3))
-    options = {"hidden_layer_sizes": (20,), "solver": "sgd", "batch_size": 1, "max_iter": 6, "random_state": 0, "alpha": 0.1}
-    ours = BPRegressor(**options).fit(X, Y)
-    assert len(spaces) == 1
-    assert_same_model(ours, BPRegressor(**options).fit(X.astype(np.float64), Y), rtol=1e-4, atol=1e-5, same_dtype=False)
+    Y = rng.standard_normal(100)
+    options = {"hidden_layer_sizes": (), "solver": "sgd", "batch_size": 1, "max_iter": 5, "tol": 0.0, "learning_rate_init": 0.01}
+    ours, theirs = (BPRegressor(**options, alpha=0.1, random_state=0, warm_start=True) for _ in range(2))
+    for _ in range(2):
+        assert_same_model(ours.fit(X, Y), theirs.fit(X.astype(np.float64), Y), rtol=1e-4, atol=1e-6, same_dtype=False)
+    assert len(spaces) == 4
