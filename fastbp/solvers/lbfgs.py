@@ -59,8 +59,8 @@ def train_lbfgs(
     if status == lbfgs.NOT_FINITE or not np.isfinite(params).all():
         raise ValueError(
             "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
-            f" The loss of lbfgs or its gradient was not finite in iteration {n_iter + 1}: scale X (and y) as StandardScaler does, or"
-            " start with smaller weights (init_scale). The last finite weights are in coefs_ and intercepts_."
+            f" The loss of lbfgs or its gradient is not finite in iteration {n_iter + 1}: scale X (and y) as StandardScaler does,"
+            " or start with smaller weights (init_scale). The last finite weights are in coefs_ and intercepts_."
         )
     if status not in MESSAGES:
         return Outcome(loss, n_iter, "converged")
