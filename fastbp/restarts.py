@@ -75,7 +75,8 @@ class Training:
     """
 
     def __init__(self, estimator: Any, network: Any, rows: Rows, validation: Rows | None, max_iter: int) -> None:
-        self.estimator, self.network, self.rows, self.validation, self.max_iter = estimator, network, rows, validation, max_iter
+        self.estimator, self.network, self.rows, self.validation = estimator, network, rows, validation
+        self.max_iter = int(max_iter)  # a narrow integer of numpy's would overflow in products
         self.early_stopping = validation is not None
         self._row_space: Any = None
         self._lock = threading.Lock()
@@ -231,15 +232,22 @@ class Training:
         inner = self.estimator._make_network([space.n_rows + 1, *self.network.units[1:].tolist()], run.params.dtype)
         entered = space.enter(self.network, inner, run.params)
         params, optimizer = entered.copy(), run.optimizer
-        optimizer.moment_1 = np.zeros_like(params)
         try:
+            optimizer.moment_1 = np.zeros_like(params)
             run.outcome = training.train_stochastic(
                 inner, params, optimizer, run.history, space.X, Y, None if weights is None else weights[chosen],
                 validation=held_out and (space.held_out, *held_out[1:3]), **options,
             )  # fmt: skip
         finally:
-            vectors = [params, optimizer.moment_1] + ([] if held_out is None else [run.history.best_params])
-            run.params[:], optimizer.moment_1, *best = space.leave(self.network, inner, run.params, entered, vectors)
+            vectors = [params, optimizer.moment_1] + ([] if run.history.best_params is None else [run.history.best_params])
+            # Nothing in the layout of the basis may be left behind if the way back is cut short.
+            optimizer.moment_1, run.history.best_params = np.zeros_like(run.params), None
+            try:
+                left = space.leave(self.network, inner, run.params, entered, vectors)
+            except KeyboardInterrupt:  # what has been learnt is worth another try
+                run.outcome = "interrupted"
+                left = space.leave(self.network, inner, run.params, entered, vectors)
+            run.params[:], optimizer.moment_1, *best = left
             if best:
                 run.history.best_params = best[0]
 

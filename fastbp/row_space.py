@@ -65,11 +65,12 @@ class RowSpace:
         self._stride = n + -n % WHOLE_VECTORS
         self._L = aligned_zeros(n * self._stride, np.float64).reshape(n, self._stride)
         for _, rows in self._chunks():
-            rows = rows.astype(np.float64, order="C")
             self._multiply(rows, _padded(rows.T, np.float64), self._L, only_lower=True)
         # Rows that depend on each other leave pivots of nothing but rounding errors: so much more than those keeps them positive.
+        # Those errors go by the row, so a row of a larger scale takes nothing from the others.
         diagonal = self._L[np.diag_indices(n)]
-        self._L[np.diag_indices(n)] += max(16 * n * np.finfo(np.float64).eps * diagonal.max(), np.finfo(np.float64).tiny)
+        floor = np.finfo(np.float64).tiny
+        self._L[np.diag_indices(n)] += np.maximum(16 * n * np.finfo(np.float64).eps * diagonal, floor)
         self._solve(FACTORIZE, self._L)
         inputs = np.zeros((n, n + 1), dtype=X.dtype)
         inputs[:, :n] = self._L[:, :n]
@@ -81,10 +82,10 @@ class RowSpace:
         W = coefs[0]
         inside = 0.0
         for features, rows in self._chunks():
-            weights = _padded(W[features], self._X.dtype)
-            part = np.zeros((self.n_rows, weights.shape[1]), dtype=rows.dtype)
+            weights = _padded(W[features], np.float64)
+            part = np.zeros((self.n_rows, weights.shape[1]))
             self._multiply(rows, weights, part)
-            inside = inside + part[:, : W.shape[1]].astype(np.float64)
+            inside = inside + part[:, : W.shape[1]]
         inside = self._solved(SOLVE, inside)
         squares = np.einsum("ij,ij->j", W, W, dtype=np.float64) - (inside * inside).sum(axis=0)
         outside = np.sqrt(np.maximum(0.0, squares))
@@ -103,23 +104,25 @@ class RowSpace:
             changes.append(self._solved(SOLVE_TRANSPOSED, coefs[0][:-1] - share * inside))
             shares.append(share)
             found.append(pack_parameters(network, [params.dtype.type(share) * start, *coefs[1:]], intercepts, params.dtype))
-        change, n_units = _padded(np.hstack(changes), self._X.dtype), start.shape[1]
+        change, n_units = _padded(np.hstack(changes), np.float64), start.shape[1]
         for features, rows in self._chunks():
-            part = np.zeros((rows.shape[1], change.shape[1]), dtype=rows.dtype)
+            part = np.zeros((rows.shape[1], change.shape[1]))
             self._multiply(rows.T, change, part)
             for k, values in enumerate(found):
                 parameter_views(network, values)[0][0][features] += part[:, k * n_units : (k + 1) * n_units]
         return found
 
     def _chunks(self):
-        """Yield slices of the features and the values of all rows there."""
+        """Yield slices of the features and the values of all rows there, in float64: what is small beside the rows that it is a
+        difference of, where these hardly differ, is to be right too."""
         X, numbers, held_out = self._X, self._numbers, self._held_out
         for first in range(0, X.shape[1], CHUNK):
             features = slice(first, first + CHUNK)
             rows = X[:, features]
             parts = [rows if numbers is None else rows[numbers]] + ([] if held_out is None else [held_out[:, features]])
             parts = [part.toarray() if hasattr(part, "toarray") else part for part in parts]
-            yield features, parts[0] if len(parts) == 1 else np.concatenate(parts)
+            rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
+            yield features, rows.astype(np.float64, order="C", copy=False)
 
     def _multiply(self, A, B, C, only_lower=False):
         """C += A · B in our own kernels, whose bits do not depend on the number of threads; A: a view with any strides."""

@@ -38,7 +38,7 @@ def allowed_threads(n_threads):
     """Number of threads a fit may have: n_threads, or with None all cores, but one when the caller itself is one of many threads
     (joblib's threading backend, a server)."""
     if n_threads is not None:
-        return n_threads
+        return int(n_threads)
     return available_cores() if threading.current_thread() is threading.main_thread() else 1
 
 

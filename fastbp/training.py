@@ -343,8 +343,7 @@ def warm_up():
             network, params, optimizer, History(), X, X, alpha=0.0, batch_size=2, learning_rate="constant", power_t=0.5, tol=0.0,
             n_iter_no_change=1, max_iter=1, shuffle=True, random_state=np.random.RandomState(0), score="r2",
         )  # fmt: skip
-    for dtype in (np.float32, np.float64):
-        A = aligned_zeros(1, dtype)
-        triangular.multiply(0, 1, np.zeros(SYNC_SIZE, np.int64), A, 1, 1, A, A, 0, 1, 1, 0)
+    A = aligned_zeros(1, np.float64)
+    triangular.multiply(0, 1, np.zeros(SYNC_SIZE, np.int64), A, 1, 1, A, A, 0, 1, 1, 0)
     triangular.triangular(triangular.SOLVE, A, A, 0, 1, 1)
     return sum(len(kernel.signatures) for kernel in (*epochs.ENTRIES, *lbfgs.ENTRIES, *triangular.ENTRIES))

@@ -356,6 +356,19 @@ def test_target_too_large_for_float32(no_kernels):
         BPRegressor().fit(X_TINY.astype(np.float32), [1e39, 0, 0, 0])
 
 
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+@pytest.mark.parametrize("integer", [np.int8, np.uint8, np.int16, np.int32, np.int64])
+def test_narrow_integers(solver, integer):
+    X, y = np.ones((3000, 200)), np.arange(3000.0) / 3000
+    X[:, 0] = y
+    options = {"hidden_layer_sizes": (300,), "solver": solver, "random_state": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = BPRegressor(**options, max_iter=integer(2), n_threads=integer(1), max_fun=integer(100)).fit(X, y)
+    assert model.n_iter_ == 2
+
+
 # Training that fails
 
 

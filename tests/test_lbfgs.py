@@ -153,3 +153,13 @@ def test_a_loss_that_is_lost_leaves_the_last_good_parameters():
     assert memory.counts[lbfgs.STATUS] == lbfgs.NOT_FINITE
     assert_array_equal(memory.x, start)
     assert not math.isfinite(objective(start))
+
+
+def test_a_step_after_which_the_loss_is_lost_is_shortened():
+    network = make_network((1, 1), (), "exp", "poisson")
+    X = np.array([[1.0], [1e4]])
+    objective = Objective(network, X, np.array([[1.0], [3.0]]), alpha=0.0)
+    start = pack_parameters(network, [np.array([[-0.05]])], [np.zeros(1)], np.float64)
+    _, memory = path_of_ours(objective, start, 200)
+    assert memory.counts[lbfgs.STATUS] in (lbfgs.SMALL_CHANGE, lbfgs.SMALL_GRADIENT)
+    assert memory.measures[lbfgs.LOSS] < 1e-6

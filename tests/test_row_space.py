@@ -39,11 +39,11 @@ def spaces(monkeypatch):
     return made
 
 
-def assert_same_model(ours, theirs, rtol=1e-7, atol=1e-9):
+def assert_same_model(ours, theirs, rtol=1e-7, atol=1e-9, same_dtype=True):
     assert ours.n_iter_ == theirs.n_iter_
     assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=rtol, atol=atol)
     for mine, other in zip(ours.coefs_ + ours.intercepts_, theirs.coefs_ + theirs.intercepts_):
-        assert mine.dtype == other.dtype
+        assert mine.dtype == other.dtype or not same_dtype
         assert_allclose(mine, other, rtol=rtol, atol=atol)
 
 
@@ -259,3 +259,47 @@ def test_ctrl_c_while_the_basis_is_made(monkeypatch):
         model = BPClassifier(**OPTIONS).fit(X, y)
     assert model.n_iter_ == 0
     assert model.predict(X).shape == y.shape
+
+
+def test_ctrl_c_on_the_way_back(monkeypatch, spaces):
+    X, y = wide_table()
+    model, expected = BPClassifier(**OPTIONS), BPClassifier(**OPTIONS).fit(X, y)
+    leave, n_interrupts = RowSpace.leave, 1
+
+    def leave_interrupted(*arguments):
+        nonlocal n_interrupts
+        n_interrupts -= 1
+        if n_interrupts >= 0:
+            raise KeyboardInterrupt
+        return leave(*arguments)
+
+    monkeypatch.setattr(RowSpace, "leave", leave_interrupted)
+    with pytest.warns(UserWarning, match="interrupted"):
+        model.fit(X, y)
+    assert_same_model(model, expected, rtol=0.0, atol=0.0)
+    n_interrupts = 2
+    with pytest.warns(UserWarning, match="interrupted"):
+        model.fit(X, y)
+    assert model._optimizer.moment_1.shape == model._params.shape
+    assert np.isfinite(model.partial_fit(X, y).loss_)
+
+
+def test_a_row_of_a_larger_scale(spaces):
+    X, y = wide_table()
+    X[0] *= 1e7
+    options = {**OPTIONS, "activation": "tanh", "learning_rate_init": 0.1, "alpha": 0.01}
+    ours = BPClassifier(**options).fit(X, y)
+    assert len(spaces) == 1
+    assert_same_model(ours, MLPClassifier(**options).fit(X, y), rtol=1e-6)
+
+
+def test_a_warm_start_on_rows_that_hardly_differ_in_float32(monkeypatch, spaces):
+    monkeypatch.setattr(row_space_module, "FEWEST_SAVINGS", 0)
+    rng = np.random.RandomState(0)
+    X = (rng.standard_normal((100, 2)) @ rng.standard_normal((2, 2000)) / 45).astype(np.float32)
+    Y = rng.standard_normal(100)
+    options = {"hidden_layer_sizes": (), "solver": "sgd", "batch_size": 1, "max_iter": 5, "tol": 0.0, "learning_rate_init": 0.01}
+    ours, theirs = (BPRegressor(**options, alpha=0.1, random_state=0, warm_start=True) for _ in range(2))
+    for _ in range(2):
+        assert_same_model(ours.fit(X, Y), theirs.fit(X.astype(np.float64), Y), rtol=1e-4, atol=1e-6, same_dtype=False)
+    assert len(spaces) == 4

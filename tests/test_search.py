@@ -14,10 +14,10 @@ from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_diabetes, load_iris, make_classification, make_multilabel_classification, make_regression
 from sklearn.decomposition import PCA
-from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
+from sklearn.exceptions import ConvergenceWarning, FitFailedWarning, UndefinedMetricWarning
 from sklearn.impute import SimpleImputer
 from sklearn.metrics import accuracy_score, f1_score, make_scorer
-from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, LeaveOneGroupOut, RepeatedKFold, ShuffleSplit
+from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, LeaveOneGroupOut, LeaveOneOut, RepeatedKFold, ShuffleSplit
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
@@ -196,6 +196,11 @@ def test_lbfgs(iris, grid):
     compare(classifier(), grid, *iris)
 
 
+def test_lbfgs_does_not_stop_early(iris):
+    grid = {"hidden_layer_sizes": [(3,)], "solver": ["lbfgs"], "early_stopping": [True, False], "n_restarts": [1, 2]}
+    compare(classifier(), grid, *iris)
+
+
 def test_candidates_that_fit_alone(iris, capsys):
     compare(classifier(), {"verbose": [True]}, *iris, batched=False)
     capsys.readouterr()
@@ -246,11 +251,29 @@ def test_several_grids_with_mixed_parameters(iris):
         ShuffleSplit(2, random_state=1),
         [(np.arange(0, 150, 2), np.arange(1, 150, 2)), ([0, 60, 140, 3, 70], [1, 2])],
         [(np.arange(150) % 3 > 0, np.arange(150) % 3 == 0)],
+        [(np.arange(-120, 0), np.arange(30)), (np.arange(0, 150, 2), np.arange(-1, -150, -2))],
     ],
     ids=name_of,
 )
 def test_splitters(iris, cv):
     compare(classifier(), GRID, *iris, cv=cv)
+
+
+@pytest.mark.parametrize("rows", [[0, 1, 60, 10**7], [0, 1, 60, -151], [0.0, 60.0]])
+@pytest.mark.parametrize("is_test", [False, True])
+def test_rows_that_do_not_exist(diabetes, rows, is_test):
+    X, y = diabetes
+    splits = [(np.arange(100), rows) if is_test else (rows, np.arange(100))]
+    with pytest.raises(IndexError):
+        BPSearchCV(regressor(), GRID, cv=splits).fit(X[:150], y[:150])
+
+
+def test_r2_of_a_single_row_is_not_defined(diabetes):
+    X, y = diabetes
+    search = BPSearchCV(regressor(), GRID, cv=LeaveOneOut())
+    with pytest.warns(UndefinedMetricWarning), pytest.warns(UserWarning, match="non-finite"):
+        search.fit(X[:6], y[:6])
+    assert np.isnan(search.cv_results_["mean_test_score"]).all()
 
 
 def test_generator_of_splits(iris):

@@ -32,6 +32,7 @@ N_PAIRS = 10  # steps that are kept
 MOST_EVALUATIONS = 20  # of one line search
 SUFFICIENT_DECREASE, CURVATURE, INTERVAL = 1e-3, 0.9, 0.1
 LONGEST_STEP = 1e10
+RETREAT = 0.1  # part that is left of a step after which the loss was no longer finite, as an exponential's output may overflow
 LOSS_CHANGE = 1e7 * np.finfo(np.float64).eps  # relative; a smaller one ends the run
 
 RUNNING, SMALL_GRADIENT, SMALL_CHANGE, MAX_ITER, MAX_FUN, NO_DESCENT, NOT_FINITE, INTERRUPTED = range(8)
@@ -113,8 +114,6 @@ def _evaluate(n_threads, sync, network, params, samples, order, gather, workspac
         set_element(memory.gradient, i, element(workspace.gradient, i))
     if not is_running:
         memory.counts[STATUS] = INTERRUPTED
-    elif not math.isfinite(loss):
-        memory.counts[STATUS] = NOT_FINITE
     return loss
 
 
@@ -206,6 +205,9 @@ def _search_line(n_threads, sync, network, params, samples, order, gather, works
         step = min(1.0 / math.sqrt(_dot(memory.direction, 0, memory.direction, 0, n)), LONGEST_STEP)
     _combine(1.0, memory.x, 0, 0.0, memory.x, 0, memory.last_x, 0, n)
     _combine(1.0, memory.gradient, 0, 0.0, memory.gradient, 0, memory.last_gradient, 0, n)
+    if math.isnan(slope_0):
+        memory.counts[STATUS] = NOT_FINITE
+        return False, 0.0, slope_0, slope_0
     decrease = SUFFICIENT_DECREASE * slope_0
     x, loss_x, slope_x, y, loss_y, slope_y = 0.0, loss_0, slope_0, 0.0, loss_0, slope_0
     low, high, width, width_before = 0.0, 5.0 * step, LONGEST_STEP, 2.0 * LONGEST_STEP
@@ -216,6 +218,9 @@ def _search_line(n_threads, sync, network, params, samples, order, gather, works
         if memory.counts[STATUS] != RUNNING:
             return False, 0.0, slope_0, slope_0
         slope = _dot(memory.gradient, 0, memory.direction, 0, n)
+        if not (math.isfinite(loss) and math.isfinite(slope)):
+            step = x + RETREAT * (step - x)
+            continue
         highest = loss_0 + step * decrease
         if is_first_stage and loss <= highest and slope >= 0.0:
             is_first_stage = False
@@ -269,7 +274,9 @@ def _lead(
         loss = _evaluate(n_threads, sync, network, params, samples, order, gather, workspace, strips, rule, memory)
         if counts[STATUS] == RUNNING:
             measures[LOSS] = loss
-            if _largest_magnitude(memory.gradient) <= smallest_gradient:
+            if not math.isfinite(loss):
+                counts[STATUS] = NOT_FINITE
+            elif _largest_magnitude(memory.gradient) <= smallest_gradient:
                 counts[STATUS] = SMALL_GRADIENT
     last = min(counts[N_ITER] + n_iterations, max_iter)
     while counts[STATUS] == RUNNING and counts[N_ITER] < last:

@@ -83,7 +83,7 @@ class Candidate:
         """Multiplications per row, for the order of the fits; inf where an error is to be expected, to see it first."""
         try:
             sizes = [n_features, *parameters.hidden_sizes(self.network.hidden_layer_sizes), n_outputs]
-            n_epochs = self.network.max_iter * self.network.n_restarts
+            n_epochs = int(self.network.max_iter) * int(self.network.n_restarts)
             return n_epochs * sum(n_in * n_out for n_in, n_out in zip(sizes[:-1], sizes[1:]))
         except (AttributeError, TypeError, ValueError):
             return math.inf
@@ -318,7 +318,8 @@ class Fit:
         network, layout, starting = starts.of(self.candidate, self.fold, self.seed)
         rows, validation = self.fold.training_rows, None
         states: list[Any] = [state for _, state in starting]
-        if network.early_stopping:
+        early_stopping = network.early_stopping and network.solver != "lbfgs"
+        if early_stopping:
             states[0] = states[0].random_state()
             network = twin(network, **self.fold.fitted)  # the split looks at the fold's classes
             rows, validation = network._split(rows, states[0])
@@ -326,7 +327,7 @@ class Fit:
         def begin(number: int) -> Run:
             params = aligned_zeros(layout.n_parameters, rows.X.dtype)
             params[:] = starting[number][0]
-            return Run(params, History(), None, states[number], None if network.early_stopping else self.fold.test_samples)
+            return Run(params, History(), None, states[number], None if early_stopping else self.fold.test_samples)
 
         training = Training(network, layout, rows, validation, network.max_iter)
         best, losses, is_interrupted = training.run(begin, len(states), scratch, network.n_threads or n_threads)

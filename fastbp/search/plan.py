@@ -163,7 +163,11 @@ class Plan:
         """Return (train, test) row numbers per fold."""
         splitter = check_cv(cv, self.y, classifier=is_classifier(self.base))
         n_splits = splitter.get_n_splits(self.X, self.y, groups=self.groups)
-        splits = [(_row_numbers(train), _row_numbers(test)) for train, test in splitter.split(self.X, self.y, groups=self.groups)]
+        rows = np.arange(len(self.targets) if self.targets is not None else self.y.shape[0])
+        splits = [
+            (_row_numbers(rows, train), _row_numbers(rows, test))
+            for train, test in splitter.split(self.X, self.y, groups=self.groups)
+        ]
         if len(splits) != n_splits:
             raise ValueError(
                 f"cv.split and cv.get_n_splits return inconsistent results. Expected {n_splits} splits, got {len(splits)}"
@@ -231,6 +235,7 @@ def _is_splitter(cv: Any) -> bool:
     return cv is None or (not isinstance(cv, str) and (hasattr(cv, "split") or hasattr(cv, "__iter__")))
 
 
-def _row_numbers(rows: Any) -> np.ndarray:
-    rows = np.asarray(rows)
-    return np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64, copy=False)
+def _row_numbers(rows: np.ndarray, chosen: Any) -> np.ndarray:
+    """Return which of the rows are chosen, as numpy would: kernels take the numbers as they are, neither -1 nor one too high."""
+    chosen = np.asarray(chosen)
+    return rows[chosen] if chosen.size else rows[:0]

@@ -4,6 +4,7 @@ truth, predicted: (n_rows,) for classes, (n_rows, n_outputs) for numbers; weight
 """
 
 import numpy as np
+from sklearn.metrics import r2_score
 
 
 def accuracy(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> float:
@@ -14,7 +15,9 @@ def accuracy(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray | Non
 
 
 def r2(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> float:
-    """R², averaged over the outputs; 1 or 0 for a constant target."""
+    """R², averaged over the outputs; 1 or 0 for a constant target, NaN and a warning for a single row."""
+    if len(truth) < 2:
+        return r2_score(truth, predicted)
     weight = 1.0 if weights is None else weights[:, np.newaxis]
     residual = np.sum(weight * (truth - predicted) ** 2, axis=0)
     spread = np.sum(weight * (truth - np.average(truth, axis=0, weights=weights)) ** 2, axis=0)

@@ -59,12 +59,14 @@ def train_lbfgs(
     if status == lbfgs.NOT_FINITE or not np.isfinite(params).all():
         raise ValueError(
             "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
-            f" The loss of lbfgs was no longer finite in iteration {n_iter + 1}: scale X (and y) as StandardScaler does, or"
-            " start with smaller weights (init_scale). The last finite weights are in coefs_ and intercepts_."
+            f" The loss of lbfgs or its gradient is not finite in iteration {n_iter + 1}: scale X (and y) as StandardScaler does,"
+            " or start with smaller weights (init_scale). The last finite weights are in coefs_ and intercepts_."
         )
     if status not in MESSAGES:
         return Outcome(loss, n_iter, "converged")
-    return Outcome(loss, n_iter, "max_iter", _complaint(*MESSAGES[status], n_iter, max_iter))
+    number, message = MESSAGES[status]
+    number = 1 if counts[lbfgs.N_EVALUATIONS] > max_fun else number
+    return Outcome(loss, n_iter, "max_iter", _complaint(number, message, n_iter, max_iter))
 
 
 def _complaint(status: int, message: str, n_iter: int, max_iter: int) -> str:
