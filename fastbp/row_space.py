@@ -79,8 +79,7 @@ class RowSpace:
     def enter(self, network, inner, params):
         """Flat parameters of a network, in the layout of `inner`, which has the features of this basis."""
         coefs, intercepts = parameter_views(network, params)
-        W = coefs[0]
-        inside = 0.0
+        W, inside = coefs[0], 0.0
         for features, rows in self._chunks():
             weights = _padded(W[features], np.float64)
             part = np.zeros((self.n_rows, weights.shape[1]))
@@ -97,12 +96,11 @@ class RowSpace:
         start, before = parameter_views(network, params)[0][0], parameter_views(inner, entered)[0][0]
         inside, outside = before[:-1].astype(np.float64), before[-1].astype(np.float64)
         outside_squared = outside @ outside
-        found, shares, changes = [], [], []
+        found, changes = [], []
         for values in vectors:
             coefs, intercepts = parameter_views(inner, values)
             share = outside @ coefs[0][-1] / outside_squared if outside_squared > 0.0 else 1.0  # the same for all units
             changes.append(self._solved(SOLVE_TRANSPOSED, coefs[0][:-1] - share * inside))
-            shares.append(share)
             found.append(pack_parameters(network, [params.dtype.type(share) * start, *coefs[1:]], intercepts, params.dtype))
         change, n_units = _padded(np.hstack(changes), np.float64), start.shape[1]
         for features, rows in self._chunks():
