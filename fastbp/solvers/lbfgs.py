@@ -47,9 +47,9 @@ def train_lbfgs(
             is_running = objective.descend(
                 memory, report_every or ITERATIONS_PER_CALL, max_iter=max_iter, max_fun=max_fun, smallest_gradient=tol
             )
-            n_iter, loss = int(counts[lbfgs.N_ITER]), float(memory.measures[lbfgs.LOSS])
+            n_iter = int(counts[lbfgs.N_ITER])
             if report_every and n_iter and n_iter % report_every == 0 and is_running:
-                report(n_iter, loss)
+                report(n_iter, float(memory.measures[lbfgs.LOSS]))
         except KeyboardInterrupt:
             is_running = False
     n_iter, loss, status = int(counts[lbfgs.N_ITER]), float(memory.measures[lbfgs.LOSS]), int(counts[lbfgs.STATUS])
