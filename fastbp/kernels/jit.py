@@ -80,8 +80,20 @@ class _InnerCompiler(Compiler):
 
     def __init__(self, typing_context, target_context, library, *arguments):
         library = _new_library(target_context)
+
+        def keep_as_it_is():
+            library._finalized = True
+
         library._optimize_final_module = lambda: None
+        library._finalize_final_module = keep_as_it_is
         super().__init__(typing_context, target_context, library, *arguments)
+        self.state.flags.no_compile = True
+
+    def compile_extra(self, function):
+        result = super().compile_extra(function)
+        result = result._replace(entry_point=[].copy)  # no machine code; numba wants a builtin here, another for each function
+        self.state.targetctx.insert_user_function(result.entry_point, result.fndesc, [result.library])
+        return result
 
 
 class _EntryCompiler(Compiler):
