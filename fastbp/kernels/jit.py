@@ -74,8 +74,8 @@ def _warn_uncached(error):
 class _InnerCompiler(Compiler):
     """Compiles as far as unoptimised IR, which the entry that calls it links in, optimises and turns to machine code once.
 
-    numba would do all that for every function and again for each of its callers (measured, all kernels in both dtypes: 54 s
-    instead of 30 s).
+    numba would do all that for every function and again for each of its callers (measured, all kernels in both dtypes: with the
+    optimisation 54 s instead of 30 s, with the machine code 39 s instead of 31 s).
     """
 
     def __init__(self, typing_context, target_context, library, *arguments):
@@ -90,8 +90,9 @@ class _InnerCompiler(Compiler):
         self.state.flags.no_compile = True
 
     def compile_extra(self, function):
+        """Compile, and let callers find the result, which numba leaves to the step that makes machine code."""
         result = super().compile_extra(function)
-        result = result._replace(entry_point=[].copy)  # no machine code; numba wants a builtin here, another for each function
+        result = result._replace(entry_point=[].copy)  # never called: numba wants a builtin here, another for each function
         self.state.targetctx.insert_user_function(result.entry_point, result.fndesc, [result.library])
         return result
 
