@@ -119,8 +119,7 @@ class BaseBP(BaseEstimator):
         parameters.check_parameters(self)
         hidden_sizes = parameters.hidden_sizes(self.hidden_layer_sizes)
         resume = hasattr(self, "coefs_") and (incremental or self.warm_start)
-        early_stopping = bool(self.early_stopping) and self.solver != "lbfgs"
-        if incremental and early_stopping:
+        if incremental and self._stops_early():
             raise ValueError("partial_fit does not support early_stopping=True")
 
         X, y = self._check_rows(X, y, reset=not resume)
@@ -142,7 +141,7 @@ class BaseBP(BaseEstimator):
             network = self._make_network(layer_sizes, X.dtype)
             params = self._draw(network, layer_sizes, random_state, X.dtype)
         self.n_outputs_ = n_outputs
-        if early_stopping:
+        if self._stops_early():
             rows, validation = self._split(rows, random_state)
 
         def begin(start: int) -> Run:
@@ -152,7 +151,7 @@ class BaseBP(BaseEstimator):
         training = Training(self, network, rows, validation, 1 if incremental else self.max_iter)
         best, losses, is_interrupted = training.run(begin, n_starts)
         self._bind(network, best.params)
-        self._publish(best, early_stopping)
+        self._publish(best)
         if not resume:
             self.restart_losses_ = losses
         if best.error is not None:
@@ -207,8 +206,11 @@ class BaseBP(BaseEstimator):
             history.best_params = best_params if _same_layout(best_params, params) else None
         return history
 
-    def _publish(self, run: "Run", early_stopping: bool) -> None:
-        history = run.history
+    def _stops_early(self) -> bool:
+        return bool(self.early_stopping) and self.solver != "lbfgs"
+
+    def _publish(self, run: "Run") -> None:
+        history, early_stopping = run.history, self._stops_early()
         self.n_iter_, self.t_, self.loss_ = history.n_iter, history.t, history.loss
         if self.solver == "lbfgs":
             return

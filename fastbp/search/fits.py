@@ -318,7 +318,7 @@ class Fit:
         network, layout, starting = starts.of(self.candidate, self.fold, self.seed)
         rows, validation = self.fold.training_rows, None
         states: list[Any] = [state for _, state in starting]
-        early_stopping = network.early_stopping and network.solver != "lbfgs"
+        early_stopping = network._stops_early()
         if early_stopping:
             states[0] = states[0].random_state()
             network = twin(network, **self.fold.fitted)  # the split looks at the fold's classes
@@ -341,7 +341,7 @@ class Fit:
         """Return the fitted estimator that scorers can ask."""
         network = twin(network, **self.fold.fitted, restart_losses_=losses)
         network._bind(layout, run.params)
-        network._publish(run, bool(network.early_stopping))
+        network._publish(run)
         if self.plan.last is None:
             return network
         steps = [] if self.fold.transformers is None else self.fold.transformers.steps

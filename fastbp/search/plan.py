@@ -163,7 +163,7 @@ class Plan:
         """Return (train, test) row numbers per fold."""
         splitter = check_cv(cv, self.y, classifier=is_classifier(self.base))
         n_splits = splitter.get_n_splits(self.X, self.y, groups=self.groups)
-        rows = np.arange(len(self.targets) if self.targets is not None else self.y.shape[0])
+        rows = np.arange(np.shape(self.y)[0])
         splits = [
             (_row_numbers(rows, train), _row_numbers(rows, test))
             for train, test in splitter.split(self.X, self.y, groups=self.groups)
