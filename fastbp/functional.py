@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_array, check_consistent_length
 
-from fastbp import parameters
+from fastbp.estimators import parameters
 
 _LOSS_RULES = (parameters.one_of(*parameters.OUTPUT_ACTIVATIONS_OF_LOSS),)
 _OUTPUT_RULES = (parameters.one_of(*parameters.OUTPUT_ACTIVATIONS),)
@@ -80,7 +80,7 @@ def forward(
     >>> hidden, output
     (array([[4., 0.]]), array([[8.5]]))
     """
-    from fastbp.training import layer_activations
+    from fastbp.training.predict import layer_activations
 
     inputs: np.ndarray = check_array(X, dtype=(np.float64, np.float32), order="C", input_name="X")
     loss = "log_loss" if output_activation == "softmax" else "squared_error"
@@ -154,8 +154,8 @@ def gradients(
     >>> result.coefs[0].ravel().round(3), result.intercepts[0].round(3), result.inputs.round(3)
     (array([-0.144, -0.287]), array([0.144]), array([[ 0.287, -0.431]]))
     """
-    from fastbp.network import parameter_views
-    from fastbp.objective import input_gradient, loss_and_gradient
+    from fastbp.training.network import parameter_views
+    from fastbp.training.objective import input_gradient, loss_and_gradient
 
     parameters.check_parameter("alpha", alpha, parameters.RULES["alpha"], "gradients")
     parameters.check_parameter("loss", loss, _LOSS_RULES, "gradients")
@@ -195,7 +195,7 @@ def _network(
     caller: str,
 ) -> tuple[Any, np.ndarray]:
     """Return the network and its flat parameter vector in X's dtype."""
-    from fastbp.network import make_network, pack_parameters
+    from fastbp.training.network import make_network, pack_parameters
 
     weights, biases, layer_sizes = parameters.check_weights(coefs, intercepts)
     if X.shape[1] != layer_sizes[0]:

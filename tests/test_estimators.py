@@ -25,12 +25,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-import fastbp.objective
-import fastbp.training
-from fastbp import BPClassifier, BPRegressor, parameters
+import fastbp.training.objective
+import fastbp.training.stochastic
+from fastbp import BPClassifier, BPRegressor
+from fastbp.estimators import parameters
 from fastbp.kernels.activations import ACTIVATIONS
 from fastbp.kernels.losses import LOSSES, OUTPUTS
-from fastbp.network import STARTS
+from fastbp.training.starts import STARTS
 
 X_IRIS, Y_IRIS = load_iris(return_X_y=True)
 X_TINY = np.array([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
@@ -546,7 +547,7 @@ def test_stratified_validation(monkeypatch):
         seen["labels"] = validation[1]
         return "max_iter"
 
-    monkeypatch.setattr(fastbp.training, "train_stochastic", record)
+    monkeypatch.setattr(fastbp.training.fit, "train_stochastic", record)
     options = {"early_stopping": True, "validation_fraction": 0.2, "random_state": 0}
     BPClassifier(validation_split="stratified", **options).fit(X_IRIS[rows], Y_IRIS[rows])
     assert np.bincount(seen["labels"][:, 0].astype(int)).tolist() == [10, 6, 2]

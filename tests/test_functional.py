@@ -9,7 +9,7 @@ from scipy.optimize import approx_fprime
 from sklearn.base import clone
 
 from fastbp import BPClassifier, BPRegressor, Gradients, forward, gradients
-from fastbp.parameters import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS, OUTPUT_ACTIVATIONS_OF_LOSS
+from fastbp.estimators.parameters import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS, OUTPUT_ACTIVATIONS_OF_LOSS
 
 PAIRS = [(loss, output) for loss, outputs in OUTPUT_ACTIVATIONS_OF_LOSS.items() for output in outputs]
 

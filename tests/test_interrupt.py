@@ -10,9 +10,8 @@ import time
 import pytest
 
 from fastbp.kernels.atomics import INTERRUPT
-from fastbp.pool import run_pool
-from fastbp.team import run_team
-from fastbp.training import Scratch
+from fastbp.training.threads import run_pool, run_team
+from fastbp.training.workspace import Scratch
 
 not_windows = pytest.mark.skipif(sys.platform == "win32", reason="sends itself SIGINT")
 
@@ -20,7 +19,7 @@ CHILD = """
 import os, signal, sys, threading, time, warnings
 import numpy as np
 from fastbp import BPClassifier
-from fastbp.team import Worker
+from fastbp.training.threads import Worker
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 rng = np.random.RandomState(0)

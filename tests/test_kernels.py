@@ -10,18 +10,21 @@ import pytest
 import scipy.sparse
 import scipy.special
 
-from fastbp.kernels import epochs, lbfgs, simd
+from fastbp.kernels import epochs, lbfgs, vectors
 from fastbp.kernels.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS, activate, log, multiply_by_slope
-from fastbp.kernels.jit import FASTMATH, entry
+from fastbp.kernels.compiler import FASTMATH, entry
 from fastbp.kernels.losses import LOSSES, output_deltas, output_losses
 from fastbp.kernels.products import dot_product, gather_rows, product, sparse_product, sparse_transposed_product, transpose
-from fastbp.kernels.random_state import shuffle
-from fastbp.kernels.simd import lane_count, load, store
+from fastbp.kernels.shuffling import shuffle
 from fastbp.kernels.updates import UPDATES, Rule, update
-from fastbp.network import draw_parameters, make_network, pack_parameters, parameter_views
-from fastbp.objective import Objective
-from fastbp.samples import make_samples, make_table
-from fastbp.training import History, Optimizer, predict_outputs, train_stochastic
+from fastbp.kernels.vectors import lane_count, load, store
+from fastbp.training.network import make_network, pack_parameters, parameter_views
+from fastbp.training.objective import Objective
+from fastbp.training.optimizer import Optimizer
+from fastbp.training.predict import predict_outputs
+from fastbp.training.problem import make_samples, make_table
+from fastbp.training.starts import draw_parameters
+from fastbp.training.stochastic import History, train_stochastic
 
 DTYPES = [np.float32, np.float64]
 
@@ -86,7 +89,7 @@ def call_update(rule, rate, params, gradient, moment_1, moment_2, scale, decay):
 
 
 def padded(width, dtype):
-    n_lanes = simd.lanes(dtype)
+    n_lanes = vectors.lanes(dtype)
     return -(-width // n_lanes) * n_lanes
 
 
@@ -138,7 +141,7 @@ def test_product_bits_do_not_depend_on_the_cut(dtype):
 @pytest.mark.parametrize("shape", [(1, 1, 1), (5, 3, 2), (50, 64, 4), (7, 33, 3), (3, 40, 1)])
 def test_dot_product(dtype, shape):
     n_rows, n_inner, n_columns = shape
-    n_columns = min(n_columns, simd.lanes(dtype))
+    n_columns = min(n_columns, vectors.lanes(dtype))
     rng = np.random.default_rng(0)
     inner_width, width = padded(n_inner, dtype), padded(n_columns, dtype)
     A = pad_columns(rng.normal(size=(n_rows, n_inner)).astype(dtype), inner_width)
@@ -430,8 +433,8 @@ def run(n_threads, dtype, solver="adam", batch_size=50, n_rows=333, sparse=False
     ],
 )
 def test_same_bits_for_any_number_of_threads(monkeypatch, dtype, options):
-    monkeypatch.setattr("fastbp.team.SHARED_WORK", 0)
-    monkeypatch.setattr("fastbp.team.SHARED_TOTAL", 0)
+    monkeypatch.setattr("fastbp.training.threads.SHARED_WORK", 0)
+    monkeypatch.setattr("fastbp.training.threads.SHARED_TOTAL", 0)
     alone, history, draw = run(1, dtype, **options)
     for n_threads in (2, 3, 5):
         together, other_history, other_draw = run(n_threads, dtype, **options)
@@ -490,8 +493,8 @@ def test_per_sample_epochs(dtype, sizes, activation, output, loss, options):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_same_gradient_and_outputs_for_any_number_of_threads(monkeypatch, dtype):
-    monkeypatch.setattr("fastbp.team.SHARED_WORK", 0)
-    monkeypatch.setattr("fastbp.team.SHARED_TOTAL", 0)
+    monkeypatch.setattr("fastbp.training.threads.SHARED_WORK", 0)
+    monkeypatch.setattr("fastbp.training.threads.SHARED_TOTAL", 0)
     network, params = random_network((30, 50, 20, 4), dtype)
     X = np.random.default_rng(0).normal(size=(2500, 30)).astype(dtype)
     Y = (np.arange(2500) % 4).astype(dtype)[:, None]
@@ -547,7 +550,7 @@ def test_fastmath_keeps_nan_and_infinity():
 @pytest.mark.parametrize("features", ["", "+avx,+avx2,+fma"])
 def test_narrower_vectors(features, tmp_path):
     """The kernels on CPUs with 128- and 256-bit vectors, in a process of its own."""
-    if features and simd.VECTOR_BYTES == 16:
+    if features and vectors.VECTOR_BYTES == 16:
         pytest.skip("this CPU has 128-bit vectors only")
     if os.environ.get("FASTBP_NARROW"):
         pytest.skip("already inside such a process")

@@ -8,8 +8,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize
 
 from fastbp.kernels import lbfgs
-from fastbp.network import draw_parameters, make_network, pack_parameters
-from fastbp.objective import Objective
+from fastbp.training.network import make_network, pack_parameters
+from fastbp.training.objective import Objective
+from fastbp.training.starts import draw_parameters
 
 COMPARED = 12  # iterations; rounding errors grow from one to the next
 
@@ -120,7 +121,7 @@ def test_interrupted_iterations_change_nothing():
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_same_bits_for_any_number_of_threads(dtype, monkeypatch):
     for name in ("SHARED_WORK", "SHARED_TOTAL"):
-        monkeypatch.setattr(f"fastbp.team.{name}", 0.0)
+        monkeypatch.setattr(f"fastbp.training.threads.{name}", 0.0)
     found = []
     for n_threads in (1, 2, 3):
         objective, start = problem(2, dtype, n_rows=900, init_scale=1.0, n_threads=n_threads)

@@ -15,8 +15,8 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from fastbp.__main__ import main
-from fastbp.table import TableError, find_task, leave_out_rare_classes, make_preparation, read_table
+from fastbp.app.cli import main
+from fastbp.app.table import TableError, find_task, leave_out_rare_classes, make_preparation, read_table
 
 SMALL = ["--sizes", "6", "4-3", "--folds", "2", "--epochs", "4", "--seed", "3"]
 

@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 
-import fastbp.objective
-import fastbp.restarts
-import fastbp.training
+import fastbp.training.fit
+import fastbp.training.objective
+import fastbp.training.stochastic
 from fastbp import BPClassifier, BPRegressor
 from fastbp.kernels.atomics import INTERRUPT
-from fastbp.pool import run_pool
-from fastbp.team import Worker
-from fastbp.training import Scratch
+from fastbp.training.threads import Worker, run_pool
+from fastbp.training.workspace import Scratch
 
 X, Y = load_iris(return_X_y=True)
 SOLVERS = ["lbfgs", "sgd", "adam"]
@@ -179,7 +178,7 @@ def test_equal_starts_and_starts_that_fail_are_chosen_by_number(monkeypatch):
             raise ValueError("first" if random_state is state else "second")
         return "converged"
 
-    monkeypatch.setattr(fastbp.training, "train_stochastic", train)
+    monkeypatch.setattr(fastbp.training.fit, "train_stochastic", train)
     model = BPClassifier(n_restarts=2, n_threads=2, random_state=state).fit(X, Y)
     assert model.restart_losses_.tolist() == [1.0, 1.0]
     assert not any(array.any() for array in weights(model))
@@ -192,14 +191,14 @@ def test_equal_starts_and_starts_that_fail_are_chosen_by_number(monkeypatch):
 
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_start_that_diverges_is_left_out(n_threads, monkeypatch):
-    train, state = fastbp.training.train_stochastic, np.random.RandomState(0)
+    train, state = fastbp.training.fit.train_stochastic, np.random.RandomState(0)
 
     def fail_first(*args, **options):
         if options["random_state"] is state:
             raise ValueError("diverged")
         return train(*args, **options)
 
-    monkeypatch.setattr(fastbp.training, "train_stochastic", fail_first)
+    monkeypatch.setattr(fastbp.training.fit, "train_stochastic", fail_first)
     model = BPClassifier(n_restarts=3, max_iter=2, random_state=state, n_threads=n_threads).fit(X, Y)
     assert np.isnan(model.restart_losses_).tolist() == [True, False, False]
     assert model.loss_ == np.nanmin(model.restart_losses_)
@@ -262,7 +261,7 @@ def test_interrupt_keeps_the_best_so_far(solver, n_threads, monkeypatch):
 def test_interrupt_before_a_first_epoch_keeps_the_start_with_epochs(solver, last, monkeypatch):
     """The first start is the one that has nothing to show, whether it ends first or last."""
     is_second_trained, first_worker = threading.Event(), queue.Queue()
-    train = fastbp.restarts.Training._train
+    train = fastbp.training.fit.Training._train
 
     def train_in_order(self, run, scratch, n_threads):
         if run.number == 0:
@@ -276,7 +275,7 @@ def test_interrupt_before_a_first_epoch_keeps_the_start_with_epochs(solver, last
         if last == 1:
             first_worker.get(timeout=PATIENCE).join(PATIENCE)
 
-    monkeypatch.setattr(fastbp.restarts.Training, "_train", train_in_order)
+    monkeypatch.setattr(fastbp.training.fit.Training, "_train", train_in_order)
     model = BPClassifier(solver=solver, max_iter=3, n_restarts=2, n_threads=2, random_state=0)
     with pytest.warns(UserWarning, match="Training interrupted by user"):
         model.fit(X, Y)
@@ -288,14 +287,14 @@ def test_interrupt_before_a_first_epoch_keeps_the_start_with_epochs(solver, last
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_errors_reach_the_caller_and_end_the_other_starts(n_threads, monkeypatch):
     """The others would take hours."""
-    train, state = fastbp.training.train_stochastic, np.random.RandomState(0)
+    train, state = fastbp.training.fit.train_stochastic, np.random.RandomState(0)
 
     def fail_first(*args, **options):
         if options["random_state"] is state:
             raise MemoryError("of the first start")
         return train(*args, **options)
 
-    monkeypatch.setattr(fastbp.training, "train_stochastic", fail_first)
+    monkeypatch.setattr(fastbp.training.fit, "train_stochastic", fail_first)
     model = BPClassifier(n_restarts=4, n_threads=n_threads, random_state=state, **ENDLESS)
     with pytest.raises(MemoryError, match="of the first start"):
         model.fit(X, Y)

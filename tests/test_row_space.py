@@ -12,9 +12,9 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from fastbp import BPClassifier, BPRegressor, BPSearchCV
-from fastbp import row_space as row_space_module
 from fastbp.kernels.triangular import FACTORIZE, SOLVE, SOLVE_TRANSPOSED, multiply, triangular
-from fastbp.row_space import CHUNK, RowSpace, is_worth_it
+from fastbp.training import row_space as row_space_module
+from fastbp.training.row_space import CHUNK, RowSpace, is_worth_it
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 OPTIONS = {"hidden_layer_sizes": (6, 5), "solver": "sgd", "batch_size": 30, "max_iter": 60, "tol": 0.0, "random_state": 3}
@@ -36,7 +36,7 @@ def spaces(monkeypatch):
             super().__init__(*arguments)
             made.append(self)
 
-    monkeypatch.setattr("fastbp.restarts.RowSpace", Noted)
+    monkeypatch.setattr("fastbp.training.fit.RowSpace", Noted)
     return made
 
 
@@ -143,7 +143,7 @@ def test_restarts_share_one_basis(spaces):
 def test_same_bits_for_any_number_of_threads(batch_size, monkeypatch):
     monkeypatch.setattr(row_space_module, "TEAM_WORK", 0.0)
     for name in ("SHARED_WORK", "SHARED_TOTAL"):
-        monkeypatch.setattr(f"fastbp.team.{name}", 0.0)
+        monkeypatch.setattr(f"fastbp.training.threads.{name}", 0.0)
     X, y = wide_table()
     options = {**OPTIONS, "batch_size": batch_size}
     one, two = (BPClassifier(**options, n_threads=n).fit(X, y) for n in (1, 2))
@@ -246,7 +246,7 @@ def test_ctrl_c_keeps_what_was_trained(monkeypatch, spaces):
         if len(said) == 5:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("fastbp.restarts.Run.say", say)
+    monkeypatch.setattr("fastbp.training.fit.Run.say", say)
     with pytest.warns(UserWarning, match="interrupted"):
         model.fit(X, y)
     assert model.n_iter_ == 5

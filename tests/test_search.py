@@ -23,7 +23,7 @@ from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncod
 from sklearn.svm import SVC
 
 from fastbp import BPClassifier, BPRegressor, BPSearchCV, suggest_hidden_layer_sizes
-from fastbp.search import fits, threads
+from fastbp.search import fits, run
 
 GRID = {"hidden_layer_sizes": [(3,), (6, 4), "5"], "alpha": [1e-4, 1.0]}
 
@@ -707,14 +707,14 @@ def test_interrupt_of_the_main_thread_ends_running_kernels(monkeypatch):
     X, y = make_classification(n_samples=2000, n_features=50, random_state=0)
     interrupts = []
 
-    class Progress(threads._Progress):
+    class Progress(run._Progress):
         def show(self, at_end=False):
             super().show(at_end)
             if not interrupts and len(self.finished) == 3:
                 interrupts.append(time.monotonic())
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(threads, "_Progress", Progress)
+    monkeypatch.setattr(run, "_Progress", Progress)
     grid = [{"max_iter": [10**6], "n_iter_no_change": [np.inf]}, {"max_iter": [2], "learning_rate_init": [0.1]}]
     monkeypatch.setattr("fastbp.search.plan.Plan.order", lambda self, fits: [3, 4, 5, 0, 1, 2])
     with pytest.warns(UserWarning, match="3 of 6 fits"):

@@ -8,8 +8,9 @@ from joblib import delayed, parallel_config
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 
-from fastbp import BPClassifier, BPSearchCV, team, training
-from fastbp.search import threads
+from fastbp import BPClassifier, BPSearchCV
+from fastbp.search import run
+from fastbp.training import stochastic, threads
 
 
 class Occupied:
@@ -33,10 +34,10 @@ class Occupied:
 @pytest.fixture
 def four_cores(monkeypatch):
     """A machine of four cores, as far as fastbp knows, and what it makes of them."""
-    occupied = Occupied(training.run_team)
-    for module in (team, threads):
+    occupied = Occupied(stochastic.run_team)
+    for module in (threads, run):
         monkeypatch.setattr(module, "available_cores", lambda: 4)
-    monkeypatch.setattr(training, "run_team", occupied)
+    monkeypatch.setattr(stochastic, "run_team", occupied)
     return occupied
 
 
@@ -75,7 +76,7 @@ def test_a_fit_in_a_thread_of_joblib_takes_one(four_cores):
 
 def test_processes_of_joblib_share_the_cores():
     """Each finds its part in the environment that joblib makes for it."""
-    n_jobs = team.available_cores()
+    n_jobs = threads.available_cores()
     with parallel_config(backend="loky"):
-        cores = joblib.Parallel(n_jobs=n_jobs)(delayed(team.available_cores)() for _ in range(2 * n_jobs))
+        cores = joblib.Parallel(n_jobs=n_jobs)(delayed(threads.available_cores)() for _ in range(2 * n_jobs))
     assert max(cores) * n_jobs <= joblib.cpu_count()

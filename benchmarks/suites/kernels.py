@@ -2,8 +2,10 @@
 
 import numpy as np
 
-from fastbp.network import draw_parameters, make_network, pack_parameters
-from fastbp.training import loss_and_gradient, predict_outputs
+from fastbp.training.network import make_network, pack_parameters
+from fastbp.training.objective import loss_and_gradient
+from fastbp.training.predict import predict_outputs
+from fastbp.training.starts import draw_parameters
 
 from .common import Benchmark
 

@@ -8,9 +8,9 @@ import math
 
 import numpy as np
 
+from .compiler import inline, jit
 from .elementary import exponent, polynomial, power_of_two, round_to_integer
-from .jit import inline, jit
-from .simd import (
+from .vectors import (
     broadcast,
     keep_first,
     lane_count,

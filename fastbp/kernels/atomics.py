@@ -8,7 +8,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from .jit import jit
+from .compiler import jit
 
 # The machine code names this function by a symbol of our own, so that cached code runs on every platform.
 _yield = ctypes.windll.kernel32.SwitchToThread if sys.platform == "win32" else ctypes.CDLL(None).sched_yield

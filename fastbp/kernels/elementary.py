@@ -4,7 +4,7 @@ import numpy as np
 from llvmlite import ir
 from numba.extending import intrinsic
 
-from .simd import call_overloaded, constant
+from .vectors import call_overloaded, constant
 
 
 def polynomial(coefficients_by_bits):

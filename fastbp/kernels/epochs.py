@@ -6,13 +6,13 @@ from typing import NamedTuple
 import numpy as np
 
 from .atomics import STOP, barrier
-from .jit import entry, jit, typed_once
+from .compiler import entry, jit, typed_once
 from .online import online_epoch
 from .passes import CACHED_ROWS, batch_step, forward, refresh_mirrors, share, total
-from .random_state import shuffle
 from .scores import score
-from .simd import broadcast, keep_first, lane_count, lane_max, lane_numbers, load, where_equal, where_less
+from .shuffling import shuffle
 from .updates import ADAM
+from .vectors import broadcast, keep_first, lane_count, lane_max, lane_numbers, load, where_equal, where_less
 
 CONSTANT, INVSCALING, ADAPTIVE = range(3)
 SCHEDULES = {"constant": CONSTANT, "invscaling": INVSCALING, "adaptive": ADAPTIVE}

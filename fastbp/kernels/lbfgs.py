@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from .atomics import barrier
-from .jit import apart, entry, jit, typed_once
+from .compiler import apart, entry, jit, typed_once
 from .passes import batch_step, refresh_mirrors, total
-from .simd import (
+from .vectors import (
     broadcast,
     element,
     lane_count,

@@ -10,8 +10,8 @@ import math
 import numpy as np
 
 from .activations import ACTIVATIONS, EXP, IDENTITY, LOGISTIC, SOFTMAX, log, multiply_by_slope
-from .jit import inline, jit
-from .simd import (
+from .compiler import inline, jit
+from .vectors import (
     broadcast,
     element,
     first_lane,

@@ -7,10 +7,11 @@ import numpy as np
 
 from .activations import activate, multiply_by_slope
 from .atomics import INTERRUPT, atomic_load
-from .jit import apart, inline
+from .compiler import apart, inline
 from .losses import BINARY_LOG_LOSS, LOG_LOSS, early_loss, log_losses, output_deltas
 from .products import dot_product
-from .simd import (
+from .updates import NESTEROV
+from .vectors import (
     broadcast,
     broadcast_element,
     element,
@@ -21,7 +22,6 @@ from .simd import (
     store,
     with_lane,
 )
-from .updates import NESTEROV
 
 CHECK_EVERY = 256  # samples between two looks at the interrupt flag
 

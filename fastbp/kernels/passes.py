@@ -11,12 +11,12 @@ import math
 
 from .activations import activate, multiply_by_slope
 from .atomics import INTERRUPT, STOP, atomic_load, barrier
-from .jit import jit
+from .compiler import jit
 from .losses import output_deltas, output_losses
 from .products import dot_product, gather_rows, product, sparse_product, sparse_transposed_product, transpose
-from .simd import element, lane_count, load, prefetch, set_element, store
 from .tiles import EDGE_ROWS, TILE_ROWS
 from .updates import GRADIENT_ONLY, update
+from .vectors import element, lane_count, load, prefetch, set_element, store
 
 CACHED_ROWS = 4 * TILE_ROWS  # rows that go through all layers together: their activations stay in the first-level cache
 PREFETCH_FROM = 1 << 20  # bytes of a table; a smaller one stays in the second-level cache

@@ -1,7 +1,8 @@
 """Matrix products of every size a layer needs, dense and sparse."""
 
-from .jit import inline, jit
-from .simd import (
+from .compiler import inline, jit
+from .tiles import BLOCK, EDGE_ROWS, TILE_ROWS, edge_tile_1, edge_tile_2, four_sums, tile_1, tile_2, transpose_block
+from .vectors import (
     broadcast,
     element,
     keep_first,
@@ -13,7 +14,6 @@ from .simd import (
     store,
     with_lane,
 )
-from .tiles import BLOCK, EDGE_ROWS, TILE_ROWS, edge_tile_1, edge_tile_2, four_sums, tile_1, tile_2, transpose_block
 
 
 @jit

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .jit import jit
+from .compiler import jit
 
 ACCURACY, R2 = range(2)
 SCORES = {"accuracy": ACCURACY, "r2": R2}

@@ -4,7 +4,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from .simd import N_REGISTERS, VECTOR_BYTES, Vector, array_data, call_overloaded, splat
+from .vectors import N_REGISTERS, VECTOR_BYTES, Vector, array_data, call_overloaded, splat
 
 # A product's register tile: rows × 2 vectors of accumulators, two vectors of the right-hand side and one broadcast must fit the
 # registers.

@@ -3,10 +3,10 @@ give other bits with other numbers of threads."""
 
 import math
 
-from .jit import entry, jit
+from .compiler import entry, jit
 from .passes import CACHED_ROWS
 from .products import product
-from .simd import broadcast, element, keep_first, lane_count, lane_sum, load, multiply_add, set_element, store
+from .vectors import broadcast, element, keep_first, lane_count, lane_sum, load, multiply_add, set_element, store
 
 FACTORIZE, SOLVE, SOLVE_TRANSPOSED = range(3)
 

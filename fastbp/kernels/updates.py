@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .jit import jit
-from .simd import broadcast, lane_count, lane_sum, load, multiply_add, square_root, store, where_less
+from .compiler import jit
+from .vectors import broadcast, lane_count, lane_sum, load, multiply_add, square_root, store, where_less
 
 GRADIENT_ONLY, SGD, NESTEROV, ADAM = range(4)
 UPDATES = {"gradient": GRADIENT_ONLY, "sgd": SGD, "nesterov": NESTEROV, "adam": ADAM}

@@ -13,15 +13,16 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from fastbp import parameters
-from fastbp.base import BaseBP
-from fastbp.estimators import BPClassifier, BPRegressor
-from fastbp.inputs import check_sample_weight
-from fastbp.network import aligned_zeros
-from fastbp.restarts import Rows, Run, Training, later_states
+from fastbp.estimators import BPClassifier, BPRegressor, parameters
+from fastbp.estimators.base import BaseBP
+from fastbp.estimators.inputs import check_sample_weight
 from fastbp.search.results import Result
-from fastbp.training import History, make_samples, make_table, predict_outputs
-from fastbp.twister import Twister, open_twister, seeded
+from fastbp.training.fit import Rows, Run, Training, later_states
+from fastbp.training.network import aligned_zeros
+from fastbp.training.predict import predict_outputs
+from fastbp.training.problem import make_samples, make_table
+from fastbp.training.random_state import Twister, open_twister, seeded
+from fastbp.training.stochastic import History
 
 PREDICTED_ROWS = 2**14  # rows that are copied together to be scored, so that no fold is copied whole
 # Elements of test rows that are copied for the whole search and predicted in the call that trains, as every call lets go of the

@@ -122,7 +122,7 @@ class BPSearchCV(GridSearchCV):
         """
         # numba loads with these two: imported here so that `import fastbp` stays quick.
         from fastbp.search.plan import Plan
-        from fastbp.search.threads import run_fits
+        from fastbp.search.run import run_fits
 
         plan = Plan.make(self, X, y, params)
         if plan is None:

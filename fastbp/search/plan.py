@@ -16,9 +16,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state, indexable
 from sklearn.utils.multiclass import type_of_target
 
-from fastbp.base import BaseBP
 from fastbp.estimators import BPClassifier, BPRegressor
-from fastbp.labels import discrete_labels
+from fastbp.estimators.base import BaseBP
+from fastbp.estimators.targets import discrete_labels
 from fastbp.search.fits import Candidate, Fit, Fold, pass_door
 from fastbp.search.scores import CLASS_SCORES, REAL_SCORES
 

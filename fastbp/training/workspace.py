@@ -4,9 +4,10 @@ import functools
 
 import numpy as np
 
-from .kernels.layout import Strips, Workspace
-from .kernels.tiles import EDGE_ROWS, TILE_ROWS
-from .network import aligned_arrays
+from fastbp.kernels.atomics import SYNC_SIZE
+from fastbp.kernels.layout import Strips, Workspace
+from fastbp.kernels.tiles import EDGE_ROWS, TILE_ROWS
+from fastbp.training.network import aligned_arrays
 
 # A block of rows should pass forward and backward within the second-level cache.
 BLOCK_BYTES = 1 << 20
@@ -128,3 +129,28 @@ def flops_per_row(network):
     units = network.units.tolist()
     products = [n_in * n_out for n_in, n_out in zip(units[:-1], units[1:])]
     return 6 * sum(products) - 2 * products[0]
+
+
+class Scratch:
+    """What the runs of one thread use again, one after the other: memory, for networks of the same shape, and `sync`, by which
+    another thread can tell them to stop (see `run_team`).
+    """
+
+    def __init__(self):
+        self.sync = np.zeros(SYNC_SIZE, dtype=np.int64)
+        self.forget()
+
+    def forget(self):
+        """Give the memory up: after a run that diverged NaN may lie in its padding."""
+        self._network, self._shape, self._kept = None, None, {}
+
+    def get(self, network, dtype, key, make):
+        """What make() returns, or has returned for this key and shape of network."""
+        if network is not self._network:
+            shape = network.units.tobytes(), network.fit_intercept, dtype
+            if shape != self._shape:
+                self._shape, self._kept = shape, {}
+            self._network = network
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]

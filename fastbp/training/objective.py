@@ -4,13 +4,13 @@ import math
 
 import numpy as np
 
-from .kernels import lbfgs
-from .kernels.atomics import SYNC_SIZE
-from .kernels.updates import UPDATES, Rule
-from .network import aligned_arrays, parameter_views
-from .samples import NO_ORDER, make_samples
-from .team import run_team, team_size
-from .workspace import flops_per_row, make_strips, make_workspace, slabs_of
+from fastbp.kernels import lbfgs
+from fastbp.kernels.atomics import SYNC_SIZE
+from fastbp.kernels.updates import UPDATES, Rule
+from fastbp.training.network import aligned_arrays, parameter_views
+from fastbp.training.problem import NO_ORDER, make_samples
+from fastbp.training.threads import run_team, team_size
+from fastbp.training.workspace import flops_per_row, make_strips, make_workspace, slabs_of
 
 EVALUATIONS = 1.25  # per iteration, roughly
 

@@ -6,8 +6,8 @@ in the order of draws of numpy.random.RandomState.shuffle, so that a fit stays i
 
 import numpy as np
 
-from .jit import jit
-from .simd import element, set_element
+from .compiler import jit
+from .vectors import element, set_element
 
 N_STATE = 624
 _OFFSET = 397

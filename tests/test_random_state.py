@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.utils import check_random_state
 
-from fastbp import twister
+from fastbp.training import random_state as twister
 
 
 def next_numbers(random_state):

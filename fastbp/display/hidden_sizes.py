@@ -16,7 +16,7 @@ from sklearn.model_selection import GridSearchCV, check_cv, cross_val_score
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted, indexable
 
-from fastbp.parameters import hidden_sizes
+from fastbp.estimators.parameters import hidden_sizes
 
 _PARAMETER = "hidden_layer_sizes"
 _MOST_TICKS = 12  # more labels than these run into each other on an axis of the usual width

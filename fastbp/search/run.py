@@ -6,12 +6,11 @@ import warnings
 
 import numpy as np
 
-from fastbp.pool import run_pool
 from fastbp.search.fits import Fit, Starts
 from fastbp.search.plan import Plan
 from fastbp.search.results import Result
-from fastbp.team import available_cores
-from fastbp.training import Scratch
+from fastbp.training.threads import available_cores, run_pool
+from fastbp.training.workspace import Scratch
 
 PATIENCE = 0.5  # seconds that fits get to end after Ctrl-C
 

@@ -10,13 +10,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from fastbp import parameters
-from fastbp.inputs import DTYPES, check_sample_weight, is_plain, is_plain_target
-from fastbp.twister import seeded
+from fastbp.estimators import parameters
+from fastbp.estimators.inputs import DTYPES, check_sample_weight, is_plain, is_plain_target
 
 # numba loads with fastbp.network, .training and .restarts: functions import them, so that `import fastbp` stays quick.
 if TYPE_CHECKING:
-    from fastbp.restarts import Rows, Run
+    from fastbp.training.fit import Rows, Run
 
 # All but the optimizer can be had again from coefs_ and intercepts_; pickled beside them they would triple the file.
 _NOT_PICKLED = frozenset({"_network", "_network_key", "_params", "_views", "_optimizer", "_best_params"})
@@ -114,7 +113,8 @@ class BaseBP(BaseEstimator):
     # ---- one fit
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> Self:
-        from fastbp.restarts import Rows, Run, Training, later_states
+        from fastbp.training.fit import Rows, Run, Training, later_states
+        from fastbp.training.random_state import seeded
 
         parameters.check_parameters(self)
         hidden_sizes = parameters.hidden_sizes(self.hidden_layer_sizes)
@@ -177,7 +177,7 @@ class BaseBP(BaseEstimator):
     def _split(self, rows: "Rows", random_state: np.random.RandomState) -> "tuple[Rows, Rows]":
         """Set a validation part aside, the only rows that are copied; splitting row numbers takes the same draws as splitting
         the arrays."""
-        from fastbp.restarts import Rows
+        from fastbp.training.fit import Rows
 
         X, Y, sample_weight, numbers, _ = rows
         if numbers is None:
@@ -193,7 +193,7 @@ class BaseBP(BaseEstimator):
     # ---- history and fitted attributes
 
     def _history(self, params: np.ndarray, resume: bool) -> Any:
-        from fastbp.training import History
+        from fastbp.training.stochastic import History
 
         history = History()
         if resume:
@@ -225,7 +225,7 @@ class BaseBP(BaseEstimator):
     # ---- weights: one flat vector, of which coefs_ and intercepts_ are views
 
     def _make_network(self, layer_sizes: list[int], dtype: np.dtype) -> Any:
-        from fastbp.network import make_network
+        from fastbp.training.network import make_network
 
         activations = parameters.activation_names(self.activation, len(layer_sizes) - 2, self)
         return make_network(
@@ -233,7 +233,8 @@ class BaseBP(BaseEstimator):
         )
 
     def _draw(self, network: Any, layer_sizes: list[int], random_state: np.random.RandomState, dtype: np.dtype) -> np.ndarray:
-        from fastbp.network import draw_parameters, pack_parameters
+        from fastbp.training.network import pack_parameters
+        from fastbp.training.starts import draw_parameters
 
         if isinstance(self.init, str):
             names = parameters.activation_names(self.activation, len(layer_sizes) - 2, self)
@@ -266,7 +267,7 @@ class BaseBP(BaseEstimator):
             and (dtype is None or dtype == self._params.dtype)
         ):
             return self._network, self._params
-        from fastbp.network import pack_parameters
+        from fastbp.training.network import pack_parameters
 
         coefs, intercepts, layer_sizes = parameters.check_weights(self.coefs_, self.intercepts_)
         if dtype is None:
@@ -277,7 +278,7 @@ class BaseBP(BaseEstimator):
         return network, params
 
     def _bind(self, network: Any, params: np.ndarray) -> None:
-        from fastbp.network import parameter_views
+        from fastbp.training.network import parameter_views
 
         self.coefs_, self.intercepts_ = parameter_views(network, params)
         self.n_layers_ = len(self.coefs_) + 1
@@ -301,7 +302,7 @@ class BaseBP(BaseEstimator):
 
     def _outputs(self, X: Any, only_largest: bool = False) -> np.ndarray:
         """Return the outputs for X, (n_samples, n_outputs) in the dtype of the weights, or the number of the largest per row."""
-        from fastbp.training import predict_outputs
+        from fastbp.training.predict import predict_outputs
 
         check_is_fitted(self)
         network, params = self._packed()

@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastbp import objective, training
-from fastbp.pool import run_pool
-from fastbp.row_space import RowSpace, is_worth_it
-from fastbp.solvers.lbfgs import train_lbfgs
-from fastbp.team import allowed_threads
+from fastbp.training import objective
+from fastbp.training.lbfgs import train_lbfgs
+from fastbp.training.optimizer import Optimizer
+from fastbp.training.row_space import RowSpace, is_worth_it
+from fastbp.training.stochastic import train_stochastic
+from fastbp.training.threads import allowed_threads, run_pool
+from fastbp.training.workspace import Scratch
 
 
 class Rows(NamedTuple):
@@ -96,7 +98,7 @@ class Training:
                 n_allowed = allowed_threads(n_threads)
                 n_workers = min(n_starts, n_allowed)
                 n_threads = n_allowed // n_workers
-        scratches = [scratch or training.Scratch() for _ in range(n_workers)]
+        scratches = [scratch or Scratch() for _ in range(n_workers)]
         first = begin(0)
         best: Run | None = None
         losses = np.full(n_starts, np.nan)
@@ -154,7 +156,7 @@ class Training:
         asked = self.estimator
         is_new = run.optimizer is None
         if is_new:
-            run.optimizer = training.Optimizer(
+            run.optimizer = Optimizer(
                 asked.solver,
                 run.params,
                 learning_rate_init=asked.learning_rate_init,
@@ -183,7 +185,7 @@ class Training:
         }
         space = self._space(n_threads) if is_new and run.history.best_params is None else None
         if space is None:
-            run.outcome = training.train_stochastic(
+            run.outcome = train_stochastic(
                 self.network,
                 run.params,
                 run.optimizer,
@@ -234,7 +236,7 @@ class Training:
         params, optimizer = entered.copy(), run.optimizer
         try:
             optimizer.moment_1 = np.zeros_like(params)
-            run.outcome = training.train_stochastic(
+            run.outcome = train_stochastic(
                 inner, params, optimizer, run.history, space.X, Y, None if weights is None else weights[chosen],
                 validation=held_out and (space.held_out, *held_out[1:3]), **options,
             )  # fmt: skip

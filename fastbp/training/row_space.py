@@ -11,11 +11,11 @@ import math
 
 import numpy as np
 
-from .kernels.triangular import FACTORIZE, SOLVE, SOLVE_TRANSPOSED, multiply, triangular
-from .network import aligned_zeros, pack_parameters, parameter_views
-from .samples import flat_view
-from .team import run_team, team_size
-from .training import UPDATE_WORK
+from fastbp.kernels.triangular import FACTORIZE, SOLVE, SOLVE_TRANSPOSED, multiply, triangular
+from fastbp.training.network import aligned_zeros, pack_parameters, parameter_views
+from fastbp.training.problem import flat_view
+from fastbp.training.stochastic import UPDATE_WORK
+from fastbp.training.threads import run_team, team_size
 
 CHUNK = 1016  # features that are copied together; rows a power of 2 apart would crowd into few sets of the caches
 TEAM_WORK = 1e9  # floating-point operations of a product that several threads share

@@ -5,26 +5,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .kernels import epochs, lbfgs, triangular
-from .kernels.activations import ACTIVATIONS
-from .kernels.atomics import SYNC_SIZE
-from .kernels.scores import SCORES
-from .network import aligned_zeros, make_network, pack_parameters, parameter_views
-from .objective import loss_and_gradient
-from .samples import NO_ORDER, make_samples, make_table
-from .solvers.stochastic import Optimizer
-from .team import DIRECT_WORK, run_team, team_size
-from .twister import close_twister, open_twister
-from .workspace import flops_per_row, make_strips, make_workspace, slabs_of
-
-__all__ = [
-    "History",
-    "Optimizer",
-    "layer_activations",
-    "predict_outputs",
-    "train_stochastic",
-    "warm_up",
-]
+from fastbp.kernels import epochs
+from fastbp.kernels.scores import SCORES
+from fastbp.training.problem import make_samples
+from fastbp.training.random_state import close_twister, open_twister
+from fastbp.training.threads import run_team, team_size
+from fastbp.training.workspace import Scratch, flops_per_row, make_strips, make_workspace, slabs_of
 
 EPOCHS_PER_CALL = 1000
 UPDATE_WORK = 12  # floating-point operations of a step per parameter, roughly
@@ -49,95 +35,6 @@ class History:
 
 class DivergenceError(ValueError):
     """Training produced a loss or weights that are NaN or infinite; the last finite weights were kept."""
-
-
-class Scratch:
-    """What the runs of one thread use again, one after the other: memory, for networks of the same shape, and `sync`, by which
-    another thread can tell them to stop (see `run_team`).
-    """
-
-    def __init__(self):
-        self.sync = np.zeros(SYNC_SIZE, dtype=np.int64)
-        self.forget()
-
-    def forget(self):
-        """Give the memory up: after a run that diverged NaN may lie in its padding."""
-        self._network, self._shape, self._kept = None, None, {}
-
-    def get(self, network, dtype, key, make):
-        """What make() returns, or has returned for this key and shape of network."""
-        if network is not self._network:
-            shape = network.units.tobytes(), network.fit_intercept, dtype
-            if shape != self._shape:
-                self._shape, self._kept = shape, {}
-            self._network = network
-        if key not in self._kept:
-            self._kept[key] = make()
-        return self._kept[key]
-
-
-def predict_outputs(network, params, X, *, only_largest=False, n_threads=None, scratch=None):
-    """Activations of the output layer.
-
-    Parameters
-    ----------
-    network : Network
-    params : ndarray of shape (n_parameters,)
-    X : ndarray of shape (n_samples, n_features), C-contiguous, or CSR matrix
-    only_largest : bool
-        Return the number of each row's largest output instead, found while it is in the cache.
-    n_threads : int or None
-    scratch : Scratch or None
-
-    Returns
-    -------
-    outputs : ndarray of shape (n_samples, n_outputs), or (n_samples,) of int64
-    """
-    scratch = scratch or Scratch()
-    table = make_table(X)
-    n_rows, n_outputs = X.shape[0], int(network.units[-1])
-    outputs = np.empty(n_rows if only_largest else (n_rows, n_outputs), dtype=params.dtype)
-    work = flops_per_row(network) * n_rows / 3
-    size = team_size(n_threads, work, work)
-    bounds = [n_rows * part // size for part in range(size + 1)]
-
-    def predict_part(thread, n_threads, sync):
-        n_cached = min(epochs.CACHED_ROWS, bounds[thread + 1] - bounds[thread])
-        workspace = scratch.get(
-            network,
-            params.dtype,
-            ("prediction", thread, n_cached),
-            lambda: make_workspace(network, params.dtype, n_cached, forward_only=True),
-        )
-        rows = bounds[thread], bounds[thread + 1]
-        epochs.predict(network, params, table, NO_ORDER, workspace, outputs.reshape(-1), *rows, int(only_largest))
-
-    if size == 1 and work < DIRECT_WORK:
-        predict_part(0, 1, None)
-    elif not run_team(predict_part, size, (), work):
-        raise KeyboardInterrupt
-    return outputs.astype(np.int64) if only_largest else outputs
-
-
-def layer_activations(network, params, X):
-    """Activations of every layer from the first hidden one to the output.
-
-    Parameters
-    ----------
-    network : Network
-    params : ndarray of shape (n_parameters,)
-    X : ndarray of shape (n_samples, n_features)
-
-    Returns
-    -------
-    activations : list of ndarray of shape (n_samples, n_units)
-    """
-    names = list(ACTIVATIONS)
-    activations = [X]
-    for W, b, code in zip(*parameter_views(network, params), network.activations):
-        layer = make_network(W.shape, (), names[code], "squared_error", dtype=params.dtype)
-        activations.append(predict_outputs(layer, pack_parameters(layer, [W], [b], params.dtype), activations[-1]))
-    return activations[1:]
 
 
 def train_stochastic(
@@ -320,30 +217,3 @@ def train_stochastic(
     if not finished or counts[epochs.STATUS] == epochs.INTERRUPTED:
         return "interrupted"
     return "converged" if counts[epochs.STATUS] == epochs.STOPPED else "max_iter"
-
-
-def warm_up():
-    """Compile every kernel for float32 and float64, or load it from the cache.
-
-    Returns
-    -------
-    n_kernels : int
-        Number of compiled entry points.
-    """
-    for dtype in (np.float32, np.float64):
-        network = make_network((1, 1, 1), ("relu",), "identity", "squared_error", dtype=dtype)
-        params = pack_parameters(network, [np.ones((1, 1))] * 2, [np.zeros(1)] * 2, dtype)
-        X = np.ones((2, 1), dtype=dtype)
-        predict_outputs(network, params, X)
-        loss_and_gradient(network, params, X, X, alpha=0.0)
-        optimizer = Optimizer(
-            "sgd", params, learning_rate_init=0.1, momentum=0.9, nesterovs_momentum=True, beta_1=0.9, beta_2=0.999, epsilon=1e-8
-        )
-        train_stochastic(
-            network, params, optimizer, History(), X, X, alpha=0.0, batch_size=2, learning_rate="constant", power_t=0.5, tol=0.0,
-            n_iter_no_change=1, max_iter=1, shuffle=True, random_state=np.random.RandomState(0), score="r2",
-        )  # fmt: skip
-    A = aligned_zeros(1, np.float64)
-    triangular.multiply(0, 1, np.zeros(SYNC_SIZE, np.int64), A, 1, 1, A, A, 0, 1, 1, 0)
-    triangular.triangular(triangular.SOLVE, A, A, 0, 1, 1)
-    return sum(len(kernel.signatures) for kernel in (*epochs.ENTRIES, *lbfgs.ENTRIES, *triangular.ENTRIES))

@@ -1,7 +1,7 @@
 """Stochastic gradient descent: sgd with momentum or Nesterov's, and adam."""
 
-from ..kernels.updates import UPDATES, Rule
-from ..network import aligned_arrays
+from fastbp.kernels.updates import UPDATES, Rule
+from fastbp.training.network import aligned_arrays
 
 
 class Optimizer:

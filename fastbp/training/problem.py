@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .kernels.layout import Samples, Table
+from fastbp.kernels.layout import Samples, Table
 
 NO_COLUMNS = np.empty(0, dtype=np.int32)
 NO_ORDER = np.empty(0, dtype=np.int64)

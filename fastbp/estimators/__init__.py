@@ -1,0 +1,6 @@
+"""BPClassifier and BPRegressor: from what users pass to checked data, and from trained weights to fitted attributes."""
+
+from fastbp.estimators.classifier import BPClassifier
+from fastbp.estimators.regressor import BPRegressor
+
+__all__ = ["BPClassifier", "BPRegressor"]

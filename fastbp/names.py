@@ -1,0 +1,128 @@
+"""Every activation, loss, solver, schedule and start, said once, with what each may be combined with.
+
+Plain data without numba, which all floors read: kernels their codes, training what to do, estimators what users may pass and what
+the documentation says about it. To add one, add it here and follow docs/extending.md; the tests go through these tables.
+"""
+
+import math
+from typing import NamedTuple
+
+# ---- activations
+
+IDENTITY, LOGISTIC, TANH, RELU, LEAKY_RELU, STEP, SOFTMAX, EXP = range(8)
+
+
+class Activation(NamedTuple):
+    """One activation function."""
+
+    code: int  # in kernels/activations.py
+    text: str  # for the documentation, after the name
+    is_hidden: bool = True  # whether it may stand in a hidden layer
+    keeps_slope: bool = False  # its slope cannot be had from its output: in training the forward pass writes it down
+
+
+ACTIVATIONS = {
+    "identity": Activation(IDENTITY, "x itself"),
+    "logistic": Activation(LOGISTIC, "1 / (1 + e**-x)"),
+    "tanh": Activation(TANH, "the hyperbolic tangent"),
+    "relu": Activation(RELU, "x above zero, 0 elsewhere"),
+    "leaky_relu": Activation(LEAKY_RELU, "x above zero, 0.01·x elsewhere"),
+    "step": Activation(STEP, "1 above zero, 0 elsewhere; as that has no slope, it is trained with slope 1 everywhere [4]_"),
+    "softmax": Activation(SOFTMAX, "exponentials over their sum", is_hidden=False),
+    "exp": Activation(EXP, "e**x", is_hidden=False),
+}
+HIDDEN_ACTIVATIONS = tuple(name for name, activation in ACTIVATIONS.items() if activation.is_hidden)
+
+# ---- losses
+
+SQUARED_ERROR, LOG_LOSS, BINARY_LOG_LOSS, POISSON = range(4)
+
+
+class Loss(NamedTuple):
+    """One loss, of targets that are numbers (regression) or classes."""
+
+    code: int  # in kernels/losses.py
+    text: str  # for the documentation, after the name
+    outputs: tuple[str, ...]  # output activations for which it is defined; the first is what output_activation="auto" means
+    is_regression: bool = True
+    lowest_target: float = -math.inf
+    parameter: str = ""  # the estimator's parameter that shapes it, if one does: a float in (0, inf)
+
+
+_REAL_OUTPUTS = tuple(name for name in ACTIVATIONS if name != "softmax")
+LOSSES = {
+    "squared_error": Loss(SQUARED_ERROR, "half the squared error", _REAL_OUTPUTS),
+    "log_loss": Loss(LOG_LOSS, "the log-loss of several classes", ("softmax",), is_regression=False),
+    "binary_log_loss": Loss(BINARY_LOG_LOSS, "the log-loss of yes or no, per output", ("logistic",), is_regression=False),
+    "poisson": Loss(POISSON, "half the Poisson deviance (targets ≥ 0, exponential output)", ("exp",), lowest_target=0.0),
+}
+REGRESSION_LOSSES = tuple(name for name, loss in LOSSES.items() if loss.is_regression)
+
+# ---- solvers
+
+GRADIENT_ONLY, SGD, NESTEROV, ADAM = range(4)
+
+
+class Solver(NamedTuple):
+    """One training algorithm: the function of training/solvers.py that runs it and, for a stochastic one, its step rule."""
+
+    text: str  # for the documentation, after the name
+    trainer: str  # "stochastic", batch by batch and epoch by epoch, or the name of a trainer of all rows at once
+    rule: int = GRADIENT_ONLY  # code in kernels/updates.py
+    nesterov_rule: int | None = None  # the code in its place with nesterovs_momentum=True
+    n_moments: int = 0  # vectors laid out like the parameters that the rule keeps, 0 to 2
+    decay_1: str = ""  # the estimator's parameter by which the first of them decays
+    decay_2: str = ""  # likewise the second, or the only one of rules that keep squares
+    has_schedule: bool = False  # whether `learning_rate` is for it
+    is_per_sample: bool = False  # whether batches of one dense row go through the loop made for them (kernels/online.py)
+    stays_in_span: bool = False  # whether its steps never leave the span of the rows (training/row_space.py)
+
+    @property
+    def is_stochastic(self) -> bool:
+        """Whether it goes epoch by epoch, so that partial_fit, early stopping and shuffling are for it."""
+        return self.trainer == "stochastic"
+
+
+SOLVERS = {
+    "lbfgs": Solver("a quasi-Newton method over all rows, often the best on small data", "lbfgs"),
+    "sgd": Solver(
+        "gradient descent with momentum",
+        "stochastic",
+        rule=SGD,
+        nesterov_rule=NESTEROV,
+        n_moments=1,
+        decay_1="momentum",
+        has_schedule=True,
+        is_per_sample=True,
+        stays_in_span=True,
+    ),
+    "adam": Solver(
+        "gradient descent with a rate per weight [3]_", "stochastic", rule=ADAM, n_moments=2, decay_1="beta_1", decay_2="beta_2"
+    ),
+}
+
+# ---- learning rate schedules
+
+CONSTANT, INVSCALING, ADAPTIVE = range(3)
+SCHEDULES = {"constant": CONSTANT, "invscaling": INVSCALING, "adaptive": ADAPTIVE}
+
+# ---- starts
+
+
+class Start(NamedTuple):
+    """One way to draw starting weights: from a distribution ("" draws none) whose spread is the root of numerator / fan."""
+
+    distribution: str  # "uniform", "normal" or ""
+    numerator: float | None = None  # None: the spread is 1
+    with_fan_out: bool = False  # whether the fan is n_in + n_out, not n_in
+    draws_intercepts: bool = False  # intercepts are drawn too, not zero
+
+
+STARTS = {
+    "glorot_uniform": Start("uniform", 6.0, with_fan_out=True, draws_intercepts=True),
+    "glorot_normal": Start("normal", 2.0, with_fan_out=True),
+    "he_uniform": Start("uniform", 6.0),
+    "he_normal": Start("normal", 2.0),
+    "normal": Start("normal"),
+    "zeros": Start(""),
+}

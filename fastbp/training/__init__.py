@@ -1,0 +1,5 @@
+"""One fit, from checked data to trained weights."""
+
+from fastbp.training.warmup import warm_up
+
+__all__ = ["warm_up"]
