@@ -13,8 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fastbp import BPClassifier
-from fastbp.training import warm_up
+from fastbp import BPClassifier, warm_up
 
 N_FEATURES = 100
 BLOCK_ROWS = 20_000  # 8 MB of float32

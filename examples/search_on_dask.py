@@ -18,8 +18,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from fastbp import BPClassifier, HiddenSizeDisplay
-from fastbp.training import warm_up
+from fastbp import BPClassifier, HiddenSizeDisplay, warm_up
 
 
 def ignore_convergence():

@@ -1,7 +1,7 @@
 """BP networks as scikit-learn estimators, with the whole training loop compiled."""
 
 from fastbp.display import HiddenSizeDisplay
-from fastbp.estimators import BPClassifier, BPRegressor
+from fastbp.estimators import BPClassifier, BPRegressor, warm_up
 from fastbp.functional import Gradients, forward, gradients
 from fastbp.search import BPSearchCV, suggest_hidden_layer_sizes
 
@@ -14,5 +14,6 @@ __all__ = [
     "forward",
     "gradients",
     "suggest_hidden_layer_sizes",
+    "warm_up",
 ]
 __version__ = "0.1.0"

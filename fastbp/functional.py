@@ -155,7 +155,8 @@ def gradients(
     (array([-0.144, -0.287]), array([0.144]), array([[ 0.287, -0.431]]))
     """
     from fastbp.training.network import parameter_views
-    from fastbp.training.objective import input_gradient, loss_and_gradient
+    from fastbp.training.objective import gradients_at
+    from fastbp.training.problem import Problem
 
     parameters.check_parameter("alpha", alpha, parameters.RULES["alpha"], "gradients")
     parameters.check_parameter("loss", loss, _LOSS_RULES, "gradients")
@@ -165,9 +166,7 @@ def gradients(
     if sample_weight is not None:
         sample_weight = check_array(sample_weight, dtype=inputs.dtype, ensure_2d=False, order="C", input_name="sample_weight")
         check_consistent_length(inputs, sample_weight)
-    gradient = np.zeros_like(params)
-    value = loss_and_gradient(network, params, inputs, targets, sample_weight, alpha=alpha, gradient=gradient)
-    by_inputs = input_gradient(network, params, inputs, targets, sample_weight, alpha=alpha)
+    value, gradient, by_inputs = gradients_at(network, params, Problem(inputs, targets, sample_weight), alpha=alpha)
     by_coefs, by_intercepts = parameter_views(network, gradient)
     return Gradients(value, by_coefs, by_intercepts, by_inputs)
 

@@ -93,7 +93,7 @@ def test_the_cluster_is_one_of_processes_on_this_machine(client):
 
 
 def test_warming_the_workers_leaves_them_nothing_to_compile(client):
-    from fastbp.training import warm_up
+    from fastbp import warm_up
 
     n_kernels = set(client.run(warm_up).values())
     assert n_kernels == {warm_up()}

@@ -25,12 +25,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-import fastbp.training.objective
-import fastbp.training.stochastic
 from fastbp import BPClassifier, BPRegressor
 from fastbp.estimators import parameters
 from fastbp.kernels.activations import ACTIVATIONS
 from fastbp.kernels.losses import LOSSES, OUTPUTS
+from fastbp.training.optimizer import Optimizer
+from fastbp.training.outcome import MAX_ITER, Outcome
+from fastbp.training.predict import predict_outputs
+from fastbp.training.solvers import TRAINERS
 from fastbp.training.starts import STARTS
 
 X_IRIS, Y_IRIS = load_iris(return_X_y=True)
@@ -119,9 +121,9 @@ def no_kernels(monkeypatch):
     def forbidden(*args, **kwargs):
         raise AssertionError("a kernel was run")
 
-    for name in ("train_stochastic", "predict_outputs"):
-        monkeypatch.setattr(fastbp.training, name, forbidden)
-    monkeypatch.setattr(fastbp.objective, "Objective", forbidden)
+    for name in TRAINERS:
+        monkeypatch.setitem(TRAINERS, name, forbidden)
+    monkeypatch.setattr("fastbp.training.predict.predict_outputs", forbidden)
 
 
 def error_of(action):
@@ -543,11 +545,12 @@ def test_stratified_validation(monkeypatch):
     rows = np.r_[0:50, 50:80, 100:110]
     seen = {}
 
-    def record(network, params, optimizer, history, X, Y, sample_weight, *, validation, **options):
-        seen["labels"] = validation[1]
-        return "max_iter"
+    def record(run, network, problem, settings, **options):
+        run.optimizer = Optimizer(network, run.params.dtype, settings)
+        seen["labels"] = problem.held_out.Y
+        return Outcome(MAX_ITER)
 
-    monkeypatch.setattr(fastbp.training.fit, "train_stochastic", record)
+    monkeypatch.setitem(TRAINERS, "stochastic", record)
     options = {"early_stopping": True, "validation_fraction": 0.2, "random_state": 0}
     BPClassifier(validation_split="stratified", **options).fit(X_IRIS[rows], Y_IRIS[rows])
     assert np.bincount(seen["labels"][:, 0].astype(int)).tolist() == [10, 6, 2]
@@ -604,19 +607,19 @@ def test_preset_weights_are_trained_from():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("estimator", BOTH)
-def test_pickle_holds_the_weights_about_once(estimator, dtype, tmp_path):
+def test_pickle_holds_the_weights_and_what_the_solver_keeps(estimator, dtype, tmp_path):
+    """Adam keeps two moments; `compact` drops them."""
     model = estimator(hidden_layer_sizes=(300, 200), max_iter=2, random_state=0).fit(X_IRIS.astype(dtype), Y_IRIS)
     n_bytes = sum(array.size for array in weights(model)) * np.dtype(dtype).itemsize
-    joblib.dump(model, tmp_path / "model.joblib")
+    assert len(pickle.dumps(model)) < 3.05 * n_bytes + 10_000
+    joblib.dump(model.compact(), tmp_path / "model.joblib")
     assert (tmp_path / "model.joblib").stat().st_size < 1.05 * n_bytes + 10_000
     copies = [
         pickle.loads(pickle.dumps(model)),
         copy.deepcopy(model),
-        copy.copy(model),
         joblib.load(tmp_path / "model.joblib"),
         joblib.load(tmp_path / "model.joblib", mmap_mode="r"),
     ]
-    assert len(pickle.dumps(model)) < 1.05 * n_bytes + 10_000
     expected = model.predict(X_IRIS)
     for other in copies:
         np.testing.assert_array_equal(other.predict(X_IRIS), expected)
@@ -627,22 +630,45 @@ def test_pickle_holds_the_weights_about_once(estimator, dtype, tmp_path):
     np.testing.assert_array_equal(model.predict(X_IRIS), expected)
 
 
+@pytest.mark.parametrize("kind", [BPRegressor, MLPRegressor])
+def test_arrays_that_somebody_else_holds_are_followed(kind):
+    """A user's own arrays as weights, and weights that two estimators share, as scikit-learn has them."""
+    options = {"hidden_layer_sizes": 3, "activation": "identity", "random_state": 0, "max_iter": 2}
+    model = kind(**options).fit(X_IRIS, Y_IRIS)
+    own = [np.full_like(W, 0.1) for W in model.coefs_], [np.full_like(b, 0.5) for b in model.intercepts_]
+    model.coefs_, model.intercepts_ = own
+    for _ in range(2):  # also after a prediction that has looked at them
+        expected = (X_IRIS @ own[0][0] + own[1][0]) @ own[0][1] + own[1][1]
+        np.testing.assert_allclose(model.predict(X_IRIS), expected[:, 0])
+        own[0][0] *= 3
+    sharing = kind(**options).fit(X_IRIS, Y_IRIS)
+    sharing.coefs_, sharing.intercepts_ = model.coefs_, model.intercepts_
+    np.testing.assert_array_equal(sharing.predict(X_IRIS), model.predict(X_IRIS))
+    if kind is BPRegressor:  # scikit-learn's optimizer trains arrays that are no longer there
+        before = own[0][0].copy()
+        model.partial_fit(X_IRIS, Y_IRIS)
+        assert not np.array_equal(own[0][0], before)
+        assert model.coefs_[0] is own[0][0]
+        np.testing.assert_array_equal(sharing.predict(X_IRIS), model.predict(X_IRIS))
+    shallow = copy.copy(model)
+    model.coefs_[1][:] = 0.0
+    np.testing.assert_array_equal(shallow.predict(X_IRIS), np.full(len(X_IRIS), own[1][1][0]))
+
+
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_fit_and_predict_do_not_copy_X(early_stopping, monkeypatch, tmp_path):
     seen = []
     options = {"early_stopping": early_stopping, "validation_fraction": 0.3, "max_iter": 1, "random_state": 0}
 
-    def record(name, position):
-        function = getattr(fastbp.training, name)
-
-        def recorded(*args, **options):
-            seen.append(args[position])
+    def recorded(function, look):
+        def call(*args, **options):
+            seen.append(look(args))
             return function(*args, **options)
 
-        monkeypatch.setattr(fastbp.training, name, recorded)
+        return call
 
-    record("train_stochastic", 4)
-    record("predict_outputs", 2)
+    monkeypatch.setitem(TRAINERS, "stochastic", recorded(TRAINERS["stochastic"], lambda args: args[2].samples.table.values))
+    monkeypatch.setattr("fastbp.training.predict.predict_outputs", recorded(predict_outputs, lambda args: args[2]))
     for dtype in (np.float32, np.float64):
         X = np.random.RandomState(0).randn(300, 300).astype(dtype)
         file = np.memmap(tmp_path / f"{X.dtype}.bin", dtype=dtype, mode="w+", shape=X.shape)

@@ -10,7 +10,10 @@ import pytest
 import scipy.sparse
 import scipy.special
 
+from fastbp import BPClassifier, BPRegressor
+from fastbp.estimators.parameters import settings_of
 from fastbp.kernels import epochs, lbfgs, vectors
+from fastbp.kernels import objective as objective_kernels
 from fastbp.kernels.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS, activate, log, multiply_by_slope
 from fastbp.kernels.compiler import FASTMATH, entry
 from fastbp.kernels.losses import LOSSES, output_deltas, output_losses
@@ -18,13 +21,15 @@ from fastbp.kernels.products import dot_product, gather_rows, product, sparse_pr
 from fastbp.kernels.shuffling import shuffle
 from fastbp.kernels.updates import UPDATES, Rule, update
 from fastbp.kernels.vectors import lane_count, load, store
+from fastbp.training import stochastic
+from fastbp.training.lbfgs import descend, make_memory
 from fastbp.training.network import make_network, pack_parameters, parameter_views
 from fastbp.training.objective import Objective
-from fastbp.training.optimizer import Optimizer
+from fastbp.training.outcome import Run
 from fastbp.training.predict import predict_outputs
-from fastbp.training.problem import make_samples, make_table
+from fastbp.training.problem import Problem, make_table
 from fastbp.training.starts import draw_parameters
-from fastbp.training.stochastic import History, train_stochastic
+from fastbp.training.workspace import Scratch
 
 DTYPES = [np.float32, np.float64]
 
@@ -398,20 +403,20 @@ def run(n_threads, dtype, solver="adam", batch_size=50, n_rows=333, sparse=False
     if sparse:
         X[np.abs(X) < 1] = 0
         X = scipy.sparse.csr_array(X)
-    optimizer = Optimizer(
-        solver, params, learning_rate_init=0.01, momentum=0.9, nesterovs_momentum=True, beta_1=0.9, beta_2=0.999, epsilon=1e-8
-    )
-    history = History()
-    train_stochastic(
-        network, params, optimizer, history, X, Y, alpha=0.01, batch_size=batch_size,
-        validation=(X[:60], Y[:60], None) if "validation" in options else None,
-        learning_rate="constant", power_t=0.5, tol=options.get("tol", 0.0), n_iter_no_change=1 if "tol" in options else np.inf,
-        max_iter=4, shuffle=True, random_state=rng, test=make_samples(X[:77], Y[:77], None) if "test" in options else None,
-        n_threads=n_threads,
+    asked = BPClassifier(
+        sizes[1:-1], "tanh", solver=solver, learning_rate_init=0.01, alpha=0.01, batch_size=batch_size, tol=options.get("tol", 0.0),
+        n_iter_no_change=1 if "tol" in options else np.inf, max_iter=4,
     )  # fmt: skip
+    problem, training = Problem(X, Y, n_outputs=sizes[-1]), Run(params, rng)
+    if "validation" in options:
+        problem.held_out = Problem(X[:60], Y[:60])
+    if "test" in options:
+        training.test = Problem(X[:77], Y[:77]).samples
+    stochastic.train(training, network, problem, settings_of(asked, loss), n_threads=n_threads, scratch=Scratch())
+    history = training.history
     if "test" in options:
         assert history.n_iter == options["test"]
-        np.testing.assert_array_equal(history.test_outputs, predict_outputs(network, params, X[:77]))
+        np.testing.assert_array_equal(training.test_outputs, predict_outputs(network, params, X[:77]))
     return params, history, rng.randint(1 << 30)
 
 
@@ -477,10 +482,11 @@ def test_per_sample_epochs(dtype, sizes, activation, output, loss, options):
     settings |= {"n_iter_no_change": np.inf, "shuffle": False}
     step = {"learning_rate_init": 0.004, "momentum": 0.9, "nesterovs_momentum": True} | options
     step.pop("fit_intercept", None)
-    optimizer, history = Optimizer("sgd", params, **step, beta_1=0.9, beta_2=0.999, epsilon=1e-8), History()
-    train_stochastic(
-        network, params, optimizer, history, X, Y.astype(dtype), weights, rows=rows, random_state=rng, n_threads=1, **settings
-    )
+    asked = BPRegressor(hidden_layer_sizes=sizes[1:-1], solver="sgd", **step, **settings)
+    training = Run(params, rng)
+    problem = Problem(X, Y, weights, numbers=rows, n_outputs=sizes[-1])
+    stochastic.train(training, network, problem, settings_of(asked, "squared_error"), n_threads=1, scratch=Scratch())
+    history = training.history
     used = rows[weights[rows] > 0]
     naive_options = {"activation": activation, "output_activation": output, "loss": loss, "fit_intercept": fit_intercept}
     expected = naive.train(*start, X[used], Y[used], sample_weight=weights[used], **naive_options, **step, **settings)
@@ -500,7 +506,7 @@ def test_same_gradient_and_outputs_for_any_number_of_threads(monkeypatch, dtype)
     Y = (np.arange(2500) % 4).astype(dtype)[:, None]
     results = []
     for n_threads in (1, 2, 4):
-        objective = Objective(network, X, Y, alpha=0.1, n_threads=n_threads)
+        objective = Objective(network, Problem(X, Y), alpha=0.1, n_threads=n_threads)
         results.append((objective(params), objective.gradient.copy(), predict_outputs(network, params, X, n_threads=n_threads)))
     for loss, gradient, outputs in results[1:]:
         assert loss == results[0][0]
@@ -518,9 +524,12 @@ def test_padding_stays_zero():
 
 
 def test_one_compilation_per_dtype(monkeypatch):
-    kernels = *epochs.ENTRIES, *lbfgs.ENTRIES
-    for kernel in kernels:  # numba's, which look at every argument of every call
-        monkeypatch.setattr(epochs if kernel in epochs.ENTRIES else lbfgs, kernel.__name__, kernel)
+    modules = epochs, lbfgs, objective_kernels
+    kernels = [kernel for module in modules for kernel in module.ENTRIES]
+    for module in modules:
+        for kernel in module.ENTRIES:  # numba's, which look at every argument of every call
+            monkeypatch.setattr(module, kernel.__name__, kernel)
+    monkeypatch.setattr("fastbp.training.objective.evaluate", objective_kernels.ENTRIES[0])
     for dtype in DTYPES:
         for sizes in [(1, 1), (3, 4, 2), (40, 70, 33, 5), (2, 3, 4, 5, 6, 1)]:
             for name in HIDDEN_ACTIVATIONS:
@@ -535,10 +544,10 @@ def test_one_compilation_per_dtype(monkeypatch):
         network, params = random_network((5, 2), dtype)
         predict_outputs(network, params, readonly)
         for rows, weights in ((None, None), (np.array([2, 0]), np.ones(3))):
-            objective = Objective(network, readonly, readonly[:, :1], weights, alpha=0.0, rows=rows)
+            objective = Objective(network, Problem(readonly, readonly[:, :1], weights, numbers=rows), alpha=0.0)
             objective(params)
-            objective.descend(objective.memory(params), 3, max_iter=3)
-        Objective(network, scipy.sparse.csr_matrix(readonly), readonly[:, :1], alpha=0.0)(params)
+            descend(objective, make_memory(params), 3, max_iter=3)
+        Objective(network, Problem(scipy.sparse.csr_matrix(readonly), readonly[:, :1]), alpha=0.0)(params)
     for kernel in kernels:
         assert len(kernel.signatures) == len(DTYPES)
 

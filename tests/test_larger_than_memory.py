@@ -30,7 +30,7 @@ import hashlib, json, re, sys
 from pathlib import Path
 import numpy as np
 import larger_than_memory
-from fastbp.training import warm_up
+from fastbp import warm_up
 
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024

@@ -8,8 +8,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize
 
 from fastbp.kernels import lbfgs
+from fastbp.training.lbfgs import descend, make_memory
 from fastbp.training.network import make_network, pack_parameters
 from fastbp.training.objective import Objective
+from fastbp.training.problem import Problem
 from fastbp.training.starts import draw_parameters
 
 COMPARED = 12  # iterations; rounding errors grow from one to the next
@@ -25,7 +27,7 @@ def problem(seed, dtype=np.float64, n_rows=40, init_scale=None, alpha=None, **op
     drawn = draw_parameters(sizes, (activation,) * 2, init="glorot_uniform", init_scale=scale, random_state=rng, dtype=dtype)
     X, Y = rng.standard_normal((n_rows, 3)).astype(dtype), 10.0 * rng.standard_normal((n_rows, 2)).astype(dtype)
     alpha = (0.0, 1e-3, 10.0)[seed % 3] if alpha is None else alpha
-    return Objective(network, X, Y, alpha=alpha, **options), pack_parameters(network, *drawn, dtype)
+    return Objective(network, Problem(X, Y), alpha=alpha, **options), pack_parameters(network, *drawn, dtype)
 
 
 def path_of_scipy(objective, start, **options):
@@ -48,9 +50,9 @@ def path_of_scipy(objective, start, **options):
 
 
 def path_of_ours(objective, start, n_iterations, *, max_iter=15000, **options):
-    memory, path = objective.memory(start), []
+    memory, path = make_memory(start), []
     while memory.counts[lbfgs.STATUS] == lbfgs.RUNNING and len(path) < n_iterations:
-        assert objective.descend(memory, 1, max_iter=max_iter, **options)
+        assert descend(objective, memory, 1, max_iter=max_iter, **options)
         if memory.counts[lbfgs.N_ITER] > len(path):
             path.append((memory.x.copy(), memory.measures[lbfgs.LOSS], memory.counts[lbfgs.N_EVALUATIONS]))
     return path, memory
@@ -82,8 +84,8 @@ def test_line_searches_of_several_steps_are_among_them():
 def test_as_good_a_minimum_as_scipys(seed, dtype):
     objective, start = problem(seed, dtype, init_scale=1.0, alpha=1.0)
     _, theirs = path_of_scipy(objective, start, maxiter=2000, maxfun=10**6)
-    memory = objective.memory(start)
-    objective.descend(memory, 2000, max_iter=2000)
+    memory = make_memory(start)
+    descend(objective, memory, 2000, max_iter=2000)
     assert memory.counts[lbfgs.STATUS] in (lbfgs.SMALL_CHANGE, lbfgs.SMALL_GRADIENT, lbfgs.NO_DESCENT)
     assert memory.measures[lbfgs.LOSS] <= theirs.fun * 1.05
 
@@ -100,8 +102,8 @@ def test_as_good_a_minimum_as_scipys(seed, dtype):
 )
 def test_why_a_run_ends(limits, status):
     objective, start = problem(0, init_scale=1.0)
-    memory = objective.memory(start)
-    objective.descend(memory, 10**6, **{"max_iter": 10**6, **limits})
+    memory = make_memory(start)
+    descend(objective, memory, 10**6, **{"max_iter": 10**6, **limits})
     names = {"max_iter": "maxiter", "max_fun": "maxfun", "smallest_gradient": "gtol"}
     _, theirs = path_of_scipy(objective, start, **{"maxiter": 10**6, **{names[name]: value for name, value in limits.items()}})
     assert memory.counts[lbfgs.STATUS] == status
@@ -112,8 +114,8 @@ def test_why_a_run_ends(limits, status):
 
 def test_interrupted_iterations_change_nothing():
     objective, start = problem(1)
-    at_once = objective.memory(start)
-    objective.descend(at_once, 9, max_iter=100)
+    at_once = make_memory(start)
+    descend(objective, at_once, 9, max_iter=100)
     one_by_one, _ = path_of_ours(objective, start, 9)
     assert_array_equal(at_once.x, one_by_one[-1][0])
 
@@ -126,8 +128,8 @@ def test_same_bits_for_any_number_of_threads(dtype, monkeypatch):
     for n_threads in (1, 2, 3):
         objective, start = problem(2, dtype, n_rows=900, init_scale=1.0, n_threads=n_threads)
         assert objective.n_threads == n_threads
-        memory = objective.memory(start)
-        assert objective.descend(memory, 25, max_iter=25)
+        memory = make_memory(start)
+        assert descend(objective, memory, 25, max_iter=25)
         found.append(memory.x)
     assert_array_equal(found[0], found[1])
     assert_array_equal(found[0], found[2])
@@ -138,9 +140,9 @@ def test_some_of_the_rows():
     rows = np.array([3, 30, 7, 7, 12, 0, 39, 21, 5])
     rng = np.random.RandomState(0)
     X, Y, weights = rng.standard_normal((40, 3)), rng.standard_normal((40, 2)), rng.uniform(0.0, 2.0, 40)
-    network = objective._fixed[0]
-    alone = Objective(network, X[rows], Y[rows], weights[rows], alpha=0.1)
-    picked = Objective(network, X, Y, weights, alpha=0.1, rows=rows)
+    network = objective.fixed[0]
+    alone = Objective(network, Problem(X[rows], Y[rows], weights[rows]), alpha=0.1)
+    picked = Objective(network, Problem(X, Y, weights, numbers=rows), alpha=0.1)
     paths = [path_of_ours(objective, start, 10)[0] for objective in (alone, picked)]
     for ours, theirs in zip(*paths):
         assert_array_equal(ours[0], theirs[0])
@@ -149,8 +151,8 @@ def test_some_of_the_rows():
 def test_a_loss_that_is_lost_leaves_the_last_good_parameters():
     objective, start = problem(3, init_scale=1.0)
     start[:] = start * 1e160
-    memory = objective.memory(start)
-    assert objective.descend(memory, 10, max_iter=10)
+    memory = make_memory(start)
+    assert descend(objective, memory, 10, max_iter=10)
     assert memory.counts[lbfgs.STATUS] == lbfgs.NOT_FINITE
     assert_array_equal(memory.x, start)
     assert not math.isfinite(objective(start))
@@ -159,7 +161,7 @@ def test_a_loss_that_is_lost_leaves_the_last_good_parameters():
 def test_a_step_after_which_the_loss_is_lost_is_shortened():
     network = make_network((1, 1), (), "exp", "poisson")
     X = np.array([[1.0], [1e4]])
-    objective = Objective(network, X, np.array([[1.0], [3.0]]), alpha=0.0)
+    objective = Objective(network, Problem(X, np.array([[1.0], [3.0]])), alpha=0.0)
     start = pack_parameters(network, [np.array([[-0.05]])], [np.zeros(1)], np.float64)
     _, memory = path_of_ours(objective, start, 200)
     assert memory.counts[lbfgs.STATUS] in (lbfgs.SMALL_CHANGE, lbfgs.SMALL_GRADIENT)

@@ -162,7 +162,7 @@ numba.core.caching.IndexDataCacheFile._open_for_write = fail
 
 
 def test_warm_up_leaves_nothing_to_compile():
-    from fastbp.training import warm_up
+    from fastbp import warm_up
 
     assert warm_up() > 0
     assert run(FITS, ROOT) == [0] * 5

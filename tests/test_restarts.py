@@ -10,16 +10,15 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 
-import fastbp.training.fit
-import fastbp.training.objective
-import fastbp.training.stochastic
-from fastbp import BPClassifier, BPRegressor
+from fastbp import BPClassifier, BPRegressor, names
 from fastbp.kernels.atomics import INTERRUPT
+from fastbp.training.outcome import CONVERGED, Outcome
+from fastbp.training.solvers import TRAINERS
 from fastbp.training.threads import Worker, run_pool
 from fastbp.training.workspace import Scratch
 
 X, Y = load_iris(return_X_y=True)
-SOLVERS = ["lbfgs", "sgd", "adam"]
+SOLVERS = list(names.SOLVERS)
 ENDLESS = {"max_iter": 10**6, "n_iter_no_change": np.inf, "tol": 0}
 PATIENCE = 60  # seconds until a test that waits for another thread gives up
 
@@ -106,19 +105,19 @@ def callers(monkeypatch):
     """The threads that train a start and the number of threads each start gets, in any order."""
     seen = []
 
-    def record(module, name, n_threads):
-        function = getattr(module, name)
+    def record(name):
+        train = TRAINERS[name]
 
         def recorded(*args, **options):
-            seen.append((threading.current_thread(), n_threads(args, options)))
+            seen.append((threading.current_thread(), options["n_threads"]))
             meeting.wait(PATIENCE)
-            return function(*args, **options)
+            return train(*args, **options)
 
-        monkeypatch.setattr(module, name, recorded)
+        monkeypatch.setitem(TRAINERS, name, recorded)
 
     meeting = threading.Barrier(1)
-    record(fastbp.training, "train_stochastic", lambda args, options: options["n_threads"])
-    record(fastbp.objective, "Objective", lambda args, options: options["n_threads"])
+    for name in TRAINERS:
+        record(name)
 
     def meet(n):
         nonlocal meeting
@@ -168,17 +167,18 @@ def test_equal_starts_and_starts_that_fail_are_chosen_by_number(monkeypatch):
     """The first one ends last."""
     state, is_second_done, fails = np.random.RandomState(0), threading.Event(), False
 
-    def train(network, params, optimizer, history, *rows, random_state, **options):
-        if random_state is state:
+    def train(run, *rest, **options):
+        is_first = run.random_state is state
+        if is_first:
             assert is_second_done.wait(PATIENCE)
-        params[:] = 0.0 if random_state is state else 1.0
-        history.loss = 1.0
+        run.params[:] = 0.0 if is_first else 1.0
+        run.history.loss = 1.0
         is_second_done.set()
         if fails:
-            raise ValueError("first" if random_state is state else "second")
-        return "converged"
+            raise ValueError("first" if is_first else "second")
+        return Outcome(CONVERGED)
 
-    monkeypatch.setattr(fastbp.training.fit, "train_stochastic", train)
+    monkeypatch.setitem(TRAINERS, "stochastic", train)
     model = BPClassifier(n_restarts=2, n_threads=2, random_state=state).fit(X, Y)
     assert model.restart_losses_.tolist() == [1.0, 1.0]
     assert not any(array.any() for array in weights(model))
@@ -191,14 +191,14 @@ def test_equal_starts_and_starts_that_fail_are_chosen_by_number(monkeypatch):
 
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_start_that_diverges_is_left_out(n_threads, monkeypatch):
-    train, state = fastbp.training.fit.train_stochastic, np.random.RandomState(0)
+    train, state = TRAINERS["stochastic"], np.random.RandomState(0)
 
-    def fail_first(*args, **options):
-        if options["random_state"] is state:
+    def fail_first(run, *args, **options):
+        if run.random_state is state:
             raise ValueError("diverged")
-        return train(*args, **options)
+        return train(run, *args, **options)
 
-    monkeypatch.setattr(fastbp.training.fit, "train_stochastic", fail_first)
+    monkeypatch.setitem(TRAINERS, "stochastic", fail_first)
     model = BPClassifier(n_restarts=3, max_iter=2, random_state=state, n_threads=n_threads).fit(X, Y)
     assert np.isnan(model.restart_losses_).tolist() == [True, False, False]
     assert model.loss_ == np.nanmin(model.restart_losses_)
@@ -261,21 +261,22 @@ def test_interrupt_keeps_the_best_so_far(solver, n_threads, monkeypatch):
 def test_interrupt_before_a_first_epoch_keeps_the_start_with_epochs(solver, last, monkeypatch):
     """The first start is the one that has nothing to show, whether it ends first or last."""
     is_second_trained, first_worker = threading.Event(), queue.Queue()
-    train = fastbp.training.fit.Training._train
+    name = names.SOLVERS[solver].trainer
+    train = TRAINERS[name]
 
-    def train_in_order(self, run, scratch, n_threads):
+    def train_in_order(run, *args, scratch, **options):
         if run.number == 0:
             first_worker.put(threading.current_thread())
             assert is_second_trained.wait(PATIENCE)
             scratch.sync[INTERRUPT] = 1
-            train(self, run, scratch, n_threads)
-            return
-        train(self, run, scratch, n_threads)
+            return train(run, *args, scratch=scratch, **options)
+        outcome = train(run, *args, scratch=scratch, **options)
         is_second_trained.set()
         if last == 1:
             first_worker.get(timeout=PATIENCE).join(PATIENCE)
+        return outcome
 
-    monkeypatch.setattr(fastbp.training.fit.Training, "_train", train_in_order)
+    monkeypatch.setitem(TRAINERS, name, train_in_order)
     model = BPClassifier(solver=solver, max_iter=3, n_restarts=2, n_threads=2, random_state=0)
     with pytest.warns(UserWarning, match="Training interrupted by user"):
         model.fit(X, Y)
@@ -287,14 +288,14 @@ def test_interrupt_before_a_first_epoch_keeps_the_start_with_epochs(solver, last
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_errors_reach_the_caller_and_end_the_other_starts(n_threads, monkeypatch):
     """The others would take hours."""
-    train, state = fastbp.training.fit.train_stochastic, np.random.RandomState(0)
+    train, state = TRAINERS["stochastic"], np.random.RandomState(0)
 
-    def fail_first(*args, **options):
-        if options["random_state"] is state:
+    def fail_first(run, *args, **options):
+        if run.random_state is state:
             raise MemoryError("of the first start")
-        return train(*args, **options)
+        return train(run, *args, **options)
 
-    monkeypatch.setattr(fastbp.training.fit, "train_stochastic", fail_first)
+    monkeypatch.setitem(TRAINERS, "stochastic", fail_first)
     model = BPClassifier(n_restarts=4, n_threads=n_threads, random_state=state, **ENDLESS)
     with pytest.raises(MemoryError, match="of the first start"):
         model.fit(X, Y)

@@ -319,21 +319,29 @@ def test_round_trips(problem, travel, dtype, tmp_path):
 @pytest.mark.parametrize("travel", [by_pickle, by_joblib, by_deepcopy])
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
 def test_training_goes_on_after_a_round_trip(problem, solver, travel, tmp_path):
-    """A loaded model holds its weights and a new optimizer, which is what a warm start has in scikit-learn."""
+    """The optimizer travels too: what comes out goes on as if nothing had happened, as scikit-learn's does."""
     ours, theirs, X, y = problem
     for estimator in (ours, theirs):
         estimator.set_params(solver=solver).fit(X, y)
-    again = travel(ours, tmp_path)
-    again.partial_fit(X, y).partial_fit(X, y)
-    theirs.set_params(warm_start=True, max_iter=1).fit(X, y).partial_fit(X, y)
-    assert again.t_ == theirs.t_
-    for got, expected in zip(again.coefs_, theirs.coefs_, strict=True):
-        assert_close(got, expected, rtol=1e-6, atol=1e-9)
+    pair = travel(ours, tmp_path), travel(theirs, tmp_path)
+    for estimator in (ours, theirs, *pair):
+        for _ in range(5):
+            estimator.partial_fit(X, y)
+    for own, again, other in zip(ours.coefs_, pair[0].coefs_, pair[1].coefs_, strict=True):
+        assert_array_equal(own, again)
+        assert_close(again, other, rtol=1e-6, atol=1e-9)
+    assert pair[0].t_ == pair[1].t_
 
 
-def test_a_pickle_holds_the_weights_about_once(iris):
-    model = BPClassifier((200, 200), max_iter=1).fit(*iris)
-    assert len(pickle.dumps(model)) < 1.2 * sum(array.nbytes for array in model.coefs_ + model.intercepts_)
+def test_early_stopping_goes_on_after_a_round_trip(iris):
+    X, y = iris
+    options = {"early_stopping": True, "warm_start": True, "max_iter": 5, "random_state": 0, "learning_rate_init": 0.02}
+    model = BPClassifier((8,), **options).fit(X, y)
+    again = pickle.loads(pickle.dumps(model))
+    for estimator in (model, again):
+        estimator.set_params(learning_rate_init=5.0).fit(X, y)  # so much worse that the best weights are those of before
+    assert_array_equal(model.coefs_[0], again.coefs_[0])
+    assert model.best_validation_score_ == again.best_validation_score_ == max(again.validation_scores_)
 
 
 def test_a_copy_does_not_share_weights(problem):

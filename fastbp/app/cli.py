@@ -169,7 +169,7 @@ def _told_of_interrupts(interrupted):
 
 
 def _warm_up():
-    from fastbp.training import warm_up
+    from fastbp.estimators import warm_up
 
     print("Compiling the kernels …")
     start = time.perf_counter()

@@ -2,5 +2,6 @@
 
 from fastbp.estimators.classifier import BPClassifier
 from fastbp.estimators.regressor import BPRegressor
+from fastbp.estimators.warmup import warm_up
 
-__all__ = ["BPClassifier", "BPRegressor"]
+__all__ = ["BPClassifier", "BPRegressor", "warm_up"]

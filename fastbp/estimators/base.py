@@ -2,31 +2,45 @@
 
 import operator
 import warnings
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
+from scipy.sparse import sparray, spmatrix
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastbp.estimators import parameters
-from fastbp.estimators.inputs import DTYPES, check_sample_weight, is_plain, is_plain_target
+from fastbp.estimators.inputs import check_rows, check_sample_weight, is_plain, twin
+from fastbp.estimators.targets import Targets
+from fastbp.names import LOSSES, SOLVERS
+from fastbp.training.settings import Settings
 
-# numba loads with fastbp.network, .training and .restarts: functions import them, so that `import fastbp` stays quick.
-if TYPE_CHECKING:
-    from fastbp.training.fit import Rows, Run
+# numba loads with most of fastbp.training: functions import it, so that `import fastbp` stays quick.
 
-# All but the optimizer can be had again from coefs_ and intercepts_; pickled beside them they would triple the file.
-_NOT_PICKLED = frozenset({"_network", "_network_key", "_params", "_views", "_optimizer", "_best_params"})
+# What can be had again from coefs_ and intercepts_.
+_NOT_PICKLED = frozenset({"_network", "_network_key", "_params", "_views", "_is_loaded"})
+# What a history records and the attributes of the same names show; some only with early stopping, or only without.
+_HISTORY = ("t", "loss_curve", "best_loss", "validation_scores", "best_validation_score")
+_WITH_EARLY_STOPPING = {"best_loss": False, "validation_scores": True, "best_validation_score": True}
+
+
+MatrixLike: TypeAlias = ArrayLike | spmatrix | sparray
+
+
+def has_partial_fit(estimator: Any) -> bool:
+    """Return True for a solver that goes epoch by epoch, else raise AttributeError; what is no solver's name, fit will tell."""
+    solver = estimator.solver
+    if isinstance(solver, str) and solver in SOLVERS and not SOLVERS[solver].is_stochastic:
+        raise AttributeError(f"partial_fit is only available for stochastic optimizers. {solver} is not stochastic.")
+    return True
 
 
 class BaseBP(BaseEstimator):
     """Training, packing and pickling; the subclasses add targets, labels and scores."""
 
     _rules = parameters.RULES
-    _check_y_options: dict[str, bool]
-    _score: str
     loss: str
     coefs_: list[np.ndarray]
     intercepts_: list[np.ndarray]
@@ -98,167 +112,107 @@ class BaseBP(BaseEstimator):
 
     # ---- what the subclasses say about targets
 
-    def _encode(self, y: np.ndarray, dtype: np.dtype, incremental: bool) -> tuple[np.ndarray, int, str]:
-        """Return Y, (n_samples, n_outputs) or (n_samples, 1) of class indices, n_outputs, and the kernels' name of the loss."""
+    def _encode(self, y: np.ndarray, dtype: np.dtype, incremental: bool) -> Targets:
+        """Return y as the kernels take it."""
         raise NotImplementedError
 
     def _loss_name(self) -> str:
         """Return the kernels' name of the loss of a network that is there already."""
         raise NotImplementedError
 
-    def _stratify(self, Y: np.ndarray) -> np.ndarray | None:
-        """Return what the validation split is stratified by."""
-        return None
-
     # ---- one fit
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> Self:
-        from fastbp.training.fit import Rows, Run, Training, later_states
+        from fastbp.training.fit import Resumed, Start, drawn_starts, fit
+        from fastbp.training.network import network_for
+        from fastbp.training.problem import Problem
         from fastbp.training.random_state import seeded
 
         parameters.check_parameters(self)
-        hidden_sizes = parameters.hidden_sizes(self.hidden_layer_sizes)
+        parameters.hidden_sizes(self.hidden_layer_sizes)
         resume = hasattr(self, "coefs_") and (incremental or self.warm_start)
-        if incremental and self._stops_early():
+        if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
 
-        X, y = self._check_rows(X, y, reset=not resume)
+        X, y = check_rows(self, X, y, reset=not resume)
         sample_weight = check_sample_weight(sample_weight, X)
-        Y, n_outputs, loss = self._encode(y, X.dtype, incremental)
-        rows, validation = Rows(X, Y, sample_weight), None
-        if resume and hasattr(self, "out_activation_") and loss != self._loss_name():
-            raise ValueError(f"y needs the loss {loss!r}, but this network was trained with {self._loss_name()!r}.")
-        self.out_activation_ = parameters.output_activation_name(self.output_activation, loss)
+        targets = self._encode(y, X.dtype, incremental)
+        if resume and hasattr(self, "out_activation_") and targets.loss != self._loss_name():
+            raise ValueError(f"y needs the loss {targets.loss!r}, but this network was trained with {self._loss_name()!r}.")
+        settings = parameters.settings_of(self, targets.loss)
+        if incremental:
+            settings = settings._replace(max_iter=1)
+        self.out_activation_ = settings.output_activation
+        problem = Problem(X, targets.Y, sample_weight, n_outputs=targets.n_outputs, strata=targets.strata(self.validation_split))
         random_state = seeded(self.random_state)
-        n_starts = 1 if resume else self.n_restarts
-        states = [random_state, *later_states(random_state, n_starts - 1)]
-
-        optimizer = None
-        layer_sizes = [X.shape[1], *hidden_sizes, n_outputs]
+        resumed = None
         if resume:
-            network, params, optimizer = self._resume(X, n_outputs, incremental)
+            network, params = self._packed(X.dtype)
+            shape = int(network.units[0]), int(network.units[-1])
+            if shape != (problem.n_features, problem.n_outputs):
+                raise ValueError(
+                    f"coefs_ map {shape[0]} features to {shape[1]} outputs, but X and y have"
+                    f" {problem.n_features} features and {problem.n_outputs} outputs."
+                )
+            resumed = Resumed(*self._kept_of(network, X.dtype, incremental))
+            starts = [Start(random_state, lambda: params)]
         else:
-            network = self._make_network(layer_sizes, X.dtype)
-            params = self._draw(network, layer_sizes, random_state, X.dtype)
-        self.n_outputs_ = n_outputs
-        if self._stops_early():
-            rows, validation = self._split(rows, random_state)
-
-        def begin(start: int) -> Run:
-            weights = params if start == 0 else self._draw(network, layer_sizes, states[start], X.dtype)
-            return Run(weights, self._history(weights, resume), optimizer, states[start])
-
-        training = Training(self, network, rows, validation, 1 if incremental else self.max_iter)
-        best, losses, is_interrupted = training.run(begin, n_starts)
-        self._bind(network, best.params)
-        self._publish(best)
-        if not resume:
-            self.restart_losses_ = losses
-        if best.error is not None:
-            raise best.error
-        if is_interrupted:
+            network = network_for(settings, problem.n_features, problem.n_outputs, X.dtype)
+            starts = drawn_starts(network, settings, random_state, X.dtype)
+        fitted = fit(network, problem, settings, starts, resumed=resumed)
+        self._publish(fitted, settings, is_new=not resume)
+        if fitted.run.error is not None:
+            raise fitted.run.error
+        if fitted.is_interrupted:
             warnings.warn("Training interrupted by user.", stacklevel=3)
-        if best.complaint and not incremental:
-            warnings.warn(best.complaint, ConvergenceWarning, stacklevel=3)
+        if fitted.run.outcome.complaint and not incremental:
+            warnings.warn(fitted.run.outcome.complaint, ConvergenceWarning, stacklevel=3)
         return self
-
-    def _resume(self, X: Any, n_outputs: int, incremental: bool) -> tuple[Any, np.ndarray, Any]:
-        """Return network, parameters and, for partial_fit, the optimizer as the last training left them, or the user."""
-        known = self.__dict__.get("_params")
-        network, params = self._packed(X.dtype)
-        shape = len(self.coefs_[0]), len(self.intercepts_[-1])
-        if shape != (X.shape[1], n_outputs):
-            raise ValueError(
-                f"coefs_ map {shape[0]} features to {shape[1]} outputs, but X and y have"
-                f" {X.shape[1]} features and {n_outputs} outputs."
-            )
-        return network, params, self.__dict__.get("_optimizer") if incremental and _same_layout(known, params) else None
-
-    def _split(self, rows: "Rows", random_state: np.random.RandomState) -> "tuple[Rows, Rows]":
-        """Set a validation part aside, the only rows that are copied; splitting row numbers takes the same draws as splitting
-        the arrays."""
-        from fastbp.training.fit import Rows
-
-        X, Y, sample_weight, numbers, _ = rows
-        if numbers is None:
-            numbers = np.arange(len(Y))
-        train, held_out = train_test_split(
-            numbers, random_state=random_state, test_size=self.validation_fraction, stratify=self._stratify(Y[numbers])
-        )
-        if len(held_out) < 2:
-            raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
-        weights = None if sample_weight is None else sample_weight[held_out]
-        return rows._replace(numbers=train), Rows(X[held_out], Y[held_out], weights)
 
     # ---- history and fitted attributes
 
-    def _history(self, params: np.ndarray, resume: bool) -> Any:
-        from fastbp.training.stochastic import History
+    def _kept_of(self, network: Any, dtype: np.dtype, incremental: bool) -> tuple[Any, Any]:
+        """Return the history that a training goes on with and, for partial_fit, the optimizer as the last one left it."""
+        from fastbp.training.outcome import History
 
         history = History()
-        if resume:
-            for name in ("t", "loss_curve", "best_loss", "validation_scores", "best_validation_score"):
-                value = getattr(self, name + "_", None)
-                if value is not None:
-                    setattr(history, name, value)
-            history.no_improvement_count = getattr(self, "_no_improvement_count", 0)
-            best_params = self.__dict__.get("_best_params")
-            history.best_params = best_params if _same_layout(best_params, params) else None
-        return history
+        for name in _HISTORY:
+            value = getattr(self, name + "_", None)
+            if value is not None:
+                setattr(history, name, value)
+        history.no_improvement_count = self.__dict__.get("_no_improvement_count", 0)
+        best = self.__dict__.get("_best_params")
+        vectors = None if best is None else best.laid_out(network, dtype)
+        history.best_params = None if vectors is None else vectors[0]
+        optimizer = self.__dict__.get("_optimizer") if incremental else None
+        return history, optimizer if optimizer is not None and optimizer.move_to(network, dtype) else None
 
-    def _stops_early(self) -> bool:
-        return bool(self.early_stopping) and self.solver != "lbfgs"
+    def _publish(self, fitted: Any, settings: Settings, is_new: bool) -> None:
+        """Set the fitted attributes."""
+        from fastbp.training.kept import KeptVectors
 
-    def _publish(self, run: "Run") -> None:
-        history, early_stopping = run.history, self._stops_early()
+        run = fitted.run
+        history, network = run.history, fitted.network
+        self._bind(network, run.params, is_new)
+        self.n_outputs_ = int(network.units[-1])
         self.n_iter_, self.t_, self.loss_ = history.n_iter, history.t, history.loss
-        if self.solver == "lbfgs":
+        if is_new:
+            self.restart_losses_ = fitted.restart_losses
+        if not SOLVERS[settings.solver].is_stochastic:
             return
-        self._optimizer = run.optimizer
+        for name in _HISTORY:
+            value = getattr(history, name)
+            unused = _WITH_EARLY_STOPPING.get(name, settings.early_stopping) != settings.early_stopping
+            setattr(self, name + "_", None if unused else value)
         self._no_improvement_count = history.no_improvement_count
-        self._best_params = history.best_params
-        self.loss_curve_ = history.loss_curve
-        self.best_loss_ = None if early_stopping else history.best_loss
-        self.validation_scores_ = history.validation_scores if early_stopping else None
-        self.best_validation_score_ = history.best_validation_score if early_stopping else None
+        self._best_params = None if history.best_params is None else KeptVectors(network, [history.best_params])
+        self._optimizer = run.optimizer
 
-    # ---- weights: one flat vector, of which coefs_ and intercepts_ are views
-
-    def _make_network(self, layer_sizes: list[int], dtype: np.dtype) -> Any:
-        from fastbp.training.network import make_network
-
-        activations = parameters.activation_names(self.activation, len(layer_sizes) - 2, self)
-        return make_network(
-            layer_sizes, activations, self.out_activation_, self._loss_name(), fit_intercept=self.fit_intercept, dtype=dtype
-        )
-
-    def _draw(self, network: Any, layer_sizes: list[int], random_state: np.random.RandomState, dtype: np.dtype) -> np.ndarray:
-        from fastbp.training.network import pack_parameters
-        from fastbp.training.starts import draw_parameters
-
-        if isinstance(self.init, str):
-            names = parameters.activation_names(self.activation, len(layer_sizes) - 2, self)
-            # scikit-learn draws the output layer as if its activation were the hidden one
-            last = self.activation if isinstance(self.activation, str) else (*names, "relu")[-1]
-            coefs, intercepts = draw_parameters(
-                layer_sizes,
-                (*names, last),
-                init=self.init,
-                init_scale=self.init_scale,
-                fit_intercept=self.fit_intercept,
-                random_state=random_state,
-                dtype=dtype,
-            )
-        else:
-            coefs, intercepts, sizes = parameters.check_weights(*self.init)
-            if sizes != layer_sizes:
-                raise ValueError(
-                    f"init holds weights for the layers {sizes}, but X, hidden_layer_sizes and y need {layer_sizes}."
-                )
-        return pack_parameters(network, coefs, intercepts, dtype)
+    # ---- weights: one flat vector, of which coefs_ and intercepts_ are views, unless the user has put arrays of his own there
 
     def _packed(self, dtype: np.dtype | None = None) -> tuple[Any, np.ndarray]:
-        """Return the network and its flat vector, made anew when coefs_ or a hyperparameter was replaced since."""
+        """Return the network and its flat vector: the one that coefs_ and intercepts_ are views of, or a copy of what the user
+        has put there, which is read anew at each call."""
         views = (*self.coefs_, *self.intercepts_)
         if (
             self.__dict__.get("_network_key") == self._key()
@@ -267,54 +221,99 @@ class BaseBP(BaseEstimator):
             and (dtype is None or dtype == self._params.dtype)
         ):
             return self._network, self._params
-        from fastbp.training.network import pack_parameters
+        from fastbp.training.network import make_network, pack_parameters
 
         coefs, intercepts, layer_sizes = parameters.check_weights(self.coefs_, self.intercepts_)
+        known = [getattr(self, "n_features_in_", layer_sizes[0]), getattr(self, "n_outputs_", layer_sizes[-1])]
+        if known != [layer_sizes[0], layer_sizes[-1]]:
+            raise ValueError(
+                f"coefs_ and intercepts_ map {layer_sizes[0]} features to {layer_sizes[-1]} outputs, but this"
+                f" {type(self).__name__} was fitted for {known[0]} features and {known[1]} outputs."
+            )
         if dtype is None:
             dtype = np.dtype(np.float32 if np.result_type(*coefs, *intercepts) == np.float32 else np.float64)
-        network = self._make_network(layer_sizes, dtype)
+        loss = self._loss_name()
+        if self.out_activation_ not in LOSSES[loss].outputs:
+            raise ValueError(f"out_activation_={self.out_activation_!r} does not go with the loss {loss!r}.")
+        settings = parameters.settings_of(twin(self, hidden_layer_sizes=layer_sizes[1:-1]), loss)
+        network = make_network(
+            layer_sizes,
+            settings.activations,
+            self.out_activation_,
+            loss,
+            fit_intercept=settings.fit_intercept,
+            dtype=dtype,
+        )
         params = pack_parameters(network, coefs, intercepts, dtype)
-        self._bind(network, params)
+        if self.__dict__.pop("_is_loaded", False):
+            self._bind(network, params, is_new=True)
         return network, params
 
-    def _bind(self, network: Any, params: np.ndarray) -> None:
+    def _bind(self, network: Any, params: np.ndarray, is_new: bool) -> None:
+        """Make coefs_ and intercepts_ views of params; arrays that the user has put there get the values instead and stay."""
         from fastbp.training.network import parameter_views
 
-        self.coefs_, self.intercepts_ = parameter_views(network, params)
-        self.n_layers_ = len(self.coefs_) + 1
-        self._network, self._params, self._views = network, params, (*self.coefs_, *self.intercepts_)
+        coefs, intercepts = parameter_views(network, params)
+        views = (*coefs, *intercepts)
+        if not is_new:
+            own = {id(view) for view in self.__dict__.get("_views", ())}
+            kept = [
+                old if id(old) not in own and _takes_over(old, view) else view
+                for old, view in zip((*self.coefs_, *self.intercepts_), views)
+            ]
+            coefs, intercepts = kept[: len(coefs)], kept[len(coefs) :]
+        self.coefs_, self.intercepts_ = coefs, intercepts
+        self.n_layers_ = len(coefs) + 1
+        self._network, self._params, self._views = network, params, views
         self._network_key = self._key()  # last, as another thread that predicts goes by it
 
     def _key(self) -> tuple[Any, ...]:
         """Return what a network depends on beside the shapes of its weights."""
         activation = self.activation if isinstance(self.activation, str) else tuple(self.activation)
-        return activation, self.out_activation_, self._loss_name(), self.fit_intercept
-
-    # ---- data at the door
-
-    def _check_rows(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
-        """Return X as C-contiguous float32 or float64, or CSR, and y as an array; set n_features_in_ if `reset`."""
-        plain = is_plain(X, DTYPES) and is_plain_target(y, len(X)) and not hasattr(self, "feature_names_in_")
-        if plain and (reset or X.shape[1] == getattr(self, "n_features_in_", None)):
-            self.n_features_in_ = X.shape[1]
-            return X, y
-        return validate_data(self, X, y, reset=reset, dtype=DTYPES, order="C", accept_sparse="csr", **self._check_y_options)
+        loss = self._loss_name()
+        parameter = LOSSES[loss].parameter
+        return activation, self.out_activation_, loss, getattr(self, parameter) if parameter else 0.0, self.fit_intercept
 
     def _outputs(self, X: Any, only_largest: bool = False) -> np.ndarray:
         """Return the outputs for X, (n_samples, n_outputs) in the dtype of the weights, or the number of the largest per row."""
         from fastbp.training.predict import predict_outputs
 
         check_is_fitted(self)
+        parameters.check_parameter("n_threads", self.n_threads, parameters.RULES["n_threads"], self)
         network, params = self._packed()
-        if not (is_plain(X, (params.dtype,)) and X.shape[1] == len(self.coefs_[0]) and not hasattr(self, "feature_names_in_")):
+        n_features = int(network.units[0])
+        if not (is_plain(X, (params.dtype,)) and X.shape[1] == n_features and not hasattr(self, "feature_names_in_")):
             X = validate_data(self, X, reset=False, dtype=params.dtype, order="C", accept_sparse="csr")
+            if X.shape[1] != n_features:
+                raise ValueError(f"X has {X.shape[1]} features, but the weights in coefs_ are for {n_features}.")
         return predict_outputs(network, params, X, only_largest=only_largest, n_threads=self.n_threads)
+
+    def compact(self) -> Self:
+        """Forget what only further training needs, which a pickle holds beside the weights.
+
+        After it `partial_fit` starts a new optimizer, and a warm start after early stopping a new search for the best weights.
+
+        Returns
+        -------
+        self : estimator
+            The same estimator, which predicts as before.
+        """
+        self._optimizer = self._best_params = None
+        return self
 
     # ---- scikit-learn's hooks
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what coefs_ and intercepts_ can restore, and the optimizer: after loading, partial_fit starts a new one."""
+        """Leave out what coefs_ and intercepts_ can restore."""
         return {name: value for name, value in super().__getstate__().items() if name not in _NOT_PICKLED}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._is_loaded = True
+
+    def __copy__(self) -> Self:
+        """Share the weights, as copies of scikit-learn's MLPs do."""
+        return twin(self)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -322,6 +321,16 @@ class BaseBP(BaseEstimator):
         return tags
 
 
-def _same_layout(known: np.ndarray | None, params: np.ndarray) -> bool:
-    """Whether what was kept from an earlier training belongs to a vector like `params`: padding differs between dtypes."""
-    return known is not None and (known.dtype, known.size) == (params.dtype, params.size)
+def fitted_copy(estimator: BaseBP, attributes: dict[str, Any], fitted: Any, settings: Settings) -> BaseBP:
+    """Return a copy of an estimator with these attributes and what a fit has brought."""
+    copied = twin(estimator, **attributes, out_activation_=settings.output_activation)
+    copied._publish(fitted, settings, is_new=True)
+    return copied
+
+
+def _takes_over(own: Any, values: np.ndarray) -> bool:
+    """Write values into an array of the user's, if it can hold them."""
+    if not (isinstance(own, np.ndarray) and own.shape == values.shape and own.dtype.kind == "f" and own.flags.writeable):
+        return False
+    own[...] = values
+    return True

@@ -1,26 +1,17 @@
-"""BPClassifier and BPRegressor: targets, labels, predictions and what the parameters mean."""
+"""BPClassifier: labels, probabilities and what the parameters mean."""
 
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.sparse import csr_matrix, issparse, sparray, spmatrix
+from scipy.sparse import csr_matrix, issparse
 from sklearn.base import ClassifierMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import unique_labels
 
-from fastbp.estimators.base import BaseBP
-from fastbp.estimators.targets import discrete_labels
-
-MatrixLike: TypeAlias = ArrayLike | spmatrix | sparray
-
-
-def _has_partial_fit(estimator: BaseBP) -> bool:
-    """Return True for a solver that goes epoch by epoch, else raise AttributeError."""
-    if estimator.solver == "lbfgs":
-        raise AttributeError(f"partial_fit is only available for stochastic optimizers. {estimator.solver} is not stochastic.")
-    return True
+from fastbp.estimators.base import BaseBP, MatrixLike, has_partial_fit
+from fastbp.estimators.targets import Targets, class_targets, discrete_labels
 
 
 class BPClassifier(ClassifierMixin, BaseBP):
@@ -166,8 +157,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
     """
 
     loss = "log_loss"
-    _score = "accuracy"
-    _check_y_options = {"multi_output": True}  # noqa: RUF012
+    _sparse_labels = False
 
     def fit(self, X: MatrixLike, y: MatrixLike, sample_weight: ArrayLike | float | None = None) -> Self:
         """Train the network.
@@ -193,7 +183,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         """
         return self._fit(X, y, sample_weight, incremental=False)
 
-    @available_if(_has_partial_fit)
+    @available_if(has_partial_fit)
     def partial_fit(
         self, X: MatrixLike, y: MatrixLike, sample_weight: ArrayLike | float | None = None, classes: ArrayLike | None = None
     ) -> Self:
@@ -284,7 +274,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         probabilities = self.predict_proba(X)
         return np.log(probabilities, out=probabilities)
 
-    def _encode(self, y: Any, dtype: np.dtype, incremental: bool) -> tuple[np.ndarray, int, str]:
+    def _encode(self, y: Any, dtype: np.dtype, incremental: bool) -> Targets:
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         labels, codes = discrete_labels(y)
@@ -299,23 +289,12 @@ class BPClassifier(ClassifierMixin, BaseBP):
         elif len(np.setdiff1d(labels, self.classes_, assume_unique=True)):
             raise ValueError(f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {labels}.")
         self._sparse_labels = issparse(y)
-        if codes.ndim == 2:
-            return codes.astype(dtype, order="C"), codes.shape[1], "binary_log_loss"
-        if labels is not self.classes_:
+        if codes.ndim == 1 and labels is not self.classes_:
             codes = np.searchsorted(self.classes_, labels)[codes]
-        Y = codes.astype(dtype)[:, np.newaxis]
-        return (Y, len(self.classes_), "log_loss") if len(self.classes_) > 2 else (Y, 1, "binary_log_loss")
+        return class_targets(codes, self.classes_, dtype)
 
     def _loss_name(self) -> str:
         return "log_loss" if self.out_activation_ == "softmax" else "binary_log_loss"
-
-    def _stratify(self, Y: np.ndarray) -> np.ndarray | None:
-        if self.n_outputs_ == 1:
-            # as scikit-learn's own messages name the two
-            return np.where(Y[:, 0] > 0, "True", "False")
-        if self.validation_split == "random":
-            return None
-        return self.classes_[Y[:, 0].astype(np.intp)] if self.out_activation_ == "softmax" else Y
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

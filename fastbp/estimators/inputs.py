@@ -4,7 +4,9 @@ from numbers import Number
 from typing import Any
 
 import numpy as np
+from sklearn.base import RegressorMixin
 from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
 
 DTYPES = (np.dtype(np.float64), np.dtype(np.float32))
 _SMALL = 2**16  # elements; of a larger X the cost of validate_data is no longer seen
@@ -29,6 +31,31 @@ def is_plain_target(y: Any, n_samples: int) -> bool:
         and y.shape == (n_samples,)
         and (y.dtype.kind in "biu" or (y.dtype in DTYPES and bool(np.isfinite(y).all())))
     )
+
+
+def check_rows(estimator: Any, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
+    """Return X as C-contiguous float32 or float64, or CSR, and y as an array; set n_features_in_ if `reset`."""
+    plain = is_plain(X, DTYPES) and is_plain_target(y, len(X)) and not hasattr(estimator, "feature_names_in_")
+    if plain and (reset or X.shape[1] == getattr(estimator, "n_features_in_", None)):
+        estimator.n_features_in_ = X.shape[1]
+        return X, y
+    options: dict[str, Any] = {"multi_output": True, "y_numeric": isinstance(estimator, RegressorMixin)}
+    return validate_data(estimator, X, y, reset=reset, dtype=DTYPES, order="C", accept_sparse="csr", **options)
+
+
+def twin(estimator: Any, **attributes: Any) -> Any:
+    """Return a shallow copy: what clone does in 0.2 ms, for an estimator whose parameters nobody changes in place."""
+    copied = object.__new__(type(estimator))
+    copied.__dict__.update(estimator.__dict__, **attributes)
+    return copied
+
+
+def pass_door(estimator: Any, X: Any) -> tuple[Any, dict[str, Any]]:
+    """Return X as the kernels take it, and the attributes that an estimator gets from it."""
+    probe = twin(estimator)
+    n_rows = X.shape[0] if hasattr(X, "shape") else len(X)
+    X, _ = check_rows(probe, X, np.zeros(n_rows), reset=True)
+    return X, {name: value for name, value in vars(probe).items() if name in ("n_features_in_", "feature_names_in_")}
 
 
 def check_sample_weight(sample_weight: Any, X: Any) -> np.ndarray | None:

@@ -10,6 +10,9 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
+from fastbp.names import LOSSES, SOLVERS
+from fastbp.training.settings import Settings
+
 HIDDEN_ACTIVATIONS = ("identity", "leaky_relu", "logistic", "relu", "step", "tanh")
 OUTPUT_ACTIVATIONS = (*HIDDEN_ACTIVATIONS, "exp", "softmax")
 INITS = ("glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "normal", "zeros")
@@ -187,6 +190,47 @@ def output_activation_name(output_activation: str, loss: str) -> str:
         names = " or ".join(map(repr, possible))
         raise ValueError(f"output_activation={output_activation!r} does not go with the loss {loss!r}, which needs {names}.")
     return output_activation
+
+
+def settings_of(estimator: Any, loss: str) -> Settings:
+    """Return the parameters of an estimator, checked before, as training takes them; loss: the kernels' name of it."""
+    sizes = tuple(hidden_sizes(estimator.hidden_layer_sizes))
+    names = activation_names(estimator.activation, len(sizes), estimator)
+    init, solver, parameter = estimator.init, SOLVERS[estimator.solver], LOSSES[loss].parameter
+    return Settings(
+        hidden_sizes=sizes,
+        activations=names,
+        output_activation=output_activation_name(estimator.output_activation, loss),
+        loss=loss,
+        loss_parameter=float(getattr(estimator, parameter)) if parameter else 0.0,
+        fit_intercept=bool(estimator.fit_intercept),
+        init=init if isinstance(init, str) else check_weights(*init)[:2],
+        init_scale=float(estimator.init_scale),
+        # scikit-learn draws the output layer as if its activation were the hidden one
+        drawn_for=(*names, estimator.activation if isinstance(estimator.activation, str) else (*names, "relu")[-1]),
+        n_restarts=int(estimator.n_restarts),
+        solver=estimator.solver,
+        alpha=estimator.alpha,
+        batch_size=estimator.batch_size,
+        learning_rate=estimator.learning_rate,
+        learning_rate_init=estimator.learning_rate_init,
+        power_t=estimator.power_t,
+        momentum=estimator.momentum,
+        nesterovs_momentum=estimator.nesterovs_momentum,
+        beta_1=estimator.beta_1,
+        beta_2=estimator.beta_2,
+        epsilon=estimator.epsilon,
+        shuffle=estimator.shuffle,
+        max_iter=int(estimator.max_iter),
+        max_fun=estimator.max_fun,
+        tol=estimator.tol,
+        n_iter_no_change=estimator.n_iter_no_change,
+        early_stopping=bool(estimator.early_stopping) and solver.is_stochastic,
+        validation_fraction=estimator.validation_fraction,
+        score="r2" if LOSSES[loss].is_regression else "accuracy",
+        verbose=int(estimator.verbose),
+        n_threads=estimator.n_threads,
+    )
 
 
 def check_weights(coefs: Sequence[Any], intercepts: Sequence[Any]) -> tuple[list[np.ndarray], list[np.ndarray], list[int]]:

@@ -1,25 +1,15 @@
-"""BPClassifier and BPRegressor: targets, labels, predictions and what the parameters mean."""
+"""BPRegressor: numbers to predict and what the parameters mean."""
 
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.sparse import issparse, sparray, spmatrix
 from sklearn.base import RegressorMixin
-from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.metaestimators import available_if
 
 from fastbp.estimators import parameters
-from fastbp.estimators.base import BaseBP
-
-MatrixLike: TypeAlias = ArrayLike | spmatrix | sparray
-
-
-def _has_partial_fit(estimator: BaseBP) -> bool:
-    """Return True for a solver that goes epoch by epoch, else raise AttributeError."""
-    if estimator.solver == "lbfgs":
-        raise AttributeError(f"partial_fit is only available for stochastic optimizers. {estimator.solver} is not stochastic.")
-    return True
+from fastbp.estimators.base import BaseBP, MatrixLike, has_partial_fit
+from fastbp.estimators.targets import Targets, real_targets
 
 
 class BPRegressor(RegressorMixin, BaseBP):
@@ -168,8 +158,6 @@ class BPRegressor(RegressorMixin, BaseBP):
     """
 
     _rules = parameters.REGRESSOR_RULES
-    _score = "r2"
-    _check_y_options = {"multi_output": True, "y_numeric": True}  # noqa: RUF012
 
     def __init__(
         self,
@@ -264,7 +252,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         """
         return self._fit(X, y, sample_weight, incremental=False)
 
-    @available_if(_has_partial_fit)
+    @available_if(has_partial_fit)
     def partial_fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | float | None = None) -> Self:
         """Train for one epoch over the given rows. Only for the solvers 'sgd' and 'adam'.
 
@@ -305,18 +293,8 @@ class BPRegressor(RegressorMixin, BaseBP):
         outputs = self._outputs(X)
         return outputs[:, 0] if outputs.shape[1] == 1 else outputs
 
-    def _encode(self, y: Any, dtype: np.dtype, incremental: bool) -> tuple[np.ndarray, int, str]:
-        if issparse(y):
-            y = y.toarray()
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
-        if y.dtype != dtype or not np.isfinite(y).all():
-            # what was finite in y's dtype may not be in X's, and validate_data lets None among objects pass as NaN
-            y = check_array(y, dtype=dtype, ensure_2d=False, input_name="y")
-        if self.loss == "poisson" and y.min() < 0:
-            raise ValueError("Some value(s) of y are out of the valid range of the loss 'poisson': it needs y >= 0.")
-        Y = np.ascontiguousarray(y.reshape(len(y), -1))
-        return Y, Y.shape[1], self.loss
+    def _encode(self, y: Any, dtype: np.dtype, incremental: bool) -> Targets:
+        return real_targets(y, self.loss, dtype)
 
     def _loss_name(self) -> str:
         return self.loss

@@ -1,10 +1,34 @@
-"""Class labels to numbers."""
+"""Targets as the kernels take them: class labels as numbers, and numbers that the loss allows."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import type_of_target, unique_labels
+
+from fastbp.names import LOSSES
+
+
+class Targets(NamedTuple):
+    """What an output layer learns."""
+
+    Y: np.ndarray  # (n_rows, n_outputs), or (n_rows, 1) of class numbers
+    n_outputs: int
+    loss: str  # the kernels' name of it
+    classes: np.ndarray | None = None  # sorted labels; None for numbers
+
+    def strata(self, validation_split: str) -> Callable[[np.ndarray], np.ndarray] | None:
+        """What a validation split is stratified by, as a function of rows of Y; None for nothing."""
+        classes = self.classes
+        if classes is None:
+            return None
+        if self.n_outputs == 1:
+            return lambda Y: np.where(Y[:, 0] > 0, "True", "False")  # as scikit-learn's own messages name the two
+        if validation_split == "random":
+            return None
+        return (lambda Y: classes[Y[:, 0].astype(np.intp)]) if self.loss == "log_loss" else (lambda Y: Y)
 
 
 def discrete_labels(y: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -19,3 +43,27 @@ def discrete_labels(y: Any) -> tuple[np.ndarray, np.ndarray]:
     if y_type == "multilabel-indicator":
         return labels, (y.toarray() if issparse(y) else y) != 0
     return labels, np.unique(y, return_inverse=True)[1]
+
+
+def class_targets(codes: np.ndarray, classes: np.ndarray, dtype: np.dtype) -> Targets:
+    """Return the targets of positions in the classes, (n_rows,), or of booleans, (n_rows, n_labels)."""
+    if codes.ndim == 2:
+        return Targets(codes.astype(dtype, order="C"), codes.shape[1], "binary_log_loss", classes)
+    n_outputs, loss = (len(classes), "log_loss") if len(classes) > 2 else (1, "binary_log_loss")
+    return Targets(codes.astype(dtype)[:, np.newaxis], n_outputs, loss, classes)
+
+
+def real_targets(y: Any, loss: str, dtype: np.dtype) -> Targets:
+    """Return the targets of numbers, or raise ValueError for what the loss is not defined for."""
+    if issparse(y):
+        y = y.toarray()
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = column_or_1d(y, warn=True)
+    if y.dtype != dtype or not np.isfinite(y).all():
+        # what was finite in y's dtype may not be in X's, and validate_data lets None among objects pass as NaN
+        y = check_array(y, dtype=dtype, ensure_2d=False, input_name="y")
+    lowest = LOSSES[loss].lowest_target
+    if y.min() < lowest:
+        raise ValueError(f"Some value(s) of y are out of the valid range of the loss {loss!r}: it needs y >= {lowest:g}.")
+    Y = np.ascontiguousarray(y.reshape(len(y), -1))
+    return Targets(Y, Y.shape[1], loss)

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .atomics import barrier
-from .compiler import apart, entry, jit, typed_once
-from .passes import batch_step, refresh_mirrors, total
+from .compiler import entry, jit, typed_once
+from .objective import objective
 from .vectors import (
     broadcast,
     element,
@@ -90,25 +90,13 @@ def _largest_magnitude(A):
     return lane_max(largest)
 
 
-@apart
-def _objective(thread, n_threads, sync, network, params, samples, order, gather, workspace, strips, rule):
-    """Loss and gradient over all samples as one batch; returns whether the fit goes on and the loss with its penalty."""
-    refresh_mirrors(network, params, workspace, strips, thread)
-    barrier(sync, n_threads)
-    n_rows = order.size if gather else samples.table.n_rows
-    is_running, loss, weight_sum = batch_step(
-        thread, n_threads, sync, network, params, samples, order, 0, n_rows, gather, workspace, strips, rule, 0.0, params, params
-    )
-    return is_running, loss + 0.5 * rule.alpha * total(workspace.strip_norms) / weight_sum
-
-
 @jit
 def _evaluate(n_threads, sync, network, params, samples, order, gather, workspace, strips, rule, memory):
     """Loss and gradient at memory.x, made by all threads, which the first one, here, leads to the start."""
     for i in range(memory.x.size):
         set_element(params, i, element(memory.x, i))
     barrier(sync, n_threads)
-    is_running, loss = _objective(0, n_threads, sync, network, params, samples, order, gather, workspace, strips, rule)
+    is_running, loss = objective(0, n_threads, sync, network, params, samples, order, gather, workspace, strips, rule)
     memory.counts[N_EVALUATIONS] += 1
     for i in range(memory.x.size):
         set_element(memory.gradient, i, element(workspace.gradient, i))
@@ -317,8 +305,7 @@ def lbfgs(
 ):  # fmt: skip
     """Go on from memory.x for n_iterations, or until counts[STATUS] says why no further; params are then those of memory.x.
 
-    With n_iterations = 0 a new memory gets the loss and the gradient at memory.x, nothing more. The threads after the first one
-    wait for it to ask for a gradient, or to end.
+    The threads after the first one wait for it to ask for a gradient, or to end.
     """
     if thread == 0:
         _lead(
@@ -332,7 +319,7 @@ def lbfgs(
         barrier(sync, n_threads)
         if memory.counts[IS_OVER]:
             return
-        _objective(thread, n_threads, sync, network, params, samples, order, gather, workspace, strips, rule)
+        objective(thread, n_threads, sync, network, params, samples, order, gather, workspace, strips, rule)
 
 
 ENTRIES = (lbfgs.dispatcher,)

@@ -14,38 +14,22 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from fastbp.estimators import BPClassifier, BPRegressor, parameters
-from fastbp.estimators.base import BaseBP
-from fastbp.estimators.inputs import check_sample_weight
+from fastbp.estimators.base import BaseBP, fitted_copy
+from fastbp.estimators.inputs import check_rows, check_sample_weight, pass_door, twin
+from fastbp.estimators.targets import Targets, class_targets, real_targets
 from fastbp.search.results import Result
-from fastbp.training.fit import Rows, Run, Training, later_states
-from fastbp.training.network import aligned_zeros
+from fastbp.training.fit import Fitted, Start, draw_weights, fit, random_states
+from fastbp.training.network import aligned_copy, network_for
+from fastbp.training.outcome import MAX_ITER
 from fastbp.training.predict import predict_outputs
-from fastbp.training.problem import make_samples, make_table
+from fastbp.training.problem import Problem, make_table
 from fastbp.training.random_state import Twister, open_twister, seeded
-from fastbp.training.stochastic import History
+from fastbp.training.settings import Settings
 
 PREDICTED_ROWS = 2**14  # rows that are copied together to be scored, so that no fold is copied whole
 # Elements of test rows that are copied for the whole search and predicted in the call that trains, as every call lets go of the
 # GIL and may have to wait for it (measured on iris: 87 instead of 100 µs per fit with two threads, 154 instead of 165 with one).
 FEW_INPUTS = 2**12
-
-
-def twin(estimator: Any, **attributes: Any) -> Any:
-    """Return a shallow copy: what clone does in 0.2 ms, for an estimator whose parameters nobody changes in place."""
-    copied = object.__new__(type(estimator))
-    copied.__dict__.update(estimator.__dict__, **attributes)
-    return copied
-
-
-def pass_door(network: Any, X: Any) -> tuple[Any, dict[str, Any]]:
-    """Return X as the kernels take it, and the attributes that an estimator gets from it."""
-    probe = twin(network)
-    X, _ = probe._check_rows(X, np.zeros(_n_rows(X)), reset=True)
-    return X, {name: value for name, value in vars(probe).items() if name in ("n_features_in_", "feature_names_in_")}
-
-
-def _n_rows(X: Any) -> int:
-    return X.shape[0] if hasattr(X, "shape") else len(X)
 
 
 def _take(data: Any, rows: np.ndarray) -> Any:
@@ -121,18 +105,12 @@ class Fold:
         self._lock = threading.Lock()
 
     def prepare(self, network: Any) -> None:
-        """Fit the transformers and encode the targets, once; raise what that raised."""
+        """Fit the transformers and pack rows and targets, once; raise what that raised."""
         with self._lock:
             if not self._is_ready:
                 start = time.perf_counter()
                 try:
-                    n_outputs, self.loss = self._prepare(network)
-                    self.kind = self.X.shape[1], n_outputs, self.loss, self.X.dtype
-                    samples = make_samples(self.X, self.Y, self.weights)
-                    self.training_rows = Rows(self.X, self.Y, self.weights, self.rows, samples)
-                    is_direct = self.plan.is_direct and self.transformers is None
-                    if is_direct and self.test.size * self.X.shape[1] <= FEW_INPUTS:
-                        self.test_samples = samples._replace(table=make_table(self.X[self.test]))
+                    self._prepare(network)
                 except Exception as error:
                     self._error = error
                 self.fit_time = 0.0 if self.transformers is None else time.perf_counter() - start
@@ -140,40 +118,41 @@ class Fold:
         if self._error is not None:
             raise self._error
 
-    def _prepare(self, network: Any) -> tuple[int, str]:
-        """Do that; return the number of outputs and the loss."""
+    def _prepare(self, network: Any) -> None:
         plan, train = self.plan, self.train
         weights = None if plan.weights is None else plan.weights[train]
-        self.weights: np.ndarray | None
-        self.rows: np.ndarray | None
-        chosen: Any
-        if plan.door is not None:
-            self.X, self.door = plan.door
-            self.rows, chosen, self.weights = train, slice(None), None
-            if weights is not None:
-                check_sample_weight(weights, self.X[train])
-                self.weights = plan.weights.astype(self.X.dtype)
+        rows: np.ndarray | None = None
+        chosen: Any = train
+        if plan.door is not None:  # rows of one X for all folds
+            self.X, door = plan.door
+            rows, chosen = train, slice(None)
+            check_sample_weight(weights, self.X[train])
+            weights = None if weights is None else plan.weights.astype(self.X.dtype)
         else:
             self.transformers = clone(plan.base).set_params(**clone(self.group, safe=False))[:-1]
             X = self.transformers.fit_transform(_take(plan.X, train), _take(plan.y, train))
-            self.X, self.door = pass_door(network, X)
-            self.rows, chosen = None, train
-            self.weights = check_sample_weight(weights, self.X)
+            self.X, door = pass_door(network, X)
+            weights = check_sample_weight(weights, self.X)
+        targets = self._encode(network, chosen)
+        self.targets, self.fitted = targets, door | ({} if targets.classes is None else {"classes_": targets.classes})
+        self.problem = Problem(self.X, targets.Y, weights, numbers=rows, n_outputs=targets.n_outputs)
+        self.kind = self.X.shape[1], targets.n_outputs, targets.loss, self.X.dtype
+        if plan.is_direct and self.transformers is None and self.test.size * self.X.shape[1] <= FEW_INPUTS:
+            self.test_samples = self.problem.samples._replace(table=make_table(self.X[self.test]))
+
+    def _encode(self, network: Any, chosen: Any) -> Targets:
+        """Return the targets of the chosen rows; the truth about all rows is kept for the scores."""
+        plan, dtype = self.plan, self.X.dtype
         if plan.labels is None:
             self.truth = plan.targets.reshape(len(plan.targets), -1)
-            self.Y, n_outputs, loss = twin(network)._encode(plan.targets[chosen], self.X.dtype, False)
-            self.fitted = {**self.door, "n_outputs_": n_outputs}
-            return n_outputs, loss
-        present = np.unique(plan.codes[train])
+            return real_targets(plan.targets[chosen], network.loss, dtype)
+        present = np.unique(plan.codes[self.train])
         self.truth = plan.codes
         if len(present) < len(plan.labels):  # the others do not exist for a fit on these rows
             position = np.full(len(plan.labels), -1)
             position[present] = np.arange(len(present))
             self.truth = position[plan.codes]
-        self.Y = self.truth[chosen].astype(self.X.dtype)[:, np.newaxis]
-        n_outputs, loss = (len(present), "log_loss") if len(present) > 2 else (1, "binary_log_loss")
-        self.fitted = {**self.door, "n_outputs_": n_outputs, "classes_": plan.labels[present], "_sparse_labels": False}
-        return n_outputs, loss
+        return class_targets(self.truth[chosen], plan.labels[present], dtype)
 
     def inputs(self, part: str) -> Iterator[Any]:
         """Yield the inputs of the "train" or "test" rows, few at a time where they must be copied."""
@@ -185,7 +164,7 @@ class Fold:
         with self._lock:
             if part not in self._transformed:
                 X = self.transformers.transform(_take(self.plan.X, rows))
-                X, _ = twin(self.plan.network, **self.door)._check_rows(X, np.zeros(len(rows)), reset=False)
+                X, _ = check_rows(twin(self.plan.network, **self.fitted), X, np.zeros(len(rows)), reset=False)
                 self._transformed[part] = X.astype(self.X.dtype, copy=False)
         yield self._transformed[part]
 
@@ -195,7 +174,7 @@ class Fold:
             return outputs
         if outputs.shape[1] > 1:
             return outputs.argmax(axis=1)
-        return np.minimum(outputs[:, 0] > 0.5, len(self.fitted["classes_"]) - 1)
+        return np.minimum(outputs[:, 0] > 0.5, len(self.targets.classes) - 1)
 
 
 class Starts:
@@ -209,29 +188,27 @@ class Starts:
         self._known_parameters: dict[str, Any] = {}
         self._lock = threading.Lock()
 
-    def of(self, candidate: Candidate, fold: Fold, seed: int | None) -> tuple[Any, Any, list[tuple[Any, Twister]]]:
-        """Return the estimator, the kernels' network, and weights and random state of each start."""
+    def of(self, candidate: Candidate, fold: Fold, seed: int | None) -> tuple[Any, Settings, list[tuple[Any, Twister]]]:
+        """Return the kernels' network, the settings, and weights and random state of each start."""
         with self._lock:
             return self._keep(self._prepared, (candidate, seed, *fold.kind), lambda: self._prepare(candidate, fold, seed))
 
-    def _prepare(self, candidate: Candidate, fold: Fold, seed: int | None) -> tuple[Any, Any, list[tuple[Any, Twister]]]:
+    def _prepare(self, candidate: Candidate, fold: Fold, seed: int | None) -> tuple[Any, Settings, list[tuple[Any, Twister]]]:
         candidate.check(self._known_parameters)
-        network = twin(candidate.network, **fold.fitted)
-        network.out_activation_ = parameters.output_activation_name(network.output_activation, fold.loss)
-        dtype = fold.X.dtype
-        sizes = [network.n_features_in_, *parameters.hidden_sizes(network.hidden_layer_sizes), network.n_outputs_]
-        layout = network._make_network(sizes, dtype)
-        source = network.random_state if seed is None else seed
+        n_features, n_outputs, loss, dtype = fold.kind
+        settings = parameters.settings_of(candidate.network, loss)
+        network = network_for(settings, n_features, n_outputs, dtype)
+        source = candidate.network.random_state if seed is None else seed
 
         def draw() -> list[tuple[Any, Twister]]:
             first = copy.deepcopy(source) if isinstance(source, np.random.RandomState) else seeded(source)
-            states = [first, *later_states(first, network.n_restarts - 1)]
-            return [(network._draw(layout, sizes, state, dtype), Twister(state)) for state in states]
+            states = random_states(first, settings.n_restarts)
+            return [(draw_weights(network, settings, state, dtype), Twister(state)) for state in states]
 
         # Objects that are no plain values are the grid's, which keeps them.
-        values = [value if isinstance(value, int | str) else id(value) for value in (source, network.init)]
-        key = (*network._key(), *values, network.init_scale, network.n_restarts, dtype, *sizes)
-        return network, layout, self._keep(self._drawn, key, draw)
+        values = [value if isinstance(value, int | str) else id(value) for value in (source, candidate.network.init)]
+        scheme = settings.drawn_for, settings.init_scale, settings.fit_intercept, settings.n_restarts
+        return network, settings, self._keep(self._drawn, (*values, *scheme, dtype, *network.units.tolist()), draw)
 
     def _keep(self, kept: OrderedDict[Any, Any], key: Any, make: Callable[[], Any]) -> Any:
         if key not in kept:
@@ -266,8 +243,8 @@ class Fit:
             if is_batched:
                 fold.prepare(self.candidate.network)
                 start = time.perf_counter() - fold.fit_time
-                network, layout, run, losses = self._train(starts, scratch, n_threads)
-                hit_max_iter = run.outcome == "max_iter"
+                fitted, settings = self._train(starts, scratch, n_threads)
+                hit_max_iter = fitted.run.outcome.status == MAX_ITER
             else:
                 model = self._fit_alone(n_threads)
         except Exception:
@@ -276,11 +253,11 @@ class Fit:
             return Result(time.perf_counter() - start, 0.0, error=traceback.format_exc())
         end = time.perf_counter()
         if is_batched and not plan.is_direct:
-            model = self._finish(network, layout, run, losses)
+            model = self._finish(fitted, settings)
 
         def scores(part: str) -> dict[str, float]:
             if is_batched and plan.is_direct:
-                return self._score(layout, run, part, scratch, n_threads)
+                return self._score(fitted, part, scratch, n_threads)
             rows = getattr(fold, part)
             weights = {} if plan.score_weights is None else {"sample_weight": plan.score_weights[rows]}
             X, y = _take(plan.X, rows), _take(plan.y, rows)
@@ -311,50 +288,36 @@ class Fit:
         fit_params = {name: values if values is None else _take(values, fold.train) for name, values in plan.fit_params.items()}
         return model.fit(_take(plan.X, fold.train), _take(plan.y, fold.train), **fit_params)
 
-    def _train(self, starts: Starts, scratch: Any, n_threads: int) -> tuple[Any, Any, Run, np.ndarray]:
-        """Do what the estimator's fit does after its checks, on rows of the shared X.
-
-        Returns estimator, kernels' network, best start and losses of all.
-        """
-        network, layout, starting = starts.of(self.candidate, self.fold, self.seed)
-        rows, validation = self.fold.training_rows, None
-        states: list[Any] = [state for _, state in starting]
-        early_stopping = network._stops_early()
-        if early_stopping:
-            states[0] = states[0].random_state()
-            network = twin(network, **self.fold.fitted)  # the split looks at the fold's classes
-            rows, validation = network._split(rows, states[0])
-
-        def begin(number: int) -> Run:
-            params = aligned_zeros(layout.n_parameters, rows.X.dtype)
-            params[:] = starting[number][0]
-            return Run(params, History(), None, states[number], None if early_stopping else self.fold.test_samples)
-
-        training = Training(network, layout, rows, validation, network.max_iter)
-        best, losses, is_interrupted = training.run(begin, len(states), scratch, network.n_threads or n_threads)
-        if is_interrupted:
+    def _train(self, starts: Starts, scratch: Any, n_threads: int) -> tuple[Fitted, Settings]:
+        """Do what the estimator's fit does after its checks, on rows of the shared X."""
+        network, settings, drawn = starts.of(self.candidate, self.fold, self.seed)
+        problem, test, states = self.fold.problem, self.fold.test_samples, [state for _, state in drawn]
+        if settings.early_stopping:
+            problem = problem.stratified(self.fold.targets.strata(self.candidate.network.validation_split))
+            test, states[0] = None, states[0].random_state()
+        begins = [Start(state, lambda weights=weights: aligned_copy(weights)) for state, (weights, _) in zip(states, drawn)]
+        fitted = fit(network, problem, settings, begins, test=test, scratch=scratch, n_threads=settings.n_threads or n_threads)
+        if fitted.is_interrupted:
             raise KeyboardInterrupt
-        if best.error is not None:
-            raise best.error
-        return network, layout, best, losses
+        if fitted.run.error is not None:
+            raise fitted.run.error
+        return fitted, settings
 
-    def _finish(self, network: Any, layout: Any, run: Run, losses: np.ndarray) -> Any:
+    def _finish(self, fitted: Fitted, settings: Settings) -> Any:
         """Return the fitted estimator that scorers can ask."""
-        network = twin(network, **self.fold.fitted, restart_losses_=losses)
-        network._bind(layout, run.params)
-        network._publish(run)
+        model = fitted_copy(self.candidate.network, self.fold.fitted, fitted, settings)
         if self.plan.last is None:
-            return network
+            return model
         steps = [] if self.fold.transformers is None else self.fold.transformers.steps
-        return Pipeline([*steps, (self.plan.last, network)])
+        return Pipeline([*steps, (self.plan.last, model)])
 
-    def _score(self, layout: Any, run: Run, part: str, scratch: Any, n_threads: int) -> dict[str, float]:
+    def _score(self, fitted: Fitted, part: str, scratch: Any, n_threads: int) -> dict[str, float]:
         """Score outputs directly."""
-        fold, plan, known = self.fold, self.plan, run.history.test_outputs if part == "test" else None
+        fold, plan, known = self.fold, self.plan, fitted.run.test_outputs if part == "test" else None
         rows = getattr(fold, part)
 
         def predict(X: Any) -> np.ndarray:
-            return predict_outputs(layout, run.params, X, n_threads=n_threads, scratch=scratch)
+            return predict_outputs(fitted.network, fitted.run.params, X, n_threads=n_threads, scratch=scratch)
 
         try:
             outputs = [predict(X) for X in fold.inputs(part)] if known is None else [known]

@@ -18,8 +18,10 @@ from sklearn.utils.multiclass import type_of_target
 
 from fastbp.estimators import BPClassifier, BPRegressor
 from fastbp.estimators.base import BaseBP
+from fastbp.estimators.inputs import pass_door
 from fastbp.estimators.targets import discrete_labels
-from fastbp.search.fits import Candidate, Fit, Fold, pass_door
+from fastbp.names import LOSSES
+from fastbp.search.fits import Candidate, Fit, Fold
 from fastbp.search.scores import CLASS_SCORES, REAL_SCORES
 
 # From this version on GridSearchCV hands the sample weights of `fit` to the scorers too.
@@ -106,7 +108,7 @@ class Plan:
                 if y.ndim > 1 or type_of_target(y) not in ("binary", "multiclass"):
                     return False
                 self.labels, self.codes = discrete_labels(y)
-            elif y.dtype.kind not in "biuf" or not np.isfinite(y).all() or (self.network.loss == "poisson" and y.min() < 0):
+            elif y.dtype.kind not in "biuf" or not np.isfinite(y).all() or y.min() < LOSSES[self.network.loss].lowest_target:
                 return False
             if self.last is None or len(self.base.steps) == 1:
                 self.door = pass_door(self.network, self.X)

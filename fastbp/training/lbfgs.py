@@ -1,11 +1,17 @@
 """L-BFGS, with the options scikit-learn passes to scipy's and the messages it gives."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from fastbp.kernels import lbfgs
+from fastbp.training.network import aligned_arrays
+from fastbp.training.objective import Objective
+from fastbp.training.outcome import CONVERGED, INTERRUPTED, MAX_ITER, DivergenceError, Outcome, Run
+from fastbp.training.problem import Problem
+from fastbp.training.settings import Settings
+from fastbp.training.threads import run_team
+from fastbp.training.workspace import Scratch
 
 MESSAGES = {  # scipy's, behind the number it calls `status`
     lbfgs.MAX_ITER: (1, "STOP: TOTAL NO. OF ITERATIONS REACHED LIMIT"),
@@ -13,60 +19,70 @@ MESSAGES = {  # scipy's, behind the number it calls `status`
     lbfgs.NO_DESCENT: (2, "ABNORMAL: "),
 }
 ITERATIONS_PER_CALL = 2**40
+EVALUATIONS = 1.25  # per iteration, roughly
 
 
-class Outcome(NamedTuple):
-    """How a run ended: the loss at the final parameters, the iterations, and why it did not converge."""
+def make_memory(params: np.ndarray) -> lbfgs.Memory:
+    """Where a run from params, (n_parameters,), begins."""
+    n, n_pairs = params.size, lbfgs.N_PAIRS
+    vectors = aligned_arrays(np.float64, *[n] * 5, *[n_pairs * n] * 2)
+    vectors[0][:] = params
+    return lbfgs.Memory(np.zeros(6, dtype=np.int64), np.array([np.inf, 1.0]), *vectors, np.zeros(n_pairs), np.zeros(n_pairs))
 
-    loss: float
-    n_iter: int
-    outcome: str
-    complaint: str = ""
 
-
-def train_lbfgs(
-    objective: Any,
-    params: np.ndarray,
+def descend(
+    objective: Objective,
+    memory: lbfgs.Memory,
+    n_iterations: int,
     *,
     max_iter: int,
-    max_fun: int,
-    tol: float,
-    report: Callable[[int, float], None],
-    report_every: int = 0,
-) -> Outcome:
-    """Minimise an `Objective`; `params` is updated in place.
+    max_fun: float = np.inf,
+    smallest_gradient: float = 0.0,
+) -> bool:
+    """Go on by up to n_iterations; memory.counts[STATUS] tells whether the run has ended. Return False after Ctrl-C."""
+    memory.counts[lbfgs.IS_OVER] = 0
+    arguments = *objective.fixed, memory, n_iterations, int(max_iter), float(max_fun), float(smallest_gradient)
+    work = objective.work * (1 + EVALUATIONS * min(n_iterations, max_iter))
+    finished = run_team(lbfgs.lbfgs, objective.n_threads, arguments, work, objective.sync)
+    return finished and memory.counts[lbfgs.STATUS] != lbfgs.INTERRUPTED
 
-    All is done in float64 whatever the dtype of `params`. The padding in `params` stays zero because its gradient is. `report` is
-    called with the iteration and its loss after every `report_every` of them.
+
+def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_threads: int | None, scratch: Scratch) -> Outcome:
+    """Minimise the loss over all rows, with a line every `verbose` iterations.
+
+    All is done in float64 whatever the dtype of the weights. Their padding stays zero because its gradient is.
     """
-    memory = objective.memory(params)
-    counts = memory.counts
+    objective = Objective(
+        network, problem, alpha=settings.alpha, n_calls=settings.max_iter, n_threads=n_threads, sync=scratch.sync
+    )
+    memory = make_memory(run.params)
+    counts, measures = memory.counts, memory.measures
+    limits = {"max_iter": settings.max_iter, "max_fun": settings.max_fun, "smallest_gradient": settings.tol}
     is_running = True
     while is_running and counts[lbfgs.STATUS] == lbfgs.RUNNING:
         try:
-            is_running = objective.descend(
-                memory, report_every or ITERATIONS_PER_CALL, max_iter=max_iter, max_fun=max_fun, smallest_gradient=tol
-            )
+            is_running = descend(objective, memory, settings.verbose or ITERATIONS_PER_CALL, **limits)
             n_iter = int(counts[lbfgs.N_ITER])
-            if report_every and n_iter and n_iter % report_every == 0 and is_running:
-                report(n_iter, float(memory.measures[lbfgs.LOSS]))
+            if settings.verbose and n_iter and n_iter % settings.verbose == 0 and is_running:
+                run.say(f"Iteration {n_iter}, loss = {float(measures[lbfgs.LOSS]):.8f}")
         except KeyboardInterrupt:
             is_running = False
-    n_iter, loss, status = int(counts[lbfgs.N_ITER]), float(memory.measures[lbfgs.LOSS]), int(counts[lbfgs.STATUS])
-    params[:] = memory.x
-    if not is_running:
-        return Outcome(loss, n_iter, "interrupted")
-    if status == lbfgs.NOT_FINITE or not np.isfinite(params).all():
-        raise ValueError(
+    n_iter, loss, status = int(counts[lbfgs.N_ITER]), float(measures[lbfgs.LOSS]), int(counts[lbfgs.STATUS])
+    run.params[:] = memory.x
+    if is_running and (status == lbfgs.NOT_FINITE or not np.isfinite(run.params).all()):
+        raise DivergenceError(
             "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
             f" The loss of lbfgs or its gradient is not finite in iteration {n_iter + 1}: scale X (and y) as StandardScaler does,"
             " or start with smaller weights (init_scale). The last finite weights are in coefs_ and intercepts_."
         )
+    run.history.loss, run.history.n_iter = loss, n_iter
+    if not is_running:
+        return Outcome(INTERRUPTED)
     if status not in MESSAGES:
-        return Outcome(loss, n_iter, "converged")
+        return Outcome(CONVERGED)
     number, message = MESSAGES[status]
-    number = 1 if counts[lbfgs.N_EVALUATIONS] > max_fun else number
-    return Outcome(loss, n_iter, "max_iter", _complaint(number, message, n_iter, max_iter))
+    number = 1 if counts[lbfgs.N_EVALUATIONS] > settings.max_fun else number
+    return Outcome(MAX_ITER, _complaint(number, message, n_iter, settings.max_iter))
 
 
 def _complaint(status: int, message: str, n_iter: int, max_iter: int) -> str:

@@ -71,6 +71,18 @@ def _make_network(layer_sizes, activations, output_activation, loss, fit_interce
     )
 
 
+def network_for(settings, n_features, n_outputs, dtype):
+    """The network that settings ask for, see `make_network`."""
+    return make_network(
+        [n_features, *settings.hidden_sizes, n_outputs],
+        settings.activations,
+        settings.output_activation,
+        settings.loss,
+        fit_intercept=settings.fit_intercept,
+        dtype=dtype,
+    )
+
+
 def aligned_zeros(size, dtype):
     """Zeros that start on a cache line, so that no vector straddles two."""
     return aligned_arrays(dtype, size)[0]
@@ -89,6 +101,13 @@ def aligned_arrays(dtype, *sizes):
         arrays.append(memory[start : start + size])
         start += step
     return arrays
+
+
+def aligned_copy(vector):
+    """A copy of a flat vector that starts on a cache line."""
+    copied = aligned_zeros(vector.size, vector.dtype)
+    copied[:] = vector
+    return copied
 
 
 def parameter_views(network, params):

@@ -1,34 +1,70 @@
-"""Stochastic gradient descent: sgd with momentum or Nesterov's, and adam."""
+"""What a stochastic solver keeps from step to step, and from one partial_fit to the next."""
 
-from fastbp.kernels.updates import UPDATES, Rule
+from typing import Any
+
+import numpy as np
+
+from fastbp.kernels.updates import Rule
+from fastbp.names import SOLVERS, Solver
+from fastbp.training.kept import KeptVectors
 from fastbp.training.network import aligned_arrays
+from fastbp.training.settings import Settings
 
 
 class Optimizer:
-    """State of a stochastic solver that survives from one `partial_fit` to the next.
+    """State of a stochastic solver; its constants stay what they were at its first step.
 
     Parameters
     ----------
-    solver : {"sgd", "adam"}
-    params : ndarray of shape (n_parameters,)
-        Flat parameters; the moments get their layout.
-    learning_rate_init : float
-        First learning rate.
-    momentum, nesterovs_momentum : float, bool
-        For sgd: decay of the velocity, and whether a step looks ahead along it.
-    beta_1, beta_2, epsilon : float
-        For adam: decay of the two moments, and what keeps the division off zero.
+    network : Network
+    dtype : dtype
+    settings : Settings
+
+    Attributes
+    ----------
+    moments : list of two ndarray of shape (n_parameters,) or (0,)
+        What the step rule keeps; one that it does not keep is empty.
+    learning_rate : float
+        The rate now; schedules move it.
+    n_steps : int
+        Steps taken.
     """
 
-    def __init__(self, solver, params, *, learning_rate_init, momentum, nesterovs_momentum, beta_1, beta_2, epsilon):
-        self.is_adam = solver == "adam"
-        code = UPDATES["adam" if self.is_adam else "nesterov" if nesterovs_momentum else "sgd"]
-        self._rule = code, float(beta_1 if self.is_adam else momentum), float(beta_2), float(epsilon)
-        self.learning_rate_init = float(learning_rate_init)
-        self.learning_rate = float(learning_rate_init)
+    def __init__(self, network: Any, dtype: np.dtype, settings: Settings) -> None:
+        self.solver_name = settings.solver
+        is_nesterov = settings.nesterovs_momentum and self.solver.nesterov_rule is not None
+        code = self.solver.nesterov_rule if is_nesterov else self.solver.rule
+        decays = [float(getattr(settings, name)) if name else 0.0 for name in (self.solver.decay_1, self.solver.decay_2)]
+        self._rule = code, *decays, float(settings.epsilon)
+        self.learning_rate_init = float(settings.learning_rate_init)
+        self.learning_rate = self.learning_rate_init
         self.n_steps = 0
-        self.moment_1, self.moment_2 = aligned_arrays(params.dtype, params.size, params.size if self.is_adam else 0)
+        self.network = network
+        n = network.n_parameters
+        self.moments = aligned_arrays(dtype, *(n if k < self.solver.n_moments else 0 for k in range(2)))
 
-    def rule(self, alpha):
+    @property
+    def solver(self) -> Solver:
+        """What names.py says of its solver."""
+        return SOLVERS[self.solver_name]
+
+    def rule(self, alpha: float) -> Rule:
         """The step rule for kernels, with the L2 penalty alpha."""
         return Rule(*self._rule, float(alpha))
+
+    def move_to(self, network: Any, dtype: np.dtype) -> bool:
+        """Bring the moments into the layout of a network; False if its layers are others."""
+        moments = self._kept().laid_out(network, dtype)
+        if moments is None:
+            return False
+        self.network = network
+        self.moments = moments + aligned_arrays(dtype, *[0] * (2 - len(moments)))
+        return True
+
+    def _kept(self) -> KeptVectors:
+        if isinstance(self.moments, KeptVectors):  # as they came out of a pickle
+            return self.moments
+        return KeptVectors(self.network, self.moments[: self.solver.n_moments])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "network": None, "moments": self._kept()}

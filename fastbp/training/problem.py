@@ -1,6 +1,11 @@
-"""Tables, targets and weights as the kernels take them, without a copy of what may be large."""
+"""What there is to learn: rows, targets and weights, packed once for the kernels, without a copy of what may be large."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from sklearn.model_selection import train_test_split
 
 from fastbp.kernels.layout import Samples, Table
 
@@ -15,7 +20,7 @@ class _Memory:
     Kernels never write to samples.
     """
 
-    def __init__(self, array):
+    def __init__(self, array: np.ndarray) -> None:
         self.owner = array
         self.__array_interface__ = {
             "shape": (array.size,),
@@ -25,14 +30,14 @@ class _Memory:
         }
 
 
-def flat_view(array):
+def flat_view(array: np.ndarray) -> np.ndarray:
     """The elements of a C-contiguous array as one writable row, without a copy."""
     if array.flags.writeable and array.flags.c_contiguous:
         return array.reshape(-1)
     return np.asarray(_Memory(array)) if array.size else np.empty(0, array.dtype)
 
 
-def make_table(X):
+def make_table(X: Any) -> Table:
     """Hand the rows of X, dense and C-contiguous or CSR with sorted columns, to the kernels without copying the values."""
     if hasattr(X, "indptr"):
         if not X.has_sorted_indices:
@@ -42,9 +47,108 @@ def make_table(X):
     return Table(flat_view(X), NO_COLUMNS, NO_ORDER, 0, X.shape[0])
 
 
-def make_samples(X, Y, sample_weight):
-    """Rows with targets and weights (None: all 1) for the kernels."""
-    dtype = X.dtype
-    Y = np.ascontiguousarray(Y, dtype=dtype)
-    weights = np.empty(0, dtype) if sample_weight is None else np.ascontiguousarray(sample_weight, dtype=dtype)
-    return Samples(make_table(X), flat_view(Y), 1 if Y.ndim == 1 else Y.shape[1], flat_view(weights))
+class Problem:
+    """Rows with what is to be learnt from them.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n, n_features)
+        float32 or float64, C-contiguous; its dtype is that of everything.
+    Y : ndarray of shape (n, n_targets)
+        Targets; for the loss "log_loss" one column of class numbers.
+    sample_weight : ndarray of shape (n,) or None
+        None is 1 for all.
+    numbers : ndarray of int64 or None
+        The rows of X that count, in this order, without a copy of them; None is all.
+    n_outputs : int or None
+        Units of the output layer; None is one per target.
+    strata : callable or None
+        From targets of rows to what `split` stratifies them by; None stratifies by nothing.
+
+    Attributes
+    ----------
+    samples : Samples
+        X, Y and sample_weight for the kernels.
+    held_out : Problem or None
+        Rows set aside by `split`, whose score decides when to stop.
+    """
+
+    def __init__(
+        self,
+        X: Any,
+        Y: np.ndarray,
+        sample_weight: np.ndarray | None = None,
+        *,
+        numbers: np.ndarray | None = None,
+        n_outputs: int | None = None,
+        strata: Callable[[np.ndarray], np.ndarray] | None = None,
+    ) -> None:
+        self.X, self.dtype = X, X.dtype
+        self.Y = np.ascontiguousarray(Y, dtype=self.dtype).reshape(X.shape[0], -1)
+        self.sample_weight = None if sample_weight is None else np.ascontiguousarray(sample_weight, dtype=self.dtype)
+        self.numbers, self.strata = numbers, strata
+        self.n_outputs = self.Y.shape[1] if n_outputs is None else n_outputs
+        self.held_out: Problem | None = None
+        weights = np.empty(0, self.dtype) if self.sample_weight is None else flat_view(self.sample_weight)
+        self.samples = Samples(make_table(X), flat_view(self.Y), self.Y.shape[1], weights)
+        self._derived: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def n_features(self) -> int:
+        """Columns of X."""
+        return self.X.shape[1]
+
+    @property
+    def n_rows(self) -> int:
+        """Number of the rows that count."""
+        return self.X.shape[0] if self.numbers is None else len(self.numbers)
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether X is a CSR matrix."""
+        return bool(self.samples.table.is_sparse)
+
+    def stratified(self, strata: Callable[[np.ndarray], np.ndarray] | None) -> "Problem":
+        """The same rows, which `split` stratifies in another way."""
+        return self._replaced(strata=strata)
+
+    def split(self, fraction: float, random_state: np.random.RandomState) -> "Problem":
+        """Set a part of the rows aside, the only ones that are copied.
+
+        Splitting row numbers takes the same draws as scikit-learn's splitting of arrays.
+        """
+        numbers = np.arange(self.n_rows) if self.numbers is None else self.numbers
+        train, aside = train_test_split(
+            numbers,
+            random_state=random_state,
+            test_size=fraction,
+            stratify=None if self.strata is None else self.strata(self.Y[numbers]),
+        )
+        if len(aside) < 2:
+            raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
+        return self._replaced(numbers=train, held_out=self.copied(aside))
+
+    def copied(self, numbers: np.ndarray | slice, X: Any = None) -> "Problem":
+        """These rows on their own; X takes the place of their inputs."""
+        weights = None if self.sample_weight is None else self.sample_weight[numbers]
+        return Problem(self.X[numbers] if X is None else X, self.Y[numbers], weights, n_outputs=self.n_outputs)
+
+    def in_other_features(self, X: np.ndarray, held_out_X: np.ndarray | None) -> "Problem":
+        """The rows that count, and those set aside, with other inputs."""
+        inner = self.copied(slice(None) if self.numbers is None else self.numbers, X)
+        if self.held_out is not None:
+            inner.held_out = self.held_out.copied(slice(None), held_out_X)
+        return inner
+
+    def derived(self, name: str, make: Callable[[], Any]) -> Any:
+        """What make() returns, made once for all who train on this problem, side by side or one after the other."""
+        with self._lock:
+            if name not in self._derived:
+                self._derived[name] = make()
+            return self._derived[name]
+
+    def _replaced(self, **attributes: Any) -> "Problem":
+        other = object.__new__(Problem)
+        other.__dict__.update(self.__dict__, **attributes, _derived={}, _lock=threading.Lock())
+        return other

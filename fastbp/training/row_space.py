@@ -8,14 +8,19 @@ other stops by the largest.
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from fastbp.kernels.triangular import FACTORIZE, SOLVE, SOLVE_TRANSPOSED, multiply, triangular
-from fastbp.training.network import aligned_zeros, pack_parameters, parameter_views
-from fastbp.training.problem import flat_view
-from fastbp.training.stochastic import UPDATE_WORK
+from fastbp.names import SOLVERS
+from fastbp.training.network import aligned_zeros, network_for, pack_parameters, parameter_views
+from fastbp.training.outcome import INTERRUPTED, Run
+from fastbp.training.problem import Problem, flat_view
+from fastbp.training.settings import Settings
 from fastbp.training.threads import run_team, team_size
+from fastbp.training.workspace import UPDATE_WORK
 
 CHUNK = 1016  # features that are copied together; rows a power of 2 apart would crowd into few sets of the caches
 TEAM_WORK = 1e9  # floating-point operations of a product that several threads share
@@ -34,6 +39,17 @@ def is_worth_it(X, n_rows, n_units, batch_size, max_iter):
     work = (4 * n_rows * n_entries + updates * n_features) * n_units
     work_in_span = (4 * n_rows * n_rows + updates * n_rows) * n_units
     return max_iter * (work - work_in_span) > FEWEST_SAVINGS * n_rows**2 * (2 * n_features + 8 * n_rows)
+
+
+def space_of(problem: Problem, settings: Settings, n_units: int, n_threads: int | None) -> "RowSpace | None":
+    """The span of the rows where it pays to train in it, made once for all who train on them; or None."""
+    held_out = None if problem.held_out is None else problem.held_out.X
+    n_rows = problem.n_rows + (0 if held_out is None else held_out.shape[0])
+    batch_size = settings.rows_per_step(problem.n_rows)
+    if not (SOLVERS[settings.solver].stays_in_span and is_worth_it(problem.X, n_rows, n_units, batch_size, settings.max_iter)):
+        return None
+    space = problem.derived("row space", lambda: RowSpace(problem.X, problem.numbers, held_out, n_threads))
+    return space if np.isfinite(space.X).all() else None
 
 
 class RowSpace:
@@ -75,6 +91,32 @@ class RowSpace:
         inputs = np.zeros((n, n + 1), dtype=X.dtype)
         inputs[:, :n] = self._L[:, :n]
         self.X, self.held_out = inputs[:n_trained], inputs[n_trained:]
+
+    def train(
+        self, run: Run, network: Any, problem: Problem, settings: Settings, train: Callable[..., str], **options: Any
+    ) -> str:
+        """Train a run's network by `train` in the features of this basis, from a new optimizer on; return what that returns."""
+        inner = network_for(settings, self.n_rows + 1, problem.n_outputs, run.params.dtype)
+        entered = self.enter(network, inner, run.params)
+        outer_params, optimizer, history = run.params, run.optimizer, run.history
+        run.params, outer_moments = entered.copy(), optimizer.moments
+        optimizer.moments = [np.zeros_like(entered), outer_moments[1]]
+        try:
+            status = train(run, inner, problem.in_other_features(self.X, self.held_out), settings, **options)
+        finally:
+            vectors = [run.params, optimizer.moments[0]] + ([] if history.best_params is None else [history.best_params])
+            # Nothing in the layout of the basis may be left behind if the way back is cut short.
+            run.params, optimizer.moments, history.best_params = outer_params, outer_moments, None
+            is_interrupted = False
+            try:
+                left = self.leave(network, inner, outer_params, entered, vectors)
+            except KeyboardInterrupt:  # what has been learnt is worth another try
+                is_interrupted = True
+                left = self.leave(network, inner, outer_params, entered, vectors)
+            outer_params[:], optimizer.moments[0], *best = left
+            if best:
+                history.best_params = best[0]
+        return INTERRUPTED if is_interrupted else status
 
     def enter(self, network, inner, params):
         """Flat parameters of a network, in the layout of `inner`, which has the features of this basis."""

@@ -1,219 +1,258 @@
-"""One training run: what the estimators ask of the kernels."""
+"""Training batch by batch and epoch by epoch, for every step rule."""
 
-import math
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from fastbp.kernels import epochs
 from fastbp.kernels.scores import SCORES
-from fastbp.training.problem import make_samples
+from fastbp.names import CONSTANT, SCHEDULES, SOLVERS
+from fastbp.training.optimizer import Optimizer
+from fastbp.training.outcome import CONVERGED, DIVERGED, INTERRUPTED, MAX_ITER, DivergenceError, Outcome, Run
+from fastbp.training.problem import Problem
 from fastbp.training.random_state import close_twister, open_twister
+from fastbp.training.row_space import space_of
+from fastbp.training.settings import Settings
 from fastbp.training.threads import run_team, team_size
-from fastbp.training.workspace import Scratch, flops_per_row, make_strips, make_workspace, slabs_of
+from fastbp.training.workspace import UPDATE_WORK, Scratch, flops_per_row, make_strips, make_workspace, slabs_of
 
 EPOCHS_PER_CALL = 1000
-UPDATE_WORK = 12  # floating-point operations of a step per parameter, roughly
 BACKUP_STEPS = 16  # at most so many steps, or one epoch, are lost with the weights when these become NaN
 
 
-@dataclass
-class History:
-    """What is recorded of a run; the estimators' attributes of the same names come from here."""
-
-    loss: float = math.nan
-    loss_curve: list = field(default_factory=list)
-    best_loss: float = math.inf
-    validation_scores: list = field(default_factory=list)
-    best_validation_score: float = -math.inf
-    best_params: np.ndarray | None = None
-    test_outputs: np.ndarray | None = None
-    n_iter: int = 0
-    t: int = 0
-    no_improvement_count: int = 0
-
-
-class DivergenceError(ValueError):
-    """Training produced a loss or weights that are NaN or infinite; the last finite weights were kept."""
-
-
-def train_stochastic(
-    network,
-    params,
-    optimizer,
-    history,
-    X,
-    Y,
-    sample_weight=None,
-    *,
-    validation=None,
-    score="accuracy",
-    alpha,
-    batch_size,
-    learning_rate,
-    power_t,
-    tol,
-    n_iter_no_change,
-    max_iter,
-    shuffle,
-    random_state,
-    rows=None,
-    samples=None,
-    test=None,
-    report=None,
-    report_every=0,
-    n_threads=None,
-    scratch=None,
-):
-    """Train for up to max_iter epochs in compiled code; params, optimizer and history change in place.
-
-    Parameters
-    ----------
-    network : Network
-    params : ndarray of shape (n_parameters,)
-    optimizer : Optimizer
-    history : History
-    X, Y, sample_weight : see `make_samples`
-    validation : (X, Y, sample_weight) or None
-        Rows whose score decides when to stop; the weights with the best score are restored at the end.
-    score : {"accuracy", "r2"}
-    alpha, batch_size, learning_rate, power_t, tol, n_iter_no_change, max_iter, shuffle : as the estimators'
-    random_state : numpy.random.RandomState or Twister
-        Source of the shuffles; a RandomState is left where scikit-learn would leave it.
-    rows : ndarray of int64 or None
-        The rows of X to train on, in this order, without a copy of them; all by default.
-    samples : Samples or None
-        What `make_samples` has made of X, Y and sample_weight, if it has.
-    test : Samples or None
-        Rows whose outputs the history gets at the end; there is no validation then.
-    report : callable or None
-        Called with the history after every `report_every` epochs.
-    n_threads : int or None
-    scratch : Scratch or None
-
-    Returns
-    -------
-    outcome : {"converged", "max_iter", "interrupted", "diverged"}
-        "diverged" only with a validation set, whose best weights are then restored.
+def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_threads: int | None, scratch: Scratch) -> Outcome:
+    """Train for up to max_iter epochs, with a line every `verbose` of them.
 
     Raises
     ------
     DivergenceError
-        The loss or a weight became NaN or infinite.
+        The loss or a weight became NaN or infinite, and no rows are held out whose best weights could be kept.
     """
-    scratch = scratch or Scratch()
-    samples = samples or make_samples(X, Y, sample_weight)
-    n_rows, dtype, is_sparse = samples.table.n_rows if rows is None else len(rows), params.dtype, samples.table.is_sparse
-    is_online = batch_size == 1 and not optimizer.is_adam and not is_sparse
-    batch_size = min(batch_size, n_rows)
-    is_full_batch = batch_size == n_rows
-    gather = rows is not None or bool(shuffle and not is_full_batch)
-    n_batches = -(-n_rows // batch_size)
+    report = _Report(run, settings, problem.held_out is not None) if settings.verbose else None
+    options = {"report": report, "n_threads": n_threads, "scratch": scratch}
+    space = None
+    if run.optimizer is None:
+        if run.history.best_params is None:
+            space = space_of(problem, settings, int(network.units[1]), n_threads)
+        run.optimizer = Optimizer(network, run.params.dtype, settings)
+    if space is None:
+        status = _train_epochs(run, network, problem, settings, **options)
+    else:
+        status = space.train(run, network, problem, settings, _train_epochs, **options)
+    if report is not None:
+        report(run)
+        if status == CONVERGED:
+            report.tell_end()
+    if status == MAX_ITER:
+        return Outcome(
+            status,
+            f"Stochastic Optimizer: Maximum iterations ({settings.max_iter}) reached and the optimization hasn't converged yet.",
+        )
+    if status == DIVERGED:
+        return Outcome(
+            status,
+            f"The loss or the outputs were no longer finite after epoch {run.history.n_iter}; the weights with the best"
+            " validation score are kept. Scale X, or lower learning_rate_init.",
+        )
+    return Outcome(status)
 
-    def make_team():
-        row_work, update_work = flops_per_row(network), UPDATE_WORK * network.n_parameters
-        epoch_work = row_work * n_rows + update_work * n_batches
-        size = 1 if is_online else team_size(n_threads, row_work * batch_size + update_work, max_iter * epoch_work)
-        return size, epoch_work, make_strips(network, size, is_sparse)
 
-    size, epoch_work, strips = scratch.get(
-        network, dtype, ("team", n_threads, batch_size, n_rows, max_iter, is_online, is_sparse), make_team
-    )
-    gathered = samples if gather else None
-    workspace = scratch.get(
-        network,
-        dtype,
-        ("training", batch_size, size, gather, is_sparse, samples.weights.size > 0),
-        lambda: make_workspace(
+def _train_epochs(
+    run: Run,
+    network: Any,
+    problem: Problem,
+    settings: Settings,
+    *,
+    report: Callable[[Run], None] | None,
+    n_threads: int | None,
+    scratch: Scratch,
+) -> str:
+    """Run the compiled loop to its end and return how that came about."""
+    loop = _Loop(run, network, problem, settings, n_threads, scratch)
+    per_call = settings.verbose if report else EPOCHS_PER_CALL
+    while loop.is_running and loop.n_done < settings.max_iter:
+        try:
+            done = loop.advance(min(settings.max_iter - loop.n_done, per_call))
+            if report and done:
+                report(run)
+        except KeyboardInterrupt:
+            loop.is_interrupted = True
+    return loop.finish()
+
+
+class _Loop:
+    """What the compiled loop works on; `advance` calls it, and notes in the run's history what it has done."""
+
+    def __init__(
+        self, run: Run, network: Any, problem: Problem, settings: Settings, n_threads: int | None, scratch: Scratch
+    ) -> None:
+        self.run, self.problem, self.settings, self.scratch = run, problem, settings, scratch
+        self.is_interrupted = False
+        history, optimizer, samples, dtype = run.history, run.optimizer, problem.samples, problem.dtype
+        solver = optimizer.solver
+        n_rows, max_iter = problem.n_rows, settings.max_iter
+        batch_size = settings.rows_per_step(n_rows)
+        is_online = batch_size == 1 and solver.is_per_sample and not problem.is_sparse
+        is_full_batch = batch_size == n_rows
+        gather = problem.numbers is not None or bool(settings.shuffle and not is_full_batch)
+        n_batches = -(-n_rows // batch_size)
+
+        def make_team() -> tuple[int, float, Any]:
+            row_work, update_work = flops_per_row(network), UPDATE_WORK * network.n_parameters
+            epoch_work = row_work * n_rows + update_work * n_batches
+            size = 1 if is_online else team_size(n_threads, row_work * batch_size + update_work, max_iter * epoch_work)
+            return size, epoch_work, make_strips(network, size, problem.is_sparse)
+
+        key = ("team", n_threads, batch_size, n_rows, max_iter, is_online, problem.is_sparse)
+        self.size, self.epoch_work, strips = scratch.get(network, dtype, key, make_team)
+        workspace = scratch.get(
             network,
             dtype,
-            batch_size,
-            n_strips=len(strips.layers),
-            n_threads=size,
-            gathered=gathered,
-            n_slabs=slabs_of(network, batch_size, is_sparse),
-        ),
-    )
-    validate, held_out, best_params, outputs = epochs.NEVER, samples, params[:0], params[:0]
-    if validation is not None:
-        validate, held_out = epochs.EVERY_EPOCH, make_samples(*validation)
-        best_params = params.copy() if history.best_params is None else history.best_params.astype(dtype)
-    elif test is not None:
-        validate, held_out = epochs.AT_END, test
-    if validate:
-        outputs = np.empty(held_out.table.n_rows * int(network.units[-1]), dtype=dtype)
-    opened = open_twister(random_state)
-    is_twister = opened is not None
-    key, position = opened if is_twister else (np.zeros(1, np.uint32), np.zeros(1, np.int64))
-    order = np.arange(n_rows if shuffle else 0) if rows is None else np.array(rows, dtype=np.int64)
-    plan = epochs.Plan(
-        batch_size=batch_size,
-        shuffle=epochs.IN_ORDER if not (shuffle and is_twister) else epochs.ONLY_DRAWN if is_full_batch else epochs.SHUFFLED,
-        gather=int(gather),
-        online=int(is_online),
-        schedule=epochs.SCHEDULES[learning_rate],
-        learning_rate_init=optimizer.learning_rate_init,
-        power_t=float(power_t),
-        tol=float(tol),
-        n_iter_no_change=float(n_iter_no_change),
-        backup_every=-(-BACKUP_STEPS // n_batches),
-        validate=validate,
-        score=SCORES[score],
-    )
-    counts = np.array([history.n_iter, history.t, history.no_improvement_count, optimizer.n_steps, epochs.RUNNING])
-    measures = np.array([optimizer.learning_rate, history.best_loss, history.best_validation_score], dtype=np.float64)
-    backup = params.copy()
-    rule = optimizer.rule(alpha)
-    finished = True
-    start = history.n_iter
-    while counts[epochs.STATUS] == epochs.RUNNING and counts[epochs.N_ITER] - start < max_iter and finished:
-        done = int(counts[epochs.N_ITER])
-        n_epochs = min(max_iter - (done - start), report_every if report and report_every else EPOCHS_PER_CALL)
-        if shuffle and not is_twister:
-            n_epochs = 1
-            random_state.shuffle(order.copy() if is_full_batch else order)
-        losses, scores = np.zeros(n_epochs), np.zeros(n_epochs)
-        arguments = (
-            network, params, best_params, backup, optimizer.moment_1, optimizer.moment_2, samples, held_out, outputs, order,
-            key, position,
-            plan, rule, workspace, strips, counts, measures, losses, scores,
+            ("training", batch_size, self.size, gather, problem.is_sparse, samples.weights.size > 0),
+            lambda: make_workspace(
+                network,
+                dtype,
+                batch_size,
+                n_strips=len(strips.layers),
+                n_threads=self.size,
+                gathered=samples if gather else None,
+                n_slabs=slabs_of(network, batch_size, problem.is_sparse),
+            ),
+        )
+        self._choose_held_out(network, samples)
+        opened = open_twister(run.random_state)
+        self._is_twister = opened is not None
+        self._key, self._position = opened or (np.zeros(1, np.uint32), np.zeros(1, np.int64))
+        if problem.numbers is None:
+            self._order = np.arange(n_rows if settings.shuffle else 0)
+        else:
+            self._order = np.array(problem.numbers, dtype=np.int64)
+        self._draws = epochs.ONLY_DRAWN if is_full_batch else epochs.SHUFFLED
+        plan = epochs.Plan(
+            batch_size=batch_size,
+            shuffle=self._draws if settings.shuffle and self._is_twister else epochs.IN_ORDER,
+            gather=int(gather),
+            online=int(is_online),
+            schedule=SCHEDULES[settings.learning_rate] if solver.has_schedule else CONSTANT,
+            learning_rate_init=optimizer.learning_rate_init,
+            power_t=float(settings.power_t),
+            tol=float(settings.tol),
+            n_iter_no_change=float(settings.n_iter_no_change),
+            backup_every=-(-BACKUP_STEPS // n_batches),
+            validate=self._validate,
+            score=SCORES[settings.score],
+        )
+        self._counts = np.array([history.n_iter, history.t, history.no_improvement_count, optimizer.n_steps, epochs.RUNNING])
+        self._measures = np.array([optimizer.learning_rate, history.best_loss, history.best_validation_score], dtype=np.float64)
+        self._backup = run.params.copy()
+        self._start = history.n_iter
+        self._before = (
+            network, run.params, self._best_params, self._backup, *optimizer.moments, samples, self._held_out, self._outputs,
+            self._order, self._key, self._position, plan, optimizer.rule(settings.alpha), workspace, strips,
         )  # fmt: skip
+
+    def _choose_held_out(self, network: Any, samples: Any) -> None:
+        """Rows that are predicted along the way: each epoch those whose score decides, or at the end those of a test."""
+        run, held_out = self.run, self.problem.held_out
+        self._validate, self._held_out = epochs.NEVER, samples
+        self._best_params = self._outputs = run.params[:0]
+        if held_out is not None:
+            self._validate, self._held_out = epochs.EVERY_EPOCH, held_out.samples
+            best_params = run.history.best_params
+            self._best_params = run.params.copy() if best_params is None else best_params
+        elif run.test is not None:
+            self._validate, self._held_out = epochs.AT_END, run.test
+        if self._validate != epochs.NEVER:
+            self._outputs = np.empty(self._held_out.table.n_rows * int(network.units[-1]), dtype=run.params.dtype)
+
+    @property
+    def n_done(self) -> int:
+        """Epochs of this loop."""
+        return int(self._counts[epochs.N_ITER]) - self._start
+
+    @property
+    def is_running(self) -> bool:
+        """Whether neither a stopping test nor Ctrl-C nor the end of all finite numbers has come."""
+        return not self.is_interrupted and self._counts[epochs.STATUS] == epochs.RUNNING
+
+    def advance(self, n_epochs: int) -> bool:
+        """Train for n_epochs and note what they brought; return whether all were done."""
+        before = self.n_done
+        if self.settings.shuffle and not self._is_twister:  # of this generator the kernels know nothing: an epoch at a time
+            n_epochs = 1
+            self.run.random_state.shuffle(self._order.copy() if self._draws == epochs.ONLY_DRAWN else self._order)
+        losses, scores = np.zeros(n_epochs), np.zeros(n_epochs)
+        arguments = *self._before, self._counts, self._measures, losses, scores
         try:
-            finished = run_team(epochs.train, size, arguments, n_epochs * epoch_work, scratch.sync)
+            self.is_interrupted = not run_team(epochs.train, self.size, arguments, n_epochs * self.epoch_work, self.scratch.sync)
         except KeyboardInterrupt:
-            finished = False
-        n_done = int(counts[epochs.N_ITER]) - done
+            self.is_interrupted = True
+        n_done = self.n_done - before
+        history, optimizer = self.run.history, self.run.optimizer
         history.loss_curve.extend(losses[:n_done].tolist())
         if n_done:
             history.loss = float(losses[n_done - 1])
-        if validation is not None:
+        if self._validate == epochs.EVERY_EPOCH:
             history.validation_scores.extend(scores[:n_done].tolist())
-        history.n_iter, history.t, history.no_improvement_count, optimizer.n_steps = counts[: epochs.STATUS].tolist()
-        optimizer.learning_rate, history.best_loss, history.best_validation_score = measures.tolist()
-        if report and report_every and n_done == n_epochs:
-            try:
-                report(history)
-            except KeyboardInterrupt:
-                finished = False
-    if shuffle and is_twister:
-        close_twister(random_state, key, position)
-    is_diverged = counts[epochs.STATUS] == epochs.DIVERGED or np.count_nonzero(np.isfinite(params)) < params.size
-    if validate == epochs.AT_END:
-        history.test_outputs = outputs.reshape(held_out.table.n_rows, -1)
-    if validation is not None:
-        params[:] = best_params
-        history.best_params = best_params
-    if is_diverged:
-        if validation is not None and history.validation_scores:
-            return "diverged"
-        if not np.isfinite(params).all():
-            params[:] = backup
-        raise DivergenceError(
-            "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed. "
-            f"The loss became NaN or infinite in epoch {history.n_iter + (counts[epochs.STATUS] == epochs.DIVERGED)}: scale X "
-            f"(StandardScaler) or lower learning_rate_init from {optimizer.learning_rate_init:g}. The last finite weights are"
-            " kept."
-        )
-    if not finished or counts[epochs.STATUS] == epochs.INTERRUPTED:
-        return "interrupted"
-    return "converged" if counts[epochs.STATUS] == epochs.STOPPED else "max_iter"
+        history.n_iter, history.t, history.no_improvement_count, optimizer.n_steps = self._counts[: epochs.STATUS].tolist()
+        optimizer.learning_rate, history.best_loss, history.best_validation_score = self._measures.tolist()
+        return n_done == n_epochs
+
+    def finish(self) -> str:
+        """Leave random state and weights as the end asks for, and return what that was."""
+        run, history, status = self.run, self.run.history, self._counts[epochs.STATUS]
+        params = run.params
+        if self.settings.shuffle and self._is_twister:
+            close_twister(run.random_state, self._key, self._position)
+        is_diverged = status == epochs.DIVERGED or np.count_nonzero(np.isfinite(params)) < params.size
+        if self._validate == epochs.AT_END:
+            run.test_outputs = self._outputs.reshape(self._held_out.table.n_rows, -1)
+        if self._validate == epochs.EVERY_EPOCH:
+            params[:] = self._best_params
+            history.best_params = self._best_params
+        if is_diverged:
+            if self._validate == epochs.EVERY_EPOCH and history.validation_scores:
+                return DIVERGED
+            if not np.isfinite(params).all():
+                params[:] = self._backup
+            raise DivergenceError(
+                "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
+                f" preprocessed. The loss became NaN or infinite in epoch {history.n_iter + (status == epochs.DIVERGED)}: scale X"
+                f" (StandardScaler) or lower learning_rate_init from {run.optimizer.learning_rate_init:g}. The last finite"
+                " weights are kept."
+            )
+        if self.is_interrupted or status == epochs.INTERRUPTED:
+            return INTERRUPTED
+        return CONVERGED if status == epochs.STOPPED else MAX_ITER
+
+
+class _Report:
+    """The lines of a verbose run, in scikit-learn's words."""
+
+    def __init__(self, run: Run, settings: Settings, has_scores: bool) -> None:
+        self._run, self._settings, self._has_scores = run, settings, has_scores
+        self._n_iter = 0
+        self._learning_rate = float(settings.learning_rate_init) if run.optimizer is None else run.optimizer.learning_rate
+        self._is_adaptive = SOLVERS[settings.solver].has_schedule and settings.learning_rate == "adaptive"
+
+    def __call__(self, run: Run) -> None:
+        """Tell of the last epoch, unless that was done."""
+        history = run.history
+        if history.n_iter == self._n_iter:
+            return
+        self._n_iter = history.n_iter
+        run.say(f"Iteration {history.n_iter}, loss = {history.loss:.8f}")
+        if self._has_scores:
+            run.say(f"Validation score: {history.validation_scores[-1]:f}")
+        if self._is_adaptive and run.optimizer.learning_rate != self._learning_rate:
+            self._learning_rate = run.optimizer.learning_rate
+            run.say(f"{self._no_improvement()} Setting learning rate to {self._learning_rate:f}")
+
+    def tell_end(self) -> None:
+        """Tell why training stopped."""
+        self._run.say(f"{self._no_improvement()}{' Learning rate too small.' if self._is_adaptive else ''} Stopping.")
+
+    def _no_improvement(self) -> str:
+        what, settings = "Validation score" if self._has_scores else "Training loss", self._settings
+        return f"{what} did not improve more than tol={settings.tol:f} for {settings.n_iter_no_change} consecutive epochs."

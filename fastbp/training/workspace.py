@@ -18,6 +18,7 @@ STRIP_ELEMENTS = 1536
 SLAB_ROWS = 80
 MAX_SLABS = 8
 PIECE_ROWS = 256
+UPDATE_WORK = 12  # floating-point operations of a step per parameter, roughly
 SPARSE_STRIPS = 16  # every strip of a sparse input layer looks through all rows
 
 

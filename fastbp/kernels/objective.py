@@ -1,0 +1,35 @@
+"""Loss and gradient over all samples at once, for the solvers that go by these."""
+
+from .atomics import barrier
+from .compiler import apart, entry, typed_once
+from .passes import batch_step, refresh_mirrors, total
+
+LOSS, IS_COMPLETE = range(2)  # elements of `result`
+
+
+@apart
+def objective(thread, n_threads, sync, network, params, samples, order, gather, workspace, strips, rule):
+    """Loss with its penalty and gradient, to workspace.gradient, over all samples as one batch, made by all threads of a team.
+
+    Returns whether it is complete, not cut short by an interrupt, and the loss.
+    """
+    refresh_mirrors(network, params, workspace, strips, thread)
+    barrier(sync, n_threads)
+    n_rows = order.size if gather else samples.table.n_rows
+    is_complete, loss, weight_sum = batch_step(
+        thread, n_threads, sync, network, params, samples, order, 0, n_rows, gather, workspace, strips, rule, 0.0, params, params
+    )
+    return is_complete, loss + 0.5 * rule.alpha * total(workspace.strip_norms) / weight_sum
+
+
+@typed_once
+@entry
+def evaluate(thread, n_threads, sync, network, params, samples, order, gather, workspace, strips, rule, result):
+    """The same on its own; result: (2,) float64 gets the loss and whether it is complete."""
+    is_complete, loss = objective(thread, n_threads, sync, network, params, samples, order, gather, workspace, strips, rule)
+    if thread == 0:
+        result[LOSS] = loss
+        result[IS_COMPLETE] = 1.0 if is_complete else 0.0
+
+
+ENTRIES = (evaluate.dispatcher,)

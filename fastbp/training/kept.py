@@ -1,0 +1,45 @@
+"""Flat vectors that outlive a fit: moments, and the best weights of early stopping."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastbp.training.network import pack_parameters, parameter_views
+
+
+class KeptVectors:
+    """Flat vectors in the layout of a network's parameters.
+
+    Copies and pickles hold them per layer and without padding, which depends on the machine and the dtype.
+
+    Parameters
+    ----------
+    network : Network
+    vectors : sequence of ndarray of shape (n_parameters,)
+    """
+
+    def __init__(self, network: Any, vectors: Sequence[np.ndarray]) -> None:
+        self._network, self._vectors = network, list(vectors)
+        self._per_layer: list[tuple[list[np.ndarray], list[np.ndarray]]] = []
+
+    def laid_out(self, network: Any, dtype: np.dtype) -> list[np.ndarray] | None:
+        """The vectors in the layout of a network, themselves where it is theirs; None if its layers are others."""
+        if self._network is not None and not np.array_equal(self._network.units, network.units):
+            return None
+        if network is self._network and all(vector.dtype == dtype for vector in self._vectors):
+            return self._vectors
+        shapes = [*zip(network.units[:-1].tolist(), network.units[1:].tolist())]
+        per_layer = self._unpacked()
+        if any([W.shape for W in coefs] != shapes for coefs, _ in per_layer):
+            return None
+        return [pack_parameters(network, coefs, intercepts, dtype) for coefs, intercepts in per_layer]
+
+    def _unpacked(self) -> list[tuple[list[np.ndarray], list[np.ndarray]]]:
+        if self._network is None:
+            return self._per_layer
+        return [parameter_views(self._network, vector) for vector in self._vectors]
+
+    def __getstate__(self) -> dict[str, Any]:
+        copied = [([W.copy() for W in coefs], [b.copy() for b in intercepts]) for coefs, intercepts in self._unpacked()]
+        return {"_network": None, "_vectors": [], "_per_layer": copied}

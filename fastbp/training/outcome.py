@@ -1,0 +1,61 @@
+"""What a run leaves behind: its weights, its history, and how it ended."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+CONVERGED, MAX_ITER, INTERRUPTED, DIVERGED = "converged", "max_iter", "interrupted", "diverged"
+
+
+class DivergenceError(ValueError):
+    """Training produced a loss or weights that are NaN or infinite; the last finite weights were kept."""
+
+
+@dataclass
+class History:
+    """What is recorded of a run; the estimators' attributes of the same names come from here."""
+
+    loss: float = math.nan
+    loss_curve: list[float] = field(default_factory=list)
+    best_loss: float = math.inf
+    validation_scores: list[float] = field(default_factory=list)
+    best_validation_score: float = -math.inf
+    best_params: np.ndarray | None = None
+    n_iter: int = 0
+    t: int = 0
+    no_improvement_count: int = 0
+
+
+class Outcome(NamedTuple):
+    """How a run ended: CONVERGED, MAX_ITER, INTERRUPTED or DIVERGED (the weights with the best validation score are kept), and
+    what to warn of."""
+
+    status: str
+    complaint: str = ""
+
+
+@dataclass
+class Run:
+    """The training of one start: `params`, `history` and `optimizer` change in place."""
+
+    params: np.ndarray
+    random_state: Any
+    history: History = field(default_factory=History)
+    optimizer: Any = None
+    number: int = 0
+    name: str = ""
+    test: Any = None  # Samples whose outputs are wanted at the end, if the solver can give them along the way
+    test_outputs: np.ndarray | None = None
+    outcome: Outcome = field(default_factory=lambda: Outcome(INTERRUPTED))
+    error: ValueError | None = None
+
+    def quality(self, early_stopping: bool) -> tuple[bool, float, int]:
+        """Return what is higher for a better run and never equal for two, as the choice must not depend on which ends first."""
+        value = self.history.best_validation_score if early_stopping else -self.history.loss
+        return self.error is None, -math.inf if math.isnan(value) else value, -self.number
+
+    def say(self, text: str) -> None:
+        """Print a line, with the run's name if it has one, in one piece: others may be printing too."""
+        print(f"{self.name}, {text[0].lower()}{text[1:]}\n" if self.name else f"{text}\n", end="")
