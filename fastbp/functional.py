@@ -163,10 +163,11 @@ def gradients(
     inputs: np.ndarray = check_array(X, dtype=(np.float64, np.float32), order="C", input_name="X")
     network, params = _network(coefs, intercepts, inputs, activation, output_activation, loss, "gradients")
     targets = _targets(y, inputs, np.shape(coefs[-1])[1], loss)
+    weights = None
     if sample_weight is not None:
-        sample_weight = check_array(sample_weight, dtype=inputs.dtype, ensure_2d=False, order="C", input_name="sample_weight")
-        check_consistent_length(inputs, sample_weight)
-    value, gradient, by_inputs = gradients_at(network, params, Problem(inputs, targets, sample_weight), alpha=alpha)
+        weights = check_array(sample_weight, dtype=inputs.dtype, ensure_2d=False, order="C", input_name="sample_weight")
+        check_consistent_length(inputs, weights)
+    value, gradient, by_inputs = gradients_at(network, params, Problem(inputs, targets, weights), alpha=alpha)
     by_coefs, by_intercepts = parameter_views(network, gradient)
     return Gradients(value, by_coefs, by_intercepts, by_inputs)
 

@@ -404,8 +404,8 @@ def run(n_threads, dtype, solver="adam", batch_size=50, n_rows=333, sparse=False
         X[np.abs(X) < 1] = 0
         X = scipy.sparse.csr_array(X)
     asked = BPClassifier(
-        sizes[1:-1], "tanh", solver=solver, learning_rate_init=0.01, alpha=0.01, batch_size=batch_size, tol=options.get("tol", 0.0),
-        n_iter_no_change=1 if "tol" in options else np.inf, max_iter=4,
+        sizes[1:-1], "tanh", solver=solver, learning_rate_init=0.01, alpha=0.01, batch_size=batch_size,
+        tol=options.get("tol", 0.0), n_iter_no_change=1 if "tol" in options else np.inf, max_iter=4,
     )  # fmt: skip
     problem, training = Problem(X, Y, n_outputs=sizes[-1]), Run(params, rng)
     if "validation" in options:

@@ -1,6 +1,7 @@
 """One fit of a search, a candidate on a fold, and what it shares with the others."""
 
 import copy
+import functools
 import math
 import threading
 import time
@@ -174,7 +175,7 @@ class Fold:
             return outputs
         if outputs.shape[1] > 1:
             return outputs.argmax(axis=1)
-        return np.minimum(outputs[:, 0] > 0.5, len(self.targets.classes) - 1)
+        return np.minimum(outputs[:, 0] > 0.5, len(self.fitted["classes_"]) - 1)
 
 
 class Starts:
@@ -295,7 +296,7 @@ class Fit:
         if settings.early_stopping:
             problem = problem.stratified(self.fold.targets.strata(self.candidate.network.validation_split))
             test, states[0] = None, states[0].random_state()
-        begins = [Start(state, lambda weights=weights: aligned_copy(weights)) for state, (weights, _) in zip(states, drawn)]
+        begins = [Start(state, functools.partial(aligned_copy, weights)) for state, (weights, _) in zip(states, drawn)]
         fitted = fit(network, problem, settings, begins, test=test, scratch=scratch, n_threads=settings.n_threads or n_threads)
         if fitted.is_interrupted:
             raise KeyboardInterrupt

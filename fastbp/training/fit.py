@@ -5,6 +5,7 @@ starts that they hand in.
 """
 
 import copy
+import functools
 import threading
 import warnings
 from collections.abc import Callable, Sequence
@@ -77,7 +78,7 @@ def random_states(random_state: np.random.RandomState, n_states: int) -> list[np
 def drawn_starts(network: Any, settings: Settings, random_state: np.random.RandomState, dtype: np.dtype) -> list[Start]:
     """The starts that settings ask for; each draws its weights when it begins."""
     return [
-        Start(state, lambda state=state: draw_weights(network, settings, state, dtype))
+        Start(state, functools.partial(draw_weights, network, settings, state, dtype))
         for state in random_states(random_state, settings.n_restarts)
     ]
 

@@ -27,7 +27,9 @@ def make_memory(params: np.ndarray) -> lbfgs.Memory:
     n, n_pairs = params.size, lbfgs.N_PAIRS
     vectors = aligned_arrays(np.float64, *[n] * 5, *[n_pairs * n] * 2)
     vectors[0][:] = params
-    return lbfgs.Memory(np.zeros(6, dtype=np.int64), np.array([np.inf, 1.0]), *vectors, np.zeros(n_pairs), np.zeros(n_pairs))
+    return lbfgs.Memory._make(
+        [np.zeros(6, dtype=np.int64), np.array([np.inf, 1.0]), *vectors, np.zeros(n_pairs), np.zeros(n_pairs)]
+    )
 
 
 def descend(
@@ -57,7 +59,7 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
     )
     memory = make_memory(run.params)
     counts, measures = memory.counts, memory.measures
-    limits = {"max_iter": settings.max_iter, "max_fun": settings.max_fun, "smallest_gradient": settings.tol}
+    limits: dict[str, Any] = {"max_iter": settings.max_iter, "max_fun": settings.max_fun, "smallest_gradient": settings.tol}
     is_running = True
     while is_running and counts[lbfgs.STATUS] == lbfgs.RUNNING:
         try:

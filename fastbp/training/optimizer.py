@@ -32,16 +32,18 @@ class Optimizer:
 
     def __init__(self, network: Any, dtype: np.dtype, settings: Settings) -> None:
         self.solver_name = settings.solver
-        is_nesterov = settings.nesterovs_momentum and self.solver.nesterov_rule is not None
-        code = self.solver.nesterov_rule if is_nesterov else self.solver.rule
-        decays = [float(getattr(settings, name)) if name else 0.0 for name in (self.solver.decay_1, self.solver.decay_2)]
-        self._rule = code, *decays, float(settings.epsilon)
+        solver = self.solver
+        code = solver.rule
+        if settings.nesterovs_momentum and solver.nesterov_rule is not None:
+            code = solver.nesterov_rule
+        decay_1, decay_2 = (float(getattr(settings, name)) if name else 0.0 for name in (solver.decay_1, solver.decay_2))
+        self._rule = code, decay_1, decay_2, float(settings.epsilon)
         self.learning_rate_init = float(settings.learning_rate_init)
         self.learning_rate = self.learning_rate_init
         self.n_steps = 0
         self.network = network
         n = network.n_parameters
-        self.moments = aligned_arrays(dtype, *(n if k < self.solver.n_moments else 0 for k in range(2)))
+        self.moments: Any = aligned_arrays(dtype, *(n if k < solver.n_moments else 0 for k in range(2)))
 
     @property
     def solver(self) -> Solver:

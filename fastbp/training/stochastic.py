@@ -30,7 +30,7 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
         The loss or a weight became NaN or infinite, and no rows are held out whose best weights could be kept.
     """
     report = _Report(run, settings, problem.held_out is not None) if settings.verbose else None
-    options = {"report": report, "n_threads": n_threads, "scratch": scratch}
+    options: dict[str, Any] = {"report": report, "n_threads": n_threads, "scratch": scratch}
     space = None
     if run.optimizer is None:
         if run.history.best_params is None:
@@ -123,6 +123,8 @@ class _Loop:
         self._choose_held_out(network, samples)
         opened = open_twister(run.random_state)
         self._is_twister = opened is not None
+        self._key: np.ndarray
+        self._position: np.ndarray
         self._key, self._position = opened or (np.zeros(1, np.uint32), np.zeros(1, np.int64))
         if problem.numbers is None:
             self._order = np.arange(n_rows if settings.shuffle else 0)
