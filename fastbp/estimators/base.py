@@ -1,6 +1,7 @@
 """What BPClassifier and BPRegressor share: from checked data to a trained network and its fitted attributes."""
 
 import operator
+import types
 import warnings
 from typing import Any, Self, TypeAlias
 
@@ -110,6 +111,16 @@ class BaseBP(BaseEstimator):
         self.n_restarts = n_restarts
         self.n_threads = n_threads
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Give a subclass that takes over this constructor one of its own name, which errors about arguments tell."""
+        super().__init_subclass__(**options)
+        if "__init__" not in cls.__dict__:
+            inherited: Any = cls.__init__
+            own = types.FunctionType(inherited.__code__, inherited.__globals__, "__init__", inherited.__defaults__)
+            own.__kwdefaults__, own.__annotations__ = inherited.__kwdefaults__, inherited.__annotations__
+            own.__qualname__ = f"{cls.__qualname__}.__init__"
+            cls.__init__ = own  # type: ignore[method-assign]
+
     # ---- what the subclasses say about targets
 
     def _encode(self, y: np.ndarray, dtype: np.dtype, incremental: bool) -> Targets:
@@ -213,7 +224,8 @@ class BaseBP(BaseEstimator):
     def _packed(self, dtype: np.dtype | None = None) -> tuple[Any, np.ndarray]:
         """Return the network and its flat vector: the one that coefs_ and intercepts_ are views of, or a copy of what the user
         has put there, which is read anew at each call."""
-        views = (*self.coefs_, *self.intercepts_)
+        are_lists = isinstance(self.coefs_, list) and isinstance(self.intercepts_, list)
+        views = (*self.coefs_, *self.intercepts_) if are_lists else ()
         if (
             self.__dict__.get("_network_key") == self._key()
             and len(views) == len(self._views)
@@ -233,15 +245,12 @@ class BaseBP(BaseEstimator):
         if dtype is None:
             dtype = np.dtype(np.float32 if np.result_type(*coefs, *intercepts) == np.float32 else np.float64)
         loss = self._loss_name()
-        if self.out_activation_ not in LOSSES[loss].outputs:
-            raise ValueError(f"out_activation_={self.out_activation_!r} does not go with the loss {loss!r}.")
-        settings = parameters.settings_of(twin(self, hidden_layer_sizes=layer_sizes[1:-1]), loss)
         network = make_network(
             layer_sizes,
-            settings.activations,
-            self.out_activation_,
+            parameters.activation_names(self.activation, len(layer_sizes) - 2, self),
+            parameters.output_activation_name(self.out_activation_, loss),
             loss,
-            fit_intercept=settings.fit_intercept,
+            fit_intercept=self.fit_intercept,
             dtype=dtype,
         )
         params = pack_parameters(network, coefs, intercepts, dtype)
@@ -271,6 +280,8 @@ class BaseBP(BaseEstimator):
         """Return what a network depends on beside the shapes of its weights."""
         activation = self.activation if isinstance(self.activation, str) else tuple(self.activation)
         loss = self._loss_name()
+        if loss not in LOSSES:
+            parameters.check_parameters(self)
         parameter = LOSSES[loss].parameter
         return activation, self.out_activation_, loss, getattr(self, parameter) if parameter else 0.0, self.fit_intercept
 

@@ -39,8 +39,16 @@ def check_rows(estimator: Any, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
     if plain and (reset or X.shape[1] == getattr(estimator, "n_features_in_", None)):
         estimator.n_features_in_ = X.shape[1]
         return X, y
-    options: dict[str, Any] = {"multi_output": True, "y_numeric": isinstance(estimator, RegressorMixin)}
-    return validate_data(estimator, X, y, reset=reset, dtype=DTYPES, order="C", accept_sparse="csr", **options)
+    is_regressor = isinstance(estimator, RegressorMixin)
+    options: dict[str, Any] = {"multi_output": True, "y_numeric": is_regressor}
+    X, checked = validate_data(estimator, X, y, reset=reset, dtype=DTYPES, order="C", accept_sparse="csr", **options)
+    if is_regressor and (_holds_dates(y) or _holds_dates(checked)):  # which numpy turns into counts of its own unit
+        raise ValueError("y holds dates or times, not numbers: subtract a first one and divide by a unit of time.")
+    return X, checked
+
+
+def _holds_dates(y: Any) -> bool:
+    return getattr(getattr(y, "dtype", None), "kind", "") in ("m", "M")
 
 
 def twin(estimator: Any, **attributes: Any) -> Any:

@@ -26,6 +26,10 @@ OUTPUT_ACTIVATIONS_OF_LOSS = {
 }
 
 
+MOST_UNITS = 2**31 - 1
+MOST_COUNT = 2**53  # as a float it is still exact
+
+
 class InvalidParameterError(ValueError, TypeError):
     """A parameter has the wrong type or a value out of its range."""
 
@@ -45,7 +49,11 @@ def _real_in(low: float, high: float, brackets: str) -> Rule:
     open_low, open_high = brackets[0] == "(", brackets[1] == ")"
 
     def within(value: Any) -> bool:
-        return bool(low <= value <= high) and not (open_low and value == low) and not (open_high and value == high)
+        try:
+            value = float(value)
+        except OverflowError:  # an integer beyond all floats
+            return False
+        return low <= value <= high and not (open_low and value == low) and not (open_high and value == high)
 
     text = f"a float in the range {brackets[0]}{float(low)}, {float(high)}{brackets[1]}"
     return Rule(lambda value: isinstance(value, Real) and within(value), text)
@@ -111,7 +119,9 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "fit_intercept": _FLAG,
     "output_activation": (one_of("auto", *OUTPUT_ACTIVATIONS),),
     "validation_split": (one_of("random", "stratified"),),
-    "n_restarts": _COUNT,
+    "n_restarts": (
+        Rule(lambda value: isinstance(value, Integral) and 1 <= int(value) <= 2**20, "an int in the range [1, 2**20]"),
+    ),
     "n_threads": (_integer_from(1), _NONE),
 }
 
@@ -164,6 +174,8 @@ def hidden_sizes(hidden_layer_sizes: Any) -> list[int]:
         raise InvalidParameterError(f"hidden_layer_sizes must be integers, got {sizes}.")
     if any(size <= 0 for size in sizes):
         raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+    if any(size > MOST_UNITS for size in sizes):
+        raise ValueError(f"hidden_layer_sizes must be at most {MOST_UNITS}, got {sizes}.")
     return [int(size) for size in sizes]
 
 
@@ -192,6 +204,11 @@ def output_activation_name(output_activation: str, loss: str) -> str:
     return output_activation
 
 
+def _count(value: Any) -> int:
+    """Return a number of epochs, rows or lines as the kernels' int64 holds it; nobody reaches that many."""
+    return min(int(value), MOST_COUNT)
+
+
 def settings_of(estimator: Any, loss: str) -> Settings:
     """Return the parameters of an estimator, checked before, as training takes them; loss: the kernels' name of it."""
     sizes = tuple(hidden_sizes(estimator.hidden_layer_sizes))
@@ -208,10 +225,10 @@ def settings_of(estimator: Any, loss: str) -> Settings:
         init_scale=float(estimator.init_scale),
         # scikit-learn draws the output layer as if its activation were the hidden one
         drawn_for=(*names, estimator.activation if isinstance(estimator.activation, str) else (*names, "relu")[-1]),
-        n_restarts=int(estimator.n_restarts),
+        n_restarts=_count(estimator.n_restarts),
         solver=estimator.solver,
         alpha=estimator.alpha,
-        batch_size=estimator.batch_size,
+        batch_size=estimator.batch_size if estimator.batch_size == "auto" else _count(estimator.batch_size),
         learning_rate=estimator.learning_rate,
         learning_rate_init=estimator.learning_rate_init,
         power_t=estimator.power_t,
@@ -221,20 +238,25 @@ def settings_of(estimator: Any, loss: str) -> Settings:
         beta_2=estimator.beta_2,
         epsilon=estimator.epsilon,
         shuffle=estimator.shuffle,
-        max_iter=int(estimator.max_iter),
-        max_fun=estimator.max_fun,
+        max_iter=_count(estimator.max_iter),
+        max_fun=_count(estimator.max_fun),
         tol=estimator.tol,
-        n_iter_no_change=estimator.n_iter_no_change,
+        n_iter_no_change=min(estimator.n_iter_no_change, MOST_COUNT),
         early_stopping=bool(estimator.early_stopping) and solver.is_stochastic,
         validation_fraction=estimator.validation_fraction,
         score="r2" if LOSSES[loss].is_regression else "accuracy",
-        verbose=int(estimator.verbose),
+        verbose=_count(estimator.verbose),
         n_threads=estimator.n_threads,
     )
 
 
 def check_weights(coefs: Sequence[Any], intercepts: Sequence[Any]) -> tuple[list[np.ndarray], list[np.ndarray], list[int]]:
     """Return weights as arrays, and [n_features, *hidden, n_outputs] as their shapes chain, or raise ValueError."""
+    if not (_is_sequence(coefs) and _is_sequence(intercepts)):
+        raise InvalidParameterError(
+            "coefs and intercepts must be sequences with one array per layer each, got"
+            f" {type(coefs).__name__} and {type(intercepts).__name__}."
+        )
     weights = [np.asarray(W) for W in coefs]
     biases = [np.asarray(b) for b in intercepts]
     if not weights or len(weights) != len(biases):

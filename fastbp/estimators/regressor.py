@@ -9,9 +9,11 @@ from sklearn.utils.metaestimators import available_if
 
 from fastbp.estimators import parameters
 from fastbp.estimators.base import BaseBP, MatrixLike, has_partial_fit
+from fastbp.estimators.docs import documented
 from fastbp.estimators.targets import Targets, real_targets
 
 
+@documented(score="R²")
 class BPRegressor(RegressorMixin, BaseBP):
     r"""Multi-layer perceptron regressor trained by back-propagation, with scikit-learn's interface and numbers.
 
@@ -27,125 +29,25 @@ class BPRegressor(RegressorMixin, BaseBP):
 
     Parameters
     ----------
-    loss : {'squared_error', 'poisson'}, default='squared_error'
-        Half the squared error, or half the Poisson deviance (targets ≥ 0, exponential output).
-    hidden_layer_sizes : array-like of int, int or str, default=(100,)
-        Units of each hidden layer; an int is one layer, ``"64-32"`` is ``(64, 32)``, ``()`` has no hidden layer.
-    activation : {'identity', 'logistic', 'tanh', 'relu', 'leaky_relu', 'step'} or sequence of these, default='relu'
-        Activation of every hidden layer, or one name per hidden layer. 'leaky_relu' has the slope 0.01 below zero. 'step' is 1
-        above zero and 0 elsewhere; as that has no slope, it is trained with slope 1 everywhere (straight-through estimator [4]_).
-    solver : {'lbfgs', 'sgd', 'adam'}, default='adam'
-        'adam' [3]_ and 'sgd' go batch by batch; 'lbfgs' is a quasi-Newton method over all rows, often the best on small data.
-    alpha : float, default=0.0001
-        Strength of the L2 penalty on the weights (not on the intercepts), as in the formula above.
-    batch_size : int or 'auto', default='auto'
-        Rows per step of 'sgd' and 'adam'. 'auto' is ``min(200, n_samples)``.
-    learning_rate : {'constant', 'invscaling', 'adaptive'}, default='constant'
-        For 'sgd': the rate stays; or is ``learning_rate_init / (t_ + 1) ** power_t``; or is divided by 5 whenever training would
-        stop, until it is 1e-6.
-    learning_rate_init : float, default=0.001
-        Step size of 'sgd' and 'adam'.
-    power_t : float, default=0.5
-        Exponent of 'invscaling'.
-    max_iter : int, default=200
-        Most epochs ('sgd', 'adam') or iterations ('lbfgs').
-    shuffle : bool, default=True
-        Whether each epoch of 'sgd' and 'adam' goes through the rows in a new random order.
-    random_state : int, RandomState instance or None, default=None
-        Source of the starting weights, the validation split and the order of rows.
-    tol : float, default=1e-4
-        'sgd' and 'adam' stop when the loss (validation score with `early_stopping`) did not get better by `tol` for more than
-        `n_iter_no_change` epochs; 'lbfgs' when no element of the gradient is larger.
-    verbose : bool or int, default=False
-        Print the loss every `verbose` epochs (True is 1) and at the end.
-    warm_start : bool, default=False
-        Whether `fit` goes on from the weights of the last one.
-    momentum : float, default=0.9
-        Momentum of 'sgd', between 0 and 1.
-    nesterovs_momentum : bool, default=True
-        Whether the momentum of 'sgd' is Nesterov's.
-    early_stopping : bool, default=False
-        Set `validation_fraction` of the rows aside, stop by their score and keep the weights with the best one. Not for 'lbfgs'.
-    validation_fraction : float, default=0.1
-        Part of the rows that `early_stopping` sets aside, in [0, 1).
-    beta_1, beta_2 : float, default=0.9, 0.999
-        Decay of the first and the second moment in 'adam', in [0, 1).
-    epsilon : float, default=1e-8
-        Keeps the step of 'adam' finite.
-    n_iter_no_change : int or inf, default=10
-        Epochs without improvement that are tolerated.
-    max_fun : int, default=15000
-        Most evaluations of the loss by 'lbfgs'.
-    init : str or (coefs, intercepts), default='glorot_uniform'
-        Starting weights [2]_. 'glorot_uniform' is scikit-learn's scheme, U(-b, b) with :math:`b = \sqrt{6 / (n_{in} + n_{out})}`
-        (2 in place of 6 for 'logistic'), for intercepts too; 'glorot_normal', 'he_uniform', 'he_normal' and 'normal' draw weights
-        and start intercepts at 0, as 'zeros' does both; a pair of lists shaped like `coefs_` and `intercepts_` is taken as it is.
-    init_scale : float, default=1.0
-        Factor on the drawn start; ``init="normal"`` draws weights from ``init_scale * N(0, 1)``.
-    fit_intercept : bool, default=True
-        Whether layers have intercepts; without, `intercepts_` stay 0.
+    loss : {losses}, default='squared_error'
+        What is minimised: {about_losses}.
+    {parameters}
     output_activation : str, default='auto'
         'auto' is 'identity' for the squared error, which takes any name of `activation` and 'exp' too, and 'exp' for 'poisson',
         which takes no other.
     validation_split : {'random'}, default='random'
         Real targets have no classes to stratify; here so that both estimators have the same parameters.
-    n_restarts : int, default=1
-        Train this many networks from different starts and keep the one with the best validation score (`early_stopping`) or the
-        smallest loss. The first start is the one that ``n_restarts=1`` trains. Starts are trained side by side on `n_threads`.
-    n_threads : int or None, default=None
-        Threads of one fit or prediction. None is every core this process may use, but 1 outside the main thread and for little
-        work. The numbers do not depend on it.
+    {run_parameters}
 
     Attributes
     ----------
-    coefs_ : list of ndarray of shape (n_in, n_out)
-        Weights of each layer. They are views: assigning to their elements changes the predictions.
-    intercepts_ : list of ndarray of shape (n_out,)
-        Intercepts of each layer.
-    loss_ : float
-        Loss of the last epoch (for 'lbfgs': at the end).
-    loss_curve_ : list of float
-        Loss of each epoch, for 'sgd' and 'adam'.
-    best_loss_ : float or None
-        Smallest loss, for 'sgd' and 'adam'; None with `early_stopping`.
-    validation_scores_ : list of float or None
-        R² on the validation rows after each epoch, with `early_stopping`.
-    best_validation_score_ : float or None
-        The largest of them.
-    restart_losses_ : ndarray of shape (n_restarts,)
-        `loss_` of each start; NaN where it diverged or was not reached.
-    n_iter_ : int
-        Epochs (iterations of 'lbfgs') of the last fit.
-    t_ : int
-        Rows seen in training, over all epochs.
-    n_layers_ : int
-        Layers, input and output included.
-    n_outputs_ : int
-        Units of the output layer.
-    out_activation_ : str
-        Activation of the output layer.
-    n_features_in_ : int
-        Features seen in fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Their names, if X had string column names.
+    {attributes}
 
     See Also
     --------
     BPClassifier : The same network for class labels.
 
-    Notes
-    -----
-    A loss or weight that is no longer finite ends training with a ValueError that names the epoch; the last finite weights stay
-    in `coefs_` and `intercepts_`. A pickle holds the weights once and not the optimizer's state: after loading, `partial_fit`
-    starts a new optimizer from the loaded weights.
-
-    References
-    ----------
-    .. [1] Bishop, "Pattern Recognition and Machine Learning", sections 5.2 and 5.3, 2006.
-    .. [2] Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS 2010; the
-       schemes for ReLU: He et al., "Delving deep into rectifiers", ICCV 2015.
-    .. [3] Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015.
-    .. [4] Bengio, Léonard and Courville, "Estimating or propagating gradients through stochastic neurons", 2013.
+    {notes}
 
     Examples
     --------

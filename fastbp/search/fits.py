@@ -138,7 +138,7 @@ class Fold:
         self.targets, self.fitted = targets, door | ({} if targets.classes is None else {"classes_": targets.classes})
         self.problem = Problem(self.X, targets.Y, weights, numbers=rows, n_outputs=targets.n_outputs)
         self.kind = self.X.shape[1], targets.n_outputs, targets.loss, self.X.dtype
-        if plan.is_direct and self.transformers is None and self.test.size * self.X.shape[1] <= FEW_INPUTS:
+        if plan.is_direct and self.transformers is None and 0 < self.test.size * self.X.shape[1] <= FEW_INPUTS:
             self.test_samples = self.problem.samples._replace(table=make_table(self.X[self.test]))
 
     def _encode(self, network: Any, chosen: Any) -> Targets:
@@ -321,8 +321,10 @@ class Fit:
             return predict_outputs(fitted.network, fitted.run.params, X, n_threads=n_threads, scratch=scratch)
 
         try:
+            if not rows.size:
+                raise ValueError(f"the fold has no {part} rows, while a minimum of 1 is required")
             outputs = [predict(X) for X in fold.inputs(part)] if known is None else [known]
-        except Exception as error:  # the transformers may not take these rows
+        except Exception as error:  # nor may the transformers take these rows
             return dict.fromkeys(plan.scorers, plan.failed_score(error))
         predicted = fold.predicted(outputs[0] if len(outputs) == 1 else np.concatenate(outputs))
         weights = None if plan.score_weights is None else plan.score_weights[rows]

@@ -137,7 +137,8 @@ class Plan:
         self.direct = {
             name: known[spec] for name, spec in specs.items() if spec is None or (isinstance(spec, str) and spec in known)
         }
-        is_exact = self.labels is not None or self.targets.dtype == np.float64  # float32 is summed otherwise by some versions
+        # float32 is summed otherwise by some versions
+        is_exact = self.labels is not None or (self.targets is not None and self.targets.dtype == np.float64)
         self.is_direct = self.can_batch and is_exact and len(self.direct) == len(specs)
         return True
 
@@ -240,4 +241,6 @@ def _is_splitter(cv: Any) -> bool:
 def _row_numbers(rows: np.ndarray, chosen: Any) -> np.ndarray:
     """Return which of the rows are chosen, as numpy would: kernels take the numbers as they are, neither -1 nor one too high."""
     chosen = np.asarray(chosen)
+    if chosen.ndim != 1 or (chosen.size and chosen.dtype.kind not in "iub"):
+        raise ValueError(f"cv must give row numbers or a mask of one dimension, got {chosen.dtype} of shape {chosen.shape}.")
     return rows[chosen] if chosen.size else rows[:0]

@@ -16,6 +16,7 @@ def accuracy(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray | Non
 
 def r2(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> float:
     """R², averaged over the outputs; 1 or 0 for a constant target, NaN and a warning for a single row."""
+    _check_finite(predicted)
     if len(truth) < 2:
         return r2_score(truth, predicted)
     weight = 1.0 if weights is None else weights[:, np.newaxis]
@@ -28,12 +29,19 @@ def r2(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> 
 
 def negative_mse(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> float:
     """Minus the mean squared error, averaged over the outputs."""
+    _check_finite(predicted)
     return -float(np.average(np.average((truth - predicted) ** 2, axis=0, weights=weights)))
 
 
 def negative_mae(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> float:
     """Minus the mean absolute error, averaged over the outputs."""
+    _check_finite(predicted)
     return -float(np.average(np.average(np.abs(predicted - truth), axis=0, weights=weights)))
+
+
+def _check_finite(predicted: np.ndarray) -> None:
+    if not np.isfinite(predicted).all():
+        raise ValueError("Input contains NaN or infinity: the outputs of the network are no longer finite.")
 
 
 CLASS_SCORES = {None: accuracy, "accuracy": accuracy}

@@ -25,6 +25,7 @@ SHARED_WORK = 1e6
 SHARED_TOTAL = 5e7
 # Work of less than about 0.1 s runs in the calling thread: Ctrl-C can wait for it, and a thread costs 50 µs.
 DIRECT_WORK = 5e8
+MOST_THREADS = 128  # a number of threads changes no number, and more than the cores only cost memory
 LOOK_EVERY = 0.2  # seconds between two looks of a waiting thread at what has happened
 
 
@@ -44,7 +45,7 @@ def allowed_threads(n_threads):
     """Number of threads a fit may have: n_threads, or with None all cores, but one when the caller itself is one of many threads
     (joblib's threading backend, a server)."""
     if n_threads is not None:
-        return int(n_threads)
+        return min(int(n_threads), max(MOST_THREADS, available_cores()))
     return available_cores() if threading.current_thread() is threading.main_thread() else 1
 
 
