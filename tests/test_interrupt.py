@@ -4,22 +4,20 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 import pytest
 
 from fastbp.kernels.atomics import INTERRUPT
-from fastbp.training.threads import run_pool, run_team
+from fastbp.training.threads import Crew, run_pool, run_team
 from fastbp.training.workspace import Scratch
 
 not_windows = pytest.mark.skipif(sys.platform == "win32", reason="sends itself SIGINT")
 
 CHILD = """
-import os, signal, sys, threading, time, warnings
+import _thread, os, signal, sys, threading, time, warnings
 import numpy as np
 from fastbp import BPClassifier
-from fastbp.training.threads import Worker
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 rng = np.random.RandomState(0)
@@ -34,6 +32,7 @@ def interrupt():
     sent.append(time.perf_counter())
     os.kill(os.getpid(), signal.SIGINT)
 
+n_before = _thread._count()
 model = BPClassifier(max_iter=10**6, tol=0, n_iter_no_change=10**9, **options)
 threading.Thread(target=interrupt).start()
 with warnings.catch_warnings(record=True) as caught:
@@ -47,10 +46,10 @@ assert model.solver == "lbfgs" or len(model.loss_curve_) == model.n_iter_
 n_begun = min(model.n_restarts, model.n_threads or 1)
 assert model.loss_ == np.nanmin(model.restart_losses_[:n_begun])
 assert np.isnan(model.restart_losses_[n_begun:]).all()
-for thread in threading.enumerate():
-    if isinstance(thread, Worker):
-        thread.wait(30)
-        assert thread.has_ended
+deadline = time.monotonic() + 30
+while _thread._count() > n_before and time.monotonic() < deadline:
+    time.sleep(0.01)
+assert _thread._count() <= n_before
 model.predict(X[:10])
 print(f"came back {late:.3f} s after the signal")
 """
@@ -75,6 +74,77 @@ print(f"came back {late:.3f} s after the signal")
 )
 def test_signal_stops_the_compiled_loop(options):
     result = subprocess.run([sys.executable, "-c", CHILD, options], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr[-2000:]
+    print(result.stdout)
+
+
+STORM = """
+import _thread, os, random, signal, sys, threading, time, warnings
+import numpy as np
+from fastbp import BPClassifier
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+warnings.simplefilter("ignore")
+X = np.random.RandomState(0).normal(size=(300, 20))
+y = (X[:, 0] > 0).astype(int)
+model = BPClassifier(max_iter=10**6, tol=0, n_iter_no_change=10**9, n_restarts=3, n_threads=3, random_state=0)
+model.set_params(max_iter=2).fit(X, y)
+model.set_params(max_iter=10**6)
+random.seed(0)
+n_before, go, slowest = _thread._count() + 1, threading.Event(), 0.0
+is_over = False
+
+def send():
+    while True:
+        go.wait()
+        go.clear()
+        if is_over:
+            return
+        for _ in range(random.choice([1, 1, 1, 2])):  # some press twice
+            time.sleep(random.uniform(0, 0.002))
+            os.kill(os.getpid(), signal.SIGINT)
+
+sender = threading.Thread(target=send)
+sender.start()
+end = time.monotonic() + 8
+n_rounds = 0
+while time.monotonic() < end:
+    n_rounds += 1
+    try:
+        start = time.perf_counter()
+        go.set()
+        try:
+            model.fit(X, y)
+        except KeyboardInterrupt:  # before the first or after the last kernel
+            pass
+        slowest = max(slowest, time.perf_counter() - start)
+        while go.is_set():
+            time.sleep(0.0005)
+        time.sleep(0.005)  # for the second signal
+    except KeyboardInterrupt:
+        pass
+while True:
+    try:
+        is_over = True
+        go.set()
+        sender.join()
+        break
+    except KeyboardInterrupt:
+        pass
+deadline = time.monotonic() + 5
+while _thread._count() >= n_before and time.monotonic() < deadline:
+    time.sleep(0.01)
+assert _thread._count() < n_before, _thread._count()
+assert n_rounds > 20
+assert slowest < 5, slowest  # a hang, not a slow machine
+model.set_params(max_iter=2).fit(X, y).predict(X)
+print(f"{n_rounds} rounds, the slowest {slowest:.3f} s")
+"""
+
+
+@not_windows
+def test_a_storm_of_signals_leaves_neither_a_hang_nor_a_thread():
+    result = subprocess.run([sys.executable, "-c", STORM], capture_output=True, text=True, timeout=100)
     assert result.returncode == 0, result.stderr[-2000:]
     print(result.stdout)
 
@@ -117,17 +187,17 @@ def test_a_pool_is_waited_for():
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_no_thread_is_left_waiting_when_not_all_could_be_started(error, monkeypatch):
-    start, started, calls = threading.Thread.start, [], []
+    start, started, calls = Crew.start, [], []
 
-    def start_one(thread):
+    def start_one(crew, work, argument):
         if started:
             raise error("can't start new thread")
-        started.append(thread)
-        start(thread)
+        started.append(start(crew, work, argument))
+        return started[0]
 
-    monkeypatch.setattr(threading.Thread, "start", start_one)
+    monkeypatch.setattr(Crew, "start", start_one)
     with pytest.raises(error):
         run_team(lambda *arguments: calls.append(arguments), 3, (), work=1e12)
-    started[0].join(60)
-    assert not started[0].is_alive()
+    started[0].wait(60)
+    assert started[0].has_ended
     assert not calls

@@ -1,9 +1,11 @@
 """Several starts of one network: side by side, chosen without regard to time, ended together."""
 
+import _thread
 import copy
 import queue
 import sys
 import threading
+import time
 import warnings
 
 import numpy as np
@@ -14,7 +16,7 @@ from fastbp import BPClassifier, BPRegressor, names
 from fastbp.kernels.atomics import INTERRUPT
 from fastbp.training.outcome import CONVERGED, Outcome
 from fastbp.training.solvers import TRAINERS
-from fastbp.training.threads import Worker, run_pool
+from fastbp.training.threads import Crew, run_pool
 from fastbp.training.workspace import Scratch
 
 X, Y = load_iris(return_X_y=True)
@@ -143,7 +145,7 @@ def test_starts_run_at_once(solver, callers):
 
 
 def test_no_thread_is_started_without_need(callers, monkeypatch):
-    monkeypatch.setattr(threading.Thread, "start", None)
+    monkeypatch.setattr(Crew, "start", None)
     for n_restarts, n_threads in [(1, None), (1, 2), (3, 1)]:
         seen = callers(1)
         BPClassifier(n_restarts=n_restarts, n_threads=n_threads, max_iter=2, random_state=0).fit(X, Y)
@@ -266,14 +268,16 @@ def test_interrupt_before_a_first_epoch_keeps_the_start_with_epochs(solver, last
 
     def train_in_order(run, *args, scratch, **options):
         if run.number == 0:
-            first_worker.put(threading.current_thread())
+            first_worker.put(threading.get_ident())
             assert is_second_trained.wait(PATIENCE)
             scratch.sync[INTERRUPT] = 1
             return train(run, *args, scratch=scratch, **options)
         outcome = train(run, *args, scratch=scratch, **options)
         is_second_trained.set()
         if last == 1:
-            first_worker.get(timeout=PATIENCE).join(PATIENCE)
+            first, deadline = first_worker.get(timeout=PATIENCE), time.monotonic() + PATIENCE
+            while first in sys._current_frames() and time.monotonic() < deadline:
+                time.sleep(0.001)
         return outcome
 
     monkeypatch.setitem(TRAINERS, name, train_in_order)
@@ -296,11 +300,11 @@ def test_errors_reach_the_caller_and_end_the_other_starts(n_threads, monkeypatch
         return train(run, *args, **options)
 
     monkeypatch.setitem(TRAINERS, "stochastic", fail_first)
-    model = BPClassifier(n_restarts=4, n_threads=n_threads, random_state=state, **ENDLESS)
+    model, n_before = BPClassifier(n_restarts=4, n_threads=n_threads, random_state=state, **ENDLESS), _thread._count()
     with pytest.raises(MemoryError, match="of the first start"):
         model.fit(X, Y)
     assert not hasattr(model, "coefs_")
-    assert all(thread.has_ended for thread in threading.enumerate() if isinstance(thread, Worker))
+    assert _thread._count() <= n_before
 
 
 # What is said
@@ -341,16 +345,16 @@ def test_one_warning_of_a_large_batch_and_one_of_no_convergence(n_threads):
 
 
 def test_pool_makes_do_with_the_threads_there_are(monkeypatch):
-    start, n_left, done = threading.Thread.start, 1, []
+    start, n_left, done = Crew.start, 1, []
 
-    def start_few(thread):
+    def start_few(crew, work, argument):
         nonlocal n_left
         n_left -= 1
         if n_left < 0:
             raise RuntimeError("can't start new thread")
-        start(thread)
+        return start(crew, work, argument)
 
-    monkeypatch.setattr(threading.Thread, "start", start_few)
+    monkeypatch.setattr(Crew, "start", start_few)
     assert run_pool(lambda number, scratch: done.append(number), range(5), [Scratch(), Scratch()]) is False
     assert done == [0, 1, 2, 3, 4]
     with pytest.raises(RuntimeError, match="can't start new thread"):

@@ -1,9 +1,10 @@
-"""How many threads work on one fit, and running a kernel on all of them.
+"""How many threads work on one fit; a team that runs one kernel together, and a pool that works off tasks side by side.
 
 A kernel runs on plain Python threads that have let go of the GIL and meet at barriers of their own: nothing to start up, no
 threading layer to clash with, and the main thread stays free to see Ctrl-C.
 """
 
+import _thread
 import functools
 import math
 import os
@@ -41,12 +42,17 @@ def available_cores():
     return min(limits)
 
 
+def _is_main_thread():
+    """What threading.current_thread would tell, which makes an object that stays for every thread that it does not know."""
+    return threading.get_ident() == threading.main_thread().ident
+
+
 def allowed_threads(n_threads):
     """Number of threads a fit may have: n_threads, or with None all cores, but one when the caller itself is one of many threads
     (joblib's threading backend, a server)."""
     if n_threads is not None:
         return min(int(n_threads), max(MOST_THREADS, available_cores()))
-    return available_cores() if threading.current_thread() is threading.main_thread() else 1
+    return available_cores() if _is_main_thread() else 1
 
 
 def team_size(n_threads, work, total):
@@ -54,31 +60,51 @@ def team_size(n_threads, work, total):
     return 1 if work < SHARED_WORK or total < SHARED_TOTAL else allowed_threads(n_threads)
 
 
-class Worker(threading.Thread):
-    """A thread of which `has_ended` tells whether its work is over.
+class Crew:
+    """Threads that are started together, each with a work of its own, and waited for one by one.
 
-    Neither join nor an Event would do for a main thread that gets Ctrl-C: before Python 3.13 a thread whose join was interrupted
-    counts as dead while it runs on, and an Event may be left locked.
+    They come from _thread: Ctrl-C within threading.Thread.start may leave a lock locked on which the new thread then waits for
+    ever; before Python 3.13 a thread whose join was interrupted counts as dead while it runs on.
     """
 
-    def __init__(self, work, argument):
-        super().__init__(target=work, args=(argument,), daemon=True)
-        self.has_ended = False
-        self._running = threading.Lock()
-        self._running.acquire()
+    def __init__(self):
+        self.is_closed = False
+        self.begun = []
 
-    def run(self):
-        """Do the work."""
-        try:
-            super().run()
-        finally:
-            self.has_ended = True
-            self._running.release()
+    def start(self, work, argument):
+        """Start a thread that calls work(argument), unless the crew is closed before it begins; return its Worker."""
+        worker = Worker()
+
+        def run():
+            try:
+                self.begun.append(worker)  # before the look at is_closed, as `close` looks at both the other way round
+                if not self.is_closed:
+                    work(argument)
+            finally:
+                worker.has_ended = True
+                worker.running.release()
+
+        _thread.start_new_thread(run, ())
+        return worker
+
+    def close(self):
+        """Let no further thread begin; return those that have, the only ones to wait for."""
+        self.is_closed = True
+        return list(self.begun)
+
+
+class Worker:
+    """A thread of a crew, as those see it who wait for its end."""
+
+    def __init__(self):
+        self.has_ended = False
+        self.running = _thread.allocate_lock()
+        self.running.acquire()
 
     def wait(self, timeout=LOOK_EVERY):
         """Wait until the work is over, or the seconds are: a signal may have gone to another thread."""
         if not self.has_ended:
-            self._running.acquire(timeout=timeout)
+            self.running.acquire(timeout=timeout)
 
 
 def run_team(kernel, n_threads, arguments, work, sync=None):
@@ -90,18 +116,20 @@ def run_team(kernel, n_threads, arguments, work, sync=None):
     """
     if sync is None:
         sync = np.zeros(SYNC_SIZE, dtype=np.int64)
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    if n_threads == 1 and (work < DIRECT_WORK or not in_main_thread):
+    if n_threads == 1 and (work < DIRECT_WORK or not _is_main_thread()):
         kernel(0, 1, sync, *arguments)
         return True
     sync[ARRIVED] = 0
     errors = []
-    gates = [threading.Lock() for _ in range(n_threads)]
+    crew = Crew()
+    gates = [_thread.allocate_lock() for _ in range(n_threads)]
     for gate in gates:
         gate.acquire()
 
     def work_as(thread):
-        gates[thread].acquire()
+        while not gates[thread].acquire(timeout=LOOK_EVERY):
+            if crew.is_closed:
+                return
         if errors:
             return
         try:
@@ -116,27 +144,40 @@ def run_team(kernel, n_threads, arguments, work, sync=None):
 
     workers = []
     try:
-        for thread in range(n_threads):
-            workers.append(Worker(work_as, thread))
-            workers[-1].start()
-    except (KeyboardInterrupt, RuntimeError) as error:  # nobody has begun yet, and nobody will
+        workers.extend(crew.start(work_as, thread) for thread in range(n_threads))
+    except (KeyboardInterrupt, RuntimeError) as error:  # nobody has passed the gates, and nobody will
         errors.append(error)
-        open_gates()
+        crew.close()
         if isinstance(error, KeyboardInterrupt):
             raise
-        raise RuntimeError(f"{error}: only {len(workers) - 1} of {n_threads} could be started; set n_threads=1") from error
+        raise RuntimeError(f"{error}: only {len(workers)} of {n_threads} could be started; set n_threads=1") from error
     finished = True
-    for worker in workers:
-        while not worker.has_ended:
-            try:
-                open_gates()
-                worker.wait()
-            except KeyboardInterrupt:
-                sync[INTERRUPT] = 1
-                finished = False
+
+    def interrupt():
+        nonlocal finished
+        sync[INTERRUPT] = 1
+        finished = False
+
+    wait_for(workers, interrupt, look=open_gates)
     if errors:
         raise errors[0]
     return finished
+
+
+def wait_for(workers, interrupt, look, until=lambda: math.inf):
+    """Wait until all workers have ended, or until() on the monotonic clock; call look() now and then, and interrupt() at Ctrl-C."""
+    waited_for = deque(workers)
+    while waited_for:
+        try:
+            while waited_for:
+                left = until() - time.monotonic()
+                if waited_for[0].has_ended or left <= 0:
+                    waited_for.popleft()
+                else:
+                    look()
+                    waited_for[0].wait(min(LOOK_EVERY, left))
+        except KeyboardInterrupt:
+            interrupt()
 
 
 def run_pool(
@@ -206,23 +247,17 @@ def run_pool(
         stop()
         deadline = min(deadline, time.monotonic() + patience)
 
-    workers = [Worker(work, scratch) for scratch in scratches]
+    crew = Crew()
+    workers: list[Worker] = []
     try:
-        for worker in workers:
-            worker.start()
+        workers.extend(crew.start(work, scratch) for scratch in scratches)
     except KeyboardInterrupt:
         interrupt()
+        workers = crew.close()
     except RuntimeError:  # no more threads to be had: those there are do all the tasks
-        if workers[0].ident is None:
+        if not workers:
             raise
-    for worker in workers:
-        while worker.ident is not None and not worker.has_ended and (left := deadline - time.monotonic()) > 0:
-            try:
-                worker.wait(min(LOOK_EVERY, left))
-                if watch is not None:
-                    watch()
-            except KeyboardInterrupt:
-                interrupt()
+    wait_for(workers, interrupt, look=watch or (lambda: None), until=lambda: deadline)
     if errors:
         raise errors[0]
     return is_interrupted.is_set()
