@@ -1,0 +1,182 @@
+"""The parts of the docstrings that both estimators share, with the names that names.py lists.
+
+Said once here, or they would come to differ; the rest stands in the classes.
+"""
+
+import re
+import textwrap
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from fastbp.names import ACTIVATIONS, HIDDEN_ACTIVATIONS, LOSSES, REGRESSION_LOSSES, SCHEDULES, SOLVERS, STARTS
+
+_Class = TypeVar("_Class", bound=type)
+_WIDTH = 120
+
+_PARAMETERS = r"""
+hidden_layer_sizes : array-like of int, int or str, default=(100,)
+    Units of each hidden layer; an int is one layer, ``"64-32"`` is ``(64, 32)``, ``()`` has no hidden layer.
+activation : {activations} or sequence of these, default='relu'
+    Activation of every hidden layer, or one name per hidden layer: {about_activations}.
+solver : {solvers}, default='adam'
+    How the network is trained: {about_solvers}.
+alpha : float, default=0.0001
+    Strength of the L2 penalty on the weights (not on the intercepts), as in the formula above.
+batch_size : int or 'auto', default='auto'
+    Rows per step of the solvers that go batch by batch. 'auto' is ``min(200, n_samples)``.
+learning_rate : {schedules}, default='constant'
+    For {scheduled_solvers}: the rate stays; or is ``learning_rate_init / (t_ + 1) ** power_t``; or is divided by 5 whenever
+    training would stop, until it is 1e-6.
+learning_rate_init : float, default=0.001
+    Step size of the solvers that go batch by batch.
+power_t : float, default=0.5
+    Exponent of 'invscaling'.
+max_iter : int, default=200
+    Most epochs ({stochastic_solvers}) or iterations ('lbfgs').
+shuffle : bool, default=True
+    Whether each epoch of {stochastic_solvers} goes through the rows in a new random order.
+random_state : int, RandomState instance or None, default=None
+    Source of the starting weights, the validation split and the order of rows.
+tol : float, default=1e-4
+    {stochastic_solvers} stop when the loss (validation score with `early_stopping`) did not get better by `tol` for more than
+    `n_iter_no_change` epochs; 'lbfgs' when no element of the gradient is larger.
+verbose : bool or int, default=False
+    Print the loss every `verbose` epochs (True is 1) and at the end.
+warm_start : bool, default=False
+    Whether `fit` goes on from the weights of the last one.
+momentum : float, default=0.9
+    Momentum of 'sgd', between 0 and 1.
+nesterovs_momentum : bool, default=True
+    Whether the momentum of 'sgd' is Nesterov's.
+early_stopping : bool, default=False
+    Set `validation_fraction` of the rows aside, stop by their score and keep the weights with the best one. Not for 'lbfgs'.
+validation_fraction : float, default=0.1
+    Part of the rows that `early_stopping` sets aside, in [0, 1).
+beta_1, beta_2 : float, default=0.9, 0.999
+    Decay of the first and the second moment in 'adam', in [0, 1).
+epsilon : float, default=1e-8
+    Keeps the step of 'adam' finite.
+n_iter_no_change : int or inf, default=10
+    Epochs without improvement that are tolerated.
+max_fun : int, default=15000
+    Most evaluations of the loss by 'lbfgs'.
+init : {starts} or (coefs, intercepts), default='glorot_uniform'
+    Starting weights [2]_. 'glorot_uniform' is scikit-learn's scheme, U(-b, b) with :math:`b = \sqrt{6 / (n_{in} + n_{out})}`
+    (2 in place of 6 for 'logistic'), for intercepts too; 'glorot_normal', 'he_uniform', 'he_normal' and 'normal' draw weights
+    and start intercepts at 0, as 'zeros' does both; a pair of lists shaped like `coefs_` and `intercepts_` is taken as it is.
+init_scale : float, default=1.0
+    Factor on the drawn start; ``init="normal"`` draws weights from ``init_scale * N(0, 1)``.
+fit_intercept : bool, default=True
+    Whether layers have intercepts; without, `intercepts_` stay 0.
+"""
+
+_RUN_PARAMETERS = """
+n_restarts : int, default=1
+    Train this many networks from different starts and keep the one with the best validation score (`early_stopping`) or the
+    smallest loss. The first start is the one that ``n_restarts=1`` trains. Starts are trained side by side on `n_threads`.
+n_threads : int or None, default=None
+    Threads of one fit or prediction. None is every core this process may use, but 1 outside the main thread and for little
+    work. The numbers do not depend on it.
+"""
+
+_ATTRIBUTES = """
+coefs_ : list of ndarray of shape (n_in, n_out)
+    Weights of each layer. They are views: assigning to their elements changes the predictions.
+intercepts_ : list of ndarray of shape (n_out,)
+    Intercepts of each layer.
+loss_ : float
+    Loss of the last epoch (for 'lbfgs': at the end).
+loss_curve_ : list of float
+    Loss of each epoch, for {stochastic_solvers}.
+best_loss_ : float or None
+    Smallest loss, for {stochastic_solvers}; None with `early_stopping`.
+validation_scores_ : list of float or None
+    {score} on the validation rows after each epoch, with `early_stopping`.
+best_validation_score_ : float or None
+    The largest of them.
+restart_losses_ : ndarray of shape (n_restarts,)
+    `loss_` of each start; NaN where it diverged or was not reached.
+n_iter_ : int
+    Epochs (iterations of 'lbfgs') of the last fit.
+t_ : int
+    Rows seen in training, over all epochs.
+n_layers_ : int
+    Layers, input and output included.
+n_outputs_ : int
+    Units of the output layer.
+out_activation_ : str
+    Activation of the output layer.
+n_features_in_ : int
+    Features seen in fit.
+feature_names_in_ : ndarray of shape (n_features_in_,)
+    Their names, if X had string column names.
+"""
+
+_NOTES = """
+Notes
+-----
+A loss or weight that is no longer finite ends training with a ValueError that names the epoch; the last finite weights stay
+in `coefs_` and `intercepts_`. Arrays of your own put into them are followed: a later change of
+their elements changes the predictions, and `partial_fit` trains them in place. A pickle or a deep copy holds the weights and
+what the solver keeps (two vectors as long as the weights for 'adam'), so that `partial_fit` goes on as if nothing had
+happened; `compact` drops the latter.
+
+References
+----------
+.. [1] Bishop, "Pattern Recognition and Machine Learning", sections 5.2 and 5.3, 2006.
+.. [2] Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS 2010; the
+   schemes for ReLU: He et al., "Delving deep into rectifiers", ICCV 2015.
+.. [3] Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015.
+.. [4] Bengio, Léonard and Courville, "Estimating or propagating gradients through stochastic neurons", 2013.
+"""
+
+
+def _names(names: Iterable[str]) -> str:
+    return "{" + ", ".join(map(repr, names)) + "}"
+
+
+def _about(texts: dict[str, str]) -> str:
+    return "; ".join(f"{name!r}, {text}" for name, text in texts.items())
+
+
+def _listed(names: Iterable[str]) -> str:
+    *first, last = map(repr, names)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+_FILLED = {
+    "activations": _names(HIDDEN_ACTIVATIONS),
+    "about_activations": _about({name: ACTIVATIONS[name].text for name in HIDDEN_ACTIVATIONS}),
+    "solvers": _names(SOLVERS),
+    "about_solvers": _about({name: solver.text for name, solver in SOLVERS.items()}),
+    "schedules": _names(SCHEDULES),
+    "scheduled_solvers": _listed(name for name, solver in SOLVERS.items() if solver.has_schedule),
+    "stochastic_solvers": _listed(name for name, solver in SOLVERS.items() if solver.is_stochastic),
+    "starts": _names(STARTS),
+    "losses": _names(REGRESSION_LOSSES),
+    "about_losses": _about({name: LOSSES[name].text for name in REGRESSION_LOSSES}),
+}
+
+
+def documented(**own: Any) -> Any:
+    """Return a decorator that fills the placeholders in a class's docstring; `own` are those of this class alone."""
+
+    def fill(cls: _Class) -> _Class:
+        doc = cls.__doc__ or ""
+        parts = {"parameters": _PARAMETERS, "run_parameters": _RUN_PARAMETERS, "attributes": _ATTRIBUTES, "notes": _NOTES}
+        for name, part in parts.items():
+            doc = doc.replace(f"    {{{name}}}\n", textwrap.indent(part.lstrip("\n"), "    "))
+        for name, text in (_FILLED | own).items():
+            doc = doc.replace(f"{{{name}}}", text)
+        cls.__doc__ = "\n".join(_wrapped(line) for line in doc.split("\n"))
+        return cls
+
+    return fill
+
+
+def _wrapped(line: str) -> str:
+    """Break a description that the names have made too long; the line with a parameter's type stays one."""
+    indent = re.match(" *", line)[0]  # type: ignore[index]
+    if len(line) <= _WIDTH + 10 or len(indent) < 8:
+        return line
+    return textwrap.fill(line.strip(), _WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
