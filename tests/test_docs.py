@@ -1,5 +1,6 @@
 """The pages keep their word: Python blocks run, links lead somewhere, what is named exists, pictures show what there is."""
 
+import ast
 import importlib.util
 import re
 from pathlib import Path
@@ -40,10 +41,18 @@ def split(text):
     return prose, blocks
 
 
+def check_imports(tree):
+    """Import what the code imports from fastbp."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "fastbp":
+            exec(f"from {node.module} import {', '.join(alias.name for alias in node.names)}", {})
+
+
 def run_blocks(page, text, folder):
     """Run the Python blocks of a page as one module, in which every line has the number it has in the page.
 
-    It is a file of its own because the kernels' cache wants one. Blocks that are not run must compile.
+    It is a file of its own because the kernels' cache wants one. Blocks that are not run must be Python, and find in fastbp what
+    they import.
     """
     lines = [""] * len(text.splitlines())
     for first, source, runs in split(text)[1]:
@@ -51,7 +60,7 @@ def run_blocks(page, text, folder):
             block = source.splitlines()
             lines[first - 1 : first - 1 + len(block)] = block
         else:
-            compile(source, f"{page}, from line {first}", "exec")
+            check_imports(ast.parse(source, f"{page}, from line {first}"))
     module = folder / f"{Path(page).stem}_md.py"
     module.write_text("\n".join(lines), encoding="utf-8")
     exec(compile(module.read_text(encoding="utf-8"), module, "exec"), {"__name__": module.stem})
@@ -181,8 +190,9 @@ def test_these_tests_see_what_they_look_for(tmp_path):
     for marker in ("", "<!-- not run: -->\n", "<!-- not run: other block -->\n\ntext\n"):
         with pytest.raises(NameError):
             run_blocks(page, marker + unknown, tmp_path)
-    with pytest.raises(SyntaxError):
-        run_blocks(page, "<!-- not run: it needs a cluster -->\n```python\nx =\n```\n", tmp_path)
+    for error, source in ((SyntaxError, "x ="), (ImportError, "from fastbp import unknown")):
+        with pytest.raises(error):
+            run_blocks(page, f"<!-- not run: it needs a cluster -->\n```python\n{source}\n```\n", tmp_path)
     (tmp_path / "other.md").write_text("# Some `heading`, here\n")
     text = "# Own\n[a](other.md#some-heading-here) [b](other.md#more) [c](gone.md) [d](#own) [e](#gone) [f](http://x.org)\n"
     page.write_text(text)
