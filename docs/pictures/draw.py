@@ -122,7 +122,7 @@ def draw_house(path):
 
 
 def _barrier(board, x, y, height):
-    board.box(x, y, 2, height, "barrier", color=INK, size=9, rotation=90, weight="bold")
+    board.box(x, y, 2, height, color=INK)
     board.write(x, y, 2, height, "barrier", size=9, rotation=90, weight="bold", color="white")
 
 
