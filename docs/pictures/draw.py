@@ -129,16 +129,7 @@ def _barrier(board, x, y, height):
 def _strips(board, x, y, width):
     """Draw the flat vector of the parameters, cut into strips in the colours of their threads."""
     board.write(x, y + 3.6, width, 2.4, "the parameters: one flat vector, cut into strips", size=9, color=GREY)
-    strips = (
-        ("W₁", BLUE),
-        ("W₁", BLUE),
-        ("W₁", BLUE),
-        ("b₁", BLUE),
-        ("W₂", ORANGE),
-        ("W₂", ORANGE),
-        ("W₂", ORANGE),
-        ("b₂", ORANGE),
-    )
+    strips = [("W₁", BLUE)] * 3 + [("b₁", BLUE)] + [("W₂", ORANGE)] * 3 + [("b₂", ORANGE)]
     for number, (name, color) in enumerate(strips):
         board.box(x + width * number / len(strips), y, width / len(strips), 3.4, name, color=color)
 
