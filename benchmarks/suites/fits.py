@@ -1,4 +1,4 @@
-"""Whole fits of the workloads in the README's table, for a tenth of their epochs."""
+"""Whole fits of the workloads in the table of docs/performance.md, for a tenth of their epochs."""
 
 from functools import partial
 

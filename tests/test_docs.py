@@ -1,0 +1,201 @@
+"""The pages keep their word: Python blocks run, links lead somewhere, what is named exists, pictures show what there is."""
+
+import ast
+import importlib.util
+import re
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from test_architecture import FLOORS
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+FOLDERS = ("fastbp", "tests", "benchmarks", "examples", "docs")
+FILES = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
+
+FENCE = re.compile(r"^ *```(?P<language>\w*)$")
+NOT_RUN = re.compile(r"^<!-- not run: \S.* -->$")  # with a reason
+
+named = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def split(text):
+    """Return the page's lines outside of its blocks, and the Python blocks: [(number of the first line, source, whether run)]."""
+    prose, blocks, open_block, before = [], [], None, ""
+    for number, line in enumerate(text.splitlines(), 1):
+        fence = FENCE.match(line)
+        if fence and open_block is None:
+            open_block = fence["language"], number + 1, [], not NOT_RUN.match(before)
+        elif fence:
+            language, first, lines, runs = open_block
+            if language == "python":
+                blocks.append((first, dedent("\n".join(lines)), runs))
+            open_block = None
+        elif open_block is not None:
+            open_block[2].append(line)
+        else:
+            prose.append(line)
+        before = line.strip() or before
+    assert open_block is None, f"the block that starts in line {open_block[1]} does not end"
+    return prose, blocks
+
+
+def check_imports(tree):
+    """Import what the code imports from fastbp."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "fastbp":
+            exec(f"from {node.module} import {', '.join(alias.name for alias in node.names)}", {})
+
+
+def run_blocks(page, text, folder):
+    """Run the Python blocks of a page as one module, in which every line has the number it has in the page.
+
+    It is a file of its own because the kernels' cache wants one. Blocks that are not run must be Python, and find in fastbp what
+    they import.
+    """
+    lines = [""] * len(text.splitlines())
+    for first, source, runs in split(text)[1]:
+        if runs:
+            block = source.splitlines()
+            lines[first - 1 : first - 1 + len(block)] = block
+        else:
+            check_imports(ast.parse(source, f"{page}, from line {first}"))
+    module = folder / f"{Path(page).stem}_md.py"
+    module.write_text("\n".join(lines), encoding="utf-8")
+    exec(compile(module.read_text(encoding="utf-8"), module, "exec"), {"__name__": module.stem})
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if split(p.read_text(encoding="utf-8"))[1]], ids=lambda page: page.stem)
+def test_python_blocks_run(page, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib").use("Agg")
+    monkeypatch.chdir(tmp_path)
+    run_blocks(page, page.read_text(encoding="utf-8"), tmp_path)
+
+
+# ---- links
+
+
+def anchors(text):
+    """Return what a link to a heading of the page may name, as forges and MyST make it of the heading."""
+    headings = [line.lstrip("#").strip() for line in split(text)[0] if re.match("#+ ", line)]
+    return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+
+
+def broken_links(page, text):
+    """Return the links of a page to files or headings that do not exist, and to the web other than by https."""
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", re.sub("`[^`]*`", "", "\n".join(split(text)[0]))):
+        path, _, anchor = target.partition("#")
+        file = page.parent / path if path else page
+        if ":" in target:
+            is_good = target.startswith("https://")
+        elif not file.exists():
+            is_good = False
+        else:
+            is_good = not anchor or anchor in anchors(text if file == page else file.read_text(encoding="utf-8"))
+        if not is_good:
+            broken.append(target)
+    return broken
+
+
+@named
+def test_links_lead_somewhere(page):
+    assert broken_links(page, page.read_text(encoding="utf-8")) == []
+
+
+def test_every_page_can_be_found():
+    """From the README, by links."""
+    found, todo = set(), [ROOT / "README.md"]
+    while todo:
+        page = todo.pop().resolve()
+        if page not in found and page.suffix == ".md":
+            found.add(page)
+            targets = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
+            todo += [page.parent / target for target in targets if ":" not in target]
+    assert set(PAGES) <= found
+
+
+# ---- names
+
+
+def missing_files(text):
+    """Return the Python files that the page names and that are nowhere."""
+    named_files = re.findall(r"`((?:[\w.-]+/)*\w+\.py)`", "\n".join(split(text)[0]))
+    paths = ["/" + path.relative_to(ROOT).as_posix() for path in FILES]
+    return sorted(name for name in set(named_files) if not any(path.endswith("/" + name) for path in paths))
+
+
+@named
+def test_files_that_are_named_exist(page):
+    assert missing_files(page.read_text(encoding="utf-8")) == []
+
+
+def missing_names(text):
+    """Return the functions, constants and the like that the page names and that no source does."""
+    names = re.findall(r"`(?:\w+\.)*([A-Za-z_]\w*)(?:\([^`]*\))?`", "\n".join(split(text)[0]))
+    words = {word for path in FILES if path != Path(__file__) for word in re.findall(r"\w+", path.read_text(encoding="utf-8"))}
+    return sorted(set(names) - words)
+
+
+def test_names_of_the_architecture_exist():
+    assert missing_names((ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")) == []
+
+
+# ---- pictures
+
+
+@pytest.fixture(scope="module")
+def draw():
+    """The script that draws the pictures of the architecture."""
+    pytest.importorskip("matplotlib")
+    spec = importlib.util.spec_from_file_location("draw", ROOT / "docs" / "pictures" / "draw.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_house_has_the_rooms_that_there_are(draw):
+    assert [set(rooms) for rooms, _ in draw.FLOORS] == list(FLOORS)
+
+
+def test_pictures_are_drawn_and_shown(draw, tmp_path):
+    """That no text leaves its box is seen to by the script itself."""
+    draw.main(tmp_path)
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for name in draw.PICTURES:
+        assert (tmp_path / name).stat().st_size > 10_000
+        assert (ROOT / "docs" / "pictures" / name).exists()
+        assert f"](pictures/{name})" in page
+
+
+def test_a_text_that_leaves_its_box_is_refused(draw, tmp_path):
+    board = draw.Board(height=10)
+    board.write(1, 1, 5, 5, "much too long for this box")
+    with pytest.raises(ValueError, match="leaves its box"):
+        board.save(tmp_path / "picture.png")
+
+
+# ---- the checks themselves
+
+
+def test_these_tests_see_what_they_look_for(tmp_path):
+    """The checks above on pages that break the rules."""
+    page = tmp_path / "page.md"
+    with pytest.raises(ZeroDivisionError) as caught:
+        run_blocks(page, "# Page\n\n```python\nx = 1\n```\n\n```python\nx / 0\n```\n", tmp_path)
+    assert caught.traceback[-1].lineno + 1 == 8  # the line of the page
+    unknown = "```python\nunknown\n```\n"
+    run_blocks(page, f"<!-- not run: it needs a cluster -->\n{unknown}", tmp_path)
+    for marker in ("", "<!-- not run: -->\n", "<!-- not run: other block -->\n\ntext\n"):
+        with pytest.raises(NameError):
+            run_blocks(page, marker + unknown, tmp_path)
+    for error, source in ((SyntaxError, "x ="), (ImportError, "from fastbp import unknown")):
+        with pytest.raises(error):
+            run_blocks(page, f"<!-- not run: it needs a cluster -->\n```python\n{source}\n```\n", tmp_path)
+    (tmp_path / "other.md").write_text("# Some `heading`, here\n")
+    text = "# Own\n[a](other.md#some-heading-here) [b](other.md#more) [c](gone.md) [d](#own) [e](#gone) [f](http://x.org)\n"
+    page.write_text(text)
+    assert broken_links(page, text) == ["other.md#more", "gone.md", "#gone", "http://x.org"]
+    assert missing_files("`passes.py` `kernels/passes.py` `training/passes.py` `gone.py`") == ["gone.py", "training/passes.py"]
+    assert missing_names("`product` `load(x, i)` `naive.train` `no_such_kernel` `no_such(x)`") == ["no_such", "no_such_kernel"]
