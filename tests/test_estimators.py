@@ -560,7 +560,7 @@ def test_stratified_validation(monkeypatch):
     np.testing.assert_array_equal(seen["labels"][:, 0], expected)
 
 
-@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("n_threads", [2, 3])
 def test_same_bits_with_any_number_of_threads(n_threads):
     rng = np.random.RandomState(0)
     X, y = rng.randn(3000, 30), rng.randint(3, size=3000)

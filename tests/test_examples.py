@@ -1,6 +1,7 @@
 """Every example runs to its end, quietly, and leaves a picture with something on it."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,107 @@ ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 pyplot = pytest.importorskip("matplotlib.pyplot")
+
+
+def numbers(text, pattern):
+    """All numbers that the pattern's groups find, a row for each match."""
+    return np.array(re.findall(pattern, text), dtype=float).reshape(-1, re.compile(pattern).groups)
+
+
+def falls(values, by):
+    """Whether each value is below the one before, the last below the first by this factor."""
+    return len(values) > 2 and bool((np.diff(values) < 0).all()) and values[-1] < by * values[0]
+
+
+def shows_a_fitted_curve(text):
+    losses, distances = numbers(text, r"training loss ([\d.]+), distance to the function ([\d.]+)").T
+    assert falls(losses, 0.2)
+    assert falls(distances, 0.3)
+
+
+def shows_classes(text):
+    units, train, test = numbers(text, r"(?m)^ +(\d+) +([\d.]+) +([\d.]+)$").T
+    assert units.tolist() == [1, 3, 50]
+    assert train[0] < train[1:].min()  # one unit draws one line
+    assert test.max() > 0.9
+
+
+def shows_patterns(text):
+    errors = numbers(text, r"(?m)^ +\d+ +([\d.]+) +([\d.]+)$")
+    assert falls(errors[:, 0], 0.5)
+    assert errors[-1, 1] < 0.6 * errors[0, 1]
+
+
+def shows_starts(text):
+    accuracy = dict(re.findall(r"(\S.*): accuracy ([\d.]+)", text))
+    assert accuracy["zeros"] == "0.50"
+    assert float(accuracy["He"]) > 0.7
+    costs = numbers(text, r"(?m)^ +\d+ +([\d.]+) +([\d.]+) +([\d.]+)$")
+    assert np.ptp(costs[:, 0]) < 1e-5  # zeros never learn
+    assert costs[-1, 2] < 0.2
+
+
+def shows_descent(text):
+    runs = [numbers(run, r"test loss ([\d.]+)")[:, 0] for run in re.split(r"(?m)^rate .*$", text)[1:]]
+    assert len(runs) == text.count("rate")
+    assert all(losses[-1] < 0.7 * losses[0] for losses in runs)
+
+
+def shows_the_chain_rule(text):
+    found = numbers(text, r"(?m)^\S+ +-?[\d.]+ +(-?[\d.]+) .*= +(-?[\d.]+)$")
+    assert len(found) == 5
+    np.testing.assert_allclose(found[:, 0], found[:, 1], atol=1e-6)
+    output = 1 / (1 + np.exp(-(2 * -1 + -3 * -2 + -3)))
+    assert abs(found[-1, 0] - output * (1 - output)) < 1e-6
+
+
+def shows_a_sweep(text):
+    scores = numbers(text, r"(?m)^ +\(\d+, \d+\) +([\d.]+) +([\d.]+) +[\d.]+$")
+    assert len(scores) > 2
+    assert scores.min() > 0.85
+    assert len(numbers(text, r"(?m)(?:forest.*|regression|SVM|Bayes) +([\d.]+)$")) == 4
+
+
+def shows_blocks(text):
+    assert "bit for bit: True" in text
+    ((by_block, at_once),) = numbers(text, r"at most: (\d+) MB block by block, (\d+) MB")
+    assert by_block < at_once
+
+
+def shows_one_sample(text):
+    outputs, errors = numbers(text, r"output ([\d.]+), error ([\d.]+)").T
+    assert falls(errors, 0.5)
+    np.testing.assert_allclose(errors, (outputs - 1) ** 2 / 2, atol=1e-6)
+
+
+def shows_a_cluster(text):
+    assert "same scores as without a cluster: True" in text
+
+
+def shows_squares(text):
+    assert falls(numbers(text, r"sum of squares ([\d.]+)")[:, 0], 0.5)
+
+
+def shows_xor(text):
+    assert falls(numbers(text, r"mean squared error ([\d.]+)")[1:, 0], 0.5)
+    outputs = np.array(re.findall(r"outputs \[([^]]+)\]", text)[-1].split(), dtype=float)
+    assert ((outputs > 0.5) == [False, True, True, False]).all()
+
+
+SHOWS = {
+    "classification": shows_classes,
+    "deep_network_starts": shows_starts,
+    "full_batch_gradient_descent": shows_descent,
+    "function_approximation": shows_a_fitted_curve,
+    "gradients_on_a_graph": shows_the_chain_rule,
+    "hidden_size_sweep": shows_a_sweep,
+    "larger_than_memory": shows_blocks,
+    "online_one_sample": shows_one_sample,
+    "pattern_recognition": shows_patterns,
+    "search_on_dask": shows_a_cluster,
+    "two_layer_least_squares": shows_squares,
+    "xor_class": shows_xor,
+}
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
@@ -29,7 +131,7 @@ def test_example_prints_its_numbers_and_draws_its_picture(example, tmp_path):
     assert run.returncode == 0, run.stderr
     # an old scikit-learn warns about a newer SciPy from its own files
     assert [line for line in run.stderr.splitlines() if "Warning:" in line and "/sklearn/" not in line] == []
-    assert any(character.isdigit() for character in run.stdout)
+    SHOWS[example.stem](run.stdout)
     assert [file.name for file in tmp_path.iterdir()] == ["picture.png"]
 
     pixels = pyplot.imread(picture)[..., :3]

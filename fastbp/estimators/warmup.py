@@ -31,11 +31,11 @@ def warm_up() -> int:
     for dtype in (np.float32, np.float64):
         X, y = np.ones((2, 1), dtype=dtype), np.zeros(2, dtype=dtype)
         for solver in ("adam", "lbfgs"):
-            BPRegressor(hidden_layer_sizes=1, solver=solver, max_iter=1, tol=1.0).fit(X, y).predict(X)
+            BPRegressor(hidden_layer_sizes=1, solver=solver, max_iter=9, tol=1e9, n_iter_no_change=1).fit(X, y).predict(X)
         network = make_network((1, 1), (), "identity", "squared_error", dtype=dtype)
         params = pack_parameters(network, [np.ones((1, 1))], [np.zeros(1)], dtype)
         gradients_at(network, params, Problem(X, X), alpha=0.0)
     rows = np.eye(2, WIDE)
-    BPRegressor(hidden_layer_sizes=1, solver="sgd", max_iter=100, tol=1.0).fit(rows, rows[:, 0])
+    BPRegressor(hidden_layer_sizes=1, solver="sgd", max_iter=100, tol=1e9, n_iter_no_change=1).fit(rows, rows[:, 0])
     entries = *epochs.ENTRIES, *lbfgs.ENTRIES, *objective.ENTRIES, *triangular.ENTRIES
     return sum(len(kernel.signatures) for kernel in entries)

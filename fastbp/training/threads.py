@@ -165,7 +165,7 @@ def run_team(kernel, n_threads, arguments, work, sync=None):
 
 
 def wait_for(workers, interrupt, look, until=lambda: math.inf):
-    """Wait until all workers have ended, or until() on the monotonic clock; call look() now and then, and interrupt() at Ctrl-C."""
+    """Wait until all workers have ended, or until() on the monotonic clock; look() now and then, interrupt() at Ctrl-C."""
     waited_for = deque(workers)
     while waited_for:
         try:
