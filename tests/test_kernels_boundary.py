@@ -1,11 +1,14 @@
-"""What stands between Python and an entry: subnormal numbers are zero inside, and as ever outside."""
+"""What stands between Python and an entry: subnormal numbers are zero inside, and as ever outside; wrong types stay outside."""
 
 import _thread
+import inspect
+import re
 import signal
 import subprocess
 import sys
 import threading
 import warnings
+from typing import NamedTuple
 
 import llvmlite.binding
 import numpy as np
@@ -15,9 +18,11 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from fastbp import BPClassifier
-from fastbp.kernels import boundary
-from fastbp.kernels.compiler import entry
+from fastbp.kernels import boundary, epochs, lbfgs
+from fastbp.kernels.compiler import entry, typed_once
 from fastbp.kernels.vectors import broadcast, lane_sum, lanes, load, store
+from fastbp.training import row_space
+from fastbp.training.threads import run_team
 
 X = np.random.RandomState(0).normal(size=(300, 6))
 Y = (X[:, 0] > X[:, 1]).astype(int)
@@ -190,7 +195,7 @@ import llvmlite.binding as llvm
 from fastbp.kernels.boundary import guard
 llvm.initialize_all_targets()
 llvm.initialize_all_asmprinters()
-module = llvm.parse_assembly(str(guard("outer", "inner", {triple.split("-")[0]!r})))
+module = llvm.parse_assembly(str(guard("outer", "inner", architecture={triple.split("-")[0]!r})))
 module.triple = {triple!r}
 machine = llvm.Target.from_triple(module.triple).create_target_machine(opt=3)
 builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=3))
@@ -211,4 +216,154 @@ print(machine.emit_assembly(module))
 
 
 def test_other_machines_are_called_as_they_are():
-    assert str(boundary.guard("outer", "inner", "riscv64")).count("call") == 1
+    assert str(boundary.guard("outer", "inner", architecture="riscv64")).count("call") == 1
+
+
+class Pair(NamedTuple):
+    factors: np.ndarray
+    offset: float
+
+
+@typed_once
+@entry
+def call_typed(params, pair, n):
+    for i in range(n):
+        params[i] = params[i] * pair.factors[i] + pair.offset
+
+
+def is_namedtuple(value):
+    return isinstance(value, tuple) and hasattr(value, "_fields")
+
+
+def leaves(arguments, names, path=()):
+    """Yield (path of numbers, dotted name, value) of all arguments, NamedTuples and what is in them."""
+    for k, (value, name) in enumerate(zip(arguments, names, strict=True)):
+        yield (*path, k), name, value
+        if is_namedtuple(value):
+            yield from leaves(value, [f"{name}.{field}" for field in value._fields], (*path, k))
+
+
+def replaced(arguments, path, value):
+    head, *rest = path
+    items = list(arguments)
+    items[head] = replaced(items[head], rest, value) if rest else value
+    return type(arguments)(*items) if is_namedtuple(arguments) else tuple(items)
+
+
+def wrong_values(value):
+    """Of other types, or arrays that machine code would misread."""
+    yield from (None, "1", [1], object(), 1j)
+    if is_namedtuple(value):
+        yield from (tuple(value), list(value), tuple.__new__(type(value), value[:-1]), Pair(np.zeros(9), 0.0), 1)
+    elif isinstance(value, np.ndarray):
+        for dtype in (np.float16, np.float32, np.float64, np.int32, np.int64, np.uint32, np.complex64, object):
+            if dtype != value.dtype:
+                yield np.zeros(value.shape, dtype)
+        yield from (value.reshape(1, -1), value.tolist(), value.astype(value.dtype.newbyteorder()), 1, 1.0)
+        if value.size > 1:
+            yield np.repeat(value, 2)[::2]
+        frozen = value.copy()
+        frozen.flags.writeable = False
+        yield frozen
+    elif isinstance(value, int):
+        yield from (1.5, np.float64(1.0), np.zeros(1, np.int64))
+    else:
+        yield np.zeros(1)
+
+
+def recorded_calls(monkeypatch):
+    """The arguments of one call of every entry."""
+    calls = {}
+
+    def record(module, name):
+        function = getattr(module, name)
+
+        def recording(*arguments):
+            calls[name] = function, arguments
+            function(*arguments)
+
+        monkeypatch.setattr(module, name, recording)
+
+    for module, name in ((epochs, "train"), (epochs, "predict"), (lbfgs, "lbfgs")):
+        record(module, name)
+    for name in ("multiply", "triangular"):
+        record(row_space, name)
+    for solver in ("adam", "lbfgs"):
+        BPClassifier((5,), solver=solver, max_iter=2, random_state=0).fit(X, Y).predict(X)
+    row_space.RowSpace(X[:5])
+    monkeypatch.undo()
+    return calls
+
+
+BY = {"multiply": "A", "triangular": "L"}  # by the dtype of which argument the others must be
+
+
+def test_no_entry_takes_an_argument_of_a_wrong_type(monkeypatch):
+    calls = recorded_calls(monkeypatch)
+    assert set(calls) == {"train", "predict", "lbfgs", "multiply", "triangular"}
+    n_refused = 0
+    for name, (function, arguments) in calls.items():
+        names = list(inspect.signature(function).parameters)
+        for path, leaf, value in leaves(arguments, names):
+            for wrong in wrong_values(value):
+                if (
+                    leaf == BY.get(name, "params")
+                    and getattr(wrong, "dtype", None) in (np.float32, np.float64)
+                    and wrong.ndim == 1
+                ):
+                    continue  # which asks for a dtype of its own
+                with pytest.raises(TypeError, match=f"^{name}: {re.escape(leaf)} must be"):
+                    function(*replaced(arguments, path, wrong))
+                n_refused += 1
+        for number in (0, 1, len(arguments) - 1, len(arguments) + 1):
+            with pytest.raises(TypeError, match="arguments"):
+                function(*(arguments * 2)[:number])
+    assert n_refused > 1000
+
+
+def test_arguments_that_mean_the_same_are_converted(monkeypatch):
+    class Array(np.ndarray):
+        pass
+
+    calls = recorded_calls(monkeypatch)
+    function, arguments = calls["predict"]
+    outputs_at = list(inspect.signature(function).parameters).index("outputs")
+    expected = arguments[outputs_at].copy()
+    n_converted = 0
+    for path, _, value in leaves(arguments, inspect.signature(function).parameters):
+        others = []
+        if isinstance(value, np.ndarray):
+            others = [value.view(Array), value.view(np.dtype(value.dtype, metadata={"unit": "m"}))]
+        elif isinstance(value, int):
+            others = [np.int64(value), np.int32(value), *([bool(value)] if value in (0, 1) else [])]
+        for other in others:
+            arguments[outputs_at][:] = np.nan
+            function(*replaced(arguments, path, other))
+            np.testing.assert_array_equal(arguments[outputs_at], expected)
+            n_converted += 1
+    assert n_converted > 50
+    params = np.ones(4)
+    call_typed(params, Pair(np.full(4, 2.0), 0.5), 4)
+    call_typed(params, Pair(np.full(4, 2.0), np.float32(0.5)), 4)
+    call_typed(params, Pair(np.full(4, 2.0), 1), 4)
+    np.testing.assert_array_equal(params, np.full(4, 12.0))
+
+
+def test_the_first_call_decides_on_types_that_kernels_take():
+    right = np.ones(4), Pair(np.ones(4), 0.5), 4
+    fresh = typed_once(entry(call_typed.dispatcher.py_func))
+    for path, _, value in leaves(right, ("params", "pair", "n")):
+        for wrong in (None, "1", [1.0], True, 1j, np.ones((2, 2))[:, 0], np.array(["a"]), np.array([None]), (value,)):
+            with pytest.raises(TypeError):
+                fresh(*replaced(right, path, wrong))
+    assert fresh.dispatcher.signatures == []
+    fresh(*right)
+    np.testing.assert_array_equal(right[0], np.full(4, 1.5))
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_an_argument_of_a_wrong_type_ends_a_team(n_threads):
+    params, pair = np.ones(4), Pair(np.ones(4), 0.5)
+    call_typed(params, pair, 4)
+    with pytest.raises(TypeError, match=r"^call_typed: pair"):
+        run_team(lambda thread, n_threads, sync, *arguments: call_typed(*arguments), n_threads, (params, Pair([1], 0.5), 4), 1e10)

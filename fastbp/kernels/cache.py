@@ -13,6 +13,8 @@ from numba.core import config
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.runtime import rtsys
 
+from .boundary import name_classes
+
 
 def _hash_of_sources() -> str:
     """Of all that is compiled: the kernels and the codes in names, be they source files, bytecode alone, or in a zip file."""
@@ -101,6 +103,7 @@ class KernelCache(FunctionCache):
         try:
             # Not super's method, which first fills numba's tables for compiling (measured: 0.15 of 0.2 s of a first fit).
             rtsys.initialize(target_context)
+            name_classes(sig)
             return self._load_overload(sig, target_context)
         except Exception:  # it is not there, damaged, or not what this numba takes
             return None

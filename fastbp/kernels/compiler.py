@@ -7,7 +7,7 @@ from llvmlite.binding import Linkage, parse_assembly
 from numba import njit, types
 from numba.core.compiler import Compiler
 
-from .boundary import guard
+from .boundary import checked, guard, is_for_entries
 from .cache import KernelCache, warn_uncached
 
 # Fused multiply-adds and nothing else: nnan/ninf would delete the tests on which the divergence error rests, and reassoc the
@@ -50,7 +50,7 @@ class _EntryCompiler(Compiler):
     (measured: 375 ns instead of 108 ns for a sample through a 1-1-1 network, and 20 s instead of 30 s for all kernels).
     """
 
-    def __init__(self, typing_context, target_context, library, *arguments):
+    def __init__(self, typing_context, target_context, library, argument_types, *arguments):
         library = _new_library(target_context)
         optimize = library._optimize_final_module
 
@@ -60,7 +60,8 @@ class _EntryCompiler(Compiler):
             name, guarded = wrapper.name, wrapper.name + "_guarded"
             wrapper.name = guarded
             wrapper.add_function_attribute("noinline")
-            module.link_in(parse_assembly(str(guard(name, guarded))))
+            is_typed_once = self.state.func_id.func in _TYPED_ONCE
+            module.link_in(parse_assembly(str(guard(name, guarded, argument_types if is_typed_once else None))))
             wrapper.linkage = Linkage.internal
             for function in module.functions:
                 if not function.is_declaration and function.linkage == Linkage.linkonce_odr:
@@ -72,7 +73,7 @@ class _EntryCompiler(Compiler):
             optimize()
 
         library._optimize_final_module = make_internal_and_optimize
-        super().__init__(typing_context, target_context, library, *arguments)
+        super().__init__(typing_context, target_context, library, argument_types, *arguments)
 
 
 _WRAPPER = "_ZN7cpython"  # how the name of the function that Python calls begins
@@ -128,21 +129,47 @@ def entry(function):
     return dispatcher
 
 
-def typed_once(dispatcher):
-    """Return what calls an entry whose arguments have the types that the dtype of its `params` asks for, always.
+_TYPED_ONCE = set()
+
+
+def typed_once(dispatcher, by="params"):
+    """Return what calls an entry whose arguments have the types that the dtype of one of them asks for, always.
 
     numba looks at the type of every element of every argument at every call (measured: 9 of the 10 µs that a call of `train`
-    costs beside its work, with the GIL held).
+    costs beside its work, with the GIL held). Here the first call for a dtype decides, and the entry's guard compares the others
+    with it. An argument that is another number or array is converted, any other raises a TypeError that names it.
     """
-    params_at = list(inspect.signature(dispatcher.py_func).parameters).index("params")
-    compiled = {}
+    function = dispatcher.py_func
+    _TYPED_ONCE.add(function)
+    names = list(inspect.signature(function).parameters)
+    at, compiled, signatures = names.index(by), {}, {}
 
-    @functools.wraps(dispatcher.py_func)
+    def compile_for(arguments):
+        dtype = getattr(arguments[at], "dtype", None)
+        if dtype not in ("float32", "float64"):
+            raise TypeError(
+                f"{function.__name__}: {by} must be an array of float32 or float64, got {dtype or arguments[at]!r:.50}"
+            )
+        found = tuple(map(dispatcher.typeof_pyval, arguments))
+        for name, argument_type in zip(names, found):
+            if not is_for_entries(argument_type):
+                raise TypeError(f"{function.__name__}: {name} must be an int, a float or a flat array, got {argument_type}")
+        signatures[dtype], compiled[dtype] = found, dispatcher.compile(found)
+        return compiled[dtype]
+
+    @functools.wraps(function)
     def call(*arguments):
-        dtype = arguments[params_at].dtype
-        if dtype not in compiled:
-            compiled[dtype] = dispatcher.compile(tuple(map(dispatcher.typeof_pyval, arguments)))
-        compiled[dtype](*arguments)
+        if len(arguments) != len(names):
+            raise TypeError(f"{function.__name__} takes {len(names)} arguments, got {len(arguments)}")
+        try:
+            run = compiled[arguments[at].dtype]
+        except (AttributeError, KeyError):
+            run = compile_for(arguments)
+        try:
+            run(*arguments)
+        except TypeError:
+            wanted = signatures[arguments[at].dtype]
+            run(*(checked(*argument, f"{function.__name__}: {name}") for *argument, name in zip(arguments, wanted, names)))
 
     call.dispatcher = dispatcher
     return call
