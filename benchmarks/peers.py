@@ -44,11 +44,12 @@ def worker_environment(n_threads):
 def all_rows():
     """Import the rows; done in the worker, after the number of cores is set, and by --list."""
     import rows_fit
+    import rows_long
     import rows_machine
     import rows_search
     import rows_startup
 
-    return [*rows_fit.ROWS, *rows_machine.ROWS, *rows_startup.ROWS, *rows_search.ROWS]
+    return [*rows_fit.ROWS, *rows_machine.ROWS, *rows_long.ROWS, *rows_startup.ROWS, *rows_search.ROWS]
 
 
 def work(arguments):

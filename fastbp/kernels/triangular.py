@@ -1,9 +1,10 @@
 """Products, Cholesky's factor and what is solved with it, outside of a network, in one order of operations: a threaded BLAS may
 give other bits with other numbers of threads."""
 
+import functools
 import math
 
-from .compiler import entry, jit
+from .compiler import entry, jit, typed_once
 from .passes import CACHED_ROWS
 from .products import product
 from .vectors import broadcast, element, keep_first, lane_count, lane_sum, load, multiply_add, set_element, store
@@ -11,6 +12,7 @@ from .vectors import broadcast, element, keep_first, lane_count, lane_sum, load,
 FACTORIZE, SOLVE, SOLVE_TRANSPOSED = range(3)
 
 
+@functools.partial(typed_once, by="A")
 @entry
 def multiply(thread, n_threads, sync, A, a_row, a_inner, B, C, n_rows, n_inner, width, only_lower):
     """C += A · B; A: (n_rows, n_inner) with any strides, B: (n_inner, width), C: (n_rows, width), both of whole vectors; with
@@ -33,6 +35,7 @@ def _dot(A, a, B, b, n):
     return lane_sum(total)
 
 
+@functools.partial(typed_once, by="L")
 @entry
 def triangular(task, L, B, n_rows, n, stride):
     """With L: (n, n) a lower triangle solve X · Lᵀ = B or X · L = B in place, B: (n_rows, n); or FACTORIZE L, a symmetric matrix,
@@ -60,4 +63,4 @@ def triangular(task, L, B, n_rows, n, stride):
                     set_element(B, row + j, 0.0)
 
 
-ENTRIES = (multiply, triangular)
+ENTRIES = multiply.dispatcher, triangular.dispatcher

@@ -85,7 +85,7 @@ class RowSpace:
         # Rows that depend on each other leave pivots of nothing but rounding errors: so much more than those keeps them positive.
         # Those errors go by the row, so a row of a larger scale takes nothing from the others.
         diagonal = self._L[np.diag_indices(n)]
-        floor = np.finfo(np.float64).tiny
+        floor = np.finfo(np.float64).tiny / np.finfo(np.float64).eps  # so that no pivot is a subnormal number
         self._L[np.diag_indices(n)] += np.maximum(16 * n * np.finfo(np.float64).eps * diagonal, floor)
         self._solve(FACTORIZE, self._L)
         inputs = np.zeros((n, n + 1), dtype=X.dtype)
