@@ -10,6 +10,7 @@ from typing import NamedTuple
 # ---- activations
 
 IDENTITY, LOGISTIC, TANH, RELU, LEAKY_RELU, STEP, SOFTMAX, EXP = range(8)
+KEPT = -1  # as the code of a slope: the forward pass wrote it down
 
 
 class Activation(NamedTuple):
@@ -19,6 +20,11 @@ class Activation(NamedTuple):
     text: str  # for the documentation, after the name
     is_hidden: bool = True  # whether it may stand in a hidden layer
     keeps_slope: bool = False  # its slope cannot be had from its output: in training the forward pass writes it down
+
+    @property
+    def slope(self) -> int:
+        """Code by which the backward pass finds the slope."""
+        return KEPT if self.keeps_slope else self.code
 
 
 ACTIVATIONS = {
@@ -45,14 +51,19 @@ class Loss(NamedTuple):
     text: str  # for the documentation, after the name
     outputs: tuple[str, ...]  # output activations for which it is defined; the first is what output_activation="auto" means
     is_regression: bool = True
+    has_class_numbers: bool = False  # whether the target of a row is the number of its class, not a value per output
     lowest_target: float = -math.inf
-    parameter: str = ""  # the estimator's parameter that shapes it, if one does: a float in (0, inf)
+    parameter: str = ""  # the estimator's parameter that shapes it, if one does: a float
+    parameter_default: float = 0.0
+    parameter_range: tuple[float, float] = (0.0, math.inf)  # open at both ends
 
 
 _REAL_OUTPUTS = tuple(name for name in ACTIVATIONS if name != "softmax")
 LOSSES = {
     "squared_error": Loss(SQUARED_ERROR, "half the squared error", _REAL_OUTPUTS),
-    "log_loss": Loss(LOG_LOSS, "the log-loss of several classes", ("softmax",), is_regression=False),
+    "log_loss": Loss(
+        LOG_LOSS, "the log-loss of several classes", ("softmax",), is_regression=False, has_class_numbers=True
+    ),
     "binary_log_loss": Loss(BINARY_LOG_LOSS, "the log-loss of yes or no, per output", ("logistic",), is_regression=False),
     "poisson": Loss(POISSON, "half the Poisson deviance (targets ≥ 0, exponential output)", ("exp",), lowest_target=0.0),
 }
@@ -72,7 +83,7 @@ class Solver(NamedTuple):
     nesterov_rule: int | None = None  # the code in its place with nesterovs_momentum=True
     n_moments: int = 0  # vectors laid out like the parameters that the rule keeps, 0 to 2
     decay_1: str = ""  # the estimator's parameter by which the first of them decays
-    decay_2: str = ""  # likewise the second, or the only one of rules that keep squares
+    decay_2: str = ""  # likewise the second
     has_schedule: bool = False  # whether `learning_rate` is for it
     is_per_sample: bool = False  # whether batches of one dense row go through the loop made for them (kernels/online.py)
     stays_in_span: bool = False  # whether its steps never leave the span of the rows (training/row_space.py)
@@ -106,6 +117,11 @@ SOLVERS = {
 CONSTANT, INVSCALING, ADAPTIVE = range(3)
 SCHEDULES = {"constant": CONSTANT, "invscaling": INVSCALING, "adaptive": ADAPTIVE}
 
+# ---- scores of a validation set
+
+ACCURACY, R2 = range(2)
+SCORES = {"accuracy": ACCURACY, "r2": R2}
+
 # ---- starts
 
 
@@ -114,12 +130,13 @@ class Start(NamedTuple):
 
     distribution: str  # "uniform", "normal" or ""
     numerator: float | None = None  # None: the spread is 1
+    numerator_of_logistic: float | None = None  # in its place for a logistic layer
     with_fan_out: bool = False  # whether the fan is n_in + n_out, not n_in
     draws_intercepts: bool = False  # intercepts are drawn too, not zero
 
 
 STARTS = {
-    "glorot_uniform": Start("uniform", 6.0, with_fan_out=True, draws_intercepts=True),
+    "glorot_uniform": Start("uniform", 6.0, 2.0, with_fan_out=True, draws_intercepts=True),
     "glorot_normal": Start("normal", 2.0, with_fan_out=True),
     "he_uniform": Start("uniform", 6.0),
     "he_normal": Start("normal", 2.0),

@@ -1,14 +1,15 @@
 """Activation functions and their slopes, on whole vectors.
 
-To add one: a code and its name in ACTIVATIONS, a branch in `activate`, and one in `multiply_by_slope` if it may stand in a hidden
-layer.
+To add one: an entry in names.py and a branch in `activate`, which writes the slopes down if the entry says that they are kept;
+if not, another in `multiply_by_slope`.
 """
 
 import math
 
 import numpy as np
 
-from .compiler import inline, jit
+from ..names import EXP, IDENTITY, KEPT, LEAKY_RELU, LOGISTIC, RELU, SOFTMAX, STEP, TANH
+from .compiler import apart, inline, jit
 from .elementary import exponent, polynomial, power_of_two, round_to_integer
 from .vectors import (
     broadcast,
@@ -27,18 +28,6 @@ from .vectors import (
     with_sign,
 )
 
-IDENTITY, LOGISTIC, TANH, RELU, LEAKY_RELU, STEP, SOFTMAX, EXP = range(8)
-ACTIVATIONS = {
-    "identity": IDENTITY,
-    "logistic": LOGISTIC,
-    "tanh": TANH,
-    "relu": RELU,
-    "leaky_relu": LEAKY_RELU,
-    "step": STEP,
-    "softmax": SOFTMAX,
-    "exp": EXP,
-}
-HIDDEN_ACTIVATIONS = ("identity", "logistic", "tanh", "relu", "leaky_relu", "step")
 LEAK = 0.01  # slope of leaky_relu below zero
 
 # exp(x) = 2**n · exp(r) with n = round(x / ln 2), so |r| <= ln 2 / 2, where Taylor's series cut after r**13 (float64) or r**7
@@ -91,7 +80,8 @@ def tanh(x):
 
 @jit
 def logistic(x):
-    """1 / (1 + e**-x) lane by lane."""
+    """1 / (1 + e**-x) lane by lane; zero where e**-x overflows (x below -709, in float32 -88), though the truth is a subnormal
+    number there."""
     return 1.0 / (exp(0.0 - x) + 1.0)
 
 
@@ -110,9 +100,20 @@ def log(x):
     return multiply_add(n, _ln2_high(x), multiply_add(n, _ln2_low(x), near_one)) + (x - x)
 
 
+@apart
+def fill_with_nan(A, start, stop):
+    """What becomes of elements start to stop, whole vectors, by a code that no branch matches."""
+    for i in range(start, stop, lane_count(A)):
+        store(A, i, broadcast(A, np.nan))
+
+
 @inline
-def activate(code, Z, z, n_rows, n_units, width):
-    """Replace the pre-activations Z: (n_rows, width), from element z on, by their activations; the padding becomes zero."""
+def activate(code, Z, z, n_rows, n_units, width, slopes):
+    """Replace the pre-activations Z: (n_rows, width), from element z on, by their activations; the padding becomes zero.
+
+    An activation that keeps its slopes (see names.py) writes that of element i to Z[i + slopes], unless slopes is 0. What is NaN
+    stays NaN, and a code that nobody knows gives NaN.
+    """
     n_lanes = lane_count(Z)
     stop = z + n_rows * width
     if 4 * n_units <= n_lanes and n_rows > 1 and (code == TANH or code == LOGISTIC or code == EXP):
@@ -135,14 +136,19 @@ def activate(code, Z, z, n_rows, n_units, width):
     elif code == STEP:
         for i in range(z, stop, n_lanes):
             x = load(Z, i)
-            store(Z, i, where_less(x, _zero(x), _zero(x), _zero(x) + 1.0))
+            zero, one = broadcast(Z, 0.0), broadcast(Z, 1.0)
+            store(Z, i, where_less(zero, x, one, where_less(x, one, zero, x)))  # a NaN is neither
     elif code == EXP:
         for i in range(z, stop, n_lanes):
             store(Z, i, exp(load(Z, i)))
     elif code == SOFTMAX:
         for row in range(z, stop, width):
             _softmax(Z, row, n_units, width)
-    if n_units < width and (code == LOGISTIC or code == STEP or code == EXP):
+    elif code == IDENTITY:
+        pass
+    else:
+        fill_with_nan(Z, z, stop)
+    if n_units < width and (code == LOGISTIC or code == EXP):  # which are not zero at zero
         tail = n_units - n_units % n_lanes
         for row in range(z, stop, width):
             for i in range(tail, width, n_lanes):
@@ -158,7 +164,13 @@ def _activate_columns(code, Z, z, n_rows, n_units, width):
         for i in range(0, n_rows, n_lanes):
             n = min(n_lanes, n_rows - i)
             x = load_strided(Z, column + i * width, width, n, Z)
-            y = tanh(x) if code == TANH else logistic(x) if code == LOGISTIC else exp(x)
+            y = broadcast(Z, np.nan)
+            if code == TANH:
+                y = tanh(x)
+            elif code == LOGISTIC:
+                y = logistic(x)
+            elif code == EXP:
+                y = exp(x)
             store_strided(Z, column + i * width, width, n, y)
 
 
@@ -195,31 +207,35 @@ def _softmax(Z, z, n_units, width):
 
 
 @inline
-def multiply_by_slope(code, A, a, D, d, size):
-    """Multiply `size` elements of D, from d on, by the slope at the activations A, from a on; the slope is had from the output
-    alone.
+def multiply_by_slope(code, A, slopes, D, at, size):
+    """Multiply `size` elements of D, from `at` on, by the slopes there: had from the activations A, or by the code KEPT those that
+    `activate` wrote. A code that nobody knows, or that of the softmax, whose slope is a matrix, gives NaN.
 
     A step has no slope; it is trained as if it were the identity (straight-through estimator, Bengio et al. 2013,
     arXiv:1308.3432).
     """
     n_lanes = lane_count(D)
     if code == RELU:
-        for i in range(0, size, n_lanes):
-            y = load(A, a + i)
-            store(D, d + i, where_equal(y, _zero(y), _zero(y), load(D, d + i)))
+        for i in range(at, at + size, n_lanes):
+            y = load(A, i)
+            store(D, i, where_equal(y, _zero(y), _zero(y), load(D, i)))
     elif code == TANH:
-        for i in range(0, size, n_lanes):
-            y = load(A, a + i)
-            store(D, d + i, load(D, d + i) * (1.0 - y * y))
+        for i in range(at, at + size, n_lanes):
+            y = load(A, i)
+            store(D, i, load(D, i) * (1.0 - y * y))
     elif code == LOGISTIC:
-        for i in range(0, size, n_lanes):
-            y = load(A, a + i)
-            store(D, d + i, load(D, d + i) * (y * (1.0 - y)))
+        for i in range(at, at + size, n_lanes):
+            y = load(A, i)
+            store(D, i, load(D, i) * (y * (1.0 - y)))
     elif code == LEAKY_RELU:
-        for i in range(0, size, n_lanes):
-            y = load(A, a + i)
-            delta = load(D, d + i)
-            store(D, d + i, where_less(y, _zero(y), delta * LEAK, delta))
-    elif code == EXP:
-        for i in range(0, size, n_lanes):
-            store(D, d + i, load(D, d + i) * load(A, a + i))
+        for i in range(at, at + size, n_lanes):
+            y, delta = load(A, i), load(D, i)
+            store(D, i, where_less(y, _zero(y), delta * LEAK, delta))
+    elif code == KEPT or code == EXP:
+        behind = slopes if code == KEPT else 0  # the exponential is its own slope
+        for i in range(at, at + size, n_lanes):
+            store(D, i, load(D, i) * load(A, i + behind))
+    elif code == IDENTITY or code == STEP:
+        pass
+    else:
+        fill_with_nan(D, at, at + size)

@@ -5,17 +5,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..names import ADAPTIVE, CONSTANT, INVSCALING
 from .atomics import STOP, barrier
 from .compiler import entry, jit, typed_once
 from .online import online_epoch
 from .passes import CACHED_ROWS, batch_step, forward, refresh_mirrors, share, total
 from .scores import score
 from .shuffling import shuffle
-from .updates import ADAM
+from .updates import rate_of_step
 from .vectors import broadcast, keep_first, lane_count, lane_max, lane_numbers, load, where_equal, where_less
-
-CONSTANT, INVSCALING, ADAPTIVE = range(3)
-SCHEDULES = {"constant": CONSTANT, "invscaling": INVSCALING, "adaptive": ADAPTIVE}
 
 IN_ORDER, SHUFFLED, ONLY_DRAWN = range(3)
 
@@ -54,7 +52,7 @@ def predict_rows(network, params, table, order, workspace, thread, n_threads, ou
     n_outputs, width = network.units[-1], network.widths[-1]
     for row in range(first, stop, size):
         end = at + min(size, stop - row)
-        forward(network, params, table, order, row - at, 0, workspace, at, end)
+        forward(network, params, table, order, row - at, 0, workspace, at, end, 0)
         source = workspace.block_rows * network.first_units[-1]
         for i in range(at, end):
             if only_largest:
@@ -91,16 +89,7 @@ def predict(network, params, table, order, workspace, outputs, first, stop, only
 
 
 @jit
-def _rate_of_step(rule, step, measures, plan):
-    """Learning rate of the step'th step; adam's holds its bias correction (Kingma and Ba 2014, section 2)."""
-    if rule.code != ADAM:
-        return measures[LEARNING_RATE]
-    t = np.float64(step)
-    return plan.learning_rate_init * math.sqrt(1.0 - rule.beta_2**t) / (1.0 - rule.momentum**t)
-
-
-@jit
-def _end_of_epoch(plan, rule, counts, measures, loss, validation_score, params, best_params, n_rows):
+def _end_of_epoch(plan, counts, measures, loss, validation_score, params, best_params, n_rows):
     """Count the epoch, test for the end of the run, move the learning rate: scikit-learn's rules in scikit-learn's order."""
     counts[N_ITER] += 1
     counts[SAMPLES_SEEN] += n_rows
@@ -114,11 +103,10 @@ def _end_of_epoch(plan, rule, counts, measures, loss, validation_score, params, 
         if loss < measures[BEST_LOSS]:
             measures[BEST_LOSS] = loss
     counts[NO_IMPROVEMENT] = 0 if improved else counts[NO_IMPROVEMENT] + 1
-    is_sgd = rule.code != ADAM
-    if is_sgd and plan.schedule == INVSCALING:
+    if plan.schedule == INVSCALING:
         measures[LEARNING_RATE] = plan.learning_rate_init / (counts[SAMPLES_SEEN] + 1.0) ** plan.power_t
     if counts[NO_IMPROVEMENT] > plan.n_iter_no_change:
-        if is_sgd and plan.schedule == ADAPTIVE and measures[LEARNING_RATE] > 1e-6:
+        if plan.schedule == ADAPTIVE and measures[LEARNING_RATE] > 1e-6:
             measures[LEARNING_RATE] /= 5.0
             counts[NO_IMPROVEMENT] = 0
         else:
@@ -158,16 +146,23 @@ def train(
     """Train for losses.size epochs or until a stopping test, divergence or interrupt; counts[STATUS] says which.
 
     Run by every thread of the team on the same arrays. losses, scores: (n_epochs,) float64. On divergence no step is taken with
-    the bad loss, so params stay as they were before it.
+    the bad loss, so params stay as they were before it. A code that nobody knows counts as divergence.
     """
+    if not (
+        (plan.shuffle == IN_ORDER or plan.shuffle == SHUFFLED or plan.shuffle == ONLY_DRAWN)
+        and (plan.schedule == CONSTANT or plan.schedule == INVSCALING or plan.schedule == ADAPTIVE)
+        and (plan.validate == NEVER or plan.validate == EVERY_EPOCH or plan.validate == AT_END)
+    ):
+        counts[STATUS] = DIVERGED
+        return
     n_rows = order.size if plan.gather else samples.table.n_rows
     step = counts[STEPS]  # every thread counts for itself
-    refresh_mirrors(network, params, workspace, strips, thread)
+    refresh_mirrors(network, params, workspace.mirror, strips, thread)
     for epoch in range(losses.size):
         if thread == 0:
             if epoch % plan.backup_every == 0:
                 _keep_if_finite(params, backup)
-            if plan.shuffle:
+            if plan.shuffle == SHUFFLED or plan.shuffle == ONLY_DRAWN:
                 shuffle(order, key, position, plan.shuffle == SHUFFLED)
         barrier(sync, n_threads)
         accumulated = 0.0
@@ -182,7 +177,7 @@ def train(
             for start in range(0, n_rows, plan.batch_size):
                 stop = min(start + plan.batch_size, n_rows)
                 step += 1
-                rate = _rate_of_step(rule, step, measures, plan)
+                rate = rate_of_step(rule, measures[LEARNING_RATE], step)
                 is_running, loss, weight_sum = batch_step(
                     thread, n_threads, sync, network, params, samples, order, start, stop, plan.gather, workspace, strips, rule,
                     rate,
@@ -211,7 +206,7 @@ def train(
             else:
                 if plan.validate == EVERY_EPOCH:
                     scores[epoch] = score(plan.score, validation_outputs, network.units[-1], validation)
-                _end_of_epoch(plan, rule, counts, measures, losses[epoch], scores[epoch], params, best_params, n_rows)
+                _end_of_epoch(plan, counts, measures, losses[epoch], scores[epoch], params, best_params, n_rows)
         barrier(sync, n_threads)
         if counts[STATUS] != RUNNING:
             break

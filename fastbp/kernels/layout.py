@@ -25,7 +25,9 @@ class Network(NamedTuple):
     mirrors: np.ndarray  # offset of its transposed copy in the mirror vector
     narrow: np.ndarray  # 1 where weights are stored (n_out, n_in)
     activations: np.ndarray  # code of the activation of the layer's outputs
+    slopes: np.ndarray  # code of the slope of that activation: the same, or KEPT
     loss: int
+    loss_parameter: float  # 0 where the loss has none
     fit_intercept: int
     n_parameters: int  # length of the flat vector, padding included
     n_mirror: int  # length of the mirror vector
@@ -56,15 +58,17 @@ class Workspace(NamedTuple):
     inputs: np.ndarray  # the block's rows where they had to be gathered: (block_rows, n_features)
     targets: np.ndarray  # likewise: (block_rows, n_targets)
     weights: np.ndarray  # likewise: (block_rows,), or empty
-    activations: np.ndarray  # all layers' outputs: layer l at block_rows · first_units[l], (block_rows, widths[l])
+    # All layers' outputs: layer l at block_rows · first_units[l], (block_rows, widths[l]); behind them, if some layer's activation
+    # keeps its slopes, as much again for these.
+    activations: np.ndarray
     deltas: np.ndarray  # all layers' error signals, laid out like `activations`
     mirror: np.ndarray  # transposed weights for the backward pass: (n_out, widths of the layer's input)
     gradient: np.ndarray  # laid out like the parameters; one such vector per slab
-    zeros: np.ndarray  # as many as the widest row
-    ones: np.ndarray  # one 1
+    constants: np.ndarray  # zeros, as many as the widest row, and a 1 behind them
     row_losses: np.ndarray  # float64, one per row of the block
     strip_norms: np.ndarray  # float64, sum of squared weights per strip
     slab_sums: np.ndarray  # float64, sums of the rows' losses and weights per slab
+    slopes: int  # how far behind an activation its slope is; 0 where no layer's are kept
     block_rows: int
     n_slabs: int  # a batch is cut into so many; 1: into blocks
 

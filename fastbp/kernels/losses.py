@@ -1,15 +1,14 @@
 """Losses of a block of rows, and the error signal they send back: deltas = dE/dz of the output layer.
 
-For the canonical pairs (squared error and identity, log-loss and softmax or logistic, Poisson deviance and exp) the slope of the
-output activation cancels and deltas are outputs - targets (C. M. Bishop, Pattern Recognition and Machine Learning, 2006, sections
-5.2 and 4.3.6).
+To add one: an entry in names.py, a branch in `_row_loss` for the loss of a row, and one in `output_deltas` for dE/dŷ.
 """
 
 import math
 
 import numpy as np
 
-from .activations import ACTIVATIONS, EXP, IDENTITY, LOGISTIC, SOFTMAX, log, multiply_by_slope
+from ..names import BINARY_LOG_LOSS, EXP, IDENTITY, LOG_LOSS, LOGISTIC, POISSON, SOFTMAX, SQUARED_ERROR
+from .activations import fill_with_nan, log, multiply_by_slope
 from .compiler import inline, jit
 from .vectors import (
     broadcast,
@@ -26,32 +25,24 @@ from .vectors import (
     where_less,
 )
 
-SQUARED_ERROR, LOG_LOSS, BINARY_LOG_LOSS, POISSON = range(4)
-LOSSES = {"squared_error": SQUARED_ERROR, "log_loss": LOG_LOSS, "binary_log_loss": BINARY_LOG_LOSS, "poisson": POISSON}
-# Outputs for which a loss is defined: probabilities for the log-losses, means above zero for the Poisson deviance.
-OUTPUTS = {
-    SQUARED_ERROR: tuple(code for name, code in ACTIVATIONS.items() if name != "softmax"),
-    LOG_LOSS: (SOFTMAX,),
-    BINARY_LOG_LOSS: (LOGISTIC,),
-    POISSON: (EXP,),
-}
-
 
 @inline
-def _row_loss(loss, outputs, first, n_outputs, targets, first_target):
-    """Squared error or Poisson deviance of one row, in float64."""
+def _row_loss(loss, parameter, outputs, first, n_outputs, targets, first_target):
+    """Loss of one row, in float64, other than a log-loss; NaN for a loss that nobody knows."""
     total = 0.0
     if loss == SQUARED_ERROR:
         for j in range(n_outputs):
             error = np.float64(element(outputs, first + j)) - np.float64(element(targets, first_target + j))
             total += error * error
         return 0.5 * total / n_outputs
-    for j in range(n_outputs):
-        mean, count = np.float64(element(outputs, first + j)), np.float64(element(targets, first_target + j))
-        total += mean - count
-        if count != 0.0:
-            total += count * math.log(count / mean)
-    return total
+    if loss == POISSON:
+        for j in range(n_outputs):
+            mean, count = np.float64(element(outputs, first + j)), np.float64(element(targets, first_target + j))
+            total += mean - count
+            if count != 0.0:
+                total += count * math.log(count / mean)
+        return total
+    return np.nan
 
 
 @jit
@@ -80,12 +71,14 @@ def log_losses(loss, outputs, at, n_rows, n_outputs, width, targets, target, n_t
         n = min(n_lanes, n_rows - i)
         if loss == LOG_LOSS:
             total = log(_clipped(_load_column(row_losses, first_row + i, 1, n, row_losses), epsilon))
-        else:
+        elif loss == BINARY_LOG_LOSS:
             total = broadcast(row_losses, 0.0)
             for j in range(n_outputs):
                 probability = _clipped(_load_column(outputs, at + i * width + j, width, n, row_losses), epsilon)
                 y = _load_column(targets, target + i * n_targets + j, n_targets, n, row_losses)
                 total = total + (y * log(probability) + (1.0 - y) * log(1.0 - probability))
+        else:
+            total = broadcast(row_losses, np.nan)
         if n == 1:
             set_element(row_losses, first_row + i, first_lane(0.0 - total))
         else:
@@ -93,7 +86,7 @@ def log_losses(loss, outputs, at, n_rows, n_outputs, width, targets, target, n_t
 
 
 @inline
-def early_loss(loss, outputs, first, n_outputs, targets, first_target):
+def early_loss(loss, parameter, outputs, first, n_outputs, targets, first_target):
     """The loss of one row, or instead of a log-loss a number that is finite just when it is: the logarithm can wait."""
     if loss == LOG_LOSS:
         return np.float64(element(outputs, first))  # softmax spreads a NaN over the row
@@ -102,19 +95,20 @@ def early_loss(loss, outputs, first, n_outputs, targets, first_target):
         for j in range(n_outputs):
             total += np.float64(element(outputs, first + j))
         return total
-    return _row_loss(loss, outputs, first, n_outputs, targets, first_target)
+    return _row_loss(loss, parameter, outputs, first, n_outputs, targets, first_target)
 
 
 @inline
 def output_losses(
-    loss, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight, row_losses, first_row
+    loss, parameter, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight, row_losses,
+    first_row
 ):
     """Fill row_losses: (n_rows,) float64 from first_row on, times the weights; the other arguments as `output_deltas`'."""
     if loss == LOG_LOSS or loss == BINARY_LOG_LOSS:
         log_losses(loss, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, row_losses, first_row)
     else:
         for i in range(n_rows):
-            row_loss = _row_loss(loss, outputs, at + i * width, n_outputs, targets, target + i * n_targets)
+            row_loss = _row_loss(loss, parameter, outputs, at + i * width, n_outputs, targets, target + i * n_targets)
             set_element(row_losses, first_row + i, row_loss)
     if weights.size:
         for i in range(n_rows):
@@ -124,26 +118,40 @@ def output_losses(
 
 @inline
 def output_deltas(
-    loss, activation, outputs, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight
+    loss, parameter, activation, slope, outputs, slopes, deltas, at, n_rows, n_outputs, width, targets, target, n_targets,
+    weights, first_weight
 ):
     """Fill deltas: (n_rows, width) of the output layer, from element `at` on as the outputs, times the weights.
 
-    targets: (n_rows, n_targets) from element `target` on, for log_loss one class index per row; weights: (n_rows,) from
-    first_weight on, or empty. The padding of the deltas is left as it is, zero.
+    That is dE/dŷ times the slope of the output activation, or outputs - targets where that is the same (C. M. Bishop, Pattern
+    Recognition and Machine Learning, 2006, sections 5.2 and 4.3.6). activation, slope: codes of the output layer; slopes: as in
+    `multiply_by_slope`. targets: (n_rows, n_targets) from element `target` on, for log_loss one class index per row; weights:
+    (n_rows,) from first_weight on, or empty. The padding of the deltas is left as it is, zero. NaN for a loss that nobody knows.
     """
-    for i in range(n_rows):
-        row, row_target = at + i * width, target + i * n_targets
-        weight = np.float64(element(weights, first_weight + i)) if weights.size else 1.0
-        if loss == LOG_LOSS:
-            lanes, label = lane_numbers(outputs), element(targets, row_target)
+    is_canonical = (
+        (loss == SQUARED_ERROR and activation == IDENTITY)
+        or (loss == LOG_LOSS and activation == SOFTMAX)
+        or (loss == BINARY_LOG_LOSS and activation == LOGISTIC)
+        or (loss == POISSON and activation == EXP)
+    )
+    if is_canonical and loss == LOG_LOSS:
+        lanes = lane_numbers(outputs)
+        for i in range(n_rows):
+            row, label = at + i * width, element(targets, target + i * n_targets)
+            weight = np.float64(element(weights, first_weight + i)) if weights.size else 1.0
             for j in range(0, width, lane_count(outputs)):
                 delta = load(outputs, row + j) * weight
                 store(deltas, row + j, where_equal(lanes, broadcast(outputs, label - j), delta - weight, delta))
-        else:
+    elif is_canonical or loss == SQUARED_ERROR:
+        for i in range(n_rows):
+            row, row_target = at + i * width, target + i * n_targets
+            weight = np.float64(element(weights, first_weight + i)) if weights.size else 1.0
             for j in range(n_outputs):
                 set_element(deltas, row + j, (element(outputs, row + j) - element(targets, row_target + j)) * weight)
-    if loss == SQUARED_ERROR and activation != IDENTITY:  # for the other losses the slope cancels
-        multiply_by_slope(activation, outputs, at, deltas, at, n_rows * width)
+    else:
+        fill_with_nan(deltas, at, at + n_rows * width)
+    if not is_canonical:
+        multiply_by_slope(slope, outputs, slopes, deltas, at, n_rows * width)
         for row in range(at, at + n_rows * width, width):
             for j in range(n_outputs, width):  # zero times the slope at an output that overflowed is NaN
                 set_element(deltas, row + j, 0.0)

@@ -13,7 +13,7 @@ def objective(thread, n_threads, sync, network, params, samples, order, gather, 
 
     Returns whether it is complete, not cut short by an interrupt, and the loss.
     """
-    refresh_mirrors(network, params, workspace, strips, thread)
+    refresh_mirrors(network, params, workspace.mirror, strips, thread)
     barrier(sync, n_threads)
     n_rows = order.size if gather else samples.table.n_rows
     is_complete, loss, weight_sum = batch_step(

@@ -5,12 +5,12 @@ import math
 
 import numpy as np
 
+from ..names import BINARY_LOG_LOSS, LOG_LOSS, NESTEROV, SGD
 from .activations import activate, multiply_by_slope
 from .atomics import INTERRUPT, atomic_load
 from .compiler import apart, inline
-from .losses import BINARY_LOG_LOSS, LOG_LOSS, early_loss, log_losses, output_deltas
+from .losses import early_loss, log_losses, output_deltas
 from .products import dot_product
-from .updates import NESTEROV
 from .vectors import (
     broadcast,
     broadcast_element,
@@ -177,7 +177,7 @@ def _step_layers(nesterov, network, params, velocity, samples, workspace, rule, 
     activations, deltas, block_rows = workspace.activations, workspace.deltas, workspace.block_rows
     units, widths, first_units = network.units, network.widths, network.first_units
     last = units.size - 2
-    decay, momentum, norm = rate * rule.alpha, rule.momentum, 0.0
+    decay, momentum, norm = rate * rule.alpha, rule.decay_1, 0.0
     for layer in range(last, 0, -1):
         width, inner_width = element(widths, layer + 1), element(widths, layer)
         weights, biases = element(network.weights, layer), element(network.biases, layer)
@@ -194,7 +194,7 @@ def _step_layers(nesterov, network, params, velocity, samples, workspace, rule, 
             )  # fmt: skip
         if network.fit_intercept:
             _step_bias(nesterov, momentum, deltas, d, width, params, velocity, biases, rate)
-        multiply_by_slope(element(network.activations, layer - 1), activations, a, deltas, a, inner_width)
+        multiply_by_slope(element(network.slopes, layer - 1), activations, workspace.slopes, deltas, a, inner_width)
     if network.loss == LOG_LOSS or network.loss == BINARY_LOG_LOSS:
         # So late because no step waits for it (measured: 3 to 8 % of a sample).
         log_losses(
@@ -227,9 +227,10 @@ def online_epoch(network, params, velocity, samples, order, n_rows, gather, work
     """One epoch of sgd with a step per sample, dense rows; returns (whether interrupted, sum of the samples' losses with
     penalty).
 
-    Stops before the step of a sample whose loss is not finite, and returns that loss.
+    Stops before the step of a sample whose loss is not finite, and returns that loss; or NaN for another rule than sgd's two.
+    Plain twin: naive.train with batch_size=1.
     """
-    X, activations, deltas = samples.table.values, workspace.activations, workspace.deltas
+    X, activations, deltas, slopes = samples.table.values, workspace.activations, workspace.deltas, workspace.slopes
     units, widths, first_units = network.units, network.widths, network.first_units
     last = units.size - 2
     n_features, n_outputs = element(units, 0), element(units, last + 1)
@@ -255,13 +256,16 @@ def online_epoch(network, params, velocity, samples, order, n_rows, gather, work
                 dot_product(activations, a, params, weights, element(widths, layer), biases, activations, z, width, 1, n_units)
             else:
                 _row_product(activations, a, element(units, layer), params, weights, biases, width, activations, z)
-            activate(element(network.activations, layer), activations, z, 1, n_units, width)
+            activate(element(network.activations, layer), activations, z, 1, n_units, width, slopes)
         n_seen += 1
         output_deltas(
-            network.loss, element(network.activations, last), activations, deltas, outputs, 1, n_outputs,
-            element(widths, last + 1), samples.targets, sample * samples.n_targets, samples.n_targets, samples.weights, sample,
+            network.loss, network.loss_parameter, element(network.activations, last), element(network.slopes, last), activations,
+            slopes, deltas, outputs, 1, n_outputs, element(widths, last + 1), samples.targets,
+            sample * samples.n_targets, samples.n_targets, samples.weights, sample,
         )  # fmt: skip
-        loss = early_loss(network.loss, activations, outputs, n_outputs, samples.targets, sample * samples.n_targets)
+        loss = early_loss(
+            network.loss, network.loss_parameter, activations, outputs, n_outputs, samples.targets, sample * samples.n_targets
+        )
         if not math.isfinite(loss):
             return False, loss
         next_sample = sample
@@ -270,7 +274,9 @@ def online_epoch(network, params, velocity, samples, order, n_rows, gather, work
         rate = -learning_rate / weight
         if rule.code == NESTEROV:  # two copies, each without the test (measured: 5 % of a sample)
             loss, norm = _step_layers(True, network, params, velocity, samples, workspace, rule, sample, next_sample, rate, loss)
-        else:
+        elif rule.code == SGD:
             loss, norm = _step_layers(False, network, params, velocity, samples, workspace, rule, sample, next_sample, rate, loss)
+        else:
+            return False, np.nan
         loss_sum += loss + 0.5 * rule.alpha * norm / weight
     return False, loss_sum

@@ -9,13 +9,14 @@ summed in an order that depends on the number of threads.
 
 import math
 
+from ..names import GRADIENT_ONLY
 from .activations import activate, multiply_by_slope
 from .atomics import INTERRUPT, STOP, atomic_load, barrier
 from .compiler import jit
 from .losses import output_deltas, output_losses
 from .products import dot_product, gather_rows, product, sparse_product, sparse_transposed_product, transpose
 from .tiles import EDGE_ROWS, TILE_ROWS
-from .updates import GRADIENT_ONLY, update
+from .updates import update
 from .vectors import element, lane_count, load, prefetch, set_element, store
 
 CACHED_ROWS = 4 * TILE_ROWS  # rows that go through all layers together: their activations stay in the first-level cache
@@ -24,133 +25,79 @@ PREFETCHED = 64  # elements of a row; the processor itself asks for what follows
 
 
 @jit
-def forward(network, params, table, order, first_sample, gather, workspace, first, stop):
+def forward(network, params, table, order, first_sample, gather, workspace, first, stop, is_training):
     """Activations of rows first to stop of a block whose row i is sample order[first_sample + i] (or first_sample + i).
 
-    Writes workspace.activations; returns nothing. Dense rows must be reachable as described at `block_inputs`.
+    Writes workspace.activations, in training with the slopes that are kept; returns nothing. Dense rows are read from X
+    itself, or from the workspace if they had to be gathered.
     """
-    activations, block_rows = workspace.activations, workspace.block_rows
-    n_rows = stop - first
-    n_features = network.units[0]
-    X, x = block_inputs(table, first_sample, gather, workspace, n_features)
-    last = network.units.size - 1
-    for layer in range(last):
-        width = network.widths[layer + 1]
-        z = block_rows * network.first_units[layer + 1] + first * width
-        weights, biases, n_units = network.weights[layer], network.biases[layer], network.units[layer + 1]
+    activations, block_rows, n_rows = workspace.activations, workspace.block_rows, stop - first
+    units, widths, first_units = network.units, network.widths, network.first_units
+    slopes = workspace.slopes if is_training else 0
+    n_features = element(units, 0)
+    X, x = (workspace.inputs, 0) if gather else (table.values, first_sample * n_features)
+    for layer in range(units.size - 1):
+        n_units, width = element(units, layer + 1), element(widths, layer + 1)
+        weights, biases = element(network.weights, layer), element(network.biases, layer)
+        z = block_rows * element(first_units, layer + 1) + first * width
         if layer == 0 and table.is_sparse:
             sparse_product(table, order, first_sample + first, gather, params, weights, biases, activations, z, n_rows, width)
         elif layer == 0:
             product(
-                X,
-                x + first * n_features,
-                n_features,
-                1,
-                params,
-                weights,
-                width,
-                params,
-                biases,
-                0,
-                activations,
-                z,
-                width,
-                n_rows,
-                n_features,
-                width,
-            )
+                X, x + first * n_features, n_features, 1, params, weights, width, params, biases, 0, activations, z, width,
+                n_rows, n_features, width,
+            )  # fmt: skip
         else:
-            inner_width = network.widths[layer]
-            a = block_rows * network.first_units[layer] + first * inner_width
-            if network.narrow[layer]:
+            inner_width = element(widths, layer)
+            a = block_rows * element(first_units, layer) + first * inner_width
+            if element(network.narrow, layer):
                 dot_product(activations, a, params, weights, inner_width, biases, activations, z, width, n_rows, n_units)
             else:
                 product(
-                    activations,
-                    a,
-                    inner_width,
-                    1,
-                    params,
-                    weights,
-                    width,
-                    params,
-                    biases,
-                    0,
-                    activations,
-                    z,
-                    width,
-                    n_rows,
-                    network.units[layer],
-                    width,
-                )
-        activate(network.activations[layer], activations, z, n_rows, n_units, width)
-
-
-@jit
-def block_inputs(table, first_sample, gather, workspace, n_features):
-    """The array and the element where the block's dense rows start: X itself, or the workspace if they had to be gathered."""
-    if gather:
-        return workspace.inputs, 0
-    return table.values, first_sample * n_features
+                    activations, a, inner_width, 1, params, weights, width, params, biases, 0, activations, z, width,
+                    n_rows, element(units, layer), width,
+                )  # fmt: skip
+        activate(element(network.activations, layer), activations, z, n_rows, n_units, width, slopes)
 
 
 @jit
 def backward(network, params, workspace, first, stop):
     """Deltas of all layers below the output for rows first to stop of the block, from the output's."""
-    activations, deltas, block_rows = workspace.activations, workspace.deltas, workspace.block_rows
-    for layer in range(network.units.size - 2, 0, -1):
-        width, inner_width = network.widths[layer + 1], network.widths[layer]
-        d = block_rows * network.first_units[layer + 1] + first * width
-        inner_d = block_rows * network.first_units[layer] + first * inner_width
-        n_rows, n_units = stop - first, network.units[layer + 1]
-        if network.narrow[layer]:
-            transposed, t = params, network.weights[layer]
+    activations, deltas, block_rows, n_rows = workspace.activations, workspace.deltas, workspace.block_rows, stop - first
+    units, widths, first_units = network.units, network.widths, network.first_units
+    for layer in range(units.size - 2, 0, -1):
+        width, inner_width = element(widths, layer + 1), element(widths, layer)
+        d = block_rows * element(first_units, layer + 1) + first * width
+        inner_d = block_rows * element(first_units, layer) + first * inner_width
+        if element(network.narrow, layer):
+            transposed, t = params, element(network.weights, layer)
         else:
-            transposed, t = workspace.mirror, network.mirrors[layer]
+            transposed, t = workspace.mirror, element(network.mirrors, layer)
         product(
-            deltas,
-            d,
-            width,
-            1,
-            transposed,
-            t,
-            inner_width,
-            workspace.zeros,
-            0,
-            0,
-            deltas,
-            inner_d,
-            inner_width,
-            n_rows,
-            n_units,
-            inner_width,
-        )
-        multiply_by_slope(network.activations[layer - 1], activations, inner_d, deltas, inner_d, n_rows * inner_width)
+            deltas, d, width, 1, transposed, t, inner_width, workspace.constants, 0, 0, deltas, inner_d, inner_width,
+            n_rows, element(units, layer + 1), inner_width,
+        )  # fmt: skip
+        slope = element(network.slopes, layer - 1)
+        multiply_by_slope(slope, activations, workspace.slopes, deltas, inner_d, n_rows * inner_width)
 
 
 @jit
-def refresh_mirror(network, params, workspace, layer, first, stop):
+def refresh_mirror(network, params, mirror, layer, first, stop):
     """Copy the stored rows first to stop of a layer's weights into its transposed mirror."""
-    if layer > 0 and not network.narrow[layer]:
-        width, inner_width = network.widths[layer + 1], network.widths[layer]
+    if layer > 0 and not element(network.narrow, layer):
+        width, inner_width = element(network.widths, layer + 1), element(network.widths, layer)
         transpose(
-            params,
-            network.weights[layer] + first * width,
-            width,
-            workspace.mirror,
-            network.mirrors[layer] + first,
-            inner_width,
-            stop - first,
-            network.units[layer + 1],
-        )
+            params, element(network.weights, layer) + first * width, width, mirror,
+            element(network.mirrors, layer) + first, inner_width, stop - first, element(network.units, layer + 1),
+        )  # fmt: skip
 
 
 @jit
-def refresh_mirrors(network, params, workspace, strips, thread):
+def refresh_mirrors(network, params, mirror, strips, thread):
     """Copy this thread's strips of the weights into the transposed mirror."""
     for strip in range(strips.owners[thread], strips.owners[thread + 1]):
         if strips.firsts[strip] >= 0:
-            refresh_mirror(network, params, workspace, strips.layers[strip], strips.firsts[strip], strips.stops[strip])
+            refresh_mirror(network, params, mirror, strips.layers[strip], strips.firsts[strip], strips.stops[strip])
 
 
 @jit
@@ -165,18 +112,19 @@ def strip_gradient(
     gradient, deltas, activations, block_rows = workspace.gradient, workspace.deltas, workspace.activations, workspace.block_rows
     width = network.widths[layer + 1]
     d = block_rows * network.first_units[layer + 1] + first_row * width
-    start, s_row = (gradient, 1) if accumulate else (workspace.zeros, 0)
+    start, s_row = (gradient, 1) if accumulate else (workspace.constants, 0)
     weights, biases = gradient_at + network.weights[layer], gradient_at + network.biases[layer]
     if first < 0:
         g = biases
-        product(workspace.ones, 0, 0, 0, deltas, d, width, start, g * s_row, 0, gradient, g, width, 1, n_rows, width)
+        one = workspace.constants.size - 1
+        product(workspace.constants, one, 0, 0, deltas, d, width, start, g * s_row, 0, gradient, g, width, 1, n_rows, width)
     elif layer == 0 and table.is_sparse:
         sparse_transposed_product(
             table, order, first_sample + first_row, gather, deltas, d, gradient, weights, n_rows, width, first, stop, accumulate
         )
     elif layer == 0:
         n_features = network.units[0]
-        X, x = block_inputs(table, first_sample, gather, workspace, n_features)
+        X, x = (workspace.inputs, 0) if gather else (table.values, first_sample * n_features)
         g = weights + first * width
         product(
             X, x + first_row * n_features + first, 1, n_features, deltas, d, width, start, g * s_row, width * s_row,
@@ -223,7 +171,7 @@ def strip_step(network, params, workspace, n_slabs, rule, rate, moment_1, moment
     norm = update(rule, rate, params, workspace.gradient, moment_1, moment_2, start, end, 1.0 / weight_sum, decay)
     workspace.strip_norms[strip] = norm if first >= 0 else 0.0
     if first >= 0 and rule.code != GRADIENT_ONLY:
-        refresh_mirror(network, params, workspace, layer, first, stop)
+        refresh_mirror(network, params, workspace.mirror, layer, first, stop)
 
 
 @jit
@@ -278,34 +226,31 @@ def pass_rows(network, params, samples, order, first_sample, gather, workspace, 
         prefetch_samples(samples, order, following, following + CACHED_ROWS, network.units[0])
         gather_samples(samples, order, first_sample, workspace, first, stop, network.units[0])
         targets, weights, targets_at = workspace.targets, workspace.weights, 0
-    forward(network, params, samples.table, order, first_sample, gather, workspace, first, stop)
+    forward(network, params, samples.table, order, first_sample, gather, workspace, first, stop, 1)
     n_outputs, width = network.units[-1], network.widths[-1]
     outputs, targets_at = workspace.block_rows * network.first_units[-1] + first * width, targets_at + first
     output_deltas(
-        network.loss, network.activations[-1], workspace.activations, workspace.deltas, outputs, stop - first, n_outputs, width,
-        targets, targets_at * samples.n_targets, samples.n_targets, weights, targets_at,
+        network.loss, network.loss_parameter, network.activations[-1], network.slopes[-1], workspace.activations,
+        workspace.slopes, workspace.deltas, outputs, stop - first, n_outputs, width, targets, targets_at * samples.n_targets,
+        samples.n_targets, weights, targets_at,
     )  # fmt: skip
     output_losses(
-        network.loss, workspace.activations, outputs, stop - first, n_outputs, width, targets, targets_at * samples.n_targets,
-        samples.n_targets, weights, targets_at, workspace.row_losses, first,
+        network.loss, network.loss_parameter, workspace.activations, outputs, stop - first, n_outputs, width, targets,
+        targets_at * samples.n_targets, samples.n_targets, weights, targets_at, workspace.row_losses, first,
     )  # fmt: skip
     backward(network, params, workspace, first, stop)
 
 
 @jit
-def sum_rows(samples, first_sample, gather, workspace, first, stop):
-    """Sums of the losses and of the weights of rows first to stop of a block, in order."""
+def sum_rows(row_losses, first, stop, weights, first_weight):
+    """Sums of the losses and of the weights, (n_rows,) from first_weight on or empty, of rows first to stop of a block, in order."""
     loss_sum, weight_sum = 0.0, 0.0
     for row in range(first, stop):
-        loss_sum += element(workspace.row_losses, row)
-    if not samples.weights.size:
-        weight_sum += stop - first
-    elif gather:
-        for row in range(first, stop):
-            weight_sum += element(workspace.weights, row)
-    else:
-        for row in range(first, stop):
-            weight_sum += element(samples.weights, first_sample + row)
+        loss_sum += element(row_losses, row)
+    if not weights.size:
+        return loss_sum, weight_sum + (stop - first)
+    for i in range(first_weight, first_weight + stop - first):
+        weight_sum += element(weights, i)
     return loss_sum, weight_sum
 
 
@@ -315,6 +260,7 @@ def pass_share(thread, n_threads, network, params, samples, order, block, stop, 
     gradients, losses and weights of its slabs, a piece at a time while it is in the cache."""
     n_rows = stop - block
     n_parts, first_part, last_part = n_threads, thread, thread + 1
+    weights = workspace.weights if gather else samples.weights
     piece, at = n_rows, share(n_rows, thread, n_threads)
     if n_slabs > 1:
         n_parts, first_part, last_part = n_slabs, n_slabs * thread // n_threads, n_slabs * (thread + 1) // n_threads
@@ -333,7 +279,7 @@ def pass_share(thread, n_threads, network, params, samples, order, block, stop, 
                     following = stop + own_start - block
                 pass_rows(network, params, samples, order, row - at, gather, workspace, first, end, following)
             if n_slabs > 1:
-                sums = sum_rows(samples, row - at, gather, workspace, at, at + n_piece)
+                sums = sum_rows(workspace.row_losses, at, at + n_piece, weights, at if gather else row)
                 loss_sum += sums[0]
                 weight_sum += sums[1]
                 for strip in range(strips.layers.size):
@@ -371,7 +317,8 @@ def batch_step(
                 loss_sum += workspace.slab_sums[2 * slab]
                 weight_sum += workspace.slab_sums[2 * slab + 1]
         else:
-            sums = sum_rows(samples, block, gather, workspace, 0, end - block)
+            weights, first_weight = (workspace.weights, 0) if gather else (samples.weights, block)
+            sums = sum_rows(workspace.row_losses, 0, end - block, weights, first_weight)
             loss_sum += sums[0]
             weight_sum += sums[1]
         is_good = math.isfinite(loss_sum) and weight_sum > 0.0

@@ -4,10 +4,8 @@ import math
 
 import numpy as np
 
+from ..names import ACCURACY, R2
 from .compiler import jit
-
-ACCURACY, R2 = range(2)
-SCORES = {"accuracy": ACCURACY, "r2": R2}
 
 
 @jit
@@ -27,7 +25,8 @@ def _is_right(outputs, row, n_outputs, targets, row_target, n_targets):
 
 @jit
 def score(code, outputs, n_outputs, samples):
-    """Score of outputs: (n_rows, n_outputs); accuracy, or R² averaged over the outputs (NaN where an output is not finite)."""
+    """Score of outputs: (n_rows, n_outputs); accuracy, or R² averaged over the outputs (NaN where an output is not finite), or NaN
+    for a code that nobody knows."""
     targets, weights, n_rows = samples.targets, samples.weights, samples.table.n_rows
     if code == ACCURACY:
         right, total = 0.0, 0.0
@@ -37,6 +36,8 @@ def score(code, outputs, n_outputs, samples):
             if _is_right(outputs, i * n_outputs, n_outputs, targets, i * samples.n_targets, samples.n_targets):
                 right += weight
         return right / total
+    if code != R2:
+        return np.nan
     mean_score = 0.0
     for j in range(n_outputs):
         total, mean = 0.0, 0.0

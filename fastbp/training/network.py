@@ -5,10 +5,9 @@ import functools
 
 import numpy as np
 
-from fastbp.kernels.activations import ACTIVATIONS
 from fastbp.kernels.layout import NARROW, Network
-from fastbp.kernels.losses import LOSSES
 from fastbp.kernels.vectors import lanes
+from fastbp.names import ACTIVATIONS, LOSSES
 
 CACHE_LINE = 64  # bytes
 # Rows a multiple of so many bytes apart crowd into few sets of the caches; another vector of padding spreads them (measured with
@@ -16,7 +15,9 @@ CACHE_LINE = 64  # bytes
 CROWDED_STRIDE = 2048
 
 
-def make_network(layer_sizes, activations, output_activation, loss, *, fit_intercept=True, dtype=np.float64):
+def make_network(
+    layer_sizes, activations, output_activation, loss, *, loss_parameter=0.0, fit_intercept=True, dtype=np.float64
+):
     """Lay out a network, or return the one that was laid out so before.
 
     Parameters
@@ -27,6 +28,8 @@ def make_network(layer_sizes, activations, output_activation, loss, *, fit_inter
         One name per hidden layer.
     output_activation, loss : str
         Names out of `ACTIVATIONS` and `LOSSES`.
+    loss_parameter : float
+        What the loss is shaped by, if it has a parameter (`Loss.parameter`).
     fit_intercept : bool
         Whether the layers have biases that are trained.
     dtype : dtype
@@ -37,11 +40,13 @@ def make_network(layer_sizes, activations, output_activation, loss, *, fit_inter
     Network
     """
     dtype = np.dtype(dtype)
-    return _make_network(tuple(layer_sizes), tuple(activations), output_activation, loss, bool(fit_intercept), dtype)
+    return _make_network(
+        tuple(layer_sizes), tuple(activations), output_activation, loss, float(loss_parameter), bool(fit_intercept), dtype
+    )
 
 
 @functools.lru_cache
-def _make_network(layer_sizes, activations, output_activation, loss, fit_intercept, dtype):
+def _make_network(layer_sizes, activations, output_activation, loss, loss_parameter, fit_intercept, dtype):
     units = np.array(layer_sizes, dtype=np.int64)
     n_lanes = lanes(dtype)
     widths = -(-units // n_lanes) * n_lanes
@@ -54,7 +59,7 @@ def _make_network(layer_sizes, activations, output_activation, loss, fit_interce
     ends = np.cumsum(n_weights + widths[1:])
     n_mirror = np.where(narrow, 0, units[1:] * widths[:-1])
     n_mirror[0] = 0
-    codes = [ACTIVATIONS[name] for name in (*activations, output_activation)]
+    functions = [ACTIVATIONS[name] for name in (*activations, output_activation)]
     return Network(
         units=units,
         widths=widths,
@@ -63,8 +68,10 @@ def _make_network(layer_sizes, activations, output_activation, loss, fit_interce
         biases=ends - widths[1:],
         mirrors=np.cumsum(n_mirror) - n_mirror,
         narrow=narrow,
-        activations=np.array(codes, dtype=np.int64),
-        loss=LOSSES[loss],
+        activations=np.array([function.code for function in functions], dtype=np.int64),
+        slopes=np.array([function.slope for function in functions], dtype=np.int64),
+        loss=LOSSES[loss].code,
+        loss_parameter=loss_parameter,
         fit_intercept=int(fit_intercept),
         n_parameters=int(ends[-1]),
         n_mirror=int(n_mirror.sum()),

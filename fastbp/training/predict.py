@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastbp.kernels import epochs
-from fastbp.kernels.activations import ACTIVATIONS
+from fastbp.names import ACTIVATIONS
 from fastbp.training.network import make_network, pack_parameters, parameter_views
 from fastbp.training.problem import NO_ORDER, make_table
 from fastbp.training.threads import DIRECT_WORK, run_team, team_size
@@ -66,7 +66,7 @@ def layer_activations(network, params, X):
     -------
     activations : list of ndarray of shape (n_samples, n_units)
     """
-    names = list(ACTIVATIONS)
+    names = {activation.code: name for name, activation in ACTIVATIONS.items()}
     activations = [X]
     for W, b, code in zip(*parameter_views(network, params), network.activations):
         layer = make_network(W.shape, (), names[code], "squared_error", dtype=params.dtype)

@@ -1,13 +1,10 @@
 """Starting weights."""
 
+import math
+
 import numpy as np
 
-STARTS = {  # name: (uniform or normal, numerator of the variance, whether fan_out counts)
-    "glorot_uniform": ("uniform", 6.0, True),
-    "glorot_normal": ("normal", 2.0, True),
-    "he_uniform": ("uniform", 6.0, False),
-    "he_normal": ("normal", 2.0, False),
-}
+from fastbp.names import STARTS
 
 
 def draw_parameters(layer_sizes, activations, *, init, init_scale=1.0, fit_intercept=True, random_state, dtype=np.float64):
@@ -20,9 +17,9 @@ def draw_parameters(layer_sizes, activations, *, init, init_scale=1.0, fit_inter
     activations : sequence of str
         One name per layer of weights; "glorot_uniform" starts logistic layers nearer zero, as scikit-learn does.
     init : str
-        "glorot_uniform" (scikit-learn's scheme: biases are drawn too), "glorot_normal" (Glorot and Bengio 2010), "he_normal",
-        "he_uniform" (He et al. 2015, arXiv:1502.01852), "normal" (standard normal) or "zeros"; all but the first start biases at
-        zero. init_scale : float
+        Name out of `STARTS`. "glorot_uniform" is scikit-learn's scheme: biases are drawn too. Sources: Glorot and Bengio 2010; He
+        et al. 2015, arXiv:1502.01852.
+    init_scale : float
         Factor on everything drawn.
     fit_intercept : bool
         Without it biases are zero; they are drawn all the same, so that the weights do not depend on it.
@@ -34,22 +31,18 @@ def draw_parameters(layer_sizes, activations, *, init, init_scale=1.0, fit_inter
     -------
     coefs, intercepts : lists of ndarray
     """
-    coefs, intercepts = [], []
+    start, coefs, intercepts = STARTS[init], [], []
+    draw = {
+        "uniform": lambda spread, shape: random_state.uniform(-spread, spread, shape),
+        "normal": lambda spread, shape: spread * random_state.standard_normal(shape),
+        "": lambda spread, shape: np.zeros(shape),
+    }[start.distribution]
     for n_in, n_out, activation in zip(layer_sizes[:-1], layer_sizes[1:], activations):
-        W, b = np.zeros((n_in, n_out)), np.zeros(n_out)
-        if init == "normal":
-            W = random_state.standard_normal((n_in, n_out))
-        elif init != "zeros":
-            kind, numerator, with_fan_out = STARTS[init]
-            if init == "glorot_uniform" and activation == "logistic":
-                numerator = 2.0
-            spread = np.sqrt(numerator / (n_in + n_out if with_fan_out else n_in))
-            if kind == "normal":
-                W = spread * random_state.standard_normal((n_in, n_out))
-            else:
-                W = random_state.uniform(-spread, spread, (n_in, n_out))
-                if init == "glorot_uniform":
-                    b = random_state.uniform(-spread, spread, n_out)
+        numerator = start.numerator_of_logistic if activation == "logistic" else None
+        numerator = start.numerator if numerator is None else numerator
+        spread = 1.0 if numerator is None else math.sqrt(numerator / (n_in + n_out if start.with_fan_out else n_in))
+        W = draw(spread, (n_in, n_out))
+        b = draw(spread, n_out) if start.draws_intercepts else np.zeros(n_out)
         if not fit_intercept:
             b = np.zeros(n_out)
         coefs.append((init_scale * W).astype(dtype, copy=False))

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.kernels import epochs
-from fastbp.kernels.scores import SCORES
-from fastbp.names import CONSTANT, SCHEDULES, SOLVERS
+from fastbp.names import CONSTANT, SCHEDULES, SCORES, SOLVERS
 from fastbp.training.optimizer import Optimizer
 from fastbp.training.outcome import CONVERGED, DIVERGED, INTERRUPTED, MAX_ITER, DivergenceError, Outcome, Run
 from fastbp.training.problem import Problem

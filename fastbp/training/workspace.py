@@ -7,6 +7,7 @@ import numpy as np
 from fastbp.kernels.atomics import SYNC_SIZE
 from fastbp.kernels.layout import Strips, Workspace
 from fastbp.kernels.tiles import EDGE_ROWS, TILE_ROWS
+from fastbp.names import KEPT
 from fastbp.training.network import aligned_arrays
 
 # A block of rows should pass forward and backward within the second-level cache.
@@ -55,11 +56,12 @@ def make_workspace(
     is_weighted = gathered is not None and gathered.weights.size > 0
     itemsize = np.dtype(dtype).itemsize
     width = int(network.widths[1:].sum())
+    has_slopes = keeps_slopes(network) and not forward_only
     block_rows = n_rows
     if n_slabs > 1:
         block_rows = n_threads * -(-min(PIECE_ROWS, n_rows // n_slabs + EDGE_ROWS) // TILE_ROWS) * TILE_ROWS
     elif not in_one_block:
-        row_bytes = itemsize * (2 * width + copied_features)
+        row_bytes = itemsize * ((2 + has_slopes) * width + copied_features)
         block_rows = min(block_rows, max(MIN_BLOCK_ROWS, BLOCK_BYTES // row_bytes))
     block_rows = max(-(-block_rows // TILE_ROWS), n_threads) * TILE_ROWS
     backward = not forward_only
@@ -67,21 +69,28 @@ def make_workspace(
         "inputs": block_rows * copied_features,
         "targets": block_rows * n_targets,
         "weights": block_rows * is_weighted,
-        "activations": block_rows * width,
+        "activations": block_rows * width * (1 + has_slopes),
         "deltas": block_rows * width * backward,
         "mirror": network.n_mirror * backward,
         "gradient": network.n_parameters * n_slabs * backward,
-        "zeros": int(network.widths[1:].max()),
+        "constants": int(network.widths[1:].max()) + 1,
     }
+    arrays = dict(zip(sizes, aligned_arrays(dtype, *sizes.values())))
+    arrays["constants"][-1] = 1.0
     return Workspace(
-        **dict(zip(sizes, aligned_arrays(dtype, *sizes.values()))),
-        ones=np.ones(1, dtype=dtype),
+        **arrays,
         row_losses=np.zeros(block_rows * backward),
         strip_norms=np.zeros(n_strips),
         slab_sums=np.zeros(2 * n_slabs),
+        slopes=block_rows * width * has_slopes,
         block_rows=block_rows,
         n_slabs=n_slabs,
     )
+
+
+def keeps_slopes(network):
+    """Whether some layer's activation writes its slopes down in training."""
+    return KEPT in network.slopes.tolist()
 
 
 def slabs_of(network, batch_size, is_sparse):
@@ -148,7 +157,7 @@ class Scratch:
     def get(self, network, dtype, key, make):
         """What make() returns, or has returned for this key and shape of network."""
         if network is not self._network:
-            shape = network.units.tobytes(), network.fit_intercept, dtype
+            shape = network.units.tobytes(), network.fit_intercept, keeps_slopes(network), dtype
             if shape != self._shape:
                 self._shape, self._kept = shape, {}
             self._network = network
