@@ -8,6 +8,8 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_array, check_consistent_length
 
 from fastbp.estimators import parameters
+from fastbp.estimators.inputs import check_sample_weight
+from fastbp.estimators.targets import check_range
 
 _LOSS_RULES = (parameters.one_of(*parameters.OUTPUT_ACTIVATIONS_OF_LOSS),)
 _OUTPUT_RULES = (parameters.one_of(*parameters.OUTPUT_ACTIVATIONS),)
@@ -163,10 +165,9 @@ def gradients(
     inputs: np.ndarray = check_array(X, dtype=(np.float64, np.float32), order="C", input_name="X")
     network, params = _network(coefs, intercepts, inputs, activation, output_activation, loss, "gradients")
     targets = _targets(y, inputs, np.shape(coefs[-1])[1], loss)
-    weights = None
-    if sample_weight is not None:
-        weights = check_array(sample_weight, dtype=inputs.dtype, ensure_2d=False, order="C", input_name="sample_weight")
-        check_consistent_length(inputs, weights)
+    weights = check_sample_weight(sample_weight, inputs)
+    if weights is not None and weights.sum(dtype=np.float64) == 0.0:
+        raise ValueError("The sample weights sum to zero, so there is no mean over the rows.")
     value, gradient, by_inputs = gradients_at(network, params, Problem(inputs, targets, weights), alpha=alpha)
     by_coefs, by_intercepts = parameter_views(network, gradient)
     return Gradients(value, by_coefs, by_intercepts, by_inputs)
@@ -180,6 +181,7 @@ def _targets(y: ArrayLike, X: np.ndarray, n_outputs: int, loss: str) -> np.ndarr
     n_columns = 1 if loss == "log_loss" else n_outputs
     if Y.shape[1] != n_columns:
         raise ValueError(f"y has {Y.shape[1]} columns, but the loss {loss!r} of this network needs {n_columns}.")
+    check_range(Y, loss)
     if loss == "log_loss" and not np.isin(Y, np.arange(n_outputs)).all():
         raise ValueError(f"For the loss 'log_loss' y must hold class numbers from 0 to {n_outputs - 1}.")
     return Y

@@ -53,6 +53,7 @@ class Loss(NamedTuple):
     is_regression: bool = True
     has_class_numbers: bool = False  # whether the target of a row is the number of its class, not a value per output
     lowest_target: float = -math.inf
+    highest_target: float = math.inf
     parameter: str = ""  # the estimator's parameter that shapes it, if one does: a float
     parameter_default: float = 0.0
     parameter_range: tuple[float, float] = (0.0, math.inf)  # open at both ends
@@ -64,7 +65,14 @@ LOSSES = {
     "log_loss": Loss(
         LOG_LOSS, "the log-loss of several classes", ("softmax",), is_regression=False, has_class_numbers=True
     ),
-    "binary_log_loss": Loss(BINARY_LOG_LOSS, "the log-loss of yes or no, per output", ("logistic",), is_regression=False),
+    "binary_log_loss": Loss(
+        BINARY_LOG_LOSS,
+        "the log-loss of yes or no, per output",
+        ("logistic",),
+        is_regression=False,
+        lowest_target=0.0,
+        highest_target=1.0,
+    ),
     "poisson": Loss(POISSON, "half the Poisson deviance (targets ≥ 0, exponential output)", ("exp",), lowest_target=0.0),
 }
 REGRESSION_LOSSES = tuple(name for name, loss in LOSSES.items() if loss.is_regression)

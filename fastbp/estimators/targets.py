@@ -53,6 +53,14 @@ def class_targets(codes: np.ndarray, classes: np.ndarray, dtype: np.dtype) -> Ta
     return Targets(codes.astype(dtype)[:, np.newaxis], n_outputs, loss, classes)
 
 
+def check_range(y: np.ndarray, loss: str) -> None:
+    """Raise ValueError for targets for which the loss is not defined."""
+    lowest, highest = LOSSES[loss].lowest_target, LOSSES[loss].highest_target
+    if y.min() < lowest or y.max() > highest:
+        needs = f"{lowest:g} <= y <= {highest:g}" if highest < np.inf else f"y >= {lowest:g}"
+        raise ValueError(f"Some value(s) of y are out of the valid range of the loss {loss!r}: it needs {needs}.")
+
+
 def real_targets(y: Any, loss: str, dtype: np.dtype) -> Targets:
     """Return the targets of numbers, or raise ValueError for what the loss is not defined for."""
     if issparse(y):
@@ -62,8 +70,6 @@ def real_targets(y: Any, loss: str, dtype: np.dtype) -> Targets:
     if y.dtype != dtype or not np.isfinite(y).all():
         # what was finite in y's dtype may not be in X's, and validate_data lets None among objects pass as NaN
         y = check_array(y, dtype=dtype, ensure_2d=False, input_name="y")
-    lowest = LOSSES[loss].lowest_target
-    if y.min() < lowest:
-        raise ValueError(f"Some value(s) of y are out of the valid range of the loss {loss!r}: it needs y >= {lowest:g}.")
+    check_range(y, loss)
     Y = np.ascontiguousarray(y.reshape(len(y), -1))
     return Targets(Y, Y.shape[1], loss)

@@ -208,8 +208,8 @@ def _softmax(Z, z, n_units, width):
 
 @inline
 def multiply_by_slope(code, A, slopes, D, at, size):
-    """Multiply `size` elements of D, from `at` on, by the slopes there: had from the activations A, or by the code KEPT those that
-    `activate` wrote. A code that nobody knows, or that of the softmax, whose slope is a matrix, gives NaN.
+    """Multiply `size` elements of D, from `at` on, by the slopes there: had from the activations A, or by the code KEPT those
+    that `activate` wrote. A code that nobody knows, or that of the softmax, whose slope is a matrix, gives NaN.
 
     A step has no slope; it is trained as if it were the identity (straight-through estimator, Bengio et al. 2013,
     arXiv:1308.3432).

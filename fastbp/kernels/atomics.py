@@ -60,6 +60,15 @@ def offer_core(typing_context):
 
 
 @jit
+def is_stopped(sync):
+    """Whether this thread is told to stop, which the others of its team see in sync[STOP] past the next barrier."""
+    if atomic_load(sync, INTERRUPT):
+        sync[STOP] = 1
+        return True
+    return False
+
+
+@jit
 def barrier(sync, n_threads):
     """Wait until all n_threads of the team are here; sync[ARRIVED] counts arrivals and starts at a multiple of n_threads."""
     if n_threads == 1:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..names import ADAPTIVE, CONSTANT, INVSCALING
-from .atomics import STOP, barrier
+from .atomics import STOP, atomic_load, barrier, is_stopped
 from .compiler import entry, jit, typed_once
 from .online import online_epoch
 from .passes import CACHED_ROWS, batch_step, forward, refresh_mirrors, share, total
@@ -19,7 +19,8 @@ IN_ORDER, SHUFFLED, ONLY_DRAWN = range(3)
 
 NEVER, EVERY_EPOCH, AT_END = range(3)
 
-RUNNING, STOPPED, DIVERGED, INTERRUPTED = range(4)
+# Why a run is over: a stopping test, a loss or weights that are no longer finite, Ctrl-C, weights of a batch that cancel out.
+RUNNING, STOPPED, LOSS_LOST, WEIGHTS_LOST, INTERRUPTED, WEIGHTLESS = range(6)
 
 # Elements of a run's `counts` (int64) and `measures` (float64): all that outlives a call.
 N_ITER, SAMPLES_SEEN, NO_IMPROVEMENT, STEPS, STATUS = range(5)
@@ -38,19 +39,22 @@ class Plan(NamedTuple):
     power_t: float
     tol: float
     n_iter_no_change: float  # epochs; infinity never stops
-    backup_every: int  # epochs between two copies of the weights, to go back to when the loss is lost
+    backup_every: int  # epochs between two copies of the weights, to go back to when they are lost
+    has_signed_weights: int  # 1: some samples' weights are negative, so that a batch's may cancel out
     validate: int  # when to predict the validation rows: where that is every epoch their score decides, not the loss
     score: int
 
 
 @jit
-def predict_rows(network, params, table, order, workspace, thread, n_threads, outputs, first, stop, only_largest):
+def predict_rows(sync, network, params, table, order, workspace, thread, n_threads, outputs, first, stop, only_largest):
     """Write the outputs for rows first to stop of the table to outputs: (n_rows, n_outputs), with this thread's part of the
-    workspace; with only_largest the number of the largest one, to outputs: (n_rows,)."""
+    workspace; with only_largest the number of the largest one, to outputs: (n_rows,). Cut short when told to stop."""
     at = share(workspace.block_rows, thread, n_threads)
     size = max(1, min(CACHED_ROWS, share(workspace.block_rows, thread + 1, n_threads) - at))
     n_outputs, width = network.units[-1], network.widths[-1]
     for row in range(first, stop, size):
+        if is_stopped(sync):
+            return
         end = at + min(size, stop - row)
         forward(network, params, table, order, row - at, 0, workspace, at, end, 0)
         source = workspace.block_rows * network.first_units[-1]
@@ -83,9 +87,9 @@ def _largest(values, first, n):
 
 @typed_once
 @entry
-def predict(network, params, table, order, workspace, outputs, first, stop, only_largest):
+def predict(sync, network, params, table, order, workspace, outputs, first, stop, only_largest):
     """Outputs for rows first to stop of a table; outputs, only_largest: as `predict_rows`'; order: (0,), unused."""
-    predict_rows(network, params, table, order, workspace, 0, 1, outputs, first, stop, only_largest)
+    predict_rows(sync, network, params, table, order, workspace, 0, 1, outputs, first, stop, only_largest)
 
 
 @jit
@@ -115,11 +119,12 @@ def _end_of_epoch(plan, counts, measures, loss, validation_score, params, best_p
 
 @jit
 def _keep_if_finite(params, backup):
-    """Copy the parameters to the backup unless one is NaN or infinite."""
+    """Copy the parameters to the backup unless one is NaN or infinite; returns whether none is."""
     for i in range(params.size):
         if not math.isfinite(params[i]):
-            return
+            return False
     _copy(params, backup)
+    return True
 
 
 @jit
@@ -130,10 +135,10 @@ def _copy(source, target):
 
 
 @jit
-def _predict_part(network, params, table, order, workspace, thread, n_threads, outputs):
+def _predict_part(sync, network, params, table, order, workspace, thread, n_threads, outputs):
     """This thread's part of the outputs for all rows of a table."""
     first, stop = table.n_rows * thread // n_threads, table.n_rows * (thread + 1) // n_threads
-    predict_rows(network, params, table, order, workspace, thread, n_threads, outputs, first, stop, 0)
+    predict_rows(sync, network, params, table, order, workspace, thread, n_threads, outputs, first, stop, 0)
 
 
 @typed_once
@@ -153,15 +158,13 @@ def train(
         and (plan.schedule == CONSTANT or plan.schedule == INVSCALING or plan.schedule == ADAPTIVE)
         and (plan.validate == NEVER or plan.validate == EVERY_EPOCH or plan.validate == AT_END)
     ):
-        counts[STATUS] = DIVERGED
+        counts[STATUS] = LOSS_LOST
         return
     n_rows = order.size if plan.gather else samples.table.n_rows
     step = counts[STEPS]  # every thread counts for itself
     refresh_mirrors(network, params, workspace.mirror, strips, thread)
     for epoch in range(losses.size):
         if thread == 0:
-            if epoch % plan.backup_every == 0:
-                _keep_if_finite(params, backup)
             if plan.shuffle == SHUFFLED or plan.shuffle == ONLY_DRAWN:
                 shuffle(order, key, position, plan.shuffle == SHUFFLED)
         barrier(sync, n_threads)
@@ -187,31 +190,44 @@ def train(
                     counts[STATUS] = INTERRUPTED
                     return
                 if not math.isfinite(loss):
-                    counts[STATUS] = DIVERGED
+                    counts[STATUS] = LOSS_LOST
+                    return
+                if weight_sum == 0.0 and plan.has_signed_weights:
+                    counts[STATUS] = WEIGHTLESS
                     return
                 if thread == 0:
                     counts[STEPS] = step
-                    if weight_sum > 0.0:
+                    if weight_sum != 0.0:
                         accumulated += (loss + 0.5 * rule.alpha * total(workspace.strip_norms) / weight_sum) * (stop - start)
         barrier(sync, n_threads)
         if sync[STOP]:
             return
         if plan.validate == EVERY_EPOCH:
-            _predict_part(network, params, validation.table, order, workspace, thread, n_threads, validation_outputs)
+            _predict_part(sync, network, params, validation.table, order, workspace, thread, n_threads, validation_outputs)
             barrier(sync, n_threads)
+            if atomic_load(sync, STOP):
+                counts[STATUS] = INTERRUPTED
+                return
         if thread == 0:
             losses[epoch] = accumulated / n_rows
             if not math.isfinite(losses[epoch]):
-                counts[STATUS] = DIVERGED
+                counts[STATUS] = LOSS_LOST
             else:
                 if plan.validate == EVERY_EPOCH:
                     scores[epoch] = score(plan.score, validation_outputs, network.units[-1], validation)
                 _end_of_epoch(plan, counts, measures, losses[epoch], scores[epoch], params, best_params, n_rows)
+                # Where weights get lost, the loss rises first: then every epoch is worth a copy.
+                is_risky = epoch > 0 and not losses[epoch] < losses[epoch - 1]
+                if counts[STATUS] == RUNNING and (is_risky or (epoch + 1) % plan.backup_every == 0):
+                    if not _keep_if_finite(params, backup):
+                        counts[STATUS] = WEIGHTS_LOST
         barrier(sync, n_threads)
         if counts[STATUS] != RUNNING:
             break
     if plan.validate == AT_END:
-        _predict_part(network, params, validation.table, order, workspace, thread, n_threads, validation_outputs)
+        _predict_part(sync, network, params, validation.table, order, workspace, thread, n_threads, validation_outputs)
+        if atomic_load(sync, STOP):
+            counts[STATUS] = INTERRUPTED
 
 
 ENTRIES = train.dispatcher, predict.dispatcher

@@ -58,8 +58,8 @@ class Workspace(NamedTuple):
     inputs: np.ndarray  # the block's rows where they had to be gathered: (block_rows, n_features)
     targets: np.ndarray  # likewise: (block_rows, n_targets)
     weights: np.ndarray  # likewise: (block_rows,), or empty
-    # All layers' outputs: layer l at block_rows · first_units[l], (block_rows, widths[l]); behind them, if some layer's activation
-    # keeps its slopes, as much again for these.
+    # All layers' outputs: layer l at block_rows · first_units[l], (block_rows, widths[l]); behind them, if some layer's
+    # activation keeps its slopes, as much again for these.
     activations: np.ndarray
     deltas: np.ndarray  # all layers' error signals, laid out like `activations`
     mirror: np.ndarray  # transposed weights for the backward pass: (n_out, widths of the layer's input)
@@ -69,7 +69,8 @@ class Workspace(NamedTuple):
     strip_norms: np.ndarray  # float64, sum of squared weights per strip
     slab_sums: np.ndarray  # float64, sums of the rows' losses and weights per slab
     slopes: int  # how far behind an activation its slope is; 0 where no layer's are kept
-    block_rows: int
+    block_rows: int  # rows there is room for
+    block_size: int  # rows that a batch is cut by, for any number of threads the same
     n_slabs: int  # a batch is cut into so many; 1: into blocks
 
 

@@ -11,7 +11,7 @@ import math
 
 from ..names import GRADIENT_ONLY
 from .activations import activate, multiply_by_slope
-from .atomics import INTERRUPT, STOP, atomic_load, barrier
+from .atomics import STOP, atomic_load, barrier, is_stopped
 from .compiler import jit
 from .losses import output_deltas, output_losses
 from .products import dot_product, gather_rows, product, sparse_product, sparse_transposed_product, transpose
@@ -243,7 +243,7 @@ def pass_rows(network, params, samples, order, first_sample, gather, workspace, 
 
 @jit
 def sum_rows(row_losses, first, stop, weights, first_weight):
-    """Sums of the losses and of the weights, (n_rows,) from first_weight on or empty, of rows first to stop of a block, in order."""
+    """Sums of the losses and of the weights, (n_rows,) from first_weight on or empty, of rows first to stop of a block in order."""
     loss_sum, weight_sum = 0.0, 0.0
     for row in range(first, stop):
         loss_sum += element(row_losses, row)
@@ -255,9 +255,9 @@ def sum_rows(row_losses, first, stop, weights, first_weight):
 
 
 @jit
-def pass_share(thread, n_threads, network, params, samples, order, block, stop, gather, workspace, strips, n_slabs):
+def pass_share(thread, n_threads, sync, network, params, samples, order, block, stop, gather, workspace, strips, n_slabs):
     """This thread's share of a block, samples `block` to `stop` of the order: activations and deltas of its rows, or in slabs
-    gradients, losses and weights of its slabs, a piece at a time while it is in the cache."""
+    gradients, losses and weights of its slabs, a piece at a time while it is in the cache. Cut short when told to stop."""
     n_rows = stop - block
     n_parts, first_part, last_part = n_threads, thread, thread + 1
     weights = workspace.weights if gather else samples.weights
@@ -273,6 +273,8 @@ def pass_share(thread, n_threads, network, params, samples, order, block, stop, 
         for row in range(part_start, part_stop, piece):
             n_piece = min(piece, part_stop - row)
             for first in range(at, at + n_piece, CACHED_ROWS):
+                if is_stopped(sync):
+                    return
                 end = min(first + CACHED_ROWS, at + n_piece)
                 following = row - at + end
                 if following == own_stop:  # perhaps those of the next batch
@@ -297,20 +299,18 @@ def batch_step(
     moment_2
 ):  # fmt: skip
     """One batch, samples start to stop of the order: gradient and step of this thread's strips; the step is left out on a bad
-    loss.
+    loss, and where the weights sum to zero.
 
     Returns whether the fit goes on (it was not interrupted), the batch's mean loss without penalty, and the sum of its weights.
     """
     loss_sum, weight_sum = 0.0, 0.0
     n_slabs = min(workspace.n_slabs, (stop - start + EDGE_ROWS - 1) // EDGE_ROWS)
-    block_size = stop - start if n_slabs > 1 else workspace.block_rows
+    block_size = stop - start if n_slabs > 1 else workspace.block_size
     for block in range(start, stop, block_size):
         end = min(block + block_size, stop)
-        pass_share(thread, n_threads, network, params, samples, order, block, end, gather, workspace, strips, n_slabs)
-        if thread == 0:
-            sync[STOP] = atomic_load(sync, INTERRUPT)  # one thread decides for all, or they would part at the next barrier
+        pass_share(thread, n_threads, sync, network, params, samples, order, block, end, gather, workspace, strips, n_slabs)
         barrier(sync, n_threads)
-        if sync[STOP]:
+        if atomic_load(sync, STOP):  # set by anyone before the barrier, it is the same for all past it
             return False, 0.0, 0.0
         if n_slabs > 1:
             for slab in range(n_slabs):
@@ -321,7 +321,7 @@ def batch_step(
             sums = sum_rows(workspace.row_losses, 0, end - block, weights, first_weight)
             loss_sum += sums[0]
             weight_sum += sums[1]
-        is_good = math.isfinite(loss_sum) and weight_sum > 0.0
+        is_good = math.isfinite(loss_sum) and weight_sum != 0.0
         for strip in range(strips.owners[thread], strips.owners[thread + 1]):
             layer, first, last = strips.layers[strip], strips.firsts[strip], strips.stops[strip]
             if n_slabs == 1:
@@ -333,7 +333,7 @@ def batch_step(
                     network, params, workspace, n_slabs, rule, rate, moment_1, moment_2, strip, layer, first, last, weight_sum
                 )  # fmt: skip
         barrier(sync, n_threads)
-    return True, loss_sum / weight_sum if weight_sum > 0.0 else 0.0, weight_sum
+    return True, loss_sum / weight_sum if weight_sum != 0.0 else 0.0, weight_sum
 
 
 @jit

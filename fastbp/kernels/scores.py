@@ -25,8 +25,8 @@ def _is_right(outputs, row, n_outputs, targets, row_target, n_targets):
 
 @jit
 def score(code, outputs, n_outputs, samples):
-    """Score of outputs: (n_rows, n_outputs); accuracy, or R² averaged over the outputs (NaN where an output is not finite), or NaN
-    for a code that nobody knows."""
+    """Score of outputs: (n_rows, n_outputs); accuracy, or R² averaged over the outputs (NaN where an output is not finite), or
+    NaN for a code that nobody knows."""
     targets, weights, n_rows = samples.targets, samples.weights, samples.table.n_rows
     if code == ACCURACY:
         right, total = 0.0, 0.0

@@ -83,6 +83,16 @@ def drawn_starts(network: Any, settings: Settings, random_state: np.random.Rando
     ]
 
 
+def _check_weights(problem: Problem, settings: Settings) -> None:
+    """Refuse sample weights with which there is no mean over the rows."""
+    parts = [("that are set aside for early stopping", problem.held_out)]
+    if not SOLVERS[settings.solver].is_stochastic:  # the others see a batch at a time
+        parts.append(("that are trained on", problem))
+    for which, part in parts:
+        if part is not None and part.total_weight() == 0.0:
+            raise ValueError(f"The sample weights of the rows {which} sum to zero, so there is no mean over these rows.")
+
+
 def fit(
     network: Any,
     problem: Problem,
@@ -132,6 +142,7 @@ def fit(
     first = begin(0)
     if settings.early_stopping:
         problem = problem.split(settings.validation_fraction, first.random_state)
+    _check_weights(problem, settings)
     if SOLVERS[settings.solver].is_stochastic and settings.batch_size != "auto" and settings.batch_size > problem.n_rows:
         warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=4)
     n_workers = 1

@@ -62,7 +62,7 @@ class Objective:
             network, dtype, n_rows, n_threads=team_size(n_threads, self.work, self.work * n_calls), n_slabs=n_slabs,
             gathered=problem.samples if gather else None, in_one_block=in_one_block,
         )  # fmt: skip
-        shared_work = self.work if n_slabs > 1 else row_work * min(workspace.block_rows, n_rows)
+        shared_work = self.work if n_slabs > 1 else row_work * min(workspace.block_size, n_rows)
         self.n_threads = team_size(n_threads, shared_work, self.work * n_calls)
         strips = make_strips(network, self.n_threads, is_sparse)
         self.workspace = workspace._replace(strip_norms=np.zeros(len(strips.layers)))

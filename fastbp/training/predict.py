@@ -44,11 +44,11 @@ def predict_outputs(network, params, X, *, only_largest=False, n_threads=None, s
             lambda: make_workspace(network, params.dtype, n_cached, forward_only=True),
         )
         rows = bounds[thread], bounds[thread + 1]
-        epochs.predict(network, params, table, NO_ORDER, workspace, outputs.reshape(-1), *rows, int(only_largest))
+        epochs.predict(sync, network, params, table, NO_ORDER, workspace, outputs.reshape(-1), *rows, int(only_largest))
 
     if size == 1 and work < DIRECT_WORK:
-        predict_part(0, 1, None)
-    elif not run_team(predict_part, size, (), work):
+        predict_part(0, 1, scratch.sync)
+    elif not run_team(predict_part, size, (), work, scratch.sync):
         raise KeyboardInterrupt
     return outputs.astype(np.int64) if only_largest else outputs
 

@@ -109,6 +109,13 @@ class Problem:
         """Whether X is a CSR matrix."""
         return bool(self.samples.table.is_sparse)
 
+    def total_weight(self) -> float:
+        """Sum of the sample weights of the rows that count."""
+        if self.sample_weight is None:
+            return float(self.n_rows)
+        weights = self.sample_weight if self.numbers is None else self.sample_weight[self.numbers]
+        return float(weights.sum(dtype=np.float64))
+
     def stratified(self, strata: Callable[[np.ndarray], np.ndarray] | None) -> "Problem":
         """The same rows, which `split` stratifies in another way."""
         return self._replaced(strata=strata)

@@ -17,7 +17,7 @@ from fastbp.training.threads import run_team, team_size
 from fastbp.training.workspace import UPDATE_WORK, Scratch, flops_per_row, make_strips, make_workspace, slabs_of
 
 EPOCHS_PER_CALL = 1000
-BACKUP_STEPS = 16  # at most so many steps, or one epoch, are lost with the weights when these become NaN
+BACKUP_ROWS = 256  # of an epoch, beside which a copy of the weights costs nothing (measured: less than 1 % of it)
 
 
 def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_threads: int | None, scratch: Scratch) -> Outcome:
@@ -140,7 +140,8 @@ class _Loop:
             power_t=float(settings.power_t),
             tol=float(settings.tol),
             n_iter_no_change=float(settings.n_iter_no_change),
-            backup_every=-(-BACKUP_STEPS // n_batches),
+            backup_every=1 if is_online else -(-BACKUP_ROWS // n_rows),
+            has_signed_weights=int(samples.weights.size > 0 and samples.weights.min() < 0),
             validate=self._validate,
             score=SCORES[settings.score],
         )
@@ -206,20 +207,27 @@ class _Loop:
         params = run.params
         if self.settings.shuffle and self._is_twister:
             close_twister(run.random_state, self._key, self._position)
-        is_diverged = status == epochs.DIVERGED or np.count_nonzero(np.isfinite(params)) < params.size
+        is_diverged = status == epochs.LOSS_LOST or np.count_nonzero(np.isfinite(params)) < params.size
         if self._validate == epochs.AT_END:
             run.test_outputs = self._outputs.reshape(self._held_out.table.n_rows, -1)
         if self._validate == epochs.EVERY_EPOCH:
             params[:] = self._best_params
             history.best_params = self._best_params
+        if status == epochs.WEIGHTLESS:
+            raise ValueError(
+                f"The sample weights of a batch sum to zero in epoch {len(history.loss_curve) + 1}, so its mean loss does not"
+                " exist: take a larger batch_size, or weights that are not negative."
+            )
         if is_diverged:
             if self._validate == epochs.EVERY_EPOCH and history.validation_scores:
                 return DIVERGED
             if not np.isfinite(params).all():
                 params[:] = self._backup
+            is_loss, n_done = status == epochs.LOSS_LOST, len(history.loss_curve)
+            what, epoch = ("loss", n_done + 1) if is_loss else ("weights", n_done)
             raise DivergenceError(
                 "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
-                f" preprocessed. The loss became NaN or infinite in epoch {history.n_iter + (status == epochs.DIVERGED)}: scale X"
+                f" preprocessed. The {what} became NaN or infinite in epoch {epoch}: scale X"
                 f" (StandardScaler) or lower learning_rate_init from {run.optimizer.learning_rate_init:g}. The last finite"
                 " weights are kept."
             )

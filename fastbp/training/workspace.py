@@ -63,7 +63,8 @@ def make_workspace(
     elif not in_one_block:
         row_bytes = itemsize * ((2 + has_slopes) * width + copied_features)
         block_rows = min(block_rows, max(MIN_BLOCK_ROWS, BLOCK_BYTES // row_bytes))
-    block_rows = max(-(-block_rows // TILE_ROWS), n_threads) * TILE_ROWS
+    block_size = -(-block_rows // TILE_ROWS) * TILE_ROWS
+    block_rows = max(block_size, n_threads * TILE_ROWS)
     backward = not forward_only
     sizes = {
         "inputs": block_rows * copied_features,
@@ -84,6 +85,7 @@ def make_workspace(
         slab_sums=np.zeros(2 * n_slabs),
         slopes=block_rows * width * has_slopes,
         block_rows=block_rows,
+        block_size=block_size,
         n_slabs=n_slabs,
     )
 
