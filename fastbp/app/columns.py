@@ -24,7 +24,7 @@ class Column(NamedTuple):
     Attributes
     ----------
     name, kind : str
-    values : Series, Categorical or None
+    values : ndarray of float64, Series, Categorical or None
         Numbers, dates, or words; gaps are NaN, NaT and the code -1.
     odd : list of (int, str)
         Row and text of cells that are taken for gaps although something stands there; the first few.
@@ -32,6 +32,8 @@ class Column(NamedTuple):
         How many there are.
     remarks : list of str
         How its numbers or dates are read; or why it is left out.
+    facts : list of str
+        What else is to be said of it in a list of columns.
     is_quantity : bool
         Whether its numbers have units or marks between thousands.
     """
@@ -42,18 +44,19 @@ class Column(NamedTuple):
     odd: list[tuple[int, str]] = []  # noqa: RUF012 - nobody changes it
     n_odd: int = 0
     remarks: list[str] = []  # noqa: RUF012
+    facts: list[str] = []  # noqa: RUF012
     is_quantity: bool = False
 
 
 def understand(name, series, fields, options, is_target=False):
     """Return the Column of a series of numbers or texts."""
     if series.dtype.kind in "iuf":
-        values, odd = _without_huge(name, series)
-        rows = np.flatnonzero(odd)
-        cells = [(int(row), f"{series.iloc[row]:g}") for row in rows[:_MOST_NAMED]]
-        if values.isna().all():
+        numbers = series.to_numpy(dtype=np.float64)
+        values, rows = _without_huge(name, numbers)
+        if np.isnan(values).all():
             return Column(name, LEFT_OUT, None, remarks=["empty"])
-        return Column(name, NUMBER, values, cells, len(rows))
+        odd = [(int(row), f"{numbers[row]:g}") for row in rows[:_MOST_NAMED]]
+        return Column(name, NUMBER, values, odd, len(rows), facts=_count_gaps(np.isnan(values)))
     return _understand_texts(name, _Texts(name, series, options.gaps), fields, options, is_target)
 
 
@@ -80,10 +83,6 @@ class _Texts:
         rows = np.flatnonzero(np.append(is_odd, False)[self.codes])
         return [(int(row), self.texts[self.codes[row]]) for row in rows[:_MOST_NAMED]], len(rows)
 
-    def spread(self, values, missing):
-        """Return the value of each row's text."""
-        return np.append(values, missing)[self.codes]
-
     def words(self):
         """Return the column as a Categorical, its categories sorted."""
         import pandas as pd
@@ -109,26 +108,33 @@ def _understand_texts(name, column, fields, options, is_target):
     share = n_numbers / max(1, counts[counted].sum())
     nearly_all = share >= NEARLY_ALL or (share >= 0.5 and is_number.sum() >= NEARLY_ALL * counted.sum())
     if nearly_all and not _has_named_class(numbers, column, is_target):
-        values = pd.Series(column.spread(numbers.values, np.nan))
-        values, is_huge = _without_huge(name, values)
-        huge = np.zeros(len(texts), dtype=bool)
-        huge[column.codes[is_huge]] = True
-        odd, n_odd = column.odd((~is_number & ~is_gap) | huge)
-        return Column(name, NUMBER, values, odd, n_odd, _how_numbers_are_read(numbers, texts), numbers.is_quantity)
+        values, rows = _without_huge(name, np.append(numbers.values, np.nan)[column.codes])
+        is_odd = ~is_number & ~is_gap
+        is_odd[column.codes[rows]] = True
+        odd, n_odd = column.odd(is_odd)
+        remarks = _how_numbers_are_read(numbers, texts)
+        return Column(name, NUMBER, values, odd, n_odd, remarks, _count_gaps(np.isnan(values)), numbers.is_quantity)
 
     dates, remark = read_dates(texts, counts, day_first=fields.body.separator == ";" or fields.decimal == ",")
     if dates is not None and counts[counted & dates.notna()].sum() >= NEARLY_ALL * counts[counted].sum():
         odd, n_odd = column.odd(dates.isna().to_numpy() & ~is_gap)
         values = pd.Series(dates.reindex(range(-1, len(texts))).to_numpy()[column.codes + 1])
-        return Column(name, DATE, values, odd, n_odd, [remark] if remark else [])
+        facts = [f"{values.min():%Y-%m-%d} to {values.max():%Y-%m-%d}, as days, season and weekday", *_count_gaps(values.isna())]
+        return Column(name, DATE, values, odd, n_odd, [remark] if remark else [], facts)
 
     if not is_target and len(texts) > MOST_CLASSES and len(texts) >= NEARLY_ALL * counts.sum():
         return Column(name, LEFT_OUT, None, remarks=["nearly every row its own text, as names and number plates have"])
-    odd, n_odd, remarks = [], 0, []
+    remarks = []
     if share >= 0.5:
         cells, n_cells = column.odd(~is_number)
         remarks = [f"it is taken for words: {n_cells} of its cells are no numbers, such as {cells[0][1]!r}"]
-    return Column(name, CATEGORY, column.words(), odd, n_odd, remarks)
+    facts = [f"{len(texts)} values", *_count_gaps(column.codes < 0)]
+    return Column(name, CATEGORY, column.words(), remarks=remarks, facts=facts)
+
+
+def _count_gaps(is_gap):
+    n_gaps = np.count_nonzero(is_gap)
+    return [] if not n_gaps else ["1 gap"] if n_gaps == 1 else [f"{n_gaps} gaps"]
 
 
 def are_class_like(values, n_rows):
@@ -158,12 +164,15 @@ def _how_numbers_are_read(numbers, texts):
 
 
 def _without_huge(name, values):
-    """Return the numbers with NaN for those too large to compute with, and where these are; raise if they are not few."""
-    is_huge = ~(values.abs() <= LARGEST).to_numpy() & values.notna().to_numpy()
-    n_huge = np.count_nonzero(is_huge)
-    if n_huge > (1 - NEARLY_ALL) * values.notna().sum():
+    """Return the numbers with NaN for those too large to compute with, and the rows of these; raise if they are not few."""
+    rows = np.flatnonzero(np.abs(values) > LARGEST)
+    if not len(rows):
+        return values, rows
+    if len(rows) > (1 - NEARLY_ALL) * np.count_nonzero(~np.isnan(values)):
         raise TableError(
-            f"column {name!r} holds {n_huge} numbers that are infinite or beyond {LARGEST:g}, too large to compute with;"
+            f"column {name!r} holds {len(rows)} numbers that are infinite or beyond {LARGEST:g}, too large to compute with;"
             " --drop leaves the column out"
         )
-    return (values.mask(is_huge) if n_huge else values), is_huge
+    values = values.copy()
+    values[rows] = np.nan
+    return values, rows

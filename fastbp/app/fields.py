@@ -241,7 +241,7 @@ def _parse(body, is_plain, decimal, gaps):
     names = [str(i) for i in range(len(is_plain))]
     beyond = str(len(names))  # a column for fields that should not be there, which pandas would leave out in silence
 
-    number_gaps = [*NUMBER_GAPS - {"None"}, *gaps]  # it may be a class: a column with it is read as text
+    number_gaps, no_text = [*NUMBER_GAPS - {"None"}, *gaps], [""]  # None may be a class: a column with it is read as text
 
     def read(plain, others, usecols=None):
         with body.open() as text, warnings.catch_warnings():
@@ -255,18 +255,18 @@ def _parse(body, is_plain, decimal, gaps):
                 names=[*names, beyond] if usecols is None else names,
                 index_col=False,
                 usecols=usecols,
-                dtype=dict.fromkeys([*others, beyond], object),
+                dtype=dict.fromkeys(others, object) or None,  # even {} costs pandas 2 memory
                 keep_default_na=False,
-                na_values=dict.fromkeys(plain, number_gaps) | {name: [""] for name in [*others, beyond]},
+                na_values=dict.fromkeys(plain, number_gaps) | dict.fromkeys([*others, beyond], no_text),
                 skipinitialspace=True,
             )
 
     plain = [name for name, is_so in zip(names, is_plain) if is_so]
     try:
         frame = read(plain, [name for name, is_so in zip(names, is_plain) if not is_so])
-        if frame.pop(beyond).notna().any() or frame[names[-1]].isna().any():
+        if frame[beyond].notna().any() or frame[names[-1]].isna().any():
             body.refuse_ragged(len(names))
-        columns = {name: frame.pop(name) for name in names}
+        columns = {name: frame[name] for name in names}
         again = [name for name in plain if columns[name].dtype.kind not in "iuf"]
         if again:
             for name in again:

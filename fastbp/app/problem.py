@@ -23,7 +23,7 @@ class Problem(NamedTuple):
     Attributes
     ----------
     name, task : str
-    X_train, X_test : ndarray or DataFrame of shape (n_rows, n_features)
+    X_train, X_test : ndarray of shape (n_rows, n_features)
     y_train, y_test : ndarray of shape (n_rows,)
     prepare : transformer
     n_columns : int
@@ -35,10 +35,10 @@ class Problem(NamedTuple):
 
     name: str
     task: str
-    X_train: Any
-    X_test: Any
+    X_train: np.ndarray
+    X_test: np.ndarray | None
     y_train: np.ndarray
-    y_test: np.ndarray
+    y_test: np.ndarray | None
     prepare: Any
     n_columns: int
     columns: list[Column]
@@ -107,7 +107,7 @@ def load_problem(data, target, task, drop, options, seed):
         y = y.astype(str)
     name = name_of(data) if str(data) == "-" else data.name
     columns = [*table.columns, table.target]
-    return _split(Problem(name, task, X, None, y, None, make_preparation(X), table.n_used, columns, table.notes), seed)
+    return _split(Problem(name, task, X, None, y, None, make_preparation(table), table.n_used, columns, table.notes), seed)
 
 
 def _split(problem, seed):

@@ -2,7 +2,7 @@
 
 import difflib
 from contextlib import closing
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.compose import ColumnTransformer
@@ -32,18 +32,24 @@ class Table(NamedTuple):
 
     Attributes
     ----------
-    X : DataFrame of shape (n_rows, n_features)
-        Numbers, and words as categories; a gap is NaN in both. A date is several numbers.
+    X : ndarray of shape (n_rows, n_features)
+        Numbers, and words as positions in the sorted ones of their column; a gap is NaN in both. A date is several numbers.
+    features : list of str
+        What the columns of X are called.
+    words : dict of int to list of str
+        Which of them are words, and which words.
     y : ndarray of shape (n_rows,)
         The target: int64, float64, or object where it is text.
     columns : list of Column
-        All columns but the target, in the file's order, those that were left out too.
+        All columns but the target, in the file's order, those that were left out too; without their values.
     target : Column
     notes : list of str
         What was left out, and why.
     """
 
-    X: Any
+    X: np.ndarray
+    features: list[str]
+    words: dict[int, list[str]]
     y: np.ndarray
     columns: list[Column]
     target: Column
@@ -106,18 +112,18 @@ def read_table(path, target, drop=(), options=Options()):  # noqa: B008 - it is 
         missing = np.flatnonzero(pd.isna(goal.values))
         notes += _notes_on_cells([*columns, goal], missing, fields)
 
-    features = {}
+    names, values, words = [], [], {}
     for column in columns:
-        for name, values in _features_of(column):
-            features[name if name not in features else f"{name} of {column.name}"] = values
-    frame = pd.DataFrame(features, copy=False)
-    if frame.shape[1] == 0:
+        if column.kind == CATEGORY:
+            words[len(names)] = list(column.values.categories)
+        for name, numbers in _features_of(column):
+            names.append(name)
+            values.append(numbers)
+    if not names:
         raise TableError(f"no column of {name_of(path)} can be used: {'; '.join(notes)}")
-    values = goal.values
-    if len(missing):
-        keep = np.delete(np.arange(len(values)), missing)
-        frame, values = frame.iloc[keep], values[keep]
-    return Table(frame, _target_values(values, goal.kind), columns, goal, notes)
+    X, y = np.column_stack(values), _target_values(np.delete(goal.values, missing), goal.kind)
+    columns, goal = [column._replace(values=None) for column in columns], goal._replace(values=None)
+    return Table(np.delete(X, missing, axis=0) if len(missing) else X, names, words, y, columns, goal, notes)
 
 
 def _check_names(fields, target, drop):
@@ -191,27 +197,28 @@ def _short(text):
 
 def _features_of(column):
     """Yield name and values of what the network gets of a column."""
-    if column.kind in (NUMBER, CATEGORY):
+    if column.kind == NUMBER:
         yield column.name, column.values
+    if column.kind == CATEGORY:
+        yield column.name, np.where(column.values.codes < 0, np.nan, column.values.codes)
     if column.kind == DATE:
         date = column.values.dt
         days = (column.values - column.values.min()).dt.total_seconds() / 86400
         phases = {"season": (date.day_of_year - 1) / 365.25, "weekday": date.day_of_week / 7}
         if ((days % 1).dropna() != 0).any():
             phases["hour"] = (date.hour + date.minute / 60) / 24
-        yield f"{column.name} (days)", days
+        yield f"{column.name} (days)", days.to_numpy()
         for name, phase in phases.items():  # the end of a year, week or day is near its beginning
-            yield f"{column.name} ({name}, sine)", np.sin(2 * np.pi * phase)
-            yield f"{column.name} ({name}, cosine)", np.cos(2 * np.pi * phase)
+            yield f"{column.name} ({name}, sine)", np.sin(2 * np.pi * phase).to_numpy()
+            yield f"{column.name} ({name}, cosine)", np.cos(2 * np.pi * phase).to_numpy()
 
 
 def _target_values(values, kind):
     """Return the target as int64 where all are whole numbers, else float64, or as words."""
     if kind == CATEGORY:
         return np.asarray(values, dtype=object)
-    numbers = values.to_numpy()
-    whole = np.abs(numbers).max() < 2**53 and (numbers == np.rint(numbers)).all()
-    return numbers.astype(np.int64 if whole else np.float64)
+    whole = np.abs(values).max() < 2**53 and (values == np.rint(values)).all()
+    return values.astype(np.int64) if whole else values
 
 
 def find_task(y, is_quantity=False):
@@ -236,10 +243,9 @@ def leave_out_rare_classes(table):
     return table._replace(X=table.X[keep], y=table.y[keep], notes=[*table.notes, note])
 
 
-def make_preparation(X):
-    """Return the transformer that fills and scales the numbers and spreads the words of a frame over 0/1 columns."""
-    words = X.select_dtypes("category").columns.tolist()
-    numbers = [name for name in X.columns if name not in words]
+def make_preparation(table):
+    """Return the transformer that fills and scales the numbers and spreads the words over 0/1 columns."""
+    numbers = [i for i in range(len(table.features)) if i not in table.words]
     numeric = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
     text = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MOST_CATEGORIES, sparse_output=False)
-    return ColumnTransformer([("numbers", numeric, numbers), ("words", text, words)])
+    return ColumnTransformer([("numbers", numeric, numbers), ("words", text, list(table.words))])

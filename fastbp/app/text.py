@@ -59,7 +59,11 @@ def _print_columns(problem):
     kinds = {NUMBER: "numbers", DATE: "dates", CATEGORY: "categories"}
     lines = {"target": [f"{target.name} ({kinds[target.kind]}{hint})"]}
     for kind, plural in kinds.items():
-        lines[plural] = [_describe(column) for column in features if column.kind == kind]
+        lines[plural] = [
+            f"{column.name} ({', '.join(column.facts)})" if column.facts else column.name
+            for column in features
+            if column.kind == kind
+        ]
     for title, words in lines.items():
         if words:
             shown = words[:_MOST_COLUMNS]
@@ -67,19 +71,6 @@ def _print_columns(problem):
             indent = " " * 14
             text = f"  {title:12}{', '.join(shown + more)}"
             print(textwrap.fill(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False))
-
-
-def _describe(column):
-    values = column.values
-    facts = []
-    if column.kind == CATEGORY:
-        facts.append(f"{len(values.categories)} values")
-    elif column.kind == DATE:
-        facts.append(f"{values.min():%Y-%m-%d} to {values.max():%Y-%m-%d}, as days, season and weekday")
-    n_gaps = np.count_nonzero(values.isna())
-    if n_gaps:
-        facts.append("1 gap" if n_gaps == 1 else f"{n_gaps} gaps")
-    return f"{column.name} ({', '.join(facts)})" if facts else column.name
 
 
 def print_ranking(candidates, problem, epochs):
