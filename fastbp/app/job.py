@@ -37,7 +37,8 @@ def find_sizes(problem, options, n_cores, interrupted):
     n_fits = len(sizes) * n_folds
     print(f"{len(sizes)} sizes × {n_folds} folds = {n_fits} fits of at most {epochs} epochs, {options.jobs} at a time")
     start = time.perf_counter()
-    problem.model((1,), 1, options.seed).fit(problem.X_train, problem.y_train).predict(problem.X_test)
+    rows = _some_of_each(problem)
+    problem.model((1,), 1, options.seed).fit(problem.X_train[rows], problem.y_train[rows]).predict(problem.X_test[:1])
     print(f"kernels ready after {time.perf_counter() - start:.1f} s (compiled once, then cached)\n")
     if interrupted.is_set():
         return
@@ -56,6 +57,12 @@ def find_sizes(problem, options, n_cores, interrupted):
     print_test(problem, best, model)
     if not options.no_compare:
         _compare(problem, best, seconds, model, options, n_cores, interrupted)
+
+
+def _some_of_each(problem):
+    """Return rows with every class among them."""
+    first = np.unique(problem.y_train, return_index=True)[1] if problem.is_classification else []
+    return np.union1d(first, np.arange(min(100, len(problem.y_train)))).astype(int)
 
 
 def _count_folds(problem, n_folds):

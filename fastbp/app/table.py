@@ -121,9 +121,12 @@ def read_table(path, target, drop=(), options=Options()):  # noqa: B008 - it is 
             values.append(numbers)
     if not names:
         raise TableError(f"no column of {name_of(path)} can be used: {'; '.join(notes)}")
-    X, y = np.column_stack(values), _target_values(np.delete(goal.values, missing), goal.kind)
+    y = _target_values(np.delete(goal.values, missing), goal.kind)
+    X = np.empty((len(y), len(names)))
+    for i, numbers in enumerate(values):
+        X[:, i] = np.delete(numbers, missing)
     columns, goal = [column._replace(values=None) for column in columns], goal._replace(values=None)
-    return Table(np.delete(X, missing, axis=0) if len(missing) else X, names, words, y, columns, goal, notes)
+    return Table(X, names, words, y, columns, goal, notes)
 
 
 def _check_names(fields, target, drop):
@@ -246,6 +249,10 @@ def leave_out_rare_classes(table):
 def make_preparation(table):
     """Return the transformer that fills and scales the numbers and spreads the words over 0/1 columns."""
     numbers = [i for i in range(len(table.features)) if i not in table.words]
-    numeric = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
+    numeric = StandardScaler()
+    if np.isnan(table.X[:, numbers]).any():
+        numeric = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), numeric)
+    if not table.words:
+        return numeric
     text = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MOST_CATEGORIES, sparse_output=False)
     return ColumnTransformer([("numbers", numeric, numbers), ("words", text, list(table.words))])
