@@ -1,22 +1,24 @@
-"""python -m fastbp: the search, its tables and picture, CSV files, errors in one line, Ctrl-C."""
+"""python -m fastbp: the search, its ranking and picture, errors in one line, Ctrl-C. What it reads is in test_table.py."""
 
 import csv
+import os
 import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_diabetes, load_digits, load_iris
-from sklearn.metrics import classification_report
-from sklearn.model_selection import GridSearchCV, StratifiedKFold, train_test_split
-from sklearn.neural_network import MLPClassifier
+from sklearn.metrics import classification_report, mean_absolute_error, r2_score
+from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold, train_test_split
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+import fastbp
 from fastbp.app.cli import main
-from fastbp.app.table import TableError, find_task, leave_out_rare_classes, make_preparation, read_table
 
 SMALL = ["--sizes", "6", "4-3", "--folds", "2", "--epochs", "4", "--seed", "3"]
 
@@ -111,9 +113,20 @@ def test_regression(diabetes, tmp_path, capsys):
     assert run(["--data", diabetes, "--target", "progress", "--sizes", "5", "--epochs", "20", "--folds", "3"], tmp_path) == 0
     out = capsys.readouterr().out
     assert "442 rows, 3 features, regression" in out
-    assert re.search(r"R² -?\d\.\d{4}, MAE [\d.]+ \(always the mean: [\d.]+\)", out)
+    assert re.search(r"^R² -?\d\.\d{4}, MAE [\d.]+ \(always the mean: [\d.]+\)$", out, re.MULTILINE)
     difference, deviation = re.search(r"differ by at most (\S+) \(the target's deviation is (\S+)\)", out).groups()
     assert float(difference) < 1e-6 * float(deviation)
+
+    data = np.loadtxt(diabetes, delimiter=",", skiprows=1)
+    X_train, X_test, y_train, y_test = train_test_split(data[:, :3], data[:, 3], test_size=88, random_state=0)
+    scaler = StandardScaler().fit(y_train[:, np.newaxis])
+    model = make_pipeline(StandardScaler(), MLPRegressor(hidden_layer_sizes=(5,), max_iter=20, random_state=0))
+    folds = KFold(3, shuffle=True, random_state=0)
+    search = GridSearchCV(model, {}, cv=folds).fit(X_train, scaler.transform(y_train[:, np.newaxis]).ravel())
+    mean, std = (search.cv_results_[f"{name}_test_score"][0] for name in ("mean", "std"))
+    assert [row[:4] for row in ranking(out)] == [("1", "5", f"{mean:.4f}", f"{std:.4f}")]
+    predicted = scaler.inverse_transform(search.predict(X_test)[:, np.newaxis])
+    assert f"\nR² {r2_score(y_test, predicted):.4f}, MAE {mean_absolute_error(y_test, predicted):.4g} " in out
 
 
 def test_task_can_be_set(write, tmp_path, capsys):
@@ -130,6 +143,83 @@ def test_fractions_as_classes(write, tmp_path, capsys):
     path = write([["x", "level"], *([i % 2 + i / 100, 0.5 + i % 2] for i in range(40))])
     assert run(["--data", path, "--target", "level", "--sizes", "3", "--epochs", "2", "--no-compare"], tmp_path) == 0
     assert "2 classes" in capsys.readouterr().out
+
+
+def test_the_kinds_of_columns_are_said_before_the_search(write, tmp_path, capsys):
+    rows = [["size", "city", "sold", "id", "price"]]
+    rows += [[i, ["Bonn", "Rom"][i % 2], f"2024-01-{i % 28 + 1:02d}", f"n{i}", i + 0.5] for i in range(40)]
+    rows[4][0] = rows[9][1] = ""
+    arguments = ["--data", write(rows), "--target", "price", "--sizes", "3", "--epochs", "2", "--folds", "2", "--no-compare"]
+    assert run(arguments, tmp_path) == 0
+    before = capsys.readouterr().out.split("held out")[0].splitlines()
+    assert before[:-1] == [
+        "table.csv: 40 rows, 3 features, regression",
+        "  target      price (numbers; --task classification says otherwise)",
+        "  numbers     size (1 gap)",
+        "  dates       sold (2024-01-01 to 2024-01-28, as days, season and weekday)",
+        "  categories  city (2 values, 1 gap)",
+        "note: left out, nearly every row its own text, as names and number plates have: column 'id'",
+    ]
+
+
+def test_a_wide_table_is_listed_in_few_lines(write, tmp_path, capsys):
+    rows = [[*(f"number {i}" for i in range(500)), "y"], *([i] * 500 + [i / 3] for i in range(30))]
+    for column in range(100):
+        rows[3][column] = "?"
+    arguments = ["--data", write(rows), "--target", "y", "--sizes", "3", "--epochs", "2", "--folds", "2", "--no-compare"]
+    assert run(arguments, tmp_path) == 0
+    out = capsys.readouterr().out
+    assert "480 more" in out
+    assert 10 < out.count("\nnote: ") < 50
+    assert max(map(len, out.splitlines())) <= 100
+
+
+def test_without_pandas_a_table_is_refused_and_the_digits_are_not(write, tmp_path):
+    code = """
+import sys
+class Hide:
+    def find_spec(self, name, path=None, target=None):
+        if name == "pandas":
+            raise ImportError("hidden")
+sys.meta_path.insert(0, Hide())
+from fastbp.__main__ import main
+options = ["--output", "sizes.png", "--sizes", "3", "--folds", "2", "--epochs", "2", "--no-compare"]
+print(main(options), main(["--data", "table.csv", "--target", "b", *options]))
+"""
+    write(ROWS)
+    environment = {**os.environ, "PYTHONPATH": str(Path(fastbp.__file__).parents[1])}
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert process.stderr == "python -m fastbp: error: reading a table needs pandas: pip install 'fastbp[cli]'\n"
+    assert process.stdout.endswith("\n0 2\n")
+
+
+def test_the_picture_shows_what_is_ranked(tmp_path, capsys, monkeypatch):
+    matplotlib = pytest.importorskip("matplotlib.figure", reason="matplotlib is not installed: pip install 'fastbp[cli]'")
+    figures = []
+    save = matplotlib.Figure.savefig
+    monkeypatch.setattr(matplotlib.Figure, "savefig", lambda self, *a, **k: (figures.append(self), save(self, *a, **k)))
+    assert run([*SMALL, "--no-compare"], tmp_path) == 0
+    rows = {sizes: (float(mean), float(seconds)) for _, sizes, mean, _, seconds, _ in ranking(capsys.readouterr().out)}
+    best = max(rows, key=rows.get)
+    scores, times = figures[0].axes
+    assert [label.get_text() for label in scores.get_xticklabels()] == ["6", "4-3"]
+    means, star = (line.get_ydata() for line in scores.lines[:1] + scores.lines[-1:])
+    np.testing.assert_allclose(means, [rows["6"][0], rows["4-3"][0]], atol=5e-5)
+    np.testing.assert_allclose(star, rows[best][0], atol=5e-5)
+    np.testing.assert_allclose(times.lines[0].get_ydata(), [rows["6"][1], rows["4-3"][1]], atol=5e-4)
+    assert f"best with {best}" in figures[0].get_suptitle()
+
+
+def test_sizes_that_cannot_be_trained_are_told(tmp_path, capsys):
+    huge = str(10**15)  # more than any machine can address
+    arguments = ["--folds", "2", "--epochs", "2", "--no-compare"]
+    assert run([*arguments, "--sizes", huge, "3"], tmp_path) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^note: .*MemoryError", out, re.MULTILINE)
+    assert re.search(rf"^   2   {huge} +failed ", out, re.MULTILINE)
+    assert [row[1] for row in ranking(out)] == ["3"]
+    assert run([*arguments, "--sizes", huge], tmp_path) == 2
+    assert re.fullmatch(r"python -m fastbp: error: no network could be trained: .*MemoryError.*\n", capsys.readouterr().err)
 
 
 def test_without_matplotlib_it_goes_on(tmp_path, capsys, monkeypatch):
@@ -165,7 +255,7 @@ ROWS = "a,b\n" + "\n".join(f"{i},{i % 2}" for i in range(20))
         ("height,weight\n1,2\n", ["--target", "wieght"], "has no column 'wieght'; did you mean 'weight'?"),
         ("", ["--target", "b"], "table.csv is empty"),
         ("a,b\n", ["--target", "b"], "has a header but no rows"),
-        ("b\n1\n2\n", ["--target", "b"], "has no column beside the target 'b'"),
+        ("b\n1\n2\n", ["--target", "b"], "has one column only, 'b'"),
         ("a,b\n1,2\n1,2,3\n", ["--target", "b"], "line 3: 3 fields where the header has 2"),
         ("a,a\n1,2\n", ["--target", "a"], "has two columns named 'a'"),
         ("a,b\n1,\n2,NA\n", ["--target", "b"], "the target 'b' is empty in every row"),
@@ -175,15 +265,25 @@ ROWS = "a,b\n" + "\n".join(f"{i},{i % 2}" for i in range(20))
         ("a,b\n" + "1,2\n" * 40, ["--target", "b"], "the target 'b' is '2' in every row"),
         ("a,b\n" + "1,2\n" * 40, ["--target", "b", "--task", "regression"], "the target 'b' is '2' in every row"),
         ("a,b\n" + "1,x\n2,y\n" * 20, ["--target", "b", "--task", "regression"], "--task regression needs numbers"),
-        ("a,b\n" + "inf,1\n2,0\n" * 20, ["--target", "b"], "column 'a' holds an infinite number"),
-        ("a,b\n" + "1,1\n2,1e999\n" * 20, ["--target", "b"], "column 'b' holds an infinite number"),
-        ("a,b\n\x001,2\n", ["--target", "b"], "error:"),
+        ("a,b\n" + "inf,1\n2,0\n" * 20, ["--target", "b"], "column 'a' holds 20 numbers that are infinite or beyond 1e+150"),
+        ("a,b\n" + "1,1\n2,1e999\n" * 20, ["--target", "b"], "column 'b' holds 20 numbers that are infinite or beyond 1e+150"),
+        ("a,b\n" + "1e300,1\n2,0\n" * 20, ["--target", "b"], "column 'a' holds 20 numbers"),
+        ("a,b\n\x001,2\n", ["--target", "b"], "it holds NUL characters"),
+        ("a,b\n" + "2024-05-01,1\n2024-05-02,2\n" * 9, ["--target", "a"], "the target 'a' holds dates, such as 2024-05-01"),
+        (ROWS, ["--target", "b", "--drop", "c"], "--drop: table.csv has no column 'c'"),
+        (ROWS, ["--target", "b", "--drop", "b"], "--drop: 'b' is the target"),
+        (ROWS, ["--target", "b", "--decimal", ",", "--thousands", ","], "--decimal and --thousands cannot be the same mark"),
+        (ROWS, ["--target", "b", "--sep", "::"], "'::' is not one plain character"),
+        (ROWS, ["--target", "b", "--encoding", "utf-9"], "'utf-9' is no encoding of text that Python knows"),
+        (None, ["--decimal", ","], "--decimal needs --data FILE.csv"),
+        (None, ["--drop", "a", "b"], "--drop needs --data FILE.csv"),
     ],
 )
 def test_bad_input_ends_with_one_line(content, arguments, message, write, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     if content is not None:
-        arguments = ["--data", str(write(content)), *arguments]
+        write(content)
+        arguments = ["--data", "table.csv", *arguments]
     try:
         code = main(arguments)
     except SystemExit as exit:
@@ -195,106 +295,56 @@ def test_bad_input_ends_with_one_line(content, arguments, message, write, tmp_pa
     assert err.count("\n") == 1
 
 
-def test_a_file_in_another_encoding_is_refused(write, capsys):
-    path = write("a,größe\n1,2\n", encoding="latin-1")
-    assert main(["--data", str(path), "--target", "a"]) == 2
-    assert "is not UTF-8 text" in capsys.readouterr().err
+# Twelve searches of about a second each: whatever comes after the first takes long enough to be ended.
+LONG = ["--sizes", *(f"{width}-200" for width in range(250, 262)), "--folds", "2", "--epochs", "30", "--no-compare"]
 
 
-@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
-def test_read_table_separators_quotes_and_byte_order_mark(separator, write):
-    lines = [["name", "size", "kind"], ['"Smith\nJohn"', "1.5", "x"], ['"a ""b"""', "-2e3", " y "], ["c", "?", "x"]]
-    path = write("\n".join(map(separator.join, lines)) + "\n\n", encoding="utf-8-sig")
-    table = read_table(path, "kind")
-    assert table.columns == ["name", "size"]
-    assert (table.numeric, table.text) == ([1], [0])
-    assert table.X[:, 0].tolist() == ["Smith\nJohn", 'a "b"', "c"]
-    np.testing.assert_array_equal(table.X[:, 1].astype(float), [1.5, -2000, np.nan])
-    assert table.y.tolist() == ["x", "y", "x"]
+def start(*arguments, **streams):
+    command = [sys.executable, "-u", "-m", "fastbp", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **streams)
 
 
-def test_read_table_leaves_out_what_cannot_be_used(write):
-    path = write([["id", "empty", "x", "y"], *([f"row {i}", "", i, i if i else ""] for i in range(50))])
-    table = read_table(path, "y")
-    assert table.columns == ["x"]
-    assert table.X.dtype == np.float64
-    assert table.y.dtype == np.int64
-    notes = " ".join(table.notes)
-    assert "1 rows without a target" in notes
-    assert "'id' left out" in notes
-    assert "'empty' left out" in notes
-
-
-def test_preparation_fills_scales_and_spreads(write):
-    path = write([["x", "colour", "y"], [1, "red", 0], ["", "", 1], [3, "red", 0], [5, "blue", 1]])
-    table = read_table(path, "y")
-    prepared = make_preparation(table).fit_transform(table.X)
-    x = np.array([1, 3, 3, 5.0])
-    expected = np.column_stack([(x - x.mean()) / x.std(), [0, 1, 0, 0], [0, 0, 0, 1], [1, 0, 1, 0]])
-    np.testing.assert_allclose(prepared.astype(float), expected)
-
-
-@pytest.mark.parametrize(
-    ("y", "task"),
-    [
-        (np.array(["a", "b"] * 10), "classification"),
-        (np.array([0, 1] * 10), "classification"),
-        (np.array([-0.5, 0.5] * 10), "classification"),
-        (np.arange(100) % 7, "classification"),
-        (np.arange(30) % 20, "regression"),
-        (np.arange(1000), "regression"),
-        (np.arange(100) / 10, "regression"),
-        (np.tile([0.5, 1.5, 2.5], 30), "regression"),
-    ],
-)
-def test_find_task(y, task):
-    assert find_task(y) == task
-
-
-def test_rare_classes_are_left_out(write):
-    frequent = [[i, "common" if i % 2 else "usual"] for i in range(20)]
-    path = write([["x", "y"], *frequent, [20, "rare"], [21, "rare"], [22, "single"]])
-    table = leave_out_rare_classes(read_table(path, "y"))
-    assert sorted(set(table.y)) == ["common", "usual"]
-    assert "3 rows of classes with fewer than 3 rows left out: rare, single" in table.notes[-1]
-    with pytest.raises(TableError, match="no class"):
-        leave_out_rare_classes(table._replace(y=np.arange(20)))
+def read_until(process, start):
+    lines = [process.stdout.readline()]
+    while not lines[-1].startswith(start):
+        assert lines[-1], process.stderr.read()
+        lines.append(process.stdout.readline())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to a process of its own")
-@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize("jobs", [1, 2])
 def test_interrupt_ends_with_what_is_finished(jobs, tmp_path):
     picture = tmp_path / "sizes.png"
-    # the second size would take minutes
-    sizes = ["2", "600-600"]
-    command = [sys.executable, "-u", "-m", "fastbp", "--sizes", *sizes, "--folds", "2", "--epochs", "4000", "--jobs", jobs]
-    process = subprocess.Popen([*command, "--output", str(picture)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = start(*LONG, "--jobs", jobs, "--output", picture)
     try:
-        lines = []
-        while not (lines and lines[-1].startswith("[1/2]")):
-            lines.append(process.stdout.readline())
-            assert lines[-1], process.stderr.read()
+        read_until(process, "[ 1/12]")
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     finally:
         process.kill()
     assert process.returncode == 130
     assert err == ""
-    assert [row[1] for row in ranking(out)] == ["2"]
-    assert "1 of 2 sizes were finished." in out
+    n_finished = int(re.search(r"^(\d+) of 12 sizes were finished\.$", out, re.MULTILINE)[1])
+    assert 1 <= n_finished < 12
+    assert [row[0] for row in ranking(out)] == [str(rank) for rank in range(1, n_finished + 1)]
+    assert "failed" not in out
     assert out.endswith("Stopped by Ctrl-C.\n")
     assert picture.exists()
 
 
-def test_a_closed_pipe_ends_quietly(tmp_path):
-    command = [sys.executable, "-m", "fastbp", *SMALL, "--no-compare", "--output", str(tmp_path / "sizes.png")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    process.stdout.readline()
-    process.stdout.close()
-    err = process.stderr.read()
-    process.stderr.close()
-    assert process.wait(timeout=120) == 1
+@pytest.mark.parametrize("line", ["digits", "[ 1/12]"])
+def test_a_closed_pipe_ends_quietly(line, tmp_path):
+    process = start(*LONG, "--output", tmp_path / "sizes.png")
+    try:
+        read_until(process, line)
+        process.stdout.close()
+        err = process.stderr.read()
+        process.stderr.close()
+        assert process.wait(timeout=60) == 1
+    finally:
+        process.kill()
     assert err == ""
+    assert not (tmp_path / "sizes.png").exists()
 
 
 def test_warmup(capsys):

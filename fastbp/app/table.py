@@ -1,9 +1,7 @@
-"""A CSV file as features and a target: numbers, text and gaps, read with the csv module alone."""
+"""A table from a file as features and a target, with a word on everything that was left out, dropped or understood."""
 
-import csv
 import difflib
-import math
-from pathlib import Path
+from contextlib import closing
 from typing import NamedTuple
 
 import numpy as np
@@ -12,50 +10,70 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-GAPS = frozenset({"", "?", "na", "n/a", "#n/a", "nan", "null", "none", "missing"})
-MOST_CLASSES = 20
-MOST_CATEGORIES = 50
-FEWEST_ROWS_OF_A_CLASS = 3
+from fastbp.app.columns import (
+    CATEGORY,
+    DATE,
+    FEWEST_ROWS_OF_A_CLASS,
+    LEFT_OUT,
+    MOST_CATEGORIES,
+    NUMBER,
+    Column,
+    are_class_like,
+    understand,
+)
+from fastbp.app.fields import SEPARATORS, Options, read_fields
+from fastbp.app.source import TableError, name_of, open_unpacked
 
-
-class TableError(ValueError):
-    """The file cannot be used; the message says why in one line."""
+_MOST_LINES, _MOST_COLUMNS = 5, 20  # that a message names
 
 
 class Table(NamedTuple):
-    """What a CSV file holds.
+    """What a file holds.
 
     Attributes
     ----------
-    X : ndarray of shape (n_rows, n_columns)
-        float64, or object where some columns are text. A gap is nan in a number column, "" in a text column.
+    X : ndarray of shape (n_rows, n_features)
+        Numbers, and words as positions in the sorted ones of their column; a gap is NaN in both. A date is several numbers.
+    features : list of str
+        What the columns of X are called.
+    words : dict of int to list of str
+        Which of them are words, and which words.
     y : ndarray of shape (n_rows,)
-        The target: str, int64 or float64.
-    columns : list of str
-        The names of X's columns.
-    numeric, text : list of int
-        Which columns of X hold numbers and which hold text.
+        The target: int64, float64, or object where it is text.
+    columns : list of Column
+        All columns but the target, in the file's order, those that were left out too; without their values.
+    target : Column
     notes : list of str
         What was left out, and why.
     """
 
     X: np.ndarray
+    features: list[str]
+    words: dict[int, list[str]]
     y: np.ndarray
-    columns: list[str]
-    numeric: list[int]
-    text: list[int]
+    columns: list[Column]
+    target: Column
     notes: list[str]
 
+    @property
+    def n_used(self):
+        """How many columns are used as features."""
+        return sum(column.kind != LEFT_OUT for column in self.columns)
 
-def read_table(path, target):
-    """Read a CSV file with a header line.
+
+def read_table(path, target, drop=(), options=Options()):  # noqa: B008 - it is immutable
+    """Read a table with a header line.
 
     Parameters
     ----------
     path : str or Path
-        UTF-8 text; fields separated by comma, semicolon, tab or bar.
+        Text, which may be packed (gz, bz2, xz, zip); "-" is standard input.
     target : str
         The name of the column to predict. Rows where it is empty are left out.
+    drop : sequence of str
+        Columns to leave out.
+    options : Options
+        How the file is written, where it shall not be found out.
 
     Returns
     -------
@@ -64,123 +82,153 @@ def read_table(path, target):
     Raises
     ------
     TableError
-        If the file cannot be read, is ragged or empty, or lacks the target.
+        If the file cannot be read, is ragged or empty, or lacks the target; or if the target holds dates.
     """
-    header, rows = _read_rows(path)
-    if target not in header:
-        raise TableError(f"{path} has no column {target!r}; {_suggestion(target, header)}")
-    if not rows:
-        raise TableError(f"{path} has a header but no rows")
-    if len(header) == 1:
-        raise TableError(f"{path} has no column beside the target {target!r}")
-
-    notes = []
-    place = header.index(target)
-    complete = [row for row in rows if row[place].strip().lower() not in GAPS]
-    if not complete:
-        raise TableError(f"the target {target!r} is empty in every row of {path}")
-    if len(complete) < len(rows):
-        notes.append(f"{len(rows) - len(complete)} rows without a target left out")
-
-    by_column = dict(zip(header, zip(*complete, strict=True), strict=True))
-    y = _target_values(by_column.pop(target), target)
-    values, columns, numeric, text = [], [], [], []
-    for name, fields in by_column.items():
-        column, reason = _feature_values(fields, name)
-        if column is None:
-            notes.append(f"column {name!r} left out: {reason}")
-            continue
-        (text if column.dtype == object else numeric).append(len(columns))
-        columns.append(name)
-        values.append(column)
-    if not columns:
-        raise TableError(f"no column of {path} can be used: {'; '.join(notes)}")
-    return Table(np.column_stack(values), y, columns, numeric, text, notes)
-
-
-def _read_rows(path):
-    """Return the header and the rows, all of one length."""
     try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            first_line = file.readline()
-            file.seek(0)
-            # the separator that cuts the header into most names
-            separator = max(",;\t|", key=first_line.count)
-            reader = csv.reader(file, delimiter=separator, skipinitialspace=True)
-            header = [name.strip() for name in next(reader, [])]
-            rows = []
-            for row in reader:
-                if len(row) == len(header):
-                    rows.append(row)
-                elif row:
-                    raise TableError(f"{path}, line {reader.line_num}: {len(row)} fields where the header has {len(header)}")
-    except OSError as error:
-        raise TableError(f"cannot read {path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise TableError(f"{path} is not UTF-8 text") from error
-    except csv.Error as error:
-        raise TableError(f"{path} is not a CSV file: {error}") from error
-    if not any(header):
-        raise TableError(f"{path} is empty")
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise TableError(f"{path} has two columns named {twice[0]!r}")
-    return header, rows
+        import pandas as pd
+    except ImportError as error:
+        raise TableError("reading a table needs pandas: pip install 'fastbp[cli]'") from error
+
+    with closing(open_unpacked(path)) as file:
+        fields = read_fields(path, file, options)
+        _check_names(fields, target, drop)
+        notes = list(fields.notes)
+        place = fields.names.index(target)
+        goal = understand(target, fields.columns[place], fields, options, is_target=True)
+        if goal.kind == LEFT_OUT:
+            raise TableError(f"the target {target!r} is empty in every row of {name_of(path)}")
+        if goal.kind == DATE:
+            example = goal.values.dropna().iloc[0]
+            raise TableError(
+                f"the target {target!r} holds dates, such as {example:%Y-%m-%d}: make numbers of them, such as days since a start"
+            )
+        columns = []
+        for i, name in enumerate(fields.names):
+            if name in drop:
+                columns.append(Column(name, LEFT_OUT, None, remarks=["as --drop says"]))
+            elif i != place:
+                columns.append(_understand_feature(name, fields.columns[i], fields, options))
+            fields.columns[i] = None  # its memory may be needed
+        missing = np.flatnonzero(pd.isna(goal.values))
+        notes += _notes_on_cells([*columns, goal], missing, fields)
+
+    names, values, words = [], [], {}
+    for column in columns:
+        if column.kind == CATEGORY:
+            words[len(names)] = list(column.values.categories)
+        for name, numbers in _features_of(column):
+            names.append(name)
+            values.append(numbers)
+    if not names:
+        raise TableError(f"no column of {name_of(path)} can be used: {'; '.join(notes)}")
+    y = _target_values(np.delete(goal.values, missing), goal.kind)
+    X = np.empty((len(y), len(names)))
+    for i, numbers in enumerate(values):
+        X[:, i] = np.delete(numbers, missing)
+    columns, goal = [column._replace(values=None) for column in columns], goal._replace(values=None)
+    return Table(X, names, words, y, columns, goal, notes)
 
 
-def _suggestion(target, header):
-    close = difflib.get_close_matches(target, header, n=1)
+def _check_names(fields, target, drop):
+    names, path = fields.names, name_of(fields.body.path)
+    if len(names) == 1:
+        marks = ", ".join(SEPARATORS.values())
+        raise TableError(f"{path} has one column only, {names[0]!r}, as separated by {marks}; --sep names another separator")
+    if target not in names:
+        raise TableError(f"{path} has no column {target!r}; {_suggestion(target, names)}")
+    if target in fields.repeated:
+        raise TableError(f"{path} has two columns named {target!r}")
+    for name in drop:
+        if name not in names:
+            raise TableError(f"--drop: {path} has no column {name!r}; {_suggestion(name, names)}")
+        if name == target:
+            raise TableError(f"--drop: {name!r} is the target")
+    if not len(fields.columns[0]):
+        raise TableError(f"{path} has a header but no rows")
+
+
+def _suggestion(name, names):
+    close = difflib.get_close_matches(name, names, n=1)
     if close:
         return f"did you mean {close[0]!r}?"
-    more = ", …" if len(header) > 10 else ""
-    return "it has the columns " + ", ".join(header[:10]) + more
+    more = ", …" if len(names) > 10 else ""
+    return "it has the columns " + ", ".join(names[:10]) + more
 
 
-def _numbers(fields):
-    """Return the fields as float64, gaps as nan, or None if one of them is text."""
-    try:
-        return np.array([math.nan if field.strip().lower() in GAPS else float(field) for field in fields])
-    except ValueError:
-        return None
+def _understand_feature(name, series, fields, options):
+    column = understand(name, series, fields, options)
+    if column.kind == NUMBER and name in fields.nameless and (np.diff(column.values) == 1).all():
+        return Column(name, LEFT_OUT, None, remarks=["without a name and counting the rows"])
+    return column
 
 
-def _refuse_infinite(numbers, name):
-    if np.isinf(numbers).any():
-        raise TableError(f"column {name!r} holds an infinite number")
+def _notes_on_cells(columns, missing, fields):
+    """Return what is to be said of columns, of single cells and of the rows without a target."""
+    named = {row for column in columns for row, _ in column.odd} | {int(row) for row in missing[:_MOST_LINES]}
+    line_of = fields.body.lines_of(named)
+    notes, left_out = [], {}
+    for column in columns:
+        title = column.name if column.name in fields.nameless else f"column {column.name!r}"
+        if column.kind == LEFT_OUT:
+            left_out.setdefault(column.remarks[0], []).append(title)
+            continue
+        notes += [f"{title}: {remark}" for remark in column.remarks]
+        if column.n_odd:
+            what = {NUMBER: "number", DATE: "date"}[column.kind]
+            cells = ", ".join(f"{_short(text)!r} (line {line_of[row]})" for row, text in column.odd)
+            more = ", …" if column.n_odd > len(column.odd) else ""
+            told = f"is no usable {what} and counts as a gap" if column.n_odd == 1 else f"are no usable {what}s and count as gaps"
+            notes.append(f"{title}: {_count(column.n_odd, 'cell')} {told}: {cells}{more}")
+    for reason, titles in left_out.items():
+        more = f" and {len(titles) - _MOST_COLUMNS} more" if len(titles) > _MOST_COLUMNS else ""
+        notes.append(f"left out, {reason}: {', '.join(titles[:_MOST_COLUMNS])}{more}")
+    if len(missing):
+        lines = ", ".join(str(line_of[row]) for row in missing[:_MOST_LINES])
+        more = ", …" if len(missing) > _MOST_LINES else ""
+        line = "line" if len(missing) == 1 else "lines"
+        notes.append(f"{_count(len(missing), 'row')} without a target left out ({line} {lines}{more})")
+    return notes
 
 
-def _feature_values(fields, name):
-    """Return one column as float64 or object, or (None, why it is of no use)."""
-    numbers = _numbers(fields)
-    if numbers is not None:
-        _refuse_infinite(numbers, name)
-        if np.isnan(numbers).all():
-            return None, "it is empty"
-        return numbers, None
-    words = ["" if field.strip().lower() in GAPS else field.strip() for field in fields]
-    n_different = len(set(words))
-    if n_different == len(words) > MOST_CLASSES:
-        return None, "every row has its own text, as in a name or a number plate"
-    return np.array(words, dtype=object), None
+def _count(number, what):
+    return f"1 {what}" if number == 1 else f"{number} {what}s"
 
 
-def _target_values(fields, name):
-    """Return the target as int64 where all are whole numbers, else float64, else str."""
-    numbers = _numbers(fields)
-    if numbers is None:
-        return np.array([field.strip() for field in fields])
-    _refuse_infinite(numbers, name)
-    whole = np.abs(numbers).max() < 2**53 and (numbers == np.rint(numbers)).all()
-    return numbers.astype(np.int64) if whole else numbers
+def _short(text):
+    return text if len(text) <= 30 else text[:29] + "…"
 
 
-def find_task(y):
-    """Return "classification" for text, two values, or few whole numbers that repeat; else "regression"."""
+def _features_of(column):
+    """Yield name and values of what the network gets of a column."""
+    if column.kind == NUMBER:
+        yield column.name, column.values
+    if column.kind == CATEGORY:
+        yield column.name, np.where(column.values.codes < 0, np.nan, column.values.codes)
+    if column.kind == DATE:
+        date = column.values.dt
+        days = (column.values - column.values.min()).dt.total_seconds() / 86400
+        phases = {"season": (date.day_of_year - 1) / 365.25, "weekday": date.day_of_week / 7}
+        if ((days % 1).dropna() != 0).any():
+            phases["hour"] = (date.hour + date.minute / 60) / 24
+        yield f"{column.name} (days)", days.to_numpy()
+        for name, phase in phases.items():  # the end of a year, week or day is near its beginning
+            yield f"{column.name} ({name}, sine)", np.sin(2 * np.pi * phase).to_numpy()
+            yield f"{column.name} ({name}, cosine)", np.cos(2 * np.pi * phase).to_numpy()
+
+
+def _target_values(values, kind):
+    """Return the target as int64 where all are whole numbers, else float64, or as words."""
+    if kind == CATEGORY:
+        return np.asarray(values, dtype=object)
+    whole = np.abs(values).max() < 2**53 and (values == np.rint(values)).all()
+    return values.astype(np.int64) if whole else values
+
+
+def find_task(y, is_quantity=False):
+    """Return "classification" for text, two values, or few whole numbers that repeat; else, and for quantities, "regression"."""
     if y.dtype.kind not in "iuf":
         return "classification"
-    n_different = len(np.unique(y))
-    few = n_different <= min(MOST_CLASSES, len(y) / 5)
-    return "classification" if n_different <= 2 or (y.dtype.kind in "iu" and few) else "regression"
+    return "classification" if are_class_like(np.unique(y), len(y)) and not is_quantity else "regression"
 
 
 def leave_out_rare_classes(table):
@@ -193,12 +241,18 @@ def leave_out_rare_classes(table):
         raise TableError(f"no class of the target has {FEWEST_ROWS_OF_A_CLASS} rows or more")
     keep = ~np.isin(table.y, rare)
     names = ", ".join(str(name) for name in rare[:3]) + (", …" if len(rare) > 3 else "")
-    note = f"{np.count_nonzero(~keep)} rows of classes with fewer than {FEWEST_ROWS_OF_A_CLASS} rows left out: {names}"
+    rows = _count(np.count_nonzero(~keep), "row")
+    note = f"{rows} of classes with fewer than {FEWEST_ROWS_OF_A_CLASS} rows left out: {names}"
     return table._replace(X=table.X[keep], y=table.y[keep], notes=[*table.notes, note])
 
 
 def make_preparation(table):
-    """Return the transformer that fills and scales the number columns and spreads the text columns over 0/1 columns."""
-    numeric = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
+    """Return the transformer that fills and scales the numbers and spreads the words over 0/1 columns."""
+    numbers = [i for i in range(len(table.features)) if i not in table.words]
+    numeric = StandardScaler()
+    if np.isnan(table.X[:, numbers]).any():
+        numeric = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), numeric)
+    if not table.words:
+        return numeric
     text = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MOST_CATEGORIES, sparse_output=False)
-    return ColumnTransformer([("numeric", numeric, table.numeric), ("text", text, table.text)])
+    return ColumnTransformer([("numbers", numeric, numbers), ("words", text, list(table.words))])

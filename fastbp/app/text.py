@@ -1,19 +1,30 @@
 """What the main job prints and draws."""
 
+import textwrap
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.metrics import accuracy_score, classification_report, mean_absolute_error, r2_score
 
+from fastbp.app.columns import CATEGORY, DATE, NUMBER
+
+WIDTH = 100
+_MOST_COLUMNS = 20  # of a kind that are listed
+_MOST_NOTES = 30
+
 
 class Candidate(NamedTuple):
-    """One row of the ranked table: mean over the folds, and the spread of the score."""
+    """One row of the ranked table: the score of each fold, mean seconds and mean epochs of a fit."""
 
     sizes: tuple[int, ...]
-    mean: float
-    std: float
+    scores: np.ndarray
     seconds: float
     epochs: float
+
+    @property
+    def mean(self):
+        """Mean score over the folds."""
+        return self.scores.mean()
 
 
 def name_of(sizes):
@@ -21,21 +32,45 @@ def name_of(sizes):
     return "-".join(map(str, sizes))
 
 
-def spread_of(candidate):
-    """Return the score over the folds as text."""
-    if np.isnan(candidate.mean):
-        return "failed"
-    return f"{candidate.mean:.4f} ± {candidate.std:.4f}"
+def spread_of(scores):
+    """Return the scores of the folds as text."""
+    return "failed" if np.isnan(scores).any() else f"{scores.mean():.4f} ± {scores.std():.4f}"
 
 
 def print_problem(problem):
     """Print what the data are and how they are split."""
     n_train, n_test = len(problem.y_train), len(problem.y_test)
     outcome = f"{len(np.unique(problem.y_train))} classes" if problem.is_classification else "regression"
-    print(f"{problem.name}: {n_train + n_test} rows, {problem.X_train.shape[1]} features, {outcome}")
-    for note in problem.notes:
+    print(f"{problem.name}: {n_train + n_test} rows, {problem.n_columns} features, {outcome}")
+    if problem.columns:
+        _print_columns(problem)
+    for note in problem.notes[:_MOST_NOTES]:
         print(f"note: {note}")
+    if len(problem.notes) > _MOST_NOTES:
+        print(f"note: {len(problem.notes) - _MOST_NOTES} more columns and cells like these")
     print(f"{n_test} rows are held out for the test, the search uses the other {n_train}")
+
+
+def _print_columns(problem):
+    """Print each column's kind."""
+    *features, target = problem.columns
+    other = "regression" if problem.is_classification else "classification"
+    hint = f"; --task {other} says otherwise" if target.kind == NUMBER else ""
+    kinds = {NUMBER: "numbers", DATE: "dates", CATEGORY: "categories"}
+    lines = {"target": [f"{target.name} ({kinds[target.kind]}{hint})"]}
+    for kind, plural in kinds.items():
+        lines[plural] = [
+            f"{column.name} ({', '.join(column.facts)})" if column.facts else column.name
+            for column in features
+            if column.kind == kind
+        ]
+    for title, words in lines.items():
+        if words:
+            shown = words[:_MOST_COLUMNS]
+            more = [f"{len(words) - len(shown)} more"] if len(words) > len(shown) else []
+            indent = " " * 14
+            text = f"  {title:12}{', '.join(shown + more)}"
+            print(textwrap.fill(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False))
 
 
 def print_ranking(candidates, problem, epochs):
@@ -44,16 +79,16 @@ def print_ranking(candidates, problem, epochs):
     for rank, candidate in enumerate(candidates, 1):
         limit = "*" if candidate.epochs >= epochs else ""
         print(
-            f"{rank:4d}   {name_of(candidate.sizes):12}   {spread_of(candidate):>23}   {candidate.seconds:11.3f}   "
+            f"{rank:4d}   {name_of(candidate.sizes):12}   {spread_of(candidate.scores):>23}   {candidate.seconds:11.3f}   "
             f"{candidate.epochs:6.0f}{limit}"
         )
     if any(candidate.epochs >= epochs for candidate in candidates):
         print(f"* still improving at the limit in every fold: more than --epochs {epochs} may score higher")
 
 
-def print_test(problem, sizes, search):
+def print_test(problem, sizes, model):
     """Print how the winner, trained again on all the search's rows, does on the others."""
-    y, predicted = problem.y_test, search.predict(problem.X_test)
+    y, predicted = problem.y_test, model.predict(problem.X_test)
     print(f"\nTest of {name_of(sizes)}, trained on {len(problem.y_train)} rows, on the {len(y)} rows held out")
     if problem.is_classification:
         classes, counts = np.unique(problem.y_train, return_counts=True)
@@ -73,7 +108,7 @@ def print_timing(name, seconds, model, problem):
 
 def network_of(model):
     """Return the fitted network at the end of a pipeline."""
-    return getattr(model["network"], "regressor_", model["network"])
+    return getattr(model, "regressor_", model)[-1]
 
 
 def draw(candidates, problem, path):
@@ -81,22 +116,23 @@ def draw(candidates, problem, path):
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        print("\nNo picture: matplotlib is not installed (pip install matplotlib)")
+        print("\nNo picture: matplotlib is not installed (pip install 'fastbp[cli]')")
         return
-    in_order = sorted(candidates, key=lambda candidate: (len(candidate.sizes), candidate.sizes))
-    names = [name_of(candidate.sizes) for candidate in in_order]
-    means = [candidate.mean for candidate in in_order]
-    best = names.index(name_of(candidates[0].sizes))
-    figure = Figure(figsize=(max(6.4, 0.8 * len(names)), 4.4), layout="constrained")
-    scores = figure.add_subplot(xlabel="units in each hidden layer", title=f"{problem.name}: score against hidden sizes")
-    scores.set_ylabel(f"{problem.score_name} on the folds (mean ± std)")
-    times = scores.twinx()
-    times.bar(names, [candidate.seconds for candidate in in_order], width=0.5, color="#dde3ea")
-    times.set_ylabel("seconds per fit (bars)")
-    scores.set_zorder(times.get_zorder() + 1)  # the bars stay behind the points
-    scores.patch.set_visible(False)
-    scores.errorbar(names, means, [candidate.std for candidate in in_order], fmt="o", color="#1f4e9c", capsize=4)
-    scores.plot(names[best], means[best], "*", color="#d1492e", markersize=16, label=f"best: {names[best]}")
-    scores.legend(loc="best")
+    from fastbp.display import HiddenSizeDisplay
+
+    best = candidates[0]
+    figure = Figure(figsize=(max(6.4, 0.8 * len(candidates)), 4.6), layout="constrained")
+    figure.suptitle(f"{problem.name}: best with {name_of(best.sizes)} (★)", fontsize="medium")
+    display = HiddenSizeDisplay(
+        hidden_layer_sizes=[candidate.sizes for candidate in candidates],
+        test_scores=[candidate.scores for candidate in candidates],
+        fit_times=[candidate.seconds for candidate in candidates],
+        score_name=f"{problem.score_name} on the folds",
+        estimator_name="BPClassifier" if problem.is_classification else "BPRegressor",
+    ).plot(figure.add_subplot())
+    if not np.isnan(best.mean):
+        places, means = display.line_.get_data()
+        at = np.nanargmax(means)
+        display.ax_.plot(places[at], means[at], "*", color="#d1492e", markersize=15, zorder=6)
     figure.savefig(path, format="png", dpi=120)
     print(f"\nPicture: {path}")

@@ -1,0 +1,178 @@
+"""What the columns of a table are: numbers, dates, categories, or of no use."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastbp.app.fields import NUMBER_GAPS
+from fastbp.app.notation import read_dates, read_numbers
+from fastbp.app.source import TableError
+
+NUMBER, DATE, CATEGORY, LEFT_OUT = "number", "date", "category", "left out"
+NEARLY_ALL = 0.9
+MOST_CLASSES = 20
+MOST_CATEGORIES = 50
+FEWEST_ROWS_OF_A_CLASS = 3
+LARGEST = 1e150  # the sum of squares of larger numbers may overflow
+_GAP_WORDS = frozenset(["?", "-", "--", "–", "—", ".", "..", "*", "x", "na", "n.a.", "none", "missing", "unknown"])
+_MOST_NAMED = 5  # cells of a column that a message names
+
+
+class Column(NamedTuple):
+    """A column, understood.
+
+    Attributes
+    ----------
+    name, kind : str
+    values : ndarray of float64, Series, Categorical or None
+        Numbers, dates, or words; gaps are NaN, NaT and the code -1.
+    odd : list of (int, str)
+        Row and text of cells that are taken for gaps although something stands there; the first few.
+    n_odd : int
+        How many there are.
+    remarks : list of str
+        How its numbers or dates are read; or why it is left out.
+    facts : list of str
+        What else is to be said of it in a list of columns.
+    is_quantity : bool
+        Whether its numbers have units or marks between thousands.
+    """
+
+    name: str
+    kind: str
+    values: Any
+    odd: list[tuple[int, str]] = []  # noqa: RUF012 - nobody changes it
+    n_odd: int = 0
+    remarks: list[str] = []  # noqa: RUF012
+    facts: list[str] = []  # noqa: RUF012
+    is_quantity: bool = False
+
+
+def understand(name, series, fields, options, is_target=False):
+    """Return the Column of a series of numbers or texts."""
+    if series.dtype.kind in "iuf":
+        numbers = series.to_numpy(dtype=np.float64)
+        values, rows = _without_huge(name, numbers)
+        if np.isnan(values).all():
+            return Column(name, LEFT_OUT, None, remarks=["empty"])
+        odd = [(int(row), f"{numbers[row]:g}") for row in rows[:_MOST_NAMED]]
+        return Column(name, NUMBER, values, odd, len(rows), facts=_count_gaps(np.isnan(values)))
+    return _understand_texts(name, _Texts(name, series, options.gaps), fields, options, is_target)
+
+
+class _Texts:
+    """The different texts of a column, without spaces around them.
+
+    texts: list of str; codes: (n_rows,), which text stands in a row, -1 for none; counts: (n_texts,).
+    """
+
+    def __init__(self, name, series, gaps):
+        import pandas as pd
+
+        codes, texts = pd.factorize(series)
+        texts = [text.strip() for text in texts]
+        if any("\0" in text for text in texts):
+            raise TableError(f"column {name!r} holds NUL characters: this is not a table of text")
+        again, texts = pd.factorize(np.array([None if text in gaps or not text else text for text in texts], dtype=object))
+        self.codes = np.append(again, -1)[codes]  # the code -1 is the last
+        self.texts = list(texts)
+        self.counts = np.bincount(self.codes + 1, minlength=len(texts) + 1)[1:]
+
+    def odd(self, is_odd):
+        """Return row and text of the first cells whose text is odd, and how many there are."""
+        rows = np.flatnonzero(np.append(is_odd, False)[self.codes])
+        return [(int(row), self.texts[self.codes[row]]) for row in rows[:_MOST_NAMED]], len(rows)
+
+    def words(self):
+        """Return the column as a Categorical, its categories sorted."""
+        import pandas as pd
+
+        order = sorted(range(len(self.texts)), key=self.texts.__getitem__)
+        position = np.empty(len(order) + 1, dtype=np.int64)
+        position[order], position[-1] = np.arange(len(order)), -1
+        return pd.Categorical.from_codes(position[self.codes], pd.Index([self.texts[i] for i in order], dtype=object))
+
+
+def _understand_texts(name, column, fields, options, is_target):
+    import pandas as pd
+
+    texts, counts = column.texts, column.counts
+    if not texts:
+        return Column(name, LEFT_OUT, None, remarks=["empty"])
+    is_gap = np.array([text in NUMBER_GAPS for text in texts])
+    # words for a gap, however many, do not tell against numbers
+    counted = ~is_gap & np.array([text.lower() not in _GAP_WORDS for text in texts])
+    numbers = read_numbers(texts, counts, options.decimal, options.thousands, fields.decimal, fields.body.separator)
+    is_number = ~np.isnan(numbers.values)
+    n_numbers = counts[is_number].sum()
+    share = n_numbers / max(1, counts[counted].sum())
+    nearly_all = share >= NEARLY_ALL or (share >= 0.5 and is_number.sum() >= NEARLY_ALL * counted.sum())
+    if nearly_all and not _has_named_class(numbers, column, is_target):
+        values, rows = _without_huge(name, np.append(numbers.values, np.nan)[column.codes])
+        is_odd = ~is_number & ~is_gap
+        is_odd[column.codes[rows]] = True
+        odd, n_odd = column.odd(is_odd)
+        remarks = _how_numbers_are_read(numbers, texts)
+        return Column(name, NUMBER, values, odd, n_odd, remarks, _count_gaps(np.isnan(values)), numbers.is_quantity)
+
+    dates, remark = read_dates(texts, counts, day_first=fields.body.separator == ";" or fields.decimal == ",")
+    if dates is not None and counts[counted & dates.notna()].sum() >= NEARLY_ALL * counts[counted].sum():
+        odd, n_odd = column.odd(dates.isna().to_numpy() & ~is_gap)
+        values = pd.Series(dates.reindex(range(-1, len(texts))).to_numpy()[column.codes + 1])
+        facts = [f"{values.min():%Y-%m-%d} to {values.max():%Y-%m-%d}, as days, season and weekday", *_count_gaps(values.isna())]
+        return Column(name, DATE, values, odd, n_odd, [remark] if remark else [], facts)
+
+    if not is_target and len(texts) > MOST_CLASSES and len(texts) >= NEARLY_ALL * counts.sum():
+        return Column(name, LEFT_OUT, None, remarks=["nearly every row its own text, as names and number plates have"])
+    remarks = []
+    if share >= 0.5:
+        cells, n_cells = column.odd(~is_number)
+        remarks = [f"it is taken for words: {n_cells} of its cells are no numbers, such as {cells[0][1]!r}"]
+    facts = [f"{len(texts)} values", *_count_gaps(column.codes < 0)]
+    return Column(name, CATEGORY, column.words(), remarks=remarks, facts=facts)
+
+
+def _count_gaps(is_gap):
+    n_gaps = np.count_nonzero(is_gap)
+    return [] if not n_gaps else ["1 gap"] if n_gaps == 1 else [f"{n_gaps} gaps"]
+
+
+def are_class_like(values, n_rows):
+    """Whether these different numbers, in so many rows, look like names of classes: two, or few whole ones that repeat."""
+    is_whole = (values == np.rint(values)).all()
+    return len(values) <= 2 or (is_whole and len(values) <= min(MOST_CLASSES, n_rows / 5))
+
+
+def _has_named_class(numbers, column, is_target):
+    """Whether few whole numbers have one with a name among them, so that all are classes or categories: 1, 2, none."""
+    is_number = ~np.isnan(numbers.values)
+    if numbers.is_quantity or not are_class_like(np.unique(numbers.values[is_number]), column.counts[is_number].sum()):
+        return False
+    gaps = NUMBER_GAPS - {"None"} if is_target else NUMBER_GAPS
+    named = [text not in gaps and any(map(str.isalpha, text)) for text in column.texts]
+    fewest = FEWEST_ROWS_OF_A_CLASS if is_target else (1 - NEARLY_ALL) * column.counts.sum()
+    return (column.counts[~is_number & named] >= fewest).any()
+
+
+def _how_numbers_are_read(numbers, texts):
+    if numbers.example is None:
+        return []
+    remark = f"{texts[numbers.example]!r} is read as {numbers.values[numbers.example]:.15g}"
+    if not numbers.is_certain:
+        remark += " (--decimal or --thousands says otherwise)"
+    return [remark]
+
+
+def _without_huge(name, values):
+    """Return the numbers with NaN for those too large to compute with, and the rows of these; raise if they are not few."""
+    rows = np.flatnonzero(np.abs(values) > LARGEST)
+    if not len(rows):
+        return values, rows
+    if len(rows) > (1 - NEARLY_ALL) * np.count_nonzero(~np.isnan(values)):
+        raise TableError(
+            f"column {name!r} holds {len(rows)} numbers that are infinite or beyond {LARGEST:g}, too large to compute with;"
+            " --drop leaves the column out"
+        )
+    values = values.copy()
+    values[rows] = np.nan
+    return values, rows

@@ -1,0 +1,283 @@
+"""A table's header and fields: separator and header found here, fields read by pandas, lines found again for messages."""
+
+import csv
+import io
+import re
+import warnings
+from collections import Counter, deque
+from contextlib import closing, contextmanager, suppress
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastbp.app.notation import OTHER_MARK, find_decimal, weigh
+from fastbp.app.source import TableError, as_text, encodings_of, name_of
+
+SEPARATORS = {"\t": "tab", ";": "semicolon", "|": "bar", ",": "comma"}
+# what pandas takes for a gap in a column of numbers
+NUMBER_GAPS = frozenset(["", "#N/A", "#N/A N/A", "#NA", "<NA>", "N/A", "NA", "n/a", "NULL", "null", "None"])
+NUMBER_GAPS |= {"NaN", "nan", "-NaN", "-nan", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"}
+_SAMPLE = 2**18  # characters that are looked at before the fields are read
+_SAMPLE_ROWS, _SAMPLE_FIELDS = 300, 100_000
+
+
+class Options(NamedTuple):
+    """How the file is written, where it is not to be found out."""
+
+    decimal: str | None = None
+    thousands: str | None = None
+    encoding: str | None = None
+    separator: str | None = None
+    gaps: frozenset[str] = frozenset()
+
+
+class Body(NamedTuple):
+    """The rows of a file: its name, its unpacked bytes, how they are read, and how many lines the header ends after."""
+
+    path: Any
+    file: Any
+    encoding: str
+    separator: str
+    n_head_lines: int
+
+    @contextmanager
+    def open(self):
+        """Read the text below the header."""
+        with as_text(self.file, self.encoding) as text:
+            for _ in range(self.n_head_lines):
+                text.readline()
+            yield text
+
+    def records(self):
+        """Yield (line, fields) of each row."""
+        with self.open() as text, _no_field_limit():
+            reader, line = _split(text, self.separator), self.n_head_lines
+            for row in reader:
+                if not _is_blank(row):
+                    yield line + 1, row
+                line = self.n_head_lines + reader.line_num
+
+    def lines_of(self, rows):
+        """Return {row: line of the file} for the row numbers."""
+        rows = set(rows)
+        with closing(self.records()) as records:
+            return {row: line for row, (line, _) in enumerate(islice(records, max(rows, default=-1) + 1)) if row in rows}
+
+    def refuse_ragged(self, width):
+        """Raise if a row has other fields than the header."""
+        separated = f"separated by {SEPARATORS.get(self.separator, repr(self.separator))}"
+        for line, row in self.records():
+            if not _fits(row, width):
+                raise TableError(
+                    f"{name_of(self.path)}, line {line}: {len(row)} fields where the header has {width} ({separated})"
+                )
+
+
+class Fields(NamedTuple):
+    """The columns of a file.
+
+    Attributes
+    ----------
+    body : Body
+    decimal : str or None
+        The decimal mark of the columns; None if they differ or have none.
+    names : list of str
+        All different: a second "a" is "a.1", and one without a name is "column 3".
+    repeated : dict of str to list of str
+        What columns with the same name are called.
+    nameless : set of str
+        Which of `names` do not stand in the file.
+    columns : list of Series
+        Numbers, gaps as NaN, or text as it stands, NaN where there is none.
+    notes : list of str
+    """
+
+    body: Body
+    decimal: str | None
+    names: list[str]
+    repeated: dict[str, list[str]]
+    nameless: set[str]
+    columns: list[Any]
+    notes: list[str]
+
+
+def read_fields(path, file, options):
+    """Return the Fields of the file at `path`, whose unpacked bytes are `file`."""
+    *likely, last = encodings_of(file, options.encoding)
+    for encoding in likely:
+        with suppress(UnicodeError):
+            return _read_encoded(path, file, encoding, options)
+    try:
+        return _read_encoded(path, file, last, options)
+    except UnicodeError as error:
+        raise TableError(f"{name_of(path)} is not {last} text: {error}; --encoding names another encoding") from error
+
+
+def _read_encoded(path, file, encoding, options):
+    with as_text(file, encoding) as text:
+        sample = text.read(_SAMPLE)
+        is_whole = not text.read(1)
+    if "\0" in sample:
+        raise TableError(f"{name_of(path)} is not a table of text: it holds NUL characters")
+    lines = list(io.StringIO(sample, newline=""))
+    if not is_whole and len(lines) > 1:
+        lines.pop()  # it may be cut
+    hint = re.fullmatch(r'\ufeff?"?sep=([^\w"])"?\s*', lines[0], re.IGNORECASE) if lines else None
+    lines = lines[1:] if hint else lines
+    with _no_field_limit():
+        separator = options.separator or (hint[1] if hint else _find_separator(lines))
+        n_head_lines, names = _read_header(file, encoding, separator, skip=bool(hint))
+        if not names:
+            raise TableError(f"{name_of(path)} is empty")
+        n_rows = min(_SAMPLE_ROWS, 20 + _SAMPLE_FIELDS // len(names))
+        rows = [row for row in islice(_split(lines, separator), n_rows) if not _is_blank(row)][1:]
+    sample = [[row[i].strip() for row in rows if i < len(row)] for i in range(len(names))]
+    decimal, is_plain = _look_at(sample, separator, options)
+    body = Body(path, file, encoding, separator, n_head_lines)
+    columns = _parse(body, is_plain, decimal or ".", options.gaps)
+
+    notes = []
+    if encoding not in ("utf-8", "utf-8-sig", options.encoding):
+        notes.append(f"the file is not UTF-8; it is read as {encoding} (--encoding names another)")
+    nameless = {i for i, name in enumerate(names) if not name}
+    names, repeated = _tell_apart([name or f"column {i}" for i, name in enumerate(names, 1)])
+    for name, (_, second, *_) in repeated.items():
+        notes.append(f"{name!r} stands in the header more than once: the second is called {second!r}")
+    if decimal == "," and options.decimal is None:
+        example = next((text for texts, is_so in zip(sample, is_plain) if is_so for text in texts if "," in text), None)
+        if example:
+            notes.append(f"the file has decimal commas: {example!r} is read as {float(example.replace(',', '.')):.15g}")
+    return Fields(body, decimal, names, repeated, {names[i] for i in nameless}, columns, notes)
+
+
+def _find_separator(lines):
+    """Return the separator that cuts the header and the rows below it into equally many fields."""
+
+    def quality(separator):
+        rows = [row for row in islice(_split(lines, separator), 200) if not _is_blank(row)]
+        width = max((i for i, name in enumerate(rows[0], 1) if name.strip()), default=0) if rows else 0
+        same = np.mean([_fits(row, width) for row in rows[1:]] or [1])
+        # one that cuts rows alike is the better reason for a semicolon than for a comma, which may be a decimal one
+        return width > 1 and same >= 0.5, len(rows) > 1 and separator in "\t;", same, width
+
+    return max(SEPARATORS, key=quality)
+
+
+def _split(lines, separator):
+    return csv.reader(lines, delimiter=separator, skipinitialspace=True)
+
+
+@contextmanager
+def _no_field_limit():
+    """Let the csv module read fields of any length."""
+    limit = csv.field_size_limit(2**31 - 1)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _is_blank(row):
+    return not row or (len(row) == 1 and not row[0].strip())
+
+
+def _fits(row, width):
+    """Whether the row has as many fields; separators at its end may be too many."""
+    return len(row) == width or (len(row) > width and not any(row[width:]))
+
+
+def _read_header(file, encoding, separator, skip):
+    with as_text(file, encoding) as text:
+        if skip:
+            text.readline()
+        reader = _split(iter(text.readline, ""), separator)
+        for row in reader:
+            if not _is_blank(row):
+                return reader.line_num + skip, [name.strip().lstrip("\ufeff") for name in row]
+    return 0, []
+
+
+def _tell_apart(names):
+    """Return different names, "a" and "a.1" for "a" and "a", and {"a": ["a", "a.1"]}."""
+    count = Counter(names)
+    taken = {name for name in names if count[name] == 1}
+    different, repeated = [], {}
+    for name in names:
+        other, number = name, 0
+        while count[name] > 1 and other in taken:
+            number += 1
+            other = f"{name}.{number}"
+        taken.add(other)
+        different.append(other)
+        if count[name] > 1:
+            repeated.setdefault(name, []).append(other)
+    return different, repeated
+
+
+def _look_at(columns, separator, options):
+    """Return the decimal mark of the columns, and for each column whether pandas can read its numbers with that mark."""
+    evidence = []
+    for texts in columns:
+        texts = [text for text in dict.fromkeys(texts) if text not in NUMBER_GAPS and text not in options.gaps]
+        evidence.append((weigh(texts, np.ones(len(texts)), options.thousands), len(texts)))
+    decimal = options.decimal or OTHER_MARK.get(options.thousands)
+    if decimal is None:
+        of_numbers = [one for one, n_texts in evidence if one.n_others < n_texts / 2]
+        found = {mark for one in of_numbers for mark, weight in one.certain.items() if weight}
+        decimal = found.pop() if len(found) == 1 else None
+    usual = decimal or "."
+    is_plain = [
+        one.n_others == 0 and one.marks <= {usual} and (not one.marks or find_decimal(one, decimal, separator)[0] == usual)
+        for one, _ in evidence
+    ]
+    return decimal, is_plain
+
+
+def _parse(body, is_plain, decimal, gaps):
+    """Return the columns as pandas reads them: those of plain numbers as numbers, the others as text."""
+    import pandas as pd
+
+    names = [str(i) for i in range(len(is_plain))]
+    beyond = str(len(names))  # a column for fields that should not be there, which pandas would leave out in silence
+
+    number_gaps, no_text = [*NUMBER_GAPS - {"None"}, *gaps], [""]  # None may be a class: a column with it is read as text
+
+    def read(plain, others, usecols=None):
+        with body.open() as text, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return pd.read_csv(
+                text,
+                sep=body.separator,
+                decimal=decimal,
+                header=None,
+                names=[*names, beyond] if usecols is None else names,
+                index_col=False,
+                usecols=usecols,
+                dtype=dict.fromkeys(others, object) or None,  # even {} costs pandas 2 memory
+                keep_default_na=False,
+                na_values=dict.fromkeys(plain, number_gaps) | dict.fromkeys([*others, beyond], no_text),
+                skipinitialspace=True,
+            )
+
+    plain = [name for name, is_so in zip(names, is_plain) if is_so]
+    try:
+        frame = read(plain, [name for name, is_so in zip(names, is_plain) if not is_so])
+        if frame[beyond].notna().any() or frame[names[-1]].isna().any():
+            body.refuse_ragged(len(names))
+        columns = {name: frame[name] for name in names}
+        again = [name for name in plain if columns[name].dtype.kind not in "iuf"]
+        if again:
+            for name in again:
+                del columns[name]
+            columns |= dict(read([], again, usecols=again).items())
+    except pd.errors.EmptyDataError:
+        return [pd.Series(dtype=object) for _ in names]
+    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        if "EOF inside string" in str(error):
+            line = deque(body.records(), maxlen=1).pop()[0]
+            raise TableError(f"{name_of(body.path)}, line {line}: a quotation mark is opened and not closed again") from error
+        body.refuse_ragged(len(names))
+        raise TableError(f"{name_of(body.path)} cannot be read: {' '.join(str(error).split())}") from error
+    return [columns[name] for name in names]

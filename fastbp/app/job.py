@@ -1,0 +1,182 @@
+"""The main job: search, rank, draw, test and compare.
+
+`options` are those of the command line; `interrupted` is an Event that is set after Ctrl-C.
+"""
+
+import sys
+import threading
+import time
+import warnings
+
+import numpy as np
+from sklearn.exceptions import FitFailedWarning
+from sklearn.metrics import get_scorer
+from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from threadpoolctl import threadpool_limits
+
+from fastbp.app.source import TableError
+from fastbp.app.text import (
+    Candidate,
+    draw,
+    name_of,
+    network_of,
+    print_problem,
+    print_ranking,
+    print_test,
+    print_timing,
+    spread_of,
+)
+from fastbp.search import BPSearchCV
+
+
+def find_sizes(problem, options, n_cores, interrupted):
+    """Search, rank, draw, test and compare; once interrupted, rank and draw what is finished."""
+    sizes, epochs, n_folds = options.sizes, options.epochs, _count_folds(problem, options.folds)
+    print_problem(problem)
+    n_fits = len(sizes) * n_folds
+    print(f"{len(sizes)} sizes × {n_folds} folds = {n_fits} fits of at most {epochs} epochs, {options.jobs} at a time")
+    start = time.perf_counter()
+    rows = _some_of_each(problem)
+    problem.model((1,), 1, options.seed).fit(problem.X_train[rows], problem.y_train[rows]).predict(problem.X_test[:1])
+    print(f"kernels ready after {time.perf_counter() - start:.1f} s (compiled once, then cached)\n")
+    if interrupted.is_set():
+        return
+
+    candidates = _search(problem, sizes, epochs, n_folds, options, interrupted)
+    if candidates:
+        print_ranking(candidates, problem, epochs)
+        draw(candidates, problem, options.output)
+    if interrupted.is_set():
+        print(f"\n{len(candidates)} of {len(sizes)} sizes were finished.")
+        return
+    best = candidates[0].sizes
+    if np.isnan(candidates[0].mean):
+        raise TableError("no size could be trained on every fold")
+    seconds, model = _fit(problem.model(best, epochs, options.seed), problem, interrupted)
+    print_test(problem, best, model)
+    if not options.no_compare:
+        _compare(problem, best, seconds, model, options, n_cores, interrupted)
+
+
+def _some_of_each(problem):
+    """Return rows with every class among them."""
+    first = np.unique(problem.y_train, return_index=True)[1] if problem.is_classification else []
+    return np.union1d(first, np.arange(min(100, len(problem.y_train)))).astype(int)
+
+
+def _count_folds(problem, n_folds):
+    """Return the folds asked for, or fewer where the rows do not allow as many."""
+    if n_folds < 2:
+        raise TableError("--folds: at least 2 are needed")
+    most = len(problem.y_train) // 2
+    if problem.is_classification:
+        most = np.unique(problem.y_train, return_counts=True)[1].max()
+    return max(2, min(n_folds, int(most)))
+
+
+def _search(problem, sizes, epochs, n_folds, options, interrupted):
+    """Return the candidates that are finished, best first."""
+    folds = StratifiedKFold if problem.is_classification else KFold
+    search = BPSearchCV(
+        problem.pipeline(sizes[0], epochs, options.seed),
+        {"network__hidden_layer_sizes": sizes},
+        scoring=_Scorer(problem, len(sizes), n_folds),
+        cv=folds(n_folds, shuffle=True, random_state=options.seed),
+        n_jobs=options.jobs,
+        refit=False,
+    )
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", FitFailedWarning)
+            search.fit(problem.X_train, problem.search_target())
+    except ValueError as error:
+        raise TableError(f"no network could be trained: {str(error).strip().splitlines()[-1]}") from error
+    except KeyboardInterrupt:
+        interrupted.set()
+        return []
+    for warning in caught:
+        if issubclass(warning.category, FitFailedWarning):
+            print(f"note: fits failed with {str(warning.message).strip().splitlines()[-1]}")
+    results = search.cv_results_
+    names = [f"split{fold}_test_{problem.metric}" for fold in range(n_folds)]
+    candidates = [
+        Candidate(
+            sizes=results["params"][place]["network__hidden_layer_sizes"],
+            scores=np.array([results[name][place] for name in names]),
+            seconds=results["mean_fit_time"][place],
+            epochs=results["mean_test_epochs"][place],
+        )
+        for place in np.argsort(results[f"rank_test_{problem.metric}"], kind="stable")
+    ]
+    return [one for one in candidates if not np.isnan(one.mean)] if interrupted.is_set() else candidates
+
+
+class _Scorer:
+    """Scores a fit, keeps its epochs too, and tells when every fold of a size is done."""
+
+    def __init__(self, problem, n_sizes, n_folds):
+        self.metric, self.score_name = problem.metric, problem.score_name
+        self.score = get_scorer(problem.metric)
+        self.n_sizes, self.n_folds = n_sizes, n_folds
+        self.scores = {}  # sizes -> [score of each fold that is done]
+        self.n_finished = 0
+        self.lock = threading.Lock()
+        self.start = time.perf_counter()
+
+    def __call__(self, model, X, y):
+        score, network = self.score(model, X, y), network_of(model)
+        with self.lock:
+            scores = self.scores.setdefault(network.hidden_layer_sizes, [])
+            scores.append(score)
+            try:
+                self._tell(network.hidden_layer_sizes, scores)
+            except BrokenPipeError:  # nobody reads on: as Ctrl-C it ends the search, as an error it would be one fit's
+                raise KeyboardInterrupt from None
+        return {self.metric: score, "epochs": network.n_iter_}
+
+    def _tell(self, sizes, scores):
+        if len(scores) == self.n_folds:
+            self.n_finished += 1
+            count = f"[{self.n_finished:{len(str(self.n_sizes))}}/{self.n_sizes}]"
+            passed = time.perf_counter() - self.start
+            print(f"{count} {name_of(sizes):12} {self.score_name} {spread_of(np.array(scores))} {passed:8.1f} s passed")
+        elif sys.stdout.isatty():
+            n_fits = sum(map(len, self.scores.values()))
+            print(f"{n_fits} of {self.n_sizes * self.n_folds} fits", end="\r", flush=True)
+
+
+def _fit(model, problem, interrupted):
+    """Return the seconds that the fit took, and the model."""
+    start = time.perf_counter()
+    model.fit(problem.X_train, problem.y_train)
+    if interrupted.is_set():  # the fit took Ctrl-C for itself and ended early, as scikit-learn's do
+        raise KeyboardInterrupt
+    return time.perf_counter() - start, model
+
+
+def _compare(problem, sizes, seconds, model, options, n_cores, interrupted):
+    """Print how long scikit-learn's MLP takes for the same setting, and whether it predicts the same."""
+    print(f"\n{name_of(sizes)} trained on the same {len(problem.y_train)} rows, on this machine")
+    print_timing("fastbp", seconds, model, problem)
+
+    def fit(max_epochs, n_threads):
+        peer = problem.model(sizes, max_epochs, options.seed, of=(MLPClassifier, MLPRegressor))
+        with threadpool_limits(n_threads):
+            return _fit(peer, problem, interrupted)
+
+    # BLAS's threads can slow scikit-learn down a hundred times where others use the cores too: it gets the better number of them
+    trials = {n_threads: fit(2, n_threads)[0] for n_threads in {1, n_cores}}
+    n_threads = min(trials, key=trials.get)
+    its_seconds, peer = fit(options.epochs, n_threads)
+    print_timing("scikit-learn", its_seconds, peer, problem)
+    if len(trials) > 1:
+        tried = " and ".join(map(str, sorted(trials)))
+        print(f"  (its BLAS threads: {n_threads}, the faster of {tried} in a short trial)")
+    ours, theirs = model.predict(problem.X_test), peer.predict(problem.X_test)
+    if problem.is_classification:
+        verdict = f"their predictions agree on {np.count_nonzero(ours == theirs)} of the {len(ours)} test rows"
+    else:
+        difference, deviation = np.abs(ours - theirs).max(), problem.y_test.std()
+        verdict = f"their predictions differ by at most {difference:.2g} (the target's deviation is {deviation:.2g})"
+    print(f"fastbp is {its_seconds / seconds:.2g} times as fast; {verdict}")

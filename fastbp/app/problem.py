@@ -1,0 +1,123 @@
+"""What is searched on: the data, split, the task, and the model for a size."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+
+from fastbp.app.columns import Column
+from fastbp.app.source import TableError, name_of
+from fastbp.app.table import find_task, leave_out_rare_classes, make_preparation, read_table
+from fastbp.estimators import BPClassifier, BPRegressor
+
+FEWEST_ROWS = 10
+
+
+class Problem(NamedTuple):
+    """The data, the task and the steps before the network.
+
+    Attributes
+    ----------
+    name, task : str
+    X_train, X_test : ndarray of shape (n_rows, n_features)
+    y_train, y_test : ndarray of shape (n_rows,)
+    prepare : transformer
+    n_columns : int
+        How many columns the features come from.
+    columns : list of Column
+        All columns of a file, the target last.
+    notes : list of str
+    """
+
+    name: str
+    task: str
+    X_train: np.ndarray
+    X_test: np.ndarray | None
+    y_train: np.ndarray
+    y_test: np.ndarray | None
+    prepare: Any
+    n_columns: int
+    columns: list[Column]
+    notes: list[str]
+
+    @property
+    def is_classification(self):
+        """Whether the target is a class, not a number."""
+        return self.task == "classification"
+
+    @property
+    def metric(self):
+        """The score by which the sizes are ranked, as scikit-learn calls it."""
+        return "accuracy" if self.is_classification else "r2"
+
+    @property
+    def score_name(self):
+        """The same as people call it."""
+        return "accuracy" if self.is_classification else "R²"
+
+    def pipeline(self, sizes, epochs, seed, of=(BPClassifier, BPRegressor)):
+        """Return the preparation and a network of fastbp's or scikit-learn's kind."""
+        classifier, regressor = of
+        network = classifier if self.is_classification else regressor
+        settings = {"hidden_layer_sizes": sizes, "max_iter": epochs, "random_state": seed}
+        return Pipeline([("prepare", self.prepare), ("network", network(**settings))])
+
+    def model(self, *settings, **more):
+        """Return the pipeline as it is to be fitted to the target in its own unit; arguments as `pipeline`'s."""
+        pipeline = self.pipeline(*settings, **more)
+        # a fresh network's outputs are near 0, so it learns best a target of mean 0 and deviation 1
+        return pipeline if self.is_classification else TransformedTargetRegressor(pipeline, transformer=StandardScaler())
+
+    def search_target(self):
+        """Return the target of the search's rows as the bare pipeline learns it best.
+
+        R² does not change with the scale, so that of all the search's rows may serve all folds: no score gains by it.
+        Standardising within each fold would take the regressor out of BPSearchCV's reach.
+        """
+        if self.is_classification:
+            return self.y_train
+        return StandardScaler().fit_transform(self.y_train[:, np.newaxis]).ravel()
+
+
+def load_problem(data, target, task, drop, options, seed):
+    """Return the Problem of scikit-learn's digits, or of a file where `data` is one."""
+    if data is None:
+        if task == "regression":
+            raise TableError("the digits are classes; --task regression needs --data FILE.csv")
+        X, y = load_digits(return_X_y=True)
+        return _split(Problem("digits", "classification", X, None, y, None, StandardScaler(), X.shape[1], [], []), seed)
+    if target is None:
+        raise TableError("--data needs --target COLUMN")
+    table = read_table(data, target, drop, options)
+    task = task or find_task(table.y, table.target.is_quantity)
+    if task == "classification":
+        table = leave_out_rare_classes(table)
+    elif table.y.dtype == object:
+        raise TableError(f"--task regression needs numbers, but {target!r} holds text such as {table.y[0]!r}")
+    X, y = table.X, table.y
+    if len(y) < FEWEST_ROWS:
+        raise TableError(f"{len(y)} rows are too few to search on: at least {FEWEST_ROWS} are needed")
+    if len(np.unique(y)) == 1:
+        raise TableError(f"the target {target!r} is {str(y[0])!r} in every row: there is nothing to learn")
+    if task == "classification" and y.dtype.kind == "f":
+        y = y.astype(str)
+    name = name_of(data) if str(data) == "-" else data.name
+    columns = [*table.columns, table.target]
+    return _split(Problem(name, task, X, None, y, None, make_preparation(table), table.n_used, columns, table.notes), seed)
+
+
+def _split(problem, seed):
+    X, y = problem.X_train, problem.y_train
+    n_classes = len(np.unique(y)) if problem.is_classification else 1
+    X_train, X_test, y_train, y_test = train_test_split(
+        X,
+        y,
+        test_size=max(round(0.2 * len(y)), n_classes),
+        stratify=y if problem.is_classification else None,
+        random_state=seed,
+    )
+    return problem._replace(X_train=X_train, X_test=X_test, y_train=y_train, y_test=y_test)

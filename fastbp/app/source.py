@@ -1,0 +1,103 @@
+"""A file or pipe, however it is packed and encoded, as text."""
+
+import bz2
+import codecs
+import gzip
+import io
+import lzma
+import shutil
+import sys
+import tempfile
+import zipfile
+import zlib
+from contextlib import contextmanager
+
+_PACKED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
+_BYTE_ORDER_MARKS = {  # the longer ones first: UTF-32's begins as UTF-16's
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
+
+class TableError(ValueError):
+    """The file cannot be used; the message says why in one line."""
+
+
+def name_of(path):
+    """Return what messages call the file."""
+    return "standard input" if str(path) == "-" else str(path)
+
+
+def open_unpacked(path):
+    """Return a file, or standard input for "-", as bytes that can be read again: pipes and packed files go to the disk."""
+    try:
+        if str(path) == "-":
+            return _unpack(_copy(sys.stdin.buffer), path)
+        source = open(path, "rb")  # noqa: SIM115 - the caller closes it
+        if not source.seekable():
+            with source:
+                source = _copy(source)
+        return _unpack(source, path)
+    except (EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
+        raise TableError(f"{name_of(path)} cannot be unpacked: {error}") from error
+    except OSError as error:
+        raise TableError(f"cannot read {name_of(path)}: {error.strerror or error}") from error
+
+
+def _unpack(source, path):
+    start = source.read(6)
+    source.seek(0)
+    if start.startswith(b"PK\x03\x04"):
+        with source:
+            return _copy(_only_member(zipfile.ZipFile(source), path))
+    for mark, unpack in _PACKED.items():
+        if start.startswith(mark):
+            with source:
+                return _copy(unpack(source))
+    return source
+
+
+def _copy(source):
+    copy = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+    shutil.copyfileobj(source, copy, 2**20)
+    copy.seek(0)
+    return copy
+
+
+def _only_member(archive, path):
+    names = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX/")]
+    if "[Content_Types].xml" in names:
+        raise TableError(f"{name_of(path)} is a spreadsheet or document of an office program: save the table as CSV")
+    if len(names) != 1:
+        raise TableError(f"{name_of(path)} holds {len(names)} files: unpack it and name one of them")
+    return archive.open(names[0])
+
+
+def encodings_of(file, encoding=None):
+    """Return the encodings to try, in this order: the given one, what the first bytes say, or UTF-8 and then Western ones."""
+    if encoding is not None:
+        return [encoding]
+    file.seek(0)
+    start = file.read(2**12)
+    for mark, name in _BYTE_ORDER_MARKS.items():
+        if start.startswith(mark):
+            return [name]
+    if b"\0" in start:  # UTF-16 without its mark has them in every other place of Western text
+        odd, even = start[1::2].count(0), start[::2].count(0)
+        if max(odd, even) > len(start) / 4:
+            return ["utf-16-le" if odd > even else "utf-16-be"]
+    return ["utf-8", "cp1252", "latin-1"]
+
+
+@contextmanager
+def as_text(file, encoding):
+    """Read the bytes of the file as text from the start, line ends as they are."""
+    file.seek(0)
+    text = io.TextIOWrapper(file, encoding, newline="")
+    try:
+        yield text
+    finally:
+        text.detach()
