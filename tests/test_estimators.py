@@ -27,13 +27,11 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fastbp import BPClassifier, BPRegressor
 from fastbp.estimators import parameters
-from fastbp.kernels.activations import ACTIVATIONS
-from fastbp.kernels.losses import LOSSES, OUTPUTS
+from fastbp.names import ACTIVATIONS, LOSSES, STARTS
 from fastbp.training.optimizer import Optimizer
 from fastbp.training.outcome import MAX_ITER, Outcome
 from fastbp.training.predict import predict_outputs
 from fastbp.training.solvers import TRAINERS
-from fastbp.training.starts import STARTS
 
 X_IRIS, Y_IRIS = load_iris(return_X_y=True)
 X_TINY = np.array([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0]])

@@ -173,7 +173,7 @@ BAD = {
     "'identity' does not go with the loss 'log_loss', which needs 'softmax'": {"loss": "log_loss"},
     "class numbers from 0 to 1": {"loss": "log_loss", "output_activation": "softmax", "y": [0, 1, 2, 0, 1, 2, 0]},
     "needs 1": {"loss": "log_loss", "output_activation": "softmax", "y": np.zeros((7, 2))},
-    "inconsistent": {"sample_weight": np.ones(3)},
+    "expected": {"sample_weight": np.ones(3)},
     "names 1 layers": {"activation": ["relu"]},
 }
 

@@ -26,7 +26,7 @@ OUTPUT_ACTIVATIONS_OF_LOSS = {
 }
 
 
-MOST_UNITS = 2**31 - 1
+MOST_UNITS = 2**53
 MOST_COUNT = 2**53  # as a float it is still exact
 
 

@@ -243,7 +243,7 @@ def pass_rows(network, params, samples, order, first_sample, gather, workspace, 
 
 @jit
 def sum_rows(row_losses, first, stop, weights, first_weight):
-    """Sums, in order, of the losses of rows first to stop of a block and of their weights: (n_rows,) from first_weight on, or empty."""
+    """Sums, in order, of the losses of rows first to stop of a block and of their weights, from first_weight on or all 1."""
     loss_sum, weight_sum = 0.0, 0.0
     for row in range(first, stop):
         loss_sum += element(row_losses, row)

@@ -10,6 +10,7 @@ from fastbp.kernels.vectors import lanes
 from fastbp.names import ACTIVATIONS, LOSSES
 
 CACHE_LINE = 64  # bytes
+MOST_PARAMETERS = 2**50  # far beyond any memory, and short of what overflows in products of sizes
 # Rows a multiple of so many bytes apart crowd into few sets of the caches; another vector of padding spreads them (measured with
 # layers 512 wide: 5 to 9 % of a fit in float32, 4 to 25 % in float64).
 CROWDED_STRIDE = 2048
@@ -47,6 +48,9 @@ def make_network(
 
 @functools.lru_cache
 def _make_network(layer_sizes, activations, output_activation, loss, loss_parameter, fit_intercept, dtype):
+    n_parameters = sum(n_in * n_out for n_in, n_out in zip(layer_sizes[:-1], layer_sizes[1:]))
+    if n_parameters > MOST_PARAMETERS:
+        raise ValueError(f"A network of {'-'.join(map(str, layer_sizes))} units has {n_parameters:.3g} weights, more than fit.")
     units = np.array(layer_sizes, dtype=np.int64)
     n_lanes = lanes(dtype)
     widths = -(-units // n_lanes) * n_lanes
