@@ -10,9 +10,10 @@ from sklearn.utils import check_array, check_consistent_length
 from fastbp.estimators import parameters
 from fastbp.estimators.inputs import check_sample_weight
 from fastbp.estimators.targets import check_range
+from fastbp.names import ACTIVATIONS, LOSSES
 
-_LOSS_RULES = (parameters.one_of(*parameters.OUTPUT_ACTIVATIONS_OF_LOSS),)
-_OUTPUT_RULES = (parameters.one_of(*parameters.OUTPUT_ACTIVATIONS),)
+_LOSS_RULES = (parameters.one_of(*LOSSES),)
+_OUTPUT_RULES = (parameters.one_of(*ACTIVATIONS),)
 
 
 class Gradients(NamedTuple):
@@ -99,6 +100,7 @@ def gradients(
     activation: str | Sequence[str] = "relu",
     output_activation: str = "identity",
     loss: str = "squared_error",
+    loss_parameter: float | None = None,
     alpha: float = 0.0,
     sample_weight: ArrayLike | None = None,
 ) -> Gradients:
@@ -128,6 +130,8 @@ def gradients(
         'softmax' for 'log_loss'.
     loss : {'squared_error', 'log_loss', 'binary_log_loss', 'poisson'}, default='squared_error'
         'binary_log_loss' and 'poisson' are summed over the outputs.
+    loss_parameter : float or None, default=None
+        What shapes a loss that has a parameter, which `BPRegressor` takes by its name; None is the default there.
     alpha : float, default=0.0
         L2 penalty on the weights.
     sample_weight : array-like of shape (n_samples,), default=None
@@ -163,7 +167,12 @@ def gradients(
     parameters.check_parameter("alpha", alpha, parameters.RULES["alpha"], "gradients")
     parameters.check_parameter("loss", loss, _LOSS_RULES, "gradients")
     inputs: np.ndarray = check_array(X, dtype=(np.float64, np.float32), order="C", input_name="X")
-    network, params = _network(coefs, intercepts, inputs, activation, output_activation, loss, "gradients")
+    if loss_parameter is not None and LOSSES[loss].parameter:
+        name = LOSSES[loss].parameter
+        parameters.check_parameter("loss_parameter", loss_parameter, parameters.LOSS_PARAMETER_RULES[name], "gradients")
+    network, params = _network(
+        coefs, intercepts, inputs, activation, output_activation, loss, "gradients", loss_parameter=loss_parameter
+    )
     targets = _targets(y, inputs, np.shape(coefs[-1])[1], loss)
     weights = check_sample_weight(sample_weight, inputs)
     if weights is not None and weights.sum(dtype=np.float64) == 0.0:
@@ -195,6 +204,7 @@ def _network(
     output_activation: str,
     loss: str,
     caller: str,
+    loss_parameter: float | None = None,
 ) -> tuple[Any, np.ndarray]:
     """Return the network and its flat parameter vector in X's dtype."""
     from fastbp.training.network import make_network, pack_parameters
@@ -205,5 +215,6 @@ def _network(
     parameters.check_parameter("output_activation", output_activation, _OUTPUT_RULES, caller)
     parameters.output_activation_name(output_activation, loss)
     names = parameters.activation_names(activation, len(layer_sizes) - 2, caller)
-    network = make_network(layer_sizes, names, output_activation, loss, dtype=X.dtype)
+    parameter = LOSSES[loss].parameter_default if loss_parameter is None else loss_parameter
+    network = make_network(layer_sizes, names, output_activation, loss, loss_parameter=parameter, dtype=X.dtype)
     return network, pack_parameters(network, weights, biases, X.dtype)

@@ -10,7 +10,9 @@ from typing import NamedTuple
 # ---- activations
 
 IDENTITY, LOGISTIC, TANH, RELU, LEAKY_RELU, STEP, SOFTMAX, EXP = range(8)
-KEPT = -1  # as the code of a slope: the forward pass wrote it down
+# Codes of slopes that are not had from an activation's output.
+KEPT = -1  # the forward pass wrote it down
+CANCELS = -2  # the loss cancels the slope of the outputs: the error signal is outputs - targets
 
 
 class Activation(NamedTuple):
@@ -50,6 +52,7 @@ class Loss(NamedTuple):
     code: int  # in kernels/losses.py
     text: str  # for the documentation, after the name
     outputs: tuple[str, ...]  # output activations for which it is defined; the first is what output_activation="auto" means
+    canonical: str = ""  # the one of them whose slope it cancels, if there is one
     is_regression: bool = True
     has_class_numbers: bool = False  # whether the target of a row is the number of its class, not a value per output
     lowest_target: float = -math.inf
@@ -61,19 +64,20 @@ class Loss(NamedTuple):
 
 _REAL_OUTPUTS = tuple(name for name in ACTIVATIONS if name != "softmax")
 LOSSES = {
-    "squared_error": Loss(SQUARED_ERROR, "half the squared error", _REAL_OUTPUTS),
+    "squared_error": Loss(SQUARED_ERROR, "half the squared error", _REAL_OUTPUTS, "identity"),
     "log_loss": Loss(
-        LOG_LOSS, "the log-loss of several classes", ("softmax",), is_regression=False, has_class_numbers=True
+        LOG_LOSS, "the log-loss of several classes", ("softmax",), "softmax", is_regression=False, has_class_numbers=True
     ),
     "binary_log_loss": Loss(
         BINARY_LOG_LOSS,
         "the log-loss of yes or no, per output",
         ("logistic",),
+        "logistic",
         is_regression=False,
         lowest_target=0.0,
         highest_target=1.0,
     ),
-    "poisson": Loss(POISSON, "half the Poisson deviance (targets ≥ 0, exponential output)", ("exp",), lowest_target=0.0),
+    "poisson": Loss(POISSON, "half the Poisson deviance (targets ≥ 0, exponential output)", ("exp",), "exp", lowest_target=0.0),
 }
 REGRESSION_LOSSES = tuple(name for name, loss in LOSSES.items() if loss.is_regression)
 

@@ -9,9 +9,9 @@ from scipy.optimize import approx_fprime
 from sklearn.base import clone
 
 from fastbp import BPClassifier, BPRegressor, Gradients, forward, gradients
-from fastbp.estimators.parameters import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS, OUTPUT_ACTIVATIONS_OF_LOSS
+from fastbp.names import ACTIVATIONS, HIDDEN_ACTIVATIONS, LOSSES
 
-PAIRS = [(loss, output) for loss, outputs in OUTPUT_ACTIVATIONS_OF_LOSS.items() for output in outputs]
+PAIRS = [(name, output) for name, loss in LOSSES.items() for output in loss.outputs]
 
 
 def problem(layer_sizes=(3, 5, 4, 2), loss="squared_error", n_samples=7, seed=0):
@@ -36,7 +36,7 @@ def assert_close(actual, expected, **tolerance):
 
 
 @pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
-@pytest.mark.parametrize("output_activation", OUTPUT_ACTIVATIONS)
+@pytest.mark.parametrize("output_activation", ACTIVATIONS)
 def test_forward_is_the_plain_loop(activation, output_activation):
     coefs, intercepts, X, _ = problem()
     names = {"activation": activation, "output_activation": output_activation}
@@ -161,7 +161,7 @@ BAD = {
     "X has 2 features": {"X": np.ones((7, 2))},
     "Input X contains NaN": {"X": np.full((7, 3), np.nan)},
     "Input y contains NaN": {"y": np.full((7, 2), np.nan)},
-    "inconsistent numbers of samples": {"y": np.ones((6, 2))},
+    "inconsistent": {"y": np.ones((6, 2))},
     "y has 3 columns": {"y": np.ones((7, 3))},
     "do not fit": {"intercepts": [np.ones(5), np.ones(4), np.ones(3)]},
     "one array per layer": {"coefs": [np.ones((3, 2))]},

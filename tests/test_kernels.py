@@ -10,16 +10,17 @@ import pytest
 import scipy.sparse
 import scipy.special
 
-from fastbp import BPClassifier, BPRegressor
+from fastbp import BPClassifier, BPRegressor, names
 from fastbp.estimators.parameters import settings_of
 from fastbp.kernels import epochs, lbfgs, vectors
 from fastbp.kernels import objective as objective_kernels
-from fastbp.kernels.activations import ACTIVATIONS, HIDDEN_ACTIVATIONS, activate, log, multiply_by_slope
+from fastbp.kernels.activations import activate, log, multiply_by_slope
 from fastbp.kernels.compiler import FASTMATH, entry
-from fastbp.kernels.losses import LOSSES, output_deltas, output_losses
+from fastbp.kernels.losses import early_loss, output_deltas, output_losses
 from fastbp.kernels.products import dot_product, gather_rows, product, sparse_product, sparse_transposed_product, transpose
+from fastbp.kernels.scores import score
 from fastbp.kernels.shuffling import shuffle
-from fastbp.kernels.updates import UPDATES, Rule, update
+from fastbp.kernels.updates import Rule, rate_of_step, update
 from fastbp.kernels.vectors import lane_count, load, store
 from fastbp.training import stochastic
 from fastbp.training.lbfgs import descend, make_memory
@@ -62,8 +63,8 @@ def call_gather(X, order, inputs, n_features):
 
 
 @entry
-def call_activate(code, Z, n_rows, n_units, width):
-    activate(code, Z, 0, n_rows, n_units, width)
+def call_activate(code, Z, n_rows, n_units, width, slopes):
+    activate(code, Z, 0, n_rows, n_units, width, slopes)
 
 
 @entry
@@ -73,14 +74,25 @@ def call_log(x, y):
 
 
 @entry
-def call_output_deltas(loss, outputs, deltas, n_rows, n_outputs, width, targets, n_targets, weights, row_losses):
-    output_deltas(loss, 0, outputs, deltas, 0, n_rows, n_outputs, width, targets, 0, n_targets, weights, 0)
-    output_losses(loss, outputs, 0, n_rows, n_outputs, width, targets, 0, n_targets, weights, 0, row_losses, 0)
+def call_output_deltas(loss, slope, outputs, deltas, n_rows, n_outputs, width, targets, n_targets, weights, row_losses):
+    output_deltas(loss, 1.0, slope, outputs, 0, deltas, 0, n_rows, n_outputs, width, targets, 0, n_targets, weights, 0)
+    output_losses(loss, 1.0, outputs, 0, n_rows, n_outputs, width, targets, 0, n_targets, weights, 0, row_losses, 0)
+    return early_loss(loss, 1.0, outputs, 0, n_outputs, targets, 0)
 
 
 @entry
-def call_slope(code, A, D):
-    multiply_by_slope(code, A, 0, D, 0, D.size)
+def call_slope(code, A, slopes, D):
+    multiply_by_slope(code, A, slopes, D, 0, D.size)
+
+
+@entry
+def call_score(code, outputs, n_outputs, samples):
+    return score(code, outputs, n_outputs, samples)
+
+
+@entry
+def call_rate_of_step(rule, rate, step):
+    return rate_of_step(rule, rate, step)
 
 
 @entry
@@ -207,7 +219,7 @@ def test_accuracy_in_ulps(dtype, name, truth, low, high, allowed):
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.uniform(low, high, 40000), rng.normal(0, 1, 20000), 10.0 ** rng.uniform(-9, 0, 4000)]).astype(dtype)
     y = x.copy()
-    call_activate(ACTIVATIONS[name], y, len(x) // 16, 16, 16)
+    call_activate(names.ACTIVATIONS[name].code, y, len(x) // 16, 16, 16, 0)
     assert ulps(y, truth(x.astype(np.longdouble)), dtype).max() <= allowed
 
 
@@ -250,7 +262,9 @@ def test_log_losses_and_deltas(dtype, n_rows, name, n_outputs, is_weighted):
     scale = weights.astype(float) if is_weighted else np.ones(n_rows)
     deltas, row_losses = np.zeros_like(outputs), np.zeros(n_rows)
     arguments = targets.astype(dtype).ravel(), targets.shape[1], weights, row_losses
-    call_output_deltas(LOSSES[name], outputs.ravel(), deltas.ravel(), n_rows, n_outputs, width, *arguments)
+    call_output_deltas(
+        names.LOSSES[name].code, names.CANCELS, outputs.ravel(), deltas.ravel(), n_rows, n_outputs, width, *arguments
+    )
     eps = np.finfo(dtype).eps
     p = np.clip(outputs[:, :n_outputs].astype(float), eps, 1 - eps)
     terms = scipy.special.xlogy(one_hot, p)
@@ -266,7 +280,7 @@ def test_a_nan_output_makes_its_loss_nan():
     outputs, row_losses = np.zeros((3, 8)), np.zeros(3)
     outputs[:, 0] = [0.5, np.nan, 0.5]
     arguments = np.ones(3), 1, np.empty(0), row_losses
-    call_output_deltas(LOSSES["binary_log_loss"], outputs.ravel(), np.zeros(24), 3, 1, 8, *arguments)
+    call_output_deltas(names.BINARY_LOG_LOSS, names.CANCELS, outputs.ravel(), np.zeros(24), 3, 1, 8, *arguments)
     np.testing.assert_array_equal(np.isnan(row_losses), [False, True, False])
 
 
@@ -292,7 +306,7 @@ def test_exp_beyond_the_range(dtype):
     lowest = np.log(np.finfo(dtype).tiny)
     x = np.array([np.nan, np.inf, -np.inf, highest * 1.01, -highest * 1.3, 0.0, highest * 0.999, lowest * 1.02] * 2, dtype)
     y = x.copy()
-    call_activate(ACTIVATIONS["exp"], y, 1, 16, 16)
+    call_activate(names.EXP, y, 1, 16, 16, 0)
     with np.errstate(over="ignore", under="ignore"):
         expected = np.exp(x)
     expected[expected < np.finfo(dtype).tiny] = 0  # subnormal
@@ -305,14 +319,14 @@ REFERENCES = {
     "tanh": np.tanh,
     "relu": lambda z: np.maximum(z, 0),
     "leaky_relu": lambda z: np.where(z < 0, 0.01 * z, z),
-    "step": lambda z: (z >= 0) * 1.0,
+    "step": lambda z: np.where(np.isnan(z), z, z > 0),
     "softmax": lambda z: scipy.special.softmax(z, axis=1),
     "exp": np.exp,
 }
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("name", names.ACTIVATIONS)
 @pytest.mark.parametrize("n_units", [1, 10, 16, 37])
 def test_activation_and_padding(dtype, name, n_units):
     width = padded(n_units, dtype)
@@ -320,26 +334,87 @@ def test_activation_and_padding(dtype, name, n_units):
     if name == "softmax":
         Z[:2, :n_units] += [[1000], [-1000]]
     expected = REFERENCES[name](Z[:, :n_units].astype(float))
-    call_activate(ACTIVATIONS[name], Z.ravel(), 7, n_units, width)
+    call_activate(names.ACTIVATIONS[name].code, Z.ravel(), 7, n_units, width, 0)
     np.testing.assert_allclose(Z[:, :n_units], expected, rtol=10 * tolerance(dtype), atol=tolerance(dtype))
     assert (Z[:, n_units:] == 0).all()
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS)
-def test_nan_is_not_hidden(name):
-    Z = np.full(16, np.nan)
-    call_activate(ACTIVATIONS[name], Z, 1, 16, 16)
-    assert np.isnan(Z).all() or name == "step"
+SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-310, -1e-310, 1e-40, -1e-40, 5.0]
 
 
-@pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name not in ("softmax", "step")])
-def test_slope_is_the_derivative(name):
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n_rows", [1, 5])
+@pytest.mark.parametrize("n_units", [1, 2, 10])
+@pytest.mark.parametrize("name", [name for name in names.ACTIVATIONS if name != "softmax"])
+def test_special_values(name, n_units, n_rows, dtype):
+    """NaN stays NaN, whichever way a row goes; infinities and what stands next to zero are as the formula has them."""
+    width = padded(n_units, dtype)
+    for value in np.array(SPECIAL, dtype):
+        Z = pad_columns(np.full((n_rows, n_units), value, dtype), width)
+        with np.errstate(all="ignore"):
+            expected = REFERENCES[name](np.full(1, value if abs(value) > np.finfo(dtype).tiny or value != value else 0.0))[0]
+        call_activate(names.ACTIVATIONS[name].code, Z.ravel(), n_rows, n_units, width, 0)
+        np.testing.assert_allclose(Z[:, :n_units], expected, rtol=1e-6, atol=2 * np.finfo(dtype).tiny)
+
+
+def test_softmax_of_nan():
+    for n_units, width in [(3, 16), (37, 48)]:
+        Z = np.zeros((2, width))
+        Z[1, 1] = np.nan
+        call_activate(names.SOFTMAX, Z.ravel(), 2, n_units, width, 0)
+        assert np.isnan(Z[1, :n_units]).all()
+        np.testing.assert_allclose(Z[0, :n_units], 1 / n_units)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", [name for name in names.ACTIVATIONS if name not in ("softmax", "step")])
+def test_slope_is_the_derivative(name, dtype):
     z = np.random.default_rng(0).normal(0, 2, 64)
     h = 1e-6
     slope = (REFERENCES[name](z + h) - REFERENCES[name](z - h)) / (2 * h)
-    deltas = np.ones(64)
-    call_slope(ACTIVATIONS[name], REFERENCES[name](z), deltas)
-    np.testing.assert_allclose(deltas, slope, rtol=1e-6, atol=1e-8)
+    activation = names.ACTIVATIONS[name]
+    Z, deltas = np.zeros(128, dtype), np.ones(64, dtype)
+    Z[:64] = z
+    call_activate(activation.code, Z, 2, 32, 32, 64)
+    call_slope(activation.slope, Z, 64, deltas)
+    close = {"rtol": 1e-6, "atol": 1e-8} if dtype == np.float64 else {"rtol": 1e-4, "atol": 1e-5}
+    np.testing.assert_allclose(deltas, slope, **close)
+
+
+def test_codes_that_nobody_knows_become_nan():
+    Z, deltas, unknown = np.ones(16), np.ones(16), 99
+    call_activate(unknown, Z, 1, 16, 16, 0)
+    assert np.isnan(Z).all()
+    for code in (unknown, names.SOFTMAX):
+        call_slope(code, np.ones(16), 0, deltas)
+        assert np.isnan(deltas).all()
+    row_losses, targets = np.zeros(1), np.ones(2)
+    for slope in (names.IDENTITY, unknown):
+        deltas = np.zeros(8)
+        loss = call_output_deltas(unknown, slope, np.ones(8), deltas, 1, 2, 8, targets, 2, np.empty(0), row_losses)
+        assert np.isnan([loss, *row_losses, *deltas[:2]]).all()
+    samples = Problem(np.ones((1, 1)), np.ones((1, 2))).samples
+    assert np.isnan(call_score(unknown, np.ones(2), 2, samples))
+    w, rule = np.ones(16), Rule(unknown, 0.9, 0.999, 1e-8, 0.5)
+    assert np.isnan(call_update(rule, 0.1, w, np.ones(16), np.ones(16), np.ones(16), 1.0, 0.0))
+    assert (w == 1).all()
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_a_solver_that_the_kernels_do_not_know_ends_in_an_error(batch_size, monkeypatch):
+    """Not as some other solver, batch by batch or sample by sample."""
+    unknown = names.SOLVERS["sgd"]._replace(rule=99, nesterov_rule=None)
+    monkeypatch.setitem(names.SOLVERS, "sgd", unknown)
+    X = np.random.default_rng(0).normal(size=(20, 3))
+    model = BPRegressor(hidden_layer_sizes=3, solver="sgd", batch_size=batch_size, max_iter=2)
+    with pytest.raises(ValueError, match="non-finite"):
+        model.fit(X, X[:, 0])
+
+
+def test_rate_of_step():
+    rules = {code: Rule(code, 0.9, 0.99, 1e-8, 0.0) for code in (names.SGD, names.NESTEROV, names.ADAM)}
+    assert call_rate_of_step(rules[names.SGD], 0.1, 7) == call_rate_of_step(rules[names.NESTEROV], 0.1, 7) == 0.1
+    np.testing.assert_allclose(call_rate_of_step(rules[names.ADAM], 0.1, 7), 0.1 * np.sqrt(1 - 0.99**7) / (1 - 0.9**7))
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 10, 255, 256, 257, 5000])
@@ -362,6 +437,14 @@ def test_shuffle_is_numpys(n):
         after = random_state.get_state(legacy=False)["state"]
         np.testing.assert_array_equal(key, after["key"])
         assert position[0] == after["pos"]
+
+
+UPDATES = {"gradient": names.GRADIENT_ONLY, "sgd": names.SGD, "nesterov": names.NESTEROV, "adam": names.ADAM}
+
+
+def test_every_step_rule_is_tested():
+    rules = {rule for solver in names.SOLVERS.values() for rule in (solver.rule, solver.nesterov_rule)}
+    assert rules - {None} == set(UPDATES.values())
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -390,9 +473,9 @@ def test_update(dtype, name):
 
 
 def random_network(sizes, dtype, activations=None, output="softmax", loss="log_loss"):
-    names = activations or ["tanh"] * (len(sizes) - 2)
-    network = make_network(sizes, names, output, loss, dtype=dtype)
-    coefs, intercepts = draw_parameters(sizes, [*names, output], init="glorot_uniform", random_state=np.random.RandomState(0))
+    hidden = activations or ["tanh"] * (len(sizes) - 2)
+    network = make_network(sizes, hidden, output, loss, dtype=dtype)
+    coefs, intercepts = draw_parameters(sizes, [*hidden, output], init="glorot_uniform", random_state=np.random.RandomState(0))
     return network, pack_parameters(network, coefs, intercepts, dtype)
 
 
@@ -467,10 +550,10 @@ def test_same_bits_for_any_number_of_threads(monkeypatch, dtype, options):
 @pytest.mark.parametrize("options", [{}, {"nesterovs_momentum": False}, {"momentum": 0.0}, {"fit_intercept": False}])
 def test_per_sample_epochs(dtype, sizes, activation, output, loss, options):
     """Batches of one sample against the naive loop, over some of the rows and with weights, a third of them zero."""
-    names = [activation] * (len(sizes) - 2)
+    hidden = [activation] * (len(sizes) - 2)
     fit_intercept = options.get("fit_intercept", True)
-    network = make_network(sizes, names, output, loss, fit_intercept=fit_intercept, dtype=dtype)
-    start = draw_parameters(sizes, [*names, output], init="glorot_uniform", random_state=np.random.RandomState(0))
+    network = make_network(sizes, hidden, output, loss, fit_intercept=fit_intercept, dtype=dtype)
+    start = draw_parameters(sizes, [*hidden, output], init="glorot_uniform", random_state=np.random.RandomState(0))
     if not fit_intercept:
         start = start[0], [np.zeros_like(b) for b in start[1]]
     params = pack_parameters(network, *start, dtype)
@@ -534,7 +617,7 @@ def test_one_compilation_per_dtype(monkeypatch):
     monkeypatch.setattr("fastbp.training.objective.evaluate", objective_kernels.ENTRIES[0])
     for dtype in DTYPES:
         for sizes in [(1, 1), (3, 4, 2), (40, 70, 33, 5), (2, 3, 4, 5, 6, 1)]:
-            for name in HIDDEN_ACTIVATIONS:
+            for name in names.HIDDEN_ACTIVATIONS:
                 network, params = random_network(sizes, dtype, [name] * (len(sizes) - 2), "identity", "squared_error")
                 predict_outputs(network, params, np.zeros((3, sizes[0]), dtype))
         one = {"batch_size": 1}

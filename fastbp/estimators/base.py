@@ -250,6 +250,7 @@ class BaseBP(BaseEstimator):
             parameters.activation_names(self.activation, len(layer_sizes) - 2, self),
             parameters.output_activation_name(self.out_activation_, loss),
             loss,
+            loss_parameter=self._loss_parameter(loss),
             fit_intercept=self.fit_intercept,
             dtype=dtype,
         )
@@ -282,8 +283,12 @@ class BaseBP(BaseEstimator):
         loss = self._loss_name()
         if loss not in LOSSES:
             parameters.check_parameters(self)
+        return activation, self.out_activation_, loss, self._loss_parameter(loss), self.fit_intercept
+
+    def _loss_parameter(self, loss: str) -> float:
+        """Return the value of the parameter that shapes a loss; 0 where there is none."""
         parameter = LOSSES[loss].parameter
-        return activation, self.out_activation_, loss, getattr(self, parameter) if parameter else 0.0, self.fit_intercept
+        return float(getattr(self, parameter)) if parameter else 0.0
 
     def _outputs(self, X: Any, only_largest: bool = False) -> np.ndarray:
         """Return the outputs for X, (n_samples, n_outputs) in the dtype of the weights, or the number of the largest per row."""

@@ -10,21 +10,8 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from fastbp.names import LOSSES, SOLVERS
+from fastbp.names import ACTIVATIONS, HIDDEN_ACTIVATIONS, LOSSES, REGRESSION_LOSSES, SCHEDULES, SOLVERS, STARTS
 from fastbp.training.settings import Settings
-
-HIDDEN_ACTIVATIONS = ("identity", "leaky_relu", "logistic", "relu", "step", "tanh")
-OUTPUT_ACTIVATIONS = (*HIDDEN_ACTIVATIONS, "exp", "softmax")
-INITS = ("glorot_normal", "glorot_uniform", "he_normal", "he_uniform", "normal", "zeros")
-
-# The first is what output_activation="auto" means. The other losses are those of probabilities and rates.
-OUTPUT_ACTIVATIONS_OF_LOSS = {
-    "squared_error": ("identity", *HIDDEN_ACTIVATIONS[1:], "exp"),
-    "poisson": ("exp",),
-    "binary_log_loss": ("logistic",),
-    "log_loss": ("softmax",),
-}
-
 
 MOST_UNITS = 2**53
 MOST_COUNT = 2**53  # as a float it is still exact
@@ -82,11 +69,11 @@ RULES: dict[str, tuple[Rule, ...]] = {
         _integer_from(1),
         Rule(lambda value: isinstance(value, str) and re.fullmatch(r"\d+(-\d+)*", value) is not None, "a str such as '64-32'"),
     ),
-    "activation": (one_of(*HIDDEN_ACTIVATIONS), Rule(_is_sequence, "a sequence of these, one per hidden layer")),
-    "solver": (one_of("adam", "lbfgs", "sgd"),),
+    "activation": (one_of(*sorted(HIDDEN_ACTIVATIONS)), Rule(_is_sequence, "a sequence of these, one per hidden layer")),
+    "solver": (one_of(*sorted(SOLVERS)),),
     "alpha": _NONNEGATIVE,
     "batch_size": (one_of("auto"), _integer_from(1)),
-    "learning_rate": (one_of("adaptive", "constant", "invscaling"),),
+    "learning_rate": (one_of(*sorted(SCHEDULES)),),
     "learning_rate_init": _POSITIVE,
     "power_t": _NONNEGATIVE,
     "max_iter": _COUNT,
@@ -112,12 +99,12 @@ RULES: dict[str, tuple[Rule, ...]] = {
     ),
     "max_fun": _COUNT,
     "init": (
-        one_of(*INITS),
+        one_of(*sorted(STARTS)),
         Rule(lambda value: isinstance(value, tuple | list) and len(value) == 2, "a pair (coefs, intercepts)"),
     ),
     "init_scale": _POSITIVE,
     "fit_intercept": _FLAG,
-    "output_activation": (one_of("auto", *OUTPUT_ACTIVATIONS),),
+    "output_activation": (one_of("auto", *ACTIVATIONS),),
     "validation_split": (one_of("random", "stratified"),),
     "n_restarts": (
         Rule(lambda value: isinstance(value, Integral) and 1 <= int(value) <= 2**20, "an int in the range [1, 2**20]"),
@@ -125,7 +112,13 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "n_threads": (_integer_from(1), _NONE),
 }
 
-REGRESSOR_RULES = {**RULES, "loss": (one_of("squared_error", "poisson"),), "validation_split": (one_of("random"),)}
+LOSS_PARAMETER_RULES = {loss.parameter: (_real_in(*loss.parameter_range, "()"),) for loss in LOSSES.values() if loss.parameter}
+REGRESSOR_RULES = {
+    **RULES,
+    "loss": (one_of(*REGRESSION_LOSSES),),
+    "validation_split": (one_of("random"),),
+    **LOSS_PARAMETER_RULES,
+}
 
 
 def check_parameters(estimator: Any, known: dict[str, Any] | None = None) -> None:
@@ -195,7 +188,7 @@ def activation_names(activation: Any, n_hidden: int, owner: Any) -> tuple[str, .
 
 def output_activation_name(output_activation: str, loss: str) -> str:
     """Resolve "auto" and refuse outputs for which the loss is not defined."""
-    possible = OUTPUT_ACTIVATIONS_OF_LOSS[loss]
+    possible = LOSSES[loss].outputs
     if output_activation == "auto":
         return possible[0]
     if output_activation not in possible:
@@ -213,7 +206,7 @@ def settings_of(estimator: Any, loss: str) -> Settings:
     """Return the parameters of an estimator, checked before, as training takes them; loss: the kernels' name of it."""
     sizes = tuple(hidden_sizes(estimator.hidden_layer_sizes))
     names = activation_names(estimator.activation, len(sizes), estimator)
-    init, solver, parameter = estimator.init, SOLVERS[estimator.solver], LOSSES[loss].parameter
+    init, parameter = estimator.init, LOSSES[loss].parameter
     return Settings(
         hidden_sizes=sizes,
         activations=names,
@@ -242,7 +235,7 @@ def settings_of(estimator: Any, loss: str) -> Settings:
         max_fun=_count(estimator.max_fun),
         tol=estimator.tol,
         n_iter_no_change=min(estimator.n_iter_no_change, MOST_COUNT),
-        early_stopping=bool(estimator.early_stopping) and solver.is_stochastic,
+        early_stopping=bool(estimator.early_stopping) and SOLVERS[estimator.solver].is_stochastic,
         validation_fraction=estimator.validation_fraction,
         score="r2" if LOSSES[loss].is_regression else "accuracy",
         verbose=_count(estimator.verbose),

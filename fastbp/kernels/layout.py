@@ -25,7 +25,7 @@ class Network(NamedTuple):
     mirrors: np.ndarray  # offset of its transposed copy in the mirror vector
     narrow: np.ndarray  # 1 where weights are stored (n_out, n_in)
     activations: np.ndarray  # code of the activation of the layer's outputs
-    slopes: np.ndarray  # code of the slope of that activation: the same, or KEPT
+    slopes: np.ndarray  # code of the slope of that activation: the same, KEPT or CANCELS
     loss: int
     loss_parameter: float  # 0 where the loss has none
     fit_intercept: int

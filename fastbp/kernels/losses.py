@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from ..names import BINARY_LOG_LOSS, EXP, IDENTITY, LOG_LOSS, LOGISTIC, POISSON, SOFTMAX, SQUARED_ERROR
+from ..names import BINARY_LOG_LOSS, CANCELS, LOG_LOSS, POISSON, SQUARED_ERROR
 from .activations import fill_with_nan, log, multiply_by_slope
 from .compiler import inline, jit
 from .vectors import (
@@ -100,8 +100,20 @@ def early_loss(loss, parameter, outputs, first, n_outputs, targets, first_target
 
 @inline
 def output_losses(
-    loss, parameter, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight, row_losses,
-    first_row
+    loss,
+    parameter,
+    outputs,
+    at,
+    n_rows,
+    n_outputs,
+    width,
+    targets,
+    target,
+    n_targets,
+    weights,
+    first_weight,
+    row_losses,
+    first_row,
 ):
     """Fill row_losses: (n_rows,) float64 from first_row on, times the weights; the other arguments as `output_deltas`'."""
     if loss == LOG_LOSS or loss == BINARY_LOG_LOSS:
@@ -118,39 +130,30 @@ def output_losses(
 
 @inline
 def output_deltas(
-    loss, parameter, activation, slope, outputs, slopes, deltas, at, n_rows, n_outputs, width, targets, target, n_targets,
-    weights, first_weight
-):
+    loss, parameter, slope, outputs, slopes, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights,
+    first_weight
+):  # fmt: skip
     """Fill deltas: (n_rows, width) of the output layer, from element `at` on as the outputs, times the weights.
 
-    That is dE/dŷ times the slope of the output activation, or outputs - targets where that is the same (C. M. Bishop, Pattern
-    Recognition and Machine Learning, 2006, sections 5.2 and 4.3.6). activation, slope: codes of the output layer; slopes: as in
-    `multiply_by_slope`. targets: (n_rows, n_targets) from element `target` on, for log_loss one class index per row; weights:
-    (n_rows,) from first_weight on, or empty. The padding of the deltas is left as it is, zero. NaN for a loss that nobody knows.
+    That is dE/dŷ times the slope of the output activation, or outputs - targets where its code is CANCELS (C. M. Bishop, Pattern
+    Recognition and Machine Learning, 2006, sections 5.2 and 4.3.6). slope, slopes: as in `multiply_by_slope`; targets: (n_rows,
+    n_targets) from element `target` on, for log_loss one class index per row; weights: (n_rows,) from first_weight on, or empty.
+    The padding of the deltas is left as it is, zero. NaN for a loss that nobody knows.
     """
-    is_canonical = (
-        (loss == SQUARED_ERROR and activation == IDENTITY)
-        or (loss == LOG_LOSS and activation == SOFTMAX)
-        or (loss == BINARY_LOG_LOSS and activation == LOGISTIC)
-        or (loss == POISSON and activation == EXP)
-    )
-    if is_canonical and loss == LOG_LOSS:
-        lanes = lane_numbers(outputs)
-        for i in range(n_rows):
-            row, label = at + i * width, element(targets, target + i * n_targets)
-            weight = np.float64(element(weights, first_weight + i)) if weights.size else 1.0
+    for i in range(n_rows):
+        row, row_target = at + i * width, target + i * n_targets
+        weight = np.float64(element(weights, first_weight + i)) if weights.size else 1.0
+        if loss == LOG_LOSS:
+            lanes, label = lane_numbers(outputs), element(targets, row_target)
             for j in range(0, width, lane_count(outputs)):
                 delta = load(outputs, row + j) * weight
                 store(deltas, row + j, where_equal(lanes, broadcast(outputs, label - j), delta - weight, delta))
-    elif is_canonical or loss == SQUARED_ERROR:
-        for i in range(n_rows):
-            row, row_target = at + i * width, target + i * n_targets
-            weight = np.float64(element(weights, first_weight + i)) if weights.size else 1.0
+        elif slope == CANCELS or loss == SQUARED_ERROR:
             for j in range(n_outputs):
                 set_element(deltas, row + j, (element(outputs, row + j) - element(targets, row_target + j)) * weight)
-    else:
-        fill_with_nan(deltas, at, at + n_rows * width)
-    if not is_canonical:
+        else:
+            fill_with_nan(deltas, row, row + width)
+    if slope != CANCELS:
         multiply_by_slope(slope, outputs, slopes, deltas, at, n_rows * width)
         for row in range(at, at + n_rows * width, width):
             for j in range(n_outputs, width):  # zero times the slope at an output that overflowed is NaN

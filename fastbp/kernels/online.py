@@ -259,9 +259,9 @@ def online_epoch(network, params, velocity, samples, order, n_rows, gather, work
             activate(element(network.activations, layer), activations, z, 1, n_units, width, slopes)
         n_seen += 1
         output_deltas(
-            network.loss, network.loss_parameter, element(network.activations, last), element(network.slopes, last), activations,
-            slopes, deltas, outputs, 1, n_outputs, element(widths, last + 1), samples.targets,
-            sample * samples.n_targets, samples.n_targets, samples.weights, sample,
+            network.loss, network.loss_parameter, element(network.slopes, last), activations, slopes, deltas, outputs, 1,
+            n_outputs, element(widths, last + 1), samples.targets, sample * samples.n_targets, samples.n_targets, samples.weights,
+            sample,
         )  # fmt: skip
         loss = early_loss(
             network.loss, network.loss_parameter, activations, outputs, n_outputs, samples.targets, sample * samples.n_targets

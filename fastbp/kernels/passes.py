@@ -230,9 +230,8 @@ def pass_rows(network, params, samples, order, first_sample, gather, workspace, 
     n_outputs, width = network.units[-1], network.widths[-1]
     outputs, targets_at = workspace.block_rows * network.first_units[-1] + first * width, targets_at + first
     output_deltas(
-        network.loss, network.loss_parameter, network.activations[-1], network.slopes[-1], workspace.activations,
-        workspace.slopes, workspace.deltas, outputs, stop - first, n_outputs, width, targets, targets_at * samples.n_targets,
-        samples.n_targets, weights, targets_at,
+        network.loss, network.loss_parameter, network.slopes[-1], workspace.activations, workspace.slopes, workspace.deltas,
+        outputs, stop - first, n_outputs, width, targets, targets_at * samples.n_targets, samples.n_targets, weights, targets_at,
     )  # fmt: skip
     output_losses(
         network.loss, network.loss_parameter, workspace.activations, outputs, stop - first, n_outputs, width, targets,

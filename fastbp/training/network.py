@@ -7,7 +7,7 @@ import numpy as np
 
 from fastbp.kernels.layout import NARROW, Network
 from fastbp.kernels.vectors import lanes
-from fastbp.names import ACTIVATIONS, LOSSES
+from fastbp.names import ACTIVATIONS, CANCELS, LOSSES
 
 CACHE_LINE = 64  # bytes
 MOST_PARAMETERS = 2**50  # far beyond any memory, and short of what overflows in products of sizes
@@ -16,9 +16,7 @@ MOST_PARAMETERS = 2**50  # far beyond any memory, and short of what overflows in
 CROWDED_STRIDE = 2048
 
 
-def make_network(
-    layer_sizes, activations, output_activation, loss, *, loss_parameter=0.0, fit_intercept=True, dtype=np.float64
-):
+def make_network(layer_sizes, activations, output_activation, loss, *, loss_parameter=0.0, fit_intercept=True, dtype=np.float64):
     """Lay out a network, or return the one that was laid out so before.
 
     Parameters
@@ -64,6 +62,9 @@ def _make_network(layer_sizes, activations, output_activation, loss, loss_parame
     n_mirror = np.where(narrow, 0, units[1:] * widths[:-1])
     n_mirror[0] = 0
     functions = [ACTIVATIONS[name] for name in (*activations, output_activation)]
+    slopes = [function.slope for function in functions]
+    if output_activation == LOSSES[loss].canonical:
+        slopes[-1] = CANCELS
     return Network(
         units=units,
         widths=widths,
@@ -73,7 +74,7 @@ def _make_network(layer_sizes, activations, output_activation, loss, loss_parame
         mirrors=np.cumsum(n_mirror) - n_mirror,
         narrow=narrow,
         activations=np.array([function.code for function in functions], dtype=np.int64),
-        slopes=np.array([function.slope for function in functions], dtype=np.int64),
+        slopes=np.array(slopes, dtype=np.int64),
         loss=LOSSES[loss].code,
         loss_parameter=loss_parameter,
         fit_intercept=int(fit_intercept),
@@ -89,6 +90,7 @@ def network_for(settings, n_features, n_outputs, dtype):
         settings.activations,
         settings.output_activation,
         settings.loss,
+        loss_parameter=settings.loss_parameter,
         fit_intercept=settings.fit_intercept,
         dtype=dtype,
     )
