@@ -560,6 +560,52 @@ def test_numbers_come_back_as_pandas_reads_them(values, place):
             np.testing.assert_array_equal(column, pd.read_csv(io.StringIO(text))["a"])
 
 
+scraps = st.sampled_from(
+    [
+        ",",
+        ";",
+        "\t",
+        "|",
+        "\r",
+        "\n",
+        '"',
+        '""',
+        "'",
+        " ",
+        "é",
+        "€",
+        "%",
+        "1e308",
+        "1e400",
+        "NA",
+        "None",
+        "2024-01-05",
+        "1,250",
+        "$5",
+    ]
+    + ["\0", "\ufeff", "sep=;", "1_0", "True", "\u2028", "\x85", "\x0b", "\x1c", "9" * 25, "x" * 300]
+)
+
+
+@given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 5), scraps), max_size=12), st.sampled_from([",", ";"]))
+def test_a_damaged_table_is_read_or_refused(edits, separator):
+    """Never another error, never an array that does not fit."""
+    rows = [f"{i},{i / 3:.2f},{'red' if i % 2 else 'blue'},2024-02-{i % 28 + 1:02d},{i % 3}" for i in range(15)]
+    text = lines("a,b,colour,day,y", *rows).replace(",", separator)
+    for place, n_lost, scrap in edits:
+        text = text[:place] + scrap + text[place + n_lost :]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        try:
+            table = read_table("-", "y")
+        except TableError as error:
+            assert str(error)
+            return
+    assert table.X.shape == (len(table.y), len(table.features))
+    assert len(table.y) > 0
+    assert not np.isinf(table.X).any()
+
+
 def test_plain_numbers_cost_about_what_pandas_takes():
     """Not a second copy of the file as text: memory is counted by tracemalloc, which sees what pandas and numpy allocate."""
     code = """

@@ -6,7 +6,7 @@ import numpy as np
 
 from fastbp.app.fields import NUMBER_GAPS
 from fastbp.app.notation import read_dates, read_numbers
-from fastbp.app.source import TableError
+from fastbp.app.source import TableError, brief
 
 NUMBER, DATE, CATEGORY, LEFT_OUT = "number", "date", "category", "left out"
 NEARLY_ALL = 0.9
@@ -72,7 +72,7 @@ class _Texts:
         codes, texts = pd.factorize(series)
         texts = [text.strip() for text in texts]
         if any("\0" in text for text in texts):
-            raise TableError(f"column {name!r} holds NUL characters: this is not a table of text")
+            raise TableError(f"column {brief(name)!r} holds NUL characters: this is not a table of text")
         again, texts = pd.factorize(np.array([None if text in gaps or not text else text for text in texts], dtype=object))
         self.codes = np.append(again, -1)[codes]  # the code -1 is the last
         self.texts = list(texts)
@@ -127,7 +127,7 @@ def _understand_texts(name, column, fields, options, is_target):
     remarks = []
     if share >= 0.5:
         cells, n_cells = column.odd(~is_number)
-        remarks = [f"it is taken for words: {n_cells} of its cells are no numbers, such as {cells[0][1]!r}"]
+        remarks = [f"it is taken for words: {n_cells} of its cells are no numbers, such as {brief(cells[0][1])!r}"]
     facts = [f"{len(texts)} values", *_count_gaps(column.codes < 0)]
     return Column(name, CATEGORY, column.words(), remarks=remarks, facts=facts)
 
@@ -157,7 +157,7 @@ def _has_named_class(numbers, column, is_target):
 def _how_numbers_are_read(numbers, texts):
     if numbers.example is None:
         return []
-    remark = f"{texts[numbers.example]!r} is read as {numbers.values[numbers.example]:.15g}"
+    remark = f"{brief(texts[numbers.example])!r} is read as {numbers.values[numbers.example]:.15g}"
     if not numbers.is_certain:
         remark += " (--decimal or --thousands says otherwise)"
     return [remark]
@@ -170,8 +170,8 @@ def _without_huge(name, values):
         return values, rows
     if len(rows) > (1 - NEARLY_ALL) * np.count_nonzero(~np.isnan(values)):
         raise TableError(
-            f"column {name!r} holds {len(rows)} numbers that are infinite or beyond {LARGEST:g}, too large to compute with;"
-            " --drop leaves the column out"
+            f"column {brief(name)!r} holds {len(rows)} numbers that are infinite or beyond {LARGEST:g}, too large to compute"
+            " with; --drop leaves the column out"
         )
     values = values.copy()
     values[rows] = np.nan

@@ -92,6 +92,12 @@ def encodings_of(file, encoding=None):
     return ["utf-8", "cp1252", "latin-1"]
 
 
+def brief(text):
+    """Return a name or a field as a message can hold it: in one line, and not too long."""
+    text = " ".join(text.split())
+    return text if len(text) <= 40 else text[:39] + "…"
+
+
 @contextmanager
 def as_text(file, encoding):
     """Read the bytes of the file as text from the start, line ends as they are."""

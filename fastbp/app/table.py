@@ -22,7 +22,7 @@ from fastbp.app.columns import (
     understand,
 )
 from fastbp.app.fields import SEPARATORS, Options, read_fields
-from fastbp.app.source import TableError, name_of, open_unpacked
+from fastbp.app.source import TableError, brief, name_of, open_unpacked
 
 _MOST_LINES, _MOST_COLUMNS = 5, 20  # that a message names
 
@@ -133,7 +133,9 @@ def _check_names(fields, target, drop):
     names, path = fields.names, name_of(fields.body.path)
     if len(names) == 1:
         marks = ", ".join(SEPARATORS.values())
-        raise TableError(f"{path} has one column only, {names[0]!r}, as separated by {marks}; --sep names another separator")
+        raise TableError(
+            f"{path} has one column only, {brief(names[0])!r}, as separated by {marks}; --sep names another separator"
+        )
     if target not in names:
         raise TableError(f"{path} has no column {target!r}; {_suggestion(target, names)}")
     if target in fields.repeated:
@@ -150,9 +152,9 @@ def _check_names(fields, target, drop):
 def _suggestion(name, names):
     close = difflib.get_close_matches(name, names, n=1)
     if close:
-        return f"did you mean {close[0]!r}?"
+        return f"did you mean {brief(close[0])!r}?"
     more = ", …" if len(names) > 10 else ""
-    return "it has the columns " + ", ".join(names[:10]) + more
+    return "it has the columns " + ", ".join(map(brief, names[:10])) + more
 
 
 def _understand_feature(name, series, fields, options):
@@ -168,14 +170,14 @@ def _notes_on_cells(columns, missing, fields):
     line_of = fields.body.lines_of(named)
     notes, left_out = [], {}
     for column in columns:
-        title = column.name if column.name in fields.nameless else f"column {column.name!r}"
+        title = column.name if column.name in fields.nameless else f"column {brief(column.name)!r}"
         if column.kind == LEFT_OUT:
             left_out.setdefault(column.remarks[0], []).append(title)
             continue
         notes += [f"{title}: {remark}" for remark in column.remarks]
         if column.n_odd:
             what = {NUMBER: "number", DATE: "date"}[column.kind]
-            cells = ", ".join(f"{_short(text)!r} (line {line_of[row]})" for row, text in column.odd)
+            cells = ", ".join(f"{brief(text)!r} (line {line_of[row]})" for row, text in column.odd)
             more = ", …" if column.n_odd > len(column.odd) else ""
             told = f"is no usable {what} and counts as a gap" if column.n_odd == 1 else f"are no usable {what}s and count as gaps"
             notes.append(f"{title}: {_count(column.n_odd, 'cell')} {told}: {cells}{more}")
@@ -192,10 +194,6 @@ def _notes_on_cells(columns, missing, fields):
 
 def _count(number, what):
     return f"1 {what}" if number == 1 else f"{number} {what}s"
-
-
-def _short(text):
-    return text if len(text) <= 30 else text[:29] + "…"
 
 
 def _features_of(column):
