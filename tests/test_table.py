@@ -382,6 +382,15 @@ def test_dates_with_gaps_odd_cells_and_hours(read):
     assert table.notes == ["column 'day': 1 cell is no usable date and counts as a gap: 'soon' (line 9)"]
     hours = np.arctan2(frame(table)["day (hour, sine)"], frame(table)["day (hour, cosine)"]) / (2 * np.pi) % 1 * 24
     np.testing.assert_allclose(hours.dropna(), [i % 24 + 0.5 for i in range(40) if i not in (3, 7)])
+    (column,) = table.columns
+    assert column.facts == ["2024-01-01 to 2024-01-28, as days, season, weekday and hour", "2 gaps"]
+
+
+def test_few_different_dates_and_words_for_gaps(read):
+    days = ["2024-01-01", "2024-04-01", "2024-07-01", "NA", "?", "-", "missing"]
+    table = read(lines("day,y", *(f"{days[i % 7]},{i / 2}" for i in range(70))))
+    assert kinds(table) == {"day": "date"}
+    assert table.notes[0].startswith("column 'day': 30 cells are no usable dates and count as gaps: '?' (line 6), '-' (line 7)")
 
 
 def test_the_season_of_sales_is_learnt_from_dates(run):

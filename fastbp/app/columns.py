@@ -1,5 +1,6 @@
 """What the columns of a table are: numbers, dates, categories, or of no use."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,13 +27,13 @@ class Column(NamedTuple):
     name, kind : str
     values : ndarray of float64, Series, Categorical or None
         Numbers, dates, or words; gaps are NaN, NaT and the code -1.
-    odd : list of (int, str)
+    odd : sequence of (int, str)
         Row and text of cells that are taken for gaps although something stands there; the first few.
     n_odd : int
         How many there are.
-    remarks : list of str
+    remarks : sequence of str
         How its numbers or dates are read; or why it is left out.
-    facts : list of str
+    facts : sequence of str
         What else is to be said of it in a list of columns.
     is_quantity : bool
         Whether its numbers have units or marks between thousands.
@@ -41,10 +42,10 @@ class Column(NamedTuple):
     name: str
     kind: str
     values: Any
-    odd: list[tuple[int, str]] = []  # noqa: RUF012 - nobody changes it
+    odd: Sequence[tuple[int, str]] = ()
     n_odd: int = 0
-    remarks: list[str] = []  # noqa: RUF012
-    facts: list[str] = []  # noqa: RUF012
+    remarks: Sequence[str] = ()
+    facts: Sequence[str] = ()
     is_quantity: bool = False
 
 
@@ -115,11 +116,13 @@ def _understand_texts(name, column, fields, options, is_target):
         remarks = _how_numbers_are_read(numbers, texts)
         return Column(name, NUMBER, values, odd, n_odd, remarks, _count_gaps(np.isnan(values)), numbers.is_quantity)
 
-    dates, remark = read_dates(texts, counts, day_first=fields.body.separator == ";" or fields.decimal == ",")
+    day_first = fields.body.separator == ";" or fields.decimal == ","
+    dates, remark = read_dates(texts, np.where(counted, counts, 0), day_first)
     if dates is not None and counts[counted & dates.notna()].sum() >= NEARLY_ALL * counts[counted].sum():
         odd, n_odd = column.odd(dates.isna().to_numpy() & ~is_gap)
         values = pd.Series(dates.reindex(range(-1, len(texts))).to_numpy()[column.codes + 1])
-        facts = [f"{values.min():%Y-%m-%d} to {values.max():%Y-%m-%d}, as days, season and weekday", *_count_gaps(values.isna())]
+        parts = "season, weekday and hour" if has_hours(values) else "season and weekday"
+        facts = [f"{values.min():%Y-%m-%d} to {values.max():%Y-%m-%d}, as days, {parts}", *_count_gaps(values.isna())]
         return Column(name, DATE, values, odd, n_odd, [remark] if remark else [], facts)
 
     if not is_target and len(texts) > MOST_CLASSES and len(texts) >= NEARLY_ALL * counts.sum():
@@ -135,6 +138,12 @@ def _understand_texts(name, column, fields, options, is_target):
 def _count_gaps(is_gap):
     n_gaps = np.count_nonzero(is_gap)
     return [] if not n_gaps else ["1 gap"] if n_gaps == 1 else [f"{n_gaps} gaps"]
+
+
+def has_hours(dates):
+    """Whether some of the dates have a time of day."""
+    dates = dates.dropna()
+    return bool((dates != dates.dt.normalize()).any())
 
 
 def are_class_like(values, n_rows):

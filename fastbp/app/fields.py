@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastbp.app.notation import OTHER_MARK, find_decimal, weigh
-from fastbp.app.source import TableError, as_text, brief, encodings_of, name_of
+from fastbp.app.source import TableError, as_text, brief, encodings_of, title_of
 
 SEPARATORS = {"\t": "tab", ";": "semicolon", "|": "bar", ",": "comma"}
 # what pandas takes for a gap in a column of numbers
@@ -75,13 +75,13 @@ class Body(NamedTuple):
             n_records += 1
             if not _fits(row, width):
                 raise TableError(
-                    f"{name_of(self.path)}, line {line}: {len(row)} fields where the header has {width} ({separated})"
+                    f"{title_of(self.path)}, line {line}: {len(row)} fields where the header has {width} ({separated})"
                 )
         if n_rows is not None and n_records != n_rows:
             self._refuse_quotes()
 
     def _refuse_quotes(self):
-        raise TableError(f"{name_of(self.path)} has quotation marks in odd places: its rows can be told apart in two ways")
+        raise TableError(f"{title_of(self.path)} has quotation marks in odd places: its rows can be told apart in two ways")
 
 
 class Fields(NamedTuple):
@@ -121,7 +121,7 @@ def read_fields(path, file, options):
     try:
         return _read_encoded(path, file, last, options)
     except UnicodeError as error:
-        raise TableError(f"{name_of(path)} is not {last} text: {error}; --encoding names another encoding") from error
+        raise TableError(f"{title_of(path)} is not {last} text: {error}; --encoding names another encoding") from error
 
 
 def _read_encoded(path, file, encoding, options):
@@ -129,7 +129,7 @@ def _read_encoded(path, file, encoding, options):
         sample = text.read(_SAMPLE)
         is_whole = not text.read(1)
     if "\0" in sample:
-        raise TableError(f"{name_of(path)} is not a table of text: it holds NUL characters")
+        raise TableError(f"{title_of(path)} is not a table of text: it holds NUL characters")
     lines = list(io.StringIO(sample, newline=""))
     if not is_whole and len(lines) > 1:
         lines.pop()  # it may be cut
@@ -139,7 +139,7 @@ def _read_encoded(path, file, encoding, options):
         separator = options.separator or (hint[1] if hint else _find_separator(lines))
         n_head_lines, names = _read_header(file, encoding, separator, skip=bool(hint))
         if not names:
-            raise TableError(f"{name_of(path)} is empty")
+            raise TableError(f"{title_of(path)} is empty")
         n_rows = min(_SAMPLE_ROWS, 20 + _SAMPLE_FIELDS // len(names))
         rows = [row for row in islice(_split(lines, separator), n_rows) if not _is_blank(row)][1:]
     sample = [[row[i].strip() for row in rows if i < len(row)] for i in range(len(names))]
@@ -287,7 +287,7 @@ def _parse(body, is_plain, decimal, gaps):
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
         if "EOF inside string" in str(error):
             line = max((line for line, _ in body.records()), default=body.n_head_lines + 1)
-            raise TableError(f"{name_of(body.path)}, line {line}: a quotation mark is opened and not closed again") from error
+            raise TableError(f"{title_of(body.path)}, line {line}: a quotation mark is opened and not closed again") from error
         body.refuse_ragged(len(names))
-        raise TableError(f"{name_of(body.path)} cannot be read: {' '.join(str(error).split())}") from error
+        raise TableError(f"{title_of(body.path)} cannot be read: {' '.join(str(error).split())}") from error
     return [columns[name] for name in names]

@@ -19,10 +19,11 @@ from fastbp.app.columns import (
     NUMBER,
     Column,
     are_class_like,
+    has_hours,
     understand,
 )
 from fastbp.app.fields import SEPARATORS, Options, read_fields
-from fastbp.app.source import TableError, brief, name_of, open_unpacked
+from fastbp.app.source import TableError, brief, open_unpacked, title_of
 
 _MOST_LINES, _MOST_COLUMNS = 5, 20  # that a message names
 
@@ -96,7 +97,7 @@ def read_table(path, target, drop=(), options=Options()):  # noqa: B008 - it is 
         place = fields.names.index(target)
         goal = understand(target, fields.columns[place], fields, options, is_target=True)
         if goal.kind == LEFT_OUT:
-            raise TableError(f"the target {target!r} is empty in every row of {name_of(path)}")
+            raise TableError(f"the target {target!r} is empty in every row of {title_of(path)}")
         if goal.kind == DATE:
             example = goal.values.dropna().iloc[0]
             raise TableError(
@@ -120,7 +121,7 @@ def read_table(path, target, drop=(), options=Options()):  # noqa: B008 - it is 
             names.append(name)
             values.append(numbers)
     if not names:
-        raise TableError(f"no column of {name_of(path)} can be used: {'; '.join(notes)}")
+        raise TableError(f"no column of {title_of(path)} can be used: {'; '.join(notes)}")
     y = _target_values(np.delete(goal.values, missing), goal.kind)
     X = np.empty((len(y), len(names)))
     for i, numbers in enumerate(values):
@@ -130,7 +131,7 @@ def read_table(path, target, drop=(), options=Options()):  # noqa: B008 - it is 
 
 
 def _check_names(fields, target, drop):
-    names, path = fields.names, name_of(fields.body.path)
+    names, path = fields.names, title_of(fields.body.path)
     if len(names) == 1:
         marks = ", ".join(SEPARATORS.values())
         raise TableError(
@@ -206,7 +207,7 @@ def _features_of(column):
         date = column.values.dt
         days = (column.values - column.values.min()).dt.total_seconds() / 86400
         phases = {"season": (date.day_of_year - 1) / 365.25, "weekday": date.day_of_week / 7}
-        if ((days % 1).dropna() != 0).any():
+        if has_hours(column.values):
             phases["hour"] = (date.hour + date.minute / 60) / 24
         yield f"{column.name} (days)", days.to_numpy()
         for name, phase in phases.items():  # the end of a year, week or day is near its beginning
