@@ -124,8 +124,8 @@ print(json.dumps([n_damages, wrong]))
 
 
 def run(code, site, cache=None, *options, **environment):
-    environment = {**os.environ, "PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": "1", **environment}
-    environment |= {"NUMBA_CACHE_DIR": str(cache)} if cache else {}
+    numba = {"NUMBA_CACHE_DIR": str(cache or ""), "NUMBA_BOUNDSCHECK": "0"}
+    environment = {**os.environ, "PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": "1", **numba, **environment}
     process = subprocess.run([sys.executable, *options, "-c", code], capture_output=True, text=True, env=environment, cwd=site)
     assert process.returncode == 0, process.stderr[-3000:]
     return json.loads(process.stdout.splitlines()[-1])

@@ -382,6 +382,15 @@ def test_dates_with_gaps_odd_cells_and_hours(read):
     assert table.notes == ["column 'day': 1 cell is no usable date and counts as a gap: 'soon' (line 9)"]
     hours = np.arctan2(frame(table)["day (hour, sine)"], frame(table)["day (hour, cosine)"]) / (2 * np.pi) % 1 * 24
     np.testing.assert_allclose(hours.dropna(), [i % 24 + 0.5 for i in range(40) if i not in (3, 7)])
+    (column,) = table.columns
+    assert column.facts == ["2024-01-01 to 2024-01-28, as days, season, weekday and hour", "2 gaps"]
+
+
+def test_few_different_dates_and_words_for_gaps(read):
+    days = ["2024-01-01", "2024-04-01", "2024-07-01", "NA", "?", "-", "missing"]
+    table = read(lines("day,y", *(f"{days[i % 7]},{i / 2}" for i in range(70))))
+    assert kinds(table) == {"day": "date"}
+    assert table.notes[0].startswith("column 'day': 30 cells are no usable dates and count as gaps: '?' (line 6), '-' (line 7)")
 
 
 def test_the_season_of_sales_is_learnt_from_dates(run):
@@ -558,6 +567,52 @@ def test_numbers_come_back_as_pandas_reads_them(values, place):
             assert list(column) == cells
         else:
             np.testing.assert_array_equal(column, pd.read_csv(io.StringIO(text))["a"])
+
+
+scraps = st.sampled_from(
+    [
+        ",",
+        ";",
+        "\t",
+        "|",
+        "\r",
+        "\n",
+        '"',
+        '""',
+        "'",
+        " ",
+        "é",
+        "€",
+        "%",
+        "1e308",
+        "1e400",
+        "NA",
+        "None",
+        "2024-01-05",
+        "1,250",
+        "$5",
+    ]
+    + ["\0", "\ufeff", "sep=;", "1_0", "True", "\u2028", "\x85", "\x0b", "\x1c", "9" * 25, "x" * 300]
+)
+
+
+@given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 5), scraps), max_size=12), st.sampled_from([",", ";"]))
+def test_a_damaged_table_is_read_or_refused(edits, separator):
+    """Never another error, never an array that does not fit."""
+    rows = [f"{i},{i / 3:.2f},{'red' if i % 2 else 'blue'},2024-02-{i % 28 + 1:02d},{i % 3}" for i in range(15)]
+    text = lines("a,b,colour,day,y", *rows).replace(",", separator)
+    for place, n_lost, scrap in edits:
+        text = text[:place] + scrap + text[place + n_lost :]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        try:
+            table = read_table("-", "y")
+        except TableError as error:
+            assert str(error)
+            return
+    assert table.X.shape == (len(table.y), len(table.features))
+    assert len(table.y) > 0
+    assert not np.isinf(table.X).any()
 
 
 def test_plain_numbers_cost_about_what_pandas_takes():

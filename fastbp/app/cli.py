@@ -44,7 +44,7 @@ def main(arguments=None):
             else:
                 _find_sizes(options, interrupted)
     except TableError as error:
-        print(f"python -m fastbp: error: {error}", file=sys.stderr)
+        print(f"python -m fastbp: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         # the reader, such as head, has gone: nothing more can be said, not even by the interpreter's last flush

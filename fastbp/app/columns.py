@@ -1,12 +1,13 @@
 """What the columns of a table are: numbers, dates, categories, or of no use."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastbp.app.fields import NUMBER_GAPS
 from fastbp.app.notation import read_dates, read_numbers
-from fastbp.app.source import TableError
+from fastbp.app.source import TableError, brief
 
 NUMBER, DATE, CATEGORY, LEFT_OUT = "number", "date", "category", "left out"
 NEARLY_ALL = 0.9
@@ -26,13 +27,13 @@ class Column(NamedTuple):
     name, kind : str
     values : ndarray of float64, Series, Categorical or None
         Numbers, dates, or words; gaps are NaN, NaT and the code -1.
-    odd : list of (int, str)
+    odd : sequence of (int, str)
         Row and text of cells that are taken for gaps although something stands there; the first few.
     n_odd : int
         How many there are.
-    remarks : list of str
+    remarks : sequence of str
         How its numbers or dates are read; or why it is left out.
-    facts : list of str
+    facts : sequence of str
         What else is to be said of it in a list of columns.
     is_quantity : bool
         Whether its numbers have units or marks between thousands.
@@ -41,10 +42,10 @@ class Column(NamedTuple):
     name: str
     kind: str
     values: Any
-    odd: list[tuple[int, str]] = []  # noqa: RUF012 - nobody changes it
+    odd: Sequence[tuple[int, str]] = ()
     n_odd: int = 0
-    remarks: list[str] = []  # noqa: RUF012
-    facts: list[str] = []  # noqa: RUF012
+    remarks: Sequence[str] = ()
+    facts: Sequence[str] = ()
     is_quantity: bool = False
 
 
@@ -72,7 +73,7 @@ class _Texts:
         codes, texts = pd.factorize(series)
         texts = [text.strip() for text in texts]
         if any("\0" in text for text in texts):
-            raise TableError(f"column {name!r} holds NUL characters: this is not a table of text")
+            raise TableError(f"column {brief(name)!r} holds NUL characters: this is not a table of text")
         again, texts = pd.factorize(np.array([None if text in gaps or not text else text for text in texts], dtype=object))
         self.codes = np.append(again, -1)[codes]  # the code -1 is the last
         self.texts = list(texts)
@@ -115,11 +116,13 @@ def _understand_texts(name, column, fields, options, is_target):
         remarks = _how_numbers_are_read(numbers, texts)
         return Column(name, NUMBER, values, odd, n_odd, remarks, _count_gaps(np.isnan(values)), numbers.is_quantity)
 
-    dates, remark = read_dates(texts, counts, day_first=fields.body.separator == ";" or fields.decimal == ",")
+    day_first = fields.body.separator == ";" or fields.decimal == ","
+    dates, remark = read_dates(texts, np.where(counted, counts, 0), day_first)
     if dates is not None and counts[counted & dates.notna()].sum() >= NEARLY_ALL * counts[counted].sum():
         odd, n_odd = column.odd(dates.isna().to_numpy() & ~is_gap)
         values = pd.Series(dates.reindex(range(-1, len(texts))).to_numpy()[column.codes + 1])
-        facts = [f"{values.min():%Y-%m-%d} to {values.max():%Y-%m-%d}, as days, season and weekday", *_count_gaps(values.isna())]
+        parts = "season, weekday and hour" if has_hours(values) else "season and weekday"
+        facts = [f"{values.min():%Y-%m-%d} to {values.max():%Y-%m-%d}, as days, {parts}", *_count_gaps(values.isna())]
         return Column(name, DATE, values, odd, n_odd, [remark] if remark else [], facts)
 
     if not is_target and len(texts) > MOST_CLASSES and len(texts) >= NEARLY_ALL * counts.sum():
@@ -127,7 +130,7 @@ def _understand_texts(name, column, fields, options, is_target):
     remarks = []
     if share >= 0.5:
         cells, n_cells = column.odd(~is_number)
-        remarks = [f"it is taken for words: {n_cells} of its cells are no numbers, such as {cells[0][1]!r}"]
+        remarks = [f"it is taken for words: {n_cells} of its cells are no numbers, such as {brief(cells[0][1])!r}"]
     facts = [f"{len(texts)} values", *_count_gaps(column.codes < 0)]
     return Column(name, CATEGORY, column.words(), remarks=remarks, facts=facts)
 
@@ -135,6 +138,12 @@ def _understand_texts(name, column, fields, options, is_target):
 def _count_gaps(is_gap):
     n_gaps = np.count_nonzero(is_gap)
     return [] if not n_gaps else ["1 gap"] if n_gaps == 1 else [f"{n_gaps} gaps"]
+
+
+def has_hours(dates):
+    """Whether some of the dates have a time of day."""
+    dates = dates.dropna()
+    return bool((dates != dates.dt.normalize()).any())
 
 
 def are_class_like(values, n_rows):
@@ -157,7 +166,7 @@ def _has_named_class(numbers, column, is_target):
 def _how_numbers_are_read(numbers, texts):
     if numbers.example is None:
         return []
-    remark = f"{texts[numbers.example]!r} is read as {numbers.values[numbers.example]:.15g}"
+    remark = f"{brief(texts[numbers.example])!r} is read as {numbers.values[numbers.example]:.15g}"
     if not numbers.is_certain:
         remark += " (--decimal or --thousands says otherwise)"
     return [remark]
@@ -170,8 +179,8 @@ def _without_huge(name, values):
         return values, rows
     if len(rows) > (1 - NEARLY_ALL) * np.count_nonzero(~np.isnan(values)):
         raise TableError(
-            f"column {name!r} holds {len(rows)} numbers that are infinite or beyond {LARGEST:g}, too large to compute with;"
-            " --drop leaves the column out"
+            f"column {brief(name)!r} holds {len(rows)} numbers that are infinite or beyond {LARGEST:g}, too large to compute"
+            " with; --drop leaves the column out"
         )
     values = values.copy()
     values[rows] = np.nan

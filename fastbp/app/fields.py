@@ -4,7 +4,7 @@ import csv
 import io
 import re
 import warnings
-from collections import Counter, deque
+from collections import Counter
 from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastbp.app.notation import OTHER_MARK, find_decimal, weigh
-from fastbp.app.source import TableError, as_text, encodings_of, name_of
+from fastbp.app.source import TableError, as_text, brief, encodings_of, title_of
 
 SEPARATORS = {"\t": "tab", ";": "semicolon", "|": "bar", ",": "comma"}
 # what pandas takes for a gap in a column of numbers
@@ -62,16 +62,26 @@ class Body(NamedTuple):
         """Return {row: line of the file} for the row numbers."""
         rows = set(rows)
         with closing(self.records()) as records:
-            return {row: line for row, (line, _) in enumerate(islice(records, max(rows, default=-1) + 1)) if row in rows}
+            lines = {row: line for row, (line, _) in enumerate(islice(records, max(rows, default=-1) + 1)) if row in rows}
+        if len(lines) < len(rows):
+            self._refuse_quotes()
+        return lines
 
-    def refuse_ragged(self, width):
-        """Raise if a row has other fields than the header."""
+    def refuse_ragged(self, width, n_rows=None):
+        """Raise if a row has other fields than the header, or if there are not as many rows as pandas found."""
         separated = f"separated by {SEPARATORS.get(self.separator, repr(self.separator))}"
+        n_records = 0
         for line, row in self.records():
+            n_records += 1
             if not _fits(row, width):
                 raise TableError(
-                    f"{name_of(self.path)}, line {line}: {len(row)} fields where the header has {width} ({separated})"
+                    f"{title_of(self.path)}, line {line}: {len(row)} fields where the header has {width} ({separated})"
                 )
+        if n_rows is not None and n_records != n_rows:
+            self._refuse_quotes()
+
+    def _refuse_quotes(self):
+        raise TableError(f"{title_of(self.path)} has quotation marks in odd places: its rows can be told apart in two ways")
 
 
 class Fields(NamedTuple):
@@ -111,7 +121,7 @@ def read_fields(path, file, options):
     try:
         return _read_encoded(path, file, last, options)
     except UnicodeError as error:
-        raise TableError(f"{name_of(path)} is not {last} text: {error}; --encoding names another encoding") from error
+        raise TableError(f"{title_of(path)} is not {last} text: {error}; --encoding names another encoding") from error
 
 
 def _read_encoded(path, file, encoding, options):
@@ -119,7 +129,7 @@ def _read_encoded(path, file, encoding, options):
         sample = text.read(_SAMPLE)
         is_whole = not text.read(1)
     if "\0" in sample:
-        raise TableError(f"{name_of(path)} is not a table of text: it holds NUL characters")
+        raise TableError(f"{title_of(path)} is not a table of text: it holds NUL characters")
     lines = list(io.StringIO(sample, newline=""))
     if not is_whole and len(lines) > 1:
         lines.pop()  # it may be cut
@@ -129,7 +139,7 @@ def _read_encoded(path, file, encoding, options):
         separator = options.separator or (hint[1] if hint else _find_separator(lines))
         n_head_lines, names = _read_header(file, encoding, separator, skip=bool(hint))
         if not names:
-            raise TableError(f"{name_of(path)} is empty")
+            raise TableError(f"{title_of(path)} is empty")
         n_rows = min(_SAMPLE_ROWS, 20 + _SAMPLE_FIELDS // len(names))
         rows = [row for row in islice(_split(lines, separator), n_rows) if not _is_blank(row)][1:]
     sample = [[row[i].strip() for row in rows if i < len(row)] for i in range(len(names))]
@@ -143,7 +153,7 @@ def _read_encoded(path, file, encoding, options):
     nameless = {i for i, name in enumerate(names) if not name}
     names, repeated = _tell_apart([name or f"column {i}" for i, name in enumerate(names, 1)])
     for name, (_, second, *_) in repeated.items():
-        notes.append(f"{name!r} stands in the header more than once: the second is called {second!r}")
+        notes.append(f"{brief(name)!r} stands in the header more than once: the second is called {brief(second)!r}")
     if decimal == "," and options.decimal is None:
         example = next((text for texts, is_so in zip(sample, is_plain) if is_so for text in texts if "," in text), None)
         if example:
@@ -179,7 +189,7 @@ def _no_field_limit():
 
 
 def _is_blank(row):
-    return not row or (len(row) == 1 and not row[0].strip())
+    return not row or (len(row) == 1 and not row[0].strip(" \t"))  # as pandas sees it
 
 
 def _fits(row, width):
@@ -265,7 +275,7 @@ def _parse(body, is_plain, decimal, gaps):
     try:
         frame = read(plain, [name for name, is_so in zip(names, is_plain) if not is_so])
         if frame[beyond].notna().any() or frame[names[-1]].isna().any():
-            body.refuse_ragged(len(names))
+            body.refuse_ragged(len(names), len(frame))
         columns = {name: frame[name] for name in names}
         again = [name for name in plain if columns[name].dtype.kind not in "iuf"]
         if again:
@@ -276,8 +286,8 @@ def _parse(body, is_plain, decimal, gaps):
         return [pd.Series(dtype=object) for _ in names]
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
         if "EOF inside string" in str(error):
-            line = deque(body.records(), maxlen=1).pop()[0]
-            raise TableError(f"{name_of(body.path)}, line {line}: a quotation mark is opened and not closed again") from error
+            line = max((line for line, _ in body.records()), default=body.n_head_lines + 1)
+            raise TableError(f"{title_of(body.path)}, line {line}: a quotation mark is opened and not closed again") from error
         body.refuse_ragged(len(names))
-        raise TableError(f"{name_of(body.path)} cannot be read: {' '.join(str(error).split())}") from error
+        raise TableError(f"{title_of(body.path)} cannot be read: {' '.join(str(error).split())}") from error
     return [columns[name] for name in names]

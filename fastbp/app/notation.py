@@ -119,7 +119,7 @@ class Evidence(NamedTuple):
     looks_grouped : bool
         Whether numbers such as 950 stand next to 1,250, which as decimals would not end in a zero.
     marks : set of str
-        Everything between or before digits that is no digit.
+        The marks and units that occur.
     n_others : int
         Texts that are no numbers.
     """
@@ -192,11 +192,14 @@ def _value(match, decimal):
 
 
 def read_dates(texts, counts, day_first=False):
-    """Return (dates, remark): a Series with NaT for what is no date, or (None, "") where most are none."""
+    """Return (dates, remark): a Series with NaT for what is no date, or (None, "") where most are none.
+
+    Texts whose count is 0 have no say in what form the dates have.
+    """
     import pandas as pd
 
-    few = texts[:50]
-    if sum(_DATE_LIKE.fullmatch(text[:100]) is not None for text in few) < 0.9 * len(few):
+    few = [text for text, count in zip(texts, counts) if count][:50]
+    if not few or sum(_DATE_LIKE.fullmatch(text[:100]) is not None for text in few) < 0.9 * len(few):
         return None, ""
 
     def read(chosen, form):

@@ -10,7 +10,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fastbp.app.columns import Column
-from fastbp.app.source import TableError, name_of
+from fastbp.app.source import TableError, title_of
 from fastbp.app.table import find_task, leave_out_rare_classes, make_preparation, read_table
 from fastbp.estimators import BPClassifier, BPRegressor
 
@@ -105,7 +105,7 @@ def load_problem(data, target, task, drop, options, seed):
         raise TableError(f"the target {target!r} is {str(y[0])!r} in every row: there is nothing to learn")
     if task == "classification" and y.dtype.kind == "f":
         y = y.astype(str)
-    name = name_of(data) if str(data) == "-" else data.name
+    name = title_of(data) if str(data) == "-" else data.name
     columns = [*table.columns, table.target]
     return _split(Problem(name, task, X, None, y, None, make_preparation(table), table.n_used, columns, table.notes), seed)
 

@@ -26,7 +26,7 @@ class TableError(ValueError):
     """The file cannot be used; the message says why in one line."""
 
 
-def name_of(path):
+def title_of(path):
     """Return what messages call the file."""
     return "standard input" if str(path) == "-" else str(path)
 
@@ -42,9 +42,9 @@ def open_unpacked(path):
                 source = _copy(source)
         return _unpack(source, path)
     except (EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
-        raise TableError(f"{name_of(path)} cannot be unpacked: {error}") from error
+        raise TableError(f"{title_of(path)} cannot be unpacked: {error}") from error
     except OSError as error:
-        raise TableError(f"cannot read {name_of(path)}: {error.strerror or error}") from error
+        raise TableError(f"cannot read {title_of(path)}: {error.strerror or error}") from error
 
 
 def _unpack(source, path):
@@ -70,9 +70,9 @@ def _copy(source):
 def _only_member(archive, path):
     names = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX/")]
     if "[Content_Types].xml" in names:
-        raise TableError(f"{name_of(path)} is a spreadsheet or document of an office program: save the table as CSV")
+        raise TableError(f"{title_of(path)} is a spreadsheet or document of an office program: save the table as CSV")
     if len(names) != 1:
-        raise TableError(f"{name_of(path)} holds {len(names)} files: unpack it and name one of them")
+        raise TableError(f"{title_of(path)} holds {len(names)} files: unpack it and name one of them")
     return archive.open(names[0])
 
 
@@ -90,6 +90,12 @@ def encodings_of(file, encoding=None):
         if max(odd, even) > len(start) / 4:
             return ["utf-16-le" if odd > even else "utf-16-be"]
     return ["utf-8", "cp1252", "latin-1"]
+
+
+def brief(text):
+    """Return a name or a field as a message can hold it: in one line, and not too long."""
+    text = " ".join(text.split())
+    return text if len(text) <= 40 else text[:39] + "…"
 
 
 @contextmanager

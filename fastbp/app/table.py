@@ -19,10 +19,11 @@ from fastbp.app.columns import (
     NUMBER,
     Column,
     are_class_like,
+    has_hours,
     understand,
 )
 from fastbp.app.fields import SEPARATORS, Options, read_fields
-from fastbp.app.source import TableError, name_of, open_unpacked
+from fastbp.app.source import TableError, brief, open_unpacked, title_of
 
 _MOST_LINES, _MOST_COLUMNS = 5, 20  # that a message names
 
@@ -96,7 +97,7 @@ def read_table(path, target, drop=(), options=Options()):  # noqa: B008 - it is 
         place = fields.names.index(target)
         goal = understand(target, fields.columns[place], fields, options, is_target=True)
         if goal.kind == LEFT_OUT:
-            raise TableError(f"the target {target!r} is empty in every row of {name_of(path)}")
+            raise TableError(f"the target {target!r} is empty in every row of {title_of(path)}")
         if goal.kind == DATE:
             example = goal.values.dropna().iloc[0]
             raise TableError(
@@ -120,7 +121,7 @@ def read_table(path, target, drop=(), options=Options()):  # noqa: B008 - it is 
             names.append(name)
             values.append(numbers)
     if not names:
-        raise TableError(f"no column of {name_of(path)} can be used: {'; '.join(notes)}")
+        raise TableError(f"no column of {title_of(path)} can be used: {'; '.join(notes)}")
     y = _target_values(np.delete(goal.values, missing), goal.kind)
     X = np.empty((len(y), len(names)))
     for i, numbers in enumerate(values):
@@ -130,10 +131,12 @@ def read_table(path, target, drop=(), options=Options()):  # noqa: B008 - it is 
 
 
 def _check_names(fields, target, drop):
-    names, path = fields.names, name_of(fields.body.path)
+    names, path = fields.names, title_of(fields.body.path)
     if len(names) == 1:
         marks = ", ".join(SEPARATORS.values())
-        raise TableError(f"{path} has one column only, {names[0]!r}, as separated by {marks}; --sep names another separator")
+        raise TableError(
+            f"{path} has one column only, {brief(names[0])!r}, as separated by {marks}; --sep names another separator"
+        )
     if target not in names:
         raise TableError(f"{path} has no column {target!r}; {_suggestion(target, names)}")
     if target in fields.repeated:
@@ -150,9 +153,9 @@ def _check_names(fields, target, drop):
 def _suggestion(name, names):
     close = difflib.get_close_matches(name, names, n=1)
     if close:
-        return f"did you mean {close[0]!r}?"
+        return f"did you mean {brief(close[0])!r}?"
     more = ", …" if len(names) > 10 else ""
-    return "it has the columns " + ", ".join(names[:10]) + more
+    return "it has the columns " + ", ".join(map(brief, names[:10])) + more
 
 
 def _understand_feature(name, series, fields, options):
@@ -168,14 +171,14 @@ def _notes_on_cells(columns, missing, fields):
     line_of = fields.body.lines_of(named)
     notes, left_out = [], {}
     for column in columns:
-        title = column.name if column.name in fields.nameless else f"column {column.name!r}"
+        title = column.name if column.name in fields.nameless else f"column {brief(column.name)!r}"
         if column.kind == LEFT_OUT:
             left_out.setdefault(column.remarks[0], []).append(title)
             continue
         notes += [f"{title}: {remark}" for remark in column.remarks]
         if column.n_odd:
             what = {NUMBER: "number", DATE: "date"}[column.kind]
-            cells = ", ".join(f"{_short(text)!r} (line {line_of[row]})" for row, text in column.odd)
+            cells = ", ".join(f"{brief(text)!r} (line {line_of[row]})" for row, text in column.odd)
             more = ", …" if column.n_odd > len(column.odd) else ""
             told = f"is no usable {what} and counts as a gap" if column.n_odd == 1 else f"are no usable {what}s and count as gaps"
             notes.append(f"{title}: {_count(column.n_odd, 'cell')} {told}: {cells}{more}")
@@ -194,10 +197,6 @@ def _count(number, what):
     return f"1 {what}" if number == 1 else f"{number} {what}s"
 
 
-def _short(text):
-    return text if len(text) <= 30 else text[:29] + "…"
-
-
 def _features_of(column):
     """Yield name and values of what the network gets of a column."""
     if column.kind == NUMBER:
@@ -208,7 +207,7 @@ def _features_of(column):
         date = column.values.dt
         days = (column.values - column.values.min()).dt.total_seconds() / 86400
         phases = {"season": (date.day_of_year - 1) / 365.25, "weekday": date.day_of_week / 7}
-        if ((days % 1).dropna() != 0).any():
+        if has_hours(column.values):
             phases["hour"] = (date.hour + date.minute / 60) / 24
         yield f"{column.name} (days)", days.to_numpy()
         for name, phase in phases.items():  # the end of a year, week or day is near its beginning

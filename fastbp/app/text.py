@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.metrics import accuracy_score, classification_report, mean_absolute_error, r2_score
 
 from fastbp.app.columns import CATEGORY, DATE, NUMBER
+from fastbp.app.source import brief
 
 WIDTH = 100
 _MOST_COLUMNS = 20  # of a kind that are listed
@@ -57,10 +58,10 @@ def _print_columns(problem):
     other = "regression" if problem.is_classification else "classification"
     hint = f"; --task {other} says otherwise" if target.kind == NUMBER else ""
     kinds = {NUMBER: "numbers", DATE: "dates", CATEGORY: "categories"}
-    lines = {"target": [f"{target.name} ({kinds[target.kind]}{hint})"]}
+    lines = {"target": [f"{brief(target.name)} ({kinds[target.kind]}{hint})"]}
     for kind, plural in kinds.items():
         lines[plural] = [
-            f"{column.name} ({', '.join(column.facts)})" if column.facts else column.name
+            f"{brief(column.name)} ({', '.join(column.facts)})" if column.facts else brief(column.name)
             for column in features
             if column.kind == kind
         ]

@@ -3,9 +3,12 @@
 import functools
 import inspect
 
+import numpy as np
 from llvmlite.binding import Linkage, parse_assembly
 from numba import njit, types
+from numba.core import config
 from numba.core.compiler import Compiler
+from numba.extending import intrinsic
 
 from .boundary import checked, guard, is_for_entries
 from .cache import KernelCache, warn_uncached
@@ -13,6 +16,22 @@ from .cache import KernelCache, warn_uncached
 # Fused multiply-adds and nothing else: nnan/ninf would delete the tests on which the divergence error rests, and reassoc the
 # rounding by a large constant inside the exponential; sums worth vectorising are written on vectors.
 FASTMATH = {"contract"}
+
+
+IS_INTERPRETED = bool(config.DISABLE_JIT)  # the kernels run as the Python code they are, slowly, for a debugger to step through
+
+
+def primitive(meaning):
+    """Make an intrinsic, whose LLVM the decorated function writes; `meaning` does the same in NumPy, a Vector being an array."""
+
+    def make(emit):
+        if IS_INTERPRETED:
+            return meaning
+        made = intrinsic(emit)
+        made.meaning = meaning
+        return made
+
+    return make
 
 
 class _InnerCompiler(Compiler):
@@ -100,6 +119,8 @@ _OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": FASTMATH, "no_cfu
 
 def jit(function, **options):
     """Compile a function that only other kernels call; Python must not."""
+    if IS_INTERPRETED:
+        return function
     options = {"no_cpython_wrapper": True, "pipeline_class": _InnerCompiler, **_OPTIONS, **options}
     return _compile_once_per_dtype(njit(**options)(function))
 
@@ -121,12 +142,26 @@ def apart(function):
 
 def entry(function):
     """Compile a function that Python calls, and keep its machine code on disk."""
+    if IS_INTERPRETED:
+        return _interpreted(function)
     dispatcher = njit(pipeline_class=_EntryCompiler, **_OPTIONS)(function)
     try:
         dispatcher._cache = KernelCache(function)
     except RuntimeError as error:  # numba finds no folder to write to
         warn_uncached(error)
     return dispatcher
+
+
+def _interpreted(function):
+    """An entry that is not compiled: as silent about overflow as machine code is."""
+
+    @functools.wraps(function)
+    def call(*arguments):
+        with np.errstate(all="ignore"):
+            return function(*arguments)
+
+    call.dispatcher, call.signatures = call, ()
+    return call
 
 
 _TYPED_ONCE = set()
@@ -139,6 +174,8 @@ def typed_once(dispatcher, by="params"):
     costs beside its work, with the GIL held). Here the first call for a dtype decides, and the entry's guard compares the others
     with it. An argument that is another number or array is converted, any other raises a TypeError that names it.
     """
+    if IS_INTERPRETED:
+        return dispatcher
     function = dispatcher.py_func
     _TYPED_ONCE.add(function)
     names = list(inspect.signature(function).parameters)

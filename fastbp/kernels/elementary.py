@@ -2,8 +2,8 @@
 
 import numpy as np
 from llvmlite import ir
-from numba.extending import intrinsic
 
+from .compiler import primitive
 from .vectors import call_overloaded, constant
 
 
@@ -14,7 +14,7 @@ def polynomial(coefficients_by_bits):
     is a constant that depends on the dtype.
     """
 
-    @intrinsic
+    @primitive(lambda x: np.polyval(np.array(coefficients_by_bits[x.dtype.itemsize * 8], x.dtype), x))
     def evaluate(typing_context, x):
         def codegen(context, builder, sig, args):
             vector_type = args[0].type
@@ -37,7 +37,7 @@ def polynomial(coefficients_by_bits):
     return evaluate
 
 
-@intrinsic
+@primitive(np.rint)
 def round_to_integer(typing_context, x):
     """x rounded to the nearest integer, lane by lane; |x| must stay below 2**22."""
 
@@ -48,7 +48,7 @@ def round_to_integer(typing_context, x):
     return x(x), codegen
 
 
-@intrinsic
+@primitive(lambda n: np.ldexp(np.ones_like(n), np.nan_to_num(n).astype(np.int32)))
 def power_of_two(typing_context, n):
     """2**n for vectors of integers (as floats) within the exponent range of the dtype's normal numbers."""
 
@@ -64,7 +64,7 @@ def power_of_two(typing_context, n):
     return n(n), codegen
 
 
-@intrinsic
+@primitive(lambda x: np.frexp(x)[1] - (np.frexp(x)[0] < 0.5**0.5).astype(x.dtype))
 def exponent(typing_context, x):
     """The n, as floats, for which x · 2**-n lies between √½ and √2; x: positive normal numbers in float64."""
 

@@ -1,10 +1,11 @@
 """Blocks that stay in registers: tiles of matrix products, and transposes."""
 
+import numpy as np
 from llvmlite import ir
 from numba.core import types
-from numba.extending import intrinsic
 
-from .vectors import N_REGISTERS, VECTOR_BYTES, Vector, array_data, call_overloaded, splat
+from .compiler import primitive
+from .vectors import N_REGISTERS, VECTOR_BYTES, Vector, array_data, call_overloaded, demand_inside, lanes, splat
 
 # A product's register tile: rows × 2 vectors of accumulators, two vectors of the right-hand side and one broadcast must fit the
 # registers.
@@ -13,7 +14,13 @@ EDGE_ROWS = 4
 BLOCK = 4  # rows and columns that are transposed in registers
 
 
-@intrinsic
+def _transpose_block(A, a, a_row, B, b, b_row):
+    block = np.array([A[a + k * a_row : a + k * a_row + BLOCK] for k in range(BLOCK)])
+    for k in range(BLOCK):
+        B[b + k * b_row : b + k * b_row + BLOCK] = block[:, k]
+
+
+@primitive(_transpose_block)
 def transpose_block(typing_context, A, a, a_row, B, b, b_row):
     """B = Aᵀ for a block of BLOCK × BLOCK elements, read and written by rows."""
 
@@ -21,6 +28,9 @@ def transpose_block(typing_context, A, a, a_row, B, b, b_row):
         A_, a_, a_row_, B_, b_, b_row_ = args
         row_type = ir.VectorType(context.get_value_type(A.dtype), BLOCK)
         lane_numbers = ir.VectorType(ir.IntType(32), BLOCK)
+        for array_type, array, start, stride in ((sig.args[0], A_, a_, a_row_), (sig.args[3], B_, b_, b_row_)):
+            strides = [(stride, ir.Constant(stride.type, BLOCK))]
+            demand_inside(context, builder, array_type, array, start, "transpose_block", BLOCK, strides)
 
         def address(array_type, array, start, stride, row):
             offset = builder.add(start, builder.mul(stride, ir.Constant(start.type, row)))
@@ -43,7 +53,13 @@ def transpose_block(typing_context, A, a, a_row, B, b, b_row):
     return types.void(A, types.intp, types.intp, B, types.intp, types.intp), codegen
 
 
-@intrinsic
+def _four_sums(*vectors):
+    sums = np.zeros_like(vectors[0])
+    sums[:4] = [vector.sum() for vector in vectors][: len(sums)]
+    return sums
+
+
+@primitive(_four_sums)
 def four_sums(typing_context, a, b, c, d):
     """The sums of the lanes of four vectors, in the first four lanes; zero in the others. A vector must hold four at least."""
 
@@ -83,7 +99,18 @@ def _make_tile(n_rows, n_vectors, clamp_rows):
     `n_valid` on repeat the last valid one: they compute and store the same values, so the edge needs no code of its own.
     """
 
-    @intrinsic
+    def meaning(A, a, a_row, a_inner, B, b, b_inner, S, s, s_row, C, c, c_row, n_inner, n_valid):
+        width = n_vectors * lanes(C.dtype)
+        results = []
+        for row in range(min(n_rows, n_valid) if clamp_rows else n_rows):
+            total = S[s + row * s_row : s + row * s_row + width].copy()
+            for inner in range(n_inner):
+                total += A[a + row * a_row + inner * a_inner] * B[b + inner * b_inner : b + inner * b_inner + width]
+            results.append(total)
+        for row, total in enumerate(results):  # only now: S may be C
+            C[c + row * c_row : c + row * c_row + width] = total
+
+    @primitive(meaning)
     def tile(typing_context, A, a, a_row, a_inner, B, b, b_inner, S, s, s_row, C, c, c_row, n_inner, n_valid):
         n_lanes = VECTOR_BYTES * 8 // C.dtype.bitwidth
 
@@ -92,6 +119,15 @@ def _make_tile(n_rows, n_vectors, clamp_rows):
             vector_pointer = context.get_value_type(Vector(C.dtype)).as_pointer()
             itemsize = C.dtype.bitwidth // 8
             intp = n_inner_.type
+            n_computed = n_valid_ if clamp_rows else ir.Constant(intp, n_rows)
+            width = n_vectors * n_lanes
+            for position, start, n, strides in (
+                (0, a_, 1, [(a_row_, n_computed), (a_inner_, n_inner_)]),
+                (4, b_, width, [(b_inner_, n_inner_)]),
+                (7, s_, width, [(s_row_, n_computed)]),
+                (10, c_, width, [(c_row_, n_computed)]),
+            ):
+                demand_inside(context, builder, sig.args[position], args[position], start, "a tile", n, strides)
 
             def opaque(value):
                 return builder.asm(ir.FunctionType(value.type, [value.type]), "", "=r,0", [value], side_effect=False)

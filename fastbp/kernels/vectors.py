@@ -1,19 +1,25 @@
 """Vectors of the host CPU's own width as a numba type.
 
-This file, elementary.py and tiles.py are those that speak LLVM. A `Vector` is what one register holds (16 float32 under AVX-512,
-4 under SSE); kernels load and store whole vectors, so every row they walk over is padded to a multiple of `lanes(dtype)`. Writing
-vectors out instead of hoping for the auto-vectoriser matters because rows here are short: its alias checks and remainder loops
-cost more than the row itself.
+This file, elementary.py, tiles.py, atomics.py and boundary.py are those that speak LLVM. A `Vector` is what one register holds
+(16 float32 under AVX-512, 4 under SSE); kernels load and store whole vectors, so every row they walk over is padded to a multiple
+of `lanes(dtype)`. Writing vectors out instead of hoping for the auto-vectoriser matters because rows here are short: its alias
+checks and remainder loops cost more than the row itself.
+
+Each primitive says what it does in NumPy beside its LLVM. With NUMBA_BOUNDSCHECK=1 those that touch an array raise an IndexError
+where they would leave it.
 """
 
 import operator
+import re
 
 import llvmlite.binding
 import numpy as np
 from llvmlite import ir
-from numba.core import config, types
+from numba.core import cgutils, config, types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import intrinsic, lower_builtin, models, register_model
+from numba.extending import lower_builtin, models, register_model
+
+from .compiler import primitive
 
 
 def _host_features() -> str:
@@ -89,6 +95,45 @@ def array_data(context, builder, array_type, array):
     return context.make_array(array_type)(context, builder, array).data
 
 
+def address(context, builder, array_type, array, index, what, n=1, vector_type=None):
+    """Pointer to array[index], where a primitive called `what` touches n elements, be it a pointer to an LLVM vector."""
+    demand_inside(context, builder, array_type, array, index, what, n)
+    pointer = builder.gep(array_data(context, builder, array_type, array), [index])
+    return pointer if vector_type is None else builder.bitcast(pointer, vector_type.as_pointer())
+
+
+def demand_inside(context, builder, array_type, array, index, what, n=1, strides=()):
+    """With bounds checks, leave the kernel with an IndexError unless n elements from `index` on lie in the array.
+
+    strides: pairs of a stride and how often it may be taken from there, at least once or nothing is touched.
+    """
+    if not context.enable_boundscheck:
+        return
+    intp = index.type
+    first, last, is_touched = index, index, ir.Constant(ir.IntType(1), 1)
+    for stride, times in strides:
+        reach = builder.mul(stride, builder.sub(times, intp(1)))
+        is_back = builder.icmp_signed("<", reach, intp(0))
+        first = builder.add(first, builder.select(is_back, reach, intp(0)))
+        last = builder.add(last, builder.select(is_back, intp(0), reach))
+        is_touched = builder.and_(is_touched, builder.icmp_signed(">", times, intp(0)))
+    size = context.make_array(array_type)(context, builder, array).nitems
+    is_before = builder.icmp_signed("<", first, intp(0))
+    is_beyond = builder.icmp_signed(">", last, builder.sub(size, intp(n)))
+    with cgutils.if_unlikely(builder, builder.and_(is_touched, builder.or_(is_before, is_beyond))):
+        kernel = ".".join(_parts_of(builder.function.name))
+        context.call_conv.return_user_exc(builder, IndexError, (f"{what} leaves its array in {kernel}",))
+
+
+def _parts_of(symbol):
+    """Yield the parts of the dotted name of a kernel from its mangled one, as _ZN6fastbp7kernels8products7productB2v1B…"""
+    rest = symbol.removeprefix("_ZN")
+    while length := re.match(r"\d+", rest):
+        stop = length.end() + int(length[0])
+        yield rest[length.end() : stop]
+        rest = rest[stop:]
+
+
 def _is_operand(candidate):
     return isinstance(candidate, (types.Float, types.Integer))
 
@@ -123,34 +168,34 @@ _register_operator(operator.mul, lambda builder, a, b: builder.fmul(a, b))
 _register_operator(operator.truediv, lambda builder, a, b: builder.fdiv(a, b))
 
 
-@intrinsic
+@primitive(lambda array, index: _span(array, index).copy())
 def load(typing_context, array, index):
     """The vector that starts at `array[index]`."""
     vector = Vector(array.dtype)
 
     def codegen(context, builder, sig, args):
-        pointer = builder.gep(array_data(context, builder, sig.args[0], args[0]), [args[1]])
-        value = builder.load(builder.bitcast(pointer, context.get_value_type(vector).as_pointer()))
+        pointer = address(context, builder, sig.args[0], *args, "load", vector.lanes, context.get_value_type(vector))
+        value = builder.load(pointer)
         value.align = array.dtype.bitwidth // 8
         return value
 
     return vector(array, types.intp), codegen
 
 
-@intrinsic
+@primitive(lambda array, index, value: np.copyto(_span(array, index), value, casting="same_kind"))
 def store(typing_context, array, index, value):
     """Write the vector `value` from `array[index]` on."""
 
     def codegen(context, builder, sig, args):
-        pointer = builder.gep(array_data(context, builder, sig.args[0], args[0]), [args[1]])
-        stored = builder.store(args[2], builder.bitcast(pointer, args[2].type.as_pointer()))
+        pointer = address(context, builder, sig.args[0], *args[:2], "store", value.lanes, args[2].type)
+        stored = builder.store(args[2], pointer)
         stored.align = array.dtype.bitwidth // 8
         return context.get_dummy_value()
 
     return types.void(array, types.intp, value), codegen
 
 
-@intrinsic
+@primitive(lambda array, scalar: np.full(lanes(array.dtype), scalar, array.dtype))
 def broadcast(typing_context, array, scalar):
     """A vector of `array`'s dtype with `scalar` in every lane."""
     vector = Vector(array.dtype)
@@ -161,57 +206,70 @@ def broadcast(typing_context, array, scalar):
     return vector(array, scalar), codegen
 
 
-@intrinsic
+@primitive(lambda array, index: np.full(lanes(array.dtype), array[index]))
 def broadcast_element(typing_context, array, index):
     """A vector with array[index] in every lane; unlike array[index] it spends nothing on negative indices."""
     vector = Vector(array.dtype)
 
     def codegen(context, builder, sig, args):
-        element = builder.load(builder.gep(array_data(context, builder, sig.args[0], args[0]), [args[1]]))
+        element = builder.load(address(context, builder, sig.args[0], *args, "broadcast_element"))
         return splat(builder, element, vector.lanes)
 
     return vector(array, types.intp), codegen
 
 
-@intrinsic
+@primitive(lambda array, index: array[index])
 def element(typing_context, array, index):
     """array[index], without the test for a negative index that array[index] compiles to."""
 
     def codegen(context, builder, sig, args):
-        return builder.load(builder.gep(array_data(context, builder, sig.args[0], args[0]), [args[1]]))
+        return builder.load(address(context, builder, sig.args[0], *args, "element"))
 
     return array.dtype(array, types.intp), codegen
 
 
-@intrinsic
+@primitive(lambda array, index, value: operator.setitem(array, index, value))
 def set_element(typing_context, array, index, value):
     """array[index] = value, likewise."""
 
     def codegen(context, builder, sig, args):
-        pointer = builder.gep(array_data(context, builder, sig.args[0], args[0]), [args[1]])
+        pointer = address(context, builder, sig.args[0], *args[:2], "set_element")
         builder.store(context.cast(builder, args[2], sig.args[2], array.dtype), pointer)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, value), codegen
 
 
-def _strided_pointers(context, builder, array_type, array, start, stride, n, n_lanes):
-    """Addresses of n elements, the last of which stands in for the missing lanes."""
+def _span(array, index):
+    """The elements of a vector, as a view."""
+    if not 0 <= index <= array.size - lanes(array.dtype):
+        raise IndexError(f"a vector from {index} on leaves an array of {array.size}")
+    return array[index : index + lanes(array.dtype)]
+
+
+def _strided(start, stride, n, n_lanes):
+    """Indices of n elements, the last of which stands in for the missing lanes."""
+    return start + stride * np.minimum(np.arange(n_lanes), n - 1)
+
+
+def _strided_pointers(context, builder, array_type, array, start, stride, n, n_lanes, what):
+    """Addresses of the same."""
     data, last = array_data(context, builder, array_type, array), builder.sub(n, ir.Constant(n.type, 1))
+    demand_inside(context, builder, array_type, array, start, what, strides=[(stride, n)])
     for k in range(n_lanes):
         lane = ir.Constant(n.type, k)
         lane = builder.select(builder.icmp_signed("<", lane, last), lane, last)
         yield builder.gep(data, [builder.add(start, builder.mul(lane, stride))])
 
 
-@intrinsic
+@primitive(lambda array, start, stride, n, like: array[_strided(start, stride, n, lanes(like.dtype))].astype(like.dtype))
 def load_strided(typing_context, array, start, stride, n, like):
     """The n elements array[start], array[start + stride], … in `like`'s dtype; the other lanes repeat the last one."""
     vector = Vector(like.dtype)
 
     def codegen(context, builder, sig, args):
         result = ir.Constant(context.get_value_type(vector), ir.Undefined)
-        for k, pointer in enumerate(_strided_pointers(context, builder, sig.args[0], *args[:4], vector.lanes)):
+        for k, pointer in enumerate(_strided_pointers(context, builder, sig.args[0], *args[:4], vector.lanes, "load_strided")):
             value = context.cast(builder, builder.load(pointer), array.dtype, like.dtype)
             result = builder.insert_element(result, value, ir.Constant(ir.IntType(32), k))
         return result
@@ -219,19 +277,19 @@ def load_strided(typing_context, array, start, stride, n, like):
     return vector(array, types.intp, types.intp, types.intp, like), codegen
 
 
-@intrinsic
+@primitive(lambda array, start, stride, n, value: operator.setitem(array, _strided(start, stride, n, len(value)), value))
 def store_strided(typing_context, array, start, stride, n, value):
     """Write the first n lanes of `value`, of which the others repeat the last, to array[start], array[start + stride], …"""
 
     def codegen(context, builder, sig, args):
-        for k, pointer in enumerate(_strided_pointers(context, builder, sig.args[0], *args[:4], value.lanes)):
+        for k, pointer in enumerate(_strided_pointers(context, builder, sig.args[0], *args[:4], value.lanes, "store_strided")):
             builder.store(builder.extract_element(args[4], ir.Constant(ir.IntType(32), k)), pointer)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, types.intp, value), codegen
 
 
-@intrinsic
+@primitive(lambda array, index: None)
 def prefetch(typing_context, array, index):
     """Ask for the cache line of array[index], which may lie outside the array."""
 
@@ -246,7 +304,7 @@ def prefetch(typing_context, array, index):
     return types.void(array, types.intp), codegen
 
 
-@intrinsic
+@primitive(lambda array: lanes(array.dtype))
 def lane_count(typing_context, array):
     """Number of elements of `array` in one vector, a constant to the compiler."""
     n_lanes = VECTOR_BYTES * 8 // array.dtype.bitwidth
@@ -257,7 +315,7 @@ def lane_count(typing_context, array):
     return types.intp(array), codegen
 
 
-@intrinsic
+@primitive(lambda a, b, c: a * b + c)
 def multiply_add(typing_context, a, b, c):
     """a · b + c, fused where the CPU can."""
 
@@ -267,7 +325,7 @@ def multiply_add(typing_context, a, b, c):
     return a(a, a, a), codegen
 
 
-@intrinsic
+@primitive(np.sqrt)
 def square_root(typing_context, a):
     """Square root of each lane."""
 
@@ -277,7 +335,7 @@ def square_root(typing_context, a):
     return a(a), codegen
 
 
-@intrinsic
+@primitive(np.abs)
 def magnitude(typing_context, a):
     """Absolute value of each lane."""
 
@@ -287,7 +345,7 @@ def magnitude(typing_context, a):
     return a(a), codegen
 
 
-@intrinsic
+@primitive(np.copysign)
 def with_sign(typing_context, a, b):
     """|a| with the sign of b, lane by lane."""
 
@@ -297,8 +355,8 @@ def with_sign(typing_context, a, b):
     return a(a, a), codegen
 
 
-def _where(predicate):
-    @intrinsic
+def _where(predicate, compare):
+    @primitive(lambda a, b, if_true, if_false: np.where(compare(a, b), if_true, if_false))
     def where(typing_context, a, b, if_true, if_false):
         def codegen(context, builder, sig, args):
             return builder.select(builder.fcmp_ordered(predicate, args[0], args[1]), args[2], args[3])
@@ -308,11 +366,11 @@ def _where(predicate):
     return where
 
 
-where_less = _where("<")  # lanes of if_true where a < b, else of if_false; a NaN compares false
-where_equal = _where("==")
+where_less = _where("<", operator.lt)  # lanes of if_true where a < b, else of if_false; a NaN compares false
+where_equal = _where("==", operator.eq)
 
 
-@intrinsic
+@primitive(lambda a, n, fill: np.where(np.arange(len(a)) < n, a, fill))
 def keep_first(typing_context, a, n, fill):
     """The first `n` lanes of `a`, `fill` in the others."""
 
@@ -327,7 +385,7 @@ def keep_first(typing_context, a, n, fill):
     return a(a, types.int64, a.dtype), codegen
 
 
-@intrinsic
+@primitive(lambda a, lane, value: np.where(np.arange(len(a)) == lane, value, a).astype(a.dtype))
 def with_lane(typing_context, a, lane, value):
     """`a` with `value` in the given lane, in registers."""
 
@@ -340,7 +398,7 @@ def with_lane(typing_context, a, lane, value):
     return a(a, types.int64, a.dtype), codegen
 
 
-@intrinsic
+@primitive(lambda like: np.arange(lanes(like.dtype), dtype=like.dtype))
 def lane_numbers(typing_context, like):
     """0, 1, 2, … in a vector of `like`'s dtype."""
     vector = Vector(like.dtype)
@@ -351,7 +409,7 @@ def lane_numbers(typing_context, like):
     return vector(like), codegen
 
 
-@intrinsic
+@primitive(lambda a: a[0])
 def first_lane(typing_context, a):
     """Lane 0."""
 
@@ -361,8 +419,11 @@ def first_lane(typing_context, a):
     return a.dtype(a), codegen
 
 
-def _reduction(operation):
-    @intrinsic
+def _reduction(operation, combine):
+    def halved(a):
+        return a[0] if len(a) == 1 else halved(combine(*np.split(a, 2)))
+
+    @primitive(halved)
     def reduce(typing_context, a):
         def codegen(context, builder, sig, args):
             value = args[0]
@@ -381,5 +442,7 @@ def _reduction(operation):
     return reduce
 
 
-lane_sum = _reduction(lambda builder, a, b: builder.fadd(a, b))
-lane_max = _reduction(lambda builder, a, b: builder.select(builder.fcmp_unordered("<", a, b), b, a))
+lane_sum = _reduction(lambda builder, a, b: builder.fadd(a, b), operator.add)
+lane_max = _reduction(
+    lambda builder, a, b: builder.select(builder.fcmp_unordered("<", a, b), b, a), lambda a, b: np.where(a >= b, a, b)
+)

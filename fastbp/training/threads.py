@@ -18,7 +18,7 @@ import joblib
 import numpy as np
 import sklearn
 
-from fastbp.kernels.atomics import ARRIVED, INTERRUPT, SYNC_SIZE
+from fastbp.kernels.atomics import ARRIVED, FAILED, INTERRUPT, SYNC_SIZE
 
 # Floating-point operations between two barriers, and in all, below which one thread does the work alone: about 10 µs of one core,
 # some barriers' worth, and about 0.5 ms, some starts of threads.
@@ -119,7 +119,7 @@ def run_team(kernel, n_threads, arguments, work, sync=None):
     if n_threads == 1 and (work < DIRECT_WORK or not _is_main_thread()):
         kernel(0, 1, sync, *arguments)
         return True
-    sync[ARRIVED] = 0
+    sync[[ARRIVED, FAILED]] = 0
     errors = []
     crew = Crew()
     gates = [_thread.allocate_lock() for _ in range(n_threads)]
@@ -134,8 +134,9 @@ def run_team(kernel, n_threads, arguments, work, sync=None):
             return
         try:
             kernel(thread, n_threads, sync, *arguments)
-        except BaseException as error:  # a failed compilation: kernels themselves raise nothing
+        except BaseException as error:  # of a compilation; kernels themselves raise with bounds checks only
             errors.append(error)
+            sync[FAILED] = 1
 
     def open_gates():
         for gate in gates:
