@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 # ---- activations
 
-IDENTITY, LOGISTIC, TANH, RELU, LEAKY_RELU, STEP, SOFTMAX, EXP = range(8)
+IDENTITY, LOGISTIC, TANH, RELU, LEAKY_RELU, STEP, SOFTMAX, EXP, ELU, GELU = range(10)
 # Codes of slopes that are not had from an activation's output.
 KEPT = -1  # the forward pass wrote it down
 CANCELS = -2  # the loss cancels the slope of the outputs: the error signal is outputs - targets
@@ -36,6 +36,8 @@ ACTIVATIONS = {
     "relu": Activation(RELU, "x above zero, 0 elsewhere"),
     "leaky_relu": Activation(LEAKY_RELU, "x above zero, 0.01·x elsewhere"),
     "step": Activation(STEP, "1 above zero, 0 elsewhere; as that has no slope, it is trained with slope 1 everywhere [4]_"),
+    "elu": Activation(ELU, "x above zero, e**x - 1 elsewhere"),
+    "gelu": Activation(GELU, "x·(1 + tanh(√(2/π)·(x + 0.044715·x³))) / 2", keeps_slope=True),
     "softmax": Activation(SOFTMAX, "exponentials over their sum", is_hidden=False),
     "exp": Activation(EXP, "e**x", is_hidden=False),
 }

@@ -14,7 +14,7 @@ import numpy as np
 EPS = 2.0**-52  # of float64; the losses clip probabilities at it
 LEAK = 0.01  # slope of leaky_relu below zero
 
-ACTIVATIONS = ("identity", "logistic", "tanh", "relu", "leaky_relu", "step", "exp", "softmax")
+ACTIVATIONS = ("identity", "logistic", "tanh", "relu", "leaky_relu", "step", "elu", "gelu", "exp", "softmax")
 LOSSES = ("squared_error", "log_loss", "binary_log_loss", "poisson")
 
 # Output activation and loss that belong together: the slopes cancel, and δ = ŷ − y.
@@ -44,25 +44,40 @@ def logistic(z):
     return exp(z) / (1 + exp(z))
 
 
+def gelu(z):
+    """z times the normal distribution's area below z, by the approximation with a tanh."""
+    return z * (1 + math.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z**3))) / 2
+
+
+def gelu_slope(z):
+    inner = math.sqrt(2 / math.pi) * (z + 0.044715 * z**3)
+    inner_slope = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * z**2)
+    return (1 + math.tanh(inner)) / 2 + z / 2 * inner_slope / math.cosh(inner) ** 2
+
+
 UNITS = {
     "identity": lambda z: z,
     "logistic": logistic,
     "tanh": math.tanh,
     "relu": lambda z: z if z > 0 or z != z else 0.0,
     "leaky_relu": lambda z: LEAK * z if z < 0 else z,
-    "step": lambda z: 1.0 if z >= 0 else 0.0,
+    "step": lambda z: 1.0 if z > 0 else z if z != z else 0.0,
+    "elu": lambda z: z if z > 0 or z != z else math.expm1(z),
+    "gelu": gelu,
     "exp": exp,
 }
 
-# Each slope is computed from the unit's OUTPUT a, not from z.
+# Each slope is computed from the unit's OUTPUT a, not from z, where that is possible.
 SLOPES = {
-    "identity": lambda a: 1.0,
-    "logistic": lambda a: a * (1 - a),
-    "tanh": lambda a: 1 - a * a,
-    "relu": lambda a: 0.0 if a == 0 else 1.0,
-    "leaky_relu": lambda a: LEAK if a < 0 else 1.0,
-    "step": lambda a: 1.0,  # a step has no slope: straight through
-    "exp": lambda a: a,
+    "identity": lambda a, z: 1.0,
+    "logistic": lambda a, z: a * (1 - a),
+    "tanh": lambda a, z: 1 - a * a,
+    "relu": lambda a, z: 0.0 if a == 0 else 1.0,
+    "leaky_relu": lambda a, z: LEAK if a < 0 else 1.0,
+    "step": lambda a, z: 1.0,  # a step has no slope: straight through
+    "elu": lambda a, z: 1.0 if a > 0 else a + 1,
+    "gelu": lambda a, z: gelu_slope(z),
+    "exp": lambda a, z: a,
 }
 
 
@@ -75,12 +90,12 @@ def activate(name, z):
     return [UNITS[name](value) for value in z]
 
 
-def pull_back(name, a, upstream):
+def pull_back(name, a, z, upstream):
     """From ∂E/∂a to ∂E/∂z for one layer and one sample: upstream gradient times local gradient."""
     if name == "softmax":
         mean = sum(u * value for u, value in zip(upstream, a, strict=True))
         return [value * (u - mean) for u, value in zip(upstream, a, strict=True)]
-    return [u * SLOPES[name](value) for u, value in zip(upstream, a, strict=True)]
+    return [u * SLOPES[name](a_j, z_j) for u, a_j, z_j in zip(upstream, a, z, strict=True)]
 
 
 # Losses
@@ -128,10 +143,10 @@ def loss_slope(name, y, p):
     raise ValueError(name)
 
 
-def output_delta(output_activation, loss, y, p):
+def output_delta(output_activation, loss, y, p, z=None):
     """δ = ∂E/∂z of the output layer for one sample."""
     if (output_activation, loss) not in CANONICAL:
-        return pull_back(output_activation, p, loss_slope(loss, y, p))
+        return pull_back(output_activation, p, z or p, loss_slope(loss, y, p))
     if loss == "log_loss":
         return [p_j - (j == int(y[0])) for j, p_j in enumerate(p)]
     return [p_j - y_j for y_j, p_j in zip(y, p, strict=True)]
@@ -148,16 +163,17 @@ def layer_names(activation, output_activation, n_layers):
 
 
 def forward_sample(coefs, intercepts, x, names):
-    """Activations of every layer for one sample, the input first."""
-    layers = [x]
+    """Activations of every layer for one sample, the input first, and what they were before the activation."""
+    layers, pre_activations = [x], [x]
     for W, b, name in zip(coefs, intercepts, names, strict=True):
         a = layers[-1]
         z = [b[j] + sum(a[i] * W[i][j] for i in range(len(a))) for j in range(len(b))]
         layers.append(activate(name, z))
-    return layers
+        pre_activations.append(z)
+    return layers, pre_activations
 
 
-def add_sample_gradient(coefs, layers, delta, names, coef_sums, intercept_sums):
+def add_sample_gradient(coefs, layers, pre_activations, delta, names, coef_sums, intercept_sums):
     """Walk δ of one sample from the output to the input, add aᵀδ and δ to the sums, return ∂E/∂x."""
     for depth in reversed(range(len(coefs))):
         W, a = coefs[depth], layers[depth]
@@ -166,7 +182,7 @@ def add_sample_gradient(coefs, layers, delta, names, coef_sums, intercept_sums):
             for i in range(len(a)):
                 coef_sums[depth][i][j] += a[i] * delta[j]
         upstream = [sum(delta[j] * W[i][j] for j in range(len(delta))) for i in range(len(a))]
-        delta = upstream if depth == 0 else pull_back(names[depth - 1], a, upstream)
+        delta = upstream if depth == 0 else pull_back(names[depth - 1], a, pre_activations[depth], upstream)
     return delta
 
 
@@ -177,10 +193,10 @@ def batch_gradients(coefs, intercepts, X, Y, weights, names, loss, alpha, eps):
     inputs, outputs = [], []
     total = sum(weights)
     for x, y, weight in zip(X, Y, weights, strict=True):
-        layers = forward_sample(coefs, intercepts, x, names)
+        layers, pre_activations = forward_sample(coefs, intercepts, x, names)
         outputs.append(layers[-1])
-        delta = [weight * d for d in output_delta(names[-1], loss, y, layers[-1])]
-        slope = add_sample_gradient(coefs, layers, delta, names, coef_sums, intercept_sums)
+        delta = [weight * d for d in output_delta(names[-1], loss, y, layers[-1], pre_activations[-1])]
+        slope = add_sample_gradient(coefs, layers, pre_activations, delta, names, coef_sums, intercept_sums)
         inputs.append([value / total for value in slope])
     penalty = 0.5 * alpha * sum(value * value for W in coefs for row in W for value in row) / total
     coef_gradients = [[[value / total for value in row] for row in W] for W in coef_sums]
@@ -209,7 +225,7 @@ def forward(coefs, intercepts, X, *, activation="relu", output_activation="ident
     """Activations of every layer as arrays (n_samples, n_units), X first."""
     names = layer_names(activation, output_activation, len(coefs))
     coefs, intercepts = to_lists(coefs), to_lists(intercepts)
-    samples = [forward_sample(coefs, intercepts, x, names) for x in np.asarray(X, dtype=float).tolist()]
+    samples = [forward_sample(coefs, intercepts, x, names)[0] for x in np.asarray(X, dtype=float).tolist()]
     return to_arrays(zip(*samples, strict=True))
 
 

@@ -525,7 +525,8 @@ def test_output_activation(name):
     z = np.maximum(X_IRIS @ model.coefs_[0] + model.intercepts_[0], 0) @ model.coefs_[1] + model.intercepts_[1]
     expected = {
         "identity": lambda: z, "logistic": lambda: 1 / (1 + np.exp(-z)), "tanh": lambda: np.tanh(z), "relu": lambda: z.clip(0),
-        "leaky_relu": lambda: np.where(z < 0, 0.01 * z, z), "step": lambda: z >= 0, "exp": lambda: np.exp(z),
+        "leaky_relu": lambda: np.where(z < 0, 0.01 * z, z), "step": lambda: z > 0, "elu": lambda: np.where(z > 0, z, np.expm1(z)),
+        "gelu": lambda: z * (1 + np.tanh(np.sqrt(2 / np.pi) * (z + 0.044715 * z**3))) / 2, "exp": lambda: np.exp(z),
     }[name]()  # fmt: skip
     np.testing.assert_allclose(model.predict(X_IRIS), expected[:, 0], rtol=1e-9, atol=1e-12)
 

@@ -320,6 +320,8 @@ REFERENCES = {
     "relu": lambda z: np.maximum(z, 0),
     "leaky_relu": lambda z: np.where(z < 0, 0.01 * z, z),
     "step": lambda z: np.where(np.isnan(z), z, z > 0),
+    "elu": lambda z: np.where(z > 0, z, np.expm1(z)),
+    "gelu": lambda z: z * (1 + np.tanh(np.sqrt(2 / np.pi) * (z + 0.044715 * z**3))) / 2,
     "softmax": lambda z: scipy.special.softmax(z, axis=1),
     "exp": np.exp,
 }

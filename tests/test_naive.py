@@ -82,7 +82,7 @@ def test_gradients_equal_finite_differences(activation, output_activation, loss,
 def test_short_form_of_delta_equals_the_chain_rule(output_activation, loss):
     coefs, intercepts, X, y = make_problem(loss, 3)
     for target, p in zip(y, naive.forward(coefs, intercepts, X, output_activation=output_activation)[-1], strict=True):
-        chain = naive.pull_back(output_activation, p, naive.loss_slope(loss, target, p))
+        chain = naive.pull_back(output_activation, p, p, naive.loss_slope(loss, target, p))
         assert_allclose(naive.output_delta(output_activation, loss, target, p), chain, rtol=1e-9, atol=1e-12)
 
 
@@ -96,8 +96,8 @@ def test_mixed_hidden_activations_equal_finite_differences():
 
 
 def test_step_passes_the_gradient_straight_through():
-    assert naive.activate("step", [-0.1, 0.0, 2.0]) == [0.0, 1.0, 1.0]
-    assert naive.pull_back("step", [0.0, 1.0, 1.0], [0.3, -2.0, 5.0]) == [0.3, -2.0, 5.0]
+    assert naive.activate("step", [-0.1, 0.0, 2.0]) == [0.0, 0.0, 1.0]
+    assert naive.pull_back("step", [0.0, 1.0, 1.0], [-1.0, 2.0, 3.0], [0.3, -2.0, 5.0]) == [0.3, -2.0, 5.0]
     coefs, intercepts = [np.array([[1.0], [-2.0]]), np.array([[3.0]])], [np.array([0.5]), np.array([0.0])]
     result = naive.gradients(coefs, intercepts, [[2.0, 1.0]], [1.0], activation="step")
     # z = 0.5, a = 1, ŷ = 3, δ = 2, and back through the step unchanged: 2·3 = 6.

@@ -51,15 +51,15 @@ class PlainDescent:
         self.names = names
 
     def outputs(self, X):
-        return [naive.forward_sample(self.coefs, self.intercepts, x, self.names)[-1] for x in X]
+        return [naive.forward_sample(self.coefs, self.intercepts, x, self.names)[0][-1] for x in X]
 
     def epoch(self, X, Y, delta, rate):
         """One step down the summed gradient; delta(y, p) is ∂E/∂z of the output layer for one sample."""
         coef_sums = [[[0.0] * len(row) for row in W] for W in self.coefs]
         intercept_sums = [[0.0] * len(b) for b in self.intercepts]
         for x, y in zip(X, Y, strict=True):
-            layers = naive.forward_sample(self.coefs, self.intercepts, x, self.names)
-            naive.add_sample_gradient(self.coefs, layers, delta(y, layers[-1]), self.names, coef_sums, intercept_sums)
+            layers, z = naive.forward_sample(self.coefs, self.intercepts, x, self.names)
+            naive.add_sample_gradient(self.coefs, layers, z, delta(y, layers[-1]), self.names, coef_sums, intercept_sums)
         gradients = naive.rows_of(coef_sums, intercept_sums)
         for row, gradient in zip(naive.rows_of(self.coefs, self.intercepts), gradients, strict=True):
             for i, slope in enumerate(gradient):

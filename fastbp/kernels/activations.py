@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from ..names import EXP, IDENTITY, KEPT, LEAKY_RELU, LOGISTIC, RELU, SOFTMAX, STEP, TANH
+from ..names import ELU, EXP, GELU, IDENTITY, KEPT, LEAKY_RELU, LOGISTIC, RELU, SOFTMAX, STEP, TANH
 from .compiler import apart, inline, jit
 from .elementary import exponent, polynomial, power_of_two, round_to_integer
 from .vectors import (
@@ -29,6 +29,7 @@ from .vectors import (
 )
 
 LEAK = 0.01  # slope of leaky_relu below zero
+GELU_SCALE, GELU_CUBIC = math.sqrt(2.0 / math.pi), 0.044715
 
 # exp(x) = 2**n · exp(r) with n = round(x / ln 2), so |r| <= ln 2 / 2, where Taylor's series cut after r**13 (float64) or r**7
 # (float32) is off by less than 0.1 ulp. ln 2 is split so that n · (its first part) is exact (Cody and Waite, 1980).
@@ -65,6 +66,27 @@ def exp(x):
     half = round_to_integer(n * 0.5)
     scale = power_of_two(half)
     return multiply_add(scale, _exp_minus_one_of_remainder(x, n), scale) * power_of_two(n - half)
+
+
+@jit
+def exp_minus_one(x):
+    """e**x - 1 lane by lane, for x up to zero; it loses nothing near zero."""
+    x = where_less(x, -1.0 * _tanh_highest(x), -1.0 * _tanh_highest(x), x)
+    n = _exponent(x)
+    scale = power_of_two(n)
+    return multiply_add(scale, _exp_minus_one_of_remainder(x, n), scale - 1.0)
+
+
+@jit
+def gelu(x):
+    """The Gaussian error linear unit in its tanh form, and its slope, lane by lane (Hendrycks and Gimpel, arXiv:1606.08415)."""
+    near = where_less(x, _zero(x) - 10.0, _zero(x) - 10.0, x)  # farther out the tanh is 1, and squares of x may overflow
+    near = where_less(_zero(x) + 10.0, near, _zero(x) + 10.0, near)
+    square = near * near
+    t = tanh(near * (square * (GELU_SCALE * GELU_CUBIC) + GELU_SCALE))
+    half = t * 0.5 + 0.5
+    inner_slope = square * (3.0 * GELU_SCALE * GELU_CUBIC) + GELU_SCALE
+    return x * half, multiply_add(near * 0.5 * inner_slope, 1.0 - t * t, half)
 
 
 @jit
@@ -144,6 +166,16 @@ def activate(code, Z, z, n_rows, n_units, width, slopes):
     elif code == SOFTMAX:
         for row in range(z, stop, width):
             _softmax(Z, row, n_units, width)
+    elif code == ELU:
+        for i in range(z, stop, n_lanes):
+            x = load(Z, i)
+            store(Z, i, where_less(x, _zero(x), exp_minus_one(x), x))
+    elif code == GELU:
+        for i in range(z, stop, n_lanes):
+            y, slope = gelu(load(Z, i))
+            store(Z, i, y)
+            if slopes:
+                store(Z, i + slopes, slope)
     elif code == IDENTITY:
         pass
     else:
@@ -231,6 +263,10 @@ def multiply_by_slope(code, A, slopes, D, at, size):
         for i in range(at, at + size, n_lanes):
             y, delta = load(A, i), load(D, i)
             store(D, i, where_less(y, _zero(y), delta * LEAK, delta))
+    elif code == ELU:
+        for i in range(at, at + size, n_lanes):
+            y, delta = load(A, i), load(D, i)
+            store(D, i, where_less(y, _zero(y), multiply_add(delta, y, delta), delta))
     elif code == KEPT or code == EXP:
         behind = slopes if code == KEPT else 0  # the exponential is its own slope
         for i in range(at, at + size, n_lanes):
