@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 pd = pytest.importorskip("pandas", reason="pandas is not installed: pip install 'fastbp[cli]'")
@@ -104,6 +104,7 @@ def test_frequent_texts_decide():
 amounts = st.decimals(min_value=-(10**12), max_value=10**12, places=2, allow_nan=False)
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(amounts, min_size=1, max_size=8), st.sampled_from([",", ".", "'", " ", "\u00a0", ""]), st.booleans(), st.data())
 def test_numbers_are_what_decimal_says(values, mark, has_comma, data):
     """Grouped, with either decimal mark, with a unit: two decimals leave no doubt."""
@@ -117,6 +118,7 @@ def test_numbers_are_what_decimal_says(values, mark, has_comma, data):
     np.testing.assert_array_equal(numbers(*texts).values, [float(value) for value in values])
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.text("0123456789.,'-+eE_ ()", min_size=1, max_size=10).map(str.strip), min_size=1, max_size=5))
 def test_with_the_decimal_point_given_it_reads_what_pandas_reads(texts):
     """And beyond that only what is a number once the marks are gone."""

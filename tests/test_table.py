@@ -14,7 +14,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 pd = pytest.importorskip("pandas", reason="pandas is not installed: pip install 'fastbp[cli]'")
@@ -534,6 +534,7 @@ words = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_character
 fields = st.lists(st.tuples(words, words, st.sampled_from(["", " ", "\n", ",", ";", '"', "\t", "|"])), min_size=1, max_size=8)
 
 
+@settings(deadline=None, max_examples=50)
 @given(fields, st.sampled_from(",;\t|"), st.sampled_from(["\n", "\r\n"]), st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]))
 def test_words_come_back_as_they_were_written(rows, separator, end, encoding):
     """The csv module writes, the reader reads: separators, quotes and line breaks within fields, any encoding."""
@@ -554,6 +555,7 @@ def test_words_come_back_as_they_were_written(rows, separator, end, encoding):
     assert found.body.lines_of(range(len(rows))) == line_of
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=3, max_size=20), st.integers(0, 19))
 def test_numbers_come_back_as_pandas_reads_them(values, place):
     """Or as they were written, where a word is among them."""
@@ -596,6 +598,7 @@ scraps = st.sampled_from(
 )
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 5), scraps), max_size=12), st.sampled_from([",", ";"]))
 def test_a_damaged_table_is_read_or_refused(edits, separator):
     """Never another error, never an array that does not fit."""
