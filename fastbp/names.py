@@ -45,7 +45,7 @@ HIDDEN_ACTIVATIONS = tuple(name for name, activation in ACTIVATIONS.items() if a
 
 # ---- losses
 
-SQUARED_ERROR, LOG_LOSS, BINARY_LOG_LOSS, POISSON = range(4)
+SQUARED_ERROR, LOG_LOSS, BINARY_LOG_LOSS, POISSON, HUBER = range(5)
 
 
 class Loss(NamedTuple):
@@ -80,12 +80,19 @@ LOSSES = {
         highest_target=1.0,
     ),
     "poisson": Loss(POISSON, "half the Poisson deviance (targets ≥ 0, exponential output)", ("exp",), "exp", lowest_target=0.0),
+    "huber": Loss(
+        HUBER,
+        "half the squared error up to an error of `delta` and straight on from there, for targets with outliers",
+        _REAL_OUTPUTS,
+        parameter="delta",
+        parameter_default=1.0,
+    ),
 }
 REGRESSION_LOSSES = tuple(name for name, loss in LOSSES.items() if loss.is_regression)
 
 # ---- solvers
 
-GRADIENT_ONLY, SGD, NESTEROV, ADAM = range(4)
+GRADIENT_ONLY, SGD, NESTEROV, ADAM, RMSPROP = range(5)
 
 
 class Solver(NamedTuple):
@@ -96,7 +103,7 @@ class Solver(NamedTuple):
     rule: int = GRADIENT_ONLY  # code in kernels/updates.py
     nesterov_rule: int | None = None  # the code in its place with nesterovs_momentum=True
     n_moments: int = 0  # vectors laid out like the parameters that the rule keeps, 0 to 2
-    decay_1: str = ""  # the estimator's parameter by which the first of them decays
+    decay_1: str = ""  # the estimator's parameter by which the first of them, or the only one, decays
     decay_2: str = ""  # likewise the second
     has_schedule: bool = False  # whether `learning_rate` is for it
     is_per_sample: bool = False  # whether batches of one dense row go through the loop made for them (kernels/online.py)
@@ -123,6 +130,14 @@ SOLVERS = {
     ),
     "adam": Solver(
         "gradient descent with a rate per weight [3]_", "stochastic", rule=ADAM, n_moments=2, decay_1="beta_1", decay_2="beta_2"
+    ),
+    "rmsprop": Solver(
+        "gradient descent over the root of the mean squared gradient of a weight, which decays by `beta_2` (Hinton 2012)",
+        "stochastic",
+        rule=RMSPROP,
+        n_moments=1,
+        decay_1="beta_2",
+        has_schedule=True,
     ),
 }
 

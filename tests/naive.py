@@ -15,7 +15,7 @@ EPS = 2.0**-52  # of float64; the losses clip probabilities at it
 LEAK = 0.01  # slope of leaky_relu below zero
 
 ACTIVATIONS = ("identity", "logistic", "tanh", "relu", "leaky_relu", "step", "elu", "gelu", "exp", "softmax")
-LOSSES = ("squared_error", "log_loss", "binary_log_loss", "poisson")
+LOSSES = ("squared_error", "log_loss", "binary_log_loss", "poisson", "huber")
 
 # Output activation and loss that belong together: the slopes cancel, and δ = ŷ − y.
 CANONICAL = {
@@ -111,6 +111,11 @@ def xlogy(x, y):
     return 0.0 if x == 0 else x * math.log(y)
 
 
+def huber(error, delta=1.0):
+    """A parabola up to delta, a tangent from there."""
+    return 0.5 * error * error if abs(error) <= delta else delta * (abs(error) - 0.5 * delta)
+
+
 def sample_loss(name, y, p, eps=EPS):
     """Loss of one sample with targets y and outputs p; for log_loss, y is [index of the class]."""
     if name == "squared_error":
@@ -121,6 +126,8 @@ def sample_loss(name, y, p, eps=EPS):
         return -sum(xlogy(y_j, clip(p_j, eps)) + xlogy(1 - y_j, 1 - clip(p_j, eps)) for y_j, p_j in zip(y, p, strict=True))
     if name == "poisson":
         return sum(xlogy(y_j, y_j / p_j) - y_j + p_j for y_j, p_j in zip(y, p, strict=True))
+    if name == "huber":
+        return sum(huber(p_j - y_j) for y_j, p_j in zip(y, p, strict=True))
     raise ValueError(name)
 
 
@@ -140,6 +147,8 @@ def loss_slope(name, y, p):
         return [(p_j - y_j) / (p_j * (1 - p_j)) for y_j, p_j in zip(y, p, strict=True)]
     if name == "poisson":
         return [1 - y_j / p_j for y_j, p_j in zip(y, p, strict=True)]
+    if name == "huber":
+        return [max(-1.0, min(1.0, p_j - y_j)) for y_j, p_j in zip(y, p, strict=True)]
     raise ValueError(name)
 
 
@@ -292,6 +301,13 @@ def step_adam(values, gradient, first, second, rate, beta_1, beta_2, epsilon):
         values[i] -= rate * first[i] / (math.sqrt(second[i]) + epsilon)
 
 
+def step_rmsprop(values, gradient, squares, rate, beta_2, epsilon):
+    """RMSProp as in Hinton's lecture: each step over the root of a running mean of squared gradients."""
+    for i, g in enumerate(gradient):
+        squares[i] = beta_2 * squares[i] + (1 - beta_2) * g * g
+        values[i] -= rate * g / (math.sqrt(squares[i]) + epsilon)
+
+
 def rows_of(coefs, intercepts):
     """Every list of numbers among the parameters, so that one loop can step through all of them."""
     return [row for W in coefs for row in W] + list(intercepts)
@@ -366,6 +382,8 @@ def train(
             for row, gradient, m, v in zip(values, rows_of(coef_gradients, intercept_gradients), first, second, strict=True):
                 if solver == "sgd":
                     step_sgd(row, gradient, m, rate, momentum, nesterovs_momentum)
+                elif solver == "rmsprop":
+                    step_rmsprop(row, gradient, m, rate, beta_2, epsilon)
                 else:
                     adam_rate = learning_rate_init * math.sqrt(1 - beta_2**n_steps) / (1 - beta_1**n_steps)
                     step_adam(row, gradient, m, v, adam_rate, beta_1, beta_2, epsilon)
@@ -375,7 +393,7 @@ def train(
         snapshots.append((to_arrays(coefs), to_arrays(intercepts)))
         count = count + 1 if loss_curve[-1] > best_loss - tol else 0
         best_loss = min(best_loss, loss_curve[-1])
-        if solver == "sgd" and learning_rate == "invscaling":
+        if solver != "adam" and learning_rate == "invscaling":
             rate = learning_rate_init / (t + 1) ** power_t
         if count > n_iter_no_change:
             if solver == "adam" or learning_rate != "adaptive" or rate <= 1e-6:

@@ -10,10 +10,12 @@ import tracemalloc
 import warnings
 
 import joblib
+import naive
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
+from scipy.special import huber
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_iris, make_multilabel_classification
@@ -25,13 +27,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from fastbp import BPClassifier, BPRegressor
+from fastbp import BPClassifier, BPRegressor, BPSearchCV
 from fastbp.estimators import parameters
 from fastbp.names import ACTIVATIONS, STARTS
 from fastbp.training.optimizer import Optimizer
 from fastbp.training.outcome import MAX_ITER, Outcome
 from fastbp.training.predict import predict_outputs
 from fastbp.training.solvers import TRAINERS
+from fastbp.training.starts import draw_parameters
 
 X_IRIS, Y_IRIS = load_iris(return_X_y=True)
 X_TINY = np.array([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
@@ -83,17 +86,6 @@ def test_every_parameter_is_documented_and_has_a_rule(estimator):
 def parameter_section(text):
     lines = inspect.cleandoc(text).split("\n")
     return lines[lines.index("Parameters") + 2 : lines.index("Attributes")][:-1]
-
-
-def test_both_docstrings_say_the_same():
-    """They are written out twice for the reader; only what differs may differ."""
-    classifier, regressor = (parameter_section(estimator.__doc__) for estimator in BOTH)
-    loss = next(number for number, line in enumerate(regressor) if line.startswith("hidden_layer_sizes"))
-    classifier, regressor = ("\n".join(lines) for lines in (classifier, regressor[loss:]))
-    for start, stop in [(None, "output_activation :"), ("n_restarts :", None)]:
-        first = classifier[classifier.index(start) if start else 0 : classifier.index(stop) if stop else None]
-        second = regressor[regressor.index(start) if start else 0 : regressor.index(stop) if stop else None]
-        assert first == second
 
 
 def test_import_is_light():
@@ -852,3 +844,89 @@ def test_get_params_round_trip():
     assert {name: model.get_params()[name] for name in options} == options
     assert clone(model).get_params() == model.get_params()
     assert "loss='poisson'" in repr(model)
+
+
+# Losses of fastbp's own
+
+
+@pytest.mark.parametrize("batch_size", [1, 30])
+@pytest.mark.parametrize("delta", [0.05, 0.5, 1e6])
+def test_huber_against_scipy(delta, batch_size):
+    """The loss itself, its gradient in training by finite differences, and far out the squared error."""
+    y = Y_IRIS + np.where(np.arange(len(Y_IRIS)) % 10 == 0, 30.0, 0.0)
+    options = {"hidden_layer_sizes": 3, "activation": "tanh", "random_state": 0, "delta": delta, "alpha": 0.0}
+    model = BPRegressor("huber", solver="lbfgs", max_iter=50, **options).fit(X_IRIS, y)
+    np.testing.assert_allclose(model.loss_, huber(delta, model.predict(X_IRIS) - y).mean(), rtol=1e-9)
+    step = BPRegressor(
+        "huber", solver="sgd", momentum=0.0, learning_rate_init=1e-3, shuffle=False, batch_size=batch_size, **options
+    )
+    start = BPRegressor(max_iter=1, **{**options, "init_scale": 1.0}).fit(X_IRIS, y)
+    rows = slice(0, batch_size)
+    step.coefs_, step.intercepts_ = copy.deepcopy((start.coefs_, start.intercepts_))
+    before = step.intercepts_[-1][0]
+    step.partial_fit(X_IRIS[rows], y[rows])
+    moved = (before - step.intercepts_[-1][0]) / 1e-3
+    errors = start.predict(X_IRIS[rows]) - y[rows]
+    h = 1e-6
+    assert abs(moved - (huber(delta, errors + h) - huber(delta, errors - h)).mean() / (2 * h)) < 1e-5 * max(1, abs(moved))
+
+
+def test_huber_is_not_drawn_by_outliers():
+    rng = np.random.RandomState(0)
+    X = rng.uniform(-1, 1, (300, 1))
+    truth = np.sin(3 * X[:, 0])
+    y = truth + np.where(rng.rand(300) < 0.1, 20.0, 0.0)
+    errors = {}
+    for loss in ("squared_error", "huber"):
+        model = BPRegressor(loss, 10, "tanh", solver="lbfgs", max_iter=500, random_state=0, delta=0.1).fit(X, y)
+        errors[loss] = np.abs(model.predict(X) - truth).mean()
+    assert errors["huber"] < 0.1 * errors["squared_error"]
+
+
+# Solvers of fastbp's own
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_size": 1, "max_iter": 2}, {"learning_rate": "invscaling", "beta_2": 0.9}])
+def test_rmsprop_against_the_plain_loop(options):
+    options = {"alpha": 0.01, "learning_rate_init": 0.01, "batch_size": 20, "max_iter": 4, "solver": "rmsprop"} | options
+    model = BPRegressor(hidden_layer_sizes=4, activation="tanh", init="he_normal", random_state=0, **options)
+    start = model.set_params(init_scale=1.0)
+    coefs, intercepts = draw_parameters([4, 4, 1], ["tanh"] * 2, init="he_normal", random_state=np.random.RandomState(0))
+    random_state = np.random.RandomState(0)
+    random_state.standard_normal(4 * 4 + 4)
+    X, y = X_IRIS[:50], Y_IRIS[:50] + X_IRIS[:50, 0]
+    model = start.fit(X, y)
+    expected = naive.train(coefs, intercepts, X, y, activation="tanh", random_state=random_state, **options)
+    for own, other in zip(weights(model), [*expected.coefs, *expected.intercepts], strict=True):
+        np.testing.assert_allclose(own, other, rtol=1e-7, atol=1e-9)  # a gradient over its own size magnifies rounding
+    np.testing.assert_allclose(model.loss_curve_, expected.loss_curve, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "options", [{"activation": "gelu"}, {"activation": ["elu", "gelu"], "hidden_layer_sizes": (6, 5)}, {"solver": "rmsprop"}]
+)
+def test_what_is_added_goes_with_the_rest(options):
+    """In batches, per sample, on sparse rows, under partial_fit, with restarts, in float32 and in a search."""
+    options = {"hidden_layer_sizes": (6,), "max_iter": 5, "learning_rate_init": 0.01, "random_state": 0} | options
+    whole = BPClassifier(**options, shuffle=False, batch_size=50, tol=0).fit(X_IRIS, Y_IRIS)
+    in_parts = BPClassifier(**options, shuffle=False, batch_size=50)
+    for _ in range(5):
+        in_parts.partial_fit(X_IRIS, Y_IRIS, classes=[0, 1, 2])
+    assert_same_weights(whole, in_parts, rtol=1e-12)
+    sparse = BPClassifier(**options, shuffle=False, batch_size=50, tol=0).fit(scipy.sparse.csr_matrix(X_IRIS), Y_IRIS)
+    assert_same_weights(whole, sparse, rtol=1e-7)
+    single = BPClassifier(**options, batch_size=1).fit(X_IRIS, Y_IRIS)
+    assert single.loss_curve_[-1] < single.loss_curve_[0]
+    assert BPClassifier(**options, n_restarts=3).fit(X_IRIS.astype(np.float32), Y_IRIS).restart_losses_.shape == (3,)
+    grid = {"alpha": [1e-4, 1.0]}
+    searches = [Search(BPClassifier(**options), grid, cv=3).fit(X_IRIS, Y_IRIS) for Search in (GridSearchCV, BPSearchCV)]
+    np.testing.assert_array_equal(*(search.cv_results_["mean_test_score"] for search in searches))
+
+
+@pytest.mark.parametrize("activation", ["elu", "gelu"])
+def test_per_sample_steps_are_batches_of_one(activation):
+    """Two roads to the same numbers: the loop made for single samples, and the one for batches, which sparse rows take."""
+    options = {"hidden_layer_sizes": (6, 5), "activation": activation, "solver": "sgd", "batch_size": 1, "max_iter": 3}
+    dense = BPClassifier(**options, random_state=0).fit(X_IRIS, Y_IRIS)
+    sparse = BPClassifier(**options, random_state=0).fit(scipy.sparse.csr_matrix(X_IRIS), Y_IRIS)
+    assert_same_weights(dense, sparse, rtol=1e-7)
