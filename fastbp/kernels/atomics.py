@@ -8,9 +8,9 @@ import time
 
 import llvmlite.binding
 from llvmlite import ir
-from numba.core import config, types
+from numba.core import types
 
-from .compiler import IS_INTERPRETED, jit, primitive
+from .compiler import IS_CHECKED, IS_INTERPRETED, jit, primitive
 from .vectors import address
 
 # The machine code names this function by a symbol of our own, so that cached code runs on every platform.
@@ -23,7 +23,6 @@ SYNC_SIZE = 32
 # About a microsecond. Who waits longer offers the core at every look: the thread that is waited for may be queueing for this very
 # core while another library's idle threads spin on the next (measured there: 2 ms for a fit, 12 ms with sleeps after 0.1 ms).
 SPINS = 0 if IS_INTERPRETED else 1000
-IS_CHECKED = bool(config.BOUNDSCHECK)  # a kernel may fail, then
 _adding = threading.Lock()
 
 

@@ -1,32 +1,20 @@
 """A cache of machine code on disk that cannot serve what is stale, damaged or another's."""
 
 import hashlib
-import importlib.resources
 import itertools
 import pathlib
 import pickle
 import types
-import warnings
 
 import numba
 from numba.core import config
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.runtime import rtsys
 
+from . import pipeline
 from .boundary import name_classes
+from .sources import SOURCES, warn_uncached
 
-
-def _hash_of_sources() -> str:
-    """Of all that is compiled: the kernels and the codes in names, be they source files, bytecode alone, or in a zip file."""
-    package, suffix = importlib.resources.files("fastbp"), pathlib.Path(__file__).suffix
-    digest = hashlib.sha256()
-    paths = [path for path in package.joinpath("kernels").iterdir() if path.name.endswith(suffix)] + [package / f"names{suffix}"]
-    for path in sorted(paths, key=lambda path: path.name):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
-
-
-SOURCES = _hash_of_sources()
 _DIGEST_SIZE = hashlib.sha256().digest_size
 
 
@@ -96,7 +84,7 @@ class KernelCache(FunctionCache):
         self._cache_file = _Files(self._cache_path, self._impl.filename_base, self._impl.locator.get_source_stamp())
 
     def _index_key(self, sig, codegen):
-        return (*super()._index_key(sig, codegen), SOURCES, bool(config.BOUNDSCHECK))
+        return (*super()._index_key(sig, codegen), SOURCES, bool(config.BOUNDSCHECK), bool(pipeline.switched_off))
 
     def load_overload(self, sig, target_context):
         """Return the compiled function of a signature, or None if it must be compiled."""
@@ -112,7 +100,7 @@ class KernelCache(FunctionCache):
         """Store a compiled function, or say once that it cannot be stored."""
         try:
             super().save_overload(sig, data)
-        except OSError as error:
+        except Exception as error:  # of the disk, or of a numba that has changed
             warn_uncached(error)
 
 
@@ -122,19 +110,3 @@ def _where_it_lies(function):
     if path == function.__code__.co_filename:
         return function
     return types.FunctionType(function.__code__.replace(co_filename=path), function.__globals__, closure=function.__closure__)
-
-
-_warned = False
-
-
-def warn_uncached(error):
-    """Say once what it costs that nothing can be cached."""
-    global _warned
-    if not _warned:
-        _warned = True
-        warnings.warn(
-            f"fastbp cannot store its compiled kernels ({error}), so every process compiles them anew; "
-            "set NUMBA_CACHE_DIR to a folder that can be written.",
-            RuntimeWarning,
-            stacklevel=2,
-        )

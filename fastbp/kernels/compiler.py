@@ -1,24 +1,101 @@
-"""The one decorator of all compiled functions."""
+"""The decorators of all compiled functions, and what they lean on."""
 
 import functools
 import inspect
+import pkgutil
+import types
+import warnings
 
+import numba
 import numpy as np
-from llvmlite.binding import Linkage, parse_assembly
-from numba import njit, types
+from numba import njit
 from numba.core import config
-from numba.core.compiler import Compiler
 from numba.extending import intrinsic
 
-from .boundary import checked, guard, is_for_entries
-from .cache import KernelCache, warn_uncached
+from .boundary import checked, is_for_entries
+from .sources import SOURCES, warn_uncached
 
 # Fused multiply-adds and nothing else: nnan/ninf would delete the tests on which the divergence error rests, and reassoc the
 # rounding by a large constant inside the exponential; sums worth vectorising are written on vectors.
 FASTMATH = {"contract"}
 
-
 IS_INTERPRETED = bool(config.DISABLE_JIT)  # the kernels run as the Python code they are, slowly, for a debugger to step through
+IS_CHECKED = bool(config.BOUNDSCHECK)  # what would leave its array raises an IndexError
+
+# What pipeline.py and cache.py use of numba and llvmlite beyond their documentation, and what for. Without any of it, or where it
+# no longer works, kernels are compiled in numba's own way: it takes longer, they are slower, and there is no guard.
+LEANS_ON = {
+    "numba.core.compiler:Compiler.compile_extra": "compiling inner functions as far as IR",
+    "numba.core.compiler:CompileResult._replace": "inner functions that callers find although they have no machine code",
+    "numba.core.compiler:Flags.no_compile": "inner functions without machine code",
+    "numba.core.compiler:Compiler.state": "inner functions without machine code",
+    "numba.core.codegen:CPUCodeLibrary._final_module": "optimising an entry with all it calls, behind its guard",
+    "numba.core.codegen:CPUCodeLibrary._finalized": "inner functions without machine code",
+    "numba.core.codegen:CPUCodeLibrary._finalize_final_module": "inner functions without machine code",
+    "numba.core.codegen:CPUCodeLibrary._optimize_final_module": "optimising an entry with all it calls, behind its guard",
+    "numba.core.codegen:CPUCodeLibrary._get_module_for_linking": "leaving the bitcode out of the cache",
+    "numba.core.codegen:CPUCodeLibrary.enable_object_caching": "machine code in the cache",
+    "numba.core.cpu:CPUContext.codegen": "libraries of our own",
+    "numba.core.cpu:CPUContext.insert_user_function": "inner functions that callers find although they have no machine code",
+    "numba.core.cpu:CPUTargetOptions._nrt": "kernels without reference counts",
+    "numba.core.cpu:CPUTargetOptions.no_cpython_wrapper": "inner functions without wrappers",
+    "numba.core.cpu:CPUTargetOptions.no_cfunc_wrapper": "kernels without wrappers for C",
+    "numba.core.dispatcher:Dispatcher.get_call_template": "one compilation whatever the literal arguments",
+    "numba.core.dispatcher:Dispatcher._cache": "a cache of our own",
+    "numba.core.caching:FunctionCache._cache_file": "cache files with a digest",
+    "numba.core.caching:FunctionCache._cache_path": "the folder of the cache",
+    "numba.core.caching:FunctionCache._impl": "the names of the cache's files",
+    "numba.core.caching:FunctionCache._index_key": "a cache that knows all sources",
+    "numba.core.caching:FunctionCache._load_overload": "a cache that survives damaged files",
+    "numba.core.caching:FunctionCache.save_overload": "a cache that survives full disks",
+    "numba.core.caching:CacheImpl.filename_base": "the names of the cache's files",
+    "numba.core.caching:CacheImpl.locator": "the folder of the cache",
+    "numba.core.caching:IndexDataCacheFile._source_stamp": "cache files of this version of an entry",
+    "numba.core.caching:IndexDataCacheFile._index_path": "the names of the cache's files",
+    "numba.core.caching:IndexDataCacheFile._data_name_pattern": "the names of the cache's files",
+    "numba.core.caching:IndexDataCacheFile._open_for_write": "cache files that change as a whole",
+    "numba.core.caching:IndexDataCacheFile._dump": "the content of the cache's files",
+    "numba.core.caching:IndexDataCacheFile._data_name": "the names of the cache's files",
+    "numba.core.caching:IndexDataCacheFile._data_path": "the names of the cache's files",
+    "numba.core.runtime:rtsys.initialize": "loading machine code without setting up the compiler",
+    "llvmlite.binding:Linkage.internal": "telling LLVM that it sees all callers of a function",
+    "llvmlite.binding:ModuleRef.link_in": "the guard of an entry",
+    "llvmlite.binding:ValueRef.add_function_attribute": "the guard of an entry, and functions that stay apart",
+}
+
+
+def is_there(name):
+    """Whether a class has an attribute, be it one that its objects get when they are made."""
+    owner_name, _, attribute = name.rpartition(".")
+    try:
+        owner = pkgutil.resolve_name(owner_name)
+    except (ImportError, AttributeError):
+        return False
+    makers = [vars(base).get("__init__") for base in getattr(owner, "__mro__", ())]
+    return hasattr(owner, attribute) or any(attribute in maker.__code__.co_names for maker in filter(inspect.isfunction, makers))
+
+
+def _warn_plain(why):
+    warnings.warn(
+        f"fastbp does not know numba {numba.__version__} ({why}): its kernels are right, but slower, and take longer to compile; "
+        "another version of either may help.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
+try:
+    if not IS_INTERPRETED and (_gone := [name for name in LEANS_ON if not is_there(name)]):
+        raise RuntimeError("; ".join(f"{name.replace(':', '.')} is gone: {LEANS_ON[name]}" for name in _gone))
+    from . import pipeline
+    from .cache import KernelCache
+except Exception as error:
+    pipeline = None
+    _warn_plain(error)
+
+_OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": FASTMATH}
+# Kernels allocate nothing, so they need no reference counts (_nrt; measured: a fifth of a sample's time).
+_TUNED = {**_OPTIONS, "no_cfunc_wrapper": True, "_nrt": False}
 
 
 def primitive(meaning):
@@ -34,95 +111,14 @@ def primitive(meaning):
     return make
 
 
-class _InnerCompiler(Compiler):
-    """Compiles as far as unoptimised IR, which the entry that calls it links in, optimises and turns to machine code once.
-
-    numba would do all that for every function and again for each of its callers (measured, all kernels in both dtypes: with the
-    optimisation 1.8 times as long, with the machine code 1.25 times). Making machine code also transforms the IR that the callers
-    take in, which gained very small networks up to 5 %; LLVM's loop strength reduction alone gives most of that back, but aborts
-    for vectors of 128 and 256 bits.
-    """
-
-    def __init__(self, typing_context, target_context, library, *arguments):
-        library = _new_library(target_context)
-
-        def keep_as_it_is():
-            library._finalized = True
-
-        library._optimize_final_module = lambda: None
-        library._finalize_final_module = keep_as_it_is
-        super().__init__(typing_context, target_context, library, *arguments)
-        self.state.flags.no_compile = True
-
-    def compile_extra(self, function):
-        """Compile, and let callers find the result, which numba leaves to the step that makes machine code."""
-        result = super().compile_extra(function)
-        result = result._replace(entry_point=[].copy)  # never called: numba wants a builtin here, another for each function
-        self.state.targetctx.insert_user_function(result.entry_point, result.fndesc, [result.library])
-        return result
-
-
-class _EntryCompiler(Compiler):
-    """Makes the functions linked into an entry internal to it before they are optimised, and puts the guard before it.
-
-    LLVM may then drop the arguments that a function does not use; an array is seven words, and they were pushed by the hundred
-    (measured: 375 ns instead of 108 ns for a sample through a 1-1-1 network, and 20 s instead of 30 s for all kernels).
-    """
-
-    def __init__(self, typing_context, target_context, library, argument_types, *arguments):
-        library = _new_library(target_context)
-        optimize = library._optimize_final_module
-
-        def make_internal_and_optimize():
-            module = library._final_module
-            wrapper = next(f for f in module.functions if not f.is_declaration and f.name.startswith(_WRAPPER))
-            name, guarded = wrapper.name, wrapper.name + "_guarded"
-            wrapper.name = guarded
-            wrapper.add_function_attribute("noinline")
-            is_typed_once = self.state.func_id.func in _TYPED_ONCE
-            module.link_in(parse_assembly(str(guard(name, guarded, argument_types if is_typed_once else None))))
-            wrapper.linkage = Linkage.internal
-            for function in module.functions:
-                if not function.is_declaration and function.linkage == Linkage.linkonce_odr:
-                    function.linkage = Linkage.internal
-                    if any(name in function.name for name in _APART):
-                        function.add_function_attribute("noinline")
-            # What a cached library is linked into others by; none takes in an entry (measured: 30 of 80 ms of loading).
-            library._get_module_for_linking = lambda: parse_assembly(f'define void @"{name}"() {{ ret void }}')
-            optimize()
-
-        library._optimize_final_module = make_internal_and_optimize
-        super().__init__(typing_context, target_context, library, argument_types, *arguments)
-
-
-_WRAPPER = "_ZN7cpython"  # how the name of the function that Python calls begins
-
-
-def _new_library(target_context):
-    library = target_context.codegen().create_library("fastbp kernel")
-    library.enable_object_caching()
-    return library
-
-
-def _compile_once_per_dtype(dispatcher):
-    """Keep numba from compiling a function anew for every literal argument."""
-    get_call_template = dispatcher.get_call_template
-    dispatcher.get_call_template = lambda args, kws: get_call_template(
-        tuple(types.unliteral(a) for a in args), {name: types.unliteral(a) for name, a in kws.items()}
-    )
-    return dispatcher
-
-
-# Kernels allocate nothing, so they need no reference counts (_nrt; measured: a fifth of a sample's time).
-_OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": FASTMATH, "no_cfunc_wrapper": True, "_nrt": False}
-
-
 def jit(function, **options):
     """Compile a function that only other kernels call; Python must not."""
     if IS_INTERPRETED:
         return function
-    options = {"no_cpython_wrapper": True, "pipeline_class": _InnerCompiler, **_OPTIONS, **options}
-    return _compile_once_per_dtype(njit(**options)(function))
+    if pipeline is None:
+        return njit(**_OPTIONS, **options)(function)
+    options = {"no_cpython_wrapper": True, "pipeline_class": pipeline.InnerCompiler, **_TUNED, **options}
+    return pipeline.compile_once_per_dtype(njit(**options)(function))
 
 
 def inline(function):
@@ -130,13 +126,11 @@ def inline(function):
     return jit(function, forceinline=True)
 
 
-_APART: set[str] = set()  # parts of symbols
-
-
 def apart(function):
     """The same for what stays a function of its own in the machine code: one function of everything takes LLVM a quarter longer
     (measured: 10.4 s instead of 12.6 s for a first fit)."""
-    _APART.add(f"{len(function.__name__)}{function.__name__}")  # as a mangled name holds it
+    if pipeline is not None:
+        pipeline.apart.add(f"{len(function.__name__)}{function.__name__}")  # as a mangled name holds it
     return jit(function)
 
 
@@ -144,11 +138,14 @@ def entry(function):
     """Compile a function that Python calls, and keep its machine code on disk."""
     if IS_INTERPRETED:
         return _interpreted(function)
-    dispatcher = njit(pipeline_class=_EntryCompiler, **_OPTIONS)(function)
     try:
+        if pipeline is None:
+            return njit(cache=True, **_OPTIONS)(_with_sources(function))
+        dispatcher = njit(pipeline_class=pipeline.EntryCompiler, **_TUNED)(function)
         dispatcher._cache = KernelCache(function)
     except RuntimeError as error:  # numba finds no folder to write to
         warn_uncached(error)
+        return njit(**_OPTIONS)(function) if pipeline is None else dispatcher
     return dispatcher
 
 
@@ -164,7 +161,12 @@ def _interpreted(function):
     return call
 
 
-_TYPED_ONCE = set()
+def _with_sources(function):
+    """The function with the hash of all sources in a closure, which numba's own cache looks at beside the function's file."""
+    code, cells = function.__code__, function.__closure__ or ()
+    code = code.replace(co_freevars=(*code.co_freevars, "SOURCES"))
+    made = types.FunctionType(code, function.__globals__, function.__name__, None, (*cells, types.CellType(SOURCES)))
+    return functools.update_wrapper(made, function)
 
 
 def typed_once(dispatcher, by="params"):
@@ -177,9 +179,10 @@ def typed_once(dispatcher, by="params"):
     if IS_INTERPRETED:
         return dispatcher
     function = dispatcher.py_func
-    _TYPED_ONCE.add(function)
     names = list(inspect.signature(function).parameters)
     at, compiled, signatures = names.index(by), {}, {}
+    if pipeline is not None:
+        pipeline.typed_once.add(function)
 
     def compile_for(arguments):
         dtype = getattr(arguments[at], "dtype", None)
@@ -187,12 +190,13 @@ def typed_once(dispatcher, by="params"):
             raise TypeError(
                 f"{function.__name__}: {by} must be an array of float32 or float64, got {dtype or arguments[at]!r:.50}"
             )
-        found = tuple(map(dispatcher.typeof_pyval, arguments))
+        found = tuple(map(numba.typeof, arguments))
         for name, argument_type in zip(names, found):
             if not is_for_entries(argument_type):
                 raise TypeError(f"{function.__name__}: {name} must be an int, a float or a flat array, got {argument_type}")
-        signatures[dtype], compiled[dtype] = found, dispatcher.compile(found)
-        return compiled[dtype]
+        run = _compile(dispatcher, found)
+        signatures[dtype], compiled[dtype] = found, run
+        return run
 
     @functools.wraps(function)
     def call(*arguments):
@@ -210,3 +214,22 @@ def typed_once(dispatcher, by="params"):
 
     call.dispatcher = dispatcher
     return call
+
+
+def _compile(dispatcher, signature):
+    """What to call for arguments of this signature: the machine code, or numba's dispatcher where there is no guard."""
+    if pipeline is None:
+        return dispatcher
+    try:
+        machine_code = dispatcher.compile(signature)
+    except Exception as error:  # a numba that has changed, or a mistake in a kernel, at which numba's own way fails too
+        if pipeline.switched_off:
+            raise
+        pipeline.switched_off.append(repr(error))
+        try:
+            dispatcher.compile(signature)
+        except Exception:
+            pipeline.switched_off.clear()
+            raise
+        _warn_plain(f"{type(error).__name__}: {error}".splitlines()[0])
+    return dispatcher if pipeline.switched_off else machine_code

@@ -19,7 +19,7 @@ from numba.core import cgutils, config, types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import lower_builtin, models, register_model
 
-from .compiler import primitive
+from .compiler import IS_CHECKED, primitive
 
 
 def _host_features() -> str:
@@ -107,7 +107,7 @@ def demand_inside(context, builder, array_type, array, index, what, n=1, strides
 
     strides: pairs of a stride and how often it may be taken from there, at least once or nothing is touched.
     """
-    if not context.enable_boundscheck:
+    if not IS_CHECKED:
         return
     intp = index.type
     first, last, is_touched = index, index, ir.Constant(ir.IntType(1), 1)
