@@ -20,7 +20,7 @@ from fastbp.kernels.losses import early_loss, output_deltas, output_losses
 from fastbp.kernels.products import dot_product, gather_rows, product, sparse_product, sparse_transposed_product, transpose
 from fastbp.kernels.scores import score
 from fastbp.kernels.shuffling import shuffle
-from fastbp.kernels.updates import Rule, rate_of_step, update
+from fastbp.kernels.updates import StepRule, rate_of_step, update
 from fastbp.kernels.vectors import lane_count, load, store
 from fastbp.training import stochastic
 from fastbp.training.lbfgs import descend, make_memory
@@ -397,7 +397,7 @@ def test_codes_that_nobody_knows_become_nan():
         assert np.isnan([loss, *row_losses, *deltas[:2]]).all()
     samples = Problem(np.ones((1, 1)), np.ones((1, 2))).samples
     assert np.isnan(call_score(unknown, np.ones(2), 2, samples))
-    w, rule = np.ones(16), Rule(unknown, 0.9, 0.999, 1e-8, 0.5)
+    w, rule = np.ones(16), StepRule(unknown, 0.9, 0.999, 1e-8, 0.5)
     assert np.isnan(call_update(rule, 0.1, w, np.ones(16), np.ones(16), np.ones(16), 1.0, 0.0))
     assert (w == 1).all()
 
@@ -414,7 +414,7 @@ def test_a_solver_that_the_kernels_do_not_know_ends_in_an_error(batch_size, monk
 
 
 def test_rate_of_step():
-    rules = {code: Rule(code, 0.9, 0.99, 1e-8, 0.0) for code in (names.SGD, names.NESTEROV, names.ADAM)}
+    rules = {code: StepRule(code, 0.9, 0.99, 1e-8, 0.0) for code in (names.SGD, names.NESTEROV, names.ADAM)}
     assert call_rate_of_step(rules[names.SGD], 0.1, 7) == call_rate_of_step(rules[names.NESTEROV], 0.1, 7) == 0.1
     np.testing.assert_allclose(call_rate_of_step(rules[names.ADAM], 0.1, 7), 0.1 * np.sqrt(1 - 0.99**7) / (1 - 0.9**7))
 
@@ -462,7 +462,7 @@ def test_update(dtype, name):
     w, g, m, v = (rng.normal(size=64).astype(dtype) for _ in range(4))
     v = np.abs(v)
     m = np.abs(m) if name == "rmsprop" else m
-    rule = Rule(UPDATES[name], 0.9, 0.999, 1e-8, 0.5)
+    rule = StepRule(UPDATES[name], 0.9, 0.999, 1e-8, 0.5)
     new_w, new_g, new_m, new_v = w.copy(), g.copy(), m.copy(), v.copy()
     norm = call_update(rule, 0.1, new_w, new_g, new_m, new_v, 0.25, 0.125)
     total = 0.25 * g + 0.125 * w

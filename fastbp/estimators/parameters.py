@@ -21,18 +21,18 @@ class InvalidParameterError(ValueError, TypeError):
     """A parameter has the wrong type or a value out of its range."""
 
 
-class Rule(NamedTuple):
+class Allowed(NamedTuple):
     """One way for a parameter to be valid, and how an error message names it."""
 
     allows: Callable[[Any], bool]
     text: str
 
 
-def _integer_from(low: int) -> Rule:
-    return Rule(lambda value: isinstance(value, Integral) and int(value) >= low, f"an int in the range [{low}, inf)")
+def _integer_from(low: int) -> Allowed:
+    return Allowed(lambda value: isinstance(value, Integral) and int(value) >= low, f"an int in the range [{low}, inf)")
 
 
-def _real_in(low: float, high: float, brackets: str) -> Rule:
+def _real_in(low: float, high: float, brackets: str) -> Allowed:
     open_low, open_high = brackets[0] == "(", brackets[1] == ")"
 
     def within(value: Any) -> bool:
@@ -43,33 +43,33 @@ def _real_in(low: float, high: float, brackets: str) -> Rule:
         return low <= value <= high and not (open_low and value == low) and not (open_high and value == high)
 
     text = f"a float in the range {brackets[0]}{float(low)}, {float(high)}{brackets[1]}"
-    return Rule(lambda value: isinstance(value, Real) and within(value), text)
+    return Allowed(lambda value: isinstance(value, Real) and within(value), text)
 
 
-def one_of(*names: str) -> Rule:
+def one_of(*names: str) -> Allowed:
     """Rule for a string that is one of the names."""
-    return Rule(lambda value: isinstance(value, str) and value in names, "a str among {" + ", ".join(map(repr, names)) + "}")
+    return Allowed(lambda value: isinstance(value, str) and value in names, "a str among {" + ", ".join(map(repr, names)) + "}")
 
 
 def _is_sequence(value: Any) -> bool:
     return hasattr(value, "__len__") and not isinstance(value, str | bytes | dict) and getattr(value, "ndim", 1) > 0
 
 
-_BOOLEAN = Rule(lambda value: isinstance(value, bool | np.bool_), "an instance of 'bool' or an instance of 'numpy.bool'")
-_NONE = Rule(lambda value: value is None, "None")
+_BOOLEAN = Allowed(lambda value: isinstance(value, bool | np.bool_), "an instance of 'bool' or an instance of 'numpy.bool'")
+_NONE = Allowed(lambda value: value is None, "None")
 _NONNEGATIVE = (_real_in(0, math.inf, "[)"),)
 _POSITIVE = (_real_in(0, math.inf, "()"),)
 _FRACTION = (_real_in(0, 1, "[)"),)
 _COUNT = (_integer_from(1),)
 _FLAG = (_BOOLEAN,)
 
-RULES: dict[str, tuple[Rule, ...]] = {
+RULES: dict[str, tuple[Allowed, ...]] = {
     "hidden_layer_sizes": (
-        Rule(_is_sequence, "an array-like"),
+        Allowed(_is_sequence, "an array-like"),
         _integer_from(1),
-        Rule(lambda value: isinstance(value, str) and re.fullmatch(r"\d+(-\d+)*", value) is not None, "a str such as '64-32'"),
+        Allowed(lambda value: isinstance(value, str) and re.fullmatch(r"\d+(-\d+)*", value) is not None, "a str such as '64-32'"),
     ),
-    "activation": (one_of(*sorted(HIDDEN_ACTIVATIONS)), Rule(_is_sequence, "a sequence of these, one per hidden layer")),
+    "activation": (one_of(*sorted(HIDDEN_ACTIVATIONS)), Allowed(_is_sequence, "a sequence of these, one per hidden layer")),
     "solver": (one_of(*sorted(SOLVERS)),),
     "alpha": _NONNEGATIVE,
     "batch_size": (one_of("auto"), _integer_from(1)),
@@ -79,8 +79,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "max_iter": _COUNT,
     "shuffle": _FLAG,
     "random_state": (
-        Rule(lambda value: isinstance(value, Integral) and 0 <= int(value) < 2**32, f"an int in the range [0, {2**32 - 1}]"),
-        Rule(lambda value: isinstance(value, np.random.RandomState), "an instance of 'numpy.random.mtrand.RandomState'"),
+        Allowed(lambda value: isinstance(value, Integral) and 0 <= int(value) < 2**32, f"an int in the range [0, {2**32 - 1}]"),
+        Allowed(lambda value: isinstance(value, np.random.RandomState), "an instance of 'numpy.random.mtrand.RandomState'"),
         _NONE,
     ),
     "tol": _NONNEGATIVE,
@@ -95,25 +95,27 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "epsilon": _POSITIVE,
     "n_iter_no_change": (
         _integer_from(1),
-        Rule(lambda value: isinstance(value, Real) and value == math.inf, "a float among {inf}"),
+        Allowed(lambda value: isinstance(value, Real) and value == math.inf, "a float among {inf}"),
     ),
     "max_fun": _COUNT,
     "init": (
         one_of(*sorted(STARTS)),
-        Rule(lambda value: isinstance(value, tuple | list) and len(value) == 2, "a pair (coefs, intercepts)"),
+        Allowed(lambda value: isinstance(value, tuple | list) and len(value) == 2, "a pair (coefs, intercepts)"),
     ),
     "init_scale": _POSITIVE,
     "fit_intercept": _FLAG,
     "output_activation": (one_of("auto", *ACTIVATIONS),),
     "validation_split": (one_of("random", "stratified"),),
     "n_restarts": (
-        Rule(lambda value: isinstance(value, Integral) and 1 <= int(value) <= 2**20, "an int in the range [1, 2**20]"),
+        Allowed(lambda value: isinstance(value, Integral) and 1 <= int(value) <= 2**20, "an int in the range [1, 2**20]"),
     ),
     "n_threads": (_integer_from(1), _NONE),
 }
 
-LOSS_PARAMETER_RULES = {loss.parameter: (_real_in(*loss.parameter_range, "()"),) for loss in LOSSES.values() if loss.parameter}
-REGRESSOR_RULES = {
+LOSS_PARAMETER_RULES: dict[str, tuple[Allowed, ...]] = {
+    loss.parameter: (_real_in(*loss.parameter_range, "()"),) for loss in LOSSES.values() if loss.parameter
+}
+REGRESSOR_RULES: dict[str, tuple[Allowed, ...]] = {
     **RULES,
     "loss": (one_of(*REGRESSION_LOSSES),),
     "validation_split": (one_of("random"),),
@@ -146,7 +148,7 @@ def _allowed_defaults(estimator_type: Any) -> dict[str, Any]:
     }
 
 
-def check_parameter(name: str, value: Any, alternatives: Sequence[Rule], owner: Any) -> None:
+def check_parameter(name: str, value: Any, alternatives: Sequence[Allowed], owner: Any) -> None:
     """Raise InvalidParameterError unless one of the rules allows `value`; `owner` is an estimator or the name of a function."""
     for allows, _ in alternatives:
         if allows(value):

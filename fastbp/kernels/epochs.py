@@ -27,7 +27,7 @@ N_ITER, SAMPLES_SEEN, NO_IMPROVEMENT, STEPS, STATUS = range(5)
 LEARNING_RATE, BEST_LOSS, BEST_SCORE = range(3)
 
 
-class Plan(NamedTuple):
+class EpochPlan(NamedTuple):
     """How a run goes from batch to batch and epoch to epoch."""
 
     batch_size: int

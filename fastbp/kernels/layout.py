@@ -20,9 +20,9 @@ class Network(NamedTuple):
     units: np.ndarray  # units per layer, the input first
     widths: np.ndarray  # the same rounded up to whole vectors, for some a vector more; the input is not padded
     first_units: np.ndarray  # sum of the widths of the layers between the input and this one
-    weights: np.ndarray  # offset of the layer's weights in the flat vector
-    biases: np.ndarray  # offset of its biases
-    mirrors: np.ndarray  # offset of its transposed copy in the mirror vector
+    weights_at: np.ndarray  # offset of the layer's weights in the flat vector
+    biases_at: np.ndarray  # offset of its biases
+    mirrors_at: np.ndarray  # offset of its transposed copy in the mirror vector
     narrow: np.ndarray  # 1 where weights are stored (n_out, n_in)
     activations: np.ndarray  # code of the activation of the layer's outputs
     slopes: np.ndarray  # code of the slope of that activation: the same, KEPT or CANCELS
@@ -33,7 +33,7 @@ class Network(NamedTuple):
     n_mirror: int  # length of the mirror vector
 
 
-class Table(NamedTuple):
+class InputTable(NamedTuple):
     """Rows of samples: dense (values alone, row after row) or CSR."""
 
     values: np.ndarray
@@ -46,7 +46,7 @@ class Table(NamedTuple):
 class Samples(NamedTuple):
     """Rows with what is to be learnt from them."""
 
-    table: Table
+    table: InputTable
     targets: np.ndarray  # (n_rows · n_targets,); for log_loss one class index per row
     n_targets: int
     weights: np.ndarray  # (n_rows,) in the table's dtype, or empty

@@ -180,7 +180,7 @@ def _step_layers(nesterov, network, params, velocity, samples, workspace, rule, 
     decay, momentum, norm = rate * rule.alpha, rule.decay_1, 0.0
     for layer in range(last, 0, -1):
         width, inner_width = element(widths, layer + 1), element(widths, layer)
-        weights, biases = element(network.weights, layer), element(network.biases, layer)
+        weights, biases = element(network.weights_at, layer), element(network.biases_at, layer)
         d, a = block_rows * element(first_units, layer + 1), block_rows * element(first_units, layer)
         if element(network.narrow, layer):
             norm += _step_columns(
@@ -202,13 +202,13 @@ def _step_layers(nesterov, network, params, velocity, samples, workspace, rule, 
             element(widths, last + 1), samples.targets, sample * samples.n_targets, samples.n_targets, workspace.row_losses, 0,
         )  # fmt: skip
         loss = element(workspace.row_losses, 0)
-    width, biases, z = element(widths, 1), element(network.biases, 0), block_rows * element(first_units, 1)
+    width, biases, z = element(widths, 1), element(network.biases_at, 0), block_rows * element(first_units, 1)
     if network.fit_intercept:
         _step_bias(nesterov, momentum, deltas, z, width, params, velocity, biases, rate)
     n_features = element(units, 0)
     norm += _step_first(
         nesterov, momentum, samples.table.values, sample * n_features, next_sample * n_features, n_features, deltas, z, width,
-        params, velocity, element(network.weights, 0), biases, rate, decay, activations, z,
+        params, velocity, element(network.weights_at, 0), biases, rate, decay, activations, z,
     )  # fmt: skip
     return loss, norm
 
@@ -246,7 +246,11 @@ def online_epoch(network, params, velocity, samples, order, n_rows, gather, work
         weight = np.float64(element(samples.weights, sample)) if samples.weights.size else 1.0
         position = _next_weighted(samples, order, position + 1, n_rows, gather)
         for layer in range(last + 1):
-            width, weights, biases = element(widths, layer + 1), element(network.weights, layer), element(network.biases, layer)
+            width, weights, biases = (
+                element(widths, layer + 1),
+                element(network.weights_at, layer),
+                element(network.biases_at, layer),
+            )
             n_units = element(units, layer + 1)
             z, a = block_rows * element(first_units, layer + 1), block_rows * element(first_units, layer)
             if layer == 0:

@@ -38,7 +38,7 @@ def forward(network, params, table, order, first_sample, gather, workspace, firs
     X, x = (workspace.inputs, 0) if gather else (table.values, first_sample * n_features)
     for layer in range(units.size - 1):
         n_units, width = element(units, layer + 1), element(widths, layer + 1)
-        weights, biases = element(network.weights, layer), element(network.biases, layer)
+        weights, biases = element(network.weights_at, layer), element(network.biases_at, layer)
         z = block_rows * element(first_units, layer + 1) + first * width
         if layer == 0 and table.is_sparse:
             sparse_product(table, order, first_sample + first, gather, params, weights, biases, activations, z, n_rows, width)
@@ -70,9 +70,9 @@ def backward(network, params, workspace, first, stop):
         d = block_rows * element(first_units, layer + 1) + first * width
         inner_d = block_rows * element(first_units, layer) + first * inner_width
         if element(network.narrow, layer):
-            transposed, t = params, element(network.weights, layer)
+            transposed, t = params, element(network.weights_at, layer)
         else:
-            transposed, t = workspace.mirror, element(network.mirrors, layer)
+            transposed, t = workspace.mirror, element(network.mirrors_at, layer)
         product(
             deltas, d, width, 1, transposed, t, inner_width, workspace.constants, 0, 0, deltas, inner_d, inner_width,
             n_rows, element(units, layer + 1), inner_width,
@@ -87,8 +87,8 @@ def refresh_mirror(network, params, mirror, layer, first, stop):
     if layer > 0 and not element(network.narrow, layer):
         width, inner_width = element(network.widths, layer + 1), element(network.widths, layer)
         transpose(
-            params, element(network.weights, layer) + first * width, width, mirror,
-            element(network.mirrors, layer) + first, inner_width, stop - first, element(network.units, layer + 1),
+            params, element(network.weights_at, layer) + first * width, width, mirror,
+            element(network.mirrors_at, layer) + first, inner_width, stop - first, element(network.units, layer + 1),
         )  # fmt: skip
 
 
@@ -113,7 +113,7 @@ def strip_gradient(
     width = network.widths[layer + 1]
     d = block_rows * network.first_units[layer + 1] + first_row * width
     start, s_row = (gradient, 1) if accumulate else (workspace.constants, 0)
-    weights, biases = gradient_at + network.weights[layer], gradient_at + network.biases[layer]
+    weights, biases = gradient_at + network.weights_at[layer], gradient_at + network.biases_at[layer]
     if first < 0:
         g = biases
         one = workspace.constants.size - 1
@@ -160,11 +160,11 @@ def add_slabs(gradient, n_parameters, n_slabs, start, stop):
 @jit
 def strip_step(network, params, workspace, n_slabs, rule, rate, moment_1, moment_2, strip, layer, first, stop, weight_sum):
     """Take the step for one strip, refresh its mirror, and note the sum of its squared weights."""
-    start, row_width, decay = network.biases[layer], network.widths[layer + 1], 0.0
+    start, row_width, decay = network.biases_at[layer], network.widths[layer + 1], 0.0
     end = start + row_width
     if first >= 0:
         row_width = network.widths[layer] if network.narrow[layer] else row_width
-        start, end = network.weights[layer] + first * row_width, network.weights[layer] + stop * row_width
+        start, end = network.weights_at[layer] + first * row_width, network.weights_at[layer] + stop * row_width
         decay = rule.alpha / weight_sum
     if n_slabs > 1:
         add_slabs(workspace.gradient, network.n_parameters, n_slabs, start, end)

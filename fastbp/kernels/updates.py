@@ -13,7 +13,7 @@ from .compiler import jit
 from .vectors import broadcast, lane_count, lane_sum, load, multiply_add, square_root, store
 
 
-class Rule(NamedTuple):
+class StepRule(NamedTuple):
     """A step rule and its constants, float64."""
 
     code: int

@@ -53,33 +53,33 @@ class Candidate:
         own = {name[len(prefix) :]: value for name, value in params.items() if name not in self.others}
         if self.others or not own.keys() <= known:
             clone(base).set_params(**clone(params, safe=False))  # what is not valid shows before any fit
-        network = base if last is None else base.steps[-1][1]
-        self.network = params[last] if last in self.others else twin(network, **own)
-        has_same_targets = own.get("loss", ...) in (..., getattr(network, "loss", None))  # of another loss others may be valid
-        self.is_batched = last not in self.others and has_same_targets and _can_batch(self.network)
+        estimator = base if last is None else base.steps[-1][1]
+        self.estimator = params[last] if last in self.others else twin(estimator, **own)
+        has_same_targets = own.get("loss", ...) in (..., getattr(estimator, "loss", None))  # of another loss others may be valid
+        self.is_batched = last not in self.others and has_same_targets and _can_batch(self.estimator)
         self.is_checked = False
 
     def check(self, known: dict[str, Any]) -> None:
         """Raise if a parameter of the network is not valid; `known` are those of the thread's last network, mostly the same."""
         if not self.is_checked:
-            parameters.check_parameters(self.network, known)
+            parameters.check_parameters(self.estimator, known)
             self.is_checked = True
 
     def work(self, n_features: int, n_outputs: int) -> float:
         """Multiplications per row, for the order of the fits; inf where an error is to be expected, to see it first."""
         try:
-            sizes = [n_features, *parameters.hidden_sizes(self.network.hidden_layer_sizes), n_outputs]
-            n_epochs = int(self.network.max_iter) * int(self.network.n_restarts)
+            sizes = [n_features, *parameters.hidden_sizes(self.estimator.hidden_layer_sizes), n_outputs]
+            n_epochs = int(self.estimator.max_iter) * int(self.estimator.n_restarts)
             return n_epochs * sum(n_in * n_out for n_in, n_out in zip(sizes[:-1], sizes[1:]))
         except (AttributeError, TypeError, ValueError):
             return math.inf
 
 
-def _can_batch(network: Any) -> bool:
+def _can_batch(estimator: Any) -> bool:
     """Whether `Fit` knows all that the estimator's own fit would do."""
-    if type(network) not in (BPClassifier, BPRegressor) or network.verbose:
+    if type(estimator) not in (BPClassifier, BPRegressor) or estimator.verbose:
         return False
-    state = network.random_state
+    state = estimator.random_state
     return not isinstance(state, np.random.RandomState) or open_twister(state) is not None
 
 
@@ -105,13 +105,13 @@ class Fold:
         self._is_ready = False
         self._lock = threading.Lock()
 
-    def prepare(self, network: Any) -> None:
+    def prepare(self, estimator: Any) -> None:
         """Fit the transformers and pack rows and targets, once; raise what that raised."""
         with self._lock:
             if not self._is_ready:
                 start = time.perf_counter()
                 try:
-                    self._prepare(network)
+                    self._prepare(estimator)
                 except Exception as error:
                     self._error = error
                 self.fit_time = 0.0 if self.transformers is None else time.perf_counter() - start
@@ -119,7 +119,7 @@ class Fold:
         if self._error is not None:
             raise self._error
 
-    def _prepare(self, network: Any) -> None:
+    def _prepare(self, estimator: Any) -> None:
         plan, train = self.plan, self.train
         weights = None if plan.weights is None else plan.weights[train]
         rows: np.ndarray | None = None
@@ -132,21 +132,21 @@ class Fold:
         else:
             self.transformers = clone(plan.base).set_params(**clone(self.group, safe=False))[:-1]
             X = self.transformers.fit_transform(_take(plan.X, train), _take(plan.y, train))
-            self.X, door = pass_door(network, X)
+            self.X, door = pass_door(estimator, X)
             weights = check_sample_weight(weights, self.X)
-        targets = self._encode(network, chosen)
+        targets = self._encode(estimator, chosen)
         self.targets, self.fitted = targets, door | ({} if targets.classes is None else {"classes_": targets.classes})
         self.problem = Problem(self.X, targets.Y, weights, numbers=rows, n_outputs=targets.n_outputs)
         self.kind = self.X.shape[1], targets.n_outputs, targets.loss, self.X.dtype
         if plan.is_direct and self.transformers is None and 0 < self.test.size * self.X.shape[1] <= FEW_INPUTS:
             self.test_samples = self.problem.samples._replace(table=make_table(self.X[self.test]))
 
-    def _encode(self, network: Any, chosen: Any) -> Targets:
+    def _encode(self, estimator: Any, chosen: Any) -> Targets:
         """Return the targets of the chosen rows; the truth about all rows is kept for the scores."""
         plan, dtype = self.plan, self.X.dtype
         if plan.labels is None:
             self.truth = plan.targets.reshape(len(plan.targets), -1)
-            return real_targets(plan.targets[chosen], network.loss, dtype)
+            return real_targets(plan.targets[chosen], estimator.loss, dtype)
         present = np.unique(plan.codes[self.train])
         self.truth = plan.codes
         if len(present) < len(plan.labels):  # the others do not exist for a fit on these rows
@@ -165,7 +165,7 @@ class Fold:
         with self._lock:
             if part not in self._transformed:
                 X = self.transformers.transform(_take(self.plan.X, rows))
-                X, _ = check_rows(twin(self.plan.network, **self.fitted), X, np.zeros(len(rows)), reset=False)
+                X, _ = check_rows(twin(self.plan.estimator, **self.fitted), X, np.zeros(len(rows)), reset=False)
                 self._transformed[part] = X.astype(self.X.dtype, copy=False)
         yield self._transformed[part]
 
@@ -197,9 +197,9 @@ class Starts:
     def _prepare(self, candidate: Candidate, fold: Fold, seed: int | None) -> tuple[Any, Settings, list[tuple[Any, Twister]]]:
         candidate.check(self._known_parameters)
         n_features, n_outputs, loss, dtype = fold.kind
-        settings = parameters.settings_of(candidate.network, loss)
+        settings = parameters.settings_of(candidate.estimator, loss)
         network = network_for(settings, n_features, n_outputs, dtype)
-        source = candidate.network.random_state if seed is None else seed
+        source = candidate.estimator.random_state if seed is None else seed
 
         def draw() -> list[tuple[Any, Twister]]:
             first = copy.deepcopy(source) if isinstance(source, np.random.RandomState) else seeded(source)
@@ -207,7 +207,7 @@ class Starts:
             return [(draw_weights(network, settings, state, dtype), Twister(state)) for state in states]
 
         # Objects that are no plain values are the grid's, which keeps them.
-        values = [value if isinstance(value, int | str) else id(value) for value in (source, candidate.network.init)]
+        values = [value if isinstance(value, int | str) else id(value) for value in (source, candidate.estimator.init)]
         scheme = settings.drawn_for, settings.init_scale, settings.fit_intercept, settings.n_restarts
         return network, settings, self._keep(self._drawn, (*values, *scheme, dtype, *network.units.tolist()), draw)
 
@@ -242,7 +242,7 @@ class Fit:
         start = time.perf_counter()
         try:
             if is_batched:
-                fold.prepare(self.candidate.network)
+                fold.prepare(self.candidate.estimator)
                 start = time.perf_counter() - fold.fit_time
                 fitted, settings = self._train(starts, scratch, n_threads)
                 hit_max_iter = fitted.run.outcome.status == MAX_ITER
@@ -280,21 +280,22 @@ class Fit:
         """Fit as GridSearchCV would."""
         plan, fold = self.plan, self.fold
         model = clone(plan.base).set_params(**clone(self.candidate.params, safe=False))
-        network = model if plan.last is None else model.steps[-1][1]
-        if isinstance(network, BaseBP):
+        estimator = model if plan.last is None else model.steps[-1][1]
+        if isinstance(estimator, BaseBP):
             if self.seed is not None:
-                network.random_state = self.seed
-            if network.n_threads is None:
-                network.n_threads = n_threads
+                estimator.random_state = self.seed
+            if estimator.n_threads is None:
+                estimator.n_threads = n_threads
         fit_params = {name: values if values is None else _take(values, fold.train) for name, values in plan.fit_params.items()}
         return model.fit(_take(plan.X, fold.train), _take(plan.y, fold.train), **fit_params)
 
     def _train(self, starts: Starts, scratch: Any, n_threads: int) -> tuple[Fitted, Settings]:
         """Do what the estimator's fit does after its checks, on rows of the shared X."""
         network, settings, drawn = starts.of(self.candidate, self.fold, self.seed)
-        problem, test, states = self.fold.problem, self.fold.test_samples, [state for _, state in drawn]
+        problem, test = self.fold.problem, self.fold.test_samples
+        states: list[Any] = [state for _, state in drawn]
         if settings.early_stopping:
-            problem = problem.stratified(self.fold.targets.strata(self.candidate.network.validation_split))
+            problem = problem.stratified(self.fold.targets.strata(self.candidate.estimator.validation_split))
             test, states[0] = None, states[0].random_state()
         begins = [Start(state, functools.partial(aligned_copy, weights)) for state, (weights, _) in zip(states, drawn)]
         fitted = fit(network, problem, settings, begins, test=test, scratch=scratch, n_threads=settings.n_threads or n_threads)
@@ -306,7 +307,7 @@ class Fit:
 
     def _finish(self, fitted: Fitted, settings: Settings) -> Any:
         """Return the fitted estimator that scorers can ask."""
-        model = fitted_copy(self.candidate.network, self.fold.fitted, fitted, settings)
+        model = fitted_copy(self.candidate.estimator, self.fold.fitted, fitted, settings)
         if self.plan.last is None:
             return model
         steps = [] if self.fold.transformers is None else self.fold.transformers.steps

@@ -22,7 +22,7 @@ from fastbp.estimators.inputs import pass_door
 from fastbp.estimators.targets import discrete_labels
 from fastbp.names import LOSSES
 from fastbp.search.fits import Candidate, Fit, Fold
-from fastbp.search.scores import CLASS_SCORES, REAL_SCORES
+from fastbp.search.scoring import CLASS_SCORES, REAL_SCORES
 
 # From this version on GridSearchCV hands the sample weights of `fit` to the scorers too.
 WEIGHTS_REACH_SCORERS = tuple(map(int, sklearn.__version__.split(".")[:2])) >= (1, 7)
@@ -59,7 +59,7 @@ class Plan:
     def __init__(self, search: Any, X: Any, y: Any, last: str | None) -> None:
         self.X, self.y = X, y
         self.base, self.last = clone(search.estimator), last
-        self.network = self.base if last is None else self.base.steps[-1][1]
+        self.estimator = self.base if last is None else self.base.steps[-1][1]
         self.error_score, self.return_train_score = search.error_score, search.return_train_score
         self.weights: np.ndarray | None = None
         self.score_weights: np.ndarray | None = None
@@ -67,7 +67,7 @@ class Plan:
         self.labels: np.ndarray | None = None
         self.targets: Any = None if issparse(y) else np.asarray(y)
         self.can_batch = self._look_at_data()
-        known = set(self.network.get_params(deep=False))
+        known = set(self.estimator.get_params(deep=False))
         self.candidates = [Candidate(params, self.base, last, known) for params in ParameterGrid(search.param_grid)]
 
     @classmethod
@@ -101,17 +101,17 @@ class Plan:
     def _look_at_data(self) -> bool:
         """Check X and y once and encode y; return whether `Fit` can train on rows of them."""
         y = self.targets
-        if y is None or y.ndim not in (1, 2) or y.shape[1:] == (1,) or not isinstance(self.network, BPClassifier | BPRegressor):
+        if y is None or y.ndim not in (1, 2) or y.shape[1:] == (1,) or not isinstance(self.estimator, BPClassifier | BPRegressor):
             return False
         try:
-            if is_classifier(self.network):
+            if is_classifier(self.estimator):
                 if y.ndim > 1 or type_of_target(y) not in ("binary", "multiclass"):
                     return False
                 self.labels, self.codes = discrete_labels(y)
-            elif y.dtype.kind not in "biuf" or not np.isfinite(y).all() or y.min() < LOSSES[self.network.loss].lowest_target:
+            elif y.dtype.kind not in "biuf" or not np.isfinite(y).all() or y.min() < LOSSES[self.estimator.loss].lowest_target:
                 return False
             if self.last is None or len(self.base.steps) == 1:
-                self.door = pass_door(self.network, self.X)
+                self.door = pass_door(self.estimator, self.X)
         except (TypeError, ValueError):
             return False
         return True
@@ -187,7 +187,7 @@ class Plan:
             if candidate.group not in folds:
                 folds[candidate.group] = [Fold(self, candidate.others, train, test) for train, test in splits]
             for fold in folds[candidate.group]:
-                is_seeded = getattr(candidate.network, "random_state", 0) is not None
+                is_seeded = getattr(candidate.estimator, "random_state", 0) is not None
                 fits.append(Fit(self, candidate, fold, None if is_seeded else int(check_random_state(None).randint(2**31 - 1))))
         return fits
 

@@ -2,12 +2,15 @@
 
 import ctypes
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from fastbp.kernels.layout import NARROW, Network
 from fastbp.kernels.vectors import lanes
 from fastbp.names import ACTIVATIONS, CANCELS, LOSSES
+from fastbp.training.settings import Settings
 
 CACHE_LINE = 64  # bytes
 MOST_PARAMETERS = 2**50  # far beyond any memory, and short of what overflows in products of sizes
@@ -16,7 +19,16 @@ MOST_PARAMETERS = 2**50  # far beyond any memory, and short of what overflows in
 CROWDED_STRIDE = 2048
 
 
-def make_network(layer_sizes, activations, output_activation, loss, *, loss_parameter=0.0, fit_intercept=True, dtype=np.float64):
+def make_network(
+    layer_sizes: Sequence[int],
+    activations: Sequence[str],
+    output_activation: str,
+    loss: str,
+    *,
+    loss_parameter: float = 0.0,
+    fit_intercept: Any = True,
+    dtype: Any = np.float64,
+) -> Network:
     """Lay out a network, or return the one that was laid out so before.
 
     Parameters
@@ -45,7 +57,15 @@ def make_network(layer_sizes, activations, output_activation, loss, *, loss_para
 
 
 @functools.lru_cache
-def _make_network(layer_sizes, activations, output_activation, loss, loss_parameter, fit_intercept, dtype):
+def _make_network(
+    layer_sizes: Sequence[int],
+    activations: Sequence[str],
+    output_activation: str,
+    loss: str,
+    loss_parameter: float,
+    fit_intercept: Any,
+    dtype: Any,
+) -> Network:
     n_parameters = sum(n_in * n_out for n_in, n_out in zip(layer_sizes[:-1], layer_sizes[1:]))
     if n_parameters > MOST_PARAMETERS:
         raise ValueError(f"A network of {'-'.join(map(str, layer_sizes))} units has {n_parameters:.3g} weights, more than fit.")
@@ -69,9 +89,9 @@ def _make_network(layer_sizes, activations, output_activation, loss, loss_parame
         units=units,
         widths=widths,
         first_units=first_units,
-        weights=ends - widths[1:] - n_weights,
-        biases=ends - widths[1:],
-        mirrors=np.cumsum(n_mirror) - n_mirror,
+        weights_at=ends - widths[1:] - n_weights,
+        biases_at=ends - widths[1:],
+        mirrors_at=np.cumsum(n_mirror) - n_mirror,
         narrow=narrow,
         activations=np.array([function.code for function in functions], dtype=np.int64),
         slopes=np.array(slopes, dtype=np.int64),
@@ -83,7 +103,7 @@ def _make_network(layer_sizes, activations, output_activation, loss, loss_parame
     )
 
 
-def network_for(settings, n_features, n_outputs, dtype):
+def network_for(settings: Settings, n_features: int, n_outputs: int, dtype: Any) -> Network:
     """The network that settings ask for, see `make_network`."""
     return make_network(
         [n_features, *settings.hidden_sizes, n_outputs],
@@ -96,17 +116,17 @@ def network_for(settings, n_features, n_outputs, dtype):
     )
 
 
-def aligned_zeros(size, dtype):
+def aligned_zeros(size: int, dtype: Any) -> np.ndarray:
     """Zeros that start on a cache line, so that no vector straddles two."""
     return aligned_arrays(dtype, size)[0]
 
 
-def aligned_arrays(dtype, *sizes):
+def aligned_arrays(dtype: Any, *sizes: int) -> list[np.ndarray]:
     """Arrays of zeros that each start on a cache line, out of one piece of memory."""
     dtype = np.dtype(dtype)
     line = CACHE_LINE // dtype.itemsize
     padded = [-(-size // line) * line for size in sizes]
-    memory = np.zeros(sum(padded) + line, dtype=dtype)
+    memory: Any = np.zeros(sum(padded) + line, dtype=dtype)
     address = ctypes.addressof(ctypes.c_char.from_buffer(memory))  # a quarter of the 1.5 µs of memory.ctypes.data
     start = -address % CACHE_LINE // dtype.itemsize
     arrays = []
@@ -116,14 +136,14 @@ def aligned_arrays(dtype, *sizes):
     return arrays
 
 
-def aligned_copy(vector):
+def aligned_copy(vector: np.ndarray) -> np.ndarray:
     """A copy of a flat vector that starts on a cache line."""
     copied = aligned_zeros(vector.size, vector.dtype)
     copied[:] = vector
     return copied
 
 
-def parameter_views(network, params):
+def parameter_views(network: Network, params: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Views of a flat vector in the layout of the parameters.
 
     Parameters
@@ -139,7 +159,7 @@ def parameter_views(network, params):
     coefs, intercepts = [], []
     units, widths = network.units.tolist(), network.widths.tolist()
     for layer, (weights, biases, narrow) in enumerate(
-        zip(network.weights.tolist(), network.biases.tolist(), network.narrow.tolist())
+        zip(network.weights_at.tolist(), network.biases_at.tolist(), network.narrow.tolist())
     ):
         n_in, n_out = units[layer], units[layer + 1]
         if narrow:
@@ -150,7 +170,7 @@ def parameter_views(network, params):
     return coefs, intercepts
 
 
-def pack_parameters(network, coefs, intercepts, dtype):
+def pack_parameters(network: Network, coefs: Sequence[Any], intercepts: Sequence[Any], dtype: Any) -> np.ndarray:
     """A new flat vector with a copy of the given weights and biases; the padding is zero."""
     params = aligned_zeros(network.n_parameters, dtype)
     for views, arrays in zip(parameter_views(network, params), (coefs, intercepts)):

@@ -6,7 +6,7 @@ import numpy as np
 
 from fastbp.kernels.atomics import SYNC_SIZE
 from fastbp.kernels.objective import IS_COMPLETE, LOSS, evaluate
-from fastbp.kernels.updates import Rule
+from fastbp.kernels.updates import StepRule
 from fastbp.names import GRADIENT_ONLY
 from fastbp.training.network import aligned_arrays, parameter_views
 from fastbp.training.problem import NO_ORDER, Problem
@@ -68,7 +68,7 @@ class Objective:
         self.workspace = workspace._replace(strip_norms=np.zeros(len(strips.layers)))
         self.gradient = self.workspace.gradient[: network.n_parameters]
         order = np.array(problem.numbers, dtype=np.int64) if gather else NO_ORDER
-        rule = Rule(GRADIENT_ONLY, 0.0, 0.0, 0.0, float(alpha))
+        rule = StepRule(GRADIENT_ONLY, 0.0, 0.0, 0.0, float(alpha))
         self._params = aligned_arrays(dtype, network.n_parameters)[0]
         self.fixed = network, self._params, problem.samples, order, int(gather), self.workspace, strips, rule
         self.sync = np.zeros(SYNC_SIZE, dtype=np.int64) if sync is None else sync

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.kernels.updates import Rule
+from fastbp.kernels.updates import StepRule
 from fastbp.names import SOLVERS, Solver
 from fastbp.training.kept import KeptVectors
 from fastbp.training.network import aligned_arrays
@@ -50,9 +50,9 @@ class Optimizer:
         """What names.py says of its solver."""
         return SOLVERS[self.solver_name]
 
-    def rule(self, alpha: float) -> Rule:
+    def rule(self, alpha: float) -> StepRule:
         """The step rule for kernels, with the L2 penalty alpha."""
-        return Rule(*self._rule, float(alpha))
+        return StepRule(*self._rule, float(alpha))
 
     def move_to(self, network: Any, dtype: np.dtype) -> bool:
         """Bring the moments into the layout of a network; False if its layers are others."""

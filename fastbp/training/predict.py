@@ -1,8 +1,11 @@
 """Outputs of a network for rows it has or has not seen."""
 
+from typing import Any
+
 import numpy as np
 
 from fastbp.kernels import epochs
+from fastbp.kernels.layout import Network
 from fastbp.names import ACTIVATIONS
 from fastbp.training.network import make_network, pack_parameters, parameter_views
 from fastbp.training.problem import NO_ORDER, make_table
@@ -10,7 +13,15 @@ from fastbp.training.threads import DIRECT_WORK, run_team, team_size
 from fastbp.training.workspace import Scratch, flops_per_row, make_workspace
 
 
-def predict_outputs(network, params, X, *, only_largest=False, n_threads=None, scratch=None):
+def predict_outputs(
+    network: Network,
+    params: np.ndarray,
+    X: Any,
+    *,
+    only_largest: bool = False,
+    n_threads: int | None = None,
+    scratch: Scratch | None = None,
+) -> np.ndarray:
     """Activations of the output layer.
 
     Parameters
@@ -35,7 +46,7 @@ def predict_outputs(network, params, X, *, only_largest=False, n_threads=None, s
     size = team_size(n_threads, work, work)
     bounds = [n_rows * part // size for part in range(size + 1)]
 
-    def predict_part(thread, n_threads, sync):
+    def predict_part(thread: int, n_threads: int, sync: Any) -> None:
         n_cached = min(epochs.CACHED_ROWS, bounds[thread + 1] - bounds[thread])
         workspace = scratch.get(
             network,
@@ -53,7 +64,7 @@ def predict_outputs(network, params, X, *, only_largest=False, n_threads=None, s
     return outputs.astype(np.int64) if only_largest else outputs
 
 
-def layer_activations(network, params, X):
+def layer_activations(network: Network, params: np.ndarray, X: Any) -> list[np.ndarray]:
     """Activations of every layer from the first hidden one to the output.
 
     Parameters

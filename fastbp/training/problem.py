@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from fastbp.kernels.layout import Samples, Table
+from fastbp.kernels.layout import InputTable, Samples
 
 NO_COLUMNS = np.empty(0, dtype=np.int32)
 NO_ORDER = np.empty(0, dtype=np.int64)
@@ -37,14 +37,14 @@ def flat_view(array: np.ndarray) -> np.ndarray:
     return np.asarray(_Memory(array)) if array.size else np.empty(0, array.dtype)
 
 
-def make_table(X: Any) -> Table:
+def make_table(X: Any) -> InputTable:
     """Hand the rows of X, dense and C-contiguous or CSR with sorted columns, to the kernels without copying the values."""
     if hasattr(X, "indptr"):
         if not X.has_sorted_indices:
             X = X.sorted_indices()
         columns, row_starts = X.indices.astype(np.int32, copy=False), X.indptr.astype(np.int64, copy=False)
-        return Table(flat_view(X.data), flat_view(columns), flat_view(row_starts), 1, X.shape[0])
-    return Table(flat_view(X), NO_COLUMNS, NO_ORDER, 0, X.shape[0])
+        return InputTable(flat_view(X.data), flat_view(columns), flat_view(row_starts), 1, X.shape[0])
+    return InputTable(flat_view(X), NO_COLUMNS, NO_ORDER, 0, X.shape[0])
 
 
 class Problem:

@@ -3,6 +3,7 @@
 import ctypes
 import threading
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -13,28 +14,29 @@ N_WORDS = 624
 class Twister:
     """A copy of a RandomState's state, from which any number of fits may begin; what they draw changes nothing in it."""
 
-    def __init__(self, random_state):
-        key, position = open_twister(random_state)
+    def __init__(self, random_state: Any) -> None:
+        key, position = open_twister(random_state)  # type: ignore[misc]
         self._key, self._position = key.copy(), position
 
-    def open(self):
+    def open(self) -> tuple[np.ndarray, np.ndarray]:
         """Key, (624,) uint32, and position, (1,) int64, to draw from."""
         return self._key.copy(), self._position.copy()
 
-    def random_state(self):
+    def random_state(self) -> np.random.RandomState:
         """A RandomState that begins here."""
         random_state = np.random.RandomState()
-        random_state.set_state(("MT19937", self._key, int(self._position[0])))
+        random_state.set_state(("MT19937", self._key, int(self._position[0])))  # type: ignore[arg-type]
         return random_state
 
 
 class _OfThread(threading.local):
     """One RandomState per thread, whose words can be had without the 0.08 ms that copying them out and in takes."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         generator = np.random.MT19937(0)
         self.random_state = np.random.RandomState(generator)
-        self.words = np.frombuffer((ctypes.c_uint32 * (N_WORDS + 1)).from_address(generator.ctypes.state_address), np.uint32)
+        state: Any = (ctypes.c_uint32 * (N_WORDS + 1)).from_address(generator.ctypes.state_address)
+        self.words = np.frombuffer(state, np.uint32)
         _, key, position, *_ = self.random_state.get_state()
         self.is_as_expected = np.array_equal(self.words[:N_WORDS], key) and self.words[N_WORDS] == position
 
@@ -42,15 +44,15 @@ class _OfThread(threading.local):
 _of_thread = _OfThread()
 
 
-def seeded(random_state):
+def seeded(random_state: Any) -> np.random.RandomState:
     """What check_random_state returns; for an int, good until the next call in this thread, without the 0.1 ms of a new one."""
     if isinstance(random_state, Integral):
-        _of_thread.random_state.seed(random_state)
+        _of_thread.random_state.seed(int(random_state))
         return _of_thread.random_state
     return check_random_state(random_state)
 
 
-def open_twister(random_state):
+def open_twister(random_state: Any) -> tuple[np.ndarray, np.ndarray] | None:
     """Key and position, see `Twister.open`, to draw from until `close_twister`; None where the bit generator is another one."""
     if isinstance(random_state, Twister):
         return random_state.open()
@@ -63,7 +65,7 @@ def open_twister(random_state):
     return state["state"]["key"], np.array([state["state"]["pos"]], dtype=np.int64)
 
 
-def close_twister(random_state, key, position):
+def close_twister(random_state: Any, key: np.ndarray, position: np.ndarray) -> None:
     """Leave the RandomState where the kernels have left its key and position."""
     if isinstance(random_state, Twister):
         return

@@ -8,11 +8,12 @@ other stops by the largest.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from fastbp.kernels.layout import Network
 from fastbp.kernels.triangular import FACTORIZE, SOLVE, SOLVE_TRANSPOSED, multiply, triangular
 from fastbp.names import SOLVERS
 from fastbp.training.network import aligned_zeros, network_for, pack_parameters, parameter_views
@@ -29,7 +30,7 @@ MOST_ROWS = 1024  # the triangle has 8 MiB then
 FEWEST_SAVINGS = 4  # by how much the work saved must outweigh the setting up: a fit may end long before max_iter
 
 
-def is_worth_it(X, n_rows, n_units, batch_size, max_iter):
+def is_worth_it(X: Any, n_rows: int, n_units: int, batch_size: int, max_iter: int) -> bool:
     """Whether training in the span of n_rows rows of X saves work, with n_units in the first hidden layer."""
     n_features = X.shape[1]
     if n_rows > MOST_ROWS or 2 * n_rows > n_features:
@@ -74,7 +75,7 @@ class RowSpace:
     held_out : ndarray of shape (n_held_out, n_rows + 1)
     """
 
-    def __init__(self, X, numbers=None, held_out=None, n_threads=None):
+    def __init__(self, X: Any, numbers: np.ndarray | None = None, held_out: Any = None, n_threads: int | None = None) -> None:
         self._X, self._numbers, self._held_out, self._n_threads = X, numbers, held_out, n_threads
         n_trained = X.shape[0] if numbers is None else len(numbers)
         self.n_rows = n = n_trained + (0 if held_out is None else held_out.shape[0])
@@ -118,10 +119,10 @@ class RowSpace:
                 history.best_params = best[0]
         return INTERRUPTED if is_interrupted else status
 
-    def enter(self, network, inner, params):
+    def enter(self, network: Network, inner: Network, params: np.ndarray) -> np.ndarray:
         """Flat parameters of a network, in the layout of `inner`, which has the features of this basis."""
         coefs, intercepts = parameter_views(network, params)
-        W, inside = coefs[0], 0.0
+        W, inside = coefs[0], np.zeros(())
         for features, rows in self._chunks():
             weights = _padded(W[features], np.float64)
             part = np.zeros((self.n_rows, weights.shape[1]))
@@ -132,7 +133,9 @@ class RowSpace:
         outside = np.sqrt(np.maximum(0.0, squares))
         return pack_parameters(inner, [np.vstack([inside, outside]), *coefs[1:]], intercepts, params.dtype)
 
-    def leave(self, network, inner, params, entered, vectors):
+    def leave(
+        self, network: Network, inner: Network, params: np.ndarray, entered: np.ndarray, vectors: Sequence[np.ndarray]
+    ) -> list[np.ndarray]:
         """Flat vectors in the layout of `inner`, parameters or velocities, in that of `network`; entered: what `enter` made of
         params."""
         start, before = parameter_views(network, params)[0][0], parameter_views(inner, entered)[0][0]
@@ -152,7 +155,7 @@ class RowSpace:
                 parameter_views(network, values)[0][0][features] += part[:, k * n_units : (k + 1) * n_units]
         return found
 
-    def _chunks(self):
+    def _chunks(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield slices of the features and the values of all rows there, in float64: what is small beside the rows that it is a
         difference of, where these hardly differ, is to be right too."""
         X, numbers, held_out = self._X, self._numbers, self._held_out
@@ -164,7 +167,7 @@ class RowSpace:
             rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
             yield features, rows.astype(np.float64, order="C", copy=False)
 
-    def _multiply(self, A, B, C, only_lower=False):
+    def _multiply(self, A: np.ndarray, B: np.ndarray, C: np.ndarray, only_lower: bool = False) -> None:
         """C += A · B in our own kernels, whose bits do not depend on the number of threads; A: a view with any strides."""
         shape = len(C), len(B), C.shape[1]
         work = 2.0 * math.prod(shape)
@@ -176,10 +179,10 @@ class RowSpace:
         if not run_team(multiply, size, arguments, work):
             raise KeyboardInterrupt
 
-    def _solve(self, task, rows):
+    def _solve(self, task: int, rows: np.ndarray) -> None:
         triangular(task, self._L.reshape(-1), rows.reshape(-1), len(rows), self.n_rows, self._stride)
 
-    def _solved(self, task, columns):
+    def _solved(self, task: int, columns: np.ndarray) -> np.ndarray:
         """Columns, (n_rows, n), solved for with L or its transpose."""
         rows = np.zeros((columns.shape[1], self._stride))
         rows[:, : self.n_rows] = columns.T
@@ -187,7 +190,7 @@ class RowSpace:
         return rows[:, : self.n_rows].T
 
 
-def _padded(matrix, dtype):
+def _padded(matrix: np.ndarray, dtype: Any) -> np.ndarray:
     """A copy whose rows are whole vectors."""
     n_rows, n_columns = matrix.shape
     width = n_columns + -n_columns % WHOLE_VECTORS

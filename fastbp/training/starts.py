@@ -1,13 +1,24 @@
 """Starting weights."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from fastbp.names import STARTS
 
 
-def draw_parameters(layer_sizes, activations, *, init, init_scale=1.0, fit_intercept=True, random_state, dtype=np.float64):
+def draw_parameters(
+    layer_sizes: Sequence[int],
+    activations: Sequence[str],
+    *,
+    init: str,
+    init_scale: float = 1.0,
+    fit_intercept: Any = True,
+    random_state: Any,
+    dtype: Any = np.float64,
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Draw starting weights and biases.
 
     Parameters

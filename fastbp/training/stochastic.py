@@ -130,7 +130,7 @@ class _Loop:
         else:
             self._order = np.array(problem.numbers, dtype=np.int64)
         self._draws = epochs.ONLY_DRAWN if is_full_batch else epochs.SHUFFLED
-        plan = epochs.Plan(
+        plan = epochs.EpochPlan(
             batch_size=batch_size,
             shuffle=self._draws if settings.shuffle and self._is_twister else epochs.IN_ORDER,
             gather=int(gather),

@@ -31,7 +31,7 @@ LOOK_EVERY = 0.2  # seconds between two looks of a waiting thread at what has ha
 
 
 @functools.cache
-def available_cores():
+def available_cores() -> int:
     """Cores this process may use: its affinity, container quota and the usual environment variables (joblib's workers set
     them)."""
     limits = [joblib.cpu_count()]
@@ -42,12 +42,12 @@ def available_cores():
     return min(limits)
 
 
-def _is_main_thread():
+def _is_main_thread() -> bool:
     """What threading.current_thread would tell, which makes an object that stays for every thread that it does not know."""
     return threading.get_ident() == threading.main_thread().ident
 
 
-def allowed_threads(n_threads):
+def allowed_threads(n_threads: int | None) -> int:
     """Number of threads a fit may have: n_threads, or with None all cores, but one when the caller itself is one of many threads
     (joblib's threading backend, a server)."""
     if n_threads is not None:
@@ -55,7 +55,7 @@ def allowed_threads(n_threads):
     return available_cores() if _is_main_thread() else 1
 
 
-def team_size(n_threads, work, total):
+def team_size(n_threads: int | None, work: float, total: float) -> int:
     """Number of threads for a kernel with `work` floating-point operations between two barriers and `total` in all."""
     return 1 if work < SHARED_WORK or total < SHARED_TOTAL else allowed_threads(n_threads)
 
@@ -67,15 +67,15 @@ class Crew:
     ever; before Python 3.13 a thread whose join was interrupted counts as dead while it runs on.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.is_closed = False
-        self.begun = []
+        self.begun: list[Worker] = []
 
-    def start(self, work, argument):
+    def start(self, work: Callable[[Any], None], argument: Any) -> "Worker":
         """Start a thread that calls work(argument), unless the crew is closed before it begins; return its Worker."""
         worker = Worker()
 
-        def run():
+        def run() -> None:
             try:
                 self.begun.append(worker)  # before the look at is_closed, as `close` looks at both the other way round
                 if not self.is_closed:
@@ -87,7 +87,7 @@ class Crew:
         _thread.start_new_thread(run, ())
         return worker
 
-    def close(self):
+    def close(self) -> "list[Worker]":
         """Let no further thread begin; return those that have, the only ones to wait for."""
         self.is_closed = True
         return list(self.begun)
@@ -96,18 +96,18 @@ class Crew:
 class Worker:
     """A thread of a crew, as those see it who wait for its end."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.has_ended = False
         self.running = _thread.allocate_lock()
         self.running.acquire()
 
-    def wait(self, timeout=LOOK_EVERY):
+    def wait(self, timeout: float = LOOK_EVERY) -> None:
         """Wait until the work is over, or the seconds are: a signal may have gone to another thread."""
         if not self.has_ended:
             self.running.acquire(timeout=timeout)
 
 
-def run_team(kernel, n_threads, arguments, work, sync=None):
+def run_team(kernel: Callable[..., Any], n_threads: int, arguments: tuple[Any, ...], work: float, sync: Any = None) -> bool:
     """Call kernel(thread, n_threads, sync, *arguments) on n_threads threads at once; `work` is its total in floating-point
     operations.
 
@@ -120,13 +120,13 @@ def run_team(kernel, n_threads, arguments, work, sync=None):
         kernel(0, 1, sync, *arguments)
         return True
     sync[[ARRIVED, FAILED]] = 0
-    errors = []
+    errors: list[BaseException] = []
     crew = Crew()
     gates = [_thread.allocate_lock() for _ in range(n_threads)]
     for gate in gates:
         gate.acquire()
 
-    def work_as(thread):
+    def work_as(thread: int) -> None:
         while not gates[thread].acquire(timeout=LOOK_EVERY):
             if crew.is_closed:
                 return
@@ -138,12 +138,12 @@ def run_team(kernel, n_threads, arguments, work, sync=None):
             errors.append(error)
             sync[FAILED] = 1
 
-    def open_gates():
+    def open_gates() -> None:
         for gate in gates:
             if gate.locked():  # also once its thread has passed, which does no harm
                 gate.release()
 
-    workers = []
+    workers: list[Worker] = []
     try:
         workers.extend(crew.start(work_as, thread) for thread in range(n_threads))
     except (KeyboardInterrupt, RuntimeError) as error:  # nobody has passed the gates, and nobody will
@@ -154,7 +154,7 @@ def run_team(kernel, n_threads, arguments, work, sync=None):
         raise RuntimeError(f"{error}: only {len(workers)} of {n_threads} could be started; set n_threads=1") from error
     finished = True
 
-    def interrupt():
+    def interrupt() -> None:
         nonlocal finished
         sync[INTERRUPT] = 1
         finished = False
@@ -165,7 +165,12 @@ def run_team(kernel, n_threads, arguments, work, sync=None):
     return finished
 
 
-def wait_for(workers, interrupt, look, until=lambda: math.inf):
+def wait_for(
+    workers: Iterable[Worker],
+    interrupt: Callable[[], None],
+    look: Callable[[], None],
+    until: Callable[[], float] = lambda: math.inf,
+) -> None:
     """Wait until all workers have ended, or until() on the monotonic clock; look() now and then, interrupt() at Ctrl-C."""
     waited_for = deque(workers)
     while waited_for:

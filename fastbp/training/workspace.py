@@ -1,11 +1,13 @@
 """The memory a run works in, and how its parameters are cut among threads."""
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from fastbp.kernels.atomics import SYNC_SIZE
-from fastbp.kernels.layout import Strips, Workspace
+from fastbp.kernels.layout import Network, Samples, Strips, Workspace
 from fastbp.kernels.tiles import EDGE_ROWS, TILE_ROWS
 from fastbp.names import KEPT
 from fastbp.training.network import aligned_arrays
@@ -24,8 +26,17 @@ SPARSE_STRIPS = 16  # every strip of a sparse input layer looks through all rows
 
 
 def make_workspace(
-    network, dtype, n_rows, *, n_strips=0, n_threads=1, gathered=None, n_slabs=1, forward_only=False, in_one_block=False
-):
+    network: Network,
+    dtype: Any,
+    n_rows: int,
+    *,
+    n_strips: int = 0,
+    n_threads: int = 1,
+    gathered: Samples | None = None,
+    n_slabs: int = 1,
+    forward_only: bool = False,
+    in_one_block: bool = False,
+) -> Workspace:
     """Allocate what a pass over blocks of rows writes.
 
     Parameters
@@ -90,12 +101,12 @@ def make_workspace(
     )
 
 
-def keeps_slopes(network):
+def keeps_slopes(network: Network) -> bool:
     """Whether some layer's activation writes its slopes down in training."""
     return KEPT in network.slopes.tolist()
 
 
-def slabs_of(network, batch_size, is_sparse):
+def slabs_of(network: Network, batch_size: int, is_sparse: bool) -> int:
     """Number of slabs that a batch is cut into: as many as it has rows for, if their gradients are shorter than what the threads
     would otherwise read of each other's rows.
 
@@ -106,14 +117,21 @@ def slabs_of(network, batch_size, is_sparse):
     return n_slabs if n_slabs > 1 and not is_sparse and network.n_parameters * n_slabs <= batch_size * row_elements else 1
 
 
-def make_strips(network, n_threads, is_sparse):
+def make_strips(network: Network, n_threads: int, is_sparse: bool) -> Strips:
     """Cut the parameters into strips and share them among threads by their size."""
     shape = tuple(network.units.tolist()), tuple(network.widths.tolist()), tuple(network.narrow.tolist())
     return _make_strips(*shape, network.fit_intercept, n_threads, is_sparse)
 
 
 @functools.lru_cache
-def _make_strips(units, widths, narrow_layers, fit_intercept, n_threads, is_sparse):
+def _make_strips(
+    units: tuple[int, ...],
+    widths: tuple[int, ...],
+    narrow_layers: tuple[int, ...],
+    fit_intercept: Any,
+    n_threads: int,
+    is_sparse: bool,
+) -> Strips:
     layers, firsts, stops, sizes = [], [], [], []
     for layer, narrow in enumerate(narrow_layers):
         n_rows, width = (units[layer + 1], widths[layer]) if narrow else (units[layer], widths[layer + 1])
@@ -136,7 +154,7 @@ def _make_strips(units, widths, narrow_layers, fit_intercept, n_threads, is_spar
     return Strips(np.array(layers), np.array(firsts), np.array(stops), owners.astype(np.int64))
 
 
-def flops_per_row(network):
+def flops_per_row(network: Network) -> float:
     """Floating-point operations of forward and backward pass and gradient for one row."""
     units = network.units.tolist()
     products = [n_in * n_out for n_in, n_out in zip(units[:-1], units[1:])]
@@ -148,15 +166,17 @@ class Scratch:
     another thread can tell them to stop (see `run_team`).
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.sync = np.zeros(SYNC_SIZE, dtype=np.int64)
         self.forget()
 
-    def forget(self):
+    def forget(self) -> None:
         """Give the memory up: after a run that diverged NaN may lie in its padding."""
-        self._network, self._shape, self._kept = None, None, {}
+        self._network: Any = None
+        self._shape: Any = None
+        self._kept: dict[Any, Any] = {}
 
-    def get(self, network, dtype, key, make):
+    def get(self, network: Network, dtype: Any, key: Any, make: Callable[[], Any]) -> Any:
         """What make() returns, or has returned for this key and shape of network."""
         if network is not self._network:
             shape = network.units.tobytes(), network.fit_intercept, keeps_slopes(network), dtype
