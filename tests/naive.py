@@ -213,6 +213,41 @@ def batch_gradients(coefs, intercepts, X, Y, weights, names, loss, alpha, eps):
     return mean_loss(loss, Y, outputs, weights, eps) + penalty, coef_gradients, intercept_gradients, inputs
 
 
+# What the kernels do in another order or way
+
+
+def product(A, B, start):
+    """start + A · B, one multiplication after the other."""
+    C = [list(row) for row in start]
+    for i in range(len(A)):
+        for j in range(len(B[0])):
+            for k in range(len(B)):
+                C[i][j] += A[i][k] * B[k][j]
+    return C
+
+
+def gradients_in_slabs(coefs, intercepts, X, Y, weights, names, loss, alpha, n_slabs, eps=EPS):
+    """A batch cut into slabs of rows, each with a gradient of its own (the weights' penalty apart), which are then summed."""
+    n, total, slabs = len(X), sum(weights), []
+    for slab in range(n_slabs):
+        rows = range(n * slab // n_slabs, n * (slab + 1) // n_slabs)
+        parts = [[array[i] for i in rows] for array in (X, Y, weights)]
+        share = sum(parts[2]) / total
+        loss_here, coef_slopes, intercept_slopes, _ = batch_gradients(coefs, intercepts, *parts, names, loss, 0.0, eps)
+        slabs.append((share, loss_here, coef_slopes, intercept_slopes))
+    coef_sums = [sum(share * np.array(slopes[layer]) for share, _, slopes, _ in slabs) for layer in range(len(coefs))]
+    coef_sums = [gradient + alpha / total * np.array(W) for gradient, W in zip(coef_sums, coefs, strict=True)]
+    intercept_sums = [sum(share * np.array(slopes[layer]) for share, *_, slopes in slabs) for layer in range(len(coefs))]
+    penalty = 0.5 * alpha * sum((np.array(W) ** 2).sum() for W in coefs) / total
+    return sum(share * loss_here for share, loss_here, *_ in slabs) + penalty, coef_sums, intercept_sums
+
+
+def is_wolfe_point(loss_0, slope_0, step, loss, slope, decrease=1e-3, curvature=0.9):
+    """Whether a step along a descent direction is one that a line search may end with (strong Wolfe conditions): the loss has
+    gone down by a part of what its slope promised, and the slope has flattened out."""
+    return loss <= loss_0 + decrease * step * slope_0 and abs(slope) <= -curvature * slope_0
+
+
 # In and out
 
 

@@ -668,3 +668,30 @@ def test_narrower_vectors(features, tmp_path):
     command = [sys.executable, "-m", "pytest", *options, __file__]
     result = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-2000:]
+
+
+def test_product_is_the_plain_loop():
+    rng = np.random.default_rng(0)
+    A, B, start = rng.normal(size=(5, 7)), rng.normal(size=(7, 16)), rng.normal(size=(5, 16))
+    C = start.copy()
+    call_product(A.ravel(), 7, 1, B.ravel(), 16, C.ravel(), 16, C.ravel(), 16, 5, 7, 16)
+    np.testing.assert_allclose(C, naive.product(A.tolist(), B.tolist(), start.tolist()), rtol=1e-12)
+
+
+def test_a_batch_in_slabs_is_the_plain_sum_of_slabs():
+    """640 rows and few parameters make eight slabs; the weights of rows count in each."""
+    sizes, rng = (3, 5, 2), np.random.RandomState(0)
+    network = make_network(sizes, ("tanh",), "identity", "squared_error")
+    drawn = draw_parameters(sizes, ("tanh",) * 2, init="glorot_uniform", random_state=rng)
+    X, Y, weights = rng.normal(size=(640, 3)), rng.normal(size=(640, 2)), rng.uniform(0.5, 2, 640)
+    objective = Objective(network, Problem(X, Y, weights), alpha=0.3)
+    assert objective.workspace.n_slabs == 8
+    loss = objective(pack_parameters(network, *drawn, np.float64))
+    lists = [[array.tolist() for array in arrays] for arrays in drawn]
+    expected = naive.gradients_in_slabs(
+        *lists, X.tolist(), Y.tolist(), weights.tolist(), ["tanh", "identity"], "squared_error", 0.3, 8
+    )
+    np.testing.assert_allclose(loss, expected[0], rtol=1e-12)
+    for mine, other in zip(parameter_views(network, objective.gradient), expected[1:], strict=True):
+        for array, theirs in zip(mine, other, strict=True):
+            np.testing.assert_allclose(array, theirs, rtol=1e-11, atol=1e-14)

@@ -2,6 +2,7 @@
 
 import math
 
+import naive
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -166,3 +167,23 @@ def test_a_step_after_which_the_loss_is_lost_is_shortened():
     _, memory = path_of_ours(objective, start, 200)
     assert memory.counts[lbfgs.STATUS] in (lbfgs.SMALL_CHANGE, lbfgs.SMALL_GRADIENT)
     assert memory.measures[lbfgs.LOSS] < 1e-6
+
+
+def test_steps_end_at_wolfe_points():
+    """What the plain twin of the line search says of where each search ended, few of which end for want of a better point."""
+    accepted = []
+    for seed in range(8):
+        objective, start = problem(seed, init_scale=1.0)
+        path, _ = path_of_ours(objective, start, 8)
+        before = start.astype(np.float64)
+        for x, loss, _ in path:
+            losses, slopes = [], []
+            for point in (before, x):
+                losses.append(objective(point))
+                slopes.append(objective.gradient.astype(np.float64) @ (x - before))
+            assert_allclose(losses[1], loss, rtol=1e-12)
+            assert losses[1] < losses[0]
+            accepted.append(naive.is_wolfe_point(losses[0], slopes[0], 1.0, losses[1], slopes[1]))
+            before = x
+    assert len(accepted) > 50
+    assert np.mean(accepted) > 0.9

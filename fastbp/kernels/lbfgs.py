@@ -182,7 +182,8 @@ def _next_step(x, loss_x, slope_x, y, slope_y, loss_y, step, loss, slope, is_bra
 def _search_line(n_threads, sync, network, params, samples, order, gather, workspace, strips, rule, memory):
     """Move x along the direction to where the loss has gone down far enough and flattened out.
 
-    Returns whether it was found, the step, and the slopes at its start and end; the run may have ended for another reason.
+    Returns whether it was found, the step, and the slopes at its start and end; the run may have ended for another reason. What
+    it looks for is what naive.is_wolfe_point accepts; its way there is scipy's, step by step (tests/test_lbfgs.py).
     """
     n = memory.x.size
     loss_0, slope_0 = memory.measures[LOSS], _dot(memory.gradient, 0, memory.direction, 0, n)

@@ -225,7 +225,7 @@ def _next_weighted(samples, order, position, n_rows, gather):
 @apart
 def online_epoch(network, params, velocity, samples, order, n_rows, gather, workspace, rule, learning_rate, sync):
     """One epoch of sgd with a step per sample, dense rows; returns (whether interrupted, sum of the samples' losses with
-    penalty).
+    penalty). Plain twin: naive.train with batches of one.
 
     Stops before the step of a sample whose loss is not finite, and returns that loss; or NaN for another rule than sgd's two.
     Plain twin: naive.train with batch_size=1.

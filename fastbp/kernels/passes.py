@@ -256,7 +256,10 @@ def sum_rows(row_losses, first, stop, weights, first_weight):
 @jit
 def pass_share(thread, n_threads, sync, network, params, samples, order, block, stop, gather, workspace, strips, n_slabs):
     """This thread's share of a block, samples `block` to `stop` of the order: activations and deltas of its rows, or in slabs
-    gradients, losses and weights of its slabs, a piece at a time while it is in the cache. Cut short when told to stop."""
+    gradients, losses and weights of its slabs, a piece at a time while it is in the cache. Cut short when told to stop.
+
+    Plain twin of a batch in slabs: naive.gradients_in_slabs.
+    """
     n_rows = stop - block
     n_parts, first_part, last_part = n_threads, thread, thread + 1
     weights = workspace.weights if gather else samples.weights

@@ -22,8 +22,8 @@ def product(A, a, a_row, a_inner, B, b, b_row, S, s, s_row, C, c, c_row, n_rows,
     = 0).
 
     Small letters are offsets of the first element and strides. Every element is one chain of multiply-adds over n_inner, whatever
-    tile it falls in, so cutting the rows among threads changes no bit. Measured on one AVX-512 core, float32: 210
-    to 240 GFLOP/s from 32 to 784 wide, where OpenBLAS's sgemm gave 104; so there is no BLAS path and no packing.
+    tile it falls in, so cutting the rows among threads changes no bit. Measured on one AVX-512 core, float32: 210 to 240 GFLOP/s
+    from 32 to 784 wide, where OpenBLAS's sgemm gave 104; so there is no BLAS path and no packing. Plain twin: naive.product.
     """
     n_lanes = lane_count(C)
     j = 0
