@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastbp.estimators import parameters
-from fastbp.estimators.inputs import check_rows, check_sample_weight, is_plain, twin
+from fastbp.estimators.inputs import check_rows, check_sample_weight, check_structure, is_plain, twin
 from fastbp.estimators.targets import Targets
 from fastbp.names import LOSSES, SOLVERS
 from fastbp.training.settings import Settings
@@ -299,7 +299,7 @@ class BaseBP(BaseEstimator):
         network, params = self._packed()
         n_features = int(network.units[0])
         if not (is_plain(X, (params.dtype,)) and X.shape[1] == n_features and not hasattr(self, "feature_names_in_")):
-            X = validate_data(self, X, reset=False, dtype=params.dtype, order="C", accept_sparse="csr")
+            X = check_structure(validate_data(self, X, reset=False, dtype=params.dtype, order="C", accept_sparse="csr"))
             if X.shape[1] != n_features:
                 raise ValueError(f"X has {X.shape[1]} features, but the weights in coefs_ are for {n_features}.")
         return predict_outputs(network, params, X, only_largest=only_largest, n_threads=self.n_threads)

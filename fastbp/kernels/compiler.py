@@ -1,10 +1,12 @@
 """The decorators of all compiled functions, and what they lean on."""
 
 import functools
+import gc
 import inspect
 import pkgutil
 import types
 import warnings
+from contextlib import contextmanager
 
 import numba
 import numpy as np
@@ -216,12 +218,25 @@ def typed_once(dispatcher, by="params"):
     return call
 
 
+@contextmanager
+def _garbage_left():
+    """Leave garbage where it is: looking for it takes a tenth of a compilation, which makes millions of objects that stay."""
+    is_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if is_on:
+            gc.enable()
+
+
 def _compile(dispatcher, signature):
     """What to call for arguments of this signature: the machine code, or numba's dispatcher where there is no guard."""
     if pipeline is None:
         return dispatcher
     try:
-        machine_code = dispatcher.compile(signature)
+        with _garbage_left():
+            machine_code = dispatcher.compile(signature)
     except Exception as error:  # a numba that has changed, or a mistake in a kernel, at which numba's own way fails too
         if pipeline.switched_off:
             raise

@@ -13,7 +13,7 @@ from .passes import CACHED_ROWS, batch_step, forward, refresh_mirrors, share, to
 from .scores import score
 from .shuffling import shuffle
 from .updates import rate_of_step
-from .vectors import broadcast, keep_first, lane_count, lane_max, lane_numbers, load, where_equal, where_less
+from .vectors import broadcast, keep_first, lane_count, lane_max, lane_numbers, lane_sum, load, store, where_equal, where_less
 
 IN_ORDER, SHUFFLED, ONLY_DRAWN = range(3)
 
@@ -120,18 +120,22 @@ def _end_of_epoch(plan, counts, measures, loss, validation_score, params, best_p
 @jit
 def _keep_if_finite(params, backup):
     """Copy the parameters to the backup unless one is NaN or infinite; returns whether none is."""
-    for i in range(params.size):
-        if not math.isfinite(params[i]):
-            return False
+    n_lanes = lane_count(params)
+    lost = broadcast(params, 0.0)
+    for i in range(0, params.size, n_lanes):
+        x = load(params, i)
+        lost = lost + (x - x)  # NaN for what is not finite, zero for all else
+    if not math.isfinite(lane_sum(lost)):
+        return False
     _copy(params, backup)
     return True
 
 
 @jit
 def _copy(source, target):
-    """target[:] = source; numba compiles two seconds on checks of shapes for that line."""
-    for i in range(source.size):
-        target[i] = source[i]
+    """target[:] = source, whole vectors."""
+    for i in range(0, source.size, lane_count(source)):
+        store(target, i, load(source, i))
 
 
 @jit
@@ -195,6 +199,7 @@ def train(
                 if weight_sum == 0.0 and plan.has_signed_weights:
                     counts[STATUS] = WEIGHTLESS
                     return
+                step -= weight_sum == 0.0  # which takes no step
                 if thread == 0:
                     counts[STEPS] = step
                     if weight_sum != 0.0:
@@ -217,7 +222,7 @@ def train(
                     scores[epoch] = score(plan.score, validation_outputs, network.units[-1], validation)
                 _end_of_epoch(plan, counts, measures, losses[epoch], scores[epoch], params, best_params, n_rows)
                 # Where weights get lost, the loss rises first: then every epoch is worth a copy.
-                is_risky = epoch > 0 and not losses[epoch] < losses[epoch - 1]
+                is_risky = epoch == 0 or not losses[epoch] < losses[epoch - 1]
                 if counts[STATUS] == RUNNING and (is_risky or (epoch + 1) % plan.backup_every == 0):
                     if not _keep_if_finite(params, backup):
                         counts[STATUS] = WEIGHTS_LOST

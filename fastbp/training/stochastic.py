@@ -7,6 +7,7 @@ import numpy as np
 
 from fastbp.kernels import epochs
 from fastbp.names import CONSTANT, SCHEDULES, SCORES, SOLVERS
+from fastbp.training.network import aligned_copy
 from fastbp.training.optimizer import Optimizer
 from fastbp.training.outcome import CONVERGED, DIVERGED, INTERRUPTED, MAX_ITER, DivergenceError, Outcome, Run
 from fastbp.training.problem import Problem
@@ -17,7 +18,7 @@ from fastbp.training.threads import run_team, team_size
 from fastbp.training.workspace import UPDATE_WORK, Scratch, flops_per_row, make_strips, make_workspace, slabs_of
 
 EPOCHS_PER_CALL = 1000
-BACKUP_ROWS = 256  # of an epoch, beside which a copy of the weights costs nothing (measured: less than 1 % of it)
+BACKUP_ROWS = 32  # of an epoch, beside which a copy of the weights costs little: a hundredth of their arithmetic
 
 
 def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_threads: int | None, scratch: Scratch) -> Outcome:
@@ -147,7 +148,7 @@ class _Loop:
         )
         self._counts = np.array([history.n_iter, history.t, history.no_improvement_count, optimizer.n_steps, epochs.RUNNING])
         self._measures = np.array([optimizer.learning_rate, history.best_loss, history.best_validation_score], dtype=np.float64)
-        self._backup = run.params.copy()
+        self._backup = aligned_copy(run.params)
         self._start = history.n_iter
         self._before = (
             network, run.params, self._best_params, self._backup, *optimizer.moments, samples, self._held_out, self._outputs,
