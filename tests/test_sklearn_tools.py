@@ -512,3 +512,38 @@ def test_wine_in_a_few_lines():
     ]
     assert_array_equal(scores[0], scores[1])
     assert scores[0].mean() > 0.9
+
+
+@pytest.mark.parametrize("y", [["no", "yes", "no", "yes"], [3, 1, 2, 1], [[0, 1, 1], [1, 0, 0], [1, 1, 1], [0, 0, 1]]])
+def test_converters_find_the_labels_where_scikit_learn_has_them(y):
+    """skl2onnx's converter of MLPClassifier asks for its _label_binarizer."""
+    X, y = np.eye(4), np.array(y)
+    ours, theirs = (kind((3,), max_iter=2).fit(X, y)._label_binarizer for kind in (BPClassifier, MLPClassifier))
+    assert ours.y_type_ == theirs.y_type_
+    assert_array_equal(ours.classes_, theirs.classes_)
+    assert_array_equal(ours.transform(y), theirs.transform(y))
+
+
+@pytest.mark.parametrize("kind", [BPClassifier, BPRegressor])
+def test_skl2onnx_takes_our_networks_by_its_own_converters(kind):
+    """The runtime gives the same outputs; both packages are left to who needs them."""
+    pytest.importorskip("onnxruntime", reason="no part of what the tests install")
+    skl2onnx = pytest.importorskip("skl2onnx", reason="no part of what the tests install")
+    from onnxruntime import InferenceSession
+    from skl2onnx.common import shape_calculator
+    from skl2onnx.operator_converters import multilayer_perceptron as converters
+
+    X = np.random.RandomState(0).normal(size=(80, 4)).astype(np.float32)
+    is_classifier = kind is BPClassifier
+    if is_classifier:
+        options = {"zipmap": [True, False], "output_class_labels": [False, True], "nocl": [True, False]}
+        shapes, convert = shape_calculator.calculate_linear_classifier_output_shapes, converters.convert_sklearn_mlp_classifier
+        skl2onnx.update_registered_converter(kind, kind.__name__, shapes, convert, options=options)
+    else:
+        shapes, convert = shape_calculator.calculate_linear_regressor_output_shapes, converters.convert_sklearn_mlp_regressor
+        skl2onnx.update_registered_converter(kind, kind.__name__, shapes, convert)
+    model = kind(hidden_layer_sizes=(5,), max_iter=20, random_state=0).fit(X, X[:, 0] > 0 if is_classifier else X[:, 0])
+    options = {id(model): {"zipmap": False}} if is_classifier else None
+    graph = skl2onnx.to_onnx(model, X[:1], options=options).SerializeToString()
+    outputs = InferenceSession(graph, providers=["CPUExecutionProvider"]).run(None, {"X": X})[-1]
+    assert_close(np.squeeze(outputs), model.predict_proba(X) if is_classifier else model.predict(X), rtol=1e-4, atol=1e-6)

@@ -195,6 +195,14 @@ class BPClassifier(ClassifierMixin, BaseBP):
             codes = np.searchsorted(self.classes_, labels)[codes]
         return class_targets(codes, self.classes_, dtype)
 
+    @property
+    def _label_binarizer(self) -> Any:
+        """What converters of scikit-learn's MLPClassifier, as skl2onnx, ask a fitted network for."""
+        from sklearn.preprocessing import LabelBinarizer  # which takes 30 ms to import
+
+        has_labels = self.out_activation_ == "logistic" and self.n_outputs_ > 1
+        return LabelBinarizer().fit(np.eye(self.n_outputs_, dtype=int) if has_labels else self.classes_)
+
     def _loss_name(self) -> str:
         return "log_loss" if self.out_activation_ == "softmax" else "binary_log_loss"
 
