@@ -38,7 +38,7 @@ from fastbp.kernels.compiler import entry
 
 dispatcher = epochs.predict.dispatcher
 cache, context = dispatcher._cache, dispatcher.targetctx
-signatures = {str(signature[1].dtype): signature for signature in dispatcher.signatures}
+signatures = {str(signature[2].dtype): signature for signature in dispatcher.signatures}  # of params
 keys = {dtype: cache._index_key(signature, context.codegen()) for dtype, signature in signatures.items()}
 files = cache._cache_file
 index = Path(files._index_path)

@@ -251,7 +251,7 @@ sys.settrace(trace)
 BPClassifier((3,), max_iter=3, random_state=0).fit([[0., 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0])
 sys.settrace(None)
 assert len(lines) > 10, lines
-from fastbp.training import warm_up
+from fastbp import warm_up
 assert warm_up() == 0
 """
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_DISABLE_JIT": "1"}
