@@ -6,6 +6,7 @@ the normal numbers, and an instruction that meets one costs a hundred cycles on 
 the time per epoch). That mode belongs to the thread, so it is set on every call and given back before Python goes on.
 """
 
+import functools
 import numbers
 
 import llvmlite.binding
@@ -91,32 +92,36 @@ def _check_arguments(builder, arguments, argument_types):
     def field(pointer, offset, field_type):
         return builder.load(builder.bitcast(builder.gep(pointer, [_WORD(offset)]), field_type.as_pointer()))
 
-    def demand(is_met):
+    def is_number(number, wanted):
+        return builder.icmp_unsigned("==", number, number.type(wanted))
+
+    def demand(conditions):
+        """All at once: a branch for each would take LLVM several times as long."""
         following = builder.append_basic_block()
-        builder.cbranch(is_met, following, refused)
+        builder.cbranch(functools.reduce(builder.and_, conditions), following, refused)
         builder.position_at_end(following)
 
-    def demand_number(number, wanted):
-        demand(builder.icmp_unsigned("==", number, number.type(wanted)))
+    def is_array(pointer, wanted):
+        dtype = field(pointer, _ARRAY_DTYPE, _OBJECT)  # seldom the same object once arrays have been pickled
+        flags = builder.and_(field(pointer, _ARRAY_FLAGS, _INT), _INT(_CONTIGUOUS_AND_WRITEABLE))
+        yield is_number(field(pointer, _ARRAY_NDIM, _INT), 1)
+        yield is_number(flags, _CONTIGUOUS_AND_WRITEABLE)
+        yield is_number(field(dtype, _DTYPE_NUMBER, _INT), _dtype_of(wanted).num)
+        yield is_number(field(dtype, _DTYPE_BYTE_ORDER, _BYTE), ord(_dtype_of(wanted).byteorder))
 
-    def check_tuple(pointer, item_types):
-        demand_number(field(pointer, _TUPLE_SIZE, _WORD), len(item_types))
-        for k, item_type in enumerate(item_types):
-            check(field(pointer, _TUPLE_ITEMS + 8 * k, _OBJECT), item_type)
+    def check(pointer, item_types):
+        demand([is_number(field(pointer, _TUPLE_SIZE, _WORD), len(item_types))])
+        items = [(field(pointer, _TUPLE_ITEMS + 8 * k, _OBJECT), item_type) for k, item_type in enumerate(item_types)]
+        classes = [(field(item, _TYPE, _OBJECT), _named(builder, _class_of(item_type))) for item, item_type in items]
+        demand([builder.icmp_unsigned("==", *pair) for pair in classes])
+        arrays = [is_met for item, wanted in items if isinstance(wanted, types.Array) for is_met in is_array(item, wanted)]
+        if arrays:
+            demand(arrays)
+        for item, item_type in items:
+            if isinstance(item_type, types.BaseNamedTuple):
+                check(item, item_type.types)
 
-    def check(pointer, wanted):
-        demand(builder.icmp_unsigned("==", field(pointer, _TYPE, _OBJECT), _named(builder, _class_of(wanted))))
-        if isinstance(wanted, types.BaseNamedTuple):
-            check_tuple(pointer, wanted.types)
-        elif isinstance(wanted, types.Array):
-            demand_number(field(pointer, _ARRAY_NDIM, _INT), 1)
-            dtype = field(pointer, _ARRAY_DTYPE, _OBJECT)  # seldom the same object once arrays have been pickled
-            demand_number(field(dtype, _DTYPE_NUMBER, _INT), _dtype_of(wanted).num)
-            demand_number(field(dtype, _DTYPE_BYTE_ORDER, _BYTE), ord(_dtype_of(wanted).byteorder))
-            flags = builder.and_(field(pointer, _ARRAY_FLAGS, _INT), _INT(_CONTIGUOUS_AND_WRITEABLE))
-            demand_number(flags, _CONTIGUOUS_AND_WRITEABLE)
-
-    check_tuple(arguments, argument_types)
+    check(arguments, argument_types)
 
 
 def _class_of(wanted):

@@ -186,7 +186,12 @@ def typed_once(dispatcher, by="params"):
     if pipeline is not None:
         pipeline.typed_once.add(function)
 
+    def count(arguments):
+        if len(arguments) != len(names):
+            raise TypeError(f"{function.__name__} takes {len(names)} arguments, got {len(arguments)}")
+
     def compile_for(arguments):
+        count(arguments)
         dtype = getattr(arguments[at], "dtype", None)
         if dtype not in ("float32", "float64"):
             raise TypeError(
@@ -202,15 +207,14 @@ def typed_once(dispatcher, by="params"):
 
     @functools.wraps(function)
     def call(*arguments):
-        if len(arguments) != len(names):
-            raise TypeError(f"{function.__name__} takes {len(names)} arguments, got {len(arguments)}")
         try:
             run = compiled[arguments[at].dtype]
-        except (AttributeError, KeyError):
+        except (AttributeError, IndexError, KeyError):
             run = compile_for(arguments)
         try:
             run(*arguments)
         except TypeError:
+            count(arguments)
             wanted = signatures[arguments[at].dtype]
             run(*(checked(*argument, f"{function.__name__}: {name}") for *argument, name in zip(arguments, wanted, names)))
 
