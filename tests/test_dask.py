@@ -19,6 +19,7 @@ from fastbp import BPClassifier
 distributed = pytest.importorskip("dask.distributed", reason="dask is not installed: pip install 'fastbp[dask]'")
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.xdist_group("dask"),  # one cluster for all
     pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed"),
 ]

@@ -26,6 +26,8 @@ from sklearn.preprocessing import StandardScaler
 
 from fastbp import BPClassifier, BPRegressor, BPSearchCV, HiddenSizeDisplay
 
+pytestmark = pytest.mark.slow
+
 matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'fastbp[plot]'")
 matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402

@@ -9,6 +9,8 @@ from textwrap import dedent
 import pytest
 from test_architecture import FLOORS
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 FOLDERS = ("fastbp", "tests", "benchmarks", "examples", "docs")

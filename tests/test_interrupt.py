@@ -12,6 +12,8 @@ from fastbp.kernels.atomics import INTERRUPT
 from fastbp.training.threads import Crew, run_pool, run_team
 from fastbp.training.workspace import Scratch
 
+pytestmark = pytest.mark.slow
+
 not_windows = pytest.mark.skipif(sys.platform == "win32", reason="sends itself SIGINT")
 
 CHILD = """

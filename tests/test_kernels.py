@@ -653,6 +653,7 @@ def test_fastmath_keeps_nan_and_infinity():
     assert not FASTMATH & {"fast", "nnan", "ninf", "reassoc"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("features", ["", "+avx,+avx2,+fma"])
 def test_narrower_vectors(features, tmp_path):
     """The kernels on CPUs with 128- and 256-bit vectors, in a process of its own."""

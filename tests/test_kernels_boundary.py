@@ -24,6 +24,8 @@ from fastbp.kernels.vectors import broadcast, lane_sum, lanes, load, store
 from fastbp.training import row_space
 from fastbp.training.threads import run_team
 
+pytestmark = pytest.mark.slow
+
 X = np.random.RandomState(0).normal(size=(300, 6))
 Y = (X[:, 0] > X[:, 1]).astype(int)
 IS_X86 = boundary._ARCHITECTURE in boundary._X86

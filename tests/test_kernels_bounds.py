@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 
 # For a process of its own, with a cache of its own. A case: arguments, and whether all that is touched lies in its array.

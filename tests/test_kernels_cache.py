@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-pytestmark = pytest.mark.xdist_group("kernel cache")
+pytestmark = [pytest.mark.xdist_group("kernel cache"), pytest.mark.slow]
 
 FORWARD = """
 import json, os, warnings

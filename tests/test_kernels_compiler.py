@@ -14,7 +14,7 @@ from fastbp.kernels import compiler
 ROOT = Path(__file__).resolve().parents[1]
 KERNELS = ROOT / "fastbp" / "kernels"
 
-pytestmark = pytest.mark.xdist_group("kernel compiler")
+pytestmark = [pytest.mark.xdist_group("kernel compiler"), pytest.mark.slow]
 
 
 @pytest.mark.parametrize("name", compiler.LEANS_ON)

@@ -41,6 +41,8 @@ from fastbp.kernels.vectors import (
     with_sign,
 )
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 PRIMITIVES = {
     name: value

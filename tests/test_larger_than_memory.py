@@ -23,7 +23,10 @@ MEGABYTE = 2**20
 
 specification.loader.exec_module(example)
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from Linux's /proc")
+pytestmark = [
+    pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from Linux's /proc"),
+    pytest.mark.slow,
+]
 
 TRAIN = """
 import hashlib, json, re, sys

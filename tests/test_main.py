@@ -20,6 +20,8 @@ from sklearn.preprocessing import StandardScaler
 import fastbp
 from fastbp.app.cli import main
 
+pytestmark = pytest.mark.slow
+
 SMALL = ["--sizes", "6", "4-3", "--folds", "2", "--epochs", "4", "--seed", "3"]
 
 

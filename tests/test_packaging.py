@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 LEAK = "LEAK = 0.01"  # a constant in a file that no cached function lives in
 
-pytestmark = pytest.mark.xdist_group("packaging")  # the tests share a compiled copy
+pytestmark = [pytest.mark.xdist_group("packaging"), pytest.mark.slow]  # the tests share a compiled copy
 
 FORWARD = """
 import json, sys, warnings

@@ -58,7 +58,7 @@ def _exp_minus_one_of_remainder(x, n):
 
 @jit
 def exp(x):
-    """e**x lane by lane, to 2 ulp; infinity, zero and NaN as in IEEE arithmetic."""
+    """e**x lane by lane, to 2 ulp; infinity, zero and NaN as in IEEE arithmetic, zero where that has a subnormal number."""
     x = where_less(_exp_highest(x), x, _exp_highest(x), x)
     x = where_less(x, _exp_lowest(x), _exp_lowest(x), x)
     n = _exponent(x)

@@ -37,7 +37,9 @@ class Optimizer:
         if settings.nesterovs_momentum and solver.nesterov_rule is not None:
             code = solver.nesterov_rule
         decay_1, decay_2 = (float(getattr(settings, name)) if name else 0.0 for name in (solver.decay_1, solver.decay_2))
-        self._rule = code, decay_1, decay_2, float(settings.epsilon)
+        # an epsilon that kernels would count as zero could leave 0/0
+        epsilon = max(float(settings.epsilon), float(np.finfo(dtype).tiny))
+        self._rule = code, decay_1, decay_2, epsilon
         self.learning_rate_init = float(settings.learning_rate_init)
         self.learning_rate = self.learning_rate_init
         self.n_steps = 0
