@@ -16,6 +16,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 import fastbp
 from fastbp import BPClassifier, BPRegressor, BPSearchCV
+from fastbp.estimators.targets import discrete_labels
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 RNG = np.random.RandomState(0)
@@ -275,6 +276,15 @@ def test_dates_are_no_numbers(unit):
             BPRegressor(**OPTIONS).fit(X, y)
         with pytest.raises((ValueError, TypeError)):
             BPSearchCV(BPRegressor(**OPTIONS), {"alpha": [0.1]}, cv=2, error_score="raise").fit(X, y)
+
+
+@settings(max_examples=200, deadline=None)
+@given(values=st.lists(st.integers(0, 5000), min_size=1, max_size=30), dtype=st.sampled_from(["u1", "i2", "i4", "i8", "u8"]))
+def test_labels_are_those_of_numpy(values, dtype):
+    y = np.array(values).astype(dtype)
+    for own, other in zip(discrete_labels(y), np.unique(y, return_inverse=True), strict=True):
+        np.testing.assert_array_equal(own, other)
+    assert discrete_labels(y)[0].dtype == dtype
 
 
 # The optimizer's state

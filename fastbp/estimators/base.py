@@ -24,7 +24,8 @@ from fastbp.training.settings import Settings
 _NOT_PICKLED = frozenset({"_network", "_network_key", "_params", "_views", "_is_loaded"})
 # What a history records and the attributes of the same names show; some only with early stopping, or only without.
 _HISTORY = ("t", "loss_curve", "best_loss", "validation_scores", "best_validation_score")
-_WITH_EARLY_STOPPING = {"best_loss": False, "validation_scores": True, "best_validation_score": True}
+_WITH_EARLY_STOPPING = ("validation_scores", "best_validation_score")
+_WITHOUT_EARLY_STOPPING = ("best_loss",)
 
 
 MatrixLike: TypeAlias = ArrayLike | spmatrix | sparray
@@ -140,7 +141,6 @@ class BaseBP(BaseEstimator):
         from fastbp.training.random_state import seeded
 
         parameters.check_parameters(self)
-        parameters.hidden_sizes(self.hidden_layer_sizes)
         resume = hasattr(self, "coefs_") and (incremental or self.warm_start)
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
@@ -200,8 +200,6 @@ class BaseBP(BaseEstimator):
 
     def _publish(self, fitted: Any, settings: Settings, is_new: bool) -> None:
         """Set the fitted attributes."""
-        from fastbp.training.kept import KeptVectors
-
         run = fitted.run
         history, network = run.history, fitted.network
         self._bind(network, run.params, is_new)
@@ -212,11 +210,11 @@ class BaseBP(BaseEstimator):
         if not SOLVERS[settings.solver].is_stochastic:
             return
         for name in _HISTORY:
-            value = getattr(history, name)
-            unused = _WITH_EARLY_STOPPING.get(name, settings.early_stopping) != settings.early_stopping
-            setattr(self, name + "_", None if unused else value)
+            setattr(self, name + "_", getattr(history, name))
+        for name in _WITHOUT_EARLY_STOPPING if settings.early_stopping else _WITH_EARLY_STOPPING:
+            setattr(self, name + "_", None)
         self._no_improvement_count = history.no_improvement_count
-        self._best_params = None if history.best_params is None else KeptVectors(network, [history.best_params])
+        self._best_params = history.kept_best(network)
         self._optimizer = run.optimizer
 
     # ---- weights: one flat vector, of which coefs_ and intercepts_ are views, unless the user has put arrays of his own there
@@ -283,7 +281,8 @@ class BaseBP(BaseEstimator):
         loss = self._loss_name()
         if loss not in LOSSES:
             parameters.check_parameters(self)
-        return activation, self.out_activation_, loss, self._loss_parameter(loss), self.fit_intercept
+        parameter = LOSSES[loss].parameter
+        return activation, self.out_activation_, loss, getattr(self, parameter) if parameter else 0.0, self.fit_intercept
 
     def _loss_parameter(self, loss: str) -> float:
         """Return the value of the parameter that shapes a loss; 0 where there is none."""
@@ -295,7 +294,8 @@ class BaseBP(BaseEstimator):
         from fastbp.training.predict import predict_outputs
 
         check_is_fitted(self)
-        parameters.check_parameter("n_threads", self.n_threads, parameters.RULES["n_threads"], self)
+        if self.n_threads is not None:
+            parameters.check_parameter("n_threads", self.n_threads, parameters.RULES["n_threads"], self)
         network, params = self._packed()
         n_features = int(network.units[0])
         if not (is_plain(X, (params.dtype,)) and X.shape[1] == n_features and not hasattr(self, "feature_names_in_")):

@@ -10,6 +10,8 @@ from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from fastbp.names import LOSSES
 
+MOST_COUNTED = 2**12  # whole numbers below it are counted, not sorted
+
 
 class Targets(NamedTuple):
     """What an output layer learns."""
@@ -35,6 +37,8 @@ def discrete_labels(y: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return the sorted labels, and y as positions in them, (n_samples,), or if multilabel as booleans, (n_samples, n_labels)."""
     # type_of_target takes longer than a small fit, and these cannot be anything else
     if not issparse(y) and y.ndim == 1 and y.dtype.kind in "biuU":
+        if y.dtype.kind in "iu" and y.min() >= 0 and y.max() < MOST_COUNTED:
+            return _counted_labels(y)
         return np.unique(y, return_inverse=True)
     y_type = type_of_target(y, input_name="y")
     if "multioutput" in y_type:
@@ -43,6 +47,13 @@ def discrete_labels(y: Any) -> tuple[np.ndarray, np.ndarray]:
     if y_type == "multilabel-indicator":
         return labels, (y.toarray() if issparse(y) else y) != 0
     return labels, np.unique(y, return_inverse=True)[1]
+
+
+def _counted_labels(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return what np.unique does, for whole numbers that are not large, without sorting (measured, digits: 6 instead of 24 µs)."""
+    is_there = np.bincount(y.astype(np.intp, copy=False)) > 0
+    labels = np.flatnonzero(is_there).astype(y.dtype, copy=False)
+    return labels, y if len(labels) == len(is_there) else (np.cumsum(is_there) - 1)[y]
 
 
 def class_targets(codes: np.ndarray, classes: np.ndarray, dtype: np.dtype) -> Targets:

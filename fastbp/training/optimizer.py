@@ -10,6 +10,8 @@ from fastbp.training.kept import KeptVectors
 from fastbp.training.network import aligned_arrays
 from fastbp.training.settings import Settings
 
+SMALLEST_NORMAL = {4: float(np.finfo(np.float32).tiny), 8: float(np.finfo(np.float64).tiny)}  # by bytes
+
 
 class Optimizer:
     """State of a stochastic solver; its constants stay what they were at its first step.
@@ -38,7 +40,7 @@ class Optimizer:
             code = solver.nesterov_rule
         decay_1, decay_2 = (float(getattr(settings, name)) if name else 0.0 for name in (solver.decay_1, solver.decay_2))
         # an epsilon that kernels would count as zero could leave 0/0
-        epsilon = max(float(settings.epsilon), float(np.finfo(dtype).tiny))
+        epsilon = max(float(settings.epsilon), SMALLEST_NORMAL[dtype.itemsize])
         self._rule = code, decay_1, decay_2, epsilon
         self.learning_rate_init = float(settings.learning_rate_init)
         self.learning_rate = self.learning_rate_init

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastbp.training.kept import KeptVectors
+
 CONVERGED, MAX_ITER, INTERRUPTED, DIVERGED = "converged", "max_iter", "interrupted", "diverged"
 
 
@@ -26,6 +28,10 @@ class History:
     n_iter: int = 0
     t: int = 0
     no_improvement_count: int = 0
+
+    def kept_best(self, network: Any) -> KeptVectors | None:
+        """The best weights as they outlive the fit."""
+        return None if self.best_params is None else KeptVectors(network, [self.best_params])
 
 
 class Outcome(NamedTuple):

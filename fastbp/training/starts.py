@@ -43,18 +43,19 @@ def draw_parameters(
     coefs, intercepts : lists of ndarray
     """
     start, coefs, intercepts = STARTS[init], [], []
-    draw = {
-        "uniform": lambda spread, shape: random_state.uniform(-spread, spread, shape),
-        "normal": lambda spread, shape: spread * random_state.standard_normal(shape),
-        "": lambda spread, shape: np.zeros(shape),
-    }[start.distribution]
+
+    def draw(spread: float, shape: Any) -> np.ndarray:
+        if start.distribution == "uniform":
+            return random_state.uniform(-spread, spread, shape)
+        return spread * random_state.standard_normal(shape) if start.distribution == "normal" else np.zeros(shape)
+
     for n_in, n_out, activation in zip(layer_sizes[:-1], layer_sizes[1:], activations):
         numerator = start.numerator_of_logistic if activation == "logistic" else None
         numerator = start.numerator if numerator is None else numerator
         spread = 1.0 if numerator is None else math.sqrt(numerator / (n_in + n_out if start.with_fan_out else n_in))
         W = draw(spread, (n_in, n_out))
-        b = draw(spread, n_out) if start.draws_intercepts else np.zeros(n_out)
-        if not fit_intercept:
+        b = draw(spread, n_out) if start.draws_intercepts else None
+        if b is None or not fit_intercept:
             b = np.zeros(n_out)
         coefs.append((init_scale * W).astype(dtype, copy=False))
         intercepts.append((init_scale * b).astype(dtype, copy=False))

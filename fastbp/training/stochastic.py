@@ -7,7 +7,6 @@ import numpy as np
 
 from fastbp.kernels import epochs
 from fastbp.names import CONSTANT, SCHEDULES, SCORES, SOLVERS
-from fastbp.training.network import aligned_copy
 from fastbp.training.optimizer import Optimizer
 from fastbp.training.outcome import CONVERGED, DIVERGED, INTERRUPTED, MAX_ITER, DivergenceError, Outcome, Run
 from fastbp.training.problem import Problem
@@ -141,14 +140,14 @@ class _Loop:
             power_t=float(settings.power_t),
             tol=float(settings.tol),
             n_iter_no_change=float(settings.n_iter_no_change),
-            backup_every=1 if is_online else -(-BACKUP_ROWS // n_rows),
+            backup_every=-(-BACKUP_ROWS // n_rows),
             has_signed_weights=int(samples.weights.size > 0 and samples.weights.min() < 0),
             validate=self._validate,
             score=SCORES[settings.score],
         )
         self._counts = np.array([history.n_iter, history.t, history.no_improvement_count, optimizer.n_steps, epochs.RUNNING])
         self._measures = np.array([optimizer.learning_rate, history.best_loss, history.best_validation_score], dtype=np.float64)
-        self._backup = aligned_copy(run.params)
+        self._backup = run.params.copy()
         self._start = history.n_iter
         self._before = (
             network, run.params, self._best_params, self._backup, *optimizer.moments, samples, self._held_out, self._outputs,
