@@ -6,9 +6,12 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
+from fastbp import BPClassifier
 from fastbp.kernels.atomics import INTERRUPT
+from fastbp.training.predict import predict_outputs
 from fastbp.training.threads import Crew, run_pool, run_team
 from fastbp.training.workspace import Scratch
 
@@ -149,6 +152,42 @@ def test_a_storm_of_signals_leaves_neither_a_hang_nor_a_thread():
     result = subprocess.run([sys.executable, "-c", STORM], capture_output=True, text=True, timeout=100)
     assert result.returncode == 0, result.stderr[-2000:]
     print(result.stdout)
+
+
+@pytest.mark.parametrize("n_rows", [3, 200_000])
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_a_prediction_that_is_told_to_stop_has_no_outputs(n_rows, n_threads):
+    """Not even some: what it has not come to was never written."""
+    model = BPClassifier((50,), max_iter=1).fit(np.eye(4), [0, 1, 0, 1])
+    scratch = Scratch()
+    scratch.sync[INTERRUPT] = 1
+    network, params = model._packed()
+    with pytest.raises(KeyboardInterrupt):
+        predict_outputs(network, params, np.zeros((n_rows, 4)), n_threads=n_threads, scratch=scratch)
+
+
+@not_windows
+def test_a_signal_ends_a_prediction():
+    """One that would take minutes ends with KeyboardInterrupt."""
+    code = """
+import os, signal, threading, time
+import numpy as np
+from fastbp import BPClassifier
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+X = np.zeros((1000, 300))
+model = BPClassifier((2000, 2000), max_iter=1).fit(X[:4], [0, 1, 0, 1])
+model.predict(X[:300])
+rows = np.broadcast_to(X[:1], (100_000, 300)).copy()
+threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    for _ in range(100):
+        model.predict(rows)
+except KeyboardInterrupt:
+    print("ended")
+"""
+    result = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=100)
+    assert result.stdout == "ended\n", result.stderr[-2000:]
 
 
 def wait_for_signal_and_take_time(sync, ended, sends):

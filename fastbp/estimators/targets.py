@@ -50,7 +50,7 @@ def discrete_labels(y: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _counted_labels(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return what np.unique does, for whole numbers that are not large, without sorting (measured, digits: 6 instead of 24 µs)."""
+    """Return what np.unique does, for whole numbers that are not large, without sorting (digits: 6 µs, not 24)."""
     is_there = np.bincount(y.astype(np.intp, copy=False)) > 0
     labels = np.flatnonzero(is_there).astype(y.dtype, copy=False)
     return labels, y if len(labels) == len(is_there) else (np.cumsum(is_there) - 1)[y]

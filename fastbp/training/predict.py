@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.kernels import epochs
+from fastbp.kernels.atomics import INTERRUPT
 from fastbp.kernels.layout import Network
 from fastbp.names import ACTIVATIONS
 from fastbp.training.network import make_network, pack_parameters, parameter_views
@@ -59,7 +60,9 @@ def predict_outputs(
 
     if size == 1 and work < DIRECT_WORK:
         predict_part(0, 1, scratch.sync)
-    elif not run_team(predict_part, size, (), work, scratch.sync):
+    else:
+        run_team(predict_part, size, (), work, scratch.sync)
+    if scratch.sync[INTERRUPT]:  # by Ctrl-C, or by who ends all that runs: some outputs are missing
         raise KeyboardInterrupt
     return outputs.astype(np.int64) if only_largest else outputs
 
