@@ -45,7 +45,7 @@ HIDDEN_ACTIVATIONS = tuple(name for name, activation in ACTIVATIONS.items() if a
 
 # ---- losses
 
-SQUARED_ERROR, LOG_LOSS, BINARY_LOG_LOSS, POISSON = range(4)
+SQUARED_ERROR, LOG_LOSS, BINARY_LOG_LOSS, POISSON, HUBER = range(5)
 
 
 class Loss(NamedTuple):
@@ -80,6 +80,13 @@ LOSSES = {
         highest_target=1.0,
     ),
     "poisson": Loss(POISSON, "half the Poisson deviance (targets ≥ 0, exponential output)", ("exp",), "exp", lowest_target=0.0),
+    "huber": Loss(
+        HUBER,
+        "half the squared error up to an error of `delta` and straight on from there, for targets with outliers",
+        _REAL_OUTPUTS,
+        parameter="delta",
+        parameter_default=1.0,
+    ),
 }
 REGRESSION_LOSSES = tuple(name for name, loss in LOSSES.items() if loss.is_regression)
 

@@ -15,7 +15,7 @@ EPS = 2.0**-52  # of float64; the losses clip probabilities at it
 LEAK = 0.01  # slope of leaky_relu below zero
 
 ACTIVATIONS = ("identity", "logistic", "tanh", "relu", "leaky_relu", "step", "elu", "gelu", "exp", "softmax")
-LOSSES = ("squared_error", "log_loss", "binary_log_loss", "poisson")
+LOSSES = ("squared_error", "log_loss", "binary_log_loss", "poisson", "huber")
 
 # Output activation and loss that belong together: the slopes cancel, and δ = ŷ − y.
 CANONICAL = {
@@ -111,6 +111,11 @@ def xlogy(x, y):
     return 0.0 if x == 0 else x * math.log(y)
 
 
+def huber(error, delta=1.0):
+    """A parabola up to delta, a tangent from there."""
+    return 0.5 * error * error if abs(error) <= delta else delta * (abs(error) - 0.5 * delta)
+
+
 def sample_loss(name, y, p, eps=EPS):
     """Loss of one sample with targets y and outputs p; for log_loss, y is [index of the class]."""
     if name == "squared_error":
@@ -121,6 +126,8 @@ def sample_loss(name, y, p, eps=EPS):
         return -sum(xlogy(y_j, clip(p_j, eps)) + xlogy(1 - y_j, 1 - clip(p_j, eps)) for y_j, p_j in zip(y, p, strict=True))
     if name == "poisson":
         return sum(xlogy(y_j, y_j / p_j) - y_j + p_j for y_j, p_j in zip(y, p, strict=True))
+    if name == "huber":
+        return sum(huber(p_j - y_j) for y_j, p_j in zip(y, p, strict=True))
     raise ValueError(name)
 
 
@@ -140,6 +147,8 @@ def loss_slope(name, y, p):
         return [(p_j - y_j) / (p_j * (1 - p_j)) for y_j, p_j in zip(y, p, strict=True)]
     if name == "poisson":
         return [1 - y_j / p_j for y_j, p_j in zip(y, p, strict=True)]
+    if name == "huber":
+        return [max(-1.0, min(1.0, p_j - y_j)) for y_j, p_j in zip(y, p, strict=True)]
     raise ValueError(name)
 
 

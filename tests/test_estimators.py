@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
+from scipy.special import huber
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_iris, make_multilabel_classification
@@ -843,6 +844,43 @@ def test_get_params_round_trip():
     assert {name: model.get_params()[name] for name in options} == options
     assert clone(model).get_params() == model.get_params()
     assert "loss='poisson'" in repr(model)
+
+
+# Losses of fastbp's own
+
+
+@pytest.mark.parametrize("batch_size", [1, 30])
+@pytest.mark.parametrize("delta", [0.05, 0.5, 1e6])
+def test_huber_against_scipy(delta, batch_size):
+    """The loss itself, its gradient in training by finite differences, and far out the squared error."""
+    y = Y_IRIS + np.where(np.arange(len(Y_IRIS)) % 10 == 0, 30.0, 0.0)
+    options = {"hidden_layer_sizes": 3, "activation": "tanh", "random_state": 0, "delta": delta, "alpha": 0.0}
+    model = BPRegressor("huber", solver="lbfgs", max_iter=50, **options).fit(X_IRIS, y)
+    np.testing.assert_allclose(model.loss_, huber(delta, model.predict(X_IRIS) - y).mean(), rtol=1e-9)
+    step = BPRegressor(
+        "huber", solver="sgd", momentum=0.0, learning_rate_init=1e-3, shuffle=False, batch_size=batch_size, **options
+    )
+    start = BPRegressor(max_iter=1, **{**options, "init_scale": 1.0}).fit(X_IRIS, y)
+    rows = slice(0, batch_size)
+    step.coefs_, step.intercepts_ = copy.deepcopy((start.coefs_, start.intercepts_))
+    before = step.intercepts_[-1][0]
+    step.partial_fit(X_IRIS[rows], y[rows])
+    moved = (before - step.intercepts_[-1][0]) / 1e-3
+    errors = start.predict(X_IRIS[rows]) - y[rows]
+    h = 1e-6
+    assert abs(moved - (huber(delta, errors + h) - huber(delta, errors - h)).mean() / (2 * h)) < 1e-5 * max(1, abs(moved))
+
+
+def test_huber_is_not_drawn_by_outliers():
+    rng = np.random.RandomState(0)
+    X = rng.uniform(-1, 1, (300, 1))
+    truth = np.sin(3 * X[:, 0])
+    y = truth + np.where(rng.rand(300) < 0.1, 20.0, 0.0)
+    errors = {}
+    for loss in ("squared_error", "huber"):
+        model = BPRegressor(loss, 10, "tanh", solver="lbfgs", max_iter=500, random_state=0, delta=0.1).fit(X, y)
+        errors[loss] = np.abs(model.predict(X) - truth).mean()
+    assert errors["huber"] < 0.1 * errors["squared_error"]
 
 
 @pytest.mark.parametrize(

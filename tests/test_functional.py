@@ -26,6 +26,7 @@ def problem(layer_sizes=(3, 5, 4, 2), loss="squared_error", n_samples=7, seed=0)
         "log_loss": lambda: rng.randint(layer_sizes[-1], size=n_samples),
         "binary_log_loss": lambda: rng.randint(2, size=shape),
         "poisson": lambda: rng.poisson(2.0, shape),
+        "huber": lambda: 2.0 * rng.randn(*shape),  # errors on both sides of delta
     }[loss]()
     return coefs, intercepts, X, y
 

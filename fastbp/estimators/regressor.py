@@ -38,6 +38,9 @@ class BPRegressor(RegressorMixin, BaseBP):
     validation_split : {'random'}, default='random'
         Real targets have no classes to stratify; here so that both estimators have the same parameters.
     {run_parameters}
+    delta : float, default=1.0
+        For the loss 'huber' (P. J. Huber, Robust estimation of a location parameter, 1964): the error, in the target's units,
+        from which it grows in proportion to the error.
 
     Attributes
     ----------
@@ -95,6 +98,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         validation_split: str = "random",
         n_restarts: int = 1,
         n_threads: int | None = None,
+        delta: float = 1.0,
     ) -> None:
         super().__init__(
             hidden_layer_sizes=hidden_layer_sizes,
@@ -129,6 +133,7 @@ class BPRegressor(RegressorMixin, BaseBP):
             n_threads=n_threads,
         )
         self.loss = loss
+        self.delta = delta
 
     def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | float | None = None) -> Self:
         """Train the network.

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from ..names import BINARY_LOG_LOSS, CANCELS, LOG_LOSS, POISSON, SQUARED_ERROR
+from ..names import BINARY_LOG_LOSS, CANCELS, HUBER, LOG_LOSS, POISSON, SQUARED_ERROR
 from .activations import fill_with_nan, log, multiply_by_slope
 from .compiler import inline, jit
 from .vectors import (
@@ -41,6 +41,11 @@ def _row_loss(loss, parameter, outputs, first, n_outputs, targets, first_target)
             total += mean - count
             if count != 0.0:
                 total += count * math.log(count / mean)
+        return total
+    if loss == HUBER:
+        for j in range(n_outputs):
+            error = abs(np.float64(element(outputs, first + j)) - np.float64(element(targets, first_target + j)))
+            total += 0.5 * error * error if error <= parameter else parameter * (error - 0.5 * parameter)
         return total
     return np.nan
 
@@ -151,6 +156,10 @@ def output_deltas(
         elif slope == CANCELS or loss == SQUARED_ERROR:
             for j in range(n_outputs):
                 set_element(deltas, row + j, (element(outputs, row + j) - element(targets, row_target + j)) * weight)
+        elif loss == HUBER:
+            for j in range(n_outputs):
+                error = np.float64(element(outputs, row + j)) - np.float64(element(targets, row_target + j))
+                set_element(deltas, row + j, max(-parameter, min(parameter, error)) * weight)
         else:
             fill_with_nan(deltas, row, row + width)
     if slope != CANCELS:
