@@ -92,7 +92,7 @@ REGRESSION_LOSSES = tuple(name for name, loss in LOSSES.items() if loss.is_regre
 
 # ---- solvers
 
-GRADIENT_ONLY, SGD, NESTEROV, ADAM = range(4)
+GRADIENT_ONLY, SGD, NESTEROV, ADAM, RMSPROP = range(5)
 
 
 class Solver(NamedTuple):
@@ -130,6 +130,14 @@ SOLVERS = {
     ),
     "adam": Solver(
         "gradient descent with a rate per weight [3]_", "stochastic", rule=ADAM, n_moments=2, decay_1="beta_1", decay_2="beta_2"
+    ),
+    "rmsprop": Solver(
+        "gradient descent over the root of the mean squared gradient of a weight, which decays by `beta_2` (Hinton 2012)",
+        "stochastic",
+        rule=RMSPROP,
+        n_moments=1,
+        decay_1="beta_2",
+        has_schedule=True,
     ),
 }
 

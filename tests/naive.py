@@ -336,6 +336,13 @@ def step_adam(values, gradient, first, second, rate, beta_1, beta_2, epsilon):
         values[i] -= rate * first[i] / (math.sqrt(second[i]) + epsilon)
 
 
+def step_rmsprop(values, gradient, squares, rate, beta_2, epsilon):
+    """RMSProp as in Hinton's lecture: each step over the root of a running mean of squared gradients."""
+    for i, g in enumerate(gradient):
+        squares[i] = beta_2 * squares[i] + (1 - beta_2) * g * g
+        values[i] -= rate * g / (math.sqrt(squares[i]) + epsilon)
+
+
 def rows_of(coefs, intercepts):
     """Every list of numbers among the parameters, so that one loop can step through all of them."""
     return [row for W in coefs for row in W] + list(intercepts)
@@ -410,6 +417,8 @@ def train(
             for row, gradient, m, v in zip(values, rows_of(coef_gradients, intercept_gradients), first, second, strict=True):
                 if solver == "sgd":
                     step_sgd(row, gradient, m, rate, momentum, nesterovs_momentum)
+                elif solver == "rmsprop":
+                    step_rmsprop(row, gradient, m, rate, beta_2, epsilon)
                 else:
                     adam_rate = learning_rate_init * math.sqrt(1 - beta_2**n_steps) / (1 - beta_1**n_steps)
                     step_adam(row, gradient, m, v, adam_rate, beta_1, beta_2, epsilon)

@@ -883,8 +883,27 @@ def test_huber_is_not_drawn_by_outliers():
     assert errors["huber"] < 0.1 * errors["squared_error"]
 
 
+# Solvers of fastbp's own
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_size": 1, "max_iter": 2}, {"learning_rate": "invscaling", "beta_2": 0.9}])
+def test_rmsprop_against_the_plain_loop(options):
+    options = {"alpha": 0.01, "learning_rate_init": 0.01, "batch_size": 20, "max_iter": 4, "solver": "rmsprop"} | options
+    model = BPRegressor(hidden_layer_sizes=4, activation="tanh", init="he_normal", random_state=0, **options)
+    start = model.set_params(init_scale=1.0)
+    coefs, intercepts = draw_parameters([4, 4, 1], ["tanh"] * 2, init="he_normal", random_state=np.random.RandomState(0))
+    random_state = np.random.RandomState(0)
+    random_state.standard_normal(4 * 4 + 4)
+    X, y = X_IRIS[:50], Y_IRIS[:50] + X_IRIS[:50, 0]
+    model = start.fit(X, y)
+    expected = naive.train(coefs, intercepts, X, y, activation="tanh", random_state=random_state, **options)
+    for own, other in zip(weights(model), [*expected.coefs, *expected.intercepts], strict=True):
+        np.testing.assert_allclose(own, other, rtol=1e-7, atol=1e-9)  # a gradient over its own size magnifies rounding
+    np.testing.assert_allclose(model.loss_curve_, expected.loss_curve, rtol=1e-9)
+
+
 @pytest.mark.parametrize(
-    "options", [{"activation": "gelu"}, {"activation": ["elu", "gelu"], "hidden_layer_sizes": (6, 5)}]
+    "options", [{"activation": "gelu"}, {"activation": ["elu", "gelu"], "hidden_layer_sizes": (6, 5)}, {"solver": "rmsprop"}]
 )
 def test_what_is_added_goes_with_the_rest(options):
     """In batches, per sample, on sparse rows, under partial_fit, with restarts, in float32 and in a search."""

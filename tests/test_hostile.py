@@ -290,7 +290,7 @@ def test_labels_are_those_of_numpy(values, dtype):
 # The optimizer's state
 
 
-@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@pytest.mark.parametrize("solver", ["adam", "sgd", "rmsprop"])
 def test_blocks_of_two_dtypes_in_turns_keep_the_optimizer(solver):
     options = {**OPTIONS, "solver": solver, "activation": "tanh", "shuffle": False, "learning_rate_init": 0.01}
     mixed, pure = BPRegressor(**options), BPRegressor(**options)

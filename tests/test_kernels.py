@@ -446,6 +446,7 @@ UPDATES = {
     "sgd": names.SGD,
     "nesterov": names.NESTEROV,
     "adam": names.ADAM,
+    "rmsprop": names.RMSPROP,
 }
 
 
@@ -460,6 +461,7 @@ def test_update(dtype, name):
     rng = np.random.default_rng(0)
     w, g, m, v = (rng.normal(size=64).astype(dtype) for _ in range(4))
     v = np.abs(v)
+    m = np.abs(m) if name == "rmsprop" else m
     rule = StepRule(UPDATES[name], 0.9, 0.999, 1e-8, 0.5)
     new_w, new_g, new_m, new_v = w.copy(), g.copy(), m.copy(), v.copy()
     norm = call_update(rule, 0.1, new_w, new_g, new_m, new_v, 0.25, 0.125)
@@ -471,6 +473,9 @@ def test_update(dtype, name):
         first, second = 0.9 * m + 0.1 * total, 0.999 * v + 0.001 * total**2
         np.testing.assert_allclose(new_m, first, rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(new_w, w - 0.1 * first / (np.sqrt(second) + 1e-8), rtol=1e-4, atol=1e-6)
+    elif name == "rmsprop":
+        square = 0.9 * np.abs(m) + 0.1 * total**2
+        np.testing.assert_allclose(new_w, w - 0.1 * total / (np.sqrt(square) + 1e-8), rtol=1e-4, atol=1e-6)
     else:
         velocity = 0.9 * m - 0.1 * total
         np.testing.assert_allclose(new_m, velocity, rtol=1e-4, atol=1e-6)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..names import ADAM, GRADIENT_ONLY, NESTEROV, SGD
+from ..names import ADAM, GRADIENT_ONLY, NESTEROV, RMSPROP, SGD
 from .compiler import jit
 from .vectors import broadcast, lane_count, lane_sum, load, multiply_add, square_root, store
 
@@ -38,9 +38,9 @@ def update(rule, rate, params, gradient, moment_1, moment_2, start, stop, scale,
     """Step elements start to stop of the flat params by gradient · scale + params · decay; returns the sum of params² before the
     step, or takes none and returns NaN for a rule that nobody knows.
 
-    moment_1 is the velocity of sgd or adam's first moment, moment_2 adam's second; rate: as
+    moment_1 is the velocity of sgd, the mean square of rmsprop or adam's first moment, moment_2 adam's second; rate: as
     `rate_of_step` gives it. With GRADIENT_ONLY the gradient is completed in place and no step taken. Sources: Sutskever et al.
-    2013 (Nesterov momentum), Kingma and Ba 2014, arXiv:1412.6980 (adam).
+    2013 (Nesterov momentum), Kingma and Ba 2014, arXiv:1412.6980 (adam), Hinton's lectures of 2012, 6e (rmsprop).
     """
     n_lanes = lane_count(params)
     scale_, decay_, rate_ = broadcast(params, scale), broadcast(params, decay), broadcast(params, -rate)
@@ -62,6 +62,14 @@ def update(rule, rate, params, gradient, moment_1, moment_2, start, stop, scale,
             w = load(params, i)
             norm = multiply_add(w, w, norm)
             store(gradient, i, multiply_add(w, decay_, load(gradient, i) * scale_))
+    elif rule.code == RMSPROP:
+        for i in range(start, stop, n_lanes):
+            w = load(params, i)
+            norm = multiply_add(w, w, norm)
+            g = multiply_add(w, decay_, load(gradient, i) * scale_)
+            v = multiply_add(decay_1, load(moment_1, i), rest_1 * (g * g))
+            store(moment_1, i, v)
+            store(params, i, w + rate_ * g / (square_root(v) + epsilon))
     elif rule.code == SGD:
         for i in range(start, stop, n_lanes):
             w = load(params, i)
