@@ -7,7 +7,7 @@ import numpy as np
 
 from ..names import ADAPTIVE, CONSTANT, INVSCALING
 from .atomics import STOP, atomic_load, barrier, is_stopped
-from .compiler import entry, jit, typed_once
+from .compiler import apart, entry, jit, typed_once
 from .online import online_epoch
 from .passes import CACHED_ROWS, batch_step, forward, refresh_mirrors, share, total
 from .scores import score
@@ -45,7 +45,7 @@ class EpochPlan(NamedTuple):
     score: int
 
 
-@jit
+@apart
 def predict_rows(sync, network, params, table, order, workspace, thread, n_threads, outputs, first, stop, only_largest):
     """Write the outputs for rows first to stop of the table to outputs: (n_rows, n_outputs), with this thread's part of the
     workspace; with only_largest the number of the largest one, to outputs: (n_rows,). Cut short when told to stop."""

@@ -12,7 +12,7 @@ import math
 from ..names import GRADIENT_ONLY
 from .activations import activate, multiply_by_slope
 from .atomics import STOP, atomic_load, barrier, is_stopped
-from .compiler import jit
+from .compiler import apart, jit
 from .losses import output_deltas, output_losses
 from .products import dot_product, gather_rows, product, sparse_product, sparse_transposed_product, transpose
 from .tiles import EDGE_ROWS, TILE_ROWS
@@ -217,7 +217,7 @@ def share(n, part, n_parts):
     return min(n, (n_tiles * part // n_parts) * EDGE_ROWS)
 
 
-@jit
+@apart
 def pass_rows(network, params, samples, order, first_sample, gather, workspace, first, stop, following):
     """Forward pass, losses and deltas of rows first to stop of a block whose row i is sample first_sample + i of the order;
     `following`: where in the order this thread goes on."""

@@ -1,6 +1,6 @@
 """Matrix products of every size a layer needs, dense and sparse."""
 
-from .compiler import inline, jit
+from .compiler import apart, inline, jit
 from .tiles import BLOCK, EDGE_ROWS, TILE_ROWS, edge_tile_1, edge_tile_2, four_sums, tile_1, tile_2, transpose_block
 from .vectors import (
     broadcast,
@@ -91,7 +91,7 @@ def dot_product(A, a, W, w, inner_width, bias, C, c, c_row, n_rows, n_columns):
         store(C, c + row * c_row, result)  # one element after the other would make the load that follows wait
 
 
-@jit
+@apart
 def transpose(A, a, a_row, B, b, b_row, n_rows, n_columns):
     """B = Aᵀ; A: (n_rows, n_columns), B: (n_columns, n_rows)."""
     if n_rows < BLOCK or n_columns < BLOCK:
@@ -114,7 +114,7 @@ def _add_scaled_row(scalar, A, a, C, c, width):
         store(C, c + j, multiply_add(scalar_, load(A, a + j), load(C, c + j)))
 
 
-@jit
+@apart
 def sparse_product(table, order, first, gather, B, b, start, C, c, n_rows, width):
     """C = start + X · B; X: rows of a CSR table picked like `gather_rows` does, B: (n_features, width), start: one row of B's
     array."""
@@ -128,7 +128,7 @@ def sparse_product(table, order, first, gather, B, b, start, C, c, n_rows, width
             _add_scaled_row(table.values[entry], B, b + table.columns[entry] * width, C, target, width)
 
 
-@jit
+@apart
 def sparse_transposed_product(table, order, first, gather, D, d, C, c, n_rows, width, first_column, stop_column, accumulate):
     """C = Xᵀ · D for columns first_column to stop_column of X (CSR, columns sorted within rows); D: (n_rows, width)."""
     n_lanes = lane_count(C)

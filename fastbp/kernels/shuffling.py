@@ -6,7 +6,7 @@ in the order of draws of numpy.random.RandomState.shuffle, so that a fit stays i
 
 import numpy as np
 
-from .compiler import jit
+from .compiler import apart, jit
 from .vectors import element, set_element
 
 N_STATE = 624
@@ -31,7 +31,7 @@ def _refill(key):
     _twist(key, N_STATE - 1, 0, _OFFSET - 1)
 
 
-@jit
+@apart
 def shuffle(order, key, position, moves):
     """Shuffle order: (n,) in place as RandomState.shuffle does, or without `moves` only draw as if; position: (1,) words of `key`
     used so far.

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..names import ADAM, GRADIENT_ONLY, NESTEROV, RMSPROP, SGD
-from .compiler import jit
+from .compiler import apart, jit
 from .vectors import broadcast, lane_count, lane_sum, load, multiply_add, square_root, store
 
 
@@ -33,7 +33,7 @@ def rate_of_step(rule, rate, step):
     return rate
 
 
-@jit
+@apart
 def update(rule, rate, params, gradient, moment_1, moment_2, start, stop, scale, decay):
     """Step elements start to stop of the flat params by gradient · scale + params · decay; returns the sum of params² before the
     step, or takes none and returns NaN for a rule that nobody knows.
