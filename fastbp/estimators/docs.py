@@ -3,6 +3,7 @@
 Said once here, or they would come to differ; the rest stands in the classes.
 """
 
+import inspect
 import re
 import textwrap
 from collections.abc import Iterable
@@ -162,10 +163,10 @@ def documented(**own: Any) -> Any:
     """Return a decorator that fills the placeholders in a class's docstring; `own` are those of this class alone."""
 
     def fill(cls: _Class) -> _Class:
-        doc = cls.__doc__ or ""
+        doc = inspect.cleandoc(cls.__doc__ or "")  # Python strips the indentation itself from 3.13 on
         parts = {"parameters": _PARAMETERS, "run_parameters": _RUN_PARAMETERS, "attributes": _ATTRIBUTES, "notes": _NOTES}
         for name, part in parts.items():
-            doc = doc.replace(f"    {{{name}}}\n", textwrap.indent(part.lstrip("\n"), "    "))
+            doc = doc.replace(f"{{{name}}}", part.strip("\n"))
         for name, text in (_FILLED | own).items():
             doc = doc.replace(f"{{{name}}}", text)
         cls.__doc__ = "\n".join(_wrapped(line) for line in doc.split("\n"))
@@ -177,6 +178,6 @@ def documented(**own: Any) -> Any:
 def _wrapped(line: str) -> str:
     """Break a description that the names have made too long; the line with a parameter's type stays one."""
     indent = re.match(" *", line)[0]  # type: ignore[index]
-    if len(line) <= _WIDTH + 10 or len(indent) < 8:
+    if len(line) <= _WIDTH + 10 or len(indent) < 4:
         return line
     return textwrap.fill(line.strip(), _WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
