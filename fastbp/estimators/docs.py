@@ -54,9 +54,9 @@ early_stopping : bool, default=False
 validation_fraction : float, default=0.1
     Part of the rows that `early_stopping` sets aside, in [0, 1).
 beta_1, beta_2 : float, default=0.9, 0.999
-    Decay of the first and the second moment in 'adam', in [0, 1).
+    Decay of the first ('adam') and the second moment ('adam', 'rmsprop') of the gradient, in [0, 1).
 epsilon : float, default=1e-8
-    Keeps the step of 'adam' finite.
+    Keeps the step of 'adam' and 'rmsprop' finite.
 n_iter_no_change : int or inf, default=10
     Epochs without improvement that are tolerated.
 max_fun : int, default=15000
