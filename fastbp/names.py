@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 # ---- activations
 
-IDENTITY, LOGISTIC, TANH, RELU, LEAKY_RELU, STEP, SOFTMAX, EXP, ELU, GELU = range(10)
+IDENTITY, LOGISTIC, TANH, RELU, LEAKY_RELU, STEP, SOFTMAX, EXP, ELU, GELU, SELU, SILU, MISH, SOFTPLUS, HARDSWISH = range(15)
 # Codes of slopes that are not had from an activation's output.
 KEPT = -1  # the forward pass wrote it down
 CANCELS = -2  # the loss cancels the slope of the outputs: the error signal is outputs - targets
@@ -38,6 +38,11 @@ ACTIVATIONS = {
     "step": Activation(STEP, "1 above zero, 0 elsewhere; as that has no slope, it is trained with slope 1 everywhere [4]_"),
     "elu": Activation(ELU, "x above zero, e**x - 1 elsewhere"),
     "gelu": Activation(GELU, "x·(1 + tanh(√(2/π)·(x + 0.044715·x³))) / 2", keeps_slope=True),
+    "selu": Activation(SELU, "1.0507·x above zero, 1.7581·(e**x - 1) elsewhere, which keeps deep layers' spread near 1 [5]_"),
+    "silu": Activation(SILU, "x / (1 + e**-x)", keeps_slope=True),
+    "mish": Activation(MISH, "x·tanh(log(1 + e**x))", keeps_slope=True),
+    "softplus": Activation(SOFTPLUS, "log(1 + e**x)"),
+    "hardswish": Activation(HARDSWISH, "x times x/6 + 1/2 kept between 0 and 1, a silu without exponentials", keeps_slope=True),
     "softmax": Activation(SOFTMAX, "exponentials over their sum", is_hidden=False),
     "exp": Activation(EXP, "e**x", is_hidden=False),
 }
@@ -157,7 +162,7 @@ SCORES = {"accuracy": ACCURACY, "r2": R2}
 class Start(NamedTuple):
     """One way to draw starting weights: from a distribution ("" draws none) whose spread is the root of numerator / fan."""
 
-    distribution: str  # "uniform", "normal" or ""
+    distribution: str  # "uniform", "normal", "orthogonal" or ""
     numerator: float | None = None  # None: the spread is 1
     numerator_of_logistic: float | None = None  # in its place for a logistic layer
     with_fan_out: bool = False  # whether the fan is n_in + n_out, not n_in
@@ -169,6 +174,9 @@ STARTS = {
     "glorot_normal": Start("normal", 2.0, with_fan_out=True),
     "he_uniform": Start("uniform", 6.0),
     "he_normal": Start("normal", 2.0),
+    "lecun_uniform": Start("uniform", 3.0),
+    "lecun_normal": Start("normal", 1.0),
+    "orthogonal": Start("orthogonal"),
     "normal": Start("normal"),
     "zeros": Start(""),
 }

@@ -14,7 +14,10 @@ import numpy as np
 EPS = 2.0**-52  # of float64; the losses clip probabilities at it
 LEAK = 0.01  # slope of leaky_relu below zero
 
-ACTIVATIONS = ("identity", "logistic", "tanh", "relu", "leaky_relu", "step", "elu", "gelu", "exp", "softmax")
+ACTIVATIONS = (
+    "identity", "logistic", "tanh", "relu", "leaky_relu", "step", "elu", "gelu", "selu", "silu", "mish", "softplus", "hardswish",
+    "exp", "softmax",
+)  # fmt: skip
 LOSSES = ("squared_error", "log_loss", "binary_log_loss", "poisson", "huber")
 
 # Output activation and loss that belong together: the slopes cancel, and δ = ŷ − y.
@@ -55,6 +58,19 @@ def gelu_slope(z):
     return (1 + math.tanh(inner)) / 2 + z / 2 * inner_slope / math.cosh(inner) ** 2
 
 
+def softplus(z):
+    """log(1 + e^z), without overflow for any z."""
+    return max(z, 0.0) + math.log1p(math.exp(-abs(z))) if z == z else z
+
+
+def mish_slope(z):
+    t = math.tanh(softplus(z))
+    return t + z * (1 - t * t) * logistic(z)
+
+
+SELU_ALPHA, SELU_LAMBDA = 1.6732632423543772, 1.0507009873554805  # the fixed point of mean 0 and variance 1
+
+
 UNITS = {
     "identity": lambda z: z,
     "logistic": logistic,
@@ -64,6 +80,11 @@ UNITS = {
     "step": lambda z: 1.0 if z > 0 else z if z != z else 0.0,
     "elu": lambda z: z if z > 0 or z != z else math.expm1(z),
     "gelu": gelu,
+    "selu": lambda z: SELU_LAMBDA * (z if z > 0 or z != z else SELU_ALPHA * math.expm1(z)),
+    "silu": lambda z: z * logistic(z),
+    "mish": lambda z: z * math.tanh(softplus(z)),
+    "softplus": softplus,
+    "hardswish": lambda z: z * min(max(z + 3, 0), 6) / 6,
     "exp": exp,
 }
 
@@ -77,6 +98,11 @@ SLOPES = {
     "step": lambda a, z: 1.0,  # a step has no slope: straight through
     "elu": lambda a, z: 1.0 if a > 0 else a + 1,
     "gelu": lambda a, z: gelu_slope(z),
+    "selu": lambda a, z: SELU_LAMBDA if a > 0 else a + SELU_LAMBDA * SELU_ALPHA,
+    "silu": lambda a, z: logistic(z) * (1 + z * (1 - logistic(z))),
+    "mish": lambda a, z: mish_slope(z),
+    "softplus": lambda a, z: -math.expm1(-a),
+    "hardswish": lambda a, z: 0.0 if z <= -3 else 1.0 if z >= 3 else (2 * z + 3) / 6,
     "exp": lambda a, z: a,
 }
 

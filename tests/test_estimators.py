@@ -481,13 +481,27 @@ def test_init_and_its_scale(init):
         np.testing.assert_allclose(hundredth, 0.01 * one, rtol=1e-12, atol=1e-290)
     W = plain.coefs_[0]
     variance = {
-        "glorot_uniform": 2 / 504, "glorot_normal": 2 / 504, "he_uniform": 2 / 4, "he_normal": 2 / 4, "normal": 1, "zeros": 0,
+        "glorot_uniform": 2 / 504, "glorot_normal": 2 / 504, "he_uniform": 2 / 4, "he_normal": 2 / 4, "lecun_uniform": 1 / 4,
+        "lecun_normal": 1 / 4, "orthogonal": 1 / 500, "normal": 1, "zeros": 0,
     }[init]  # fmt: skip
     np.testing.assert_allclose(W.var(), variance, rtol=0.1, atol=1e-290)
     if init.endswith("uniform"):
         assert abs(W).max() <= np.sqrt(3 * variance)
     if init != "glorot_uniform":
         assert not plain.intercepts_[0].any() or abs(plain.intercepts_[0]).max() < 1e-290
+
+
+def test_orthogonal_start():
+    """Columns of the first layer's weights, rows of the second's, are orthonormal, and each direction as likely as another."""
+    for dtype, tolerance in ((np.float64, 1e-14), (np.float32, 1e-6)):
+        draws = []
+        for seed in range(200):
+            random_state = np.random.RandomState(seed)
+            coefs, _ = draw_parameters([7, 3, 5], ["tanh"] * 2, init="orthogonal", random_state=random_state, dtype=dtype)
+            np.testing.assert_allclose(coefs[0].T @ coefs[0], np.eye(3), atol=tolerance)
+            np.testing.assert_allclose(coefs[1] @ coefs[1].T, np.eye(3), atol=tolerance)
+            draws.append(coefs[0])
+        assert np.abs(np.mean(draws, axis=0)).max() < 5 * np.sqrt(1 / 7 / 200)  # without the signs, R's would show
 
 
 def test_init_takes_given_weights_and_leaves_them_alone():
@@ -519,6 +533,9 @@ def test_output_activation(name):
         "identity": lambda: z, "logistic": lambda: 1 / (1 + np.exp(-z)), "tanh": lambda: np.tanh(z), "relu": lambda: z.clip(0),
         "leaky_relu": lambda: np.where(z < 0, 0.01 * z, z), "step": lambda: z > 0, "elu": lambda: np.where(z > 0, z, np.expm1(z)),
         "gelu": lambda: z * (1 + np.tanh(np.sqrt(2 / np.pi) * (z + 0.044715 * z**3))) / 2, "exp": lambda: np.exp(z),
+        "selu": lambda: 1.0507009873554805 * np.where(z > 0, z, 1.6732632423543772 * np.expm1(z)),
+        "silu": lambda: z / (1 + np.exp(-z)), "mish": lambda: z * np.tanh(np.log1p(np.exp(z))),
+        "softplus": lambda: np.log1p(np.exp(z)), "hardswish": lambda: z * np.clip(z + 3, 0, 6) / 6,
     }[name]()  # fmt: skip
     np.testing.assert_allclose(model.predict(X_IRIS), expected[:, 0], rtol=1e-9, atol=1e-12)
 
@@ -903,7 +920,15 @@ def test_rmsprop_against_the_plain_loop(options):
 
 
 @pytest.mark.parametrize(
-    "options", [{"activation": "gelu"}, {"activation": ["elu", "gelu"], "hidden_layer_sizes": (6, 5)}, {"solver": "rmsprop"}]
+    "options",
+    [
+        {"activation": "gelu"},
+        {"activation": ["elu", "gelu"], "hidden_layer_sizes": (6, 5)},
+        {"solver": "rmsprop"},
+        {"activation": "mish"},
+        {"activation": ["selu", "softplus"], "hidden_layer_sizes": (6, 5)},
+        {"init": "orthogonal"},
+    ],
 )
 def test_what_is_added_goes_with_the_rest(options):
     """In batches, per sample, on sparse rows, under partial_fit, with restarts, in float32 and in a search."""
@@ -923,7 +948,7 @@ def test_what_is_added_goes_with_the_rest(options):
     np.testing.assert_array_equal(*(search.cv_results_["mean_test_score"] for search in searches))
 
 
-@pytest.mark.parametrize("activation", ["elu", "gelu"])
+@pytest.mark.parametrize("activation", ["elu", "gelu", "selu", "silu", "mish", "softplus", "hardswish"])
 def test_per_sample_steps_are_batches_of_one(activation):
     """Two roads to the same numbers: the loop made for single samples, and the one for batches, which sparse rows take."""
     options = {"hidden_layer_sizes": (6, 5), "activation": activation, "solver": "sgd", "batch_size": 1, "max_iter": 3}

@@ -213,6 +213,9 @@ def ulps(actual, expected, dtype):
         ("exp", np.exp, -80, 80, 2),
         ("tanh", np.tanh, -12, 12, 4),
         ("logistic", lambda x: 1 / (1 + np.exp(-x)), -80, 80, 4),
+        ("softplus", lambda x: np.logaddexp(0, x), -80, 80, 4),
+        ("silu", lambda x: x / (1 + np.exp(-x)), -80, 80, 5),
+        ("mish", lambda x: x * np.tanh(np.logaddexp(0, x)), -80, 80, 12),
     ],
 )
 def test_accuracy_in_ulps(dtype, name, truth, low, high, allowed):
@@ -322,6 +325,11 @@ REFERENCES = {
     "step": lambda z: np.where(np.isnan(z), z, z > 0),
     "elu": lambda z: np.where(z > 0, z, np.expm1(z)),
     "gelu": lambda z: z * (1 + np.tanh(np.sqrt(2 / np.pi) * (z + 0.044715 * z**3))) / 2,
+    "selu": lambda z: 1.0507009873554805 * np.where(z > 0, z, 1.6732632423543772 * np.expm1(z)),
+    "silu": lambda z: z * scipy.special.expit(z),
+    "mish": lambda z: z * np.tanh(np.logaddexp(0, z)),
+    "softplus": lambda z: np.logaddexp(0, z),
+    "hardswish": lambda z: z * np.clip(z + 3, 0, 6) / 6,
     "softmax": lambda z: scipy.special.softmax(z, axis=1),
     "exp": np.exp,
 }

@@ -63,7 +63,8 @@ max_fun : int, default=15000
     Most evaluations of the loss by 'lbfgs'.
 init : {starts} or (coefs, intercepts), default='glorot_uniform'
     Starting weights [2]_. 'glorot_uniform' is scikit-learn's scheme, U(-b, b) with :math:`b = \sqrt{6 / (n_{in} + n_{out})}`
-    (2 in place of 6 for 'logistic'), for intercepts too; 'glorot_normal', 'he_uniform', 'he_normal' and 'normal' draw weights
+    (2 in place of 6 for 'logistic'), for intercepts too; 'glorot_normal', 'he_uniform', 'he_normal', 'lecun_uniform',
+    'lecun_normal' (variance :math:`1 / n_{in}`), 'orthogonal' (orthonormal columns or rows) and 'normal' draw weights
     and start intercepts at 0, as 'zeros' does both; a pair of lists shaped like `coefs_` and `intercepts_` is taken as it is.
 init_scale : float, default=1.0
     Factor on the drawn start; ``init="normal"`` draws weights from ``init_scale * N(0, 1)``.
@@ -126,9 +127,11 @@ References
 ----------
 .. [1] Bishop, "Pattern Recognition and Machine Learning", sections 5.2 and 5.3, 2006.
 .. [2] Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS 2010; the
-   schemes for ReLU: He et al., "Delving deep into rectifiers", ICCV 2015.
+   schemes for ReLU: He et al., "Delving deep into rectifiers", ICCV 2015; LeCun et al., "Efficient BackProp", 1998; Saxe,
+   McClelland and Ganguli, "Exact solutions to the nonlinear dynamics of learning in deep linear networks", ICLR 2014.
 .. [3] Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015.
 .. [4] Bengio, Léonard and Courville, "Estimating or propagating gradients through stochastic neurons", 2013.
+.. [5] Klambauer et al., "Self-normalizing neural networks", NeurIPS 2017, for starts of 'lecun_normal'.
 """
 
 

@@ -8,7 +8,24 @@ import math
 
 import numpy as np
 
-from ..names import ELU, EXP, GELU, IDENTITY, KEPT, LEAKY_RELU, LOGISTIC, RELU, SOFTMAX, STEP, TANH
+from ..names import (
+    ELU,
+    EXP,
+    GELU,
+    HARDSWISH,
+    IDENTITY,
+    KEPT,
+    LEAKY_RELU,
+    LOGISTIC,
+    MISH,
+    RELU,
+    SELU,
+    SILU,
+    SOFTMAX,
+    SOFTPLUS,
+    STEP,
+    TANH,
+)
 from .compiler import apart, inline, jit
 from .elementary import exponent, polynomial, power_of_two, round_to_integer
 from .vectors import (
@@ -30,6 +47,7 @@ from .vectors import (
 
 LEAK = 0.01  # slope of leaky_relu below zero
 GELU_SCALE, GELU_CUBIC = math.sqrt(2.0 / math.pi), 0.044715
+SELU_SCALE, SELU_LOWEST = 1.0507009873554805, 1.0507009873554805 * 1.6732632423543772  # slope above zero, minus the limit below
 
 # exp(x) = 2**n · exp(r) with n = round(x / ln 2), so |r| <= ln 2 / 2, where Taylor's series cut after r**13 (float64) or r**7
 # (float32) is off by less than 0.1 ulp. ln 2 is split so that n · (its first part) is exact (Cody and Waite, 1980).
@@ -40,6 +58,7 @@ _exp_highest = polynomial({64: [710.0], 32: [89.0]})  # beyond these the result 
 _exp_lowest = polynomial({64: [-746.0], 32: [-104.0]})
 _zero = polynomial({64: [0.0], 32: [0.0]})
 _artanh_tail = polynomial({64: [2 / (2 * k + 1) for k in range(10, 0, -1)]})  # of 2·artanh
+_log1p_tail = polynomial({bits: [2 / (2 * k + 1) for k in range(terms, 0, -1)] for bits, terms in ((64, 17), (32, 7))})
 _tanh_highest = polynomial({64: [40.0], 32: [20.0]})  # twice the |x| from which tanh rounds to 1
 
 
@@ -87,6 +106,45 @@ def gelu(x):
     half = t * 0.5 + 0.5
     inner_slope = square * (3.0 * GELU_SCALE * GELU_CUBIC) + GELU_SCALE
     return x * half, multiply_add(near * 0.5 * inner_slope, 1.0 - t * t, half)
+
+
+@jit
+def silu(x):
+    """x / (1 + e**-x) and its slope, lane by lane (Elfwing, Uchibe and Doya, arXiv:1702.03118)."""
+    share = logistic(x)
+    y = x * share
+    return y, multiply_add(y, 1.0 - share, share)
+
+
+@jit
+def mish(x):
+    """x·tanh(log(1 + e**x)) and its slope, lane by lane (Misra, arXiv:1908.08681).
+
+    With e = e**x and n = e·(e + 2) the tanh is n / (n + 2), and its slope 4·e·(e + 1) / (n + 2)².
+    """
+    near = where_less(_zero(x) + 20.0, x, _zero(x) + 20.0, x)  # farther out the tanh is 1, and squares of e**x may overflow
+    e = exp(near)
+    n = e * (e + 2.0)
+    t = n / (n + 2.0)
+    return x * t, multiply_add(near, e * (e + 1.0) * 4.0 / ((n + 2.0) * (n + 2.0)), t)
+
+
+@jit
+def hardswish(x):
+    """x times x/6 + 1/2 kept between 0 and 1, and its slope, lane by lane (Howard et al., arXiv:1905.02244)."""
+    t = x * (1.0 / 6.0) + 0.5
+    share = where_less(t, _zero(x), _zero(x), t)
+    share = where_less(_zero(x) + 1.0, share, _zero(x) + 1.0, share)
+    return x * share, where_less(magnitude(x), _zero(x) + 3.0, t + x * (1.0 / 6.0), share)
+
+
+@jit
+def softplus(x):
+    """log(1 + e**x) lane by lane: what x has above zero, and log(1 + u) for u = e**-|x|, which is 2·artanh(u / (u + 2))."""
+    u = exp(0.0 - magnitude(x))
+    s = u / (u + 2.0)
+    square = s * s
+    return where_less(x, _zero(x), _zero(x), x) + multiply_add(s * square, _log1p_tail(square), s * 2.0)
 
 
 @jit
@@ -166,25 +224,58 @@ def activate(code, Z, z, n_rows, n_units, width, slopes):
     elif code == SOFTMAX:
         for row in range(z, stop, width):
             _softmax(Z, row, n_units, width)
-    elif code == ELU:
-        for i in range(z, stop, n_lanes):
-            x = load(Z, i)
-            store(Z, i, where_less(x, _zero(x), exp_minus_one(x), x))
-    elif code == GELU:
-        for i in range(z, stop, n_lanes):
-            y, slope = gelu(load(Z, i))
-            store(Z, i, y)
-            if slopes:
-                store(Z, i + slopes, slope)
     elif code == IDENTITY:
         pass
     else:
-        fill_with_nan(Z, z, stop)
-    if n_units < width and (code == LOGISTIC or code == EXP):  # which are not zero at zero
+        _activate_apart(code, Z, z, stop, slopes)
+    if n_units < width and (code == LOGISTIC or code == EXP or code == SOFTPLUS):  # which are not zero at zero
         tail = n_units - n_units % n_lanes
         for row in range(z, stop, width):
             for i in range(tail, width, n_lanes):
                 store(Z, row + i, keep_first(load(Z, row + i), n_units - i, 0.0))
+
+
+@apart
+def _activate_apart(code, Z, z, stop, slopes):
+    """The same for elements z to stop and for activations whose code is not worth a copy in every kernel."""
+    n_lanes = lane_count(Z)
+    if code == ELU:
+        for i in range(z, stop, n_lanes):
+            x = load(Z, i)
+            store(Z, i, where_less(x, _zero(x), exp_minus_one(x), x))
+    elif code == SELU:
+        for i in range(z, stop, n_lanes):
+            x = load(Z, i)
+            store(Z, i, where_less(x, _zero(x), exp_minus_one(x) * SELU_LOWEST, x * SELU_SCALE))
+    elif code == SOFTPLUS:
+        for i in range(z, stop, n_lanes):
+            store(Z, i, softplus(load(Z, i)))
+    elif code == GELU:
+        for i in range(z, stop, n_lanes):
+            y, slope = gelu(load(Z, i))
+            _store_both(Z, i, y, slopes, slope)
+    elif code == SILU:
+        for i in range(z, stop, n_lanes):
+            y, slope = silu(load(Z, i))
+            _store_both(Z, i, y, slopes, slope)
+    elif code == MISH:
+        for i in range(z, stop, n_lanes):
+            y, slope = mish(load(Z, i))
+            _store_both(Z, i, y, slopes, slope)
+    elif code == HARDSWISH:
+        for i in range(z, stop, n_lanes):
+            y, slope = hardswish(load(Z, i))
+            _store_both(Z, i, y, slopes, slope)
+    else:
+        fill_with_nan(Z, z, stop)
+
+
+@inline
+def _store_both(Z, i, y, slopes, slope):
+    """Write an output, and its slope if slopes are kept."""
+    store(Z, i, y)
+    if slopes:
+        store(Z, i + slopes, slope)
 
 
 @jit
@@ -263,10 +354,6 @@ def multiply_by_slope(code, A, slopes, D, at, size):
         for i in range(at, at + size, n_lanes):
             y, delta = load(A, i), load(D, i)
             store(D, i, where_less(y, _zero(y), delta * LEAK, delta))
-    elif code == ELU:
-        for i in range(at, at + size, n_lanes):
-            y, delta = load(A, i), load(D, i)
-            store(D, i, where_less(y, _zero(y), multiply_add(delta, y, delta), delta))
     elif code == KEPT or code == EXP:
         behind = slopes if code == KEPT else 0  # the exponential is its own slope
         for i in range(at, at + size, n_lanes):
@@ -274,4 +361,23 @@ def multiply_by_slope(code, A, slopes, D, at, size):
     elif code == IDENTITY or code == STEP:
         pass
     else:
-        fill_with_nan(D, at, at + size)
+        _multiply_by_slope_apart(code, A, D, at, at + size)
+
+
+@apart
+def _multiply_by_slope_apart(code, A, D, at, stop):
+    """The same for elements `at` to stop, as `_activate_apart`."""
+    n_lanes = lane_count(D)
+    if code == ELU:
+        for i in range(at, stop, n_lanes):
+            y, delta = load(A, i), load(D, i)
+            store(D, i, where_less(y, _zero(y), multiply_add(delta, y, delta), delta))
+    elif code == SELU:
+        for i in range(at, stop, n_lanes):
+            y, delta = load(A, i), load(D, i)
+            store(D, i, delta * where_less(_zero(y), y, _zero(y) + SELU_SCALE, y + SELU_LOWEST))
+    elif code == SOFTPLUS:
+        for i in range(at, stop, n_lanes):
+            store(D, i, load(D, i) * (0.0 - exp_minus_one(0.0 - load(A, i))))
+    else:
+        fill_with_nan(D, at, stop)

@@ -29,7 +29,7 @@ def draw_parameters(
         One name per layer of weights; "glorot_uniform" starts logistic layers nearer zero, as scikit-learn does.
     init : str
         Name out of `STARTS`. "glorot_uniform" is scikit-learn's scheme: biases are drawn too. Sources: Glorot and Bengio 2010; He
-        et al. 2015, arXiv:1502.01852.
+        et al. 2015, arXiv:1502.01852; LeCun et al., Efficient BackProp, 1998; `orthogonal`.
     init_scale : float
         Factor on everything drawn.
     fit_intercept : bool
@@ -47,7 +47,9 @@ def draw_parameters(
     def draw(spread: float, shape: Any) -> np.ndarray:
         if start.distribution == "uniform":
             return random_state.uniform(-spread, spread, shape)
-        return spread * random_state.standard_normal(shape) if start.distribution == "normal" else np.zeros(shape)
+        if start.distribution == "normal":
+            return spread * random_state.standard_normal(shape)
+        return orthogonal(shape, random_state) if start.distribution == "orthogonal" else np.zeros(shape)
 
     for n_in, n_out, activation in zip(layer_sizes[:-1], layer_sizes[1:], activations):
         numerator = start.numerator_of_logistic if activation == "logistic" else None
@@ -60,3 +62,14 @@ def draw_parameters(
         coefs.append((init_scale * W).astype(dtype, copy=False))
         intercepts.append((init_scale * b).astype(dtype, copy=False))
     return coefs, intercepts
+
+
+def orthogonal(shape: tuple[int, int], random_state: Any) -> np.ndarray:
+    """Draw a matrix whose columns are orthonormal, or its rows if there are fewer, evenly over all such matrices.
+
+    It is the Q of a matrix of normal draws, with the signs that make the diagonal of R positive (Mezzadri 2007,
+    arXiv:math-ph/0609050), as Saxe et al. 2013 start deep networks (arXiv:1312.6120).
+    """
+    Q, R = np.linalg.qr(random_state.standard_normal((max(shape), min(shape))))
+    Q *= np.where(np.diag(R) < 0.0, -1.0, 1.0)
+    return Q if shape[0] >= shape[1] else Q.T
