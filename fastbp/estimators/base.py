@@ -128,6 +128,10 @@ class BaseBP(BaseEstimator):
         """Return y as the kernels take it."""
         raise NotImplementedError
 
+    def _row_weights(self, sample_weight: Any, targets: Targets, X: Any) -> np.ndarray | None:
+        """Return the weight of each row in the loss; None is 1 for all."""
+        return check_sample_weight(sample_weight, X)
+
     def _loss_name(self) -> str:
         """Return the kernels' name of the loss of a network that is there already."""
         raise NotImplementedError
@@ -146,8 +150,8 @@ class BaseBP(BaseEstimator):
             raise ValueError("partial_fit does not support early_stopping=True")
 
         X, y = check_rows(self, X, y, reset=not resume)
-        sample_weight = check_sample_weight(sample_weight, X)
         targets = self._encode(y, X.dtype, incremental)
+        sample_weight = self._row_weights(sample_weight, targets, X)
         if resume and hasattr(self, "out_activation_") and targets.loss != self._loss_name():
             raise ValueError(f"y needs the loss {targets.loss!r}, but this network was trained with {self._loss_name()!r}.")
         settings = parameters.settings_of(self, targets.loss)

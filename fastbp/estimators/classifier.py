@@ -10,7 +10,9 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import unique_labels
 
+from fastbp.estimators import parameters
 from fastbp.estimators.base import BaseBP, MatrixLike, has_partial_fit
+from fastbp.estimators.class_weights import refuse_balanced, with_class_weight
 from fastbp.estimators.docs import documented
 from fastbp.estimators.targets import Targets, class_targets, discrete_labels
 
@@ -36,6 +38,11 @@ class BPClassifier(ClassifierMixin, BaseBP):
     validation_split : {'random', 'stratified'}, default='random'
         'random' stratifies two classes only, as scikit-learn does; 'stratified' stratifies any number.
     {run_parameters}
+    class_weight : dict, 'balanced' or list of dicts, default=None
+        Weights of the classes, by which the rows' are multiplied: ``{label: weight}``; 'balanced' for
+        ``n_samples / (n_classes * count)``; or for multilabel targets one dict per label, ``{0: weight, 1: weight}``, which are
+        multiplied. What is not in a dict weighs 1. A fit is the one with these values as `sample_weight`, in the validation
+        scores of `early_stopping` too. 'balanced' is not for `partial_fit`.
 
     Attributes
     ----------
@@ -59,7 +66,77 @@ class BPClassifier(ClassifierMixin, BaseBP):
     """
 
     loss = "log_loss"
+    _rules = parameters.CLASSIFIER_RULES
     _sparse_labels = False
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: Any = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: int | np.random.RandomState | None = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        init: Any = "glorot_uniform",
+        init_scale: float = 1.0,
+        fit_intercept: bool = True,
+        output_activation: str = "auto",
+        validation_split: str = "random",
+        n_restarts: int = 1,
+        n_threads: int | None = None,
+        class_weight: Any = None,
+    ) -> None:
+        super().__init__(
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            solver=solver,
+            alpha=alpha,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            learning_rate_init=learning_rate_init,
+            power_t=power_t,
+            max_iter=max_iter,
+            shuffle=shuffle,
+            random_state=random_state,
+            tol=tol,
+            verbose=verbose,
+            warm_start=warm_start,
+            momentum=momentum,
+            nesterovs_momentum=nesterovs_momentum,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            n_iter_no_change=n_iter_no_change,
+            max_fun=max_fun,
+            init=init,
+            init_scale=init_scale,
+            fit_intercept=fit_intercept,
+            output_activation=output_activation,
+            validation_split=validation_split,
+            n_restarts=n_restarts,
+            n_threads=n_threads,
+        )
+        self.class_weight = class_weight
 
     def fit(self, X: MatrixLike, y: MatrixLike, sample_weight: ArrayLike | float | None = None) -> Self:
         """Train the network.
@@ -112,6 +189,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         ValueError
             Parameters or data are not valid, y has a class that is not in `classes`, or the weights were no longer finite.
         """
+        refuse_balanced(self.class_weight)
         known = getattr(self, "classes_", None)
         if classes is None and known is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
@@ -194,6 +272,10 @@ class BPClassifier(ClassifierMixin, BaseBP):
         if codes.ndim == 1 and labels is not self.classes_:
             codes = np.searchsorted(self.classes_, labels)[codes]
         return class_targets(codes, self.classes_, dtype)
+
+    def _row_weights(self, sample_weight: Any, targets: Targets, X: Any) -> np.ndarray | None:
+        weights = super()._row_weights(sample_weight, targets, X)
+        return weights if self.class_weight is None else with_class_weight(self.class_weight, sample_weight, targets, X)
 
     @property
     def _label_binarizer(self) -> Any:

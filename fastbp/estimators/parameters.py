@@ -112,6 +112,18 @@ RULES: dict[str, tuple[Allowed, ...]] = {
     "n_threads": (_integer_from(1), _NONE),
 }
 
+CLASSIFIER_RULES: dict[str, tuple[Allowed, ...]] = {
+    **RULES,
+    "class_weight": (
+        one_of("balanced"),
+        Allowed(lambda value: isinstance(value, dict), "an instance of 'dict'"),
+        Allowed(
+            lambda value: isinstance(value, list | tuple) and all(isinstance(part, dict) for part in value),
+            "a list of dicts, one per label",
+        ),
+        _NONE,
+    ),
+}
 LOSS_PARAMETER_RULES: dict[str, tuple[Allowed, ...]] = {
     loss.parameter: (_real_in(*loss.parameter_range, "()"),) for loss in LOSSES.values() if loss.parameter
 }

@@ -21,6 +21,11 @@ class Targets(NamedTuple):
     loss: str  # the kernels' name of it
     classes: np.ndarray | None = None  # sorted labels; None for numbers
 
+    @property
+    def is_multilabel(self) -> bool:
+        """Whether there is a yes or no for each of several labels."""
+        return self.classes is not None and self.Y.shape[1] > 1
+
     def strata(self, validation_split: str) -> Callable[[np.ndarray], np.ndarray] | None:
         """What a validation split is stratified by, as a function of rows of Y; None for nothing."""
         classes = self.classes

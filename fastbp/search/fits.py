@@ -79,6 +79,8 @@ def _can_batch(estimator: Any) -> bool:
     """Whether `Fit` knows all that the estimator's own fit would do."""
     if type(estimator) not in (BPClassifier, BPRegressor) or estimator.verbose:
         return False
+    if getattr(estimator, "class_weight", None) is not None:
+        return False
     state = estimator.random_state
     return not isinstance(state, np.random.RandomState) or open_twister(state) is not None
 

@@ -1,0 +1,68 @@
+"""What options cost: the time of an epoch with each over that of the plain fit, in turns within one process.
+
+    python benchmarks/options.py [--quick] [names …]
+
+A plain fit against itself comes first: what its row says beside 0 % is noise.
+"""
+
+import argparse
+import warnings
+from functools import partial
+
+import numpy as np
+from measure import Settings, interleave
+from sklearn.datasets import load_diabetes, load_digits
+from sklearn.exceptions import ConvergenceWarning
+
+import fastbp
+
+X, Y = load_digits(return_X_y=True)
+X = X / 16.0
+X_REAL, Y_REAL = load_diabetes(return_X_y=True)
+
+# (name, keyword arguments of the estimator that are timed, those of both that the option needs), of BPClassifier on the digits …
+CLASSIFIER_ROWS = [
+    ("plain", {}, {}),
+    ("class_weight", {"class_weight": "balanced"}, {}),
+]
+# … and of BPRegressor on the diabetes patients.
+REGRESSOR_ROWS = [
+    ("plain regression", {}, {}),
+]
+
+
+def fit(estimator, options, X, y, n_epochs):
+    settings = {"hidden_layer_sizes": (64, 32), "batch_size": 32, "tol": 0, "n_iter_no_change": np.inf, "random_state": 0}
+    return estimator(**settings | options, max_iter=n_epochs, n_threads=1).fit(X, y)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="few epochs, to see that it runs")
+    parser.add_argument("names", nargs="*", help="rows to time; all by default")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    settings = Settings(n_threads=1, repeat=1 if arguments.quick else 9, row_seconds=20, quick=arguments.quick)
+    n_epochs = 2 if arguments.quick else 30
+    rows = [(fastbp.BPClassifier, X, Y, *row) for row in CLASSIFIER_ROWS]
+    rows += [(fastbp.BPRegressor, X_REAL, Y_REAL, *row) for row in REGRESSOR_ROWS]
+    print(f"{'option':28} {'plain, ms':>10} {'with it, ms':>12} {'cost of an epoch':>17}")
+    for estimator, inputs, targets, name, timed, needed in rows:
+        if arguments.names and name not in arguments.names:
+            continue
+        contenders = {
+            "plain": partial(fit, estimator, needed, inputs, targets, n_epochs),
+            "option": partial(fit, estimator, needed | timed, inputs, targets, n_epochs),
+        }
+        for run in contenders.values():
+            run()
+        seconds, errors = interleave(contenders, settings)
+        if errors:
+            print(f"{name:28} {errors}")
+            continue
+        plain, option = (1e3 * seconds[key] / n_epochs for key in ("plain", "option"))
+        print(f"{name:28} {plain:10.3f} {option:12.3f} {100 * (option / plain - 1):+16.1f}%")
+
+
+if __name__ == "__main__":
+    main()
