@@ -863,6 +863,14 @@ def test_get_params_round_trip():
     assert "loss='poisson'" in repr(model)
 
 
+@pytest.mark.parametrize("estimator", BOTH)
+def test_subclass_takes_over_the_constructor(estimator):
+    own = type("Own", (estimator,), {})
+    assert clone(own(alpha=0.5)).get_params() == {**estimator().get_params(), "alpha": 0.5}
+    with pytest.raises(TypeError, match=r"Own\.__init__"):
+        own(no_such_parameter=1)
+
+
 # Losses of fastbp's own
 
 

@@ -117,7 +117,8 @@ class BaseBP(BaseEstimator):
         super().__init_subclass__(**options)
         if "__init__" not in cls.__dict__:
             inherited: Any = cls.__init__
-            own = types.FunctionType(inherited.__code__, inherited.__globals__, "__init__", inherited.__defaults__)
+            kept = inherited.__defaults__, inherited.__closure__
+            own = types.FunctionType(inherited.__code__, inherited.__globals__, "__init__", *kept)
             own.__kwdefaults__, own.__annotations__ = inherited.__kwdefaults__, inherited.__annotations__
             own.__qualname__ = f"{cls.__qualname__}.__init__"
             cls.__init__ = own  # type: ignore[method-assign]
