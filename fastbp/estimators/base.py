@@ -3,16 +3,15 @@
 import operator
 import types
 import warnings
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy.sparse import sparray, spmatrix
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastbp.estimators import parameters
+from fastbp.estimators.explain import Explained
 from fastbp.estimators.inputs import check_rows, check_sample_weight, check_structure, is_plain, twin
 from fastbp.estimators.targets import Targets
 from fastbp.names import LOSSES, SOLVERS
@@ -28,9 +27,6 @@ _WITH_EARLY_STOPPING = ("validation_scores", "best_validation_score")
 _WITHOUT_EARLY_STOPPING = ("best_loss",)
 
 
-MatrixLike: TypeAlias = ArrayLike | spmatrix | sparray
-
-
 def has_partial_fit(estimator: Any) -> bool:
     """Return True for a solver that goes epoch by epoch, else raise AttributeError; what is no solver's name, fit will tell."""
     solver = estimator.solver
@@ -39,7 +35,7 @@ def has_partial_fit(estimator: Any) -> bool:
     return True
 
 
-class BaseBP(BaseEstimator):
+class BaseBP(Explained, BaseEstimator):
     """Training, packing and pickling; the subclasses add targets, labels and scores."""
 
     _rules = parameters.RULES
@@ -294,10 +290,8 @@ class BaseBP(BaseEstimator):
         parameter = LOSSES[loss].parameter
         return float(getattr(self, parameter)) if parameter else 0.0
 
-    def _outputs(self, X: Any, only_largest: bool = False) -> np.ndarray:
-        """Return the outputs for X, (n_samples, n_outputs) in the dtype of the weights, or the number of the largest per row."""
-        from fastbp.training.predict import predict_outputs
-
+    def _asked(self, X: Any) -> tuple[Any, np.ndarray, Any]:
+        """Return the network, its flat vector, and the rows that a fitted network is asked about, in the dtype of the weights."""
         check_is_fitted(self)
         if self.n_threads is not None:
             parameters.check_parameter("n_threads", self.n_threads, parameters.RULES["n_threads"], self)
@@ -307,7 +301,13 @@ class BaseBP(BaseEstimator):
             X = check_structure(validate_data(self, X, reset=False, dtype=params.dtype, order="C", accept_sparse="csr"))
             if X.shape[1] != n_features:
                 raise ValueError(f"X has {X.shape[1]} features, but the weights in coefs_ are for {n_features}.")
-        return predict_outputs(network, params, X, only_largest=only_largest, n_threads=self.n_threads)
+        return network, params, X
+
+    def _outputs(self, X: Any, only_largest: bool = False) -> np.ndarray:
+        """Return the outputs for X, (n_samples, n_outputs) in the dtype of the weights, or the number of the largest per row."""
+        from fastbp.training.predict import predict_outputs
+
+        return predict_outputs(*self._asked(X), only_largest=only_largest, n_threads=self.n_threads)
 
     def compact(self) -> Self:
         """Forget what only further training needs, which a pickle holds beside the weights.

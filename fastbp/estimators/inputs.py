@@ -1,14 +1,16 @@
 """Data at the door: what validate_data leaves to do, and what can pass without it."""
 
 from numbers import Number
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
-from scipy.sparse import issparse
+from numpy.typing import ArrayLike
+from scipy.sparse import issparse, sparray, spmatrix
 from sklearn.base import RegressorMixin
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
+MatrixLike: TypeAlias = ArrayLike | spmatrix | sparray
 DTYPES = (np.dtype(np.float64), np.dtype(np.float32))
 _SMALL = 2**16  # elements; of a larger X the cost of validate_data is no longer seen
 

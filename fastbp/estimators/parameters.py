@@ -57,6 +57,7 @@ def _is_sequence(value: Any) -> bool:
 
 _BOOLEAN = Allowed(lambda value: isinstance(value, bool | np.bool_), "an instance of 'bool' or an instance of 'numpy.bool'")
 _NONE = Allowed(lambda value: value is None, "None")
+INTEGER = (Allowed(lambda value: isinstance(value, Integral), "an int"),)
 _NONNEGATIVE = (_real_in(0, math.inf, "[)"),)
 _POSITIVE = (_real_in(0, math.inf, "()"),)
 _FRACTION = (_real_in(0, 1, "[)"),)

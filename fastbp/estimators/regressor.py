@@ -8,8 +8,9 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
 from fastbp.estimators import parameters
-from fastbp.estimators.base import BaseBP, MatrixLike, has_partial_fit
+from fastbp.estimators.base import BaseBP, has_partial_fit
 from fastbp.estimators.docs import documented
+from fastbp.estimators.inputs import MatrixLike
 from fastbp.estimators.targets import Targets, real_targets
 
 

@@ -23,7 +23,8 @@ def warm_up() -> int:
     >>> fastbp.warm_up() > 0
     True
     """
-    from fastbp.kernels import epochs, lbfgs, objective, triangular
+    from fastbp.kernels import epochs, explain, lbfgs, objective, triangular
+    from fastbp.training.explain import input_gradients
     from fastbp.training.network import make_network, pack_parameters
     from fastbp.training.objective import gradients_at
     from fastbp.training.problem import Problem
@@ -35,7 +36,8 @@ def warm_up() -> int:
         network = make_network((1, 1), (), "identity", "squared_error", dtype=dtype)
         params = pack_parameters(network, [np.ones((1, 1))], [np.zeros(1)], dtype)
         gradients_at(network, params, Problem(X, X), alpha=0.0)
+        input_gradients(network, params, X)
     rows = np.eye(2, WIDE)
     BPRegressor(hidden_layer_sizes=1, solver="sgd", max_iter=100, tol=1e9, n_iter_no_change=1).fit(rows, rows[:, 0])
-    entries = *epochs.ENTRIES, *lbfgs.ENTRIES, *objective.ENTRIES, *triangular.ENTRIES
+    entries = *epochs.ENTRIES, *lbfgs.ENTRIES, *objective.ENTRIES, *triangular.ENTRIES, *explain.ENTRIES
     return sum(len(kernel.signatures) for kernel in entries)

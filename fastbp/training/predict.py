@@ -1,5 +1,6 @@
 """Outputs of a network for rows it has or has not seen."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,24 @@ from fastbp.training.network import make_network, pack_parameters, parameter_vie
 from fastbp.training.problem import NO_ORDER, make_table
 from fastbp.training.threads import DIRECT_WORK, run_team, team_size
 from fastbp.training.workspace import Scratch, flops_per_row, make_workspace
+
+
+def run_in_parts(run_part: Callable[[int, int, int], None], n_rows: int, work: float, n_threads: int | None, sync: Any) -> None:
+    """Call run_part(thread, first, stop) for parts of the rows, on as many threads as pay for so many operations in all.
+
+    Raises KeyboardInterrupt, by Ctrl-C or by who ends all that runs.
+    """
+    size = team_size(n_threads, work, work)
+
+    def run(thread: int, n_threads: int, sync: Any) -> None:
+        run_part(thread, n_rows * thread // size, n_rows * (thread + 1) // size)
+
+    if size == 1 and work < DIRECT_WORK:
+        run(0, 1, sync)
+    else:
+        run_team(run, size, (), work, sync)
+    if sync[INTERRUPT]:
+        raise KeyboardInterrupt
 
 
 def predict_outputs(
@@ -43,28 +62,31 @@ def predict_outputs(
     table = make_table(X)
     n_rows, n_outputs = X.shape[0], int(network.units[-1])
     outputs = np.empty(n_rows if only_largest else (n_rows, n_outputs), dtype=params.dtype)
-    work = flops_per_row(network) * n_rows / 3
-    size = team_size(n_threads, work, work)
-    bounds = [n_rows * part // size for part in range(size + 1)]
 
-    def predict_part(thread: int, n_threads: int, sync: Any) -> None:
-        n_cached = min(epochs.CACHED_ROWS, bounds[thread + 1] - bounds[thread])
+    def predict_part(thread: int, first: int, stop: int) -> None:
+        n_cached = min(epochs.CACHED_ROWS, stop - first)
         workspace = scratch.get(
             network,
             params.dtype,
             ("prediction", thread, n_cached),
             lambda: make_workspace(network, params.dtype, n_cached, forward_only=True),
         )
-        rows = bounds[thread], bounds[thread + 1]
-        epochs.predict(sync, network, params, table, NO_ORDER, workspace, outputs.reshape(-1), *rows, int(only_largest))
+        epochs.predict(
+            scratch.sync, network, params, table, NO_ORDER, workspace, outputs.reshape(-1), first, stop, int(only_largest)
+        )
 
-    if size == 1 and work < DIRECT_WORK:
-        predict_part(0, 1, scratch.sync)
-    else:
-        run_team(predict_part, size, (), work, scratch.sync)
-    if scratch.sync[INTERRUPT]:  # by Ctrl-C, or by who ends all that runs: some outputs are missing
-        raise KeyboardInterrupt
+    run_in_parts(predict_part, n_rows, flops_per_row(network) * n_rows / 3, n_threads, scratch.sync)
     return outputs.astype(np.int64) if only_largest else outputs
+
+
+def first_layers(network: Network, params: np.ndarray, n_layers: int) -> tuple[Network, np.ndarray]:
+    """The network of the first layers of weights alone, and its parameters, which are the first of the whole network's."""
+    names = {activation.code: name for name, activation in ACTIVATIONS.items()}
+    functions = [names[code] for code in network.activations[:n_layers].tolist()]
+    part = make_network(
+        network.units[: n_layers + 1].tolist(), functions[:-1], functions[-1], "squared_error", dtype=params.dtype
+    )
+    return part, params[: part.n_parameters]
 
 
 def layer_activations(network: Network, params: np.ndarray, X: Any) -> list[np.ndarray]:

@@ -1,0 +1,258 @@
+"""What a fitted network has learnt: its slopes by the inputs, the importance of features, what its hidden units say."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.sparse import issparse
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_is_fitted
+
+from fastbp.estimators import parameters
+from fastbp.estimators.inputs import MatrixLike
+
+_MANY_STEPS = parameters.RULES["max_iter"]
+
+
+class IntegratedGradients(NamedTuple):
+    """How much each feature contributes to the outputs of each row.
+
+    Attributes
+    ----------
+    attributions : ndarray of shape (n_samples, n_features) or (n_samples, n_features, n_outputs)
+        Contribution of each feature to the difference between the output for the row and for the baseline.
+    completeness_error : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        The sum of a row's attributions less that difference: what the numerical integration misses.
+    """
+
+    attributions: np.ndarray
+    completeness_error: np.ndarray
+
+
+class Explained:
+    """Explanations of a fitted network; a base class of the estimators."""
+
+    coefs_: list[np.ndarray]
+    _asked: Callable[[Any], tuple[Any, np.ndarray, Any]]
+    n_threads: int | None
+
+    def hidden_activations(self, X: MatrixLike, layer: int = -1) -> np.ndarray:
+        """Return what the units of a hidden layer say about each row: features that the network has made.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs, taken in the dtype of the weights.
+        layer : int, default=-1
+            Number of the hidden layer, from 0; negative numbers count from the last one.
+
+        Returns
+        -------
+        activations : ndarray of shape (n_samples, n_units)
+            Activations of the layer, in the dtype of the weights.
+
+        Raises
+        ------
+        ValueError
+            There is no such layer.
+
+        Examples
+        --------
+        >>> from fastbp import BPClassifier
+        >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+        >>> BPClassifier((4, 2), "tanh", solver="lbfgs", random_state=1).fit(X, y).hidden_activations(X).shape
+        (4, 2)
+        """
+        from fastbp.training.predict import first_layers, predict_outputs
+
+        check_is_fitted(self)
+        number = check_layer(layer, len(self.coefs_) - 1, self)
+        network, params, X = self._asked(X)
+        return predict_outputs(*first_layers(network, params, number + 1), X, n_threads=self.n_threads)
+
+    def input_gradients(self, X: MatrixLike, *, of_logits: bool = False) -> np.ndarray:
+        r"""Return the partial derivatives of the outputs by the inputs, for each row.
+
+        Back-propagation, begun at each output in turn and carried on through the first layer:
+        :math:`\partial \hat y_k / \partial x = \delta^{(1)} W^{(1)\top}` with :math:`\delta^{(L)}_j = \partial \hat y_k /
+        \partial z^{(L)}_j` (also known as saliency [1]_).
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs, taken in the dtype of the weights.
+        of_logits : bool, default=False
+            Differentiate what the output layer computes before its activation: a classifier's logits instead of its
+            probabilities, which hardly move where it is sure.
+
+        Returns
+        -------
+        gradients : ndarray of shape (n_samples, n_features) or (n_samples, n_features, n_outputs)
+            In output units per input unit. Outputs are a regressor's targets or a classifier's classes in the order of
+            `classes_`; one output has no axis of its own, and two classes have one output, the probability of `classes_[1]`.
+            The result is dense for a sparse X too. A 'step' counts with the slope 1 it is trained with, a kink of 'relu' with 0.
+
+        References
+        ----------
+        .. [1] Simonyan, Vedaldi and Zisserman, "Deep inside convolutional networks: visualising image classification models
+           and saliency maps", ICLR workshop, 2014.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastbp import BPRegressor
+        >>> X = np.linspace(0, 3, 50)[:, np.newaxis]
+        >>> model = BPRegressor(hidden_layer_sizes=8, activation="tanh", solver="lbfgs", random_state=1).fit(X, np.sin(X[:, 0]))
+        >>> bool(np.abs(model.input_gradients(X)[:, 0] - np.cos(X[:, 0])).max() < 0.15)
+        True
+        """
+        from fastbp.training.explain import input_gradients
+
+        network, params, X = self._asked(X)
+        return _outputs_last(input_gradients(network, params, X, of_logits=bool(of_logits), n_threads=self.n_threads))
+
+    def integrated_gradients(
+        self, X: MatrixLike, baseline: ArrayLike | None = None, *, n_steps: int = 50, of_logits: bool = False
+    ) -> IntegratedGradients:
+        r"""Return how much each feature contributes to the outputs of each row, compared with a baseline.
+
+        :math:`(x_i - b_i) \int_0^1 \partial_i \hat y(b + t (x - b))\, dt` [1]_. A row's attributions sum to the difference of the
+        outputs for the row and the baseline; the integral is taken by Gauss and Legendre's rule.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs. They are made dense, as the attributions are.
+        baseline : array-like of shape (n_features,) or (n_samples, n_features), default=None
+            The input that stands for "nothing there"; None is all zeros, the mean for standardised features.
+        n_steps : int, default=50
+            Points at which the gradient is taken per row.
+        of_logits : bool, default=False
+            As in `input_gradients`.
+
+        Returns
+        -------
+        result : IntegratedGradients
+            A named tuple of `attributions`, shaped like the gradients of `input_gradients`, and `completeness_error`, by how much
+            their sum misses the difference of the outputs; more steps make it smaller.
+
+        References
+        ----------
+        .. [1] Sundararajan, Taly and Yan, "Axiomatic attribution for deep networks", ICML 2017.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastbp import BPRegressor
+        >>> X = np.random.RandomState(0).normal(size=(200, 3))
+        >>> model = BPRegressor(hidden_layer_sizes=(), solver="lbfgs", alpha=0).fit(X, 2 * X[:, 0] - X[:, 1])
+        >>> attributions, error = model.integrated_gradients([[1.0, 1.0, 1.0]])
+        >>> bool(np.allclose(attributions, [2, -1, 0], atol=1e-3)), bool(np.abs(error).max() < 1e-9)
+        (True, True)
+        """
+        from fastbp.training.explain import input_gradients, layer_outputs
+
+        parameters.check_parameter("n_steps", n_steps, _MANY_STEPS, "integrated_gradients")
+        network, params, X = self._asked(X)
+        X = X.toarray() if issparse(X) else X
+        if baseline is None:
+            start = np.zeros_like(X)
+        else:
+            start = check_array(baseline, dtype=X.dtype, ensure_2d=False, input_name="baseline")
+            if start.shape not in (X.shape, X.shape[1:]):
+                raise ValueError(f"baseline has the shape {start.shape}, but X needs {X.shape[1:]} or {X.shape}.")
+        way = X - start
+        points, shares = np.polynomial.legendre.leggauss(int(n_steps))
+        total = np.zeros((len(X), int(network.units[-1]), X.shape[1]))
+        options: dict[str, Any] = {"of_logits": bool(of_logits), "n_threads": self.n_threads}
+        for point, part in zip((points + 1) / 2, shares / 2, strict=True):
+            between = np.ascontiguousarray(start + X.dtype.type(point) * way)
+            total += part * input_gradients(network, params, between, **options)
+        attributions = total * way[:, np.newaxis]
+        starts = np.ascontiguousarray(np.broadcast_to(start, X.shape))
+        difference = layer_outputs(network, params, X, **options) - layer_outputs(network, params, starts, **options)
+        error = attributions.sum(axis=2) - difference
+        return IntegratedGradients(_outputs_last(attributions.astype(X.dtype)), error[:, 0] if error.shape[1] == 1 else error)
+
+    def olden_importances(self) -> np.ndarray:
+        r"""Return the importance of each feature by its connection weights, with its sign.
+
+        The product of the layers' weights, summed over all ways from a feature to an output: :math:`W^{(1)} W^{(2)} \cdots
+        W^{(L)}` [1]_, written for one hidden layer there. Without the activations it is the network's slope if all units were
+        linear; weights compare only where features have the same scale, so standardise first.
+
+        Returns
+        -------
+        importances : ndarray of shape (n_features,) or (n_features, n_outputs)
+            One output has no axis of its own.
+
+        References
+        ----------
+        .. [1] Olden, Joy and Death, "An accurate comparison of methods for quantifying variable importance in artificial neural
+           networks using simulated data", Ecological Modelling 178, 2004.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastbp import BPRegressor
+        >>> X = np.random.RandomState(0).normal(size=(200, 3))
+        >>> model = BPRegressor(hidden_layer_sizes=4, activation="tanh", solver="lbfgs", random_state=0)
+        >>> np.sign(model.fit(X, X[:, 0] - 0.5 * X[:, 1]).olden_importances()[:2])
+        array([ 1., -1.])
+        """
+        check_is_fitted(self)
+        return _squeezed(_product([np.asarray(W, dtype=np.float64) for W in self.coefs_]))
+
+    def garson_importances(self) -> np.ndarray:
+        r"""Return each feature's share of the connection weights' magnitudes.
+
+        Each output's weights are shared among the units of the layer below in proportion to their magnitudes, and so on down to
+        the inputs [1]_: :math:`\prod_l |W^{(l)}| / \sum_{in} |W^{(l)}|`, written for one hidden layer there. Signs are lost;
+        weights compare only where features have the same scale, so standardise first.
+
+        Returns
+        -------
+        importances : ndarray of shape (n_features,) or (n_features, n_outputs)
+            Between 0 and 1, with the sum 1 per output; one output has no axis of its own. Units without any weight share nothing.
+
+        References
+        ----------
+        .. [1] Garson, "Interpreting neural-network connection weights", AI Expert 6, 1991.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastbp import BPRegressor
+        >>> X = np.random.RandomState(0).normal(size=(200, 3))
+        >>> model = BPRegressor(hidden_layer_sizes=4, activation="tanh", solver="lbfgs", random_state=0)
+        >>> importances = model.fit(X, X[:, 0] - 0.5 * X[:, 1]).garson_importances()
+        >>> importances.argmax(), round(float(importances.sum()), 6)
+        (np.int64(0), 1.0)
+        """
+        check_is_fitted(self)
+        magnitudes = [np.abs(np.asarray(W, dtype=np.float64)) for W in self.coefs_]
+        shares = _product([W / np.maximum(W.sum(axis=0), np.finfo(float).tiny) for W in magnitudes])
+        return _squeezed(shares / np.maximum(shares.sum(axis=0), np.finfo(float).tiny))
+
+
+def check_layer(layer: Any, n_hidden: int, owner: Any) -> int:
+    """Return the number of a hidden layer, from 0, or raise ValueError where there is none."""
+    parameters.check_parameter("layer", layer, parameters.INTEGER, owner)
+    if not -n_hidden <= layer < n_hidden:
+        raise ValueError(f"layer={layer} does not exist: this network has {n_hidden} hidden layers.")
+    return int(layer) % n_hidden
+
+
+def _product(factors: list[np.ndarray]) -> np.ndarray:
+    return factors[0] if len(factors) == 1 else np.linalg.multi_dot(factors)
+
+
+def _squeezed(importances: np.ndarray) -> np.ndarray:
+    """(n_features, n_outputs) without the second axis where there is one output."""
+    return importances[:, 0] if importances.shape[1] == 1 else importances
+
+
+def _outputs_last(gradients: np.ndarray) -> np.ndarray:
+    """From (n_samples, n_outputs, n_features) to what users get."""
+    return gradients[:, 0] if gradients.shape[1] == 1 else np.moveaxis(gradients, 1, 2)

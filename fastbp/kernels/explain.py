@@ -1,0 +1,64 @@
+"""Slopes of the outputs by the inputs, row by row: from each output back through all layers to the inputs."""
+
+from ..names import CANCELS, SOFTMAX
+from .activations import multiply_by_slope
+from .atomics import is_stopped
+from .compiler import entry, jit, typed_once
+from .passes import CACHED_ROWS, backward, forward, refresh_mirror
+from .products import product
+from .vectors import element, set_element
+
+
+@jit
+def _start_at_output(network, workspace, output, of_logits, n_rows):
+    """Deltas of the output layer, (n_rows, width), with which one output's slope goes back: that of its z, or through the
+    activation to the output itself."""
+    activations, deltas, width = workspace.activations, workspace.deltas, element(network.widths, network.units.size - 1)
+    at = workspace.block_rows * element(network.first_units, network.units.size - 1)
+    code, slope = network.activations[-1], network.slopes[-1]
+    is_softmax = code == SOFTMAX and not of_logits
+    for i in range(at, at + n_rows * width):
+        set_element(deltas, i, 1.0)
+    if not (is_softmax or of_logits):
+        multiply_by_slope(code if slope == CANCELS else slope, activations, workspace.slopes, deltas, at, n_rows * width)
+    for row in range(at, at + n_rows * width, width):
+        own = element(activations, row + output) if is_softmax else element(deltas, row + output)
+        for j in range(network.units[-1]):
+            of_other = -own * element(activations, row + j) if is_softmax else 0.0
+            set_element(deltas, row + j, of_other + own if j == output else of_other)
+
+
+@typed_once
+@entry
+def input_gradients(
+    sync, network, params, table, order, workspace, first_transposed, inner, gradients, first, stop, of_logits
+):  # fmt: skip
+    """Write the slopes of the outputs, or with of_logits of the z they are made from, for rows first to stop of a table to
+    gradients: (n_rows, n_outputs, n_features).
+
+    first_transposed: the first layer's weights, (n_out, width), width being n_features rounded up to whole vectors; inner: room
+    for (CACHED_ROWS, width), and behind it a row of zeros; order: (0,), unused. Cut short when told to stop.
+    """
+    n_features, n_inner, n_outputs = network.units[0], network.units[1], network.units[-1]
+    width, size = first_transposed.size // n_inner, min(CACHED_ROWS, workspace.block_rows)
+    for layer in range(1, network.units.size - 1):
+        refresh_mirror(network, params, workspace.mirror, layer, 0, network.units[layer])
+    for row in range(first, stop, size):
+        if is_stopped(sync):
+            return
+        n_rows = min(size, stop - row)
+        forward(network, params, table, order, row, 0, workspace, 0, n_rows, 1)
+        for output in range(n_outputs):
+            _start_at_output(network, workspace, output, of_logits, n_rows)
+            backward(network, params, workspace, 0, n_rows)
+            product(
+                workspace.deltas, 0, network.widths[1], 1, first_transposed, 0, width, inner, CACHED_ROWS * width, 0,
+                inner, 0, width, n_rows, n_inner, width,
+            )  # fmt: skip
+            for i in range(n_rows):
+                target = ((row + i) * n_outputs + output) * n_features
+                for j in range(n_features):
+                    set_element(gradients, target + j, element(inner, i * width + j))
+
+
+ENTRIES = (input_gradients.dispatcher,)

@@ -1,0 +1,61 @@
+"""Slopes of a network's outputs by its inputs."""
+
+from typing import Any
+
+import numpy as np
+
+from fastbp.kernels import explain
+from fastbp.kernels.layout import Network
+from fastbp.kernels.passes import CACHED_ROWS
+from fastbp.kernels.vectors import lanes
+from fastbp.names import IDENTITY
+from fastbp.training.network import aligned_zeros, parameter_views
+from fastbp.training.predict import predict_outputs, run_in_parts
+from fastbp.training.problem import NO_ORDER, make_table
+from fastbp.training.workspace import Scratch, flops_per_row, make_workspace
+
+
+def input_gradients(
+    network: Network, params: np.ndarray, X: Any, *, of_logits: bool = False, n_threads: int | None = None
+) -> np.ndarray:
+    """Partial derivatives of every output by every input, for each row.
+
+    Parameters
+    ----------
+    network : Network
+    params : ndarray of shape (n_parameters,)
+    X : ndarray of shape (n_samples, n_features), C-contiguous, or CSR matrix
+    of_logits : bool
+        Of what the output layer computes before its activation.
+    n_threads : int or None
+
+    Returns
+    -------
+    gradients : ndarray of shape (n_samples, n_outputs, n_features)
+    """
+    dtype, table, sync = params.dtype, make_table(X), Scratch().sync
+    n_rows, n_features, n_outputs = X.shape[0], int(network.units[0]), int(network.units[-1])
+    width = -(-n_features // lanes(dtype)) * lanes(dtype)
+    first_transposed = aligned_zeros(int(network.units[1]) * width, dtype)
+    first_transposed.reshape(-1, width)[:, :n_features] = parameter_views(network, params)[0][0].T
+    gradients = np.empty((n_rows, n_outputs, n_features), dtype=dtype)
+
+    def run_part(thread: int, first: int, stop: int) -> None:
+        workspace = make_workspace(network, dtype, min(CACHED_ROWS, stop - first))
+        inner = aligned_zeros((CACHED_ROWS + 1) * width, dtype)
+        explain.input_gradients(
+            sync, network, params, table, NO_ORDER, workspace, first_transposed, inner, gradients.reshape(-1), first, stop,
+            int(of_logits),
+        )  # fmt: skip
+
+    run_in_parts(run_part, n_rows, flops_per_row(network) * n_rows * n_outputs, n_threads, sync)
+    return gradients
+
+
+def layer_outputs(
+    network: Network, params: np.ndarray, X: Any, *, of_logits: bool = False, n_threads: int | None = None
+) -> np.ndarray:
+    """Outputs of the network, or with of_logits what they are made from, (n_samples, n_outputs)."""
+    if of_logits:
+        network = network._replace(activations=np.array([*network.activations[:-1], IDENTITY]))
+    return predict_outputs(network, params, X, n_threads=n_threads)
