@@ -34,7 +34,7 @@ def classifier(kind="multiclass", activation="tanh", hidden=(7, 6), X=RNG_ROWS):
 
 
 def regressor(activation="tanh", hidden=(7, 6), n_outputs=2, X=RNG_ROWS, **options):
-    Y = np.abs(X[:, :n_outputs])
+    Y = np.abs(X[:, :n_outputs] if n_outputs > 1 else X[:, 0])
     return fitted(BPRegressor(hidden_layer_sizes=hidden, activation=activation, **options), X, Y)
 
 
