@@ -10,6 +10,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import unique_labels
 
+from fastbp.estimators import parameters
 from fastbp.estimators.base import BaseBP, has_partial_fit
 from fastbp.estimators.class_weights import refuse_balanced, with_class_weight
 from fastbp.estimators.docs import documented
