@@ -24,6 +24,14 @@ X_REAL, Y_REAL = load_diabetes(return_X_y=True)
 CLASSIFIER_ROWS = [
     ("plain", {}, {}),
     ("class_weight", {"class_weight": "balanced"}, {}),
+    ("adamw against adam", {"solver": "adamw"}, {}),
+    ("cosine", {"learning_rate": "cosine"}, {}),
+    ("clip_norm", {"clip_norm": 1.0}, {}),
+    ("clip_value", {"clip_value": 0.1}, {}),
+    ("max_norm", {"max_norm": 2.0}, {}),
+    ("l1_ratio", {"l1_ratio": 0.5}, {}),
+    ("averaging", {"averaging": 0.99}, {}),
+    ("record_gradient_norms", {"record_gradient_norms": True}, {}),
 ]
 # … and of BPRegressor on the diabetes patients.
 REGRESSOR_ROWS = [

@@ -22,6 +22,7 @@ class Activation(NamedTuple):
     text: str  # for the documentation, after the name
     is_hidden: bool = True  # whether it may stand in a hidden layer
     keeps_slope: bool = False  # its slope cannot be had from its output: in training the forward pass writes it down
+    flat: tuple[tuple[float, float], ...] = ()  # outputs, from … to …, where its slope is less than a hundredth of the largest
 
     @property
     def slope(self) -> int:
@@ -31,18 +32,18 @@ class Activation(NamedTuple):
 
 ACTIVATIONS = {
     "identity": Activation(IDENTITY, "x itself"),
-    "logistic": Activation(LOGISTIC, "1 / (1 + e**-x)"),
-    "tanh": Activation(TANH, "the hyperbolic tangent"),
-    "relu": Activation(RELU, "x above zero, 0 elsewhere"),
+    "logistic": Activation(LOGISTIC, "1 / (1 + e**-x)", flat=((0.0, 0.0025), (0.9975, 1.0))),
+    "tanh": Activation(TANH, "the hyperbolic tangent", flat=((-1.0, -0.995), (0.995, 1.0))),
+    "relu": Activation(RELU, "x above zero, 0 elsewhere", flat=((0.0, 0.0),)),
     "leaky_relu": Activation(LEAKY_RELU, "x above zero, 0.01·x elsewhere"),
     "step": Activation(STEP, "1 above zero, 0 elsewhere; as that has no slope, it is trained with slope 1 everywhere [4]_"),
-    "elu": Activation(ELU, "x above zero, e**x - 1 elsewhere"),
+    "elu": Activation(ELU, "x above zero, e**x - 1 elsewhere", flat=((-1.0, -0.99),)),
     "gelu": Activation(GELU, "x·(1 + tanh(√(2/π)·(x + 0.044715·x³))) / 2", keeps_slope=True),
-    "selu": Activation(SELU, "1.0507·x above zero, 1.7581·(e**x - 1) elsewhere, which keeps deep layers' spread near 1 [5]_"),
+    "selu": Activation(SELU, "1.0507·x above zero, 1.7581·(e**x - 1) elsewhere, which keeps deep layers' spread near 1 [5]_", flat=((-1.76, -1.7476),)),
     "silu": Activation(SILU, "x / (1 + e**-x)", keeps_slope=True),
     "mish": Activation(MISH, "x·tanh(log(1 + e**x))", keeps_slope=True),
-    "softplus": Activation(SOFTPLUS, "log(1 + e**x)"),
-    "hardswish": Activation(HARDSWISH, "x times x/6 + 1/2 kept between 0 and 1, a silu without exponentials", keeps_slope=True),
+    "softplus": Activation(SOFTPLUS, "log(1 + e**x)", flat=((0.0, 0.01),)),
+    "hardswish": Activation(HARDSWISH, "x times x/6 + 1/2 kept between 0 and 1, a silu without exponentials", keeps_slope=True, flat=((0.0, 0.0),)),
     "softmax": Activation(SOFTMAX, "exponentials over their sum", is_hidden=False),
     "exp": Activation(EXP, "e**x", is_hidden=False),
 }
@@ -97,7 +98,7 @@ REGRESSION_LOSSES = tuple(name for name, loss in LOSSES.items() if loss.is_regre
 
 # ---- solvers
 
-GRADIENT_ONLY, SGD, NESTEROV, ADAM, RMSPROP = range(5)
+GRADIENT_ONLY, SGD, NESTEROV, ADAM, RMSPROP, ADAMW, RPROP = range(7)
 
 
 class Solver(NamedTuple):
@@ -113,6 +114,8 @@ class Solver(NamedTuple):
     has_schedule: bool = False  # whether `learning_rate` is for it
     is_per_sample: bool = False  # whether batches of one dense row go through the loop made for them (kernels/online.py)
     stays_in_span: bool = False  # whether its steps never leave the span of the rows (training/row_space.py)
+    is_full_batch: bool = False  # whether a step is by all rows, whatever `batch_size` says
+    has_own_rates: bool = False  # whether the second vector holds a step size per weight, first learning_rate_init, for good
 
     @property
     def is_stochastic(self) -> bool:
@@ -144,12 +147,50 @@ SOLVERS = {
         decay_1="beta_2",
         has_schedule=True,
     ),
+    "adamw": Solver(
+        "adam whose `weight_decay` is no part of the gradient (Loshchilov and Hutter 2019, arXiv:1711.05101)",
+        "stochastic",
+        rule=ADAMW,
+        n_moments=2,
+        decay_1="beta_1",
+        decay_2="beta_2",
+        has_schedule=True,
+    ),
+    "rprop": Solver(
+        "a step size per weight, by all rows at once, that grows while the gradient keeps its sign (iRPROP-, Igel and Hüsken 2000)",
+        "stochastic",
+        rule=RPROP,
+        n_moments=2,
+        is_full_batch=True,
+        has_own_rates=True,
+    ),
 }
 
 # ---- learning rate schedules
 
 CONSTANT, INVSCALING, ADAPTIVE = range(3)
-SCHEDULES = {"constant": CONSTANT, "invscaling": INVSCALING, "adaptive": ADAPTIVE}
+
+
+class Schedule(NamedTuple):
+    """One way for the learning rate to change."""
+
+    text: str  # for the documentation, after the name
+    code: int = CONSTANT  # in kernels/epochs.py, of one that depends on the course of the training
+    is_for_all: bool = False  # moves with every step of every stochastic solver: a factor out of training/schedules.py
+
+
+SCHEDULES = {
+    "constant": Schedule("the rate stays"),
+    "invscaling": Schedule("``learning_rate_init / (t_ + 1) ** power_t``", INVSCALING),
+    "adaptive": Schedule("divided by 5 whenever training would stop, until it is 1e-6", ADAPTIVE),
+    "cosine": Schedule("times ½·(1 + cos(π·t)) (arXiv:1608.03983)", is_for_all=True),
+    "one_cycle": Schedule("up from a 25th over three tenths of the steps, then down to 4e-6 of it (arXiv:1708.07120)", is_for_all=True),
+    "coslog": Schedule("times ½·(1 - cos(2π·log2(1 + 15·t))), four ever longer waves (arXiv:2407.04491)", is_for_all=True),
+}
+
+# ---- averages of the weights
+
+NO_AVERAGE, POLYAK, EXPONENTIAL = range(3)
 
 # ---- scores of a validation set
 

@@ -101,8 +101,8 @@ def call_shuffle(order, key, position, moves):
 
 
 @entry
-def call_update(rule, rate, params, gradient, moment_1, moment_2, scale, decay):
-    return update(rule, rate, params, gradient, moment_1, moment_2, 0, params.size, scale, decay)
+def call_update(rule, rate, kept, params, gradient, moment_1, moment_2, scale, decay):
+    return update(rule, rate, rule.epsilon, kept, params, gradient, moment_1, moment_2, 0, params.size, scale, decay)
 
 
 def padded(width, dtype):
@@ -406,7 +406,7 @@ def test_codes_that_nobody_knows_become_nan():
     samples = Problem(np.ones((1, 1)), np.ones((1, 2))).samples
     assert np.isnan(call_score(unknown, np.ones(2), 2, samples))
     w, rule = np.ones(16), StepRule(unknown, 0.9, 0.999, 1e-8, 0.5)
-    assert np.isnan(call_update(rule, 0.1, w, np.ones(16), np.ones(16), np.ones(16), 1.0, 0.0))
+    assert np.isnan(call_update(rule, 0.1, 1.0, w, np.ones(16), np.ones(16), np.ones(16), 1.0, 0.0))
     assert (w == 1).all()
 
 
@@ -455,6 +455,8 @@ UPDATES = {
     "nesterov": names.NESTEROV,
     "adam": names.ADAM,
     "rmsprop": names.RMSPROP,
+    "adamw": names.ADAMW,
+    "rprop": names.RPROP,
 }
 
 
@@ -468,19 +470,27 @@ def test_every_step_rule_is_tested():
 def test_update(dtype, name):
     rng = np.random.default_rng(0)
     w, g, m, v = (rng.normal(size=64).astype(dtype) for _ in range(4))
-    v = np.abs(v)
+    v, m[::5] = np.abs(v), 0
     m = np.abs(m) if name == "rmsprop" else m
     rule = StepRule(UPDATES[name], 0.9, 0.999, 1e-8, 0.5)
     new_w, new_g, new_m, new_v = w.copy(), g.copy(), m.copy(), v.copy()
-    norm = call_update(rule, 0.1, new_w, new_g, new_m, new_v, 0.25, 0.125)
+    kept = 0.9 if name == "adamw" else 1.0
+    norm = call_update(rule, 0.1, kept, new_w, new_g, new_m, new_v, 0.25, 0.125)
     total = 0.25 * g + 0.125 * w
     if name == "gradient":
         np.testing.assert_allclose(new_g, total, rtol=1e-5)
         np.testing.assert_array_equal(new_w, w)
-    elif name == "adam":
+    elif name == "rprop":
+        turn = np.sign(total) * np.sign(m)
+        sizes = np.select([turn > 0, turn < 0], [np.minimum(1.2 * v, 50), np.maximum(0.5 * v, 1e-6)], v)
+        assert {-1, 0, 1} == set(turn)
+        np.testing.assert_allclose(new_v, sizes, rtol=1e-6)
+        np.testing.assert_allclose(new_m, np.where(turn < 0, 0, total), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(new_w, w - np.where(turn < 0, 0, np.sign(total)) * sizes, rtol=1e-5, atol=1e-6)
+    elif name in ("adam", "adamw"):
         first, second = 0.9 * m + 0.1 * total, 0.999 * v + 0.001 * total**2
         np.testing.assert_allclose(new_m, first, rtol=1e-4, atol=1e-6)
-        np.testing.assert_allclose(new_w, w - 0.1 * first / (np.sqrt(second) + 1e-8), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(new_w, kept * w - 0.1 * first / (np.sqrt(second) + 1e-8), rtol=1e-4, atol=1e-6)
     elif name == "rmsprop":
         square = 0.9 * np.abs(m) + 0.1 * total**2
         np.testing.assert_allclose(new_w, w - 0.1 * total / (np.sqrt(square) + 1e-8), rtol=1e-4, atol=1e-6)

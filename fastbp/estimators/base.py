@@ -51,7 +51,7 @@ class BaseBP(Explained, BaseEstimator):
         solver: str = "adam",
         alpha: float = 0.0001,
         batch_size: Any = "auto",
-        learning_rate: str = "constant",
+        learning_rate: Any = "constant",
         learning_rate_init: float = 0.001,
         power_t: float = 0.5,
         max_iter: int = 200,
@@ -76,6 +76,14 @@ class BaseBP(Explained, BaseEstimator):
         validation_split: str = "random",
         n_restarts: int = 1,
         n_threads: int | None = None,
+        weight_decay: float = 0.01,
+        warmup_steps: int = 0,
+        averaging: Any = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        max_norm: float | None = None,
+        l1_ratio: float = 0.0,
+        record_gradient_norms: bool = False,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -107,6 +115,14 @@ class BaseBP(Explained, BaseEstimator):
         self.validation_split = validation_split
         self.n_restarts = n_restarts
         self.n_threads = n_threads
+        self.weight_decay = weight_decay
+        self.warmup_steps = warmup_steps
+        self.averaging = averaging
+        self.clip_norm = clip_norm
+        self.clip_value = clip_value
+        self.max_norm = max_norm
+        self.l1_ratio = l1_ratio
+        self.record_gradient_norms = record_gradient_norms
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Give a subclass that takes over this constructor one of its own name, which errors about arguments tell."""
@@ -175,6 +191,12 @@ class BaseBP(Explained, BaseEstimator):
         self._publish(fitted, settings, is_new=not resume)
         if fitted.run.error is not None:
             raise fitted.run.error
+        if settings.record_gradient_norms:
+            from fastbp.training.idle import complaint_of_idle_units
+
+            complaint = complaint_of_idle_units(network, fitted.run.params, problem)
+            if complaint:
+                warnings.warn(complaint, stacklevel=3)
         if fitted.is_interrupted:
             warnings.warn("Training interrupted by user.", stacklevel=3)
         if fitted.run.outcome.complaint and not incremental:
@@ -192,6 +214,7 @@ class BaseBP(Explained, BaseEstimator):
             value = getattr(self, name + "_", None)
             if value is not None:
                 setattr(history, name, value)
+        history.gradient_norms = [*self.__dict__.get("gradient_norms_", ())]
         history.no_improvement_count = self.__dict__.get("_no_improvement_count", 0)
         best = self.__dict__.get("_best_params")
         vectors = None if best is None else best.laid_out(network, dtype)
@@ -214,6 +237,9 @@ class BaseBP(Explained, BaseEstimator):
             setattr(self, name + "_", getattr(history, name))
         for name in _WITHOUT_EARLY_STOPPING if settings.early_stopping else _WITH_EARLY_STOPPING:
             setattr(self, name + "_", None)
+        self.__dict__.pop("gradient_norms_", None)
+        if settings.record_gradient_norms:
+            self.gradient_norms_ = np.array(history.gradient_norms).reshape(-1, self.n_layers_ - 1)
         self._no_improvement_count = history.no_improvement_count
         self._best_params = history.kept_best(network)
         self._optimizer = run.optimizer

@@ -24,12 +24,14 @@ solver : {solvers}, default='adam'
 alpha : float, default=0.0001
     Strength of the L2 penalty on the weights (not on the intercepts), as in the formula above.
 batch_size : int or 'auto', default='auto'
-    Rows per step of the solvers that go batch by batch. 'auto' is ``min(200, n_samples)``.
-learning_rate : {schedules}, default='constant'
-    For {scheduled_solvers}: the rate stays; or is ``learning_rate_init / (t_ + 1) ** power_t``; or is divided by 5 whenever
-    training would stop, until it is 1e-6.
+    Rows per step of the solvers that go batch by batch, but for 'rprop', which takes all. 'auto' is ``min(200, n_samples)``.
+learning_rate : {schedules} or callable, default='constant'
+    How the rate of {scheduled_solvers} goes from `learning_rate_init`: {course_schedules}. And how that of these and 'adam' goes
+    from step to step, t being 0 in the first and 1 behind the last of `max_iter` epochs: {step_schedules}. A function is given
+    the number of each epoch, from 0, and returns the factor on `learning_rate_init` in it; for a pickle or other processes it
+    must be one that can be pickled. `partial_fit` goes on along a schedule; behind its end the last factor stays.
 learning_rate_init : float, default=0.001
-    Step size of the solvers that go batch by batch.
+    Step size of the solvers that go batch by batch; of 'rprop' each weight's first one.
 power_t : float, default=0.5
     Exponent of 'invscaling'.
 max_iter : int, default=200
@@ -54,9 +56,9 @@ early_stopping : bool, default=False
 validation_fraction : float, default=0.1
     Part of the rows that `early_stopping` sets aside, in [0, 1).
 beta_1, beta_2 : float, default=0.9, 0.999
-    Decay of the first ('adam') and the second moment ('adam', 'rmsprop') of the gradient, in [0, 1).
+    Decay of the first ('adam', 'adamw') and the second moment ('adam', 'adamw', 'rmsprop') of the gradient, in [0, 1).
 epsilon : float, default=1e-8
-    Keeps the step of 'adam' and 'rmsprop' finite.
+    Keeps the step of 'adam', 'adamw' and 'rmsprop' finite.
 n_iter_no_change : int or inf, default=10
     Epochs without improvement that are tolerated.
 max_fun : int, default=15000
@@ -81,6 +83,36 @@ n_threads : int or None, default=None
     work. The numbers do not depend on it.
 """
 
+_STEP_PARAMETERS = r"""
+weight_decay : float, default=0.01
+    For 'adamw': each step first takes rate · `weight_decay` of every weight away (not of the intercepts). It has no part in the
+    loss and is beside `alpha`.
+warmup_steps : int, default=0
+    In the first steps the rate is multiplied by the number of the step over this. Not for 'rprop'.
+averaging : None, 'polyak' or float, default=None
+    Let `coefs_` and `intercepts_`, and so predictions and validation scores, be an average of the weights after all steps: a
+    float d between 0 and 1 is the decay of an exponential one, where new weights count 1 - d; in 'polyak', a mean, those of step
+    k count in proportion to about k³, so that it needs neither a decay nor a point to start from (Shamir and Zhang 2013,
+    arXiv:1212.1824, with η = 3). `partial_fit` goes on with the weights of the last step and the same average; a warm start
+    begins at the average.
+clip_norm : float or None, default=None
+    If the gradient of a batch, over all weights and intercepts, has a larger norm, it is scaled down to this (Pascanu, Mikolov
+    and Bengio 2013, arXiv:1211.5063). That is the gradient of the mean loss without penalty, as for PyTorch's
+    ``clip_grad_norm_`` where the penalty is the optimizer's.
+clip_value : float or None, default=None
+    Likewise each element of the gradient is brought into ± `clip_value`. Not together with `clip_norm`.
+max_norm : float or None, default=None
+    After each step the incoming weights of each unit, the output's too, are scaled down to this norm if theirs is larger
+    (Srivastava et al., JMLR 2014).
+l1_ratio : float, default=0.0
+    Part of the penalty that is L1: :math:`\frac{\alpha}{S} \sum_l (\frac{1 - r}{2} \lVert W^{(l)} \rVert^2 + r \lVert W^{(l)}
+    \rVert_1)`. Its slope at 0 is taken as 0: weights get small by it, not exactly 0.
+record_gradient_norms : bool, default=False
+    Record `gradient_norms_`, and warn after a fit of hidden units that are dead (0 for every row) or saturated (of a slope below
+    a hundredth of the largest for every row), of at most 1000 rows. These and the options from `warmup_steps` on are not for
+    'lbfgs'.
+"""
+
 _ATTRIBUTES = """
 coefs_ : list of ndarray of shape (n_in, n_out)
     Weights of each layer. They are views: assigning to their elements changes the predictions.
@@ -90,6 +122,9 @@ loss_ : float
     Loss of the last epoch (for 'lbfgs': at the end).
 loss_curve_ : list of float
     Loss of each epoch, for {stochastic_solvers}.
+gradient_norms_ : ndarray of shape (n_epochs, n_layers_ - 1)
+    With `record_gradient_norms`: the mean over the steps of an epoch of the norm of each layer's gradient (weights and
+    intercepts, of the mean loss of a batch without penalty), before it is clipped.
 best_loss_ : float or None
     Smallest loss, for {stochastic_solvers}; None with `early_stopping`.
 validation_scores_ : list of float or None
@@ -154,6 +189,8 @@ _FILLED = {
     "solvers": _names(SOLVERS),
     "about_solvers": _about({name: solver.text for name, solver in SOLVERS.items()}),
     "schedules": _names(SCHEDULES),
+    "course_schedules": _about({name: schedule.text for name, schedule in SCHEDULES.items() if not schedule.is_for_all}),
+    "step_schedules": _about({name: schedule.text for name, schedule in SCHEDULES.items() if schedule.is_for_all}),
     "scheduled_solvers": _listed(name for name, solver in SOLVERS.items() if solver.has_schedule),
     "stochastic_solvers": _listed(name for name, solver in SOLVERS.items() if solver.is_stochastic),
     "starts": _names(STARTS),
@@ -167,7 +204,12 @@ def documented(**own: Any) -> Any:
 
     def fill(cls: _Class) -> _Class:
         doc = inspect.cleandoc(cls.__doc__ or "")  # Python strips the indentation itself from 3.13 on
-        parts = {"parameters": _PARAMETERS, "run_parameters": _RUN_PARAMETERS, "attributes": _ATTRIBUTES, "notes": _NOTES}
+        parts = {
+            "parameters": _PARAMETERS,
+            "run_parameters": _RUN_PARAMETERS + _STEP_PARAMETERS.strip("\n"),
+            "attributes": _ATTRIBUTES,
+            "notes": _NOTES,
+        }
         for name, part in parts.items():
             doc = doc.replace(f"{{{name}}}", part.strip("\n"))
         for name, text in (_FILLED | own).items():

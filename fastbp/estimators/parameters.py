@@ -74,7 +74,7 @@ RULES: dict[str, tuple[Allowed, ...]] = {
     "solver": (one_of(*sorted(SOLVERS)),),
     "alpha": _NONNEGATIVE,
     "batch_size": (one_of("auto"), _integer_from(1)),
-    "learning_rate": (one_of(*sorted(SCHEDULES)),),
+    "learning_rate": (one_of(*sorted(SCHEDULES)), Allowed(callable, "a callable")),
     "learning_rate_init": _POSITIVE,
     "power_t": _NONNEGATIVE,
     "max_iter": _COUNT,
@@ -111,6 +111,14 @@ RULES: dict[str, tuple[Allowed, ...]] = {
         Allowed(lambda value: isinstance(value, Integral) and 1 <= int(value) <= 2**20, "an int in the range [1, 2**20]"),
     ),
     "n_threads": (_integer_from(1), _NONE),
+    "weight_decay": _NONNEGATIVE,
+    "warmup_steps": (_integer_from(0),),
+    "averaging": (one_of("polyak"), _real_in(0, 1, "()"), _NONE),
+    "clip_norm": (*_POSITIVE, _NONE),
+    "clip_value": (*_POSITIVE, _NONE),
+    "max_norm": (*_POSITIVE, _NONE),
+    "l1_ratio": (_real_in(0, 1, "[]"),),
+    "record_gradient_norms": _FLAG,
 }
 
 CLASSIFIER_RULES: dict[str, tuple[Allowed, ...]] = {
@@ -217,8 +225,43 @@ def _count(value: Any) -> int:
     return min(int(value), MOST_COUNT)
 
 
+# What is for solvers that go batch by batch, and its value where nobody asks for it.
+_FOR_STOCHASTIC = {
+    "warmup_steps": 0,
+    "averaging": None,
+    "clip_norm": None,
+    "clip_value": None,
+    "max_norm": None,
+    "l1_ratio": 0.0,
+    "record_gradient_norms": False,
+}
+
+
+def _check_together(estimator: Any) -> None:
+    """Raise ValueError for parameters that do not go together."""
+    solver = SOLVERS[estimator.solver]
+    rate = estimator.learning_rate
+    if not solver.is_stochastic:
+        for name, unused in _FOR_STOCHASTIC.items():
+            value = getattr(estimator, name)
+            if value != unused:
+                raise ValueError(f"{name}={value!r} does not go with solver={estimator.solver!r}, which has its own way to step.")
+    if (callable(rate) or SCHEDULES[rate].is_for_all) and (not solver.is_stochastic or solver.has_own_rates):
+        raise ValueError(f"learning_rate={rate!r} does not go with solver={estimator.solver!r}, which finds its steps itself.")
+    if solver.has_own_rates and estimator.warmup_steps:
+        raise ValueError(f"warmup_steps does not go with solver={estimator.solver!r}, which finds its steps itself.")
+    if estimator.clip_norm is not None and estimator.clip_value is not None:
+        raise ValueError("clip_norm and clip_value do not go together: give one of them.")
+
+
+def _limit(value: Any) -> float:
+    """Return a limit as kernels take it: infinity for none."""
+    return math.inf if value is None else float(value)
+
+
 def settings_of(estimator: Any, loss: str) -> Settings:
     """Return the parameters of an estimator, checked before, as training takes them; loss: the kernels' name of it."""
+    _check_together(estimator)
     sizes = tuple(hidden_sizes(estimator.hidden_layer_sizes))
     names = activation_names(estimator.activation, len(sizes), estimator)
     init, parameter = estimator.init, LOSSES[loss].parameter
@@ -246,6 +289,16 @@ def settings_of(estimator: Any, loss: str) -> Settings:
         beta_2=estimator.beta_2,
         epsilon=estimator.epsilon,
         shuffle=estimator.shuffle,
+        warmup_steps=_count(estimator.warmup_steps),
+        scheduled_epochs=_count(estimator.max_iter),
+        decay_schedule="constant",
+        weight_decay=float(estimator.weight_decay),
+        l1_ratio=float(estimator.l1_ratio),
+        clip_norm=_limit(estimator.clip_norm),
+        clip_value=_limit(estimator.clip_value),
+        max_norm=_limit(estimator.max_norm),
+        averaging=estimator.averaging,
+        record_gradient_norms=bool(estimator.record_gradient_norms),
         max_iter=_count(estimator.max_iter),
         max_fun=_count(estimator.max_fun),
         tol=estimator.tol,

@@ -74,7 +74,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         solver: str = "adam",
         alpha: float = 0.0001,
         batch_size: Any = "auto",
-        learning_rate: str = "constant",
+        learning_rate: Any = "constant",
         learning_rate_init: float = 0.001,
         power_t: float = 0.5,
         max_iter: int = 200,
@@ -99,6 +99,14 @@ class BPRegressor(RegressorMixin, BaseBP):
         validation_split: str = "random",
         n_restarts: int = 1,
         n_threads: int | None = None,
+        weight_decay: float = 0.01,
+        warmup_steps: int = 0,
+        averaging: Any = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        max_norm: float | None = None,
+        l1_ratio: float = 0.0,
+        record_gradient_norms: bool = False,
         delta: float = 1.0,
     ) -> None:
         super().__init__(
@@ -132,6 +140,14 @@ class BPRegressor(RegressorMixin, BaseBP):
             validation_split=validation_split,
             n_restarts=n_restarts,
             n_threads=n_threads,
+            weight_decay=weight_decay,
+            warmup_steps=warmup_steps,
+            averaging=averaging,
+            clip_norm=clip_norm,
+            clip_value=clip_value,
+            max_norm=max_norm,
+            l1_ratio=l1_ratio,
+            record_gradient_norms=record_gradient_norms,
         )
         self.loss = loss
         self.delta = delta

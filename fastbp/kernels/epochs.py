@@ -5,14 +5,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..names import ADAPTIVE, CONSTANT, INVSCALING
+from ..names import ADAPTIVE, CONSTANT, EXPONENTIAL, INVSCALING, NO_AVERAGE, POLYAK
 from .atomics import STOP, atomic_load, barrier, is_stopped
 from .compiler import apart, entry, jit, typed_once
 from .online import online_epoch
-from .passes import CACHED_ROWS, batch_step, forward, refresh_mirrors, share, total
+from .passes import CACHED_ROWS, batch_step, forward, share
 from .scores import score
 from .shuffling import shuffle
-from .updates import rate_of_step
+from .steps import refresh_mirrors, total
+from .updates import make_step
 from .vectors import broadcast, keep_first, lane_count, lane_max, lane_numbers, lane_sum, load, store, where_equal, where_less
 
 IN_ORDER, SHUFFLED, ONLY_DRAWN = range(3)
@@ -43,6 +44,14 @@ class EpochPlan(NamedTuple):
     has_signed_weights: int  # 1: some samples' weights are negative, so that a batch's may cancel out
     validate: int  # when to predict the validation rows: where that is every epoch their score decides, not the loss
     score: int
+    averaged_from: int  # the step before the first whose weights are averaged
+
+
+class Factors(NamedTuple):
+    """How schedules move with every step: one factor per batch of a call's epochs; (0,) where nothing moves."""
+
+    rate: np.ndarray
+    weight_decay: np.ndarray
 
 
 @apart
@@ -139,6 +148,18 @@ def _copy(source, target):
 
 
 @jit
+def add_norms(strips, strip_squares, norms, first):
+    """Add the root of each layer's sum of squares, (n_strips,), to norms from `first` on."""
+    layer, squares = 0, 0.0
+    for strip in range(strips.layers.size):
+        if strips.layers[strip] != layer:
+            norms[first + layer] += math.sqrt(squares)
+            layer, squares = strips.layers[strip], 0.0
+        squares += strip_squares[strip]
+    norms[first + layer] += math.sqrt(squares)
+
+
+@jit
 def _predict_part(sync, network, params, table, order, workspace, thread, n_threads, outputs):
     """This thread's part of the outputs for all rows of a table."""
     first, stop = table.n_rows * thread // n_threads, table.n_rows * (thread + 1) // n_threads
@@ -150,22 +171,26 @@ def _predict_part(sync, network, params, table, order, workspace, thread, n_thre
 def train(
     thread, n_threads, sync, network, params, best_params, backup, moment_1, moment_2, samples, validation, validation_outputs,
     order, key, position, plan,
-    rule, workspace, strips, counts, measures, losses, scores,
+    rule, workspace, strips, average, counts, measures, factors, norms, losses, scores,
 ):  # fmt: skip
     """Train for losses.size epochs or until a stopping test, divergence or interrupt; counts[STATUS] says which.
 
-    Run by every thread of the team on the same arrays. losses, scores: (n_epochs,) float64. On divergence no step is taken with
-    the bad loss, so params stay as they were before it. A code that nobody knows counts as divergence.
+    Run by every thread of the team on the same arrays. losses, scores: (n_epochs,) float64; average: laid out like params, or
+    (0,); norms: (n_epochs · n_layers,) float64 gets the mean norm of each layer's gradient, or (0,). On divergence no step is
+    taken with the bad loss, so params stay as they were before it. A code that nobody knows counts as divergence.
     """
     if not (
         (plan.shuffle == IN_ORDER or plan.shuffle == SHUFFLED or plan.shuffle == ONLY_DRAWN)
         and (plan.schedule == CONSTANT or plan.schedule == INVSCALING or plan.schedule == ADAPTIVE)
         and (plan.validate == NEVER or plan.validate == EVERY_EPOCH or plan.validate == AT_END)
+        and (rule.averaging == NO_AVERAGE or rule.averaging == POLYAK or rule.averaging == EXPONENTIAL)
     ):
         counts[STATUS] = LOSS_LOST
         return
     n_rows = order.size if plan.gather else samples.table.n_rows
-    step = counts[STEPS]  # every thread counts for itself
+    step, batch = counts[STEPS], 0  # every thread counts for itself
+    n_layers = network.units.size - 1
+    shown = average if average.size else params  # what predicts
     refresh_mirrors(network, params, workspace.mirror, strips, thread)
     for epoch in range(losses.size):
         if thread == 0:
@@ -173,10 +198,13 @@ def train(
                 shuffle(order, key, position, plan.shuffle == SHUFFLED)
         barrier(sync, n_threads)
         accumulated = 0.0
+        rate, decay_factor, first_step = measures[LEARNING_RATE], 1.0, step
         if plan.online:
+            if factors.rate.size:  # that of the epoch
+                rate *= factors.rate[epoch * n_rows]
             if thread == 0:
                 sync[STOP], accumulated = online_epoch(
-                    network, params, moment_1, samples, order, n_rows, plan.gather, workspace, rule, measures[LEARNING_RATE], sync
+                    network, params, moment_1, samples, order, n_rows, plan.gather, workspace, rule, rate, sync
                 )
                 if sync[STOP]:
                     counts[STATUS] = INTERRUPTED
@@ -184,11 +212,15 @@ def train(
             for start in range(0, n_rows, plan.batch_size):
                 stop = min(start + plan.batch_size, n_rows)
                 step += 1
-                rate = rate_of_step(rule, measures[LEARNING_RATE], step)
+                if factors.rate.size:
+                    rate = measures[LEARNING_RATE] * factors.rate[batch]
+                if factors.weight_decay.size:
+                    decay_factor = factors.weight_decay[batch]
+                batch += 1
                 is_running, loss, weight_sum = batch_step(
                     thread, n_threads, sync, network, params, samples, order, start, stop, plan.gather, workspace, strips, rule,
-                    rate,
-                    moment_1, moment_2,
+                    make_step(rule, rate, decay_factor, step, step - plan.averaged_from),
+                    moment_1, moment_2, average,
                 )  # fmt: skip
                 if not is_running:
                     counts[STATUS] = INTERRUPTED
@@ -204,11 +236,15 @@ def train(
                     counts[STEPS] = step
                     if weight_sum != 0.0:
                         accumulated += (loss + 0.5 * rule.alpha * total(workspace.strip_norms) / weight_sum) * (stop - start)
+                        if rule.alpha_l1 > 0.0:
+                            accumulated += rule.alpha_l1 * total(workspace.strip_sums) / weight_sum * (stop - start)
+                        if norms.size:
+                            add_norms(strips, workspace.strip_squares, norms, epoch * n_layers)
         barrier(sync, n_threads)
         if sync[STOP]:
             return
         if plan.validate == EVERY_EPOCH:
-            _predict_part(sync, network, params, validation.table, order, workspace, thread, n_threads, validation_outputs)
+            _predict_part(sync, network, shown, validation.table, order, workspace, thread, n_threads, validation_outputs)
             barrier(sync, n_threads)
             if atomic_load(sync, STOP):
                 counts[STATUS] = INTERRUPTED
@@ -220,7 +256,10 @@ def train(
             else:
                 if plan.validate == EVERY_EPOCH:
                     scores[epoch] = score(plan.score, validation_outputs, network.units[-1], validation)
-                _end_of_epoch(plan, counts, measures, losses[epoch], scores[epoch], params, best_params, n_rows)
+                _end_of_epoch(plan, counts, measures, losses[epoch], scores[epoch], shown, best_params, n_rows)
+                if norms.size and step > first_step:
+                    for layer in range(n_layers):
+                        norms[epoch * n_layers + layer] /= step - first_step
                 # Where weights get lost, the loss rises first: then every epoch is worth a copy.
                 is_risky = epoch == 0 or not losses[epoch] < losses[epoch - 1]
                 if counts[STATUS] == RUNNING and (is_risky or (epoch + 1) % plan.backup_every == 0):
@@ -230,7 +269,7 @@ def train(
         if counts[STATUS] != RUNNING:
             break
     if plan.validate == AT_END:
-        _predict_part(sync, network, params, validation.table, order, workspace, thread, n_threads, validation_outputs)
+        _predict_part(sync, network, shown, validation.table, order, workspace, thread, n_threads, validation_outputs)
         if atomic_load(sync, STOP):
             counts[STATUS] = INTERRUPTED
 

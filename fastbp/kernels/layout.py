@@ -67,6 +67,8 @@ class Workspace(NamedTuple):
     constants: np.ndarray  # zeros, as many as the widest row, and a 1 behind them
     row_losses: np.ndarray  # float64, one per row of the block
     strip_norms: np.ndarray  # float64, sum of squared weights per strip
+    strip_sums: np.ndarray  # float64, sum of the weights' magnitudes per strip
+    strip_squares: np.ndarray  # float64, sum of squares of the gradient per strip
     slab_sums: np.ndarray  # float64, sums of the rows' losses and weights per slab
     slopes: int  # how far behind an activation its slope is; 0 where no layer's are kept
     block_rows: int  # rows there is room for

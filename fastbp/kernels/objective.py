@@ -2,7 +2,9 @@
 
 from .atomics import barrier
 from .compiler import apart, entry, typed_once
-from .passes import batch_step, refresh_mirrors, total
+from .passes import batch_step
+from .steps import refresh_mirrors, total
+from .updates import Step
 
 LOSS, IS_COMPLETE = range(2)  # elements of `result`
 
@@ -17,8 +19,9 @@ def objective(thread, n_threads, sync, network, params, samples, order, gather, 
     barrier(sync, n_threads)
     n_rows = order.size if gather else samples.table.n_rows
     is_complete, loss, weight_sum = batch_step(
-        thread, n_threads, sync, network, params, samples, order, 0, n_rows, gather, workspace, strips, rule, 0.0, params, params
-    )
+        thread, n_threads, sync, network, params, samples, order, 0, n_rows, gather, workspace, strips, rule,
+        Step(0.0, 0.0, 1.0, 0.0), params, params, params,
+    )  # fmt: skip
     return is_complete, loss + 0.5 * rule.alpha * total(workspace.strip_norms) / weight_sum
 
 

@@ -9,15 +9,14 @@ summed in an order that depends on the number of threads.
 
 import math
 
-from ..names import GRADIENT_ONLY
 from .activations import activate, multiply_by_slope
 from .atomics import STOP, atomic_load, barrier, is_stopped
 from .compiler import apart, jit
 from .losses import output_deltas, output_losses
-from .products import dot_product, gather_rows, product, sparse_product, sparse_transposed_product, transpose
+from .products import dot_product, gather_rows, product, sparse_product, sparse_transposed_product
+from .steps import shaped_step, strip_step
 from .tiles import EDGE_ROWS, TILE_ROWS
-from .updates import update
-from .vectors import element, lane_count, load, prefetch, set_element, store
+from .vectors import element, lane_count, prefetch, set_element
 
 CACHED_ROWS = 4 * TILE_ROWS  # rows that go through all layers together: their activations stay in the first-level cache
 PREFETCH_FROM = 1 << 20  # bytes of a table; a smaller one stays in the second-level cache
@@ -82,25 +81,6 @@ def backward(network, params, workspace, first, stop):
 
 
 @jit
-def refresh_mirror(network, params, mirror, layer, first, stop):
-    """Copy the stored rows first to stop of a layer's weights into its transposed mirror."""
-    if layer > 0 and not element(network.narrow, layer):
-        width, inner_width = element(network.widths, layer + 1), element(network.widths, layer)
-        transpose(
-            params, element(network.weights_at, layer) + first * width, width, mirror,
-            element(network.mirrors_at, layer) + first, inner_width, stop - first, element(network.units, layer + 1),
-        )  # fmt: skip
-
-
-@jit
-def refresh_mirrors(network, params, mirror, strips, thread):
-    """Copy this thread's strips of the weights into the transposed mirror."""
-    for strip in range(strips.owners[thread], strips.owners[thread + 1]):
-        if strips.firsts[strip] >= 0:
-            refresh_mirror(network, params, mirror, strips.layers[strip], strips.firsts[strip], strips.stops[strip])
-
-
-@jit
 def strip_gradient(
     network, table, order, first_sample, gather, workspace, layer, first, stop, first_row, n_rows, gradient_at, accumulate
 ):  # fmt: skip
@@ -145,33 +125,6 @@ def strip_gradient(
                 activations, a + first, 1, inner_width, deltas, d, width, start, g * s_row, width * s_row,
                 gradient, g, width, stop - first, n_rows, width,
             )  # fmt: skip
-
-
-@jit
-def add_slabs(gradient, n_parameters, n_slabs, start, stop):
-    """Add the slabs' gradients, (n_slabs, n_parameters), to the first one's for elements start to stop."""
-    for i in range(start, stop, lane_count(gradient)):
-        total = load(gradient, i)
-        for slab in range(1, n_slabs):
-            total = total + load(gradient, slab * n_parameters + i)
-        store(gradient, i, total)
-
-
-@jit
-def strip_step(network, params, workspace, n_slabs, rule, rate, moment_1, moment_2, strip, layer, first, stop, weight_sum):
-    """Take the step for one strip, refresh its mirror, and note the sum of its squared weights."""
-    start, row_width, decay = network.biases_at[layer], network.widths[layer + 1], 0.0
-    end = start + row_width
-    if first >= 0:
-        row_width = network.widths[layer] if network.narrow[layer] else row_width
-        start, end = network.weights_at[layer] + first * row_width, network.weights_at[layer] + stop * row_width
-        decay = rule.alpha / weight_sum
-    if n_slabs > 1:
-        add_slabs(workspace.gradient, network.n_parameters, n_slabs, start, end)
-    norm = update(rule, rate, params, workspace.gradient, moment_1, moment_2, start, end, 1.0 / weight_sum, decay)
-    workspace.strip_norms[strip] = norm if first >= 0 else 0.0
-    if first >= 0 and rule.code != GRADIENT_ONLY:
-        refresh_mirror(network, params, workspace.mirror, layer, first, stop)
 
 
 @jit
@@ -297,8 +250,8 @@ def pass_share(thread, n_threads, sync, network, params, samples, order, block, 
 
 @jit
 def batch_step(
-    thread, n_threads, sync, network, params, samples, order, start, stop, gather, workspace, strips, rule, rate, moment_1,
-    moment_2
+    thread, n_threads, sync, network, params, samples, order, start, stop, gather, workspace, strips, rule, step, moment_1,
+    moment_2, average
 ):  # fmt: skip
     """One batch, samples start to stop of the order: gradient and step of this thread's strips; the step is left out on a bad
     loss, and where the weights sum to zero.
@@ -330,18 +283,15 @@ def batch_step(
                 strip_gradient(
                     network, samples.table, order, block, gather, workspace, layer, first, last, 0, end - block, 0, block > start
                 )  # fmt: skip
-            if end == stop and is_good:
+            if end == stop and is_good and not rule.is_shaped:
                 strip_step(
-                    network, params, workspace, n_slabs, rule, rate, moment_1, moment_2, strip, layer, first, last, weight_sum
+                    network, params, workspace, n_slabs, rule, step, moment_1, moment_2, strip, layer, first, last,
+                    1.0 / weight_sum, rule.alpha / weight_sum,
                 )  # fmt: skip
+        if end == stop and is_good and rule.is_shaped:
+            shaped_step(
+                thread, n_threads, sync, network, params, workspace, strips, n_slabs, rule, step, moment_1, moment_2, average,
+                weight_sum,
+            )  # fmt: skip
         barrier(sync, n_threads)
     return True, loss_sum / weight_sum if weight_sum != 0.0 else 0.0, weight_sum
-
-
-@jit
-def total(values):
-    """Sum of an array, in order."""
-    result = 0.0
-    for value in values:
-        result += value
-    return result

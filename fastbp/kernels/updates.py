@@ -8,46 +8,87 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..names import ADAM, GRADIENT_ONLY, NESTEROV, RMSPROP, SGD
+from ..names import ADAM, ADAMW, EXPONENTIAL, GRADIENT_ONLY, NESTEROV, POLYAK, RMSPROP, RPROP, SGD
 from .compiler import apart, jit
-from .vectors import broadcast, lane_count, lane_sum, load, multiply_add, square_root, store
+from .vectors import broadcast, lane_count, lane_sum, load, multiply_add, square_root, store, where_less
+
+# How fast rprop's steps grow and shrink, and between what sizes (Riedmiller and Braun 1993; the bounds are PyTorch's).
+GROWTH, SHRINKAGE, SMALLEST_STEP, LARGEST_STEP = 1.2, 0.5, 1e-6, 50.0
+LATE_WEIGHT = 3.0  # of Polyak's average: how much more later steps count (Shamir and Zhang 2013, there η)
 
 
 class StepRule(NamedTuple):
-    """A step rule and its constants, float64."""
+    """A step rule and its constants, float64, and what is done to gradients and weights beside it."""
 
     code: int
     decay_1: float  # of the first moment, which is the velocity where there is a momentum
     decay_2: float  # of the second
     epsilon: float
     alpha: float  # L2 penalty
+    alpha_l1: float = 0.0  # L1 penalty
+    weight_decay: float = 0.0  # of a rule whose decay is no part of the gradient
+    clip_norm: float = math.inf
+    clip_value: float = math.inf
+    max_norm: float = math.inf  # of a unit's incoming weights
+    averaging: int = 0  # code
+    average_decay: float = 0.0
+    is_shaped: int = 0  # 1: some of these, or the gradient's norms, are asked for; see steps.shaped_step
+
+
+class Step(NamedTuple):
+    """What is different from one step to the next."""
+
+    rate: float  # with adam's bias correction
+    epsilon: float
+    kept: float  # what decoupled decay leaves of a weight
+    average_share: float  # of the new weights in their average
 
 
 @jit
 def rate_of_step(rule, rate, step):
     """The learning rate as `update` takes it in the step'th step: adam's with its bias correction (Kingma and Ba 2014, section
     2)."""
-    if rule.code == ADAM:
+    if rule.code == ADAM or rule.code == ADAMW:
         t = np.float64(step)
         return rate * math.sqrt(1.0 - rule.decay_2**t) / (1.0 - rule.decay_1**t)
     return rate
 
 
+@jit
+def make_step(rule, rate, decay_factor, step, n_averaged):
+    """The step'th step: rate as the schedule has it, decay_factor on the decay of the weights; n_averaged: steps in the average,
+    this one among them.
+
+    adamw's epsilon is added to the corrected root, as in PyTorch, adam's to the other one, as in scikit-learn.
+    """
+    epsilon, kept, average_share = rule.epsilon, 1.0, 0.0
+    if rule.code == ADAMW:
+        epsilon *= math.sqrt(1.0 - rule.decay_2 ** np.float64(step))
+        kept -= rate * rule.weight_decay * decay_factor
+    if rule.averaging == POLYAK:
+        average_share = (LATE_WEIGHT + 1.0) / (LATE_WEIGHT + n_averaged)
+    elif rule.averaging == EXPONENTIAL:
+        average_share = 1.0 if n_averaged == 1 else 1.0 - rule.average_decay
+    return Step(rate_of_step(rule, rate, step), epsilon, kept, average_share)
+
+
 @apart
-def update(rule, rate, params, gradient, moment_1, moment_2, start, stop, scale, decay):
+def update(rule, rate, epsilon, kept, params, gradient, moment_1, moment_2, start, stop, scale, decay):
     """Step elements start to stop of the flat params by gradient · scale + params · decay; returns the sum of params² before the
     step, or takes none and returns NaN for a rule that nobody knows.
 
-    moment_1 is the velocity of sgd, the mean square of rmsprop or adam's first moment, moment_2 adam's second; rate: as
-    `rate_of_step` gives it. With GRADIENT_ONLY the gradient is completed in place and no step taken. Sources: Sutskever et al.
-    2013 (Nesterov momentum), Kingma and Ba 2014, arXiv:1412.6980 (adam), Hinton's lectures of 2012, 6e (rmsprop).
+    moment_1 is the velocity of sgd, the mean square of rmsprop, adam's first moment or rprop's last gradient, moment_2 adam's
+    second or the sizes of rprop's steps; rate, epsilon, kept: as in `Step`. With GRADIENT_ONLY the gradient is completed in place
+    and no step taken. Sources: Sutskever et al. 2013 (Nesterov momentum), Kingma and Ba 2014, arXiv:1412.6980 (adam), Loshchilov
+    and Hutter 2019, arXiv:1711.05101 (adamw), Hinton's lectures of 2012, 6e (rmsprop), Igel and Hüsken 2000 (iRPROP-).
     """
     n_lanes = lane_count(params)
     scale_, decay_, rate_ = broadcast(params, scale), broadcast(params, decay), broadcast(params, -rate)
-    decay_1, decay_2, epsilon = broadcast(params, rule.decay_1), broadcast(params, rule.decay_2), broadcast(params, rule.epsilon)
+    decay_1, decay_2, epsilon = broadcast(params, rule.decay_1), broadcast(params, rule.decay_2), broadcast(params, epsilon)
     rest_1, rest_2 = broadcast(params, 1.0 - rule.decay_1), broadcast(params, 1.0 - rule.decay_2)
     norm = broadcast(params, 0.0)
-    if rule.code == ADAM:
+    if rule.code == ADAM or rule.code == ADAMW:
+        kept_ = broadcast(params, kept)
         for i in range(start, stop, n_lanes):
             w = load(params, i)
             norm = multiply_add(w, w, norm)
@@ -56,7 +97,7 @@ def update(rule, rate, params, gradient, moment_1, moment_2, start, stop, scale,
             v = multiply_add(decay_2, load(moment_2, i), rest_2 * (g * g))
             store(moment_1, i, m)
             store(moment_2, i, v)
-            store(params, i, w + rate_ * m / (square_root(v) + epsilon))
+            store(params, i, multiply_add(w, kept_, rate_ * m / (square_root(v) + epsilon)))
     elif rule.code == GRADIENT_ONLY:
         for i in range(start, stop, n_lanes):
             w = load(params, i)
@@ -86,6 +127,21 @@ def update(rule, rate, params, gradient, moment_1, moment_2, start, stop, scale,
             v = multiply_add(decay_1, load(moment_1, i), step)
             store(moment_1, i, v)
             store(params, i, multiply_add(decay_1, v, w + step))
+    elif rule.code == RPROP:
+        zero, one = broadcast(params, 0.0), broadcast(params, 1.0)
+        smallest, largest = broadcast(params, SMALLEST_STEP), broadcast(params, LARGEST_STEP)
+        for i in range(start, stop, n_lanes):
+            w, before, size = load(params, i), load(moment_1, i), load(moment_2, i)
+            norm = multiply_add(w, w, norm)
+            g = multiply_add(w, decay_, load(gradient, i) * scale_)
+            sign = where_less(zero, g, one, where_less(g, zero, zero - one, zero))
+            is_same = where_less(zero, before, sign, where_less(before, zero, zero - sign, zero))  # -1 where it has turned
+            grown, shrunk = size * broadcast(params, GROWTH), size * broadcast(params, SHRINKAGE)
+            grown, shrunk = where_less(grown, largest, grown, largest), where_less(smallest, shrunk, shrunk, smallest)
+            size = where_less(zero, is_same, grown, where_less(is_same, zero, shrunk, size))
+            store(moment_1, i, where_less(is_same, zero, zero, g))
+            store(moment_2, i, size)
+            store(params, i, w - where_less(is_same, zero, zero, sign) * size)
     else:
         norm = broadcast(params, np.nan)
     return np.float64(lane_sum(norm))

@@ -143,7 +143,8 @@ def fit(
     if settings.early_stopping:
         problem = problem.split(settings.validation_fraction, first.random_state)
     _check_weights(problem, settings)
-    if SOLVERS[settings.solver].is_stochastic and settings.batch_size != "auto" and settings.batch_size > problem.n_rows:
+    goes_by_batches = SOLVERS[settings.solver].is_stochastic and not SOLVERS[settings.solver].is_full_batch
+    if goes_by_batches and settings.batch_size != "auto" and settings.batch_size > problem.n_rows:
         warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=4)
     n_workers = 1
     if scratch is None:

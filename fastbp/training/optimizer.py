@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.kernels.updates import StepRule
-from fastbp.names import SOLVERS, Solver
+from fastbp.names import EXPONENTIAL, NO_AVERAGE, POLYAK, SOLVERS, Solver
 from fastbp.training.kept import KeptVectors
 from fastbp.training.network import aligned_arrays
 from fastbp.training.settings import Settings
@@ -26,10 +26,14 @@ class Optimizer:
     ----------
     moments : list of two ndarray of shape (n_parameters,) or (0,)
         What the step rule keeps; one that it does not keep is empty.
+    averaged : list of ndarray of shape (n_parameters,)
+        The average of the weights and, between two trainings, the weights that its last step left; empty without an average.
+    averaged_from : int
+        Steps before the first in the average.
     learning_rate : float
-        The rate now; schedules move it.
-    n_steps : int
-        Steps taken.
+        The rate now; schedules of the course of the training move it.
+    n_steps, n_epochs : int
+        Steps taken, epochs done.
     """
 
     def __init__(self, network: Any, dtype: np.dtype, settings: Settings) -> None:
@@ -44,33 +48,73 @@ class Optimizer:
         self._rule = code, decay_1, decay_2, epsilon
         self.learning_rate_init = float(settings.learning_rate_init)
         self.learning_rate = self.learning_rate_init
-        self.n_steps = 0
+        self.n_steps = self.n_epochs = self.averaged_from = 0
         self.network = network
         n = network.n_parameters
         self.moments: Any = aligned_arrays(dtype, *(n if k < solver.n_moments else 0 for k in range(2)))
+        if solver.has_own_rates:
+            self.moments[1][:] = self.learning_rate_init
+        self.averaged: list[np.ndarray] = []
 
     @property
     def solver(self) -> Solver:
         """What names.py says of its solver."""
         return SOLVERS[self.solver_name]
 
-    def rule(self, alpha: float) -> StepRule:
-        """The step rule for kernels, with the L2 penalty alpha."""
-        return StepRule(*self._rule, float(alpha))
+    def rule(self, settings: Settings) -> StepRule:
+        """The step rule for kernels, with the penalties and limits of the settings."""
+        averaging, average_decay = NO_AVERAGE, 0.0
+        if settings.averaging == "polyak":
+            averaging = POLYAK
+        elif settings.averaging is not None:
+            averaging, average_decay = EXPONENTIAL, float(settings.averaging)
+        return StepRule(
+            *self._rule,
+            alpha=float(settings.alpha) * (1.0 - settings.l1_ratio),
+            alpha_l1=float(settings.alpha) * settings.l1_ratio,
+            weight_decay=settings.weight_decay,
+            clip_norm=settings.clip_norm,
+            clip_value=settings.clip_value,
+            max_norm=settings.max_norm,
+            averaging=averaging,
+            average_decay=average_decay,
+            is_shaped=int(settings.is_shaped),
+        )
+
+    def begin_average(self, params: np.ndarray, settings: Settings) -> np.ndarray:
+        """The average to go on with, (n_parameters,), or (0,) if there is none; params become what the last step left.
+
+        Weights that are not the average any more, as somebody has changed them, begin a new one.
+        """
+        if settings.averaging is None:
+            self.averaged = []
+            return params[:0]
+        if len(self.averaged) == 2 and np.array_equal(self.averaged[0], params):
+            params[:] = self.averaged[1]
+        else:
+            self.averaged, self.averaged_from = [params.copy()], self.n_steps
+        return self.averaged[0]
+
+    def end_average(self, params: np.ndarray) -> None:
+        """Make params the average."""
+        if self.averaged:
+            self.averaged = [self.averaged[0], params.copy()]
+            params[:] = self.averaged[0]
 
     def move_to(self, network: Any, dtype: np.dtype) -> bool:
-        """Bring the moments into the layout of a network; False if its layers are others."""
-        moments = self._kept().laid_out(network, dtype)
-        if moments is None:
+        """Bring the vectors into the layout of a network; False if its layers are others."""
+        vectors = self._kept().laid_out(network, dtype)
+        if vectors is None:
             return False
         self.network = network
+        moments, self.averaged = vectors[: self.solver.n_moments], vectors[self.solver.n_moments :]
         self.moments = moments + aligned_arrays(dtype, *[0] * (2 - len(moments)))
         return True
 
     def _kept(self) -> KeptVectors:
         if isinstance(self.moments, KeptVectors):  # as they came out of a pickle
             return self.moments
-        return KeptVectors(self.network, self.moments[: self.solver.n_moments])
+        return KeptVectors(self.network, [*self.moments[: self.solver.n_moments], *self.averaged])
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "network": None, "moments": self._kept()}
+        return {**self.__dict__, "network": None, "moments": self._kept(), "averaged": []}

@@ -21,6 +21,7 @@ class History:
 
     loss: float = math.nan
     loss_curve: list[float] = field(default_factory=list)
+    gradient_norms: list[list[float]] = field(default_factory=list)  # per epoch and layer
     best_loss: float = math.inf
     validation_scores: list[float] = field(default_factory=list)
     best_validation_score: float = -math.inf

@@ -47,7 +47,8 @@ def space_of(problem: Problem, settings: Settings, n_units: int, n_threads: int 
     held_out = None if problem.held_out is None else problem.held_out.X
     n_rows = problem.n_rows + (0 if held_out is None else held_out.shape[0])
     batch_size = settings.rows_per_step(problem.n_rows)
-    if not (SOLVERS[settings.solver].stays_in_span and is_worth_it(problem.X, n_rows, n_units, batch_size, settings.max_iter)):
+    stays_in_span = SOLVERS[settings.solver].stays_in_span and not settings.is_shaped
+    if not (stays_in_span and is_worth_it(problem.X, n_rows, n_units, batch_size, settings.max_iter)):
         return None
     space = problem.derived("row space", lambda: RowSpace(problem.X, problem.numbers, held_out, n_threads))
     return space if np.isfinite(space.X).all() else None

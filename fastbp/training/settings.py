@@ -1,6 +1,9 @@
 """The hyperparameters of one fit."""
 
+import math
 from typing import Any, NamedTuple
+
+from fastbp.names import SCHEDULES, SOLVERS
 
 
 class Settings(NamedTuple):
@@ -22,7 +25,7 @@ class Settings(NamedTuple):
     solver: str
     alpha: float
     batch_size: Any  # an int or "auto"
-    learning_rate: str
+    learning_rate: Any  # a name, or a function of the epoch
     learning_rate_init: float
     power_t: float
     momentum: float
@@ -31,6 +34,16 @@ class Settings(NamedTuple):
     beta_2: float
     epsilon: float
     shuffle: bool
+    warmup_steps: int
+    scheduled_epochs: int  # that a schedule goes over: max_iter, although partial_fit trains for one
+    decay_schedule: str  # of weight_decay, a name of training/schedules.py or "constant"
+    weight_decay: float
+    l1_ratio: float
+    clip_norm: float  # infinity where nothing is to be clipped
+    clip_value: float
+    max_norm: float
+    averaging: Any  # None, "polyak" or the decay of an exponential average
+    record_gradient_norms: bool
     # when it ends
     max_iter: int
     max_fun: int
@@ -45,4 +58,22 @@ class Settings(NamedTuple):
 
     def rows_per_step(self, n_rows: int) -> int:
         """Rows of a batch, of n_rows."""
+        if SOLVERS[self.solver].is_full_batch:
+            return n_rows
         return min(200 if self.batch_size == "auto" else int(self.batch_size), n_rows)
+
+    @property
+    def moves_with_steps(self) -> bool:
+        """Whether a rate changes from step to step within an epoch."""
+        moves = not callable(self.learning_rate) and SCHEDULES[self.learning_rate].is_for_all
+        return moves or self.warmup_steps > 0 or self.decay_schedule != "constant"
+
+    @property
+    def is_shaped(self) -> bool:
+        """Whether a step is more than its rule: gradients or weights are clipped, measured or averaged (kernels/steps.py)."""
+        return (
+            self.l1_ratio * self.alpha > 0.0
+            or min(self.clip_norm, self.clip_value, self.max_norm) < math.inf
+            or self.averaging is not None
+            or self.record_gradient_norms
+        )

@@ -12,11 +12,13 @@ from fastbp.training.outcome import CONVERGED, DIVERGED, INTERRUPTED, MAX_ITER, 
 from fastbp.training.problem import Problem
 from fastbp.training.random_state import close_twister, open_twister
 from fastbp.training.row_space import space_of
+from fastbp.training.schedules import MOST_FACTORS, NONE_MOVES, factors_of, warmup_of
 from fastbp.training.settings import Settings
 from fastbp.training.threads import run_team, team_size
 from fastbp.training.workspace import UPDATE_WORK, Scratch, flops_per_row, make_strips, make_workspace, slabs_of
 
 EPOCHS_PER_CALL = 1000
+_NOTHING_MOVES = epochs.Factors(NONE_MOVES, NONE_MOVES)
 BACKUP_ROWS = 32  # of an epoch, beside which a copy of the weights costs little: a hundredth of their arithmetic
 
 
@@ -77,6 +79,9 @@ def _train_epochs(
                 report(run)
         except KeyboardInterrupt:
             loop.is_interrupted = True
+        except Exception:  # of a function of the user's
+            loop.finish()
+            raise
     return loop.finish()
 
 
@@ -92,10 +97,11 @@ class _Loop:
         solver = optimizer.solver
         n_rows, max_iter = problem.n_rows, settings.max_iter
         batch_size = settings.rows_per_step(n_rows)
-        is_online = batch_size == 1 and solver.is_per_sample and not problem.is_sparse
+        is_plain = not (settings.moves_with_steps or settings.is_shaped)
+        is_online = batch_size == 1 and solver.is_per_sample and not problem.is_sparse and is_plain
         is_full_batch = batch_size == n_rows
         gather = problem.numbers is not None or bool(settings.shuffle and not is_full_batch)
-        n_batches = -(-n_rows // batch_size)
+        self._n_batches = n_batches = -(-n_rows // batch_size)
 
         def make_team() -> tuple[int, float, Any]:
             row_work, update_work = flops_per_row(network), UPDATE_WORK * network.n_parameters
@@ -130,12 +136,14 @@ class _Loop:
         else:
             self._order = np.array(problem.numbers, dtype=np.int64)
         self._draws = epochs.ONLY_DRAWN if is_full_batch else epochs.SHUFFLED
+        has_name = not callable(settings.learning_rate)
+        average = optimizer.begin_average(run.params, settings)
         plan = epochs.EpochPlan(
             batch_size=batch_size,
             shuffle=self._draws if settings.shuffle and self._is_twister else epochs.IN_ORDER,
             gather=int(gather),
             online=int(is_online),
-            schedule=SCHEDULES[settings.learning_rate] if solver.has_schedule else CONSTANT,
+            schedule=SCHEDULES[settings.learning_rate].code if solver.has_schedule and has_name else CONSTANT,
             learning_rate_init=optimizer.learning_rate_init,
             power_t=float(settings.power_t),
             tol=float(settings.tol),
@@ -144,15 +152,18 @@ class _Loop:
             has_signed_weights=int(samples.weights.size > 0 and samples.weights.min() < 0),
             validate=self._validate,
             score=SCORES[settings.score],
+            averaged_from=optimizer.averaged_from,
         )
         self._counts = np.array([history.n_iter, history.t, history.no_improvement_count, optimizer.n_steps, epochs.RUNNING])
         self._measures = np.array([optimizer.learning_rate, history.best_loss, history.best_validation_score], dtype=np.float64)
         self._backup = run.params.copy()
         self._start = history.n_iter
+        self._moves = settings.moves_with_steps or callable(settings.learning_rate)
         self._before = (
             network, run.params, self._best_params, self._backup, *optimizer.moments, samples, self._held_out, self._outputs,
-            self._order, self._key, self._position, plan, optimizer.rule(settings.alpha), workspace, strips,
+            self._order, self._key, self._position, plan, optimizer.rule(settings), workspace, strips, average,
         )  # fmt: skip
+        self._n_layers = len(network.units) - 1
 
     def _choose_held_out(self, network: Any, samples: Any) -> None:
         """Rows that are predicted along the way: each epoch those whose score decides, or at the end those of a test."""
@@ -181,11 +192,15 @@ class _Loop:
     def advance(self, n_epochs: int) -> bool:
         """Train for n_epochs and note what they brought; return whether all were done."""
         before = self.n_done
+        if self._moves:
+            n_epochs = max(1, min(n_epochs, MOST_FACTORS // self._n_batches))
         if self.settings.shuffle and not self._is_twister:  # of this generator the kernels know nothing: an epoch at a time
             n_epochs = 1
             self.run.random_state.shuffle(self._order.copy() if self._draws == epochs.ONLY_DRAWN else self._order)
         losses, scores = np.zeros(n_epochs), np.zeros(n_epochs)
-        arguments = *self._before, self._counts, self._measures, losses, scores
+        norms = np.zeros(n_epochs * self._n_layers * self.settings.record_gradient_norms)
+        factors = self._factors(n_epochs) if self._moves else _NOTHING_MOVES
+        arguments = *self._before, self._counts, self._measures, factors, norms, losses, scores
         try:
             self.is_interrupted = not run_team(epochs.train, self.size, arguments, n_epochs * self.epoch_work, self.scratch.sync)
         except KeyboardInterrupt:
@@ -195,11 +210,20 @@ class _Loop:
         history.loss_curve.extend(losses[:n_done].tolist())
         if n_done:
             history.loss = float(losses[n_done - 1])
+        history.gradient_norms.extend(norms.reshape(-1, self._n_layers)[:n_done].tolist())
+        optimizer.n_epochs += n_done
         if self._validate == epochs.EVERY_EPOCH:
             history.validation_scores.extend(scores[:n_done].tolist())
         history.n_iter, history.t, history.no_improvement_count, optimizer.n_steps = self._counts[: epochs.STATUS].tolist()
         optimizer.learning_rate, history.best_loss, history.best_validation_score = self._measures.tolist()
         return n_done == n_epochs
+
+    def _factors(self, n_epochs: int) -> epochs.Factors:
+        """How rate and decay move in the next n_epochs."""
+        settings, optimizer, n_batches = self.settings, self.run.optimizer, self._n_batches
+        span = optimizer.n_epochs, n_epochs, n_batches, settings.scheduled_epochs
+        warmup = warmup_of(settings.warmup_steps, optimizer.n_steps, n_epochs * n_batches)
+        return epochs.Factors(factors_of(settings.learning_rate, *span, warmup), factors_of(settings.decay_schedule, *span))
 
     def finish(self) -> str:
         """Leave random state and weights as the end asks for, and return what that was."""
@@ -210,6 +234,8 @@ class _Loop:
         is_diverged = status == epochs.LOSS_LOST or np.count_nonzero(np.isfinite(params)) < params.size
         if self._validate == epochs.AT_END:
             run.test_outputs = self._outputs.reshape(self._held_out.table.n_rows, -1)
+        if not is_diverged:
+            self.run.optimizer.end_average(params)
         if self._validate == epochs.EVERY_EPOCH:
             params[:] = self._best_params
             history.best_params = self._best_params

@@ -93,6 +93,8 @@ def make_workspace(
         **arrays,
         row_losses=np.zeros(block_rows * backward),
         strip_norms=np.zeros(n_strips),
+        strip_sums=np.zeros(n_strips),
+        strip_squares=np.zeros(n_strips),
         slab_sums=np.zeros(2 * n_slabs),
         slopes=block_rows * width * has_slopes,
         block_rows=block_rows,

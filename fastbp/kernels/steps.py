@@ -1,0 +1,196 @@
+"""The step of a batch, strip by strip: of the weights, of their mirrors, and what else is done to gradients and weights.
+
+A step of nothing but the rule goes strip by strip, each while its gradient is in the cache. One that is shaped (clipped, with an
+L1 penalty, with bounded or averaged weights, or whose norms are recorded) goes over all strips, and past a barrier once more.
+"""
+
+import math
+
+from ..names import GRADIENT_ONLY
+from .atomics import barrier
+from .compiler import apart, jit
+from .products import transpose
+from .updates import update
+from .vectors import broadcast, element, lane_count, lane_sum, load, magnitude, multiply_add, square_root, store, where_less
+
+NORM_FLOOR = 1e-6  # added to a norm before it divides, as torch.nn.utils.clip_grad_norm_ does
+
+
+@jit
+def total(values):
+    """Sum of an array, in order."""
+    result = 0.0
+    for value in values:
+        result += value
+    return result
+
+
+@jit
+def refresh_mirror(network, params, mirror, layer, first, stop):
+    """Copy the stored rows first to stop of a layer's weights into its transposed mirror."""
+    if layer > 0 and not element(network.narrow, layer):
+        width, inner_width = element(network.widths, layer + 1), element(network.widths, layer)
+        transpose(
+            params, element(network.weights_at, layer) + first * width, width, mirror,
+            element(network.mirrors_at, layer) + first, inner_width, stop - first, element(network.units, layer + 1),
+        )  # fmt: skip
+
+
+@jit
+def refresh_mirrors(network, params, mirror, strips, thread):
+    """Copy this thread's strips of the weights into the transposed mirror."""
+    for strip in range(strips.owners[thread], strips.owners[thread + 1]):
+        if strips.firsts[strip] >= 0:
+            refresh_mirror(network, params, mirror, strips.layers[strip], strips.firsts[strip], strips.stops[strip])
+
+
+@jit
+def add_slabs(gradient, n_parameters, n_slabs, start, stop):
+    """Add the slabs' gradients, (n_slabs, n_parameters), to the first one's for elements start to stop."""
+    for i in range(start, stop, lane_count(gradient)):
+        total = load(gradient, i)
+        for slab in range(1, n_slabs):
+            total = total + load(gradient, slab * n_parameters + i)
+        store(gradient, i, total)
+
+
+@jit
+def strip_bounds(network, layer, first, stop):
+    """Where a strip begins and ends in the flat vector."""
+    width = network.widths[layer + 1]
+    if first < 0:
+        return network.biases_at[layer], network.biases_at[layer] + width
+    if network.narrow[layer]:
+        width = network.widths[layer]
+    return network.weights_at[layer] + first * width, network.weights_at[layer] + stop * width
+
+
+@jit
+def strip_step(network, params, workspace, n_slabs, rule, step, moment_1, moment_2, strip, layer, first, stop, scale, decay):
+    """Take the step for one strip along gradient · scale + weights · decay, refresh its mirror, and note the sum of its squared
+    weights."""
+    start, end = strip_bounds(network, layer, first, stop)
+    kept = step.kept
+    if first < 0:
+        decay, kept = 0.0, 1.0
+    if n_slabs > 1:
+        add_slabs(workspace.gradient, network.n_parameters, n_slabs, start, end)
+    norm = update(
+        rule, step.rate, step.epsilon, kept, params, workspace.gradient, moment_1, moment_2, start, end, scale, decay
+    )  # fmt: skip
+    workspace.strip_norms[strip] = norm if first >= 0 else 0.0
+    if first >= 0 and rule.code != GRADIENT_ONLY:
+        refresh_mirror(network, params, workspace.mirror, layer, first, stop)
+
+
+@apart
+def shaped_step(
+    thread, n_threads, sync, network, params, workspace, strips, n_slabs, rule, step, moment_1, moment_2, average, weight_sum
+):  # fmt: skip
+    """The same for all strips of this thread, of a batch with this sum of weights, whatever the rule asks for beside.
+
+    In this order: norms are measured, elements clipped to ± clip_value or the whole to clip_norm, penalties added, the step
+    taken, the units' weights brought back to max_norm, and the new weights taken into their average.
+    """
+    gradient, scale = workspace.gradient, 1.0 / weight_sum
+    first_strip, last_strip = strips.owners[thread], strips.owners[thread + 1]
+    for strip in range(first_strip, last_strip):
+        start, end = strip_bounds(network, strips.layers[strip], strips.firsts[strip], strips.stops[strip])
+        if n_slabs > 1:
+            add_slabs(gradient, network.n_parameters, n_slabs, start, end)
+        squares = scale * scale * clip_elements(gradient, start, end, rule.clip_value * abs(weight_sum))
+        workspace.strip_squares[strip] = squares
+    if rule.clip_norm < math.inf:
+        barrier(sync, n_threads)
+        scale *= min(1.0, rule.clip_norm / (math.sqrt(total(workspace.strip_squares)) + NORM_FLOOR))
+    for strip in range(first_strip, last_strip):
+        layer, first, stop = strips.layers[strip], strips.firsts[strip], strips.stops[strip]
+        strip_scale = scale
+        if first >= 0 and rule.alpha_l1 > 0.0:
+            start, end = strip_bounds(network, layer, first, stop)
+            workspace.strip_sums[strip] = add_signs(params, gradient, start, end, scale, rule.alpha_l1 / weight_sum)
+            strip_scale = 1.0
+        strip_step(
+            network, params, workspace, 1, rule, step, moment_1, moment_2, strip, layer, first, stop, strip_scale,
+            rule.alpha / weight_sum,
+        )  # fmt: skip
+    if rule.max_norm < math.inf:
+        barrier(sync, n_threads)
+        limit_norms(thread, n_threads, network, params, workspace.mirror, rule.max_norm)
+        barrier(sync, n_threads)
+    if average.size:
+        for strip in range(first_strip, last_strip):
+            start, end = strip_bounds(network, strips.layers[strip], strips.firsts[strip], strips.stops[strip])
+            move_average(params, average, start, end, step.average_share)
+
+
+@jit
+def clip_elements(gradient, start, stop, bound):
+    """Clip elements start to stop to ± bound; returns the sum of their squares before."""
+    squares = broadcast(gradient, 0.0)
+    for i in range(start, stop, lane_count(gradient)):
+        g = load(gradient, i)
+        squares = multiply_add(g, g, squares)
+    if bound < math.inf:
+        highest, lowest = broadcast(gradient, bound), broadcast(gradient, -bound)
+        for i in range(start, stop, lane_count(gradient)):
+            g = load(gradient, i)
+            g = where_less(highest, g, highest, g)
+            store(gradient, i, where_less(g, lowest, lowest, g))
+    return float(lane_sum(squares))
+
+
+@jit
+def add_signs(params, gradient, start, stop, scale, strength):
+    """gradient = gradient · scale + strength · sign(params) for elements start to stop; returns the sum of |params|."""
+    scale_, zero, plus = broadcast(params, scale), broadcast(params, 0.0), broadcast(params, strength)
+    sums = zero
+    for i in range(start, stop, lane_count(params)):
+        w = load(params, i)
+        sums = sums + magnitude(w)
+        slope = where_less(zero, w, plus, where_less(w, zero, zero - plus, zero))
+        store(gradient, i, multiply_add(scale_, load(gradient, i), slope))
+    return float(lane_sum(sums))
+
+
+@jit
+def move_average(params, average, start, stop, share):
+    """average += share · (params - average) for elements start to stop."""
+    share_ = broadcast(params, share)
+    for i in range(start, stop, lane_count(params)):
+        mean = load(average, i)
+        store(average, i, multiply_add(share_, load(params, i) - mean, mean))
+
+
+@jit
+def limit_norms(thread, n_threads, network, params, mirror, max_norm):
+    """Shrink the incoming weights of each unit whose norm is larger to max_norm (Srivastava et al. 2014), and their mirror; the
+    threads share the units."""
+    n_lanes = lane_count(params)
+    one, zero, largest = broadcast(params, 1.0), broadcast(params, 0.0), broadcast(params, max_norm)
+    for layer in range(network.units.size - 1):
+        n_inputs, n_units = element(network.units, layer), element(network.units, layer + 1)
+        weights, width, inner_width = element(network.weights_at, layer), network.widths[layer + 1], network.widths[layer]
+        if element(network.narrow, layer):
+            for unit in range(n_units * thread // n_threads, n_units * (thread + 1) // n_threads):
+                row, squares = weights + unit * inner_width, zero
+                for i in range(row, row + inner_width, n_lanes):
+                    squares = multiply_add(load(params, i), load(params, i), squares)
+                norm = square_root(broadcast(params, lane_sum(squares)))
+                factor = where_less(largest, norm, largest / norm, one)
+                for i in range(row, row + inner_width, n_lanes):
+                    store(params, i, load(params, i) * factor)
+        else:
+            n_vectors = width // n_lanes
+            for vector in range(n_vectors * thread // n_threads, n_vectors * (thread + 1) // n_threads):
+                unit, squares = vector * n_lanes, zero
+                for i in range(weights + unit, weights + unit + n_inputs * width, width):
+                    squares = multiply_add(load(params, i), load(params, i), squares)
+                norm = square_root(squares)
+                factor = where_less(largest, norm, largest / norm, one)
+                for i in range(weights + unit, weights + unit + n_inputs * width, width):
+                    store(params, i, load(params, i) * factor)
+                if layer > 0 and unit < n_units:
+                    mirrored = element(network.mirrors_at, layer) + unit * inner_width
+                    n_columns = min(n_lanes, n_units - unit)
+                    transpose(params, weights + unit, width, mirror, mirrored, inner_width, n_inputs, n_columns)
