@@ -39,11 +39,17 @@ ACTIVATIONS = {
     "step": Activation(STEP, "1 above zero, 0 elsewhere; as that has no slope, it is trained with slope 1 everywhere [4]_"),
     "elu": Activation(ELU, "x above zero, e**x - 1 elsewhere", flat=((-1.0, -0.99),)),
     "gelu": Activation(GELU, "x·(1 + tanh(√(2/π)·(x + 0.044715·x³))) / 2", keeps_slope=True),
-    "selu": Activation(SELU, "1.0507·x above zero, 1.7581·(e**x - 1) elsewhere, which keeps deep layers' spread near 1 [5]_", flat=((-1.76, -1.7476),)),
+    "selu": Activation(
+        SELU,
+        "1.0507·x above zero, 1.7581·(e**x - 1) elsewhere, which keeps deep layers' spread near 1 [5]_",
+        flat=((-1.76, -1.7476),),
+    ),
     "silu": Activation(SILU, "x / (1 + e**-x)", keeps_slope=True),
     "mish": Activation(MISH, "x·tanh(log(1 + e**x))", keeps_slope=True),
     "softplus": Activation(SOFTPLUS, "log(1 + e**x)", flat=((0.0, 0.01),)),
-    "hardswish": Activation(HARDSWISH, "x times x/6 + 1/2 kept between 0 and 1, a silu without exponentials", keeps_slope=True, flat=((0.0, 0.0),)),
+    "hardswish": Activation(
+        HARDSWISH, "x times x/6 + 1/2 kept between 0 and 1, a silu without exponentials", keeps_slope=True, flat=((0.0, 0.0),)
+    ),
     "softmax": Activation(SOFTMAX, "exponentials over their sum", is_hidden=False),
     "exp": Activation(EXP, "e**x", is_hidden=False),
 }
@@ -157,7 +163,7 @@ SOLVERS = {
         has_schedule=True,
     ),
     "rprop": Solver(
-        "a step size per weight, by all rows at once, that grows while the gradient keeps its sign (iRPROP-, Igel and Hüsken 2000)",
+        "a step size per weight, by all rows, that grows while the gradient keeps its sign (iRPROP-, Igel and Hüsken 2000)",
         "stochastic",
         rule=RPROP,
         n_moments=2,
@@ -184,7 +190,9 @@ SCHEDULES = {
     "invscaling": Schedule("``learning_rate_init / (t_ + 1) ** power_t``", INVSCALING),
     "adaptive": Schedule("divided by 5 whenever training would stop, until it is 1e-6", ADAPTIVE),
     "cosine": Schedule("times ½·(1 + cos(π·t)) (arXiv:1608.03983)", is_for_all=True),
-    "one_cycle": Schedule("up from a 25th over three tenths of the steps, then down to 4e-6 of it (arXiv:1708.07120)", is_for_all=True),
+    "one_cycle": Schedule(
+        "up from a 25th over three tenths of the steps, then down to 4e-6 of it (arXiv:1708.07120)", is_for_all=True
+    ),
     "coslog": Schedule("times ½·(1 - cos(2π·log2(1 + 15·t))), four ever longer waves (arXiv:2407.04491)", is_for_all=True),
 }
 
