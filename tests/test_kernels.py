@@ -17,7 +17,17 @@ from fastbp.kernels import objective as objective_kernels
 from fastbp.kernels.activations import activate, log, multiply_by_slope
 from fastbp.kernels.compiler import FASTMATH, entry
 from fastbp.kernels.losses import early_loss, output_deltas, output_losses
-from fastbp.kernels.products import dot_product, gather_rows, product, sparse_product, sparse_transposed_product, transpose
+from fastbp.kernels.products import (
+    dot_product,
+    gather_rows,
+    pack_columns,
+    pack_panels,
+    panel_width,
+    product,
+    sparse_product,
+    sparse_transposed_product,
+    transpose_into_panels,
+)
 from fastbp.kernels.scores import score
 from fastbp.kernels.shuffling import shuffle
 from fastbp.kernels.updates import StepRule, rate_of_step, update
@@ -38,7 +48,18 @@ DTYPES = [np.float32, np.float64]
 # Inner kernels have no way in from Python: these entries are theirs.
 @entry
 def call_product(A, a_row, a_inner, B, b_row, S, s_row, C, c_row, n_rows, n_inner, width):
-    product(A, 0, a_row, a_inner, B, 0, b_row, S, 0, s_row, C, 0, c_row, n_rows, n_inner, width)
+    product(A, 0, a_row, a_inner, B, 0, b_row, panel_width(B), S, 0, s_row, C, 0, c_row, n_rows, n_inner, width)
+
+
+@entry
+def call_product_from_panels(A, B, b_panel, S, C, n_rows, n_inner, width):
+    product(A, 0, n_inner, 1, B, 0, panel_width(B), b_panel, S, 0, 0, C, 0, width, n_rows, n_inner, width)
+
+
+@entry
+def call_packing(A, panels, columns, n_rows, width, first_column, n_columns):
+    pack_panels(A, 0, width, panels, 0, n_rows * panel_width(A), n_rows, width)
+    pack_columns(A, first_column, width, columns, 0, n_rows, n_columns)
 
 
 @entry
@@ -53,8 +74,8 @@ def call_sparse_products(table, order, gather, B, start, C, D, G, width, first_c
 
 
 @entry
-def call_transpose(A, B, n_rows, n_columns):
-    transpose(A, 0, n_columns, B, 0, n_rows, n_rows, n_columns)
+def call_transpose(A, B, first, n_rows, n_columns):
+    transpose_into_panels(A, first * n_columns, n_columns, B, 0, first, n_rows, n_columns)
 
 
 @entry
@@ -155,6 +176,23 @@ def test_product_bits_do_not_depend_on_the_cut(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n_vectors", [1, 2, 3, 8])
+def test_product_from_panels_has_the_same_bits(dtype, n_vectors):
+    rng = np.random.default_rng(2)
+    width = n_vectors * vectors.lanes(dtype)
+    panel = 2 * vectors.lanes(dtype)
+    A, B, bias = (rng.normal(size=shape).astype(dtype) for shape in ((29, 21), (21, width), (width,)))
+    panels, columns = np.zeros((-(-width // panel), 21, panel), dtype), np.zeros((21, 3), dtype)
+    call_packing(B.ravel(), panels.ravel(), columns.ravel(), 21, width, 1, 3)
+    np.testing.assert_array_equal(panels.transpose(1, 0, 2).reshape(21, -1)[:, :width], B)
+    np.testing.assert_array_equal(columns, B[:, 1:4])
+    from_rows, from_panels = np.zeros((29, width), dtype), np.zeros((29, width), dtype)
+    call_product(A.ravel(), 21, 1, B.ravel(), width, bias, 0, from_rows.ravel(), width, 29, 21, width)
+    call_product_from_panels(A.ravel(), panels.ravel(), 21 * panel, bias, from_panels.ravel(), 29, 21, width)
+    np.testing.assert_array_equal(from_panels, from_rows)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(1, 1, 1), (5, 3, 2), (50, 64, 4), (7, 33, 3), (3, 40, 1)])
 def test_dot_product(dtype, shape):
     n_rows, n_inner, n_columns = shape
@@ -192,9 +230,14 @@ def test_sparse_products(dtype, gather):
 @pytest.mark.parametrize("shape", [(1, 1), (3, 40), (40, 3), (4, 4), (5, 7), (33, 65)])
 def test_transpose_and_gather(dtype, shape):
     A = np.random.default_rng(0).normal(size=shape).astype(dtype)
-    B = np.zeros(shape[::-1], dtype)
-    call_transpose(A.ravel(), B.ravel(), *shape)
-    np.testing.assert_array_equal(B, A.T)
+    panel = 2 * vectors.lanes(dtype)
+    n_panels = -(-shape[0] // panel)
+    panels = np.zeros((n_panels, shape[1], panel), dtype)
+    for first in range(0, shape[0], 12):  # strip by strip, as training does
+        call_transpose(A.ravel(), panels.ravel(), first, min(12, shape[0] - first), shape[1])
+    whole = panels.transpose(1, 0, 2).reshape(shape[1], -1)
+    np.testing.assert_array_equal(whole[:, : shape[0]], A.T)
+    assert not whole[:, shape[0] :].any()
     order = np.random.default_rng(0).integers(0, shape[0], 9)
     rows = np.zeros((9, shape[1]), dtype)
     call_gather(A.ravel(), order, rows.ravel(), shape[1])
@@ -545,6 +588,8 @@ def run(n_threads, dtype, solver="adam", batch_size=50, n_rows=333, sparse=False
         {"batch_size": 5},
         {"sparse": True},
         {"sizes": (40, 300, 1)},
+        {"sizes": (40, 270, 261, 2)},
+        {"sizes": (40, 270, 261, 2), "batch_size": 333},
         {"sizes": (9, 2)},
         {"validation": True},
         {"test": 4},

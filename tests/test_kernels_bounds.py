@@ -53,7 +53,7 @@ def call_store_strided(x, i, stride, n): store_strided(x, i, stride, n, broadcas
 def call_transpose_block(A, a, a_row, B, b, b_row): tiles.transpose_block(A, a, a_row, B, b, b_row)
 @entry
 def call_product(A, a, a_row, a_inner, B, b, b_row, S, s, s_row, C, c, c_row, n_rows, n_inner, width):
-    product(A, a, a_row, a_inner, B, b, b_row, S, s, s_row, C, c, c_row, n_rows, n_inner, width)
+    product(A, a, a_row, a_inner, B, b, b_row, 2 * lane_count(C), S, s, s_row, C, c, c_row, n_rows, n_inner, width)
 @entry
 def call_team(thread, n_threads, sync, x, i):
     if thread == 1:

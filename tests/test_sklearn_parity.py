@@ -414,6 +414,11 @@ def test_batch_size_and_hidden_sizes(case):
     check(activation="tanh", **case)
 
 
+@pytest.mark.parametrize("case", product(dtype=list(TOLERANCES), solver=["adam", "lbfgs"], container=["dense", "csr"]))
+def test_wide_layers(case):
+    check(hidden_layer_sizes=(261, 130), activation="tanh", task="multiclass", **case)
+
+
 @pytest.mark.parametrize(
     "case",
     product(

@@ -12,7 +12,7 @@ from .online import online_epoch
 from .passes import CACHED_ROWS, batch_step, forward, share
 from .scores import score
 from .shuffling import shuffle
-from .steps import refresh_mirrors, total
+from .steps import refresh_own_copies, total
 from .updates import make_step
 from .vectors import broadcast, keep_first, lane_count, lane_max, lane_numbers, lane_sum, load, store, where_equal, where_less
 
@@ -191,7 +191,7 @@ def train(
     step, batch = counts[STEPS], 0  # every thread counts for itself
     n_layers = network.units.size - 1
     shown = average if average.size else params  # what predicts
-    refresh_mirrors(network, params, workspace.mirror, strips, thread)
+    refresh_own_copies(network, params, workspace, strips, thread)
     for epoch in range(losses.size):
         if thread == 0:
             if plan.shuffle == SHUFFLED or plan.shuffle == ONLY_DRAWN:

@@ -4,8 +4,9 @@ from ..names import CANCELS, SOFTMAX
 from .activations import multiply_by_slope
 from .atomics import is_stopped
 from .compiler import entry, jit, typed_once
-from .passes import CACHED_ROWS, backward, forward, refresh_mirror
-from .products import product
+from .passes import CACHED_ROWS, backward, forward
+from .products import panel_width, product
+from .steps import refresh_copies
 from .vectors import element, set_element
 
 
@@ -41,8 +42,8 @@ def input_gradients(
     """
     n_features, n_inner, n_outputs = network.units[0], network.units[1], network.units[-1]
     width, size = first_transposed.size // n_inner, min(CACHED_ROWS, workspace.block_rows)
-    for layer in range(1, network.units.size - 1):
-        refresh_mirror(network, params, workspace.mirror, layer, 0, network.units[layer])
+    for layer in range(network.units.size - 1):
+        refresh_copies(network, params, workspace, layer, 0, network.units[layer])
     for row in range(first, stop, size):
         if is_stopped(sync):
             return
@@ -52,7 +53,7 @@ def input_gradients(
             _start_at_output(network, workspace, output, of_logits, n_rows)
             backward(network, params, workspace, 0, n_rows)
             product(
-                workspace.deltas, 0, network.widths[1], 1, first_transposed, 0, width, inner, CACHED_ROWS * width, 0,
+                workspace.deltas, 0, network.widths[1], 1, first_transposed, 0, width, panel_width(inner), inner, CACHED_ROWS * width, 0,
                 inner, 0, width, n_rows, n_inner, width,
             )  # fmt: skip
             for i in range(n_rows):

@@ -22,7 +22,10 @@ class Network(NamedTuple):
     first_units: np.ndarray  # sum of the widths of the layers between the input and this one
     weights_at: np.ndarray  # offset of the layer's weights in the flat vector
     biases_at: np.ndarray  # offset of its biases
-    mirrors_at: np.ndarray  # offset of its transposed copy in the mirror vector
+    mirrors_at: np.ndarray  # offset of its transposed copy, in panels, in the mirror vector
+    wide: np.ndarray  # 1 where weights and deltas are copied into panels before they are multiplied
+    panels_at: np.ndarray  # offset of its weights in the vector of panels
+    first_panels: np.ndarray  # like first_units, of the widths rounded up to whole panels (one element per layer of units)
     narrow: np.ndarray  # 1 where weights are stored (n_out, n_in)
     activations: np.ndarray  # code of the activation of the layer's outputs
     slopes: np.ndarray  # code of the slope of that activation: the same, KEPT or CANCELS
@@ -31,6 +34,7 @@ class Network(NamedTuple):
     fit_intercept: int
     n_parameters: int  # length of the flat vector, padding included
     n_mirror: int  # length of the mirror vector
+    n_panels: int  # length of the vector of panels
 
 
 class InputTable(NamedTuple):
@@ -62,7 +66,10 @@ class Workspace(NamedTuple):
     # activation keeps its slopes, as much again for these.
     activations: np.ndarray
     deltas: np.ndarray  # all layers' error signals, laid out like `activations`
-    mirror: np.ndarray  # transposed weights for the backward pass: (n_out, widths of the layer's input)
+    mirror: np.ndarray  # transposed weights for the backward pass, in panels: (n_out, widths of the layer's input)
+    panels: np.ndarray  # wide layers' weights in panels: (n_in, n_out)
+    delta_panels: np.ndarray  # wide layers' deltas in panels: layer l at block_rows · first_panels[l]
+    strip_inputs: np.ndarray  # per thread, what one strip of a wide layer's weights is multiplied with: (block_rows, STRIP_ROWS)
     gradient: np.ndarray  # laid out like the parameters; one such vector per slab
     constants: np.ndarray  # zeros, as many as the widest row, and a 1 behind them
     row_losses: np.ndarray  # float64, one per row of the block

@@ -3,7 +3,7 @@
 from .atomics import barrier
 from .compiler import apart, entry, typed_once
 from .passes import batch_step
-from .steps import refresh_mirrors, total
+from .steps import refresh_own_copies, total
 from .updates import Step
 
 LOSS, IS_COMPLETE = range(2)  # elements of `result`
@@ -15,7 +15,7 @@ def objective(thread, n_threads, sync, network, params, samples, order, gather, 
 
     Returns whether it is complete, not cut short by an interrupt, and the loss.
     """
-    refresh_mirrors(network, params, workspace.mirror, strips, thread)
+    refresh_own_copies(network, params, workspace, strips, thread)
     barrier(sync, n_threads)
     n_rows = order.size if gather else samples.table.n_rows
     is_complete, loss, weight_sum = batch_step(

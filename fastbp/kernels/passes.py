@@ -13,9 +13,18 @@ from .activations import activate, multiply_by_slope
 from .atomics import STOP, atomic_load, barrier, is_stopped
 from .compiler import apart, jit
 from .losses import output_deltas, output_losses
-from .products import dot_product, gather_rows, product, sparse_product, sparse_transposed_product
+from .products import (
+    dot_product,
+    gather_rows,
+    pack_columns,
+    pack_panels,
+    panel_width,
+    product,
+    sparse_product,
+    sparse_transposed_product,
+)
 from .steps import shaped_step, strip_step
-from .tiles import EDGE_ROWS, TILE_ROWS
+from .tiles import EDGE_ROWS, STRIP_ROWS, TILE_ROWS
 from .vectors import element, lane_count, prefetch, set_element
 
 CACHED_ROWS = 4 * TILE_ROWS  # rows that go through all layers together: their activations stay in the first-level cache
@@ -35,15 +44,19 @@ def forward(network, params, table, order, first_sample, gather, workspace, firs
     slopes = workspace.slopes if is_training else 0
     n_features = element(units, 0)
     X, x = (workspace.inputs, 0) if gather else (table.values, first_sample * n_features)
+    panel = panel_width(params)
     for layer in range(units.size - 1):
         n_units, width = element(units, layer + 1), element(widths, layer + 1)
         weights, biases = element(network.weights_at, layer), element(network.biases_at, layer)
         z = block_rows * element(first_units, layer + 1) + first * width
+        W, w, w_row, w_panel = params, weights, width, panel
+        if is_training and element(network.wide, layer):
+            W, w, w_row, w_panel = workspace.panels, element(network.panels_at, layer), panel, element(units, layer) * panel
         if layer == 0 and table.is_sparse:
             sparse_product(table, order, first_sample + first, gather, params, weights, biases, activations, z, n_rows, width)
         elif layer == 0:
             product(
-                X, x + first * n_features, n_features, 1, params, weights, width, params, biases, 0, activations, z, width,
+                X, x + first * n_features, n_features, 1, W, w, w_row, w_panel, params, biases, 0, activations, z, width,
                 n_rows, n_features, width,
             )  # fmt: skip
         else:
@@ -53,7 +66,7 @@ def forward(network, params, table, order, first_sample, gather, workspace, firs
                 dot_product(activations, a, params, weights, inner_width, biases, activations, z, width, n_rows, n_units)
             else:
                 product(
-                    activations, a, inner_width, 1, params, weights, width, params, biases, 0, activations, z, width,
+                    activations, a, inner_width, 1, W, w, w_row, w_panel, params, biases, 0, activations, z, width,
                     n_rows, element(units, layer), width,
                 )  # fmt: skip
         activate(element(network.activations, layer), activations, z, n_rows, n_units, width, slopes)
@@ -61,19 +74,26 @@ def forward(network, params, table, order, first_sample, gather, workspace, firs
 
 @jit
 def backward(network, params, workspace, first, stop):
-    """Deltas of all layers below the output for rows first to stop of the block, from the output's."""
+    """Deltas of all layers below the output for rows first to stop of the block, from the output's, and the wide layers' panels."""
+    panel = panel_width(params)
     activations, deltas, block_rows, n_rows = workspace.activations, workspace.deltas, workspace.block_rows, stop - first
     units, widths, first_units = network.units, network.widths, network.first_units
-    for layer in range(units.size - 2, 0, -1):
+    for layer in range(units.size - 2, -1, -1):
         width, inner_width = element(widths, layer + 1), element(widths, layer)
         d = block_rows * element(first_units, layer + 1) + first * width
+        if element(network.wide, layer):
+            at = block_rows * element(network.first_panels, layer + 1) + first * panel
+            pack_panels(deltas, d, width, workspace.delta_panels, at, block_rows * panel, n_rows, width)
+        if layer == 0:
+            break
         inner_d = block_rows * element(first_units, layer) + first * inner_width
         if element(network.narrow, layer):
-            transposed, t = params, element(network.weights_at, layer)
+            transposed, t, t_row, t_panel = params, element(network.weights_at, layer), inner_width, panel
         else:
             transposed, t = workspace.mirror, element(network.mirrors_at, layer)
+            t_row, t_panel = panel, element(units, layer + 1) * panel
         product(
-            deltas, d, width, 1, transposed, t, inner_width, workspace.constants, 0, 0, deltas, inner_d, inner_width,
+            deltas, d, width, 1, transposed, t, t_row, t_panel, workspace.constants, 0, 0, deltas, inner_d, inner_width,
             n_rows, element(units, layer + 1), inner_width,
         )  # fmt: skip
         slope = element(network.slopes, layer - 1)
@@ -82,7 +102,7 @@ def backward(network, params, workspace, first, stop):
 
 @jit
 def strip_gradient(
-    network, table, order, first_sample, gather, workspace, layer, first, stop, first_row, n_rows, gradient_at, accumulate
+    thread, network, table, order, first_sample, gather, workspace, layer, first, stop, first_row, n_rows, gradient_at, accumulate
 ):  # fmt: skip
     """Gradient of one strip over n_rows rows of the block from first_row on: aᵀ·δ for stored rows first to stop of the weights,
     Σδ for the biases.
@@ -90,41 +110,47 @@ def strip_gradient(
     gradient_at: where in workspace.gradient the vector laid out like the parameters begins.
     """
     gradient, deltas, activations, block_rows = workspace.gradient, workspace.deltas, workspace.activations, workspace.block_rows
-    width = network.widths[layer + 1]
+    width, panel = network.widths[layer + 1], panel_width(gradient)
     d = block_rows * network.first_units[layer + 1] + first_row * width
     start, s_row = (gradient, 1) if accumulate else (workspace.constants, 0)
     weights, biases = gradient_at + network.weights_at[layer], gradient_at + network.biases_at[layer]
     if first < 0:
         g = biases
         one = workspace.constants.size - 1
-        product(workspace.constants, one, 0, 0, deltas, d, width, start, g * s_row, 0, gradient, g, width, 1, n_rows, width)
+        product(
+            workspace.constants, one, 0, 0, deltas, d, width, panel, start, g * s_row, 0, gradient, g, width, 1, n_rows, width
+        )  # fmt: skip
     elif layer == 0 and table.is_sparse:
         sparse_transposed_product(
             table, order, first_sample + first_row, gather, deltas, d, gradient, weights, n_rows, width, first, stop, accumulate
         )
-    elif layer == 0:
-        n_features = network.units[0]
-        X, x = (workspace.inputs, 0) if gather else (table.values, first_sample * n_features)
-        g = weights + first * width
-        product(
-            X, x + first_row * n_features + first, 1, n_features, deltas, d, width, start, g * s_row, width * s_row,
-            gradient, g, width, stop - first, n_rows, width,
-        )  # fmt: skip
-    else:
+    elif network.narrow[layer]:
         inner_width = network.widths[layer]
         a = block_rows * network.first_units[layer] + first_row * inner_width
-        if network.narrow[layer]:
-            g = weights + first * inner_width
-            product(
-                deltas, d + first, 1, width, activations, a, inner_width, start, g * s_row, inner_width * s_row,
-                gradient, g, inner_width, stop - first, n_rows, inner_width,
-            )  # fmt: skip
-        else:
-            g = weights + first * width
-            product(
-                activations, a + first, 1, inner_width, deltas, d, width, start, g * s_row, width * s_row,
-                gradient, g, width, stop - first, n_rows, width,
-            )  # fmt: skip
+        g = weights + first * inner_width
+        product(
+            deltas, d + first, 1, width, activations, a, inner_width, panel, start, g * s_row, inner_width * s_row,
+            gradient, g, inner_width, stop - first, n_rows, inner_width,
+        )  # fmt: skip
+    else:
+        A, a_inner = activations, network.widths[layer]
+        a = block_rows * network.first_units[layer] + first_row * a_inner
+        if layer == 0:
+            A, a = (workspace.inputs, 0) if gather else (table.values, first_sample * a_inner)
+            a += first_row * a_inner
+        a += first
+        D, d_row, d_panel = deltas, width, panel
+        if network.wide[layer]:
+            at = thread * block_rows * STRIP_ROWS
+            pack_columns(A, a, a_inner, workspace.strip_inputs, at, n_rows, stop - first)
+            A, a, a_inner = workspace.strip_inputs, at, stop - first
+            D, d_row, d_panel = workspace.delta_panels, panel, block_rows * panel
+            d = block_rows * network.first_panels[layer + 1] + first_row * panel
+        g = weights + first * width
+        product(
+            A, a, 1, a_inner, D, d, d_row, d_panel, start, g * s_row, width * s_row, gradient, g, width, stop - first, n_rows,
+            width,
+        )  # fmt: skip
 
 
 @jit
@@ -241,7 +267,7 @@ def pass_share(thread, n_threads, sync, network, params, samples, order, block, 
                 weight_sum += sums[1]
                 for strip in range(strips.layers.size):
                     strip_gradient(
-                        network, samples.table, order, row - at, gather, workspace, strips.layers[strip], strips.firsts[strip],
+                        thread, network, samples.table, order, row - at, gather, workspace, strips.layers[strip], strips.firsts[strip],
                         strips.stops[strip], at, n_piece, part * network.n_parameters, row > part_start,
                     )  # fmt: skip
         if n_slabs > 1:
@@ -281,7 +307,7 @@ def batch_step(
             layer, first, last = strips.layers[strip], strips.firsts[strip], strips.stops[strip]
             if n_slabs == 1:
                 strip_gradient(
-                    network, samples.table, order, block, gather, workspace, layer, first, last, 0, end - block, 0, block > start
+                    thread, network, samples.table, order, block, gather, workspace, layer, first, last, 0, end - block, 0, block > start
                 )  # fmt: skip
             if end == stop and is_good and not rule.is_shaped:
                 strip_step(

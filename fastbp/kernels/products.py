@@ -1,7 +1,7 @@
 """Matrix products of every size a layer needs, dense and sparse."""
 
 from .compiler import apart, inline, jit
-from .tiles import BLOCK, EDGE_ROWS, TILE_ROWS, edge_tile_1, edge_tile_2, four_sums, tile_1, tile_2, transpose_block
+from .tiles import BLOCK, EDGE_ROWS, PANEL_VECTORS, TILE_ROWS, edge_tile_1, edge_tile_2, four_sums, tile_1, tile_2, transpose_block
 from .vectors import (
     broadcast,
     element,
@@ -17,7 +17,7 @@ from .vectors import (
 
 
 @jit
-def product(A, a, a_row, a_inner, B, b, b_row, S, s, s_row, C, c, c_row, n_rows, n_inner, width):
+def product(A, a, a_row, a_inner, B, b, b_row, b_panel, S, s, s_row, C, c, c_row, n_rows, n_inner, width):
     """C = S + A · B; A: (n_rows, n_inner) with any strides, B: (n_inner, width), C: (n_rows, width), S likewise or one row (s_row
     = 0).
 
@@ -32,27 +32,28 @@ def product(A, a, a_row, a_inner, B, b, b_row, S, s, s_row, C, c, c_row, n_rows,
         if j + 2 * n_lanes <= width:
             while i + TILE_ROWS <= n_rows:
                 tile_2(
-                    A, a + i * a_row, a_row, a_inner, B, b + j, b_row, S, s + i * s_row + j, s_row, C, c + i * c_row + j, c_row,
+                    A, a + i * a_row, a_row, a_inner, B, b, b_row, S, s + i * s_row + j, s_row, C, c + i * c_row + j, c_row,
                     n_inner, 0,
                 )  # fmt: skip
                 i += TILE_ROWS
             while i < n_rows:
                 edge_tile_2(
-                    A, a + i * a_row, a_row, a_inner, B, b + j, b_row, S, s + i * s_row + j, s_row, C, c + i * c_row + j, c_row,
+                    A, a + i * a_row, a_row, a_inner, B, b, b_row, S, s + i * s_row + j, s_row, C, c + i * c_row + j, c_row,
                     n_inner, n_rows - i,
                 )  # fmt: skip
                 i += EDGE_ROWS
             j += 2 * n_lanes
+            b += b_panel
         else:
             while i + TILE_ROWS <= n_rows:
                 tile_1(
-                    A, a + i * a_row, a_row, a_inner, B, b + j, b_row, S, s + i * s_row + j, s_row, C, c + i * c_row + j, c_row,
+                    A, a + i * a_row, a_row, a_inner, B, b, b_row, S, s + i * s_row + j, s_row, C, c + i * c_row + j, c_row,
                     n_inner, 0,
                 )  # fmt: skip
                 i += TILE_ROWS
             while i < n_rows:
                 edge_tile_1(
-                    A, a + i * a_row, a_row, a_inner, B, b + j, b_row, S, s + i * s_row + j, s_row, C, c + i * c_row + j, c_row,
+                    A, a + i * a_row, a_row, a_inner, B, b, b_row, S, s + i * s_row + j, s_row, C, c + i * c_row + j, c_row,
                     n_inner, n_rows - i,
                 )  # fmt: skip
                 i += EDGE_ROWS
@@ -91,19 +92,51 @@ def dot_product(A, a, W, w, inner_width, bias, C, c, c_row, n_rows, n_columns):
         store(C, c + row * c_row, result)  # one element after the other would make the load that follows wait
 
 
+@jit
+def panel_width(x):
+    """Elements of a row that lie together in a panel."""
+    return PANEL_VECTORS * lane_count(x)
+
+
 @apart
-def transpose(A, a, a_row, B, b, b_row, n_rows, n_columns):
-    """B = Aᵀ; A: (n_rows, n_columns), B: (n_columns, n_rows)."""
-    if n_rows < BLOCK or n_columns < BLOCK:
+def pack_panels(A, a, a_row, B, b, b_panel, n_rows, width):
+    """Copy A: (n_rows, width), whole vectors, to the same rows of B's panels, (n_rows, panel_width) each."""
+    n_lanes, panel = lane_count(A), panel_width(A)
+    for first in range(0, width, panel):
+        is_whole = first + n_lanes < width
+        for i in range(n_rows):
+            store(B, b + i * panel, load(A, a + i * a_row + first))
+            if is_whole:
+                store(B, b + i * panel + n_lanes, load(A, a + i * a_row + first + n_lanes))
+        b += b_panel
+
+
+@apart
+def transpose_into_panels(A, a, a_row, B, b, first, n_rows, n_columns):
+    """Columns first to first + n_rows of B's panels, (n_columns, panel_width) each, become Aᵀ; A: (n_rows, n_columns).
+
+    `first` is a multiple of BLOCK, so that no block lies in two panels.
+    """
+    panel = panel_width(A)
+    for row in range(0, n_rows, BLOCK):
+        target = b + (first + row) // panel * panel * n_columns + (first + row) % panel
+        if row + BLOCK > n_rows or n_columns < BLOCK:
+            for i in range(min(BLOCK, n_rows - row)):
+                for column in range(n_columns):
+                    set_element(B, target + column * panel + i, element(A, a + (row + i) * a_row + column))
+        else:
+            for column in range(0, n_columns, BLOCK):
+                j = min(column, n_columns - BLOCK)  # the last block overlaps the one before rather than be smaller
+                transpose_block(A, a + row * a_row + j, a_row, B, target + j * panel, panel)
+
+
+@apart
+def pack_columns(A, a, a_row, B, b, n_rows, n_columns):
+    """Copy n_columns of A's rows to B: (n_rows, n_columns)."""
+    for i in range(n_rows):
+        source, target = a + i * a_row, b + i * n_columns
         for j in range(n_columns):
-            for i in range(n_rows):
-                set_element(B, b + j * b_row + i, element(A, a + i * a_row + j))
-        return
-    for column in range(0, n_columns, BLOCK):
-        j = min(column, n_columns - BLOCK)  # the last block overlaps the one before rather than be smaller
-        for row in range(0, n_rows, BLOCK):
-            i = min(row, n_rows - BLOCK)
-            transpose_block(A, a + i * a_row + j, a_row, B, b + j * b_row + i, b_row)
+            set_element(B, target + j, element(A, source + j))
 
 
 @jit

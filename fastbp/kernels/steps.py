@@ -1,4 +1,4 @@
-"""The step of a batch, strip by strip: of the weights, of their mirrors, and what else is done to gradients and weights.
+"""The step of a batch, strip by strip: of the weights, of their copies, and what else is done to gradients and weights.
 
 A step of nothing but the rule goes strip by strip, each while its gradient is in the cache. One that is shaped (clipped, with an
 L1 penalty, with bounded or averaged weights, or whose norms are recorded) goes over all strips, and past a barrier once more.
@@ -9,7 +9,7 @@ import math
 from ..names import GRADIENT_ONLY
 from .atomics import barrier
 from .compiler import apart, jit
-from .products import transpose
+from .products import pack_panels, panel_width, transpose_into_panels
 from .updates import update
 from .vectors import broadcast, element, lane_count, lane_sum, load, magnitude, multiply_add, square_root, store, where_less
 
@@ -26,22 +26,24 @@ def total(values):
 
 
 @jit
-def refresh_mirror(network, params, mirror, layer, first, stop):
-    """Copy the stored rows first to stop of a layer's weights into its transposed mirror."""
+def refresh_copies(network, params, workspace, layer, first, stop):
+    """Copy the stored rows first to stop of a layer's weights into its transposed mirror, and into its panels if it is wide."""
+    width, panel, n_rows = element(network.widths, layer + 1), panel_width(params), stop - first
+    w = element(network.weights_at, layer) + first * width
     if layer > 0 and not element(network.narrow, layer):
-        width, inner_width = element(network.widths, layer + 1), element(network.widths, layer)
-        transpose(
-            params, element(network.weights_at, layer) + first * width, width, mirror,
-            element(network.mirrors_at, layer) + first, inner_width, stop - first, element(network.units, layer + 1),
-        )  # fmt: skip
+        mirrored, n_units = element(network.mirrors_at, layer), element(network.units, layer + 1)
+        transpose_into_panels(params, w, width, workspace.mirror, mirrored, first, n_rows, n_units)
+    if element(network.wide, layer):
+        packed, n_inputs = element(network.panels_at, layer) + first * panel, element(network.units, layer)
+        pack_panels(params, w, width, workspace.panels, packed, n_inputs * panel, n_rows, width)
 
 
 @jit
-def refresh_mirrors(network, params, mirror, strips, thread):
-    """Copy this thread's strips of the weights into the transposed mirror."""
+def refresh_own_copies(network, params, workspace, strips, thread):
+    """Refresh the copies of this thread's strips of the weights."""
     for strip in range(strips.owners[thread], strips.owners[thread + 1]):
         if strips.firsts[strip] >= 0:
-            refresh_mirror(network, params, mirror, strips.layers[strip], strips.firsts[strip], strips.stops[strip])
+            refresh_copies(network, params, workspace, strips.layers[strip], strips.firsts[strip], strips.stops[strip])
 
 
 @jit
@@ -67,7 +69,7 @@ def strip_bounds(network, layer, first, stop):
 
 @jit
 def strip_step(network, params, workspace, n_slabs, rule, step, moment_1, moment_2, strip, layer, first, stop, scale, decay):
-    """Take the step for one strip along gradient · scale + weights · decay, refresh its mirror, and note the sum of its squared
+    """Take the step for one strip along gradient · scale + weights · decay, refresh its copies, and note the sum of its squared
     weights."""
     start, end = strip_bounds(network, layer, first, stop)
     kept = step.kept
@@ -80,7 +82,7 @@ def strip_step(network, params, workspace, n_slabs, rule, step, moment_1, moment
     )  # fmt: skip
     workspace.strip_norms[strip] = norm if first >= 0 else 0.0
     if first >= 0 and rule.code != GRADIENT_ONLY:
-        refresh_mirror(network, params, workspace.mirror, layer, first, stop)
+        refresh_copies(network, params, workspace, layer, first, stop)
 
 
 @apart
@@ -116,8 +118,9 @@ def shaped_step(
         )  # fmt: skip
     if rule.max_norm < math.inf:
         barrier(sync, n_threads)
-        limit_norms(thread, n_threads, network, params, workspace.mirror, rule.max_norm)
+        limit_norms(thread, n_threads, network, params, rule.max_norm)
         barrier(sync, n_threads)
+        refresh_own_copies(network, params, workspace, strips, thread)
     if average.size:
         for strip in range(first_strip, last_strip):
             start, end = strip_bounds(network, strips.layers[strip], strips.firsts[strip], strips.stops[strip])
@@ -163,9 +166,9 @@ def move_average(params, average, start, stop, share):
 
 
 @jit
-def limit_norms(thread, n_threads, network, params, mirror, max_norm):
-    """Shrink the incoming weights of each unit whose norm is larger to max_norm (Srivastava et al. 2014), and their mirror; the
-    threads share the units."""
+def limit_norms(thread, n_threads, network, params, max_norm):
+    """Shrink the incoming weights of each unit whose norm is larger to max_norm (Srivastava et al. 2014); the threads share the
+    units."""
     n_lanes = lane_count(params)
     one, zero, largest = broadcast(params, 1.0), broadcast(params, 0.0), broadcast(params, max_norm)
     for layer in range(network.units.size - 1):
@@ -190,7 +193,3 @@ def limit_norms(thread, n_threads, network, params, mirror, max_norm):
                 factor = where_less(largest, norm, largest / norm, one)
                 for i in range(weights + unit, weights + unit + n_inputs * width, width):
                     store(params, i, load(params, i) * factor)
-                if layer > 0 and unit < n_units:
-                    mirrored = element(network.mirrors_at, layer) + unit * inner_width
-                    n_columns = min(n_lanes, n_units - unit)
-                    transpose(params, weights + unit, width, mirror, mirrored, inner_width, n_inputs, n_columns)

@@ -1,5 +1,7 @@
 """Blocks that stay in registers: tiles of matrix products, and transposes."""
 
+import math
+
 import numpy as np
 from llvmlite import ir
 from numba.core import types
@@ -12,6 +14,8 @@ from .vectors import N_REGISTERS, VECTOR_BYTES, Vector, array_data, call_overloa
 TILE_ROWS = 12 if N_REGISTERS == 32 else 6
 EDGE_ROWS = 4
 BLOCK = 4  # rows and columns that are transposed in registers
+STRIP_ROWS = math.lcm(TILE_ROWS, BLOCK)  # a strip of weights is cut to whole tiles and whole blocks
+PANEL_VECTORS = 2  # vectors of a row that lie together in a panel: as many as a tile is wide
 
 
 def _transpose_block(A, a, a_row, B, b, b_row):

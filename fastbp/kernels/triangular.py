@@ -22,7 +22,7 @@ def multiply(thread, n_threads, sync, A, a_row, a_inner, B, C, n_rows, n_inner, 
         n = min(CACHED_ROWS, n_rows - first)
         columns = min(width, (first + n + n_lanes - 1) // n_lanes * n_lanes) if only_lower else width
         c = first * width
-        product(A, first * a_row, a_row, a_inner, B, 0, width, C, c, width, C, c, width, n, n_inner, columns)
+        product(A, first * a_row, a_row, a_inner, B, 0, width, 2 * lane_count(B), C, c, width, C, c, width, n, n_inner, columns)
 
 
 @jit

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.kernels.layout import NARROW, Network
+from fastbp.kernels.tiles import PANEL_VECTORS
 from fastbp.kernels.vectors import lanes
 from fastbp.names import ACTIVATIONS, CANCELS, LOSSES
 from fastbp.training.settings import Settings
@@ -17,6 +18,8 @@ MOST_PARAMETERS = 2**50  # far beyond any memory, and short of what overflows in
 # Rows a multiple of so many bytes apart crowd into few sets of the caches; another vector of padding spreads them (measured with
 # layers 512 wide: 5 to 9 % of a fit in float32, 4 to 25 % in float64).
 CROWDED_STRIDE = 2048
+# From so many bytes per row on, weights and deltas are copied into panels.
+WIDE_ROW = 1024
 
 
 def make_network(
@@ -79,8 +82,13 @@ def _make_network(
     narrow[0] = 0
     n_weights = np.where(narrow, units[1:] * widths[:-1], units[:-1] * widths[1:])
     ends = np.cumsum(n_weights + widths[1:])
-    n_mirror = np.where(narrow, 0, units[1:] * widths[:-1])
+    panel = PANEL_VECTORS * n_lanes
+    in_panels = -(-widths // panel) * panel
+    n_mirror = np.where(narrow, 0, units[1:] * in_panels[:-1])
     n_mirror[0] = 0
+    wide = (widths[1:] * dtype.itemsize >= WIDE_ROW).astype(np.int64)
+    n_panels = wide * units[:-1] * in_panels[1:]
+    delta_panels = np.concatenate(([0], wide * in_panels[1:]))
     functions = [ACTIVATIONS[name] for name in (*activations, output_activation)]
     slopes = [function.slope for function in functions]
     if output_activation == LOSSES[loss].canonical:
@@ -92,6 +100,9 @@ def _make_network(
         weights_at=ends - widths[1:] - n_weights,
         biases_at=ends - widths[1:],
         mirrors_at=np.cumsum(n_mirror) - n_mirror,
+        wide=wide,
+        panels_at=np.cumsum(n_panels) - n_panels,
+        first_panels=np.concatenate((np.cumsum(delta_panels) - delta_panels, [delta_panels.sum()])),
         narrow=narrow,
         activations=np.array([function.code for function in functions], dtype=np.int64),
         slopes=np.array(slopes, dtype=np.int64),
@@ -100,6 +111,7 @@ def _make_network(
         fit_intercept=int(fit_intercept),
         n_parameters=int(ends[-1]),
         n_mirror=int(n_mirror.sum()),
+        n_panels=int(n_panels.sum()),
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastbp.kernels.atomics import SYNC_SIZE
 from fastbp.kernels.layout import Network, Samples, Strips, Workspace
-from fastbp.kernels.tiles import EDGE_ROWS, TILE_ROWS
+from fastbp.kernels.tiles import EDGE_ROWS, STRIP_ROWS, TILE_ROWS
 from fastbp.names import KEPT
 from fastbp.training.network import aligned_arrays
 
@@ -84,6 +84,9 @@ def make_workspace(
         "activations": block_rows * width * (1 + has_slopes),
         "deltas": block_rows * width * backward,
         "mirror": network.n_mirror * backward,
+        "panels": network.n_panels * backward,
+        "delta_panels": block_rows * int(network.first_panels[-1]) * backward,
+        "strip_inputs": n_threads * block_rows * STRIP_ROWS * int(network.wide.any()) * backward,
         "gradient": network.n_parameters * n_slabs * backward,
         "constants": int(network.widths[1:].max()) + 1,
     }
@@ -137,7 +140,7 @@ def _make_strips(
     layers, firsts, stops, sizes = [], [], [], []
     for layer, narrow in enumerate(narrow_layers):
         n_rows, width = (units[layer + 1], widths[layer]) if narrow else (units[layer], widths[layer + 1])
-        rows = max(1, STRIP_ELEMENTS // width // TILE_ROWS) * TILE_ROWS
+        rows = max(1, STRIP_ELEMENTS // width // STRIP_ROWS) * STRIP_ROWS
         if layer == 0 and is_sparse:
             rows = -(-n_rows // SPARSE_STRIPS)
         for first in range(0, n_rows, rows):
