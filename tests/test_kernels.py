@@ -123,7 +123,7 @@ def call_shuffle(order, key, position, moves):
 
 @entry
 def call_update(rule, rate, kept, params, gradient, moment_1, moment_2, scale, decay):
-    return update(rule, rate, rule.epsilon, kept, params, gradient, moment_1, moment_2, 0, params.size, scale, decay)
+    return update(rule, rate, rule.epsilon, kept, params, gradient, 0, moment_1, moment_2, 0, params.size, scale, decay)
 
 
 def padded(width, dtype):

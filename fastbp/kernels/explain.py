@@ -53,8 +53,8 @@ def input_gradients(
             _start_at_output(network, workspace, output, of_logits, n_rows)
             backward(network, params, workspace, 0, n_rows)
             product(
-                workspace.deltas, 0, network.widths[1], 1, first_transposed, 0, width, panel_width(inner), inner, CACHED_ROWS * width, 0,
-                inner, 0, width, n_rows, n_inner, width,
+                workspace.deltas, 0, network.widths[1], 1, first_transposed, 0, width, panel_width(inner),
+                inner, CACHED_ROWS * width, 0, inner, 0, width, n_rows, n_inner, width,
             )  # fmt: skip
             for i in range(n_rows):
                 target = ((row + i) * n_outputs + output) * n_features

@@ -70,7 +70,8 @@ class Workspace(NamedTuple):
     panels: np.ndarray  # wide layers' weights in panels: (n_in, n_out)
     delta_panels: np.ndarray  # wide layers' deltas in panels: layer l at block_rows · first_panels[l]
     strip_inputs: np.ndarray  # per thread, what one strip of a wide layer's weights is multiplied with: (block_rows, STRIP_ROWS)
-    gradient: np.ndarray  # laid out like the parameters; one such vector per slab
+    # Laid out like the parameters, one such vector per slab; behind them, per thread, room for one strip.
+    gradient: np.ndarray
     constants: np.ndarray  # zeros, as many as the widest row, and a 1 behind them
     row_losses: np.ndarray  # float64, one per row of the block
     strip_norms: np.ndarray  # float64, sum of squared weights per strip
@@ -93,3 +94,4 @@ class Strips(NamedTuple):
     firsts: np.ndarray  # first stored row of the weights; -1: the biases
     stops: np.ndarray
     owners: np.ndarray  # (n_threads + 1,): thread t works on strips owners[t] to owners[t + 1]
+    largest: int  # elements of the largest

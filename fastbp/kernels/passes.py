@@ -9,6 +9,7 @@ summed in an order that depends on the number of threads.
 
 import math
 
+from ..names import GRADIENT_ONLY
 from .activations import activate, multiply_by_slope
 from .atomics import STOP, atomic_load, barrier, is_stopped
 from .compiler import apart, jit
@@ -23,7 +24,7 @@ from .products import (
     sparse_product,
     sparse_transposed_product,
 )
-from .steps import shaped_step, strip_step
+from .steps import shaped_step, strip_bounds, strip_step
 from .tiles import EDGE_ROWS, STRIP_ROWS, TILE_ROWS
 from .vectors import element, lane_count, prefetch, set_element
 
@@ -74,7 +75,7 @@ def forward(network, params, table, order, first_sample, gather, workspace, firs
 
 @jit
 def backward(network, params, workspace, first, stop):
-    """Deltas of all layers below the output for rows first to stop of the block, from the output's, and the wide layers' panels."""
+    """Deltas of all layers below the output for rows first to stop of the block, from the output's; wide layers' panels."""
     panel = panel_width(params)
     activations, deltas, block_rows, n_rows = workspace.activations, workspace.deltas, workspace.block_rows, stop - first
     units, widths, first_units = network.units, network.widths, network.first_units
@@ -267,8 +268,8 @@ def pass_share(thread, n_threads, sync, network, params, samples, order, block, 
                 weight_sum += sums[1]
                 for strip in range(strips.layers.size):
                     strip_gradient(
-                        thread, network, samples.table, order, row - at, gather, workspace, strips.layers[strip], strips.firsts[strip],
-                        strips.stops[strip], at, n_piece, part * network.n_parameters, row > part_start,
+                        thread, network, samples.table, order, row - at, gather, workspace, strips.layers[strip],
+                        strips.firsts[strip], strips.stops[strip], at, n_piece, part * network.n_parameters, row > part_start,
                     )  # fmt: skip
         if n_slabs > 1:
             workspace.slab_sums[2 * part], workspace.slab_sums[2 * part + 1] = loss_sum, weight_sum
@@ -287,6 +288,9 @@ def batch_step(
     loss_sum, weight_sum = 0.0, 0.0
     n_slabs = min(workspace.n_slabs, (stop - start + EDGE_ROWS - 1) // EDGE_ROWS)
     block_size = stop - start if n_slabs > 1 else workspace.block_size
+    # A strip's gradient that is complete and used at once takes the same few places for all strips, which stay in the cache.
+    is_at_once = n_slabs == 1 and stop - start <= block_size and not rule.is_shaped and rule.code != GRADIENT_ONLY
+    gradient_at = 0
     for block in range(start, stop, block_size):
         end = min(block + block_size, stop)
         pass_share(thread, n_threads, sync, network, params, samples, order, block, end, gather, workspace, strips, n_slabs)
@@ -306,12 +310,15 @@ def batch_step(
         for strip in range(strips.owners[thread], strips.owners[thread + 1]):
             layer, first, last = strips.layers[strip], strips.firsts[strip], strips.stops[strip]
             if n_slabs == 1:
+                if is_at_once:
+                    gradient_at = network.n_parameters + thread * strips.largest - strip_bounds(network, layer, first, last)[0]
                 strip_gradient(
-                    thread, network, samples.table, order, block, gather, workspace, layer, first, last, 0, end - block, 0, block > start
+                    thread, network, samples.table, order, block, gather, workspace, layer, first, last, 0, end - block,
+                    gradient_at, block > start,
                 )  # fmt: skip
             if end == stop and is_good and not rule.is_shaped:
                 strip_step(
-                    network, params, workspace, n_slabs, rule, step, moment_1, moment_2, strip, layer, first, last,
+                    network, params, workspace, n_slabs, gradient_at, rule, step, moment_1, moment_2, strip, layer, first, last,
                     1.0 / weight_sum, rule.alpha / weight_sum,
                 )  # fmt: skip
         if end == stop and is_good and rule.is_shaped:

@@ -1,7 +1,18 @@
 """Matrix products of every size a layer needs, dense and sparse."""
 
 from .compiler import apart, inline, jit
-from .tiles import BLOCK, EDGE_ROWS, PANEL_VECTORS, TILE_ROWS, edge_tile_1, edge_tile_2, four_sums, tile_1, tile_2, transpose_block
+from .tiles import (
+    BLOCK,
+    EDGE_ROWS,
+    PANEL_VECTORS,
+    TILE_ROWS,
+    edge_tile_1,
+    edge_tile_2,
+    four_sums,
+    tile_1,
+    tile_2,
+    transpose_block,
+)
 from .vectors import (
     broadcast,
     element,

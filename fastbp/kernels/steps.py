@@ -68,7 +68,9 @@ def strip_bounds(network, layer, first, stop):
 
 
 @jit
-def strip_step(network, params, workspace, n_slabs, rule, step, moment_1, moment_2, strip, layer, first, stop, scale, decay):
+def strip_step(
+    network, params, workspace, n_slabs, gradient_at, rule, step, moment_1, moment_2, strip, layer, first, stop, scale, decay
+):  # fmt: skip
     """Take the step for one strip along gradient · scale + weights · decay, refresh its copies, and note the sum of its squared
     weights."""
     start, end = strip_bounds(network, layer, first, stop)
@@ -78,7 +80,7 @@ def strip_step(network, params, workspace, n_slabs, rule, step, moment_1, moment
     if n_slabs > 1:
         add_slabs(workspace.gradient, network.n_parameters, n_slabs, start, end)
     norm = update(
-        rule, step.rate, step.epsilon, kept, params, workspace.gradient, moment_1, moment_2, start, end, scale, decay
+        rule, step.rate, step.epsilon, kept, params, workspace.gradient, gradient_at, moment_1, moment_2, start, end, scale, decay
     )  # fmt: skip
     workspace.strip_norms[strip] = norm if first >= 0 else 0.0
     if first >= 0 and rule.code != GRADIENT_ONLY:
@@ -113,7 +115,7 @@ def shaped_step(
             workspace.strip_sums[strip] = add_signs(params, gradient, start, end, scale, rule.alpha_l1 / weight_sum)
             strip_scale = 1.0
         strip_step(
-            network, params, workspace, 1, rule, step, moment_1, moment_2, strip, layer, first, stop, strip_scale,
+            network, params, workspace, 1, 0, rule, step, moment_1, moment_2, strip, layer, first, stop, strip_scale,
             rule.alpha / weight_sum,
         )  # fmt: skip
     if rule.max_norm < math.inf:

@@ -73,9 +73,9 @@ def make_step(rule, rate, decay_factor, step, n_averaged):
 
 
 @apart
-def update(rule, rate, epsilon, kept, params, gradient, moment_1, moment_2, start, stop, scale, decay):
+def update(rule, rate, epsilon, kept, params, gradient, gradient_at, moment_1, moment_2, start, stop, scale, decay):
     """Step elements start to stop of the flat params by gradient · scale + params · decay; returns the sum of params² before the
-    step, or takes none and returns NaN for a rule that nobody knows.
+    step, or takes none and returns NaN for a rule that nobody knows. Element i of the gradient is at gradient_at + i.
 
     moment_1 is the velocity of sgd, the mean square of rmsprop, adam's first moment or rprop's last gradient, moment_2 adam's
     second or the sizes of rprop's steps; rate, epsilon, kept: as in `Step`. With GRADIENT_ONLY the gradient is completed in place
@@ -92,7 +92,7 @@ def update(rule, rate, epsilon, kept, params, gradient, moment_1, moment_2, star
         for i in range(start, stop, n_lanes):
             w = load(params, i)
             norm = multiply_add(w, w, norm)
-            g = multiply_add(w, decay_, load(gradient, i) * scale_)
+            g = multiply_add(w, decay_, load(gradient, gradient_at + i) * scale_)
             m = multiply_add(decay_1, load(moment_1, i), rest_1 * g)
             v = multiply_add(decay_2, load(moment_2, i), rest_2 * (g * g))
             store(moment_1, i, m)
@@ -102,12 +102,12 @@ def update(rule, rate, epsilon, kept, params, gradient, moment_1, moment_2, star
         for i in range(start, stop, n_lanes):
             w = load(params, i)
             norm = multiply_add(w, w, norm)
-            store(gradient, i, multiply_add(w, decay_, load(gradient, i) * scale_))
+            store(gradient, gradient_at + i, multiply_add(w, decay_, load(gradient, gradient_at + i) * scale_))
     elif rule.code == RMSPROP:
         for i in range(start, stop, n_lanes):
             w = load(params, i)
             norm = multiply_add(w, w, norm)
-            g = multiply_add(w, decay_, load(gradient, i) * scale_)
+            g = multiply_add(w, decay_, load(gradient, gradient_at + i) * scale_)
             v = multiply_add(decay_1, load(moment_1, i), rest_1 * (g * g))
             store(moment_1, i, v)
             store(params, i, w + rate_ * g / (square_root(v) + epsilon))
@@ -115,7 +115,7 @@ def update(rule, rate, epsilon, kept, params, gradient, moment_1, moment_2, star
         for i in range(start, stop, n_lanes):
             w = load(params, i)
             norm = multiply_add(w, w, norm)
-            step = rate_ * multiply_add(w, decay_, load(gradient, i) * scale_)
+            step = rate_ * multiply_add(w, decay_, load(gradient, gradient_at + i) * scale_)
             v = multiply_add(decay_1, load(moment_1, i), step)
             store(moment_1, i, v)
             store(params, i, w + v)
@@ -123,7 +123,7 @@ def update(rule, rate, epsilon, kept, params, gradient, moment_1, moment_2, star
         for i in range(start, stop, n_lanes):
             w = load(params, i)
             norm = multiply_add(w, w, norm)
-            step = rate_ * multiply_add(w, decay_, load(gradient, i) * scale_)
+            step = rate_ * multiply_add(w, decay_, load(gradient, gradient_at + i) * scale_)
             v = multiply_add(decay_1, load(moment_1, i), step)
             store(moment_1, i, v)
             store(params, i, multiply_add(decay_1, v, w + step))
@@ -133,7 +133,7 @@ def update(rule, rate, epsilon, kept, params, gradient, moment_1, moment_2, star
         for i in range(start, stop, n_lanes):
             w, before, size = load(params, i), load(moment_1, i), load(moment_2, i)
             norm = multiply_add(w, w, norm)
-            g = multiply_add(w, decay_, load(gradient, i) * scale_)
+            g = multiply_add(w, decay_, load(gradient, gradient_at + i) * scale_)
             sign = where_less(zero, g, one, where_less(g, zero, zero - one, zero))
             is_same = where_less(zero, before, sign, where_less(before, zero, zero - sign, zero))  # -1 where it has turned
             grown, shrunk = size * broadcast(params, GROWTH), size * broadcast(params, SHRINKAGE)

@@ -119,7 +119,7 @@ class _Loop:
                 network,
                 dtype,
                 batch_size,
-                n_strips=len(strips.layers),
+                strips=strips,
                 n_threads=self.size,
                 gathered=samples if gather else None,
                 n_slabs=slabs_of(network, batch_size, problem.is_sparse),

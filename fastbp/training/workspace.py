@@ -30,7 +30,7 @@ def make_workspace(
     dtype: Any,
     n_rows: int,
     *,
-    n_strips: int = 0,
+    strips: Strips | None = None,
     n_threads: int = 1,
     gathered: Samples | None = None,
     n_slabs: int = 1,
@@ -45,8 +45,8 @@ def make_workspace(
     dtype : dtype
     n_rows : int
         Rows of the largest batch; a block never needs more.
-    n_strips : int
-        Number of strips of the parameters.
+    strips : Strips or None
+        How the parameters are cut, where they are trained.
     n_threads : int
         Threads that each need rows of their own.
     gathered : Samples or None
@@ -66,6 +66,7 @@ def make_workspace(
     n_targets = 0 if gathered is None else gathered.n_targets
     is_weighted = gathered is not None and gathered.weights.size > 0
     itemsize = np.dtype(dtype).itemsize
+    n_strips = len(strips.layers) if strips else 0
     width = int(network.widths[1:].sum())
     has_slopes = keeps_slopes(network) and not forward_only
     block_rows = n_rows
@@ -87,7 +88,7 @@ def make_workspace(
         "panels": network.n_panels * backward,
         "delta_panels": block_rows * int(network.first_panels[-1]) * backward,
         "strip_inputs": n_threads * block_rows * STRIP_ROWS * int(network.wide.any()) * backward,
-        "gradient": network.n_parameters * n_slabs * backward,
+        "gradient": (network.n_parameters * n_slabs + n_threads * (strips.largest if strips else 0)) * backward,
         "constants": int(network.widths[1:].max()) + 1,
     }
     arrays = dict(zip(sizes, aligned_arrays(dtype, *sizes.values())))
@@ -156,7 +157,7 @@ def _make_strips(
             sizes.append(widths[layer + 1])
     middles = np.cumsum(sizes) - np.array(sizes) / 2
     owners = np.searchsorted(middles, np.arange(n_threads + 1) * (sum(sizes) / n_threads))
-    return Strips(np.array(layers), np.array(firsts), np.array(stops), owners.astype(np.int64))
+    return Strips(np.array(layers), np.array(firsts), np.array(stops), owners.astype(np.int64), max(sizes))
 
 
 def flops_per_row(network: Network) -> float:
