@@ -21,6 +21,7 @@ class Activation(NamedTuple):
     code: int  # in kernels/activations.py
     text: str  # for the documentation, after the name
     is_hidden: bool = True  # whether it may stand in a hidden layer
+    has_slope: bool = True  # if not, it is trained with slope 1
     keeps_slope: bool = False  # its slope cannot be had from its output: in training the forward pass writes it down
     flat: tuple[tuple[float, float], ...] = ()  # outputs, from … to …, where its slope is less than a hundredth of the largest
 
@@ -36,7 +37,9 @@ ACTIVATIONS = {
     "tanh": Activation(TANH, "the hyperbolic tangent", flat=((-1.0, -0.995), (0.995, 1.0))),
     "relu": Activation(RELU, "x above zero, 0 elsewhere", flat=((0.0, 0.0),)),
     "leaky_relu": Activation(LEAKY_RELU, "x above zero, 0.01·x elsewhere"),
-    "step": Activation(STEP, "1 above zero, 0 elsewhere; as that has no slope, it is trained with slope 1 everywhere [4]_"),
+    "step": Activation(
+        STEP, "1 above zero, 0 elsewhere; as that has no slope, it is trained with slope 1 everywhere [4]_", has_slope=False
+    ),
     "elu": Activation(ELU, "x above zero, e**x - 1 elsewhere", flat=((-1.0, -0.99),)),
     "gelu": Activation(GELU, "x·(1 + tanh(√(2/π)·(x + 0.044715·x³))) / 2", keeps_slope=True),
     "selu": Activation(
@@ -122,6 +125,9 @@ class Solver(NamedTuple):
     stays_in_span: bool = False  # whether its steps never leave the span of the rows (training/row_space.py)
     is_full_batch: bool = False  # whether a step is by all rows, whatever `batch_size` says
     has_own_rates: bool = False  # whether the second vector holds a step size per weight, first learning_rate_init, for good
+    losses: tuple[str, ...] = ()  # the only ones it is for; () is all
+    needs_slopes: bool = False  # whether every activation must have a slope
+    estimates_alpha: bool = False  # whether alpha may be BAYES
 
     @property
     def is_stochastic(self) -> bool:
@@ -131,6 +137,13 @@ class Solver(NamedTuple):
 
 SOLVERS = {
     "lbfgs": Solver("a quasi-Newton method over all rows, often the best on small data", "lbfgs"),
+    "lm": Solver(
+        "Levenberg and Marquardt's method over all rows, for the squared error, the fastest up to some hundred weights [6]_",
+        "lm",
+        losses=("squared_error",),
+        needs_slopes=True,
+        estimates_alpha=True,
+    ),
     "sgd": Solver(
         "gradient descent with momentum",
         "stochastic",
@@ -171,6 +184,8 @@ SOLVERS = {
         has_own_rates=True,
     ),
 }
+
+BAYES = "bayes"  # what alpha may be where the solver estimates it
 
 # ---- learning rate schedules
 

@@ -13,6 +13,7 @@ import scipy.special
 from fastbp import BPClassifier, BPRegressor, names
 from fastbp.estimators.parameters import settings_of
 from fastbp.kernels import epochs, lbfgs, vectors
+from fastbp.kernels import jacobian as jacobian_kernels
 from fastbp.kernels import objective as objective_kernels
 from fastbp.kernels.activations import activate, log, multiply_by_slope
 from fastbp.kernels.compiler import FASTMATH, entry
@@ -35,6 +36,7 @@ from fastbp.kernels.vectors import lane_count, load, store
 from fastbp.training import stochastic
 from fastbp.training.lbfgs import descend, make_memory
 from fastbp.training.network import make_network, pack_parameters, parameter_views
+from fastbp.training.normal_equations import NormalEquations
 from fastbp.training.objective import Objective
 from fastbp.training.outcome import Run
 from fastbp.training.predict import predict_outputs
@@ -684,12 +686,13 @@ def test_padding_stays_zero():
 
 
 def test_one_compilation_per_dtype(monkeypatch):
-    modules = epochs, lbfgs, objective_kernels
+    modules = epochs, lbfgs, objective_kernels, jacobian_kernels
     kernels = [kernel for module in modules for kernel in module.ENTRIES]
     for module in modules:
         for kernel in module.ENTRIES:  # numba's, which look at every argument of every call
             monkeypatch.setattr(module, kernel.__name__, kernel)
     monkeypatch.setattr("fastbp.training.objective.evaluate", objective_kernels.ENTRIES[0])
+    monkeypatch.setattr("fastbp.training.normal_equations.jacobian", jacobian_kernels.ENTRIES[0])
     for dtype in DTYPES:
         for sizes in [(1, 1), (3, 4, 2), (40, 70, 33, 5), (2, 3, 4, 5, 6, 1)]:
             for name in names.HIDDEN_ACTIVATIONS:
@@ -707,6 +710,9 @@ def test_one_compilation_per_dtype(monkeypatch):
             objective = Objective(network, Problem(readonly, readonly[:, :1], weights, numbers=rows), alpha=0.0)
             objective(params)
             descend(objective, make_memory(params), 3, max_iter=3)
+            equations = NormalEquations(network, Problem(readonly, readonly[:, :2], weights, numbers=rows))
+            equations.accumulate(params[equations.positions])
+            equations.sum_of_squares(params[equations.positions])
         Objective(network, Problem(scipy.sparse.csr_matrix(readonly), readonly[:, :1]), alpha=0.0)(params)
     for kernel in kernels:
         assert len(kernel.signatures) == len(DTYPES)

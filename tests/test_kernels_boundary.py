@@ -17,11 +17,11 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from fastbp import BPClassifier
+from fastbp import BPClassifier, BPRegressor
 from fastbp.kernels import boundary, epochs, lbfgs
 from fastbp.kernels.compiler import entry, typed_once
 from fastbp.kernels.vectors import broadcast, lane_sum, lanes, load, store
-from fastbp.training import row_space
+from fastbp.training import normal_equations, row_space
 from fastbp.training.threads import run_team
 
 pytestmark = pytest.mark.slow
@@ -290,8 +290,10 @@ def recorded_calls(monkeypatch):
         record(module, name)
     for name in ("multiply", "triangular"):
         record(row_space, name)
+    record(normal_equations, "jacobian")
     for solver in ("adam", "lbfgs"):
         BPClassifier((5,), solver=solver, max_iter=2, random_state=0).fit(X, Y).predict(X)
+    BPRegressor(hidden_layer_sizes=2, solver="lm", max_iter=2, random_state=0).fit(X, Y)
     row_space.RowSpace(X[:5])
     monkeypatch.undo()
     return calls
@@ -302,7 +304,7 @@ BY = {"multiply": "A", "triangular": "L"}  # by the dtype of which argument the 
 
 def test_no_entry_takes_an_argument_of_a_wrong_type(monkeypatch):
     calls = recorded_calls(monkeypatch)
-    assert set(calls) == {"train", "predict", "lbfgs", "multiply", "triangular"}
+    assert set(calls) == {"train", "predict", "lbfgs", "jacobian", "multiply", "triangular"}
     n_refused = 0
     for name, (function, arguments) in calls.items():
         names = list(inspect.signature(function).parameters)

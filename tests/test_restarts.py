@@ -21,6 +21,14 @@ from fastbp.training.workspace import Scratch
 
 X, Y = load_iris(return_X_y=True)
 SOLVERS = list(names.SOLVERS)
+
+
+def estimator_for(solver):
+    """The classifier, unless the solver is not for its loss."""
+    losses = names.SOLVERS[solver].losses
+    return BPRegressor if losses and "log_loss" not in losses else BPClassifier
+
+
 ENDLESS = {"max_iter": 10**6, "n_iter_no_change": np.inf, "tol": 0}
 PATIENCE = 60  # seconds until a test that waits for another thread gives up
 
@@ -59,9 +67,11 @@ def test_first_restart_is_the_single_start():
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("model", [BPClassifier(4, max_iter=20), BPRegressor(hidden_layer_sizes=4, max_iter=20)], ids=["c", "r"])
-def test_starts_are_separate_fits(model, solver):
-    model.set_params(solver=solver, n_restarts=4, n_threads=2, random_state=7).fit(X, Y)
+@pytest.mark.parametrize("estimator", [BPClassifier, BPRegressor])
+def test_starts_are_separate_fits(estimator, solver):
+    if estimator is BPClassifier:
+        estimator = estimator_for(solver)
+    model = estimator(hidden_layer_sizes=4, max_iter=20, solver=solver, n_restarts=4, n_threads=2, random_state=7).fit(X, Y)
     separate = [
         copy.deepcopy(model).set_params(n_restarts=1, n_threads=1, random_state=int(seed)).fit(X, Y)
         for seed in [7, *later_seeds(7, 3)]
@@ -135,7 +145,7 @@ def test_starts_run_at_once(solver, callers):
     """Nobody goes on until all are there: one after the other would never end."""
     for n_restarts, n_threads, n_workers, n_inner_threads in [(2, 2, 2, 1), (4, 2, 2, 1), (3, 7, 3, 2)]:
         seen = callers(n_workers)
-        model = BPClassifier(solver=solver, n_restarts=n_restarts, n_threads=n_threads, max_iter=2, random_state=0)
+        model = estimator_for(solver)(solver=solver, n_restarts=n_restarts, n_threads=n_threads, max_iter=2, random_state=0)
         model.fit(X, Y)
         threads = {thread for thread, _ in seen}
         assert len(seen) == n_restarts
@@ -243,7 +253,8 @@ class Interrupt:
 @pytest.mark.parametrize("n_threads", [1, 2])
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_interrupt_keeps_the_best_so_far(solver, n_threads, monkeypatch):
-    model = BPClassifier(solver=solver, random_state=0, verbose=True, n_restarts=4, n_threads=n_threads, **ENDLESS)
+    estimator = estimator_for(solver)
+    model = estimator(solver=solver, random_state=0, verbose=True, n_restarts=4, n_threads=n_threads, **ENDLESS)
     monkeypatch.setattr(sys, "stdout", Interrupt(9))
     with pytest.warns(UserWarning, match="Training interrupted by user"):
         model.fit(X, Y)
@@ -253,7 +264,7 @@ def test_interrupt_keeps_the_best_so_far(solver, n_threads, monkeypatch):
     assert 0 < model.n_iter_ <= 10
     assert model.predict(X).shape == Y.shape
     if n_threads == 1:  # else the best may be the one that was in the middle of an epoch
-        reference = BPClassifier(solver=solver, random_state=0, **{**ENDLESS, "max_iter": 10}).fit(X, Y)
+        reference = estimator(solver=solver, random_state=0, **{**ENDLESS, "max_iter": 10}).fit(X, Y)
         for own, other in zip(weights(model), weights(reference), strict=True):
             np.testing.assert_allclose(own, other, rtol=1e-12)
 
@@ -281,7 +292,7 @@ def test_interrupt_before_a_first_epoch_keeps_the_start_with_epochs(solver, last
         return outcome
 
     monkeypatch.setitem(TRAINERS, name, train_in_order)
-    model = BPClassifier(solver=solver, max_iter=3, n_restarts=2, n_threads=2, random_state=0)
+    model = estimator_for(solver)(solver=solver, max_iter=3, n_restarts=2, n_threads=2, random_state=0)
     with pytest.warns(UserWarning, match="Training interrupted by user"):
         model.fit(X, Y)
     assert not np.isfinite(model.restart_losses_[0])

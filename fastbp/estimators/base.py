@@ -25,6 +25,7 @@ _NOT_PICKLED = frozenset({"_network", "_network_key", "_params", "_views", "_is_
 _HISTORY = ("t", "loss_curve", "best_loss", "validation_scores", "best_validation_score")
 _WITH_EARLY_STOPPING = ("validation_scores", "best_validation_score")
 _WITHOUT_EARLY_STOPPING = ("best_loss",)
+_ESTIMATED = ("alpha", "noise_variance", "n_effective_parameters")  # likewise where the solver estimates them
 
 
 def has_partial_fit(estimator: Any) -> bool:
@@ -49,7 +50,7 @@ class BaseBP(Explained, BaseEstimator):
         activation: Any = "relu",
         *,
         solver: str = "adam",
-        alpha: float = 0.0001,
+        alpha: float | str = 0.0001,
         batch_size: Any = "auto",
         learning_rate: Any = "constant",
         learning_rate_init: float = 0.001,
@@ -231,7 +232,14 @@ class BaseBP(Explained, BaseEstimator):
         self.n_iter_, self.t_, self.loss_ = history.n_iter, history.t, history.loss
         if is_new:
             self.restart_losses_ = fitted.restart_losses
+        for name in _ESTIMATED:
+            if getattr(history, name) is None:
+                self.__dict__.pop(name + "_", None)
+            else:
+                setattr(self, name + "_", getattr(history, name))
         if not SOLVERS[settings.solver].is_stochastic:
+            if history.loss_curve:
+                self.loss_curve_ = history.loss_curve
             return
         for name in _HISTORY:
             setattr(self, name + "_", getattr(history, name))

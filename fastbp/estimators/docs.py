@@ -21,8 +21,8 @@ activation : {activations} or sequence of these, default='relu'
     Activation of every hidden layer, or one name per hidden layer: {about_activations}.
 solver : {solvers}, default='adam'
     How the network is trained: {about_solvers}.
-alpha : float, default=0.0001
-    Strength of the L2 penalty on the weights (not on the intercepts), as in the formula above.
+alpha : {alpha}, default=0.0001
+    Strength of the L2 penalty on the weights (not on the intercepts), as in the formula above.{about_alpha}
 batch_size : int or 'auto', default='auto'
     Rows per step of the solvers that go batch by batch, but for 'rprop', which takes all. 'auto' is ``min(200, n_samples)``.
 learning_rate : {schedules} or callable, default='constant'
@@ -35,14 +35,15 @@ learning_rate_init : float, default=0.001
 power_t : float, default=0.5
     Exponent of 'invscaling'.
 max_iter : int, default=200
-    Most epochs ({stochastic_solvers}) or iterations ('lbfgs').
+    Most epochs ({stochastic_solvers}) or iterations ({other_solvers}).
 shuffle : bool, default=True
     Whether each epoch of {stochastic_solvers} goes through the rows in a new random order.
 random_state : int, RandomState instance or None, default=None
     Source of the starting weights, the validation split and the order of rows.
 tol : float, default=1e-4
     {stochastic_solvers} stop when the loss (validation score with `early_stopping`) did not get better by `tol` for more than
-    `n_iter_no_change` epochs; 'lbfgs' when no element of the gradient is larger.
+    `n_iter_no_change` epochs; {other_solvers} when no element of the gradient is larger, or a step lowers the loss by less
+    than about 2e-9 of it.
 verbose : bool or int, default=False
     Print the loss every `verbose` epochs (True is 1) and at the end.
 warm_start : bool, default=False
@@ -52,7 +53,8 @@ momentum : float, default=0.9
 nesterovs_momentum : bool, default=True
     Whether the momentum of 'sgd' is Nesterov's.
 early_stopping : bool, default=False
-    Set `validation_fraction` of the rows aside, stop by their score and keep the weights with the best one. Not for 'lbfgs'.
+    Set `validation_fraction` of the rows aside, stop by their score and keep the weights with the best one; not for
+    {other_solvers}.
 validation_fraction : float, default=0.1
     Part of the rows that `early_stopping` sets aside, in [0, 1).
 beta_1, beta_2 : float, default=0.9, 0.999
@@ -119,9 +121,9 @@ coefs_ : list of ndarray of shape (n_in, n_out)
 intercepts_ : list of ndarray of shape (n_out,)
     Intercepts of each layer.
 loss_ : float
-    Loss of the last epoch (for 'lbfgs': at the end).
+    Loss of the last epoch (for {other_solvers}: at the end).
 loss_curve_ : list of float
-    Loss of each epoch, for {stochastic_solvers}.
+    Loss of each epoch ({stochastic_solvers}) or after each iteration ('lm').
 gradient_norms_ : ndarray of shape (n_epochs, n_layers_ - 1)
     With `record_gradient_norms`: the mean over the steps of an epoch of the norm of each layer's gradient (weights and
     intercepts, of the mean loss of a batch without penalty), before it is clipped.
@@ -134,7 +136,7 @@ best_validation_score_ : float or None
 restart_losses_ : ndarray of shape (n_restarts,)
     `loss_` of each start; NaN where it diverged or was not reached.
 n_iter_ : int
-    Epochs (iterations of 'lbfgs') of the last fit.
+    Epochs (iterations of {other_solvers}) of the last fit.
 t_ : int
     Rows seen in training, over all epochs.
 n_layers_ : int
@@ -167,6 +169,8 @@ References
 .. [3] Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015.
 .. [4] Bengio, Léonard and Courville, "Estimating or propagating gradients through stochastic neurons", 2013.
 .. [5] Klambauer et al., "Self-normalizing neural networks", NeurIPS 2017, for starts of 'lecun_normal'.
+.. [6] Hagan and Menhaj, "Training feedforward networks with the Marquardt algorithm", 1994; the damping: Madsen, Nielsen and
+   Tingleff, "Methods for non-linear least squares problems", 2004, algorithm 3.16.
 """
 
 
@@ -184,10 +188,13 @@ def _listed(names: Iterable[str]) -> str:
 
 
 _FILLED = {
+    "alpha": "float",
+    "about_alpha": "",
     "activations": _names(HIDDEN_ACTIVATIONS),
     "about_activations": _about({name: ACTIVATIONS[name].text for name in HIDDEN_ACTIVATIONS}),
     "solvers": _names(SOLVERS),
     "about_solvers": _about({name: solver.text for name, solver in SOLVERS.items()}),
+    "other_solvers": _listed(name for name, solver in SOLVERS.items() if not solver.is_stochastic),
     "schedules": _names(SCHEDULES),
     "course_schedules": _about({name: schedule.text for name, schedule in SCHEDULES.items() if not schedule.is_for_all}),
     "step_schedules": _about({name: schedule.text for name, schedule in SCHEDULES.items() if schedule.is_for_all}),

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from fastbp.names import ACTIVATIONS, HIDDEN_ACTIVATIONS, LOSSES, REGRESSION_LOSSES, SCHEDULES, SOLVERS, STARTS
+from fastbp.names import ACTIVATIONS, BAYES, HIDDEN_ACTIVATIONS, LOSSES, REGRESSION_LOSSES, SCHEDULES, SOLVERS, STARTS
 from fastbp.training.settings import Settings
 
 MOST_UNITS = 2**53
@@ -139,6 +139,7 @@ LOSS_PARAMETER_RULES: dict[str, tuple[Allowed, ...]] = {
 REGRESSOR_RULES: dict[str, tuple[Allowed, ...]] = {
     **RULES,
     "loss": (one_of(*REGRESSION_LOSSES),),
+    "alpha": (*_NONNEGATIVE, one_of(BAYES)),
     "validation_split": (one_of("random"),),
     **LOSS_PARAMETER_RULES,
 }
@@ -220,6 +221,19 @@ def output_activation_name(output_activation: str, loss: str) -> str:
     return output_activation
 
 
+def _check_solver(estimator: Any, loss: str, activations: Sequence[str]) -> None:
+    """Refuse what the solver is not for."""
+    name, solver = estimator.solver, SOLVERS[estimator.solver]
+    if solver.losses and loss not in solver.losses:
+        raise ValueError(f"solver={name!r} is for the loss {' or '.join(map(repr, solver.losses))}, not for {loss!r}.")
+    without = [activation for activation in activations if not ACTIVATIONS[activation].has_slope]
+    if solver.needs_slopes and without:
+        raise ValueError(f"solver={name!r} needs the slopes of all activations, and {without[0]!r} has none.")
+    if estimator.alpha == BAYES and not solver.estimates_alpha:
+        names = " or ".join(repr(other) for other, entry in SOLVERS.items() if entry.estimates_alpha)
+        raise ValueError(f"alpha={BAYES!r} is for solver={names}, not for {name!r}.")
+
+
 def _count(value: Any) -> int:
     """Return a number of epochs, rows or lines as the kernels' int64 holds it; nobody reaches that many."""
     return min(int(value), MOST_COUNT)
@@ -265,10 +279,12 @@ def settings_of(estimator: Any, loss: str) -> Settings:
     sizes = tuple(hidden_sizes(estimator.hidden_layer_sizes))
     names = activation_names(estimator.activation, len(sizes), estimator)
     init, parameter = estimator.init, LOSSES[loss].parameter
+    output = output_activation_name(estimator.output_activation, loss)
+    _check_solver(estimator, loss, (*names, output))
     return Settings(
         hidden_sizes=sizes,
         activations=names,
-        output_activation=output_activation_name(estimator.output_activation, loss),
+        output_activation=output,
         loss=loss,
         loss_parameter=float(getattr(estimator, parameter)) if parameter else 0.0,
         fit_intercept=bool(estimator.fit_intercept),

@@ -13,8 +13,15 @@ from fastbp.estimators.docs import documented
 from fastbp.estimators.inputs import MatrixLike
 from fastbp.estimators.targets import Targets, real_targets
 
+_ABOUT_ALPHA = r""" 'bayes', for the solver 'lm', estimates it together
+    with the variance of the noise from the training rows alone, by the evidence for them (D. J. C. MacKay, A practical Bayesian
+    framework for backpropagation networks, 1992; F. D. Foresee and M. T. Hagan, Gauss-Newton approximation to Bayesian learning,
+    1997): after each step alpha becomes :math:`\sigma^2 \gamma_w / \lVert W \rVert^2` with
+    :math:`\sigma^2 = \sum_i s_i e_i^2 / (N - \gamma)`, where :math:`\gamma` parameters, :math:`\gamma_w` of them weights,
+    are determined by the data, and N is the sum of the sample weights times the number of outputs."""
 
-@documented(score="R²")
+
+@documented(score="R²", alpha="float or 'bayes'", about_alpha=_ABOUT_ALPHA)
 class BPRegressor(RegressorMixin, BaseBP):
     r"""Multi-layer perceptron regressor trained by back-propagation, with scikit-learn's interface and numbers.
 
@@ -46,6 +53,14 @@ class BPRegressor(RegressorMixin, BaseBP):
     Attributes
     ----------
     {attributes}
+    alpha_ : float
+        With ``alpha='bayes'``: the penalty that was found; ``alpha=alpha_`` has the same minimum.
+    noise_variance_ : float
+        With ``alpha='bayes'``: the estimated variance of the noise in the targets, in their unit squared; NaN, as the next, if
+        training ended before it was estimated.
+    n_effective_parameters_ : float
+        With ``alpha='bayes'``: how many parameters the data determine, intercepts included; near the number of all of them, a
+        larger network may do better.
 
     See Also
     --------
@@ -72,7 +87,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         activation: Any = "relu",
         *,
         solver: str = "adam",
-        alpha: float = 0.0001,
+        alpha: float | str = 0.0001,
         batch_size: Any = "auto",
         learning_rate: Any = "constant",
         learning_rate_init: float = 0.001,

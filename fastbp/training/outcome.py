@@ -29,6 +29,9 @@ class History:
     n_iter: int = 0
     t: int = 0
     no_improvement_count: int = 0
+    alpha: float | None = None  # these three only where alpha is estimated
+    noise_variance: float | None = None
+    n_effective_parameters: float | None = None
 
     def kept_best(self, network: Any) -> KeptVectors | None:
         """The best weights as they outlive the fit."""

@@ -23,7 +23,7 @@ class Settings(NamedTuple):
     n_restarts: int
     # how it is trained
     solver: str
-    alpha: float
+    alpha: Any  # a float, or BAYES where the solver estimates it
     batch_size: Any  # an int or "auto"
     learning_rate: Any  # a name, or a function of the epoch
     learning_rate_init: float

@@ -8,10 +8,14 @@ and raises DivergenceError, the last finite weights in place, where numbers are 
 from collections.abc import Callable
 
 from fastbp.names import SOLVERS
-from fastbp.training import lbfgs, stochastic
+from fastbp.training import lbfgs, levenberg_marquardt, stochastic
 from fastbp.training.outcome import Outcome
 
-TRAINERS: dict[str, Callable[..., Outcome]] = {"stochastic": stochastic.train, "lbfgs": lbfgs.train}
+TRAINERS: dict[str, Callable[..., Outcome]] = {
+    "stochastic": stochastic.train,
+    "lbfgs": lbfgs.train,
+    "lm": levenberg_marquardt.train,
+}
 
 
 def trainer_of(solver: str) -> Callable[..., Outcome]:

@@ -1,0 +1,170 @@
+"""The normal equations of the squared error at any weights, accumulated over blocks of rows, and what is solved with them."""
+
+from typing import Any
+
+import numpy as np
+
+from fastbp.kernels.jacobian import IS_COMPLETE, jacobian
+from fastbp.kernels.triangular import FACTORIZE, SOLVE, SOLVE_TRANSPOSED, multiply, triangular
+from fastbp.training.network import aligned_zeros, parameter_views
+from fastbp.training.problem import NO_ORDER, Problem
+from fastbp.training.threads import run_team, team_size
+from fastbp.training.workspace import flops_per_row, make_strips, make_workspace
+
+WHOLE_VECTORS = 16  # elements; so many float64 fill two of the longest vectors
+CROWDED = 256  # float64s; rows a multiple of so many apart crowd into few sets of the caches
+BLOCK_BYTES = 1 << 21  # of the Jacobian
+FEWEST_ROWS, MOST_ROWS = 64, 1024  # of its blocks; the time does not depend on it within 20 %, from 64 to 1024
+PANEL = 96  # columns of a Cholesky factor that are made together
+MOST_PARAMETERS = 6000  # JᵀJ and its factor are as large as that squared: 0.6 GB together
+
+
+def positions_of(network: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Where in the flat vector the trained parameters lie, in the order in which they are stored, and which are weights."""
+    coefs, intercepts = parameter_views(network, np.arange(network.n_parameters))
+    positions, are_weights = [], []
+    for W, b, narrow in zip(coefs, intercepts, network.narrow.tolist()):
+        positions.append((W.T if narrow else W).ravel())
+        are_weights.append(np.ones(W.size, dtype=bool))
+        if network.fit_intercept:
+            positions.append(b)
+            are_weights.append(np.zeros(b.size, dtype=bool))
+    return np.concatenate(positions), np.concatenate(are_weights)
+
+
+class NormalEquations:
+    """Residuals r = √s·(ŷ - y) of all rows and outputs, JᵀJ and Jᵀr, in float64 whatever the dtype of the network.
+
+    Parameters
+    ----------
+    network : Network
+    problem : Problem
+    n_threads : int or None
+    sync : ndarray or None
+        By which another thread can tell a call to stop, see `run_team`.
+
+    Attributes
+    ----------
+    positions : ndarray of int
+        Where in the flat vector of the network's parameters those lie that are trained.
+    are_weights : ndarray of bool
+        Which of them are weights, not intercepts.
+    gradient : ndarray of shape (n_parameters,)
+        Jᵀr of the last `accumulate`.
+    diagonal : ndarray of shape (n_parameters,)
+        That of JᵀJ.
+    """
+
+    def __init__(self, network: Any, problem: Problem, *, n_threads: int | None = None, sync: Any = None) -> None:
+        self._network, self._problem, self._n_threads, self._sync = network, problem, n_threads, sync
+        self.positions, self.are_weights = positions_of(network)
+        self.n = n = len(self.positions)
+        self._stride = n + WHOLE_VECTORS + -n % WHOLE_VECTORS
+        self._stride += WHOLE_VECTORS * (self._stride % CROWDED == 0)
+        n_outputs = problem.n_outputs
+        rows = BLOCK_BYTES // (8 * self._stride * n_outputs)
+        self._block_rows = max(1, min(problem.n_rows, MOST_ROWS, max(rows, -(-FEWEST_ROWS // n_outputs))))
+        gather = problem.numbers is not None
+        n_threads_at_most = team_size(n_threads, np.inf, np.inf)
+        self._workspace = make_workspace(
+            network, problem.dtype, self._block_rows, n_threads=n_threads_at_most, in_one_block=True,
+            gathered=problem.samples if gather else None,
+        )  # fmt: skip
+        self._order = np.array(problem.numbers, dtype=np.int64) if gather else NO_ORDER
+        self._J = aligned_zeros(self._block_rows * n_outputs * self._stride, np.float64)
+        self._products = aligned_zeros((n + 1) * self._stride, np.float64)
+        self._factor = aligned_zeros(n * self._stride, np.float64)
+        self._panel = aligned_zeros((n + PANEL) * PANEL, np.float64)
+        self._params = aligned_zeros(network.n_parameters, problem.dtype)
+
+    # ---- over the rows
+
+    def sum_of_squares(self, w: np.ndarray) -> float:
+        """rᵀr at the trained parameters w."""
+        total = 0.0
+        for n_rows in self._blocks(w, 1, 0):
+            with np.errstate(over="ignore"):  # which the caller sees
+                total += float(np.square(self._J[:n_rows]).sum())
+        return total
+
+    def accumulate(self, w: np.ndarray) -> None:
+        """Set `gradient` and `diagonal`, and the matrix that `solve` is about, for the trained parameters w."""
+        self._products[:] = 0.0
+        n, stride, matrix = self.n, self._stride, self._products.reshape(self.n + 1, self._stride)
+        for n_rows in self._blocks(w, stride, n):
+            self._multiply(self._J, 1, stride, self._J, self._products, n + 1, n_rows, stride, 1)
+        self.gradient, self.diagonal = matrix[n, :n].copy(), matrix.reshape(-1)[: n * stride : stride + 1][:n].copy()
+
+    def _blocks(self, w: np.ndarray, width: int, n_columns: int) -> Any:
+        """Write the Jacobian at w, block by block; yield its number of rows."""
+        self._params[self.positions] = w
+        problem, network = self._problem, self._network
+        row_work = flops_per_row(network) * (problem.n_outputs if n_columns else 0.5) + n_columns * problem.n_outputs
+        for first in range(0, problem.n_rows, self._block_rows):
+            n_rows = min(self._block_rows, problem.n_rows - first)
+            work = row_work * n_rows
+            size = team_size(self._n_threads, work, work)
+            result = np.ones(1)
+            arguments = (
+                network, self._params, problem.samples, self._order, int(self._order is not NO_ORDER), self._workspace,
+                make_strips(network, size, problem.is_sparse), first, n_rows, self._J, width, n_columns, result,
+            )  # fmt: skip
+            if not run_team(jacobian, size, arguments, work, self._sync) or result[IS_COMPLETE] == 0.0:
+                raise KeyboardInterrupt
+            yield n_rows * problem.n_outputs
+
+    def _multiply(self, A: Any, a_row: int, a_inner: int, B: Any, C: Any, *shape: int) -> None:
+        work = 2.0 * shape[0] * shape[1] * shape[2]
+        if not run_team(multiply, team_size(self._n_threads, work, work), (A, a_row, a_inner, B, C, *shape), work, self._sync):
+            raise KeyboardInterrupt
+
+    # ---- with the matrix
+
+    def factorize(self, addition: np.ndarray) -> bool:
+        """Make the Cholesky factor of JᵀJ + diag(addition), panel by panel; return whether it is positive definite.
+
+        In the kernels' own order of operations, as a threaded BLAS may give other bits with other numbers of threads.
+        """
+        n, stride, factor = self.n, self._stride, self._factor
+        factor[:] = self._products[: n * stride]
+        factor[:: stride + 1][:n] += addition
+        L = factor.reshape(n, stride)
+        L[:, n:] = 0.0  # the residuals' column
+        for start in range(0, n, PANEL):
+            stop, n_rows = min(start + PANEL, n), n - start
+            width = stop - start + -(stop - start) % WHOLE_VECTORS
+            panel = self._panel[: n_rows * width]
+            rows = panel.reshape(n_rows, width)
+            rows[:, : stop - start], rows[:, stop - start :] = L[start:, start:stop], 0.0
+            if start:
+                known = np.zeros((start, width))
+                np.negative(L[start:stop, :start].T, out=known[:, : stop - start])
+                self._multiply(factor[start * stride :], stride, 1, known.reshape(-1), panel, n_rows, start, width, 0)
+            size = stop - start
+            triangular(FACTORIZE, panel, panel, size, size, width)
+            if not np.isfinite(panel[: size * width : width + 1]).all():
+                return False
+            triangular(SOLVE, panel, panel[size * width :], n_rows - size, size, width)
+            L[start:, start:stop] = rows[:, :size]
+            L[:start, start:stop] = 0.0
+        return bool(np.isfinite(L[n - 1, n - 1]))
+
+    def solve(self, b: np.ndarray) -> np.ndarray:
+        """x with (JᵀJ + diag(addition))·x = b, by the last factor."""
+        x = aligned_zeros(self._stride, np.float64)
+        x[: self.n] = b
+        for task in (SOLVE, SOLVE_TRANSPOSED):
+            triangular(task, self._factor, x, 1, self.n, self._stride)
+        return x[: self.n].copy()
+
+    def inverse_diagonal(self) -> np.ndarray:
+        """Diagonal of the inverse of the matrix that the last factor is of: of L⁻ᵀ·L⁻¹, row by row of L⁻ᵀ."""
+        n, stride = self.n, self._stride
+        diagonal = np.empty(n)
+        for first in range(0, n, PANEL):  # of these rows what lies left of the diagonal is zero
+            size, n_rows = n - first, min(PANEL, n - first)
+            rows = np.zeros((n_rows, stride))
+            np.fill_diagonal(rows, 1.0)
+            triangular(SOLVE, self._factor[first * (stride + 1) :], rows.reshape(-1), n_rows, size, stride)
+            diagonal[first : first + n_rows] = np.square(rows[:, :size]).sum(axis=1)
+        return diagonal
