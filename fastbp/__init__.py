@@ -3,6 +3,7 @@
 from fastbp.display import HiddenSizeDisplay
 from fastbp.estimators import BPClassifier, BPRegressor, warm_up
 from fastbp.functional import Gradients, forward, gradients
+from fastbp.persistence import ModelFileError, load, save
 from fastbp.search import BPSearchCV, suggest_hidden_layer_sizes
 
 __all__ = [
@@ -11,8 +12,11 @@ __all__ = [
     "BPSearchCV",
     "Gradients",
     "HiddenSizeDisplay",
+    "ModelFileError",
     "forward",
     "gradients",
+    "load",
+    "save",
     "suggest_hidden_layer_sizes",
     "warm_up",
 ]

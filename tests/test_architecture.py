@@ -18,7 +18,7 @@ FLOORS = (
     {"kernels"},
     {"training"},
     {"estimators"},
-    {"functional", "search", "display"},
+    {"functional", "search", "display", "persistence", "interchange"},
     {"app"},
     {"__main__"},
 )

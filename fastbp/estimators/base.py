@@ -20,7 +20,7 @@ from fastbp.training.settings import Settings
 # numba loads with most of fastbp.training: functions import it, so that `import fastbp` stays quick.
 
 # What can be had again from coefs_ and intercepts_.
-_NOT_PICKLED = frozenset({"_network", "_network_key", "_params", "_views", "_is_loaded"})
+NOT_PICKLED = frozenset({"_network", "_network_key", "_params", "_views", "_is_loaded"})
 # What a history records and the attributes of the same names show; some only with early stopping, or only without.
 _HISTORY = ("t", "loss_curve", "best_loss", "validation_scores", "best_validation_score")
 _WITH_EARLY_STOPPING = ("validation_scores", "best_validation_score")
@@ -360,10 +360,10 @@ class BaseBP(Explained, BaseEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what coefs_ and intercepts_ can restore."""
-        return {name: value for name, value in super().__getstate__().items() if name not in _NOT_PICKLED}
+        return {name: value for name, value in super().__getstate__().items() if name not in NOT_PICKLED}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__({name: value for name, value in state.items() if name not in NOT_PICKLED})
         self._is_loaded = True
 
     def __copy__(self) -> Self:

@@ -30,16 +30,17 @@ class KeptVectors:
         if network is self._network and all(vector.dtype == dtype for vector in self._vectors):
             return self._vectors
         shapes = [*zip(network.units[:-1].tolist(), network.units[1:].tolist())]
-        per_layer = self._unpacked()
+        per_layer = self.unpacked()
         if any([W.shape for W in coefs] != shapes for coefs, _ in per_layer):
             return None
         return [pack_parameters(network, coefs, intercepts, dtype) for coefs, intercepts in per_layer]
 
-    def _unpacked(self) -> list[tuple[list[np.ndarray], list[np.ndarray]]]:
+    def unpacked(self) -> list[tuple[list[np.ndarray], list[np.ndarray]]]:
+        """Per vector its weights and biases of each layer, without copies."""
         if self._network is None:
             return self._per_layer
         return [parameter_views(self._network, vector) for vector in self._vectors]
 
     def __getstate__(self) -> dict[str, Any]:
-        copied = [([W.copy() for W in coefs], [b.copy() for b in intercepts]) for coefs, intercepts in self._unpacked()]
+        copied = [([W.copy() for W in coefs], [b.copy() for b in intercepts]) for coefs, intercepts in self.unpacked()]
         return {"_network": None, "_vectors": [], "_per_layer": copied}

@@ -118,3 +118,10 @@ class Optimizer:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "network": None, "moments": self._kept(), "averaged": []}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, network=None)
+        codes = self.solver.rule, self.solver.nesterov_rule  # by which the kernels choose the moments that they write
+        n_averaged = len(self.moments.unpacked()) - self.solver.n_moments
+        if self._rule[0] not in codes or not 0 <= n_averaged <= 2:
+            raise ValueError(f"The state of this optimizer does not fit the solver {self.solver_name!r}.")

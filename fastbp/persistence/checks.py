@@ -1,0 +1,109 @@
+"""What an estimator must be like before it goes into a file, and after it came out of one."""
+
+import math
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+from fastbp.estimators import parameters
+from fastbp.estimators.base import BaseBP
+from fastbp.names import ACTIVATIONS, SOLVERS
+
+_COUNTS = ("n_iter_", "t_", "_no_improvement_count", "n_layers_", "n_outputs_", "n_features_in_")
+_MEASURES = ("loss_", "best_loss_", "best_validation_score_")
+_CURVES = ("loss_curve_", "validation_scores_")
+
+
+def check_state(estimator: BaseBP) -> None:
+    """Raise ValueError or TypeError where an estimator's parameters and fitted attributes do not fit together."""
+    parameters.check_parameters(estimator)
+    parameters.hidden_sizes(estimator.hidden_layer_sizes)
+    if not isinstance(estimator.init, str):
+        parameters.check_weights(*estimator.init)
+    state = vars(estimator)
+    for name in _COUNTS:
+        _require(name not in state or _is_count(state[name]), name)
+    for name in _MEASURES:
+        _require(name not in state or state[name] is None or isinstance(state[name], Real), name)
+    for name in _CURVES:
+        curve = state.get(name)
+        _require(curve is None or (isinstance(curve, list) and all(isinstance(value, Real) for value in curve)), name)
+    if "feature_names_in_" in state:
+        names = state["feature_names_in_"]
+        is_list = isinstance(names, np.ndarray) and names.ndim == 1 and all(isinstance(name, str) for name in names)
+        _require(is_list and len(names) == state.get("n_features_in_"), "feature_names_in_")
+    if "classes_" in state:
+        _require(isinstance(state["classes_"], np.ndarray) and state["classes_"].ndim == 1, "classes_")
+    _require(isinstance(state.get("_sparse_labels", False), bool), "_sparse_labels")
+    if "coefs_" in state:
+        _check_network(estimator)
+
+
+def _check_network(estimator: BaseBP) -> None:
+    state = vars(estimator)
+    layer_sizes = parameters.check_weights(estimator.coefs_, estimator.intercepts_)[2]
+    parameters.activation_names(estimator.activation, len(layer_sizes) - 2, estimator)
+    ends = {"n_features_in_": layer_sizes[0], "n_outputs_": layer_sizes[-1], "n_layers_": len(layer_sizes)}
+    for name, expected in ends.items():
+        _require(state.get(name, expected) == expected, name)
+    if "out_activation_" in state:
+        _require(state["out_activation_"] in ACTIVATIONS, "out_activation_")
+        parameters.output_activation_name(state["out_activation_"], estimator._loss_name())
+    if "classes_" in state and "out_activation_" in state:
+        n_classes, n_outputs = len(state["classes_"]), layer_sizes[-1]
+        _require(n_classes == n_outputs or (n_outputs == 1 and n_classes <= 2), "classes_")
+    shapes = [*zip(layer_sizes, layer_sizes[1:])]
+    if state.get("_best_params") is not None:
+        _check_vectors(state["_best_params"], shapes, 1, "_best_params")
+    if state.get("_optimizer") is not None:
+        _check_optimizer(estimator, shapes)
+
+
+def _check_vectors(vectors: Any, shapes: list[tuple[int, int]], n_vectors: int, name: str) -> None:
+    """Flat vectors are packed by these shapes into memory that kernels read and write."""
+    per_layer = vectors.unpacked()
+    _require(isinstance(per_layer, list) and len(per_layer) == n_vectors, name)
+    for coefs, intercepts in per_layer:
+        _require([W.shape for W in coefs] == shapes and [b.shape for b in intercepts] == [(n,) for _, n in shapes], name)
+        _require(all(array.dtype.kind == "f" for array in (*coefs, *intercepts)), name)
+
+
+def _check_optimizer(estimator: BaseBP, shapes: list[tuple[int, int]]) -> None:
+    """Compare what it keeps with a new optimizer of the same solver; what it lacks, as an older file may, it gets from that."""
+    from fastbp.training.network import make_network
+    from fastbp.training.optimizer import Optimizer
+
+    optimizer: Any = vars(estimator)["_optimizer"]
+    solver = SOLVERS.get(optimizer.__dict__.get("solver_name"))
+    _require(solver is not None and solver.is_stochastic, "_optimizer.solver_name")
+    assert solver is not None
+    settings = parameters.settings_of(estimator, estimator._loss_name())._replace(solver=optimizer.solver_name)
+    network = make_network((1, 1), (), "identity", "squared_error")
+    template = Optimizer(network, np.dtype(np.float64), settings)
+    for name, value in vars(optimizer).items():
+        _require(name in vars(template), f"_optimizer.{name}")
+        if name not in ("network", "moments"):
+            _require(_is_alike(value, vars(template)[name]), f"_optimizer.{name}")
+    for name, value in vars(template).items():
+        optimizer.__dict__.setdefault(name, value)
+    _check_vectors(optimizer.__getstate__()["moments"], shapes, solver.n_moments, "_optimizer.moments")
+
+
+def _is_alike(value: Any, example: Any) -> bool:
+    if isinstance(example, tuple):
+        return isinstance(value, tuple) and len(value) == len(example) and all(map(_is_alike, value, example))
+    if isinstance(example, Integral):
+        return _is_count(value)
+    if isinstance(example, Real):
+        return isinstance(value, Real) and not math.isnan(value)
+    return type(value) is type(example)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, Integral) and 0 <= int(value) <= parameters.MOST_COUNT
+
+
+def _require(is_right: bool, name: str) -> None:
+    if not is_right:
+        raise ValueError(f"the attribute {name} is not what a fit leaves there")

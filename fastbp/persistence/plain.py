@@ -1,0 +1,187 @@
+"""Values of an estimator as JSON and arrays, and back: plain data only, so that nothing in a file can name code to run."""
+
+import math
+import operator
+from typing import Any
+
+import numpy as np
+
+from fastbp.names import SOLVERS
+
+NATIVE = frozenset("?bhilqBHILQefd")  # characters of the dtypes that safetensors knows
+LAST_CODE_POINT = 0x10FFFF
+# The one bit generator whose state is restored; numpy itself does not look whether a position lies outside of it.
+BIT_GENERATOR, N_WORDS = "MT19937", 624
+
+
+class Encoder:
+    """Collects the arrays of what it encodes; each is named by the way that leads to it.
+
+    Attributes
+    ----------
+    arrays : dict of str to ndarray
+        C-contiguous, in the machine's byte order.
+    """
+
+    def __init__(self) -> None:
+        self.arrays: dict[str, np.ndarray] = {}
+
+    def encode(self, value: Any, path: str) -> Any:
+        """Return what JSON holds in place of a value, or raise TypeError for what no file can hold."""
+        kind = type(value)
+        if value is None or kind in (bool, int, str):
+            return value
+        if kind is float:
+            return value if math.isfinite(value) else {"float": repr(value)}
+        if kind is list:
+            if value and all(type(item) is float for item in value):
+                return {"floats": self._keep(np.array(value), path)}
+            return self._items(value, path)
+        if kind is tuple:
+            return {"tuple": self._items(value, path)}
+        if kind is dict:
+            return {"dict": [self._items(pair, f"{path}.{n}") for n, pair in enumerate(value.items())]}
+        if isinstance(value, np.generic) and value.dtype.char in NATIVE:
+            return {"number": self.encode(value.item(), path), "dtype": value.dtype.name}
+        if kind is np.str_:
+            return {"text": str(value)}
+        if kind is np.ndarray:
+            return self._array(value, path)
+        if kind is np.random.RandomState:
+            return {"random_state": self._random_state(value, path)}
+        if (kind.__module__, kind.__name__) == ("fastbp.training.kept", "KeptVectors"):
+            return {"vectors": self.encode(value.unpacked(), path)}
+        if (kind.__module__, kind.__name__) == ("fastbp.training.optimizer", "Optimizer"):
+            return {"optimizer": self._optimizer(value, path)}
+        raise TypeError(f"{kind.__module__}.{kind.__qualname__}")
+
+    def _items(self, values: Any, path: str) -> list[Any]:
+        return [self.encode(item, f"{path}.{n}") for n, item in enumerate(values)]
+
+    def _keep(self, array: np.ndarray, path: str) -> str:
+        self.arrays[path] = np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
+        return path
+
+    def _array(self, array: np.ndarray, path: str) -> Any:
+        if array.dtype.char in NATIVE:
+            return {"array": self._keep(array, path)}
+        if array.dtype.kind == "U":  # as code points
+            texts = np.array(array.reshape(-1), dtype=array.dtype.newbyteorder("="))
+            return {"texts": self._keep(texts.view(np.uint32).reshape(*array.shape, -1), path)}
+        if array.dtype.kind == "O":
+            return {"objects": self._items(array.ravel().tolist(), path), "shape": list(array.shape)}
+        raise TypeError(f"an array of dtype {array.dtype}")
+
+    def _optimizer(self, optimizer: Any, path: str) -> Any:
+        state = {name: item for name, item in optimizer.__getstate__().items() if name != "network"}
+        code, *constants = state["_rule"]
+        state["_rule"] = (
+            "nesterov" if code == optimizer.solver.nesterov_rule else "plain",
+            *constants,
+        )  # codes may be renumbered
+        return {name: self.encode(item, f"{path}.{name}") for name, item in state.items()}
+
+    def _random_state(self, random_state: np.random.RandomState, path: str) -> Any:
+        state: Any = random_state.get_state(legacy=False)
+        if state["bit_generator"] != BIT_GENERATOR:
+            raise TypeError(f"a RandomState over {state['bit_generator']}, not {BIT_GENERATOR}")
+        return {
+            "key": self._keep(state["state"]["key"], path),
+            "position": int(state["state"]["pos"]),
+            "has_gauss": int(state["has_gauss"]),
+            "gauss": float(state["gauss"]),
+        }
+
+
+class Decoder:
+    """The way back. What is malformed raises one of Python's errors; memory is bounded by the size of the file.
+
+    Parameters
+    ----------
+    arrays : dict of str to ndarray
+        As they were read, possibly read-only.
+    """
+
+    def __init__(self, arrays: dict[str, np.ndarray]) -> None:
+        self._arrays = dict(arrays)
+
+    def check_all_used(self) -> None:
+        """Raise ValueError for arrays that nothing has asked for."""
+        if self._arrays:
+            raise ValueError(f"nothing refers to the array {min(self._arrays)!r}")
+
+    def decode(self, value: Any) -> Any:
+        """Return the value that `Encoder.encode` was given."""
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
+        if isinstance(value, list):
+            return [self.decode(item) for item in value]
+        match value:
+            case {"float": ("inf" | "-inf" | "nan") as text}:
+                return float(text)
+            case {"floats": str(name)}:
+                return self._take(name, np.float64, 1).tolist()
+            case {"tuple": list(items)}:
+                return tuple(self.decode(items))
+            case {"dict": list(pairs)}:
+                return {self.decode(key): self.decode(item) for key, item in pairs}
+            case {"number": number, "dtype": str(name)}:
+                if name not in {np.dtype(char).name for char in NATIVE}:
+                    raise ValueError(f"there is no dtype {name!r}")
+                return np.dtype(name).type(self.decode(number))
+            case {"text": str(text)}:
+                return np.str_(text)
+            case {"array": str(name)}:
+                return self._take(name)
+            case {"texts": str(name)}:
+                return self._texts(name)
+            case {"objects": list(items), "shape": list(shape)}:
+                objects = np.empty(len(items), dtype=object)
+                for n, item in enumerate(items):
+                    objects[n] = self.decode(item)
+                return objects.reshape([operator.index(n) for n in shape])
+            case {"random_state": dict(state)}:
+                return self._random_state(state)
+            case {"vectors": layers}:
+                return self._vectors(layers)
+            case {"optimizer": dict(state)}:
+                return self._optimizer({name: self.decode(item) for name, item in state.items()})
+        raise ValueError(f"the header holds {str(value)[:60]}, which means nothing")
+
+    def _take(self, name: str, dtype: Any = None, n_axes: int | None = None) -> np.ndarray:
+        array = self._arrays.pop(name)  # each once, so that no two attributes share memory, nor a small file becomes large
+        if (dtype is not None and array.dtype != dtype) or (n_axes is not None and array.ndim != n_axes):
+            raise ValueError(f"the array {name!r} has the shape {array.shape} and the dtype {array.dtype}")
+        return array.copy()
+
+    def _texts(self, name: str) -> np.ndarray:
+        codes = self._take(name, np.uint32)
+        if not codes.size or codes.max() > LAST_CODE_POINT:
+            raise ValueError(f"the array {name!r} holds no texts")
+        return codes.view(f"=U{codes.shape[-1]}")[..., 0]
+
+    def _random_state(self, state: dict[str, Any]) -> np.random.RandomState:
+        key, position = self._take(state["key"], np.uint32, 1), state["position"]
+        if key.size != N_WORDS or type(position) is not int or not 0 <= position <= N_WORDS:
+            raise ValueError("the random state is none")
+        random_state = np.random.RandomState()
+        words: Any = (BIT_GENERATOR, key, position, int(state["has_gauss"]), float(state["gauss"]))
+        random_state.set_state(words)
+        return random_state
+
+    def _vectors(self, layers: Any) -> Any:
+        from fastbp.training.kept import KeptVectors
+
+        vectors: Any = object.__new__(KeptVectors)
+        vectors.__dict__.update(_network=None, _vectors=[], _per_layer=self.decode(layers))
+        return vectors
+
+    def _optimizer(self, state: dict[str, Any]) -> Any:
+        from fastbp.training.optimizer import Optimizer
+
+        solver = SOLVERS[state["solver_name"]]
+        kind, *constants = state["_rule"]
+        state["_rule"] = ({"plain": solver.rule, "nesterov": solver.nesterov_rule}[kind], *constants)
+        optimizer: Any = object.__new__(Optimizer)
+        optimizer.__setstate__(state)
+        return optimizer
