@@ -3,6 +3,7 @@
 from fastbp.display import HiddenSizeDisplay
 from fastbp.estimators import BPClassifier, BPRegressor, warm_up
 from fastbp.functional import Gradients, forward, gradients
+from fastbp.interchange import from_sklearn, to_c, to_onnx, to_sklearn
 from fastbp.persistence import ModelFileError, load, save
 from fastbp.search import BPSearchCV, suggest_hidden_layer_sizes
 
@@ -14,10 +15,14 @@ __all__ = [
     "HiddenSizeDisplay",
     "ModelFileError",
     "forward",
+    "from_sklearn",
     "gradients",
     "load",
     "save",
     "suggest_hidden_layer_sizes",
+    "to_c",
+    "to_onnx",
+    "to_sklearn",
     "warm_up",
 ]
 __version__ = "0.1.0"

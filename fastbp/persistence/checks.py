@@ -25,10 +25,10 @@ def check_state(estimator: BaseBP) -> None:
     for name in _COUNTS:
         _require(name not in state or _is_count(state[name]), name)
     for name in _MEASURES:
-        _require(name not in state or state[name] is None or isinstance(state[name], Real), name)
+        _require(name not in state or state[name] is None or _is_measure(state[name]), name)
     for name in _CURVES:
         curve = state.get(name)
-        _require(curve is None or (isinstance(curve, list) and all(isinstance(value, Real) for value in curve)), name)
+        _require(curve is None or (isinstance(curve, list) and all(map(_is_measure, curve))), name)
     if "feature_names_in_" in state:
         names = state["feature_names_in_"]
         is_list = isinstance(names, np.ndarray) and names.ndim == 1 and all(isinstance(name, str) for name in names)
@@ -96,12 +96,16 @@ def _is_alike(value: Any, example: Any) -> bool:
     if isinstance(example, Integral):
         return _is_count(value)
     if isinstance(example, Real):
-        return isinstance(value, Real) and not math.isnan(value)
+        return _is_measure(value) and not math.isnan(value)
     return type(value) is type(example)
 
 
 def _is_count(value: Any) -> bool:
     return isinstance(value, Integral) and 0 <= int(value) <= parameters.MOST_COUNT
+
+
+def _is_measure(value: Any) -> bool:
+    return isinstance(value, Real) and (not isinstance(value, Integral) or abs(int(value)) <= parameters.MOST_COUNT)
 
 
 def _require(is_right: bool, name: str) -> None:

@@ -1,0 +1,198 @@
+"""C: one file in C99 that needs nothing but the C library, for microcontrollers, databases and whatever has a compiler."""
+
+import re
+from typing import Any
+
+import numpy as np
+
+from fastbp.interchange.formulas import FORMULAS, Plain, Value, plain
+
+DTYPES = {"float32": ("float", "f"), "float64": ("double", "")}
+WIDTH = 100
+KEYWORDS = {
+    "auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern", "float", "for",
+    "goto", "if", "inline", "int", "long", "main", "register", "restrict", "return", "short", "signed", "sizeof", "static",
+    "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while",
+}  # fmt: skip
+
+
+def to_c(estimator: Any, *, name: str = "predict", dtype: Any = None) -> str:
+    """Return a fitted network as the text of a C file with one function.
+
+    The file is C99 and needs nothing but ``math.h`` (link with ``-lm``). Weights are constant arrays, so that they can stay in
+    read-only memory; the function allocates nothing and keeps nothing between calls, so that threads may share it. It needs two
+    layers' outputs on the stack.
+
+    Parameters
+    ----------
+    estimator : BPClassifier or BPRegressor
+        Fitted.
+    name : str, default='predict'
+        The function's name; those of the arrays begin with it too.
+    dtype : {'float32', 'float64'}, default=None
+        C's float or double, for all numbers; None takes that of the weights.
+
+    Returns
+    -------
+    source : str
+        ``void predict(const float x[n_features], float y[n_outputs])`` for a regressor, and for several labels, of which y are
+        the probabilities. Other classifiers have ``int predict(const float x[n_features], float y[n_classes])``, which puts the
+        probabilities of all classes into y and returns the number of the predicted one in `classes_`. x and y do not overlap.
+
+    Raises
+    ------
+    ValueError
+        `name` is no name in C, `dtype` is another, or weights are not finite in it.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> model = fastbp.BPRegressor(hidden_layer_sizes=4, max_iter=5, random_state=0).fit([[0.0], [1.0]], [0.0, 1.0])
+    >>> "void predict(const double x[1], double y[1])" in fastbp.to_c(model)
+    True
+    """
+    if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) or name in KEYWORDS:
+        raise ValueError(f"name must be a name in C, got {name!r}.")
+    network = plain(estimator)
+    chosen = np.dtype(network.coefs[0].dtype if dtype is None else dtype).name
+    if chosen not in DTYPES:
+        raise ValueError(f"dtype must be 'float32' or 'float64', got {chosen!r}.")
+    language = _C(chosen)
+    arrays = [
+        text
+        for layer, (W, b) in enumerate(zip(network.coefs, network.intercepts))
+        for text in (language.array(f"{name}_coefs_{layer}", W.T), language.array(f"{name}_intercepts_{layer}", b))
+    ]
+    return "\n".join([_comment(estimator, network, chosen), "#include <math.h>\n", *arrays, _function(network, name, language)])
+
+
+class _C:
+    """The language of C: values are expressions, each a name or in brackets."""
+
+    def __init__(self, dtype: str) -> None:
+        self._dtype = np.dtype(dtype)
+        self.type, self.suffix = DTYPES[dtype]
+
+    def number(self, value: Any) -> str:
+        return f"{self._dtype.type(value)!s}{self.suffix}"
+
+    def array(self, name: str, values: np.ndarray) -> str:
+        """Declare and fill an array, (n,) or (n_out, n_in)."""
+        with np.errstate(over="ignore"):
+            values = np.asarray(values, dtype=self._dtype)
+        if not np.isfinite(values).all():
+            raise ValueError(f"Weights are too large for {self._dtype}.")
+        rows = ["\n".join(_wrapped([self.number(value) for value in row])) for row in np.atleast_2d(values)]
+        body = ",\n".join(f"    {{\n{row}\n    }}" for row in rows) if values.ndim == 2 else rows[0]
+        sizes = "".join(f"[{n}]" for n in values.shape)
+        return f"static const {self.type} {name}{sizes} = {{\n{body}\n}};\n"
+
+    def _text(self, x: Value) -> str:
+        return x if isinstance(x, str) else self.number(x)
+
+    def _operation(self, sign: str, x: Value, y: Value) -> str:
+        return f"({self._text(x)} {sign} {self._text(y)})"
+
+    def add(self, x: Value, y: Value) -> str:
+        return self._operation("+", x, y)
+
+    def multiply(self, x: Value, y: Value) -> str:
+        return self._operation("*", x, y)
+
+    def maximum(self, x: Value, y: Value) -> str:
+        x, y = self._text(x), self._text(y)
+        return f"({x} < {y} ? {y} : {x})"  # so that a NaN stays one
+
+    def minimum(self, x: Value, y: Value) -> str:
+        x, y = self._text(x), self._text(y)
+        return f"({x} > {y} ? {y} : {x})"
+
+    def is_above(self, x: Value, y: Value) -> str:
+        return f"({self._operation('>', x, y)} ? {self.number(1)} : {self.number(0)})"
+
+    def exp(self, x: Value) -> str:
+        return f"exp{self.suffix}({self._text(x)})"
+
+    def log(self, x: Value) -> str:
+        return f"log{self.suffix}({self._text(x)})"
+
+    def tanh(self, x: Value) -> str:
+        return f"tanh{self.suffix}({self._text(x)})"
+
+    def logistic(self, x: Value) -> str:
+        return f"({self.number(1)} / ({self.number(1)} + exp{self.suffix}(-{self._text(x)})))"
+
+
+def _wrapped(numbers: list[str]) -> list[str]:
+    lines, line = [], "       "
+    for n, number in enumerate(numbers):
+        part = f" {number}{',' if n < len(numbers) - 1 else ''}"
+        if len(line) + len(part) > WIDTH:
+            lines.append(line)
+            line = "       "
+        line += part
+    return [*lines, line]
+
+
+def _comment(estimator: Any, network: Plain, dtype: str) -> str:
+    sizes = "-".join(map(str, (len(network.coefs[0]), *(W.shape[1] for W in network.coefs))))
+    lines = [f"{type(estimator).__name__} of fastbp: {sizes} units, {', '.join(network.activations)}; {dtype}."]
+    if network.classes is not None:
+        lines.append("Classes, by the number that is returned:")
+        lines += [f"  {number}: {_harmless(label)}" for number, label in enumerate(network.classes.tolist())]
+    return "/* " + "\n * ".join(lines) + "\n */"
+
+
+def _harmless(label: Any) -> str:
+    """A label as Python writes it in ASCII, without what would mean something within a comment of C's."""
+    return re.sub(r"[/?\\](?=[*/?])|\*(?=/)", lambda match: match[0] + " ", ascii(label))
+
+
+def _function(network: Plain, name: str, language: _C) -> str:
+    n_features, n_layers = len(network.coefs[0]), len(network.coefs)
+    n_outputs = 2 if network.is_binary else network.coefs[-1].shape[1]
+    kind = language.type
+    returned = "void" if network.classes is None else "int"
+    lines = [f"{returned} {name}(const {kind} x[{n_features}], {kind} y[{n_outputs}])", "{"]
+    widths = [max(W.shape[1] for W in network.coefs[start:-1:2]) for start in range(min(2, n_layers - 1))]
+    lines += [f"    {kind} layer_{number}[{width}];" for number, width in enumerate(widths)]
+    for layer, (W, activation) in enumerate(zip(network.coefs, network.activations)):
+        source = "x" if layer == 0 else f"layer_{(layer - 1) % 2}"
+        target = "y" if layer == n_layers - 1 else f"layer_{layer % 2}"
+        at = "1" if network.is_binary and target == "y" else "j"
+        formula = "z" if activation == "softmax" else FORMULAS[activation](language, "z")
+        lines += [
+            f"    for (int j = 0; j < {W.shape[1]}; ++j) {{",
+            f"        {kind} z = {name}_intercepts_{layer}[j];",
+            f"        for (int i = 0; i < {W.shape[0]}; ++i)",
+            f"            z += {name}_coefs_{layer}[j][i] * {source}[i];",
+            f"        {target}[{at}] = {formula};",
+            "    }",
+        ]
+    if network.is_binary and network.classes is not None:
+        lines += [
+            f"    y[0] = {language.number(1)} - y[1];",
+            "    return 0;" if len(network.classes) == 1 else f"    return y[1] > {language.number(0.5)};",
+        ]
+    elif network.classes is not None:
+        lines += _softmax(n_outputs, language)
+    return "\n".join([*lines, "}", ""])
+
+
+def _softmax(n: int, language: _C) -> list[str]:
+    kind = language.type
+    return [
+        "    int largest = 0;",
+        f"    for (int j = 1; j < {n}; ++j)",
+        "        if (y[j] > y[largest])",
+        "            largest = j;",
+        f"    const {kind} shift = y[largest];",
+        f"    {kind} total = {language.number(0)};",
+        f"    for (int j = 0; j < {n}; ++j) {{",
+        f"        y[j] = {language.exp('y[j] - shift')};",
+        "        total += y[j];",
+        "    }",
+        f"    for (int j = 0; j < {n}; ++j)",
+        "        y[j] /= total;",
+        "    return largest;",
+    ]

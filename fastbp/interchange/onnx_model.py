@@ -1,0 +1,228 @@
+"""ONNX through skl2onnx: a converter for each estimator, so that pipelines with one at their end convert too."""
+
+import importlib
+import warnings
+from typing import Any
+
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.utils.validation import check_is_fitted
+
+from fastbp.estimators import BPClassifier, BPRegressor
+from fastbp.interchange.formulas import FORMULAS, Plain, Value, plain
+
+OPSET = {"": 18, "ai.onnx.ml": 3}  # of early 2023, which runtimes of today know
+DTYPES = ("float32", "float64")
+
+
+def to_onnx(
+    estimator: Any, X: Any = None, *, dtype: Any = "float32", target_opset: Any = None, options: dict[Any, Any] | None = None
+) -> Any:
+    """Return a fitted estimator as an ONNX model.
+
+    Needs skl2onnx (extra ``onnx``). After the first call ``skl2onnx.to_onnx`` knows both estimators too.
+
+    Parameters
+    ----------
+    estimator : BPClassifier, BPRegressor, or a fitted estimator of scikit-learn's that holds one
+        A pipeline, say, of steps that skl2onnx can convert.
+    X : array-like or DataFrame of a few rows, default=None
+        What the estimator takes, from which skl2onnx has the names and types of the inputs; a DataFrame gives an input per
+        column. None means one input ``X`` of numbers, of shape (n, n_features).
+    dtype : {'float32', 'float64'}, default='float32'
+        The type of that one input, and so of the arithmetic.
+    target_opset : int or dict, default=None
+        Version of the operators; None is 18, and 3 of ``ai.onnx.ml``.
+    options : dict, default=None
+        skl2onnx's options; None is ``{id(estimator): {"zipmap": False}}`` for classifiers, which gives probabilities as an array.
+
+    Returns
+    -------
+    model : onnx.ModelProto
+        A classifier's outputs are ``label`` (int64 for labels that are numbers or booleans, else strings; for several labels a
+        0/1 matrix) and ``probabilities`` in the order of `classes_`; a regressor's is ``variable``, of shape (n, n_outputs).
+        ``model.SerializeToString()`` is what runtimes load.
+
+    Raises
+    ------
+    ValueError
+        `dtype` is another, or labels are neither numbers nor strings, or weights are not finite.
+    ImportError
+        skl2onnx is not installed.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> model = fastbp.BPRegressor(hidden_layer_sizes=4, max_iter=5, random_state=0).fit([[0.0], [1.0]], [0.0, 1.0])
+    >>> onnx_model = fastbp.to_onnx(model)
+    >>> [output.name for output in onnx_model.graph.output]
+    ['variable']
+    """
+    skl2onnx = _skl2onnx()
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}.")
+    check_is_fitted(estimator)
+    _register(skl2onnx)
+    types = importlib.import_module("skl2onnx.common.data_types")
+    if X is None:
+        kind = types.FloatTensorType if np.dtype(dtype) == np.float32 else types.DoubleTensorType
+        inputs: dict[str, Any] = {"initial_types": [("X", kind([None, estimator.n_features_in_]))]}
+    else:
+        inputs = {"X": X}
+    if options is None and is_classifier(estimator):
+        options = {id(estimator): {"zipmap": False}}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning)  # of libraries among each other
+        return skl2onnx.to_onnx(estimator, target_opset=target_opset or OPSET, options=options, **inputs)
+
+
+def _skl2onnx() -> Any:
+    try:
+        return importlib.import_module("skl2onnx")
+    except ImportError as error:
+        raise ImportError("An export to ONNX needs skl2onnx: pip install 'fastbp[onnx]'") from error
+
+
+def _register(skl2onnx: Any) -> None:
+    options = {"zipmap": [True, False, "columns"], "nocl": [True, False], "output_class_labels": [False, True]}
+    skl2onnx.update_registered_converter(
+        BPClassifier, "FastbpBPClassifier", _classifier_shapes, _convert_classifier, options=options
+    )
+    skl2onnx.update_registered_converter(BPRegressor, "FastbpBPRegressor", _regressor_shapes, _convert_regressor)
+
+
+# ---- what skl2onnx calls
+
+
+def _input_type(operator: Any) -> Any:
+    types = importlib.import_module("skl2onnx.common.data_types")
+    return types.DoubleTensorType if isinstance(operator.inputs[0].type, types.DoubleTensorType) else types.FloatTensorType
+
+
+def _regressor_shapes(operator: Any) -> None:
+    n_rows = operator.inputs[0].get_first_dimension()
+    operator.outputs[0].set_type(_input_type(operator)([n_rows, operator.raw_operator.n_outputs_]))
+
+
+def _classifier_shapes(operator: Any) -> None:
+    types = importlib.import_module("skl2onnx.common.data_types")
+    network, n_rows = plain(operator.raw_operator), operator.inputs[0].get_first_dimension()
+    labels = _labels(operator.scope_inst, operator.raw_operator, network)
+    n_outputs = operator.raw_operator.n_outputs_
+    if labels is None:
+        operator.outputs[0].set_type(types.Int64TensorType([n_rows, n_outputs]))
+    else:
+        kind = types.Int64TensorType if labels.dtype == np.int64 else types.StringTensorType
+        operator.outputs[0].set_type(kind([n_rows]))
+    operator.outputs[1].set_type(_input_type(operator)([n_rows, 2 if network.is_binary else n_outputs]))
+
+
+def _labels(scope: Any, estimator: Any, network: Plain) -> np.ndarray | None:
+    """Return the labels as ONNX knows them: whole numbers or strings; None for several labels at once."""
+    classes = network.classes
+    if classes is None:
+        return None
+    if len(classes) == 1:  # which is predicted whatever the output
+        classes = np.repeat(classes, 2)
+    if scope.get_options(estimator, {"nocl": False}).get("nocl"):
+        return np.arange(len(classes))
+    if classes.dtype.kind in "biu" or (classes.dtype.kind == "f" and (classes == np.floor(classes)).all()):
+        return classes.astype(np.int64)
+    if all(isinstance(label, str) for label in classes):
+        return classes.astype(str)
+    raise ValueError(f"ONNX has labels that are whole numbers or strings, not {classes.dtype}.")
+
+
+class _Graph:
+    """The language of ONNX: values are names, and each operation a node."""
+
+    def __init__(self, scope: Any, container: Any, double: bool) -> None:
+        self._scope, self._container = scope, container
+        self.type = importlib.import_module("onnx").TensorProto
+        self.element = self.type.DOUBLE if double else self.type.FLOAT
+
+    def constant(self, values: Any, element: int | None = None) -> str:
+        array, name = np.asarray(values), self._scope.get_unique_variable_name("constant")
+        flat = [label.encode() for label in array.ravel()] if array.dtype.kind == "U" else array.ravel()
+        self._container.add_initializer(name, self.element if element is None else element, list(array.shape), flat)
+        return name
+
+    def node(self, operation: str, *values: Value, result: str = "", **attributes: Any) -> str:
+        """Add a node, whose result may get a name that is given; floats among the values become constants."""
+        names = [value if isinstance(value, str) else self.constant(value) for value in values]
+        result = result or self._scope.get_unique_variable_name(operation.lower())
+        self._container.add_node(operation, names, result, name=self._scope.get_unique_operator_name(operation), **attributes)
+        return result
+
+    def cast(self, x: str, element: int | None = None, result: str = "") -> str:
+        """The elements in another type, by default that of the arithmetic."""
+        return self.node("Cast", x, result=result, to=self.element if element is None else element)
+
+    def add(self, x: Value, y: Value) -> str:
+        return self.node("Add", x, y)
+
+    def multiply(self, x: Value, y: Value) -> str:
+        return self.node("Mul", x, y)
+
+    def maximum(self, x: Value, y: Value) -> str:
+        return self.node("Max", x, y)
+
+    def minimum(self, x: Value, y: Value) -> str:
+        return self.node("Min", x, y)
+
+    def is_above(self, x: Value, y: Value) -> str:
+        return self.cast(self.node("Greater", x, y))
+
+    def exp(self, x: Value) -> str:
+        return self.node("Exp", x)
+
+    def log(self, x: Value) -> str:
+        return self.node("Log", x)
+
+    def tanh(self, x: Value) -> str:
+        return self.node("Tanh", x)
+
+    def logistic(self, x: Value) -> str:
+        return self.node("Sigmoid", x)
+
+
+def _outputs(operator: Any, network: Plain, graph: _Graph) -> str:
+    """Write down the layers; return the name of the outputs of the last."""
+    values = graph.cast(operator.inputs[0].full_name)
+    for W, b, name in zip(network.coefs, network.intercepts, network.activations):
+        z = graph.node("Gemm", values, graph.constant(W), graph.constant(b))
+        values = graph.node("Softmax", z, axis=1) if name == "softmax" else FORMULAS[name](graph, z)
+    return values
+
+
+def _graph(scope: Any, operator: Any, container: Any) -> _Graph:
+    types = importlib.import_module("skl2onnx.common.data_types")
+    return _Graph(scope, container, double=_input_type(operator) is types.DoubleTensorType)
+
+
+def _convert_regressor(scope: Any, operator: Any, container: Any) -> None:
+    graph = _graph(scope, operator, container)
+    outputs = _outputs(operator, plain(operator.raw_operator), graph)
+    graph.node("Identity", outputs, result=operator.outputs[0].full_name)
+
+
+def _convert_classifier(scope: Any, operator: Any, container: Any) -> None:
+    graph, network = _graph(scope, operator, container), plain(operator.raw_operator)
+    label, probabilities = (output.full_name for output in operator.outputs)
+    outputs = _outputs(operator, network, graph)
+    if network.is_binary:
+        graph.node("Concat", graph.add(graph.multiply(outputs, -1.0), 1.0), outputs, result=probabilities, axis=1)
+    else:
+        graph.node("Identity", outputs, result=probabilities)
+    labels = _labels(scope, operator.raw_operator, network)
+    if labels is None:
+        graph.cast(graph.node("Greater", outputs, 0.5), graph.type.INT64, result=label)
+        return
+    numbers = (
+        graph.cast(graph.node("Greater", outputs, 0.5), graph.type.INT64)
+        if network.is_binary
+        else (graph.node("ArgMax", outputs, axis=1, keepdims=1))
+    )
+    flat = graph.node("Reshape", numbers, graph.constant(np.array([-1]), graph.type.INT64))
+    known = graph.constant(labels, graph.type.INT64 if labels.dtype == np.int64 else graph.type.STRING)
+    graph.node("Gather", known, flat, result=label, axis=0)

@@ -1,0 +1,428 @@
+"""Networks written for others predict what they predict here: scikit-learn, ONNX Runtime, and programs made by a C compiler."""
+
+import copy
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+from sklearn.compose import ColumnTransformer
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+import fastbp
+from fastbp import BPClassifier, BPRegressor
+from fastbp.interchange.formulas import ACROSS_UNITS, FORMULAS
+from fastbp.names import ACTIVATIONS, HIDDEN_ACTIVATIONS, LOSSES
+
+RANDOM = np.random.RandomState(0)
+X = RANDOM.normal(size=(60, 4))
+LABELS = np.array(["no", "yes", "perhaps"])[np.argmax(X[:, :3], axis=1)]
+NUMBERS = np.column_stack([np.sin(X[:, 0]), X[:, 1] * X[:, 2]])
+ROWS = RANDOM.normal(scale=2.0, size=(50, 4))
+
+
+def test_every_activation_has_a_formula():
+    assert {*FORMULAS, *ACROSS_UNITS} == set(ACTIVATIONS)
+
+
+# ---- scikit-learn
+
+
+PAIRS = [(MLPClassifier, BPClassifier), (MLPRegressor, BPRegressor)]
+TARGETS = {
+    "words": LABELS,
+    "two": X[:, 0] > 0,
+    "one": np.zeros(60, dtype=int),
+    "several": (X[:, :3] > 0).astype(int),
+    "sparse": csr_matrix(X[:, :3] > 0),
+    "number": NUMBERS[:, 0],
+    "numbers": NUMBERS,
+}
+SETTINGS = [
+    {"solver": "adam"},
+    {"solver": "sgd", "learning_rate": "adaptive", "momentum": 0.5},
+    {"solver": "sgd", "learning_rate": "invscaling", "nesterovs_momentum": False},
+    {"solver": "lbfgs", "activation": "tanh"},
+    {"hidden_layer_sizes": (), "early_stopping": True},
+]
+
+
+def kinds_for(target):
+    return PAIRS[1] if target.startswith("number") else PAIRS[0]
+
+
+def probabilities(model):
+    return model.predict_proba(ROWS) if hasattr(model, "classes_") else model.predict(ROWS)
+
+
+def assert_alike(model, other, rtol=1e-10):
+    """Predictions, and all that scikit-learn leaves on a fitted MLP."""
+    np.testing.assert_allclose(probabilities(model), probabilities(other), rtol=rtol, atol=1e-12)
+    labels, others = model.predict(ROWS), other.predict(ROWS)
+    assert type(labels) is type(others)
+    if hasattr(model, "classes_"):
+        assert labels.dtype == others.dtype
+        assert not (labels != others).sum()
+    names = {name for name in vars(model if type(model).__name__.startswith("MLP") else other) if name.endswith("_")}
+    for name in names:
+        ours, theirs = getattr(model, name), getattr(other, name)
+        if name in ("coefs_", "intercepts_"):
+            for array, of_other in zip(ours, theirs, strict=True):
+                assert array.dtype == of_other.dtype
+                np.testing.assert_allclose(array, of_other, rtol=rtol, atol=1e-12)
+        elif ours is None or isinstance(ours, str):
+            assert ours == theirs
+        elif name == "classes_":
+            np.testing.assert_array_equal(ours, theirs)
+        else:
+            np.testing.assert_allclose(ours, theirs, rtol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("target", TARGETS)
+def test_from_and_to_scikit_learn(target, dtype):
+    kind, _ = kinds_for(target)
+    rows = X.astype(dtype)
+    mlp = kind(hidden_layer_sizes=(5, 3), max_iter=4, random_state=0).fit(rows, TARGETS[target])
+    ours = fastbp.from_sklearn(mlp)
+    assert_alike(ours, mlp, rtol=1e-10 if dtype == np.float64 else 1e-5)
+    back = fastbp.to_sklearn(ours)
+    assert type(back) is kind
+    assert back.get_params() == mlp.get_params()
+    np.testing.assert_array_equal(probabilities(back), probabilities(mlp))
+    assert_alike(back, mlp)
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize("target", ["words", "two", "numbers"])
+def test_training_goes_on_there_and_here(target, settings):
+    """With the optimizer's state and constants, as if the network had stayed where it was."""
+    kind, own = kinds_for(target)
+    settings = {"hidden_layer_sizes": (5,), "max_iter": 4, "random_state": 0, **settings}
+    mlp, ours = kind(**settings).fit(X, TARGETS[target]), own(**settings).fit(X, TARGETS[target])
+    # a warm start after early stopping goes back to the best weights here alone (docs/differences.md)
+    for later in ({},) if settings.get("early_stopping") else ({}, {"warm_start": True, "max_iter": 3}):
+        for model in (mlp, ours):
+            model.set_params(**later)
+        there, here = fastbp.to_sklearn(ours), fastbp.from_sklearn(mlp)
+        is_stepwise = not later and settings.get("solver") != "lbfgs" and not settings.get("early_stopping")
+        for model in (mlp, ours, there, here):
+            for _ in range(3):
+                model.partial_fit(X, TARGETS[target]) if is_stepwise else model.fit(X, TARGETS[target])
+        assert_alike(here, mlp, rtol=1e-6)
+        assert_alike(there, ours, rtol=1e-6)
+
+
+def test_nothing_is_shared():
+    mlp = MLPClassifier((5,), max_iter=4, random_state=np.random.RandomState(0)).fit(X, LABELS)
+    ours = fastbp.from_sklearn(mlp)
+    there = fastbp.to_sklearn(ours)
+    before = [model.predict_proba(ROWS) for model in (mlp, ours, there)]
+    for other in (fastbp.from_sklearn(mlp), fastbp.to_sklearn(ours), fastbp.from_sklearn(there)):
+        other.partial_fit(X, LABELS)
+        other.coefs_[0][:] = 0
+    for model, expected in zip((mlp, ours, there), before):
+        np.testing.assert_array_equal(model.predict_proba(ROWS), expected)
+    states = [model.random_state.get_state()[1] for model in (mlp, ours, there)]
+    assert all(np.array_equal(state, states[0]) for state in states)
+
+
+def test_what_scikit_learn_has_not_is_named():
+    for settings, match in (
+        ({"activation": "elu"}, "'activation' parameter of MLPRegressor"),
+        ({"activation": ["relu", "tanh"]}, "'activation' for all layers"),
+        ({"solver": "rmsprop"}, "'solver' parameter of MLPRegressor"),
+        ({"loss": "huber"}, "loss"),
+        ({"output_activation": "tanh"}, "'output_activation'"),
+        ({"fit_intercept": False}, "'fit_intercept'"),
+        ({"init": "he_normal"}, r"set_params\(init='glorot_uniform'\)"),
+        ({"n_restarts": 2}, "'n_restarts'"),
+    ):
+        model = BPRegressor(**{"hidden_layer_sizes": (3, 2), "max_iter": 2, **settings}).fit(X, NUMBERS)
+        with pytest.raises(ValueError, match=match):
+            fastbp.to_sklearn(model)
+    model = BPRegressor(
+        hidden_layer_sizes="3-2", activation=["tanh", "tanh"], output_activation="identity", n_threads=1, verbose=0
+    )
+    model.set_params(max_iter=2, init="he_normal").fit(X, NUMBERS)
+    mlp = fastbp.to_sklearn(model.set_params(init="glorot_uniform"))
+    np.testing.assert_allclose(mlp.predict(ROWS), model.predict(ROWS), rtol=1e-12)
+    assert mlp.hidden_layer_sizes == (3, 2)
+
+
+def test_compact_networks_start_a_new_optimizer():
+    model = BPRegressor(hidden_layer_sizes=(3,), max_iter=3, random_state=0).fit(X, NUMBERS).compact()
+    there = fastbp.to_sklearn(model).partial_fit(X, NUMBERS)
+    np.testing.assert_allclose(there.predict(ROWS), model.partial_fit(X, NUMBERS).predict(ROWS), rtol=1e-9)
+
+
+def test_column_names_go_along():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    there = fastbp.to_sklearn(BPRegressor(hidden_layer_sizes=(3,), max_iter=3).fit(frame, NUMBERS))
+    assert there.feature_names_in_.tolist() == list("abcd")
+    assert fastbp.from_sklearn(there).feature_names_in_.tolist() == list("abcd")
+
+
+@pytest.mark.parametrize("convert", [fastbp.from_sklearn, fastbp.to_sklearn, fastbp.to_c])
+def test_strangers_are_refused(convert):
+    for what in (None, LogisticRegression(), "model"):
+        with pytest.raises(ValueError, match=r"must be an? "):
+            convert(what)
+    with pytest.raises(NotFittedError):
+        convert(MLPRegressor() if convert is fastbp.from_sklearn else BPRegressor())
+
+
+# ---- weights of PyTorch and Keras (docs/keep-and-serve.md shows the same with arrays)
+
+
+def test_weights_of_pytorch():
+    torch = pytest.importorskip("torch")
+    net = torch.nn.Sequential(torch.nn.Linear(4, 5), torch.nn.SiLU(), torch.nn.Linear(5, 2)).double()
+    layers = [layer for layer in net if isinstance(layer, torch.nn.Linear)]
+    init = [layer.weight.detach().numpy().T for layer in layers], [layer.bias.detach().numpy() for layer in layers]
+    model = BPRegressor(hidden_layer_sizes=(5,), activation="silu", init=init, max_iter=1, learning_rate_init=1e-300).fit(
+        X, NUMBERS
+    )
+    np.testing.assert_allclose(model.predict(ROWS), net(torch.tensor(ROWS)).detach().numpy(), rtol=1e-12)
+
+
+# ---- models of every kind for the exports
+
+
+def models(dtype=np.float64):
+    """One of every activation, loss and task: [(name, fitted estimator)]."""
+    rows, found = X.astype(dtype), []
+    for name in HIDDEN_ACTIVATIONS:
+        model = BPClassifier((5, 3), name, max_iter=5, learning_rate_init=0.05, random_state=0)
+        found.append((f"hidden {name}", model.fit(rows, LABELS)))
+    for loss in LOSSES:
+        for output in LOSSES[loss].outputs if LOSSES[loss].is_regression else ():
+            model = BPRegressor(loss, (4,), "tanh", output_activation=output, max_iter=5, random_state=0)
+            found.append((f"{loss} {output}", model.fit(rows, np.abs(NUMBERS))))
+    tasks = {
+        "two": X[:, 0] > 0,
+        "numbers": np.digitize(X[:, 0], [-1, 0, 1]) * 10 - 5,
+        "floats": np.digitize(X[:, 0], [-1, 1]) * 2.0,
+        "one": np.full(60, 7),
+        "several": X[:, :3] > 0,
+        "odd": np.array(["*/ // \\", 'größer "??/', "/* \n"])[np.argmax(X[:, :3], axis=1)],
+    }
+    for task, y in tasks.items():
+        found.append((task, BPClassifier((5,), max_iter=5, random_state=0).fit(rows, y)))
+    found.append(("one number", BPRegressor(hidden_layer_sizes=(5,), max_iter=5, random_state=0).fit(rows, NUMBERS[:, 0])))
+    found.append(("no hidden layer", BPClassifier((), max_iter=5, random_state=0).fit(rows, LABELS)))
+    found.append(("three layers", BPRegressor(hidden_layer_sizes=(3, 7, 2), max_iter=5, random_state=0).fit(rows, NUMBERS)))
+    for estimator in (model for _, model in found):  # larger weights, so that the outputs differ
+        estimator.coefs_ = [2 * W for W in estimator.coefs_]
+    return found
+
+
+MODELS = {dtype: dict(models(dtype)) for dtype in (np.float32, np.float64)}
+NAMES = list(MODELS[np.float64])
+
+
+def near(outputs, expected, tolerance):
+    """Close, apart from rows of a step's jump, which rounding may lie on either side of."""
+    np.testing.assert_allclose(outputs, expected, rtol=tolerance, atol=tolerance)
+
+
+def is_tie(expected):
+    """Rows in which another label is as likely."""
+    ordered = np.sort(expected, axis=1)
+    return ordered[:, -1] - ordered[:, -2] < 1e-4
+
+
+# ---- ONNX
+
+
+def run_onnx(model, inputs):
+    runtime = pytest.importorskip("onnxruntime")
+    session = runtime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return dict(zip([output.name for output in session.get_outputs()], session.run(None, inputs)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", NAMES)
+def test_onnx(name, dtype):
+    pytest.importorskip("skl2onnx")
+    model, rows = MODELS[dtype][name], ROWS.astype(dtype)
+    exported = fastbp.to_onnx(model, dtype=np.dtype(dtype).name)
+    assert {opset.domain: opset.version for opset in exported.opset_import}[""] <= 18
+    outputs = run_onnx(exported, {"X": rows})
+    tolerance = 1e-5 if dtype == np.float32 else 1e-10
+    if isinstance(model, BPRegressor):
+        expected = model.predict(rows).reshape(len(rows), -1)
+        assert outputs["variable"].shape == expected.shape
+        near(outputs["variable"], expected, tolerance)
+        return
+    expected, labels = model.predict_proba(rows), model.predict(rows)
+    near(outputs["probabilities"], expected, tolerance)
+    if labels.ndim == 2:
+        clear = np.abs(expected - 0.5) > 1e-4
+        np.testing.assert_array_equal(outputs["label"][clear], labels[clear])
+    else:
+        clear = ~is_tie(expected)
+        assert clear.mean() > 0.9
+        np.testing.assert_array_equal(outputs["label"][clear], labels[clear])
+        assert outputs["label"].dtype == (object if labels.dtype.kind == "U" else np.int64)
+
+
+def test_onnx_of_pipelines():
+    pytest.importorskip("skl2onnx")
+    rows = ROWS.astype(np.float32)
+    for kind, y in ((BPClassifier, LABELS), (BPClassifier, X[:, 0] > 0), (BPRegressor, NUMBERS)):
+        model = make_pipeline(StandardScaler(), kind(hidden_layer_sizes=(5,), activation="elu", max_iter=5)).fit(X, y)
+        outputs = run_onnx(fastbp.to_onnx(model), {"X": rows})
+        expected = model.predict_proba(rows) if kind is BPClassifier else model.predict(rows)
+        near(outputs["probabilities" if kind is BPClassifier else "variable"], expected, 1e-5)
+
+
+def test_onnx_of_a_table_with_words():
+    pd = pytest.importorskip("pandas")
+    pytest.importorskip("skl2onnx")
+    frame = pd.DataFrame({"size": X[:, 0], "colour": LABELS})
+    encode = ColumnTransformer([("number", StandardScaler(), ["size"]), ("word", OneHotEncoder(sparse_output=False), ["colour"])])
+    model = make_pipeline(encode, BPRegressor(hidden_layer_sizes=(5,), max_iter=5)).fit(frame, NUMBERS[:, 0])
+    exported = fastbp.to_onnx(model, frame[:1])
+    inputs = {"size": X[:, :1], "colour": LABELS[:, np.newaxis].astype(object)}
+    near(run_onnx(exported, inputs)["variable"][:, 0], model.predict(frame), 1e-5)
+
+
+def test_onnx_options():
+    pytest.importorskip("skl2onnx")
+    model, rows = MODELS[np.float32]["two"], ROWS.astype(np.float32)
+    outputs = run_onnx(fastbp.to_onnx(model, options={id(model): {"zipmap": True}}, target_opset=15), {"X": rows})
+    assert outputs["output_probability"][0].keys() == {0, 1}
+    for settings, match in (({"dtype": "float16"}, "dtype must be"), ({"dtype": None}, "dtype must be")):
+        with pytest.raises(ValueError, match=match):
+            fastbp.to_onnx(model, **settings)
+    with pytest.raises(NotFittedError):
+        fastbp.to_onnx(BPRegressor())
+
+
+def test_a_missing_library_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "skl2onnx", None)
+    with pytest.raises(ImportError, match=r"needs skl2onnx: pip install 'fastbp\[onnx\]'"):
+        fastbp.to_onnx(MODELS[np.float32]["two"])
+
+
+# ---- C
+
+
+COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+needs_compiler = pytest.mark.skipif(COMPILER is None, reason="there is no C compiler")
+
+MAIN = """
+#include <stdio.h>
+{functions}
+int main(void)
+{{
+    int which;
+    double given;
+    while (scanf("%d", &which) == 1) {{
+{cases}
+    }}
+    return 0;
+}}
+"""
+CASE = """
+        if (which == {number}) {{
+            {kind} x[{n_features}], y[{n_outputs}];
+            for (int i = 0; i < {n_features}; ++i) {{
+                if (scanf("%lf", &given) != 1)
+                    return 1;
+                x[i] = ({kind})given;
+            }}
+            {call}
+            for (int j = 0; j < {n_outputs}; ++j)
+                printf(" %.17g", (double)y[j]);
+            printf("\\n");
+        }}
+"""
+
+
+def run_c(chosen, folder, rows):
+    """Compile all models into one program and run it; return [[number of the class, outputs …] per row] per model."""
+    functions, cases = [], []
+    for number, model in enumerate(chosen):
+        kind = "float" if model.coefs_[0].dtype == np.float32 else "double"
+        n_outputs = np.atleast_2d(probabilities_of(model, rows[:1])).shape[1]
+        returns = isinstance(model, BPClassifier) and (model.n_outputs_ == 1 or model.out_activation_ == "softmax")
+        call = f'printf("%d", predict_{number}(x, y));' if returns else f'predict_{number}(x, y); printf("-1");'
+        functions.append(fastbp.to_c(model, name=f"predict_{number}"))
+        cases.append(CASE.format(number=number, kind=kind, n_features=rows.shape[1], n_outputs=n_outputs, call=call))
+    source = MAIN.format(functions="\n".join(functions), cases="".join(cases))
+    (folder / "models.c").write_text(source, encoding="ascii")
+    options = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-O1", "-ffp-contract=off"]
+    subprocess.run([COMPILER, *options, folder / "models.c", "-lm", "-o", folder / "models"], check=True)
+    lines = [" ".join([str(number), *map(repr, row)]) for number in range(len(chosen)) for row in rows.tolist()]
+    said = subprocess.run([folder / "models"], input="\n".join(lines), capture_output=True, text=True, check=True).stdout
+    results = [[float(word) for word in line.split()] for line in said.splitlines()]
+    return [np.array(results[n * len(rows) : (n + 1) * len(rows)]) for n in range(len(chosen))]
+
+
+def probabilities_of(model, rows):
+    outputs = model.predict_proba(rows) if isinstance(model, BPClassifier) else model.predict(rows)
+    return outputs.reshape(len(rows), -1)
+
+
+@needs_compiler
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_c(dtype, tmp_path):
+    rows = ROWS.astype(dtype)
+    chosen = list(MODELS[dtype].values())
+    for (name, model), results in zip(MODELS[dtype].items(), run_c(chosen, tmp_path, rows)):
+        expected = probabilities_of(model, rows)
+        tolerance = 1e-5 if dtype == np.float32 else 1e-11
+        np.testing.assert_allclose(results[:, 1:], expected, rtol=tolerance, atol=tolerance, err_msg=name)
+        if results[0, 0] >= 0:
+            clear = ~is_tie(expected)
+            numbers = np.searchsorted(model.classes_, model.predict(rows))
+            np.testing.assert_array_equal(results[clear, 0], numbers[clear], err_msg=name)
+        else:
+            assert isinstance(model, BPRegressor) or model.predict(rows).ndim == 2
+
+
+@needs_compiler
+def test_c_in_the_other_precision(tmp_path):
+    model = MODELS[np.float64]["three layers"]
+    source = fastbp.to_c(model, dtype="float32")
+    assert "double" not in source
+    (tmp_path / "model.c").write_text(source)
+    subprocess.run([COMPILER, "-std=c99", "-Wall", "-Wextra", "-Werror", "-c", "model.c"], check=True, cwd=tmp_path)
+
+
+def test_what_cannot_be_c():
+    model = copy.deepcopy(MODELS[np.float64]["three layers"])
+    for settings, match in (
+        ({"name": "2"}, "name in C"),
+        ({"name": "while"}, "name in C"),
+        ({"name": "größe"}, "name in C"),
+        ({"name": "f(); evil"}, "name in C"),
+        ({"dtype": "float16"}, "dtype must be"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            fastbp.to_c(model, **settings)
+    model.coefs_[0][0, 0] = 1e300
+    with pytest.raises(ValueError, match="too large for float32"):
+        fastbp.to_c(model, dtype="float32")
+    model.coefs_[0][0, 0] = np.nan
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        fastbp.to_c(model)
+
+
+def test_what_predicts_otherwise_than_its_network_is_refused():
+    class Doubled(BPRegressor):
+        def predict(self, X):
+            return 2 * super().predict(X)
+
+    model = Doubled(hidden_layer_sizes=(3,), max_iter=2).fit(X, NUMBERS)
+    with pytest.raises(ValueError, match="otherwise than its network alone"):
+        fastbp.to_c(model)
