@@ -35,10 +35,12 @@ FLOORS = (
     (
         {
             "functional": "forward, gradients:\nplain functions",
-            "search": "BPSearchCV: many\nfits side by side",
+            "search": "BPSearchCV:\nmany fits at once",
             "display": "pictures",
+            "persistence": "models as files:\nsave, load",
+            "interchange": "scikit-learn's MLPs;\nONNX, C",
         },
-        "all below, not each other;\nmatplotlib, within functions",
+        "all below, not each other;\nmatplotlib, safetensors, skops\nand skl2onnx, within functions",
     ),
     ({"app": "the command line"}, "all below"),
     ({"__main__": "python -m fastbp"}, "all below"),
@@ -113,8 +115,9 @@ def draw_house(path):
                 board.write(x, y, 17, height, name, size=12.5, weight="bold", va="center_baseline")
                 board.write(x + 17, y, width - 17.5, height, purpose, size=10)
             else:
-                board.write(x, y + 4.6, width, 3, name, size=12, weight="bold", va="center_baseline")
-                board.write(x, y + 0.2, width, 4.6, purpose, size=9.5)
+                small = 1.5 if len(rooms) > 3 else 0
+                board.write(x, y + 4.6, width, 3, name, size=12 - small, weight="bold", va="center_baseline")
+                board.write(x, y + 0.2, width, 4.6, purpose, size=9.5 - small)
         board.write(right + 1, y, 28, height, imports, size=9.5)
     board.arrow((3.8, 62), (3.8, 2))
     board.write(0.8, 2, 2.2, 60, "imports point down only", size=10, rotation=90)
