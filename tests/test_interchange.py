@@ -1,6 +1,7 @@
 """Networks written for others predict what they predict here: scikit-learn, ONNX Runtime, and programs made by a C compiler."""
 
 import copy
+import functools
 import shutil
 import subprocess
 import sys
@@ -196,40 +197,44 @@ def test_weights_of_pytorch():
 # ---- models of every kind for the exports
 
 
-def models(dtype=np.float64):
-    """One of every activation, loss and task: [(name, fitted estimator)]."""
-    rows, found = X.astype(dtype), []
-    for name in HIDDEN_ACTIVATIONS:
-        model = BPClassifier((5, 3), name, max_iter=5, learning_rate_init=0.05, random_state=0)
-        found.append((f"hidden {name}", model.fit(rows, LABELS)))
+def kinds():
+    """One of every activation, loss and task: {name: (class, its settings, target)}."""
+    found = {
+        f"hidden {name}": (BPClassifier, {"hidden_layer_sizes": (5, 3), "activation": name}, LABELS)
+        for name in HIDDEN_ACTIVATIONS
+    }
     for loss in LOSSES:
         for output in LOSSES[loss].outputs if LOSSES[loss].is_regression else ():
-            model = BPRegressor(loss, (4,), "tanh", output_activation=output, max_iter=5, random_state=0)
-            found.append((f"{loss} {output}", model.fit(rows, np.abs(NUMBERS))))
+            settings = {"loss": loss, "activation": "tanh", "output_activation": output, "hidden_layer_sizes": (4,)}
+            found[f"{loss} {output}"] = (BPRegressor, settings, np.abs(NUMBERS))
     tasks = {
         "two": X[:, 0] > 0,
-        "numbers": np.digitize(X[:, 0], [-1, 0, 1]) * 10 - 5,
+        "whole": np.digitize(X[:, 0], [-1, 0, 1]) * 10 - 5,
         "floats": np.digitize(X[:, 0], [-1, 1]) * 2.0,
         "one": np.full(60, 7),
         "several": X[:, :3] > 0,
         "odd": np.array(["*/ // \\", 'größer "??/', "/* \n"])[np.argmax(X[:, :3], axis=1)],
     }
-    for task, y in tasks.items():
-        found.append((task, BPClassifier((5,), max_iter=5, random_state=0).fit(rows, y)))
-    found.append(("one number", BPRegressor(hidden_layer_sizes=(5,), max_iter=5, random_state=0).fit(rows, NUMBERS[:, 0])))
-    found.append(("no hidden layer", BPClassifier((), max_iter=5, random_state=0).fit(rows, LABELS)))
-    found.append(("three layers", BPRegressor(hidden_layer_sizes=(3, 7, 2), max_iter=5, random_state=0).fit(rows, NUMBERS)))
-    for estimator in (model for _, model in found):  # larger weights, so that the outputs differ
-        estimator.coefs_ = [2 * W for W in estimator.coefs_]
+    found |= {task: (BPClassifier, {}, y) for task, y in tasks.items()}
+    found["number"] = BPRegressor, {}, NUMBERS[:, 0]
+    found["no hidden layer"] = BPClassifier, {"hidden_layer_sizes": ()}, LABELS
+    found["three layers"] = BPRegressor, {"hidden_layer_sizes": (3, 7, 2)}, NUMBERS
     return found
 
 
-MODELS = {dtype: dict(models(dtype)) for dtype in (np.float32, np.float64)}
-NAMES = list(MODELS[np.float64])
+KINDS = kinds()
+
+
+@functools.cache
+def fitted(name, dtype):
+    kind, settings, y = KINDS[name]
+    model = kind(**{"hidden_layer_sizes": (5,), "max_iter": 5, "learning_rate_init": 0.02, "random_state": 0, **settings})
+    model.fit(X.astype(dtype), y)
+    model.coefs_ = [2 * W for W in model.coefs_]  # so that the outputs differ
+    return model
 
 
 def near(outputs, expected, tolerance):
-    """Close, apart from rows of a step's jump, which rounding may lie on either side of."""
     np.testing.assert_allclose(outputs, expected, rtol=tolerance, atol=tolerance)
 
 
@@ -249,10 +254,10 @@ def run_onnx(model, inputs):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", KINDS)
 def test_onnx(name, dtype):
     pytest.importorskip("skl2onnx")
-    model, rows = MODELS[dtype][name], ROWS.astype(dtype)
+    model, rows = fitted(name, dtype), ROWS.astype(dtype)
     exported = fastbp.to_onnx(model, dtype=np.dtype(dtype).name)
     assert {opset.domain: opset.version for opset in exported.opset_import}[""] <= 18
     outputs = run_onnx(exported, {"X": rows})
@@ -297,7 +302,7 @@ def test_onnx_of_a_table_with_words():
 
 def test_onnx_options():
     pytest.importorskip("skl2onnx")
-    model, rows = MODELS[np.float32]["two"], ROWS.astype(np.float32)
+    model, rows = fitted("two", np.float32), ROWS.astype(np.float32)
     outputs = run_onnx(fastbp.to_onnx(model, options={id(model): {"zipmap": True}}, target_opset=15), {"X": rows})
     assert outputs["output_probability"][0].keys() == {0, 1}
     for settings, match in (({"dtype": "float16"}, "dtype must be"), ({"dtype": None}, "dtype must be")):
@@ -310,7 +315,7 @@ def test_onnx_options():
 def test_a_missing_library_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "skl2onnx", None)
     with pytest.raises(ImportError, match=r"needs skl2onnx: pip install 'fastbp\[onnx\]'"):
-        fastbp.to_onnx(MODELS[np.float32]["two"])
+        fastbp.to_onnx(fitted("two", np.float32))
 
 
 # ---- C
@@ -377,8 +382,8 @@ def probabilities_of(model, rows):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_c(dtype, tmp_path):
     rows = ROWS.astype(dtype)
-    chosen = list(MODELS[dtype].values())
-    for (name, model), results in zip(MODELS[dtype].items(), run_c(chosen, tmp_path, rows)):
+    chosen = {name: fitted(name, dtype) for name in KINDS}
+    for (name, model), results in zip(chosen.items(), run_c(list(chosen.values()), tmp_path, rows)):
         expected = probabilities_of(model, rows)
         tolerance = 1e-5 if dtype == np.float32 else 1e-11
         np.testing.assert_allclose(results[:, 1:], expected, rtol=tolerance, atol=tolerance, err_msg=name)
@@ -392,7 +397,7 @@ def test_c(dtype, tmp_path):
 
 @needs_compiler
 def test_c_in_the_other_precision(tmp_path):
-    model = MODELS[np.float64]["three layers"]
+    model = fitted("three layers", np.float64)
     source = fastbp.to_c(model, dtype="float32")
     assert "double" not in source
     (tmp_path / "model.c").write_text(source)
@@ -400,7 +405,7 @@ def test_c_in_the_other_precision(tmp_path):
 
 
 def test_what_cannot_be_c():
-    model = copy.deepcopy(MODELS[np.float64]["three layers"])
+    model = copy.deepcopy(fitted("three layers", np.float64))
     for settings, match in (
         ({"name": "2"}, "name in C"),
         ({"name": "while"}, "name in C"),

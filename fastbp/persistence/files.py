@@ -27,8 +27,7 @@ ZIP_START = b"PK\x03\x04"
 CLASSES: dict[str, type[BaseBP]] = {"BPClassifier": BPClassifier, "BPRegressor": BPRegressor}
 # What may be built out of fastbp by a file that skops has written.
 TRUSTED = (
-    "fastbp.estimators.classifier.BPClassifier",
-    "fastbp.estimators.regressor.BPRegressor",
+    *(f"{kind.__module__}.{kind.__qualname__}" for kind in CLASSES.values()),
     "fastbp.training.kept.KeptVectors",
     "fastbp.training.optimizer.Optimizer",
 )
