@@ -79,6 +79,7 @@ STOCHASTIC = [name for name, solver in SOLVERS.items() if solver.is_stochastic]
         {"hidden_layer_sizes": [3, 2], "activation": ["tanh", "elu"], "random_state": np.random.RandomState(5)},
         {"hidden_layer_sizes": "3-2", "n_iter_no_change": np.inf, "tol": 0.0, "max_iter": np.int64(3)},
         {"hidden_layer_sizes": (), "fit_intercept": False},
+        {"averaging": "polyak", "record_gradient_norms": True, "class_weight": {"no": 2.0, "yes": 1.0, "perhaps": 0.5}},
     ],
     ids=str,
 )
@@ -165,6 +166,19 @@ def test_partial_fit_goes_on_as_if_nothing_had_happened(solver, batch_size, dtyp
             model.partial_fit(rows, NUMBERS)
             again = kept(again.partial_fit(rows, NUMBERS), tmp_path)
         assert_same(model, again)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_average_of_the_weights_goes_on_too(dtype, tmp_path):
+    rows, state = X.astype(dtype), np.random.RandomState(3)
+    model = BPRegressor(hidden_layer_sizes=(5,), averaging="polyak", learning_rate="cosine", max_iter=9, random_state=state)
+    for _ in range(3):
+        model.partial_fit(rows, NUMBERS)
+    again = kept(model, tmp_path)
+    for _ in range(3):
+        model.partial_fit(rows, NUMBERS)
+        again = kept(again.partial_fit(rows, NUMBERS), tmp_path)
+    assert_same(model, again)
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
@@ -467,6 +481,7 @@ def test_what_is_no_plain_data_is_named(tmp_path):
         ({"random_state": np.random.default_rng(0)}, "'random_state' parameter"),
         ({"random_state": np.random.RandomState(np.random.PCG64(0))}, "parameter 'random_state'.*PCG64"),
         ({"batch_size": len}, "'batch_size' parameter"),
+        ({"learning_rate": abs}, "parameter 'learning_rate' of this BPClassifier holds builtins"),
         ({"alpha": -1}, "'alpha' parameter"),
         ({"activation": ["tanh", "tanh"]}, "2 layers"),
     ):

@@ -216,8 +216,8 @@ def _optimizer_to(theirs: Any, ours: Any, settings: dict[str, Any]) -> None:
     theirs.learning_rate = ours.learning_rate
     if ours.solver_name == "adam":
         theirs.beta_1, theirs.beta_2, theirs.epsilon, theirs.t = decay_1, decay_2, epsilon, ours.n_steps
-        theirs.ms, theirs.vs = vectors
+        theirs.ms, theirs.vs = vectors[:2]
     else:
         theirs.momentum, theirs.nesterov = decay_1, code == ours.solver.nesterov_rule
         theirs.lr_schedule, theirs.power_t = settings["learning_rate"], settings["power_t"]
-        (theirs.velocities,) = vectors
+        theirs.velocities = vectors[0]

@@ -1,6 +1,7 @@
 """What an estimator must be like before it goes into a file, and after it came out of one."""
 
 import math
+from collections.abc import Collection
 from numbers import Integral, Real
 from typing import Any
 
@@ -55,15 +56,15 @@ def _check_network(estimator: BaseBP) -> None:
         _require(n_classes == n_outputs or (n_outputs == 1 and n_classes <= 2), "classes_")
     shapes = [*zip(layer_sizes, layer_sizes[1:])]
     if state.get("_best_params") is not None:
-        _check_vectors(state["_best_params"], shapes, 1, "_best_params")
+        _check_vectors(state["_best_params"], shapes, [1], "_best_params")
     if state.get("_optimizer") is not None:
         _check_optimizer(estimator, shapes)
 
 
-def _check_vectors(vectors: Any, shapes: list[tuple[int, int]], n_vectors: int, name: str) -> None:
+def _check_vectors(vectors: Any, shapes: list[tuple[int, int]], counts: Collection[int], name: str) -> None:
     """Flat vectors are packed by these shapes into memory that kernels read and write."""
     per_layer = vectors.unpacked()
-    _require(isinstance(per_layer, list) and len(per_layer) == n_vectors, name)
+    _require(isinstance(per_layer, list) and len(per_layer) in counts, name)
     for coefs, intercepts in per_layer:
         _require([W.shape for W in coefs] == shapes and [b.shape for b in intercepts] == [(n,) for _, n in shapes], name)
         _require(all(array.dtype.kind == "f" for array in (*coefs, *intercepts)), name)
@@ -87,7 +88,8 @@ def _check_optimizer(estimator: BaseBP, shapes: list[tuple[int, int]]) -> None:
             _require(_is_alike(value, vars(template)[name]), f"_optimizer.{name}")
     for name, value in vars(template).items():
         optimizer.__dict__.setdefault(name, value)
-    _check_vectors(optimizer.__getstate__()["moments"], shapes, solver.n_moments, "_optimizer.moments")
+    n_moments = solver.n_moments  # after them, an average of the weights and what the last step left
+    _check_vectors(optimizer.__getstate__()["moments"], shapes, range(n_moments, n_moments + 3), "_optimizer.moments")
 
 
 def _is_alike(value: Any, example: Any) -> bool:
