@@ -248,7 +248,7 @@ def test_files_of_released_formats_load_for_ever(path):
         np.testing.assert_allclose(
             model.predict(rows), np.squeeze(expected, 1) if expected.shape[1] == 1 else expected, rtol=tolerance
         )
-        model.partial_fit(rows, np.abs(expected))
+        model.partial_fit(rows, np.abs(model.predict(rows)))
     else:
         outputs = model.predict_proba(rows)
         np.testing.assert_allclose(outputs[:, 1:] if expected.shape[1] == 1 else outputs, expected, rtol=tolerance)
@@ -459,7 +459,8 @@ def test_what_is_refused_and_why(whole, tmp_path):
     refused(edited(content, attributes__coefs_=[]), tmp_path, "coefs")
     refused(edited(content, attributes__t_=2**64), tmp_path, "t_")
     refused(edited(content, attributes__out_activation_="exp"), tmp_path, "exp")
-    refused(edited(content, attributes___optimizer__optimizer__solver_name="sgd"), tmp_path, "solver 'sgd'")
+    refused(edited(content, attributes___optimizer__optimizer__solver_name="lbfgs"), tmp_path, "solver_name")
+    refused(edited(content, attributes___optimizer__optimizer__moments={"vectors": []}), tmp_path, "solver 'adam'")
     refused(edited(content, parameters__random_state__random_state__position=625), tmp_path, "random state")
     refused(b"", tmp_path, "no model")
     refused(b"PK\x03\x04", tmp_path, "damaged")
