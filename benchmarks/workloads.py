@@ -176,9 +176,9 @@ FITS = [
     FitWorkload("pictures-f32", "209×12288, 12288-20-7-5-1 relu, sgd, f32, full batch",
                 pictures_with_a_cat, "binary", (20, 7, 5), "relu", "sgd", "float32", None, 30, 0.0075, 4, 4),
     FitWorkload("digits-adam-f64", "digits, 64-100-10 relu, adam, f64, batch 200",
-                digits, "multiclass", (100,), "relu", "adam", "float64", 200, 20, 0.001, 15, 4),
+                digits, "multiclass", (100,), "relu", "adam", "float64", 200, 200, 0.001, 15, 4),
     FitWorkload("digits-adam-f32", "digits, 64-64-32-10 relu, adam, f32, batch 32",
-                digits, "multiclass", (64, 32), "relu", "adam", "float32", 32, 20, 0.001, 12, 3),
+                digits, "multiclass", (64, 32), "relu", "adam", "float32", 32, 200, 0.001, 12, 3),
     FitWorkload("collisions-relu", "100k×28, 28-64-64-1 relu, adam, f32, batch 256",
                 collisions, "binary", (64, 64), "relu", "adam", "float32", 256, 2, 0.001, 12, 4),
     FitWorkload("collisions-tanh", "100k×28, 28-64-64-1 tanh, adam, f32, batch 256",
@@ -188,5 +188,5 @@ FITS = [
     FitWorkload("handwriting-f64", "6000×784, 784-512-512-10 relu, adam, f64, batch 128",
                 handwriting, "multiclass", (512, 512), "relu", "adam", "float64", 128, 2, 0.001, 2, 1.3),
     FitWorkload("matrix-map", "10k×4, 4-32-16-4 tanh, adam, f32, full batch",
-                matrix_map, "regression", (32, 16), "tanh", "adam", "float32", None, 100, 0.001, None, 5),
+                matrix_map, "regression", (32, 16), "tanh", "adam", "float32", None, 200, 0.001, None, 5),
 ]  # fmt: skip

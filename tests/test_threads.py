@@ -46,6 +46,13 @@ def fit_wide(n_restarts=1):
     return BPClassifier((256,), max_iter=2, tol=0, random_state=0, n_restarts=n_restarts).fit(X / 16, y)
 
 
+def test_a_team_is_never_larger_than_the_machine(four_cores, monkeypatch):
+    monkeypatch.setattr(threads, "present_cores", lambda: 4)
+    X, y = load_digits(return_X_y=True)
+    BPClassifier((100, 100), batch_size=1000, max_iter=2, n_threads=16).fit(X, y)
+    assert four_cores.most == 4
+
+
 def test_one_fit_takes_all_cores(four_cores):
     fit_wide()
     assert four_cores.most == 4

@@ -82,7 +82,7 @@ n_restarts : int, default=1
     smallest loss. The first start is the one that ``n_restarts=1`` trains. Starts are trained side by side on `n_threads`.
 n_threads : int or None, default=None
     Threads of one fit or prediction. None is every core this process may use, but 1 outside the main thread and for little
-    work. The numbers do not depend on it.
+    work; a fit never takes more than the machine has. The numbers do not depend on it.
 """
 
 _STEP_PARAMETERS = r"""

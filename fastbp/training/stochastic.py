@@ -15,7 +15,7 @@ from fastbp.training.row_space import space_of
 from fastbp.training.schedules import MOST_FACTORS, NONE_MOVES, factors_of, warmup_of
 from fastbp.training.settings import Settings
 from fastbp.training.threads import run_team, team_size
-from fastbp.training.workspace import UPDATE_WORK, Scratch, flops_per_row, make_strips, make_workspace, slabs_of
+from fastbp.training.workspace import UPDATE_WORK, Scratch, exchange_work, flops_per_row, make_strips, make_workspace, slabs_of
 
 EPOCHS_PER_CALL = 1000
 _NOTHING_MOVES = epochs.Factors(NONE_MOVES, NONE_MOVES)
@@ -106,7 +106,9 @@ class _Loop:
         def make_team() -> tuple[int, float, Any]:
             row_work, update_work = flops_per_row(network), UPDATE_WORK * network.n_parameters
             epoch_work = row_work * n_rows + update_work * n_batches
-            size = 1 if is_online else team_size(n_threads, row_work * batch_size + update_work, max_iter * epoch_work)
+            n_slabs = slabs_of(network, batch_size, problem.is_sparse)
+            shared_work = row_work * batch_size + update_work - exchange_work(network, batch_size, n_slabs)
+            size = 1 if is_online else team_size(n_threads, shared_work, max_iter * epoch_work)
             return size, epoch_work, make_strips(network, size, problem.is_sparse)
 
         key = ("team", n_threads, batch_size, n_rows, max_iter, is_online, problem.is_sparse)
