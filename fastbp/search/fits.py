@@ -8,7 +8,7 @@ import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from sklearn.base import clone
@@ -19,7 +19,7 @@ from fastbp.estimators.base import BaseBP, fitted_copy
 from fastbp.estimators.inputs import check_rows, check_sample_weight, pass_door, twin
 from fastbp.estimators.targets import Targets, class_targets, real_targets
 from fastbp.search.results import Result
-from fastbp.training.fit import Fitted, Start, draw_weights, fit, random_states
+from fastbp.training.fit import Fitted, Resumed, Start, draw_weights, fit, random_states
 from fastbp.training.network import aligned_copy, network_for
 from fastbp.training.outcome import MAX_ITER
 from fastbp.training.predict import predict_outputs
@@ -231,23 +231,39 @@ class Fit:
     fold : Fold
     seed : int or None
         Where the estimator's `random_state` is None: one of this fit's own.
+
+    Attributes
+    ----------
+    until : int or None
+        Epochs after which it pauses, to go on from there when it is run again with more; None trains to the end.
     """
 
     def __init__(self, plan: Any, candidate: Candidate, fold: Fold, seed: int | None) -> None:
         self.plan, self.candidate, self.fold, self.seed = plan, candidate, fold, seed
+        self.until: int | None = None
+        self._paused: tuple[Fitted, Settings] | None = None
+        self._ended: Result | None = None
 
     def run(self, starts: Starts, scratch: Any, n_threads: int) -> Result:
         """Return scores and times; `scratch` is the calling thread's, n_threads says how many may work on this fit."""
+        if self._ended is not None:
+            return self._ended
+        result = self._run(starts, scratch, n_threads)
+        if self.until is not None and self._paused is None:  # when it is asked for more, there is no more
+            self._ended = result._replace(fit_time=0.0, score_time=0.0)
+        return result
+
+    def _run(self, starts: Starts, scratch: Any, n_threads: int) -> Result:
         plan, fold = self.plan, self.fold
         is_batched = plan.can_batch and self.candidate.is_batched
-        hit_max_iter = False
+        hit_max_iter, n_iter = False, 0
         start = time.perf_counter()
         try:
             if is_batched:
                 fold.prepare(self.candidate.estimator)
-                start = time.perf_counter() - fold.fit_time
+                start = time.perf_counter() - (fold.fit_time if self._paused is None else 0.0)
                 fitted, settings = self._train(starts, scratch, n_threads)
-                hit_max_iter = fitted.run.outcome.status == MAX_ITER
+                hit_max_iter, n_iter = fitted.run.outcome.status == MAX_ITER and self._paused is None, fitted.run.history.n_iter
             else:
                 model = self._fit_alone(n_threads)
         except Exception:
@@ -276,6 +292,7 @@ class Fit:
             test_scores=test_scores,
             train_scores=scores("train") if plan.return_train_score else None,
             hit_max_iter=hit_max_iter,
+            n_iter=n_iter,
         )
 
     def _fit_alone(self, n_threads: int) -> Any:
@@ -293,18 +310,51 @@ class Fit:
 
     def _train(self, starts: Starts, scratch: Any, n_threads: int) -> tuple[Fitted, Settings]:
         """Do what the estimator's fit does after its checks, on rows of the shared X."""
+        if self._paused is not None:
+            return self._go_on(scratch, n_threads)
         network, settings, drawn = starts.of(self.candidate, self.fold, self.seed)
         problem, test = self.fold.problem, self.fold.test_samples
         states: list[Any] = [state for _, state in drawn]
+        if self.until is not None:
+            states[0] = states[0].random_state()  # which goes on
         if settings.early_stopping:
             problem = problem.stratified(self.fold.targets.strata(self.candidate.estimator.validation_split))
-            test, states[0] = None, states[0].random_state()
+            test = None
+            states[0] = states[0] if self.until is not None else states[0].random_state()
         begins = [Start(state, functools.partial(aligned_copy, weights)) for state, (weights, _) in zip(states, drawn)]
-        fitted = fit(network, problem, settings, begins, test=test, scratch=scratch, n_threads=settings.n_threads or n_threads)
+        return self._outcome(network, problem, settings, begins, None, test, scratch, n_threads)
+
+    def _go_on(self, scratch: Any, n_threads: int) -> tuple[Fitted, Settings]:
+        """Train from where the last call has paused."""
+        before, settings = self._paused  # type: ignore[misc]
+        run, self._paused = before.run, None
+        begins = [Start(run.random_state, lambda: cast(np.ndarray, run.left))]
+        resumed = Resumed(run.history, run.optimizer, run.order)
+        return self._outcome(before.network, before.problem, settings, begins, resumed, run.test, scratch, n_threads)
+
+    def _outcome(
+        self,
+        network: Any,
+        problem: Problem,
+        settings: Settings,
+        begins: list[Start],
+        resumed: Resumed | None,
+        test: Any,
+        scratch: Any,
+        n_threads: int,
+    ) -> tuple[Fitted, Settings]:
+        limited = settings
+        if self.until is not None:
+            n_done = 0 if resumed is None else resumed.history.n_iter
+            limited = settings._replace(max_iter=min(self.until, settings.max_iter) - n_done)
+        options: dict[str, Any] = {"resumed": resumed, "test": test, "scratch": scratch}
+        fitted = fit(network, problem, limited, begins, n_threads=settings.n_threads or n_threads, **options)
         if fitted.is_interrupted:
             raise KeyboardInterrupt
         if fitted.run.error is not None:
             raise fitted.run.error
+        if fitted.run.outcome.status == MAX_ITER and fitted.run.history.n_iter < settings.max_iter:
+            self._paused = fitted, settings
         return fitted, settings
 
     def _finish(self, fitted: Fitted, settings: Settings) -> Any:

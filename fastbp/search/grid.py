@@ -23,8 +23,8 @@ class BPSearchCV(GridSearchCV):
     ----------
     estimator : estimator object
         A `BPClassifier`, a `BPRegressor` or a pipeline with one at its end; others are searched as ``GridSearchCV`` does.
-    param_grid : dict of str to sequence, or list of such dicts
-        Values to try per parameter.
+    param_grid : dict of str to sequence, list of such dicts or None, default=None
+        Values to try per parameter. None tries the `hidden_layer_sizes` that `suggest_hidden_layer_sizes` proposes for X and y.
     scoring : str, callable, list, tuple, dict or None, default=None
         One or several scores. None is the estimator's own: accuracy or R². Accuracy, R², and the negative mean squared and
         absolute errors are taken from the outputs of the networks directly.
@@ -44,16 +44,28 @@ class BPSearchCV(GridSearchCV):
         Score of a fit that fails, with one FitFailedWarning that names the candidates; 'raise' ends the search.
     return_train_score : bool, default=False
         Whether `cv_results_` gets the scores on the training rows too.
+    resource : {'epochs'} or None, default=None
+        'epochs' is successive halving [1]_, with the names of ``HalvingGridSearchCV``: all candidates train for a few epochs, the
+        best of them go on from where they are, and so on until the last train for `max_iter` epochs; nothing is trained twice.
+        For the solvers that go epoch by epoch, and one score. None trains every candidate to its end.
+    factor : float, default=3
+        With `resource`: one of so many candidates goes on, for so many times the epochs.
+    min_resources : {'exhaust', 'smallest'} or int, default='exhaust'
+        With `resource`: epochs of the first rung. 'exhaust' are as many as let the last rung, which compares fewer than `factor`
+        candidates, train for `max_iter`; 'smallest' is 1.
 
     Attributes
     ----------
     cv_results_ : dict of str to ndarray
         Scores, times and parameters, under the names of ``GridSearchCV``; ``fit_time`` of a pipeline contains that of its
         transformers, each time they are used, and that of a small network may contain the prediction of the test rows.
+        With `resource` a row is a candidate in a rung: ``iter`` is the rung, from 0, ``n_resources`` its last epoch,
+        ``split<k>_n_iter`` the epochs that the fit has had so far, fewer where it has stopped by itself; times are those of this
+        rung alone.
     best_estimator_ : estimator
         Trained with the best parameters on all rows.
     best_score_ : float
-        Mean score of the best candidate over the folds.
+        Mean score of the best candidate over the folds; with `resource`, of the best of the last rung.
     best_params_ : dict
         Its parameters.
     best_index_ : int
@@ -62,6 +74,10 @@ class BPSearchCV(GridSearchCV):
         The score functions.
     n_splits_ : int
         Number of folds.
+    n_resources_, n_candidates_ : list of int
+        With `resource`: epochs at the end of each rung, and how many candidates were in it.
+    n_iterations_, n_remaining_candidates_, min_resources_, max_resources_ : int
+        With `resource`: rungs, candidates that would go on after the last, and epochs of the first and the last rung.
     refit_time_ : float
         Seconds of the last fit.
     multimetric_ : bool
@@ -85,6 +101,10 @@ class BPSearchCV(GridSearchCV):
 
     Ctrl-C ends the search, not the program: fits that were not finished score NaN, and the best of the finished ones is refitted.
 
+    References
+    ----------
+    .. [1] Jamieson and Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization", AISTATS 2016.
+
     Examples
     --------
     >>> from sklearn.datasets import load_iris
@@ -96,7 +116,43 @@ class BPSearchCV(GridSearchCV):
     (3,)
     >>> bool(search.best_score_ > 0.9)
     True
+    >>> halving = BPSearchCV(BPClassifier(learning_rate_init=0.05, max_iter=54, random_state=0), resource="epochs").fit(X, y)
+    >>> halving.n_candidates_, halving.n_resources_
+    ([10, 4, 2], [6, 18, 54])
     """
+
+    def __init__(
+        self,
+        estimator: Any,
+        param_grid: Any = None,
+        *,
+        scoring: Any = None,
+        n_jobs: int | None = None,
+        refit: Any = True,
+        cv: Any = None,
+        verbose: int = 0,
+        pre_dispatch: int | str = "2*n_jobs",
+        error_score: Any = np.nan,
+        return_train_score: bool = False,
+        resource: str | None = None,
+        factor: float = 3,
+        min_resources: int | str = "exhaust",
+    ) -> None:
+        super().__init__(
+            estimator,
+            param_grid,
+            scoring=scoring,
+            n_jobs=n_jobs,
+            refit=refit,
+            cv=cv,
+            verbose=verbose,
+            pre_dispatch=pre_dispatch,
+            error_score=error_score,
+            return_train_score=return_train_score,
+        )
+        self.resource = resource
+        self.factor = factor
+        self.min_resources = min_resources
 
     def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
         """Train every candidate on every fold, then the best one on all rows.
@@ -121,21 +177,37 @@ class BPSearchCV(GridSearchCV):
             Parameters or data are not valid, or every fit failed.
         """
         # numba loads with these two: imported here so that `import fastbp` stays quick.
+        from fastbp.search.halving import EPOCHS, Halving
         from fastbp.search.plan import Plan
         from fastbp.search.run import run_fits
 
+        if self.resource not in (None, EPOCHS):
+            raise ValueError(f"resource must be {EPOCHS!r} or None, got {self.resource!r}.")
         plan = Plan.make(self, X, y, params)
+        if plan is None and (self.resource is not None or self.param_grid is None):
+            raise ValueError(
+                "Without param_grid, or with resource, a search needs a BPClassifier, a BPRegressor or a pipeline with one at its"
+                " end, valid parameters, targets, and for fit no more than groups and sample weights."
+            )
         if plan is None:
             with joblib.parallel_config(prefer="threads"):
                 return super().fit(X, y, **params)
         splits = plan.split(self.cv)
         n_threads = joblib.effective_n_jobs(self.n_jobs)
         self.n_splits_ = len(splits)
-        if self.verbose > 0:
+        halving = None if self.resource is None else Halving(plan, self.factor, self.min_resources)
+        if self.verbose > 0 and halving is None:
             n = len(plan.candidates)
             print(f"Fitting {len(splits)} folds for each of {n} candidates, totalling {n * len(splits)} fits")
-        results = run_fits(plan, splits, n_threads, self.verbose)
-        params_of = [candidate.params for candidate in plan.candidates]
+        columns: dict[str, Any] = {}
+        if halving is None:
+            results = run_fits(plan, plan.fits(splits), n_threads, self.verbose)
+            params_of = [candidate.params for candidate in plan.candidates]
+        else:
+            halving.run(splits, n_threads, self.verbose)
+            results, params_of, columns = halving.rows()
+            for name, value in halving.attributes().items():
+                setattr(self, name, value)
         report(results, params_of, self.error_score)
         names = next((list(result.test_scores) for result in results if result.test_scores is not None), list(plan.scorers))
         self.multimetric_ = plan.is_multimetric
@@ -145,11 +217,14 @@ class BPSearchCV(GridSearchCV):
                 " with the best parameter setting on the whole data and make the best_* attributes available for that metric."
                 f" If this is not needed, refit should be set to False explicitly. {self.refit!r} was passed."
             )
-        self.cv_results_ = results_table(results, params_of, names, self.error_score, self.return_train_score)
+        self.cv_results_ = columns | results_table(results, params_of, names, self.error_score, self.return_train_score)
         self.scorer_ = plan.scorers if plan.has_names else plan.scorers["score"]
         if self.refit or not self.multimetric_:
             metric = self.refit if self.multimetric_ else "score"
-            self.best_index_ = _best_index(self.refit, metric, self.cv_results_)
+            if halving is None or callable(self.refit):
+                self.best_index_ = _best_index(self.refit, metric, self.cv_results_)
+            else:
+                self.best_index_ = halving.best_index(self.cv_results_[f"mean_test_{metric}"])
             self.best_params_ = self.cv_results_["params"][self.best_index_]
             if not callable(self.refit):
                 self.best_score_ = self.cv_results_[f"mean_test_{metric}"][self.best_index_]

@@ -23,6 +23,7 @@ from fastbp.estimators.targets import discrete_labels
 from fastbp.names import LOSSES
 from fastbp.search.fits import Candidate, Fit, Fold
 from fastbp.search.scoring import CLASS_SCORES, REAL_SCORES
+from fastbp.search.sizes import suggest_hidden_layer_sizes
 
 # From this version on GridSearchCV hands the sample weights of `fit` to the scorers too.
 WEIGHTS_REACH_SCORERS = tuple(map(int, sklearn.__version__.split(".")[:2])) >= (1, 7)
@@ -68,7 +69,8 @@ class Plan:
         self.targets: Any = None if issparse(y) else np.asarray(y)
         self.can_batch = self._look_at_data()
         known = set(self.estimator.get_params(deep=False))
-        self.candidates = [Candidate(params, self.base, last, known) for params in ParameterGrid(search.param_grid)]
+        grid = _suggested(X, y, last) if search.param_grid is None else search.param_grid
+        self.candidates = [Candidate(params, self.base, last, known) for params in ParameterGrid(grid)]
 
     @classmethod
     def make(cls, search: Any, X: Any, y: Any, params: dict[str, Any]) -> "Plan | None":
@@ -92,7 +94,7 @@ class Plan:
             and not sklearn.get_config()["enable_metadata_routing"]
             and not any(hasattr(part, "_skl_callbacks") for part in (search, estimator, network))
         )
-        if not is_usual or not len(ParameterGrid(search.param_grid)):
+        if not is_usual or (search.param_grid is not None and not len(ParameterGrid(search.param_grid))):
             return None
         X, y = indexable(X, y)
         plan = cls(search, X, y, last)
@@ -230,6 +232,12 @@ class Plan:
             if not isinstance(value, Number):
                 raise ValueError(f"scoring must return a number, got {value} ({type(value)}) instead. (scorer={name})")
         return scores
+
+
+def _suggested(X: Any, y: Any, last: str | None) -> dict[str, list[tuple[int, ...]]]:
+    """Return the grid that stands for none."""
+    name = "hidden_layer_sizes" if last is None else f"{last}__hidden_layer_sizes"
+    return {name: suggest_hidden_layer_sizes(X, y)}
 
 
 def _is_splitter(cv: Any) -> bool:

@@ -21,6 +21,7 @@ class Result(NamedTuple):
     train_scores: dict[str, float] | None = None
     error: str | None = None
     hit_max_iter: bool = False
+    n_iter: int = 0  # epochs, where it may go on
 
     @property
     def is_finished(self) -> bool:

@@ -4,8 +4,6 @@ import sys
 import time
 import warnings
 
-import numpy as np
-
 from fastbp.search.fits import Fit, Starts
 from fastbp.search.plan import Plan
 from fastbp.search.results import Result
@@ -15,9 +13,8 @@ from fastbp.training.workspace import Scratch
 PATIENCE = 0.5  # seconds that fits get to end after Ctrl-C
 
 
-def run_fits(plan: Plan, splits: list[tuple[np.ndarray, np.ndarray]], n_threads: int, verbose: int) -> list[Result]:
+def run_fits(plan: Plan, fits: list[Fit], n_threads: int, verbose: int) -> list[Result]:
     """Do all fits and return the results, candidate by candidate; after Ctrl-C those of the finished fits."""
-    fits = plan.fits(splits)
     n_threads = min(n_threads, len(fits))
     n_inner_threads = max(1, available_cores() // n_threads)
     starts = Starts(2 * n_threads)

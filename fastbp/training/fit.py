@@ -36,6 +36,7 @@ class Resumed(NamedTuple):
 
     history: History
     optimizer: Any  # Optimizer or None: a new one
+    order: np.ndarray | None = None  # in which the rows were left, for who goes on as if there had been no end
 
 
 class Fitted(NamedTuple):
@@ -46,6 +47,7 @@ class Fitted(NamedTuple):
     run: Run
     restart_losses: np.ndarray
     is_interrupted: bool
+    problem: Problem  # without the rows set aside
 
 
 def draw_weights(network: Any, settings: Settings, random_state: np.random.RandomState, dtype: np.dtype) -> np.ndarray:
@@ -136,11 +138,11 @@ def fit(
         name = f"Start {number + 1} of {len(starts)}" if len(starts) > 1 else ""
         run = Run(start.weights(), start.random_state, number=number, name=name, test=test)
         if resumed is not None:
-            run.history, run.optimizer = resumed
+            run.history, run.optimizer, run.order = resumed
         return run
 
     first = begin(0)
-    if settings.early_stopping:
+    if settings.early_stopping and problem.held_out is None:
         problem = problem.split(settings.validation_fraction, first.random_state)
     _check_weights(problem, settings)
     goes_by_batches = SOLVERS[settings.solver].is_stochastic and not SOLVERS[settings.solver].is_full_batch
@@ -179,4 +181,4 @@ def fit(
             raise KeyboardInterrupt
 
     is_interrupted = run_pool(train_start, range(len(starts)), scratches)
-    return Fitted(network, best or first, losses, is_interrupted)
+    return Fitted(network, best or first, losses, is_interrupted, problem)

@@ -60,6 +60,8 @@ class Run:
     test_outputs: np.ndarray | None = None
     outcome: Outcome = field(default_factory=lambda: Outcome(INTERRUPTED))
     error: ValueError | None = None
+    order: np.ndarray | None = None  # of the rows, as a stochastic solver has left it
+    left: np.ndarray | None = None  # the weights likewise, which early stopping replaces by the best
 
     def quality(self, early_stopping: bool) -> tuple[bool, float, int]:
         """Return what is higher for a better run and never equal for two, as the choice must not depend on which ends first."""

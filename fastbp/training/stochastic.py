@@ -133,7 +133,9 @@ class _Loop:
         self._key: np.ndarray
         self._position: np.ndarray
         self._key, self._position = opened or (np.zeros(1, np.uint32), np.zeros(1, np.int64))
-        if problem.numbers is None:
+        if run.order is not None:
+            self._order = run.order
+        elif problem.numbers is None:
             self._order = np.arange(n_rows if settings.shuffle else 0)
         else:
             self._order = np.array(problem.numbers, dtype=np.int64)
@@ -238,7 +240,9 @@ class _Loop:
             run.test_outputs = self._outputs.reshape(self._held_out.table.n_rows, -1)
         if not is_diverged:
             self.run.optimizer.end_average(params)
+        run.order, run.left = self._order, params
         if self._validate == epochs.EVERY_EPOCH:
+            run.left = params.copy()
             params[:] = self._best_params
             history.best_params = self._best_params
         if status == epochs.WEIGHTLESS:

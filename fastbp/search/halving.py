@@ -1,0 +1,161 @@
+"""Successive halving: after each rung the best part of the candidates goes on from where it is, the others end."""
+
+import math
+from collections.abc import Iterator, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+from fastbp.names import SOLVERS
+from fastbp.search.plan import Plan
+from fastbp.search.results import Result
+from fastbp.search.run import run_fits
+
+EPOCHS = "epochs"
+
+
+class Halving:
+    """What successive halving has done, rung by rung (K. Jamieson and A. Talwalkar, Non-stochastic best arm identification and
+    hyperparameter optimization, AISTATS 2016).
+
+    Parameters
+    ----------
+    plan : Plan
+    factor : float
+        Of so many candidates one goes on, for so many times the epochs.
+    min_resources : int, 'exhaust' or 'smallest'
+        Epochs of the first rung: 'exhaust' has the last one end at max_iter, 'smallest' is 1.
+
+    Attributes
+    ----------
+    rungs : list of int
+        Epochs, in all, at the end of each rung.
+    candidates : list of list of int
+        Who was in it.
+    results : list of list of Result
+        What they brought, candidate by candidate.
+    is_interrupted : bool
+        Whether Ctrl-C came in the last of these.
+
+    Raises
+    ------
+    ValueError
+        The search is none that can be halved.
+    """
+
+    def __init__(self, plan: Plan, factor: Any, min_resources: Any) -> None:
+        if not (isinstance(factor, Real) and 1 < float(factor) < math.inf):
+            raise ValueError(f"factor must be a number above 1, got {factor!r}.")
+        self._plan, self._factor = plan, float(factor)
+        self.max_resources = _max_iter(plan)
+        self.rungs = rungs(len(plan.candidates), self.max_resources, self._factor, min_resources)
+        self.candidates: list[list[int]] = []
+        self.results: list[list[Result]] = []
+        self.is_interrupted = False
+
+    def run(self, splits: list[tuple[np.ndarray, np.ndarray]], n_threads: int, verbose: int) -> None:
+        """Do all rungs, or those until Ctrl-C."""
+        n_splits, left = len(splits), list(range(len(self._plan.candidates)))
+        fits: list[Any] = list(self._plan.fits(splits))
+        for rung, until in enumerate(self.rungs):
+            chosen = [fits[candidate * n_splits + split] for candidate in left for split in range(n_splits)]
+            for fit in chosen:
+                fit.until = until
+            if verbose > 0:
+                print(f"Rung {rung + 1} of {len(self.rungs)}: {len(left)} candidates up to epoch {until}")
+            results = run_fits(self._plan, chosen, n_threads, verbose)
+            self.candidates.append(left)
+            self.results.append(results)
+            self.is_interrupted = not all(result.is_finished for result in results)
+            if self.is_interrupted:
+                return
+            scores = _mean_scores(results, n_splits)
+            order = np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")
+            kept = sorted(order[: math.ceil(len(left) / self._factor)].tolist())
+            for position, candidate in enumerate(left):
+                if position not in kept:  # what it would go on with is let go of
+                    fits[candidate * n_splits : (candidate + 1) * n_splits] = [None] * n_splits
+            left = [left[position] for position in kept]
+
+    def rows(self) -> tuple[list[Result], list[dict[str, Any]], dict[str, Any]]:
+        """Results of all rungs one after the other, the parameters of their candidates, and the columns of their own."""
+        results = [result for rung in self.results for result in rung]
+        params = [self._plan.candidates[candidate].params for rung in self.candidates for candidate in rung]
+        sizes = [len(rung) for rung in self.candidates]
+        n_iter = np.array([result.n_iter for result in results]).reshape(len(params), -1)
+        columns: dict[str, Any] = {
+            "iter": np.repeat(np.arange(len(sizes)), sizes),
+            "n_resources": np.repeat(self.rungs[: len(sizes)], sizes),
+        }
+        columns.update((f"split{split}_n_iter", n_iter[:, split]) for split in range(n_iter.shape[1]))
+        return results, params, columns
+
+    def attributes(self) -> dict[str, Any]:
+        """What HalvingGridSearchCV calls these."""
+        return {
+            "n_resources_": self.rungs[: len(self.candidates)],
+            "n_candidates_": [len(rung) for rung in self.candidates],
+            "n_iterations_": len(self.candidates),
+            "n_remaining_candidates_": math.ceil(len(self.candidates[-1]) / self._factor),
+            "min_resources_": self.rungs[0],
+            "max_resources_": self.max_resources,
+        }
+
+    def best_index(self, means: np.ndarray) -> int:
+        """Row of the best candidate of the last rung that is complete; means: their mean test scores."""
+        sizes = [len(rung) for rung in self.candidates]
+        last = len(sizes) - 1 - (self.is_interrupted and len(sizes) > 1)
+        first = sum(sizes[:last])
+        scores = means[first : first + sizes[last]]
+        return first if np.isnan(scores).all() else first + int(np.nanargmax(scores))
+
+
+def rungs(n_candidates: int, max_resources: int, factor: float, min_resources: Any) -> list[int]:
+    """Epochs at the end of each rung, as HalvingGridSearchCV counts them; with 'exhaust' the last is max_resources itself."""
+    needed, n_left = 1, float(n_candidates)
+    while n_left >= factor:  # so that the last compares fewer than factor candidates
+        n_left /= factor
+        needed += 1
+    if min_resources == "exhaust":
+        found = [int(max_resources / factor ** (needed - 1 - rung)) for rung in range(needed)]
+        return sorted({max(1, epochs) for epochs in found})
+    least = 1 if min_resources == "smallest" else min_resources
+    if isinstance(least, bool) or not isinstance(least, Integral) or not 1 <= int(least) <= max_resources:
+        raise ValueError(
+            f"min_resources must be 'exhaust', 'smallest' or an int from 1 to max_iter={max_resources}, got {min_resources!r}."
+        )
+    found = [int(int(least) * factor**rung) for rung in range(needed)]
+    return [epochs for epochs in found if epochs <= max_resources]
+
+
+def _mean_scores(results: Sequence[Result], n_splits: int) -> np.ndarray:
+    """Mean test score of each candidate, NaN where a fit failed."""
+
+    def scores() -> Iterator[float]:
+        for result in results:
+            yield math.nan if result.test_scores is None else next(iter(result.test_scores.values()))
+
+    return np.array(list(scores()), dtype=float).reshape(-1, n_splits).mean(axis=1)
+
+
+def _max_iter(plan: Plan) -> int:
+    """max_iter of all candidates, or say why they cannot be halved."""
+    if plan.is_multimetric:
+        raise ValueError(f"resource={EPOCHS!r} needs a single score, by which candidates go on.")
+    for candidate in plan.candidates:
+        estimator = candidate.estimator
+        if not (plan.can_batch and candidate.is_batched):
+            raise ValueError(
+                f"resource={EPOCHS!r} is for BPClassifier and BPRegressor, alone or behind the steps of a pipeline, with one"
+                f" column of classes or numbers to learn and verbose=False; not for {candidate.params or estimator}."
+            )
+        candidate.check({})
+        if not SOLVERS[estimator.solver].is_stochastic:
+            raise ValueError(f"resource={EPOCHS!r} is for solvers that go epoch by epoch, not for {estimator.solver!r}.")
+        if estimator.n_restarts > 1:
+            raise ValueError(f"resource={EPOCHS!r} does not go with n_restarts={estimator.n_restarts}.")
+    found = {int(candidate.estimator.max_iter) for candidate in plan.candidates}
+    if len(found) > 1:
+        raise ValueError(f"resource={EPOCHS!r} needs the same max_iter for all candidates, got {sorted(found)}.")
+    return found.pop()
