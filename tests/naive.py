@@ -197,18 +197,28 @@ def layer_names(activation, output_activation, n_layers):
     return hidden + [output_activation]
 
 
-def forward_sample(coefs, intercepts, x, names):
-    """Activations of every layer for one sample, the input first, and what they were before the activation."""
-    layers, pre_activations = [x], [x]
-    for W, b, name in zip(coefs, intercepts, names, strict=True):
+def forward_sample(coefs, intercepts, x, names, masks=None):
+    """Activations of every layer for one sample, the input first, and what they were before the activation.
+
+    masks: a factor on every unit of every layer but the last.
+    """
+    layers, pre_activations = [masked(x, masks, 0)], [x]
+    for depth, (W, b, name) in enumerate(zip(coefs, intercepts, names, strict=True)):
         a = layers[-1]
         z = [b[j] + sum(a[i] * W[i][j] for i in range(len(a))) for j in range(len(b))]
-        layers.append(activate(name, z))
+        layers.append(masked(activate(name, z), masks, depth + 1))
         pre_activations.append(z)
     return layers, pre_activations
 
 
-def add_sample_gradient(coefs, layers, pre_activations, delta, names, coef_sums, intercept_sums):
+def masked(values, masks, layer):
+    """Values of a layer times its mask, if it has one."""
+    if masks is None or layer == len(masks):
+        return values
+    return [value * factor for value, factor in zip(values, masks[layer], strict=True)]
+
+
+def add_sample_gradient(coefs, layers, pre_activations, delta, names, coef_sums, intercept_sums, masks=None):
     """Walk δ of one sample from the output to the input, add aᵀδ and δ to the sums, return ∂E/∂x."""
     for depth in reversed(range(len(coefs))):
         W, a = coefs[depth], layers[depth]
@@ -217,26 +227,59 @@ def add_sample_gradient(coefs, layers, pre_activations, delta, names, coef_sums,
             for i in range(len(a)):
                 coef_sums[depth][i][j] += a[i] * delta[j]
         upstream = [sum(delta[j] * W[i][j] for j in range(len(delta))) for i in range(len(a))]
-        delta = upstream if depth == 0 else pull_back(names[depth - 1], a, pre_activations[depth], upstream)
+        delta = upstream = masked(upstream, masks, depth)
+        if depth:
+            z = pre_activations[depth]
+            delta = pull_back(names[depth - 1], a if masks is None else activate(names[depth - 1], z), z, upstream)
     return delta
 
 
-def batch_gradients(coefs, intercepts, X, Y, weights, names, loss, alpha, eps):
-    """Loss and gradients of one batch, lists in and out: weights (aᵀδ + α·W)/S, intercepts Σδ/S, S the sum of the weights."""
+def batch_gradients(coefs, intercepts, X, Y, weights, names, loss, alpha, eps, masks=None):
+    """Loss and gradients of one batch, lists in and out: weights (aᵀδ + α·W)/S, intercepts Σδ/S, S the sum of the weights.
+
+    masks: those of each sample, see `forward_sample`.
+    """
+    masks = [None] * len(X) if masks is None else masks
     coef_sums = [[[alpha * value for value in row] for row in W] for W in coefs]
     intercept_sums = [[0.0] * len(b) for b in intercepts]
     inputs, outputs = [], []
     total = sum(weights)
-    for x, y, weight in zip(X, Y, weights, strict=True):
-        layers, pre_activations = forward_sample(coefs, intercepts, x, names)
+    for x, y, weight, own_masks in zip(X, Y, weights, masks, strict=True):
+        layers, pre_activations = forward_sample(coefs, intercepts, x, names, own_masks)
         outputs.append(layers[-1])
         delta = [weight * d for d in output_delta(names[-1], loss, y, layers[-1], pre_activations[-1])]
-        slope = add_sample_gradient(coefs, layers, pre_activations, delta, names, coef_sums, intercept_sums)
+        slope = add_sample_gradient(coefs, layers, pre_activations, delta, names, coef_sums, intercept_sums, own_masks)
         inputs.append([value / total for value in slope])
     penalty = 0.5 * alpha * sum(value * value for W in coefs for row in W for value in row) / total
     coef_gradients = [[[value / total for value in row] for row in W] for W in coef_sums]
     intercept_gradients = [[value / total for value in b] for b in intercept_sums]
     return mean_loss(loss, Y, outputs, weights, eps) + penalty, coef_gradients, intercept_gradients, inputs
+
+
+# Dropout
+
+
+def mixed(z):
+    """64 bits of which each depends on all of z's (the finaliser of splitmix64)."""
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    z = (z ^ z >> 27) * 0x94D049BB133111EB % 2**64
+    return z ^ z >> 31
+
+
+def random_word(key, counter):
+    """Random number of 32 bits for a counter, by a key of two words."""
+    word = (counter + key) % 2**32
+    word = (word ^ word >> 16) * 0x21F0AAAD % 2**32 ^ key >> 32
+    word = (word ^ word >> 15) * 0xD35A2D97 % 2**32
+    return word ^ word >> 15
+
+
+def dropout_mask(seed, step, layer, row, n_units, rate):
+    """Factors on the units of a layer for the row'th sample of the epoch: 0 where one is dropped, 1 / (1 - rate) elsewhere."""
+    golden = 0x9E3779B97F4A7C15
+    key = mixed((mixed((seed + golden * step) % 2**64) + golden * (layer + 1)) % 2**64) >> 1
+    kept = min(int((1 - rate) * 2**32), 2**32 - 1)
+    return [1 / (1 - rate) if random_word(key, row * n_units + unit) < kept else 0.0 for unit in range(n_units)]
 
 
 # What the kernels do in another order or way
@@ -402,8 +445,13 @@ def train(
     sample_weight=None,
     fit_intercept=True,
     eps=EPS,
+    dropout=(),
+    dropout_seed=0,
 ):
-    """Epochs as scikit-learn runs them; ``weights`` of the result holds (coefs, intercepts) after each epoch."""
+    """Epochs as scikit-learn runs them; ``weights`` of the result holds (coefs, intercepts) after each epoch.
+
+    dropout: a rate for the inputs and one per hidden layer; none by default.
+    """
     random_state = as_random_state(random_state)
     names = layer_names(activation, output_activation, len(coefs))
     coefs, intercepts, X, Y = to_lists(coefs), to_lists(intercepts), np.asarray(X, dtype=float).tolist(), columns(y)
@@ -424,6 +472,12 @@ def train(
         accumulated = 0.0
         for start in range(0, n, batch_size):
             batch = order[start : start + batch_size]
+            n_steps += 1
+            masks = None
+            if dropout:
+                layers = list(enumerate(zip(map(len, coefs), dropout, strict=True)))
+                rows = range(start, start + len(batch))
+                masks = [[dropout_mask(dropout_seed, n_steps, layer, row, *of) for layer, of in layers] for row in rows]
             batch_loss, coef_gradients, intercept_gradients, _ = batch_gradients(
                 coefs,
                 intercepts,
@@ -434,11 +488,11 @@ def train(
                 loss,
                 alpha,
                 eps,
+                masks,
             )
             accumulated += batch_loss * len(batch)
             if not fit_intercept:
                 intercept_gradients = [[0.0] * len(b) for b in intercept_gradients]
-            n_steps += 1
             values = rows_of(coefs, intercepts)
             for row, gradient, m, v in zip(values, rows_of(coef_gradients, intercept_gradients), first, second, strict=True):
                 if solver == "sgd":

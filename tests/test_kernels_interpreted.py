@@ -13,7 +13,7 @@ import pytest
 from fastbp.kernels import activations, atomics, elementary, tiles, vectors
 from fastbp.kernels.atomics import atomic_add, atomic_load, offer_core
 from fastbp.kernels.compiler import entry
-from fastbp.kernels.elementary import exponent, polynomial, power_of_two, round_to_integer
+from fastbp.kernels.elementary import exponent, polynomial, power_of_two, random_mask, round_to_integer
 from fastbp.kernels.tiles import BLOCK, TILE_ROWS, edge_tile_1, edge_tile_2, four_sums, tile_1, tile_2, transpose_block
 from fastbp.kernels.vectors import (
     broadcast,
@@ -77,7 +77,8 @@ def exact(x, y, z, result, counts):
     store(result, at + 6 * n, round_to_integer(keep_first(a * 40.0, n, 0.0)))
     store(result, at + 7 * n, power_of_two(round_to_integer(b * 20.0)))
     store(result, at + 8 * n, a * 3.0 / b)
-    at += 9 * n
+    store(result, at + 9 * n, random_mask(x, 0x123456789ABCDEF0, (1 << 40) - 1, 1 << 31, 1.25))
+    at += 10 * n
     set_element(result, at, element(x, 2))
     set_element(result, at + 1, first_lane(b))
     set_element(result, at + 2, lane_max(a))
@@ -144,7 +145,7 @@ def test_primitives_that_round_once(dtype):
     rng, n = np.random.default_rng(0), 2 * lanes(dtype)
     x, y, z = (rng.normal(size=n).astype(dtype) for _ in range(3))
     x[:4], y[:4] = [np.nan, 0.0, -np.inf, 0.5], [1.0, -0.0, 2.0, 0.5]
-    result = np.full(lanes(dtype) * (6 * lanes(dtype) + 10), np.nan, dtype)
+    result = np.full(lanes(dtype) * (6 * lanes(dtype) + 11), np.nan, dtype)
     for mine, meant in both(call_exact, exact, x, y, z, result, np.arange(3)):
         np.testing.assert_array_equal(mine, meant)
         np.testing.assert_array_equal(np.signbit(mine[~np.isnan(mine)]), np.signbit(meant[~np.isnan(meant)]))
@@ -204,6 +205,7 @@ settings = {
     "lbfgs": {"solver": "lbfgs"},
     "early stopping": {"early_stopping": True, "validation_fraction": 0.3},
     "two threads": {"n_threads": 2, "batch_size": 9},
+    "dropout": {"dropout": [0.1, 0.5, 0.2], "batch_size": 9},
 }
 for dtype in (np.float32, np.float64):
     for name, options in settings.items():
@@ -232,7 +234,7 @@ def fits(**environment):
 
 def test_interpreted_fits_are_those_of_machine_code():
     compiled, by_python = fits(), fits(NUMBA_DISABLE_JIT="1")
-    assert len(compiled) == 19
+    assert len(compiled) == 21
     for name, expected in compiled.items():
         close = {"rtol": 1e-4, "atol": 1e-5} if "float32" in name else {"rtol": 1e-9, "atol": 1e-11}
         np.testing.assert_allclose(by_python[name], expected, **close, err_msg=name)

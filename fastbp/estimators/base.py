@@ -85,6 +85,7 @@ class BaseBP(Explained, BaseEstimator):
         max_norm: float | None = None,
         l1_ratio: float = 0.0,
         record_gradient_norms: bool = False,
+        dropout: Any = 0.0,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -124,6 +125,7 @@ class BaseBP(Explained, BaseEstimator):
         self.max_norm = max_norm
         self.l1_ratio = l1_ratio
         self.record_gradient_norms = record_gradient_norms
+        self.dropout = dropout
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Give a subclass that takes over this constructor one of its own name, which errors about arguments tell."""

@@ -83,6 +83,11 @@ n_restarts : int, default=1
 n_threads : int or None, default=None
     Threads of one fit or prediction. None is every core this process may use, but 1 outside the main thread and for little
     work; a fit never takes more than the machine has. The numbers do not depend on it.
+dropout : float or sequence of float, default=0.0
+    The part of the units of each hidden layer that every step of a solver that goes batch by batch leaves out, row by row, by
+    chance [7]_; or one rate for the inputs and one per hidden layer. All in [0, 1). What is left is divided by 1 - rate, so
+    that predictions need no change. Losses of training, and stopping by them, are those of the thinned networks. The masks
+    follow from a number drawn from `random_state`, and go on in `partial_fit`.
 """
 
 _STEP_PARAMETERS = r"""
@@ -171,6 +176,7 @@ References
 .. [5] Klambauer et al., "Self-normalizing neural networks", NeurIPS 2017, for starts of 'lecun_normal'.
 .. [6] Hagan and Menhaj, "Training feedforward networks with the Marquardt algorithm", 1994; the damping: Madsen, Nielsen and
    Tingleff, "Methods for non-linear least squares problems", 2004, algorithm 3.16.
+.. [7] Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR 15, 2014.
 """
 
 

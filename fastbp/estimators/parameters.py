@@ -119,6 +119,7 @@ RULES: dict[str, tuple[Allowed, ...]] = {
     "max_norm": (*_POSITIVE, _NONE),
     "l1_ratio": (_real_in(0, 1, "[]"),),
     "record_gradient_norms": _FLAG,
+    "dropout": (*_FRACTION, Allowed(_is_sequence, "a sequence of these, one for the inputs and one per hidden layer")),
 }
 
 CLASSIFIER_RULES: dict[str, tuple[Allowed, ...]] = {
@@ -210,6 +211,29 @@ def activation_names(activation: Any, n_hidden: int, owner: Any) -> tuple[str, .
     return names
 
 
+def dropout_rates(dropout: Any, n_hidden: int, solver: str, owner: Any) -> tuple[float, ...]:
+    """Return the rate of the inputs and of each hidden layer from one number for these or a sequence of numbers; () if all are
+    0."""
+    if _is_sequence(dropout):
+        if len(dropout) != n_hidden + 1:
+            raise ValueError(
+                f"dropout has {len(dropout)} rates but needs {n_hidden + 1}: one for the inputs and one per hidden layer."
+            )
+        for rate in dropout:
+            check_parameter("dropout", rate, RULES["dropout"][:1], owner)
+        rates = tuple(map(float, dropout))
+    else:
+        rates = (0.0, *[float(dropout)] * n_hidden)
+    if not any(rates):
+        return ()
+    if not SOLVERS[solver].is_stochastic or SOLVERS[solver].is_full_batch:
+        raise ValueError(
+            f"dropout={dropout!r} does not go with solver={solver!r}, which needs the same loss at every step; solvers that go"
+            " batch by batch, as 'adam', take it."
+        )
+    return rates
+
+
 def output_activation_name(output_activation: str, loss: str) -> str:
     """Resolve "auto" and refuse outputs for which the loss is not defined."""
     possible = LOSSES[loss].outputs
@@ -293,6 +317,7 @@ def settings_of(estimator: Any, loss: str) -> Settings:
         # scikit-learn draws the output layer as if its activation were the hidden one
         drawn_for=(*names, estimator.activation if isinstance(estimator.activation, str) else (*names, "relu")[-1]),
         n_restarts=_count(estimator.n_restarts),
+        dropout=dropout_rates(estimator.dropout, len(sizes), estimator.solver, estimator),
         solver=estimator.solver,
         alpha=estimator.alpha,
         batch_size=estimator.batch_size if estimator.batch_size == "auto" else _count(estimator.batch_size),
@@ -308,6 +333,7 @@ def settings_of(estimator: Any, loss: str) -> Settings:
         warmup_steps=_count(estimator.warmup_steps),
         scheduled_epochs=_count(estimator.max_iter),
         decay_schedule="constant",
+        dropout_schedule="constant",
         weight_decay=float(estimator.weight_decay),
         l1_ratio=float(estimator.l1_ratio),
         clip_norm=_limit(estimator.clip_norm),

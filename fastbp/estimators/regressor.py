@@ -122,6 +122,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         max_norm: float | None = None,
         l1_ratio: float = 0.0,
         record_gradient_norms: bool = False,
+        dropout: Any = 0.0,
         delta: float = 1.0,
     ) -> None:
         super().__init__(
@@ -163,6 +164,7 @@ class BPRegressor(RegressorMixin, BaseBP):
             max_norm=max_norm,
             l1_ratio=l1_ratio,
             record_gradient_norms=record_gradient_norms,
+            dropout=dropout,
         )
         self.loss = loss
         self.delta = delta

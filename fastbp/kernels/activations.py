@@ -330,9 +330,10 @@ def _softmax(Z, z, n_units, width):
 
 
 @inline
-def multiply_by_slope(code, A, slopes, D, at, size):
-    """Multiply `size` elements of D, from `at` on, by the slopes there: had from the activations A, or by the code KEPT those
-    that `activate` wrote. A code that nobody knows, or that of the softmax, whose slope is a matrix, gives NaN.
+def multiply_by_slope(code, A, slopes, D, at, size, ahead):
+    """Multiply `size` elements of D, from at + ahead on, by the slopes of the activations A from `at` on: had from these, or by
+    the code KEPT those that `activate` wrote. A code that nobody knows, or that of the softmax, whose slope is a matrix, gives
+    NaN.
 
     A step has no slope; it is trained as if it were the identity (straight-through estimator, Bengio et al. 2013,
     arXiv:1308.3432).
@@ -341,43 +342,43 @@ def multiply_by_slope(code, A, slopes, D, at, size):
     if code == RELU:
         for i in range(at, at + size, n_lanes):
             y = load(A, i)
-            store(D, i, where_equal(y, _zero(y), _zero(y), load(D, i)))
+            store(D, i + ahead, where_equal(y, _zero(y), _zero(y), load(D, i + ahead)))
     elif code == TANH:
         for i in range(at, at + size, n_lanes):
             y = load(A, i)
-            store(D, i, load(D, i) * (1.0 - y * y))
+            store(D, i + ahead, load(D, i + ahead) * (1.0 - y * y))
     elif code == LOGISTIC:
         for i in range(at, at + size, n_lanes):
             y = load(A, i)
-            store(D, i, load(D, i) * (y * (1.0 - y)))
+            store(D, i + ahead, load(D, i + ahead) * (y * (1.0 - y)))
     elif code == LEAKY_RELU:
         for i in range(at, at + size, n_lanes):
-            y, delta = load(A, i), load(D, i)
-            store(D, i, where_less(y, _zero(y), delta * LEAK, delta))
+            y, delta = load(A, i), load(D, i + ahead)
+            store(D, i + ahead, where_less(y, _zero(y), delta * LEAK, delta))
     elif code == KEPT or code == EXP:
         behind = slopes if code == KEPT else 0  # the exponential is its own slope
         for i in range(at, at + size, n_lanes):
-            store(D, i, load(D, i) * load(A, i + behind))
+            store(D, i + ahead, load(D, i + ahead) * load(A, i + behind))
     elif code == IDENTITY or code == STEP:
         pass
     else:
-        _multiply_by_slope_apart(code, A, D, at, at + size)
+        _multiply_by_slope_apart(code, A, D, at, at + size, ahead)
 
 
 @apart
-def _multiply_by_slope_apart(code, A, D, at, stop):
+def _multiply_by_slope_apart(code, A, D, at, stop, ahead):
     """The same for elements `at` to stop, as `_activate_apart`."""
     n_lanes = lane_count(D)
     if code == ELU:
         for i in range(at, stop, n_lanes):
-            y, delta = load(A, i), load(D, i)
-            store(D, i, where_less(y, _zero(y), multiply_add(delta, y, delta), delta))
+            y, delta = load(A, i), load(D, i + ahead)
+            store(D, i + ahead, where_less(y, _zero(y), multiply_add(delta, y, delta), delta))
     elif code == SELU:
         for i in range(at, stop, n_lanes):
-            y, delta = load(A, i), load(D, i)
-            store(D, i, delta * where_less(_zero(y), y, _zero(y) + SELU_SCALE, y + SELU_LOWEST))
+            y, delta = load(A, i), load(D, i + ahead)
+            store(D, i + ahead, delta * where_less(_zero(y), y, _zero(y) + SELU_SCALE, y + SELU_LOWEST))
     elif code == SOFTPLUS:
         for i in range(at, stop, n_lanes):
-            store(D, i, load(D, i) * (0.0 - exp_minus_one(0.0 - load(A, i))))
+            store(D, i + ahead, load(D, i + ahead) * (0.0 - exp_minus_one(0.0 - load(A, i))))
     else:
-        fill_with_nan(D, at, stop)
+        fill_with_nan(D, at + ahead, stop + ahead)

@@ -8,6 +8,7 @@ import numpy as np
 from ..names import ADAPTIVE, CONSTANT, EXPONENTIAL, INVSCALING, NO_AVERAGE, POLYAK
 from .atomics import STOP, atomic_load, barrier, is_stopped
 from .compiler import apart, entry, jit, typed_once
+from .dropout import dropped_in, nothing_dropped
 from .online import online_epoch
 from .passes import CACHED_ROWS, batch_step, forward, share
 from .scores import score
@@ -52,6 +53,7 @@ class Factors(NamedTuple):
 
     rate: np.ndarray
     weight_decay: np.ndarray
+    dropout: np.ndarray
 
 
 @apart
@@ -65,7 +67,7 @@ def predict_rows(sync, network, params, table, order, workspace, thread, n_threa
         if is_stopped(sync):
             return
         end = at + min(size, stop - row)
-        forward(network, params, table, order, row - at, 0, workspace, at, end, 0)
+        forward(network, params, table, order, row - at, 0, workspace, at, end, 0, nothing_dropped(network, workspace))
         source = workspace.block_rows * network.first_units[-1]
         for i in range(at, end):
             if only_largest:
@@ -171,7 +173,7 @@ def _predict_part(sync, network, params, table, order, workspace, thread, n_thre
 def train(
     thread, n_threads, sync, network, params, best_params, backup, moment_1, moment_2, samples, validation, validation_outputs,
     order, key, position, plan,
-    rule, workspace, strips, average, counts, measures, factors, norms, losses, scores,
+    rule, workspace, strips, average, dropout, counts, measures, factors, norms, losses, scores,
 ):  # fmt: skip
     """Train for losses.size epochs or until a stopping test, divergence or interrupt; counts[STATUS] says which.
 
@@ -198,7 +200,7 @@ def train(
                 shuffle(order, key, position, plan.shuffle == SHUFFLED)
         barrier(sync, n_threads)
         accumulated = 0.0
-        rate, decay_factor, first_step = measures[LEARNING_RATE], 1.0, step
+        rate, decay_factor, dropout_factor, first_step = measures[LEARNING_RATE], 1.0, 1.0, step
         if plan.online:
             if factors.rate.size:  # that of the epoch
                 rate *= factors.rate[epoch * n_rows]
@@ -216,11 +218,13 @@ def train(
                     rate = measures[LEARNING_RATE] * factors.rate[batch]
                 if factors.weight_decay.size:
                     decay_factor = factors.weight_decay[batch]
+                if factors.dropout.size:
+                    dropout_factor = factors.dropout[batch]
                 batch += 1
                 is_running, loss, weight_sum = batch_step(
                     thread, n_threads, sync, network, params, samples, order, start, stop, plan.gather, workspace, strips, rule,
                     make_step(rule, rate, decay_factor, step, step - plan.averaged_from),
-                    moment_1, moment_2, average,
+                    moment_1, moment_2, average, dropped_in(dropout, step, dropout_factor),
                 )  # fmt: skip
                 if not is_running:
                     counts[STATUS] = INTERRUPTED

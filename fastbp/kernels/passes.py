@@ -13,6 +13,7 @@ from ..names import GRADIENT_ONLY
 from .activations import activate, multiply_by_slope
 from .atomics import STOP, atomic_load, barrier, is_stopped
 from .compiler import apart, jit
+from .dropout import drop_inputs, drop_units
 from .losses import output_deltas, output_losses
 from .products import (
     dot_product,
@@ -34,7 +35,7 @@ PREFETCHED = 64  # elements of a row; the processor itself asks for what follows
 
 
 @jit
-def forward(network, params, table, order, first_sample, gather, workspace, first, stop, is_training):
+def forward(network, params, table, order, first_sample, gather, workspace, first, stop, is_training, dropout):
     """Activations of rows first to stop of a block whose row i is sample order[first_sample + i] (or first_sample + i).
 
     Writes workspace.activations, in training with the slopes that are kept; returns nothing. Dense rows are read from X
@@ -71,6 +72,8 @@ def forward(network, params, table, order, first_sample, gather, workspace, firs
                     n_rows, element(units, layer), width,
                 )  # fmt: skip
         activate(element(network.activations, layer), activations, z, n_rows, n_units, width, slopes)
+        if dropout.is_on and layer + 2 < units.size and dropout.rates[layer + 1] > 0.0:
+            drop_units(dropout, layer + 1, activations, z, first_sample + first, n_rows, n_units, width, slopes)
 
 
 @jit
@@ -98,7 +101,7 @@ def backward(network, params, workspace, first, stop):
             n_rows, element(units, layer + 1), inner_width,
         )  # fmt: skip
         slope = element(network.slopes, layer - 1)
-        multiply_by_slope(slope, activations, workspace.slopes, deltas, inner_d, n_rows * inner_width)
+        multiply_by_slope(slope, activations, workspace.slopes, deltas, inner_d, n_rows * inner_width, 0)
 
 
 @jit
@@ -198,15 +201,18 @@ def share(n, part, n_parts):
 
 
 @apart
-def pass_rows(network, params, samples, order, first_sample, gather, workspace, first, stop, following):
+def pass_rows(network, params, samples, order, first_sample, gather, workspace, first, stop, following, dropout):
     """Forward pass, losses and deltas of rows first to stop of a block whose row i is sample first_sample + i of the order;
     `following`: where in the order this thread goes on."""
+    n_features = network.units[0]
     targets, weights, targets_at = samples.targets, samples.weights, first_sample
     if gather:
-        prefetch_samples(samples, order, following, following + CACHED_ROWS, network.units[0])
-        gather_samples(samples, order, first_sample, workspace, first, stop, network.units[0])
+        prefetch_samples(samples, order, following, following + CACHED_ROWS, n_features)
+        gather_samples(samples, order, first_sample, workspace, first, stop, n_features)
         targets, weights, targets_at = workspace.targets, workspace.weights, 0
-    forward(network, params, samples.table, order, first_sample, gather, workspace, first, stop, 1)
+    if dropout.is_on and dropout.rates[0] > 0.0:
+        drop_inputs(dropout, workspace.inputs, first * n_features, stop * n_features, first_sample * n_features)
+    forward(network, params, samples.table, order, first_sample, gather, workspace, first, stop, 1, dropout)
     n_outputs, width = network.units[-1], network.widths[-1]
     outputs, targets_at = workspace.block_rows * network.first_units[-1] + first * width, targets_at + first
     output_deltas(
@@ -234,7 +240,9 @@ def sum_rows(row_losses, first, stop, weights, first_weight):
 
 
 @jit
-def pass_share(thread, n_threads, sync, network, params, samples, order, block, stop, gather, workspace, strips, n_slabs):
+def pass_share(
+    thread, n_threads, sync, network, params, samples, order, block, stop, gather, workspace, strips, n_slabs, dropout
+):
     """This thread's share of a block, samples `block` to `stop` of the order: activations and deltas of its rows, or in slabs
     gradients, losses and weights of its slabs, a piece at a time while it is in the cache. Cut short when told to stop.
 
@@ -261,7 +269,7 @@ def pass_share(thread, n_threads, sync, network, params, samples, order, block, 
                 following = row - at + end
                 if following == own_stop:  # perhaps those of the next batch
                     following = stop + own_start - block
-                pass_rows(network, params, samples, order, row - at, gather, workspace, first, end, following)
+                pass_rows(network, params, samples, order, row - at, gather, workspace, first, end, following, dropout)
             if n_slabs > 1:
                 sums = sum_rows(workspace.row_losses, at, at + n_piece, weights, at if gather else row)
                 loss_sum += sums[0]
@@ -278,7 +286,7 @@ def pass_share(thread, n_threads, sync, network, params, samples, order, block, 
 @jit
 def batch_step(
     thread, n_threads, sync, network, params, samples, order, start, stop, gather, workspace, strips, rule, step, moment_1,
-    moment_2, average
+    moment_2, average, dropout
 ):  # fmt: skip
     """One batch, samples start to stop of the order: gradient and step of this thread's strips; the step is left out on a bad
     loss, and where the weights sum to zero.
@@ -293,7 +301,9 @@ def batch_step(
     gradient_at = 0
     for block in range(start, stop, block_size):
         end = min(block + block_size, stop)
-        pass_share(thread, n_threads, sync, network, params, samples, order, block, end, gather, workspace, strips, n_slabs)
+        pass_share(
+            thread, n_threads, sync, network, params, samples, order, block, end, gather, workspace, strips, n_slabs, dropout
+        )
         barrier(sync, n_threads)
         if atomic_load(sync, STOP):  # set by anyone before the barrier, it is the same for all past it
             return False, 0.0, 0.0

@@ -145,6 +145,10 @@ def fit(
     if settings.early_stopping and problem.held_out is None:
         problem = problem.split(settings.validation_fraction, first.random_state)
     _check_weights(problem, settings)
+    if problem.is_sparse and settings.dropout and settings.dropout[0]:
+        raise ValueError(
+            "Dropout of the inputs (the first of the rates in `dropout`) does not go with a sparse X: make it 0, or X dense."
+        )
     goes_by_batches = SOLVERS[settings.solver].is_stochastic and not SOLVERS[settings.solver].is_full_batch
     if goes_by_batches and settings.batch_size != "auto" and settings.batch_size > problem.n_rows:
         warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=4)

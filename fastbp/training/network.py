@@ -10,7 +10,7 @@ import numpy as np
 from fastbp.kernels.layout import NARROW, Network
 from fastbp.kernels.tiles import PANEL_VECTORS
 from fastbp.kernels.vectors import lanes
-from fastbp.names import ACTIVATIONS, CANCELS, LOSSES
+from fastbp.names import ACTIVATIONS, CANCELS, KEPT, LOSSES
 from fastbp.training.settings import Settings
 
 CACHE_LINE = 64  # bytes
@@ -113,6 +113,14 @@ def _make_network(
         n_mirror=int(n_mirror.sum()),
         n_panels=int(n_panels.sum()),
     )
+
+
+def dropped_network(network: Network, rates: Sequence[float]) -> Network:
+    """The network for training with dropout: slopes are written down in all layers whose units are dropped; rates: of what comes
+    into each layer of weights, (n_layers,)."""
+    slopes = network.slopes.copy()
+    slopes[:-1][np.array(rates[1:]) > 0.0] = KEPT
+    return network._replace(slopes=slopes)
 
 
 def network_for(settings: Settings, n_features: int, n_outputs: int, dtype: Any) -> Network:

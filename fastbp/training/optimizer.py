@@ -34,6 +34,8 @@ class Optimizer:
         The rate now; schedules of the course of the training move it.
     n_steps, n_epochs : int
         Steps taken, epochs done.
+    dropout_seed : int or None
+        What all masks of dropout follow from, once it is drawn.
     """
 
     def __init__(self, network: Any, dtype: np.dtype, settings: Settings) -> None:
@@ -49,6 +51,7 @@ class Optimizer:
         self.learning_rate_init = float(settings.learning_rate_init)
         self.learning_rate = self.learning_rate_init
         self.n_steps = self.n_epochs = self.averaged_from = 0
+        self.dropout_seed: int | None = None
         self.network = network
         n = network.n_parameters
         self.moments: Any = aligned_arrays(dtype, *(n if k < solver.n_moments else 0 for k in range(2)))

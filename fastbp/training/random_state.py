@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 N_WORDS = 624
+MOST_SEEDS = 2**31 - 1
 
 
 class Twister:
@@ -63,6 +64,15 @@ def open_twister(random_state: Any) -> tuple[np.ndarray, np.ndarray] | None:
     if state["bit_generator"] != "MT19937":
         return None
     return state["state"]["key"], np.array([state["state"]["pos"]], dtype=np.int64)
+
+
+def drawn_seed(random_state: Any) -> tuple[Any, int]:
+    """Draw a number of 31 bits; return what further draws are made from, and the number."""
+    if isinstance(random_state, Twister):
+        drawn_from = random_state.random_state()
+        seed = drawn_from.randint(MOST_SEEDS)
+        return Twister(drawn_from), int(seed)
+    return random_state, int(random_state.randint(MOST_SEEDS))
 
 
 def close_twister(random_state: Any, key: np.ndarray, position: np.ndarray) -> None:

@@ -22,6 +22,7 @@ class Settings(NamedTuple):
     drawn_for: tuple[str, ...]  # one per layer of weights: the activation that its start is drawn for
     n_restarts: int
     # how it is trained
+    dropout: tuple[float, ...]  # of what comes into each layer of weights, the part that is dropped; () if nothing is
     solver: str
     alpha: Any  # a float, or BAYES where the solver estimates it
     batch_size: Any  # an int or "auto"
@@ -37,6 +38,7 @@ class Settings(NamedTuple):
     warmup_steps: int
     scheduled_epochs: int  # that a schedule goes over: max_iter, although partial_fit trains for one
     decay_schedule: str  # of weight_decay, a name of training/schedules.py or "constant"
+    dropout_schedule: str  # of the rates of dropout, likewise
     weight_decay: float
     l1_ratio: float
     clip_norm: float  # infinity where nothing is to be clipped
@@ -66,7 +68,7 @@ class Settings(NamedTuple):
     def moves_with_steps(self) -> bool:
         """Whether a rate changes from step to step within an epoch."""
         moves = not callable(self.learning_rate) and SCHEDULES[self.learning_rate].is_for_all
-        return moves or self.warmup_steps > 0 or self.decay_schedule != "constant"
+        return moves or self.warmup_steps > 0 or self.decay_schedule != "constant" or self.dropout_schedule != "constant"
 
     @property
     def is_shaped(self) -> bool:

@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 
 from fastbp.kernels import epochs
+from fastbp.kernels.dropout import Dropout
 from fastbp.names import CONSTANT, SCHEDULES, SCORES, SOLVERS
+from fastbp.training.network import dropped_network
 from fastbp.training.optimizer import Optimizer
 from fastbp.training.outcome import CONVERGED, DIVERGED, INTERRUPTED, MAX_ITER, DivergenceError, Outcome, Run
 from fastbp.training.problem import Problem
-from fastbp.training.random_state import close_twister, open_twister
+from fastbp.training.random_state import close_twister, drawn_seed, open_twister
 from fastbp.training.row_space import space_of
 from fastbp.training.schedules import MOST_FACTORS, NONE_MOVES, factors_of, warmup_of
 from fastbp.training.settings import Settings
@@ -18,7 +20,7 @@ from fastbp.training.threads import run_team, team_size
 from fastbp.training.workspace import UPDATE_WORK, Scratch, exchange_work, flops_per_row, make_strips, make_workspace, slabs_of
 
 EPOCHS_PER_CALL = 1000
-_NOTHING_MOVES = epochs.Factors(NONE_MOVES, NONE_MOVES)
+_NOTHING_MOVES = epochs.Factors(NONE_MOVES, NONE_MOVES, NONE_MOVES)
 BACKUP_ROWS = 32  # of an epoch, beside which a copy of the weights costs little: a hundredth of their arithmetic
 
 
@@ -34,7 +36,7 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
     options: dict[str, Any] = {"report": report, "n_threads": n_threads, "scratch": scratch}
     space = None
     if run.optimizer is None:
-        if run.history.best_params is None:
+        if run.history.best_params is None and not (settings.dropout and settings.dropout[0]):
             space = space_of(problem, settings, int(network.units[1]), n_threads)
         run.optimizer = Optimizer(network, run.params.dtype, settings)
     if space is None:
@@ -97,11 +99,15 @@ class _Loop:
         solver = optimizer.solver
         n_rows, max_iter = problem.n_rows, settings.max_iter
         batch_size = settings.rows_per_step(n_rows)
-        is_plain = not (settings.moves_with_steps or settings.is_shaped)
+        is_plain = not (settings.moves_with_steps or settings.is_shaped or settings.dropout)
         is_online = batch_size == 1 and solver.is_per_sample and not problem.is_sparse and is_plain
         is_full_batch = batch_size == n_rows
-        gather = problem.numbers is not None or bool(settings.shuffle and not is_full_batch)
+        drops_inputs = bool(settings.dropout and settings.dropout[0])  # from copies
+        gather = problem.numbers is not None or bool(settings.shuffle and not is_full_batch) or drops_inputs
         self._n_batches = n_batches = -(-n_rows // batch_size)
+        dropout = self._begin_dropout(network)
+        if settings.dropout:
+            network = dropped_network(network, settings.dropout)
 
         def make_team() -> tuple[int, float, Any]:
             row_work, update_work = flops_per_row(network), UPDATE_WORK * network.n_parameters
@@ -136,7 +142,7 @@ class _Loop:
         if run.order is not None:
             self._order = run.order
         elif problem.numbers is None:
-            self._order = np.arange(n_rows if settings.shuffle else 0)
+            self._order = np.arange(n_rows if settings.shuffle or gather else 0)
         else:
             self._order = np.array(problem.numbers, dtype=np.int64)
         self._draws = epochs.ONLY_DRAWN if is_full_batch else epochs.SHUFFLED
@@ -165,9 +171,18 @@ class _Loop:
         self._moves = settings.moves_with_steps or callable(settings.learning_rate)
         self._before = (
             network, run.params, self._best_params, self._backup, *optimizer.moments, samples, self._held_out, self._outputs,
-            self._order, self._key, self._position, plan, optimizer.rule(settings), workspace, strips, average,
+            self._order, self._key, self._position, plan, optimizer.rule(settings), workspace, strips, average, dropout,
         )  # fmt: skip
         self._n_layers = len(network.units) - 1
+
+    def _begin_dropout(self, network: Any) -> Dropout:
+        """What the kernels drop; the seed, drawn once, is all that dropout takes of the random state."""
+        rates, run = self.settings.dropout, self.run
+        if rates and run.optimizer.dropout_seed is None:
+            run.random_state, run.optimizer.dropout_seed = drawn_seed(run.random_state)
+        return Dropout(
+            int(bool(rates)), np.array(rates, dtype=np.float64), network.slopes, run.optimizer.dropout_seed or 0, 0, 1.0
+        )
 
     def _choose_held_out(self, network: Any, samples: Any) -> None:
         """Rows that are predicted along the way: each epoch those whose score decides, or at the end those of a test."""
@@ -227,7 +242,11 @@ class _Loop:
         settings, optimizer, n_batches = self.settings, self.run.optimizer, self._n_batches
         span = optimizer.n_epochs, n_epochs, n_batches, settings.scheduled_epochs
         warmup = warmup_of(settings.warmup_steps, optimizer.n_steps, n_epochs * n_batches)
-        return epochs.Factors(factors_of(settings.learning_rate, *span, warmup), factors_of(settings.decay_schedule, *span))
+        return epochs.Factors(
+            rate=factors_of(settings.learning_rate, *span, warmup),
+            weight_decay=factors_of(settings.decay_schedule, *span),
+            dropout=factors_of(settings.dropout_schedule, *span),
+        )
 
     def finish(self) -> str:
         """Leave random state and weights as the end asks for, and return what that was."""

@@ -1,0 +1,102 @@
+"""Dropout: units and inputs that are left out of a batch by chance (Srivastava et al. 2014, JMLR 15).
+
+The random numbers are counted, not drawn one after the other: whether a unit is dropped follows from the seed, the step, the
+layer, the row and the unit alone, so no mask depends on who computes it. None is kept: the forward pass writes the masked slopes
+down for the backward pass.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..names import IDENTITY, KEPT, LEAKY_RELU, RELU, STEP
+from .activations import multiply_by_slope
+from .compiler import apart, jit
+from .elementary import random_mask
+from .vectors import element, first_lane, lane_count, load, set_element, store
+
+
+class Dropout(NamedTuple):
+    """What is left out of the rows of one batch."""
+
+    is_on: int  # 0: nothing, and what follows has no meaning
+    rates: np.ndarray  # float64, per layer of weights the part of what comes into it
+    slopes: np.ndarray  # codes of the activations' own slopes, as the network's are KEPT where units are dropped
+    seed: int
+    step: int
+    factor: float  # on the rates in this step
+
+
+@jit
+def nothing_dropped(network, workspace):
+    """What a prediction drops."""
+    return Dropout(0, workspace.slab_sums, network.slopes, 0, 0, 1.0)
+
+
+@jit
+def dropped_in(dropout, step, factor):
+    """What the step'th step drops, with a factor on the rates."""
+    return Dropout(dropout.is_on, dropout.rates, dropout.slopes, dropout.seed, step, factor)
+
+
+@jit
+def _mixed(z):
+    """64 bits that tell nothing of z (Steele, Lea and Flood 2014, Fast splittable pseudorandom number generators)."""
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+@jit
+def _key(dropout, layer):
+    """Key of the random numbers of a layer in this step."""
+    golden = np.uint64(0x9E3779B97F4A7C15)
+    z = _mixed(np.uint64(dropout.seed) + golden * np.uint64(dropout.step))
+    return np.int64(_mixed(z + golden * np.uint64(layer + 1)) >> np.uint64(1))
+
+
+@jit
+def _odds(dropout, layer):
+    """How many of the 2**32 random numbers keep a unit, and what its output is multiplied by for that."""
+    kept = 1.0 - dropout.rates[layer] * dropout.factor
+    return min(np.int64(kept * 4294967296.0), 4294967295), 1.0 / kept
+
+
+@apart
+def drop_units(dropout, layer, A, at, first_row, n_rows, n_units, width, slopes):
+    """Mask the outputs, (n_rows, width) of A from element `at` on, that go into a layer, and write the masked slopes down.
+
+    first_row: where in the order the first row stands.
+    """
+    threshold, scale = _odds(dropout, layer)
+    key, slope, n_lanes = _key(dropout, layer), dropout.slopes[layer - 1], lane_count(A)
+    # Slopes that are had from outputs ask for these unscaled, unless their sign is all that counts.
+    is_late = not (slope == KEPT or slope == RELU or slope == LEAKY_RELU or slope == IDENTITY or slope == STEP)
+    value = 1.0 if is_late else scale
+    for row in range(n_rows):
+        counter = (first_row + row) * n_units
+        for i in range(at + row * width, at + row * width + width, n_lanes):
+            mask = random_mask(A, key, counter, threshold, value)
+            store(A, i, load(A, i) * mask)
+            store(A, i + slopes, load(A, i + slopes) * mask if slope == KEPT else mask)
+            counter += n_lanes
+    if slope == KEPT:
+        return
+    size = n_rows * width
+    multiply_by_slope(slope, A, 0, A, at, size, slopes)
+    if is_late:
+        for i in range(at, at + size, n_lanes):
+            store(A, i, load(A, i) * scale)
+            store(A, i + slopes, load(A, i + slopes) * scale)
+
+
+@apart
+def drop_inputs(dropout, X, start, stop, first_sample):
+    """Mask elements start to stop of the gathered inputs X; first_sample: what the first element of X is in the whole order's."""
+    threshold, scale = _odds(dropout, 0)
+    key, n_lanes = _key(dropout, 0), lane_count(X)
+    whole = stop - (stop - start) % n_lanes
+    for i in range(start, whole, n_lanes):
+        store(X, i, load(X, i) * random_mask(X, key, first_sample + i, threshold, scale))
+    for i in range(whole, stop):  # behind them another thread's rows may begin
+        set_element(X, i, element(X, i) * first_lane(random_mask(X, key, first_sample + i, threshold, scale)))
