@@ -32,6 +32,9 @@ CLASSIFIER_ROWS = [
     ("l1_ratio", {"l1_ratio": 0.5}, {}),
     ("averaging", {"averaging": 0.99}, {}),
     ("record_gradient_norms", {"record_gradient_norms": True}, {}),
+    ("dropout", {"dropout": 0.2}, {}),
+    ("dropout, tanh", {"dropout": 0.2}, {"activation": "tanh"}),
+    ("dropout, inputs too", {"dropout": [0.1, 0.2, 0.2]}, {}),
 ]
 # … and of BPRegressor on the diabetes patients.
 REGRESSOR_ROWS = [
