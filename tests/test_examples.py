@@ -105,9 +105,18 @@ def shows_xor(text):
     assert ((outputs > 0.5) == [False, True, True, False]).all()
 
 
+def shows_dropout(text):
+    """It fits the noisy rows less well, and is nearer to the truth."""
+    rows = numbers(text, r"squared error: ([\d.]+) on the noisy rows, ([\d.]+) from the truth")
+    assert len(rows) == 4
+    assert rows[0, 0] < rows[1:, 0].min()
+    assert rows[0, 1] > rows[1:, 1].max()
+
+
 SHOWS = {
     "classification": shows_classes,
     "deep_network_starts": shows_starts,
+    "dropout_on_noisy_data": shows_dropout,
     "full_batch_gradient_descent": shows_descent,
     "function_approximation": shows_a_fitted_curve,
     "gradients_on_a_graph": shows_the_chain_rule,
