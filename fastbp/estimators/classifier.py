@@ -111,6 +111,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         max_norm: float | None = None,
         l1_ratio: float = 0.0,
         record_gradient_norms: bool = False,
+        dropout: Any = 0.0,
         class_weight: Any = None,
     ) -> None:
         super().__init__(
@@ -152,6 +153,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
             max_norm=max_norm,
             l1_ratio=l1_ratio,
             record_gradient_norms=record_gradient_norms,
+            dropout=dropout,
         )
         self.class_weight = class_weight
 
