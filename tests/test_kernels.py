@@ -105,7 +105,7 @@ def call_output_deltas(loss, slope, outputs, deltas, n_rows, n_outputs, width, t
 
 @entry
 def call_slope(code, A, slopes, D):
-    multiply_by_slope(code, A, slopes, D, 0, D.size, 0)
+    multiply_by_slope(code, A, slopes, D, 0, D.size)
 
 
 @entry

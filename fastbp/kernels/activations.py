@@ -330,14 +330,19 @@ def _softmax(Z, z, n_units, width):
 
 
 @inline
-def multiply_by_slope(code, A, slopes, D, at, size, ahead):
-    """Multiply `size` elements of D, from at + ahead on, by the slopes of the activations A from `at` on: had from these, or by
-    the code KEPT those that `activate` wrote. A code that nobody knows, or that of the softmax, whose slope is a matrix, gives
-    NaN.
+def multiply_by_slope(code, A, slopes, D, at, size):
+    """Multiply `size` elements of D, from `at` on, by the slopes there: had from the activations A, or by the code KEPT those
+    that `activate` wrote. A code that nobody knows, or that of the softmax, whose slope is a matrix, gives NaN.
 
     A step has no slope; it is trained as if it were the identity (straight-through estimator, Bengio et al. 2013,
     arXiv:1308.3432).
     """
+    multiply_ahead_by_slope(code, A, slopes, D, at, size, 0)
+
+
+@inline
+def multiply_ahead_by_slope(code, A, slopes, D, at, size, ahead):
+    """The same for elements of D that lie so much farther on than the activations they belong to."""
     n_lanes = lane_count(D)
     if code == RELU:
         for i in range(at, at + size, n_lanes):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..names import IDENTITY, KEPT, LEAKY_RELU, RELU, STEP
-from .activations import multiply_by_slope
+from .activations import multiply_ahead_by_slope
 from .compiler import apart, jit
 from .elementary import random_mask
 from .vectors import element, first_lane, lane_count, load, set_element, store
@@ -83,7 +83,7 @@ def drop_units(dropout, layer, A, at, first_row, n_rows, n_units, width, slopes)
     if slope == KEPT:
         return
     size = n_rows * width
-    multiply_by_slope(slope, A, 0, A, at, size, slopes)
+    multiply_ahead_by_slope(slope, A, 0, A, at, size, slopes)
     if is_late:
         for i in range(at, at + size, n_lanes):
             store(A, i, load(A, i) * scale)

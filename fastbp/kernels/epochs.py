@@ -8,7 +8,7 @@ import numpy as np
 from ..names import ADAPTIVE, CONSTANT, EXPONENTIAL, INVSCALING, NO_AVERAGE, POLYAK
 from .atomics import STOP, atomic_load, barrier, is_stopped
 from .compiler import apart, entry, jit, typed_once
-from .dropout import dropped_in, nothing_dropped
+from .dropout import dropped_in
 from .online import online_epoch
 from .passes import CACHED_ROWS, batch_step, forward, share
 from .scores import score
@@ -67,7 +67,7 @@ def predict_rows(sync, network, params, table, order, workspace, thread, n_threa
         if is_stopped(sync):
             return
         end = at + min(size, stop - row)
-        forward(network, params, table, order, row - at, 0, workspace, at, end, 0, nothing_dropped(network, workspace))
+        forward(network, params, table, order, row - at, 0, workspace, at, end, 0)
         source = workspace.block_rows * network.first_units[-1]
         for i in range(at, end):
             if only_largest:

@@ -4,7 +4,6 @@ from ..names import CANCELS, SOFTMAX
 from .activations import multiply_by_slope
 from .atomics import is_stopped
 from .compiler import entry, jit, typed_once
-from .dropout import nothing_dropped
 from .passes import CACHED_ROWS, backward, forward
 from .products import panel_width, product
 from .steps import refresh_copies
@@ -22,7 +21,7 @@ def _start_at_output(network, workspace, output, of_logits, n_rows):
     for i in range(at, at + n_rows * width):
         set_element(deltas, i, 1.0)
     if not (is_softmax or of_logits):
-        multiply_by_slope(code if slope == CANCELS else slope, activations, workspace.slopes, deltas, at, n_rows * width, 0)
+        multiply_by_slope(code if slope == CANCELS else slope, activations, workspace.slopes, deltas, at, n_rows * width)
     for row in range(at, at + n_rows * width, width):
         own = element(activations, row + output) if is_softmax else element(deltas, row + output)
         for j in range(network.units[-1]):
@@ -49,7 +48,7 @@ def input_gradients(
         if is_stopped(sync):
             return
         n_rows = min(size, stop - row)
-        forward(network, params, table, order, row, 0, workspace, 0, n_rows, 1, nothing_dropped(network, workspace))
+        forward(network, params, table, order, row, 0, workspace, 0, n_rows, 1)
         for output in range(n_outputs):
             _start_at_output(network, workspace, output, of_logits, n_rows)
             backward(network, params, workspace, 0, n_rows)

@@ -163,7 +163,7 @@ def output_deltas(
         else:
             fill_with_nan(deltas, row, row + width)
     if slope != CANCELS:
-        multiply_by_slope(slope, outputs, slopes, deltas, at, n_rows * width, 0)
+        multiply_by_slope(slope, outputs, slopes, deltas, at, n_rows * width)
         for row in range(at, at + n_rows * width, width):
             for j in range(n_outputs, width):  # zero times the slope at an output that overflowed is NaN
                 set_element(deltas, row + j, 0.0)

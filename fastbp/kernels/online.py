@@ -194,7 +194,7 @@ def _step_layers(nesterov, network, params, velocity, samples, workspace, rule, 
             )  # fmt: skip
         if network.fit_intercept:
             _step_bias(nesterov, momentum, deltas, d, width, params, velocity, biases, rate)
-        multiply_by_slope(element(network.slopes, layer - 1), activations, workspace.slopes, deltas, a, inner_width, 0)
+        multiply_by_slope(element(network.slopes, layer - 1), activations, workspace.slopes, deltas, a, inner_width)
     if network.loss == LOG_LOSS or network.loss == BINARY_LOG_LOSS:
         # So late because no step waits for it (measured: 3 to 8 % of a sample).
         log_losses(

@@ -13,7 +13,7 @@ from ..names import GRADIENT_ONLY
 from .activations import activate, multiply_by_slope
 from .atomics import STOP, atomic_load, barrier, is_stopped
 from .compiler import apart, jit
-from .dropout import drop_inputs, drop_units
+from .dropout import drop_inputs, drop_units, nothing_dropped
 from .losses import output_deltas, output_losses
 from .products import (
     dot_product,
@@ -35,12 +35,19 @@ PREFETCHED = 64  # elements of a row; the processor itself asks for what follows
 
 
 @jit
-def forward(network, params, table, order, first_sample, gather, workspace, first, stop, is_training, dropout):
+def forward(network, params, table, order, first_sample, gather, workspace, first, stop, is_training):
     """Activations of rows first to stop of a block whose row i is sample order[first_sample + i] (or first_sample + i).
 
     Writes workspace.activations, in training with the slopes that are kept; returns nothing. Dense rows are read from X
     itself, or from the workspace if they had to be gathered.
     """
+    dropout = nothing_dropped(network, workspace)
+    masked_forward(network, params, table, order, first_sample, gather, workspace, first, stop, is_training, dropout)
+
+
+@jit
+def masked_forward(network, params, table, order, first_sample, gather, workspace, first, stop, is_training, dropout):
+    """The same with units dropped; the inputs are as they are."""
     activations, block_rows, n_rows = workspace.activations, workspace.block_rows, stop - first
     units, widths, first_units = network.units, network.widths, network.first_units
     slopes = workspace.slopes if is_training else 0
@@ -101,7 +108,7 @@ def backward(network, params, workspace, first, stop):
             n_rows, element(units, layer + 1), inner_width,
         )  # fmt: skip
         slope = element(network.slopes, layer - 1)
-        multiply_by_slope(slope, activations, workspace.slopes, deltas, inner_d, n_rows * inner_width, 0)
+        multiply_by_slope(slope, activations, workspace.slopes, deltas, inner_d, n_rows * inner_width)
 
 
 @jit
@@ -212,7 +219,7 @@ def pass_rows(network, params, samples, order, first_sample, gather, workspace, 
         targets, weights, targets_at = workspace.targets, workspace.weights, 0
     if dropout.is_on and dropout.rates[0] > 0.0:
         drop_inputs(dropout, workspace.inputs, first * n_features, stop * n_features, first_sample * n_features)
-    forward(network, params, samples.table, order, first_sample, gather, workspace, first, stop, 1, dropout)
+    masked_forward(network, params, samples.table, order, first_sample, gather, workspace, first, stop, 1, dropout)
     n_outputs, width = network.units[-1], network.widths[-1]
     outputs, targets_at = workspace.block_rows * network.first_units[-1] + first * width, targets_at + first
     output_deltas(
