@@ -34,8 +34,8 @@ class Optimizer:
         The rate now; schedules of the course of the training move it.
     n_steps, n_epochs : int
         Steps taken, epochs done.
-    dropout_seed : int or None
-        What all masks of dropout follow from, once it is drawn.
+    dropout_seed : int
+        What all masks of dropout follow from; 0 until it is drawn.
     """
 
     def __init__(self, network: Any, dtype: np.dtype, settings: Settings) -> None:
@@ -51,7 +51,7 @@ class Optimizer:
         self.learning_rate_init = float(settings.learning_rate_init)
         self.learning_rate = self.learning_rate_init
         self.n_steps = self.n_epochs = self.averaged_from = 0
-        self.dropout_seed: int | None = None
+        self.dropout_seed = 0
         self.network = network
         n = network.n_parameters
         self.moments: Any = aligned_arrays(dtype, *(n if k < solver.n_moments else 0 for k in range(2)))

@@ -67,12 +67,12 @@ def open_twister(random_state: Any) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def drawn_seed(random_state: Any) -> tuple[Any, int]:
-    """Draw a number of 31 bits; return what further draws are made from, and the number."""
+    """Draw a number from 1 up to MOST_SEEDS; return what further draws are made from, and the number."""
     if isinstance(random_state, Twister):
         drawn_from = random_state.random_state()
-        seed = drawn_from.randint(MOST_SEEDS)
+        seed = 1 + drawn_from.randint(MOST_SEEDS)
         return Twister(drawn_from), int(seed)
-    return random_state, int(random_state.randint(MOST_SEEDS))
+    return random_state, 1 + int(random_state.randint(MOST_SEEDS))
 
 
 def close_twister(random_state: Any, key: np.ndarray, position: np.ndarray) -> None:

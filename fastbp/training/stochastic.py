@@ -178,11 +178,9 @@ class _Loop:
     def _begin_dropout(self, network: Any) -> Dropout:
         """What the kernels drop; the seed, drawn once, is all that dropout takes of the random state."""
         rates, run = self.settings.dropout, self.run
-        if rates and run.optimizer.dropout_seed is None:
+        if rates and run.optimizer.dropout_seed == 0:
             run.random_state, run.optimizer.dropout_seed = drawn_seed(run.random_state)
-        return Dropout(
-            int(bool(rates)), np.array(rates, dtype=np.float64), network.slopes, run.optimizer.dropout_seed or 0, 0, 1.0
-        )
+        return Dropout(int(bool(rates)), np.array(rates, dtype=np.float64), network.slopes, run.optimizer.dropout_seed, 0, 1.0)
 
     def _choose_held_out(self, network: Any, samples: Any) -> None:
         """Rows that are predicted along the way: each epoch those whose score decides, or at the end those of a test."""
