@@ -83,11 +83,6 @@ n_restarts : int, default=1
 n_threads : int or None, default=None
     Threads of one fit or prediction. None is every core this process may use, but 1 outside the main thread and for little
     work; a fit never takes more than the machine has. The numbers do not depend on it.
-dropout : float or sequence of float, default=0.0
-    The part of the units of each hidden layer that every step of a solver that goes batch by batch leaves out, row by row, by
-    chance [7]_; or one rate for the inputs and one per hidden layer. All in [0, 1). What is left is divided by 1 - rate, so
-    that predictions need no change. Losses of training, and stopping by them, are those of the thinned networks. The masks
-    follow from a number drawn from `random_state`, and go on in `partial_fit`.
 """
 
 _STEP_PARAMETERS = r"""
@@ -118,6 +113,11 @@ record_gradient_norms : bool, default=False
     Record `gradient_norms_`, and warn after a fit of hidden units that are dead (0 for every row) or saturated (of a slope below
     a hundredth of the largest for every row), of at most 1000 rows. These and the options from `warmup_steps` on are not for
     'lbfgs'.
+dropout : float or sequence of float, default=0.0
+    The part of the units of each hidden layer that every step of a solver that goes batch by batch leaves out, row by row, by
+    chance [7]_; or one rate for the inputs and one per hidden layer. All in [0, 1). What is left is divided by 1 - rate, so
+    that predictions need no change. Losses of training, and stopping by them, are those of the thinned networks. The masks
+    follow from a number drawn from `random_state`, and go on in `partial_fit`.
 """
 
 _ATTRIBUTES = """
