@@ -35,6 +35,7 @@ CLASSIFIER_ROWS = [
     ("dropout", {"dropout": 0.2}, {}),
     ("dropout, tanh", {"dropout": 0.2}, {"activation": "tanh"}),
     ("dropout, inputs too", {"dropout": [0.1, 0.2, 0.2]}, {}),
+    ("feature_importances", {"feature_importances": True}, {}),
 ]
 # … and of BPRegressor on the diabetes patients.
 REGRESSOR_ROWS = [

@@ -1,14 +1,16 @@
 """BP networks as scikit-learn estimators, with the whole training loop compiled."""
 
 from fastbp.display import HiddenSizeDisplay
-from fastbp.estimators import BPClassifier, BPRegressor, warm_up
+from fastbp.estimators import BPAutoencoder, BPClassifier, BPFeatures, BPRegressor, warm_up
 from fastbp.functional import Gradients, forward, gradients
 from fastbp.interchange import from_sklearn, to_c, to_onnx, to_sklearn
 from fastbp.persistence import ModelFileError, load, save
 from fastbp.search import BPSearchCV, suggest_hidden_layer_sizes
 
 __all__ = [
+    "BPAutoencoder",
     "BPClassifier",
+    "BPFeatures",
     "BPRegressor",
     "BPSearchCV",
     "Gradients",

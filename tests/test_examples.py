@@ -113,8 +113,24 @@ def shows_dropout(text):
     assert rows[0, 1] > rows[1:, 1].max()
 
 
+def shows_compression(text):
+    units, linear, network = numbers(text, r"(?m)^ +(\d+) +([\d.]+) +([\d.]+)$").T
+    assert falls(linear, 0.5)
+    assert falls(network, 0.5)
+    assert (network < linear)[units <= 8].all()
+
+
+def shows_importances(text):
+    shares = numbers(text, r"(?m)^x\d +([\d.]+) +([\d.]+) +([\d.]+) +([\d.]+) +([\d.]+)$")
+    assert shares.shape == (10, 5)
+    np.testing.assert_allclose(shares.sum(axis=0), 1, atol=0.01)
+    for measure in (0, 1, 3, 4):  # Olden's misses the feature whose slopes cancel
+        assert shares[:5, measure].min() > shares[5:, measure].max()
+
+
 SHOWS = {
     "classification": shows_classes,
+    "data_compression": shows_compression,
     "deep_network_starts": shows_starts,
     "dropout_on_noisy_data": shows_dropout,
     "full_batch_gradient_descent": shows_descent,
@@ -126,6 +142,7 @@ SHOWS = {
     "pattern_recognition": shows_patterns,
     "search_on_dask": shows_a_cluster,
     "two_layer_least_squares": shows_squares,
+    "what_the_network_looks_at": shows_importances,
     "xor_class": shows_xor,
 }
 
@@ -170,4 +187,5 @@ def test_there_is_an_example_for_every_tutorial_system():
         "function_approximation",
         "pattern_recognition",
         "classification",
+        "data_compression",
     }

@@ -7,9 +7,14 @@ import numpy as np
 import pytest
 import scipy.sparse
 from scipy.integrate import quad_vec
+from scipy.stats import spearmanr
+from sklearn.datasets import make_friedman1
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.feature_selection import SelectFromModel
+from sklearn.inspection import permutation_importance
+from sklearn.preprocessing import scale
 
-from fastbp import BPClassifier, BPRegressor
+from fastbp import BPClassifier, BPRegressor, BPSearchCV
 from fastbp.names import HIDDEN_ACTIVATIONS, LOSSES
 
 RNG_ROWS = np.random.default_rng(7).normal(size=(60, 5))
@@ -249,6 +254,74 @@ def test_garson_shares_out():
     np.testing.assert_allclose(deep.garson_importances().sum(axis=0), 1, rtol=1e-12)
     deep.coefs_[0][...] = 0
     np.testing.assert_array_equal(deep.garson_importances(), 0)
+
+
+# Importances by slopes
+
+
+def importances(estimator, X, weights=None):
+    """By differences, as the documentation says it."""
+    if isinstance(estimator, BPClassifier):
+        slopes = differences(lambda rows: logits_of(estimator, rows), X)
+        slopes -= slopes.mean(axis=2, keepdims=True) if slopes.shape[2] > 1 and estimator.out_activation_ == "softmax" else 0
+    else:
+        slopes = differences(lambda rows: estimator.predict(rows).reshape(len(rows), -1), X)
+    means = np.average(X, axis=0, weights=weights)
+    spreads = np.sqrt(np.average((X - means) ** 2, axis=0, weights=weights))
+    values = np.average(abs(slopes).mean(axis=2), axis=0, weights=weights) * spreads
+    return values / values.sum()
+
+
+@pytest.mark.parametrize("weights", [None, np.random.default_rng(0).uniform(size=60)])
+@pytest.mark.parametrize("kind", ["multiclass", "binary", "multilabel", "one output", "two outputs"])
+def test_importances_are_the_mean_slopes(kind, weights, monkeypatch):
+    monkeypatch.setattr("fastbp.estimators.explain._ROWS_AT_ONCE", 17)
+    X, codes = RNG_ROWS * [1, 2, 3, 4, 5], (RNG_ROWS[:, 0] > 0).astype(int) + (RNG_ROWS[:, 1] > 0)
+    options = {"activation": "tanh", "solver": "lbfgs", "alpha": 1.0, "random_state": 0, "feature_importances": True}
+    y = {"multiclass": codes, "binary": codes > 1, "multilabel": X[:, :3] > 0, "one output": X[:, 0], "two outputs": X[:, :2]}[
+        kind
+    ]
+    kind_of_network = BPRegressor if "output" in kind else BPClassifier
+    model = kind_of_network(hidden_layer_sizes=(6,), **options).fit(X, y, sample_weight=weights)
+    np.testing.assert_allclose(model.feature_importances_, importances(model, X, weights), rtol=1e-5)
+    sparse = kind_of_network(hidden_layer_sizes=(6,), **options).fit(scipy.sparse.csr_matrix(X), y, sample_weight=weights)
+    np.testing.assert_allclose(sparse.feature_importances_, importances(sparse, X, weights), rtol=1e-5)
+
+
+def test_importances_come_with_every_way_of_training_and_only_on_request():
+    codes, options = RNG_ROWS[:, 0] > 0, {"max_iter": 3, "feature_importances": True}
+    for solver in ({"solver": "sgd", "batch_size": 1}, {"n_restarts": 2}, {"early_stopping": True}):
+        model = BPClassifier((4,), **options, **solver).fit(RNG_ROWS.astype(np.float32), codes)
+        np.testing.assert_allclose(model.feature_importances_, importances(model, RNG_ROWS), rtol=0.05)
+    model.set_params(early_stopping=False).partial_fit(RNG_ROWS[:30], codes[:30])
+    assert model.feature_importances_.sum() == pytest.approx(1)
+    assert not hasattr(model.set_params(feature_importances=False).fit(RNG_ROWS, codes), "feature_importances_")
+    flat = BPRegressor(hidden_layer_sizes=2, init="zeros", max_iter=1, feature_importances=True).fit(RNG_ROWS, codes)
+    np.testing.assert_array_equal(flat.feature_importances_, 0)
+
+
+def test_importances_rank_as_the_score_lost_by_shuffling():
+    """Friedman's function: five features matter, each differently, five do not."""
+    X, y = make_friedman1(n_samples=800, n_features=10, noise=0.5, random_state=0)
+    X = scale(X)
+    model = BPRegressor(
+        hidden_layer_sizes=20,
+        activation="tanh",
+        solver="lbfgs",
+        alpha=1.0,
+        max_iter=1000,
+        random_state=0,
+        feature_importances=True,
+    ).fit(X, y)
+    shuffled = permutation_importance(model, X, y, n_repeats=10, random_state=0).importances_mean
+    assert spearmanr(model.feature_importances_[:5], shuffled[:5]).statistic > 0.85
+    attributions = np.abs(model.integrated_gradients(X).attributions).mean(axis=0)
+    for values in (model.feature_importances_, attributions):
+        assert values[:5].min() > 3 * values[5:].max()
+    assert model.garson_importances()[:5].min() > model.garson_importances()[5:].max()
+    search = BPSearchCV(model, {"hidden_layer_sizes": [5, 20]}, cv=2).fit(X, y)
+    assert search.best_estimator_.feature_importances_[:5].sum() > 0.8
+    assert SelectFromModel(model, threshold="mean").fit(X, y).get_support()[5:].sum() == 0
 
 
 # Hidden activations

@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastbp.estimators import parameters
-from fastbp.estimators.explain import Explained
+from fastbp.estimators.explain import Explained, importances_of
 from fastbp.estimators.inputs import check_rows, check_sample_weight, check_structure, is_plain, twin
 from fastbp.estimators.targets import Targets
 from fastbp.names import LOSSES, SOLVERS
@@ -77,6 +77,7 @@ class BaseBP(Explained, BaseEstimator):
         validation_split: str = "random",
         n_restarts: int = 1,
         n_threads: int | None = None,
+        feature_importances: bool = False,
         weight_decay: float = 0.01,
         warmup_steps: int = 0,
         averaging: Any = None,
@@ -117,6 +118,7 @@ class BaseBP(Explained, BaseEstimator):
         self.validation_split = validation_split
         self.n_restarts = n_restarts
         self.n_threads = n_threads
+        self.feature_importances = feature_importances
         self.weight_decay = weight_decay
         self.warmup_steps = warmup_steps
         self.averaging = averaging
@@ -144,6 +146,10 @@ class BaseBP(Explained, BaseEstimator):
         """Return y as the kernels take it."""
         raise NotImplementedError
 
+    def _rows(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
+        """Return X as the kernels take it and y as an array."""
+        return check_rows(self, X, y, reset=reset)
+
     def _row_weights(self, sample_weight: Any, targets: Targets, X: Any) -> np.ndarray | None:
         """Return the weight of each row in the loss; None is 1 for all."""
         return check_sample_weight(sample_weight, X)
@@ -165,7 +171,7 @@ class BaseBP(Explained, BaseEstimator):
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
 
-        X, y = check_rows(self, X, y, reset=not resume)
+        X, y = self._rows(X, y, reset=not resume)
         targets = self._encode(y, X.dtype, incremental)
         sample_weight = self._row_weights(sample_weight, targets, X)
         if resume and hasattr(self, "out_activation_") and targets.loss != self._loss_name():
@@ -192,6 +198,7 @@ class BaseBP(Explained, BaseEstimator):
             starts = drawn_starts(network, settings, random_state, X.dtype)
         fitted = fit(network, problem, settings, starts, resumed=resumed)
         self._publish(fitted, settings, is_new=not resume)
+        self.__dict__.pop("feature_importances_", None)
         if fitted.run.error is not None:
             raise fitted.run.error
         if settings.record_gradient_norms:
@@ -200,6 +207,8 @@ class BaseBP(Explained, BaseEstimator):
             complaint = complaint_of_idle_units(network, fitted.run.params, problem)
             if complaint:
                 warnings.warn(complaint, stacklevel=3)
+        if self.feature_importances:
+            self.feature_importances_ = importances_of(self, X, sample_weight)
         if fitted.is_interrupted:
             warnings.warn("Training interrupted by user.", stacklevel=3)
         if fitted.run.outcome.complaint and not incremental:

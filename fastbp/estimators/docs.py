@@ -15,7 +15,7 @@ _Class = TypeVar("_Class", bound=type)
 _WIDTH = 120
 
 _PARAMETERS = r"""
-hidden_layer_sizes : array-like of int, int or str, default=(100,)
+hidden_layer_sizes : array-like of int, int or str, default={default_sizes}
     Units of each hidden layer; an int is one layer, ``"64-32"`` is ``(64, 32)``, ``()`` has no hidden layer.
 activation : {activations} or sequence of these, default='relu'
     Activation of every hidden layer, or one name per hidden layer: {about_activations}.
@@ -83,6 +83,8 @@ n_restarts : int, default=1
 n_threads : int or None, default=None
     Threads of one fit or prediction. None is every core this process may use, but 1 outside the main thread and for little
     work; a fit never takes more than the machine has. The numbers do not depend on it.
+feature_importances : bool, default=False
+    Whether each fit ends with `feature_importances_`, which takes about as long as one epoch per output.
 """
 
 _STEP_PARAMETERS = r"""
@@ -150,6 +152,10 @@ n_outputs_ : int
     Units of the output layer.
 out_activation_ : str
     Activation of the output layer.
+feature_importances_ : ndarray of shape (n_features_in_,)
+    With `feature_importances`: how much the outputs move with each feature. The mean of the slopes' magnitudes over the rows
+    (by their weights) and outputs, times the feature's standard deviation, over the sum of these; outputs are a classifier's
+    logits, for more than two classes less their mean.
 n_features_in_ : int
     Features seen in fit.
 feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -196,6 +202,7 @@ def _listed(names: Iterable[str]) -> str:
 _FILLED = {
     "alpha": "float",
     "about_alpha": "",
+    "default_sizes": "(100,)",
     "activations": _names(HIDDEN_ACTIVATIONS),
     "about_activations": _about({name: ACTIVATIONS[name].text for name in HIDDEN_ACTIVATIONS}),
     "solvers": _names(SOLVERS),

@@ -120,6 +120,7 @@ RULES: dict[str, tuple[Allowed, ...]] = {
     "l1_ratio": (_real_in(0, 1, "[]"),),
     "record_gradient_norms": _FLAG,
     "dropout": (*_FRACTION, Allowed(_is_sequence, "a sequence of these, one for the inputs and one per hidden layer")),
+    "feature_importances": _FLAG,
 }
 
 CLASSIFIER_RULES: dict[str, tuple[Allowed, ...]] = {
@@ -136,6 +137,11 @@ CLASSIFIER_RULES: dict[str, tuple[Allowed, ...]] = {
 }
 LOSS_PARAMETER_RULES: dict[str, tuple[Allowed, ...]] = {
     loss.parameter: (_real_in(*loss.parameter_range, "()"),) for loss in LOSSES.values() if loss.parameter
+}
+AUTOENCODER_RULES: dict[str, tuple[Allowed, ...]] = {
+    **RULES,
+    "validation_split": (one_of("random"),),
+    "denoising": _NONNEGATIVE,
 }
 REGRESSOR_RULES: dict[str, tuple[Allowed, ...]] = {
     **RULES,

@@ -81,12 +81,23 @@ def predict_outputs(
 
 def first_layers(network: Network, params: np.ndarray, n_layers: int) -> tuple[Network, np.ndarray]:
     """The network of the first layers of weights alone, and its parameters, which are the first of the whole network's."""
-    names = {activation.code: name for name, activation in ACTIVATIONS.items()}
-    functions = [names[code] for code in network.activations[:n_layers].tolist()]
-    part = make_network(
-        network.units[: n_layers + 1].tolist(), functions[:-1], functions[-1], "squared_error", dtype=params.dtype
-    )
+    names = activation_names(network)[:n_layers]
+    part = make_network(network.units[: n_layers + 1].tolist(), names[:-1], names[-1], "squared_error", dtype=params.dtype)
     return part, params[: part.n_parameters]
+
+
+def last_layers(network: Network, params: np.ndarray, first_layer: int) -> tuple[Network, np.ndarray]:
+    """The network of the layers of weights from a number on, and a copy of its parameters."""
+    names = activation_names(network)[first_layer:]
+    coefs, intercepts = (arrays[first_layer:] for arrays in parameter_views(network, params))
+    part = make_network(network.units[first_layer:].tolist(), names[:-1], names[-1], "squared_error", dtype=params.dtype)
+    return part, pack_parameters(part, coefs, intercepts, params.dtype)
+
+
+def activation_names(network: Network) -> list[str]:
+    """Names of the activations of the layers, the output's last."""
+    names = {activation.code: name for name, activation in ACTIVATIONS.items()}
+    return [names[code] for code in network.activations.tolist()]
 
 
 def layer_activations(network: Network, params: np.ndarray, X: Any) -> list[np.ndarray]:
@@ -102,9 +113,8 @@ def layer_activations(network: Network, params: np.ndarray, X: Any) -> list[np.n
     -------
     activations : list of ndarray of shape (n_samples, n_units)
     """
-    names = {activation.code: name for name, activation in ACTIVATIONS.items()}
     activations = [X]
-    for W, b, code in zip(*parameter_views(network, params), network.activations):
-        layer = make_network(W.shape, (), names[code], "squared_error", dtype=params.dtype)
+    for W, b, name in zip(*parameter_views(network, params), activation_names(network)):
+        layer = make_network(W.shape, (), name, "squared_error", dtype=params.dtype)
         activations.append(predict_outputs(layer, pack_parameters(layer, [W], [b], params.dtype), activations[-1]))
     return activations[1:]

@@ -1,0 +1,332 @@
+"""BPAutoencoder: a network that learns its own inputs, through a layer that is narrower."""
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.sparse import issparse
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_array
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from fastbp.estimators import parameters
+from fastbp.estimators.base import BaseBP, has_partial_fit
+from fastbp.estimators.docs import documented
+from fastbp.estimators.inputs import DTYPES, MatrixLike, check_structure
+from fastbp.estimators.targets import Targets
+
+
+@documented(score="R²", default_sizes="(32, 8, 32)")
+class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
+    r"""Autoencoder trained by back-propagation: a transformer that compresses rows to few numbers, and back.
+
+    A network whose targets are its inputs (Hinton and Salakhutdinov, Reducing the dimensionality of data with neural networks,
+    Science 313, 2006). The narrowest hidden layer, of several the one nearest the middle, holds the *code*: `transform` returns
+    it, `inverse_transform` goes on from it to the reconstruction. With linear units and one hidden layer it finds the space of
+    the principal components (Baldi and Hornik, Neural networks and principal component analysis, 1989). Parameters and fit are
+    those of `BPRegressor`, with half the squared error between a row and its reconstruction as the loss. Features count as they
+    come, so scale X first; a reconstruction can only have values that `output_activation` can give.
+
+    Parameters
+    ----------
+    {parameters}
+    output_activation : str, default='auto'
+        'auto' is 'identity'; 'logistic' is for features between 0 and 1. Any name of `activation`, and 'exp', are possible.
+    validation_split : {'random'}, default='random'
+        Here so that all estimators have the same parameters.
+    {run_parameters}
+    denoising : float, default=0.0
+        Standard deviation, in standard deviations of each feature, of normal noise that is added to the inputs but not to the
+        targets, so that the code learns what noise does not change (Vincent et al., Extracting and composing robust features
+        with denoising autoencoders, ICML 2008). It is drawn once per `fit` and call of `partial_fit`, from `random_state` (with
+        the rows seen before in the seed), and stays the same over the epochs, so that it goes with every solver and with
+        `n_restarts`. Not for a sparse X, which it would fill. (`dropout` of the inputs is drawn anew at every step.)
+
+    Attributes
+    ----------
+    code_layer_ : int
+        Number of the hidden layer that holds the code, from 0.
+    {attributes}
+
+    See Also
+    --------
+    BPFeatures : Features made for targets.
+    sklearn.decomposition.PCA : The linear autoencoder, without a search.
+
+    {notes}
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.preprocessing import scale
+    >>> from fastbp import BPAutoencoder
+    >>> X = scale(load_iris().data)
+    >>> autoencoder = BPAutoencoder((6, 2, 6), "tanh", solver="lbfgs", max_iter=500, random_state=0).fit(X)
+    >>> codes = autoencoder.transform(X)
+    >>> codes.shape, autoencoder.inverse_transform(codes).shape
+    ((150, 2), (150, 4))
+    >>> bool(autoencoder.reconstruction_error(X).mean() < 0.04)
+    True
+    """
+
+    loss = "squared_error"
+    _rules = parameters.AUTOENCODER_RULES
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (32, 8, 32),
+        activation: Any = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float | str = 0.0001,
+        batch_size: Any = "auto",
+        learning_rate: Any = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: int | np.random.RandomState | None = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        init: Any = "glorot_uniform",
+        init_scale: float = 1.0,
+        fit_intercept: bool = True,
+        output_activation: str = "auto",
+        validation_split: str = "random",
+        n_restarts: int = 1,
+        n_threads: int | None = None,
+        feature_importances: bool = False,
+        weight_decay: float = 0.01,
+        warmup_steps: int = 0,
+        averaging: Any = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        max_norm: float | None = None,
+        l1_ratio: float = 0.0,
+        record_gradient_norms: bool = False,
+        dropout: Any = 0.0,
+        denoising: float = 0.0,
+    ) -> None:
+        super().__init__(
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            solver=solver,
+            alpha=alpha,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            learning_rate_init=learning_rate_init,
+            power_t=power_t,
+            max_iter=max_iter,
+            shuffle=shuffle,
+            random_state=random_state,
+            tol=tol,
+            verbose=verbose,
+            warm_start=warm_start,
+            momentum=momentum,
+            nesterovs_momentum=nesterovs_momentum,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            n_iter_no_change=n_iter_no_change,
+            max_fun=max_fun,
+            init=init,
+            init_scale=init_scale,
+            fit_intercept=fit_intercept,
+            output_activation=output_activation,
+            validation_split=validation_split,
+            n_restarts=n_restarts,
+            n_threads=n_threads,
+            feature_importances=feature_importances,
+            weight_decay=weight_decay,
+            warmup_steps=warmup_steps,
+            averaging=averaging,
+            clip_norm=clip_norm,
+            clip_value=clip_value,
+            max_norm=max_norm,
+            l1_ratio=l1_ratio,
+            record_gradient_norms=record_gradient_norms,
+            dropout=dropout,
+        )
+        self.denoising = denoising
+
+    def fit(self, X: MatrixLike, y: Any = None, sample_weight: ArrayLike | float | None = None) -> Self:
+        """Train the network to reconstruct its inputs.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs, which are the targets too. A sparse X is read as it is, but is made dense once more, to be the targets.
+        y : Ignored
+            Here because pipelines pass it.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row in the loss; None is 1.
+
+        Returns
+        -------
+        self : BPAutoencoder
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            Parameters or data are not valid, or the weights were no longer finite.
+        """
+        return self._fit(X, y, sample_weight, incremental=False)
+
+    @available_if(has_partial_fit)
+    def partial_fit(self, X: MatrixLike, y: Any = None, sample_weight: ArrayLike | float | None = None) -> Self:
+        """Train for one epoch over the given rows. Not for the solver 'lbfgs'.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs, which are the targets too.
+        y : Ignored
+            Here because pipelines pass it.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row in the loss; None is 1.
+
+        Returns
+        -------
+        self : BPAutoencoder
+            The estimator after one more epoch.
+
+        Raises
+        ------
+        ValueError
+            Parameters or data are not valid, or the weights were no longer finite.
+        """
+        return self._fit(X, y, sample_weight, incremental=True)
+
+    def transform(self, X: MatrixLike) -> np.ndarray:
+        """Return the code of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs, taken in the dtype of the weights.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, n_code_units)
+            Activations of the code layer, in the dtype of the weights.
+        """
+        check_is_fitted(self)
+        return self.hidden_activations(X, self.code_layer_)
+
+    def inverse_transform(self, X: ArrayLike) -> np.ndarray:
+        """Return the rows that codes stand for.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_code_units)
+            Codes, taken in the dtype of the weights.
+
+        Returns
+        -------
+        reconstructions : ndarray of shape (n_samples, n_features)
+            In the dtype of the weights.
+        """
+        from fastbp.training.predict import last_layers, predict_outputs
+
+        check_is_fitted(self)
+        network, params = self._packed()
+        codes = check_array(X, dtype=params.dtype, order="C", input_name="X")
+        if codes.shape[1] != self._n_features_out:
+            raise ValueError(f"X has {codes.shape[1]} columns, but the code layer has {self._n_features_out} units.")
+        return predict_outputs(*last_layers(network, params, self.code_layer_ + 1), codes, n_threads=self.n_threads)
+
+    def reconstruction_error(self, X: MatrixLike) -> np.ndarray:
+        """Return how far each row is from its reconstruction; rows unlike those trained on are far.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs, taken in the dtype of the weights.
+
+        Returns
+        -------
+        errors : ndarray of shape (n_samples,)
+            Mean over the features of the squared difference, in squared units of X.
+        """
+        from fastbp.training.predict import predict_outputs
+
+        network, params, rows = self._asked(X)
+        errors = predict_outputs(network, params, rows, n_threads=self.n_threads)
+        errors -= rows.toarray() if issparse(rows) else rows
+        return np.einsum("ij,ij->i", errors, errors, dtype=np.float64) / errors.shape[1]
+
+    def score(self, X: MatrixLike, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
+        """Return minus the mean reconstruction error, so that more is better.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+        y : Ignored
+            Here because searches pass it.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row in the mean.
+
+        Returns
+        -------
+        score : float
+            At most 0.
+        """
+        weights = None if sample_weight is None else np.asarray(sample_weight)
+        return -float(np.average(self.reconstruction_error(X), weights=weights))
+
+    @property
+    def code_layer_(self) -> int:
+        """Number of the narrowest hidden layer, of several the one nearest the middle."""
+        check_is_fitted(self)
+        sizes = [len(bias) for bias in self.intercepts_[:-1]]
+        return min(range(len(sizes)), key=lambda layer: (sizes[layer], abs(2 * layer - len(sizes) + 1)))
+
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.intercepts_[self.code_layer_])
+
+    def _rows(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
+        """Return the inputs, with noise if wanted, and themselves as targets."""
+        if not parameters.hidden_sizes(self.hidden_layer_sizes):
+            raise ValueError("hidden_layer_sizes has no layer, but the code of an autoencoder is a hidden layer.")
+        X = check_structure(validate_data(self, X, reset=reset, dtype=DTYPES, order="C", accept_sparse="csr"))
+        return (self._with_noise(X) if self.denoising else X), X
+
+    def _with_noise(self, X: Any) -> np.ndarray:
+        from fastbp.training.random_state import seeded
+
+        if issparse(X):
+            raise ValueError("denoising does not go with a sparse X, which the noise would fill: pass X.toarray().")
+        drawn = seeded(self.random_state).randint(2**31 - 1)
+        noise = np.random.default_rng([drawn, getattr(self, "t_", 0)]).standard_normal(X.shape, dtype=X.dtype)
+        noise *= np.asarray(self.denoising * X.std(axis=0, dtype=np.float64), dtype=X.dtype)
+        noise += X
+        return noise
+
+    def _encode(self, y: Any, dtype: np.dtype, incremental: bool) -> Targets:
+        Y = y.toarray() if issparse(y) else y
+        return Targets(Y, Y.shape[1], self.loss)
+
+    def _loss_name(self) -> str:
+        return self.loss
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = not self.denoising
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
