@@ -81,7 +81,7 @@ STOCHASTIC = [name for name, solver in SOLVERS.items() if solver.is_stochastic]
         {"hidden_layer_sizes": (), "fit_intercept": False},
         {"averaging": "polyak", "record_gradient_norms": True, "class_weight": {"no": 2.0, "yes": 1.0, "perhaps": 0.5}},
     ],
-    ids=str,
+    ids=" ".join,  # of a dictionary: its keys
 )
 def test_everything_comes_back(settings, dtype, tmp_path):
     model = BPClassifier(**{"hidden_layer_sizes": (5,), "max_iter": 3, "random_state": 0, **settings}).fit(
