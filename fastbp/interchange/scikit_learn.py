@@ -63,7 +63,7 @@ def from_sklearn(mlp: Any) -> BPClassifier | BPRegressor:
     state |= {name: [np.array(array, order="C") for array in getattr(mlp, name)] for name in ("coefs_", "intercepts_")}
     state["restart_losses_"] = np.array([mlp.loss_], dtype=np.float64)
     if is_classifier:
-        state["_sparse_labels"] = bool(getattr(mlp._label_binarizer, "sparse_input_", False))
+        state["_sparse_labels"] = bool(getattr(getattr(mlp, "_label_binarizer", None), "sparse_input_", False))
     estimator.__setstate__({**vars(estimator), **state})
     if hasattr(mlp, "_optimizer"):
         try:

@@ -148,7 +148,7 @@ def load(path: str | os.PathLike[str]) -> Any:
             return _load_network(package, start, file, status.st_size)
         except ModelFileError as error:
             raise ModelFileError(f"{path}: {error}") from error
-        except (Exception, RecursionError) as error:
+        except Exception as error:
             raise ModelFileError(f"{path} is damaged, or no model of fastbp's: {error}") from error
 
 

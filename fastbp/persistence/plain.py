@@ -75,10 +75,8 @@ class Encoder:
     def _optimizer(self, optimizer: Any, path: str) -> Any:
         state = {name: item for name, item in optimizer.__getstate__().items() if name != "network"}
         code, *constants = state["_rule"]
-        state["_rule"] = (
-            "nesterov" if code == optimizer.solver.nesterov_rule else "plain",
-            *constants,
-        )  # codes may be renumbered
+        kind = "nesterov" if code == optimizer.solver.nesterov_rule else "plain"  # as codes may be renumbered one day
+        state["_rule"] = kind, *constants
         return {name: self.encode(item, f"{path}.{name}") for name, item in state.items()}
 
     def _random_state(self, random_state: np.random.RandomState, path: str) -> Any:
