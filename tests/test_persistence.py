@@ -15,13 +15,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import RobustScaler, StandardScaler
 
 import fastbp
 from fastbp import BPClassifier, BPRegressor, BPSearchCV
+from fastbp.estimators.base import BaseBP
 from fastbp.names import REGRESSION_LOSSES, SOLVERS
+from fastbp.persistence.plain import NETWORKS
 
 pytest.importorskip("safetensors")
 
@@ -133,6 +136,32 @@ def test_names_arrays_and_own_attributes_come_back(tmp_path):
     assert same(model.feature_names_in_, again.feature_names_in_)
     assert same(model.note, again.note)
     assert_same(model, again)
+
+
+def test_networks_and_scalers_within_a_network_come_back(tmp_path):
+    """As an ensemble, or one that scales its inputs, keeps them."""
+    model, member = (BPRegressor(hidden_layer_sizes=(5,), max_iter=2, random_state=n).fit(X, NUMBERS) for n in range(2))
+    model.estimators_ = [member]
+    model.input_scaler_ = StandardScaler().fit(X)
+    model.target_scaler_ = RobustScaler(with_centering=False).fit(NUMBERS)
+    again = kept(model, tmp_path)
+    assert_same(again.estimators_[0], member)
+    np.testing.assert_array_equal(again.input_scaler_.transform(X), model.input_scaler_.transform(X))
+    np.testing.assert_array_equal(
+        again.target_scaler_.inverse_transform(NUMBERS), model.target_scaler_.inverse_transform(NUMBERS)
+    )
+    model.estimators_ = [BPRegressor(hidden_layer_sizes=(5,), max_iter=2).fit(X[:, :2], NUMBERS)]
+    with pytest.raises(ValueError, match="estimators_"):
+        fastbp.save(model, tmp_path / "model.safetensors")
+    model.estimators_ = [LogisticRegression()]
+    with pytest.raises(ValueError, match="estimators_"):
+        fastbp.save(model, tmp_path / "model.safetensors")
+
+
+def test_every_network_of_the_package_can_be_saved():
+    """A new estimator needs its name in fastbp/persistence/plain.py."""
+    classes = [getattr(fastbp, name) for name in fastbp.__all__]
+    assert {kind for kind in classes if isinstance(kind, type) and issubclass(kind, BaseBP)} == set(NETWORKS.values())
 
 
 def test_unfitted_estimators_come_back(tmp_path):
@@ -451,6 +480,7 @@ def test_what_is_refused_and_why(whole, tmp_path):
     assert_same(fastbp.load(path), model)  # so that the edits alone are what is refused below
     refused(edited(content, format_version=2), tmp_path, "format version 2, written by fastbp 0")
     refused(edited(content, **{"class": "Popen"}), tmp_path, "Popen")
+    refused(edited(content, **{"class": "StandardScaler"}), tmp_path, "parameter 'activation'")
     refused(edited(content, parameters__new=1), tmp_path, "parameter 'new'")
     refused(edited(content, parameters__alpha=-1), tmp_path, "'alpha' parameter")
     refused(edited(content, attributes___rules={"dict": []}), tmp_path, "_rules")

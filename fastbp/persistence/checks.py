@@ -55,6 +55,10 @@ def _check_network(estimator: BaseBP) -> None:
         n_classes, n_outputs = len(state["classes_"]), layer_sizes[-1]
         _require(n_classes == n_outputs or (n_outputs == 1 and n_classes <= 2), "classes_")
     shapes = [*zip(layer_sizes, layer_sizes[1:])]
+    members = state.get("estimators_")  # which predict for the same rows
+    if members is not None:
+        are_alike = isinstance(members, list) and all(type(member) is type(estimator) for member in members)
+        _require(are_alike and all([W.shape for W in member.coefs_] == shapes for member in members), "estimators_")
     if state.get("_best_params") is not None:
         _check_vectors(state["_best_params"], shapes, [1], "_best_params")
     if state.get("_optimizer") is not None:

@@ -16,18 +16,16 @@ import scipy
 import sklearn
 from sklearn.base import BaseEstimator
 
-from fastbp.estimators import BPClassifier, BPRegressor
-from fastbp.estimators.base import NOT_PICKLED, BaseBP
+from fastbp.estimators.base import BaseBP
 from fastbp.persistence.checks import check_state
-from fastbp.persistence.plain import Decoder, Encoder
+from fastbp.persistence.plain import NETWORKS, Decoder, Encoder
 
 FORMAT_VERSION = 1
 MOST_HEADER = 100_000_000  # bytes; safetensors has the same limit
 ZIP_START = b"PK\x03\x04"
-CLASSES: dict[str, type[BaseBP]] = {"BPClassifier": BPClassifier, "BPRegressor": BPRegressor}
 # What may be built out of fastbp by a file that skops has written.
 TRUSTED = (
-    *(f"{kind.__module__}.{kind.__qualname__}" for kind in CLASSES.values()),
+    *(f"{kind.__module__}.{kind.__qualname__}" for kind in NETWORKS.values()),
     "fastbp.training.kept.KeptVectors",
     "fastbp.training.optimizer.Optimizer",
 )
@@ -79,8 +77,8 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
     """
     networks = list(_networks_of(estimator)) if isinstance(estimator, BaseEstimator) else []
     for network in networks:
-        if type(network) not in CLASSES.values():
-            raise ValueError(f"A file holds {' and '.join(CLASSES)}, not a subclass such as {type(network).__name__}.")
+        if type(network) not in NETWORKS.values():
+            raise ValueError(f"A file holds {' and '.join(NETWORKS)}, not a subclass such as {type(network).__name__}.")
         try:
             check_state(network)
         except (ValueError, TypeError) as error:
@@ -158,11 +156,8 @@ def load(path: str | os.PathLike[str]) -> Any:
 def _described(estimator: BaseBP) -> tuple[str, dict[str, np.ndarray]]:
     """Return the header of a file, as JSON, and the arrays."""
     encoder = Encoder()
-    state = estimator.__getstate__()
-    names = estimator.get_params(deep=False)
-    described: dict[str, Any] = {
+    described = {
         "format_version": FORMAT_VERSION,
-        "class": type(estimator).__name__,
         "versions": {
             "fastbp": importlib.import_module("fastbp").__version__,
             "python": platform.python_version(),
@@ -170,18 +165,8 @@ def _described(estimator: BaseBP) -> tuple[str, dict[str, np.ndarray]]:
             "scipy": scipy.__version__,
             "scikit-learn": sklearn.__version__,
         },
-        "parameters": {},
-        "attributes": {},
+        **encoder.estimator(estimator),
     }
-    for name, value in state.items():
-        part = "parameters" if name in names else "attributes"
-        try:
-            described[part][name] = encoder.encode(value, name)
-        except (TypeError, RecursionError) as error:
-            raise ValueError(
-                f"The {part[:-1]} {name!r} of this {type(estimator).__name__} holds {error}, which is no plain data and so cannot"
-                " be saved."
-            ) from error
     return json.dumps(described, allow_nan=False), encoder.arrays
 
 
@@ -216,27 +201,11 @@ def _load_network(package: Any, start: bytes, file: Any, size: int) -> BaseBP:
     arrays = package.load(start + header + file.read(n_data))
     if _digest(metadata["fastbp"], arrays) != metadata["sha256"]:
         raise ModelFileError("it is damaged: what it holds is not what was written.")
-    return _restored(described, arrays)
-
-
-def _restored(described: dict[str, Any], arrays: dict[str, np.ndarray]) -> BaseBP:
-    """Build the estimator that a header describes."""
-    kind = CLASSES.get(described["class"])
-    if kind is None:
-        raise ModelFileError(f"it holds a {str(described['class'])[:60]}, which this fastbp does not know.")
     decoder = Decoder(arrays)
-    settings = {name: decoder.decode(value) for name, value in described["parameters"].items()}
-    unknown = sorted(settings.keys() - kind().get_params(deep=False).keys())
-    if unknown:
-        raise ModelFileError(f"it has the parameter {unknown[0][:60]!r}, which this fastbp's {kind.__name__} does not know.")
-    estimator = kind(**settings)
-    attributes = {name: decoder.decode(value) for name, value in described["attributes"].items()}
+    estimator = decoder.estimator(described)
     decoder.check_all_used()
-    for name in attributes:
-        if name in vars(estimator) or name in NOT_PICKLED or (hasattr(kind, name) and name != "_sparse_labels"):
-            raise ModelFileError(f"it has an attribute {name[:60]!r}, which is not for a file to say.")
-    estimator.__setstate__({**vars(estimator), **attributes})
-    check_state(estimator)
+    if not isinstance(estimator, BaseBP):
+        raise ModelFileError(f"it holds no network, but a {type(estimator).__name__}.")
     return estimator
 
 

@@ -1,12 +1,20 @@
 """Values of an estimator as JSON and arrays, and back: plain data only, so that nothing in a file can name code to run."""
 
+import importlib
+import inspect
 import math
 import operator
 from typing import Any
 
 import numpy as np
 
+from fastbp.estimators import BPClassifier, BPRegressor
+from fastbp.estimators.base import NOT_PICKLED, BaseBP
 from fastbp.names import SOLVERS
+from fastbp.persistence.checks import check_state
+
+NETWORKS: dict[str, type[BaseBP]] = {"BPClassifier": BPClassifier, "BPRegressor": BPRegressor}
+SCALERS = ("StandardScaler", "RobustScaler")  # of scikit-learn, for an estimator may keep one
 
 NATIVE = frozenset("?bhilqBHILQefd")  # characters of the dtypes that safetensors knows
 LAST_CODE_POINT = 0x10FFFF
@@ -25,6 +33,25 @@ class Encoder:
 
     def __init__(self) -> None:
         self.arrays: dict[str, np.ndarray] = {}
+
+    def estimator(self, estimator: Any, path: str = "") -> dict[str, Any]:
+        """Return the parameters and attributes of a network or a scaler, or raise ValueError for one that no file can hold."""
+        kind, names = type(estimator), estimator.get_params(deep=False)
+        parts: dict[str, Any] = {"class": kind.__name__, "parameters": {}, "attributes": {}}
+        for name, value in estimator.__getstate__().items():
+            if name == "_sklearn_version":
+                continue
+            part = "parameters" if name in names else "attributes"
+            try:
+                if part == "attributes" and not _may_hold(kind, name):
+                    raise TypeError("what is the class's own")
+                parts[part][name] = self.encode(value, path + name)
+            except (TypeError, RecursionError) as error:
+                raise ValueError(
+                    f"The {part[:-1]} {name!r} of this {kind.__name__} holds {error}, which is no plain data and so cannot be"
+                    " saved."
+                ) from error
+        return parts
 
     def encode(self, value: Any, path: str) -> Any:
         """Return what JSON holds in place of a value, or raise TypeError for what no file can hold."""
@@ -53,6 +80,8 @@ class Encoder:
             return {"vectors": self.encode(value.unpacked(), path)}
         if (kind.__module__, kind.__name__) == ("fastbp.training.optimizer", "Optimizer"):
             return {"optimizer": self._optimizer(value, path)}
+        if kind in NETWORKS.values() or (kind.__name__ in SCALERS and kind.__module__.startswith("sklearn.preprocessing.")):
+            return {"estimator": self.estimator(value, f"{path}.")}
         raise TypeError(f"{kind.__module__}.{kind.__qualname__}")
 
     def _items(self, values: Any, path: str) -> list[Any]:
@@ -108,6 +137,28 @@ class Decoder:
         if self._arrays:
             raise ValueError(f"nothing refers to the array {min(self._arrays)!r}")
 
+    def estimator(self, parts: dict[str, Any]) -> Any:
+        """Return the network or scaler that `Encoder.estimator` was given, checked."""
+        name = parts["class"]
+        if name not in NETWORKS and name not in SCALERS:
+            raise ValueError(f"it holds a {str(name)[:60]}, which this fastbp does not know")
+        kind: Any = NETWORKS[name] if name in NETWORKS else getattr(importlib.import_module("sklearn.preprocessing"), name)
+        settings = {name: self.decode(value) for name, value in parts["parameters"].items()}
+        unknown = sorted(settings.keys() - kind().get_params(deep=False).keys())
+        if unknown:
+            raise ValueError(f"it has the parameter {unknown[0][:60]!r}, which this fastbp's {name} does not know")
+        estimator = kind(**settings)
+        attributes = {name: self.decode(value) for name, value in parts["attributes"].items()}
+        for name in attributes:
+            if name in vars(estimator) or not _may_hold(kind, name):
+                raise ValueError(f"it has an attribute {name[:60]!r}, which is not for a file to say")
+        if kind in NETWORKS.values():
+            estimator.__setstate__({**vars(estimator), **attributes})
+            check_state(estimator)
+        else:
+            vars(estimator).update(attributes)
+        return estimator
+
     def decode(self, value: Any) -> Any:
         """Return the value that `Encoder.encode` was given."""
         if value is None or isinstance(value, bool | int | float | str):
@@ -138,6 +189,8 @@ class Decoder:
                 for n, item in enumerate(items):
                     objects[n] = self.decode(item)
                 return objects.reshape([operator.index(n) for n in shape])
+            case {"estimator": dict(parts)}:
+                return self.estimator(parts)
             case {"random_state": dict(state)}:
                 return self._random_state(state)
             case {"vectors": layers}:
@@ -183,3 +236,9 @@ class Decoder:
         optimizer: Any = object.__new__(Optimizer)
         optimizer.__setstate__(state)
         return optimizer
+
+
+def _may_hold(kind: type, name: str) -> bool:
+    """Whether an attribute is for a file to say: not what a class defines, but for plain defaults, nor what weights restore."""
+    default = inspect.getattr_static(kind, name, None)
+    return name not in NOT_PICKLED and (default is None or isinstance(default, bool | int | float))
