@@ -55,6 +55,16 @@ def shows_starts(text):
     assert costs[-1, 2] < 0.2
 
 
+def shows_gradients(text):
+    accuracy = dict(re.findall(r"(?m)^(\S.*): accuracy ([\d.]+)", text))
+    small, large, kept = map(float, accuracy.values())
+    assert max(small, large) < 0.7 and kept > 0.95
+    assert re.search(r"of 16 units of hidden layer 1 \(tanh\) are saturated", text)
+    norms = numbers(text, r"(?m)^ +\d+ +(\S+e\S+) +(\S+e\S+) +(\S+e\S+)$")
+    ratios = norms[0] / norms[-1]  # first layer to last
+    assert ratios[0] < 1e-5 and ratios[1] > 10 and 0.1 < ratios[2] < 10
+
+
 def shows_descent(text):
     """Two runs that come down, and between them one that diverges and says so."""
     first, diverged, slower = re.split(r"(?m)^rate .*$", text)[1:]
@@ -133,6 +143,7 @@ SHOWS = {
     "data_compression": shows_compression,
     "deep_network_starts": shows_starts,
     "dropout_on_noisy_data": shows_dropout,
+    "exploding_and_vanishing_gradients": shows_gradients,
     "full_batch_gradient_descent": shows_descent,
     "function_approximation": shows_a_fitted_curve,
     "gradients_on_a_graph": shows_the_chain_rule,

@@ -201,7 +201,7 @@ class BaseBP(Explained, BaseEstimator):
         self.__dict__.pop("feature_importances_", None)
         if fitted.run.error is not None:
             raise fitted.run.error
-        if settings.record_gradient_norms:
+        if settings.record_gradient_norms and not incremental:
             from fastbp.training.idle import complaint_of_idle_units
 
             complaint = complaint_of_idle_units(network, fitted.run.params, problem)

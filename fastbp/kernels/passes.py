@@ -27,6 +27,7 @@ from .products import (
 )
 from .steps import shaped_step, strip_bounds, strip_step
 from .tiles import EDGE_ROWS, STRIP_ROWS, TILE_ROWS
+from .updates import PLAIN
 from .vectors import element, lane_count, prefetch, set_element
 
 CACHED_ROWS = 4 * TILE_ROWS  # rows that go through all layers together: their activations stay in the first-level cache
@@ -304,7 +305,7 @@ def batch_step(
     n_slabs = min(workspace.n_slabs, (stop - start + EDGE_ROWS - 1) // EDGE_ROWS)
     block_size = stop - start if n_slabs > 1 else workspace.block_size
     # A strip's gradient that is complete and used at once takes the same few places for all strips, which stay in the cache.
-    is_at_once = n_slabs == 1 and stop - start <= block_size and not rule.is_shaped and rule.code != GRADIENT_ONLY
+    is_at_once = n_slabs == 1 and stop - start <= block_size and rule.shaping == PLAIN and rule.code != GRADIENT_ONLY
     gradient_at = 0
     for block in range(start, stop, block_size):
         end = min(block + block_size, stop)
@@ -333,12 +334,12 @@ def batch_step(
                     thread, network, samples.table, order, block, gather, workspace, layer, first, last, 0, end - block,
                     gradient_at, block > start,
                 )  # fmt: skip
-            if end == stop and is_good and not rule.is_shaped:
+            if end == stop and is_good and rule.shaping == PLAIN:
                 strip_step(
                     network, params, workspace, n_slabs, gradient_at, rule, step, moment_1, moment_2, strip, layer, first, last,
                     1.0 / weight_sum, rule.alpha / weight_sum,
                 )  # fmt: skip
-        if end == stop and is_good and rule.is_shaped:
+        if end == stop and is_good and rule.shaping != PLAIN:
             shaped_step(
                 thread, n_threads, sync, network, params, workspace, strips, n_slabs, rule, step, moment_1, moment_2, average,
                 weight_sum,

@@ -10,7 +10,7 @@ from ..names import GRADIENT_ONLY
 from .atomics import barrier
 from .compiler import apart, jit
 from .products import pack_panels, panel_width, transpose_into_panels
-from .updates import update
+from .updates import MEASURED, update
 from .vectors import broadcast, element, lane_count, lane_sum, load, magnitude, multiply_add, square_root, store, where_less
 
 NORM_FLOOR = 1e-6  # added to a norm before it divides, as torch.nn.utils.clip_grad_norm_ does
@@ -102,8 +102,10 @@ def shaped_step(
         start, end = strip_bounds(network, strips.layers[strip], strips.firsts[strip], strips.stops[strip])
         if n_slabs > 1:
             add_slabs(gradient, network.n_parameters, n_slabs, start, end)
-        squares = scale * scale * clip_elements(gradient, start, end, rule.clip_value * abs(weight_sum))
-        workspace.strip_squares[strip] = squares
+        if rule.shaping == MEASURED:
+            workspace.strip_squares[strip] = scale * scale * sum_of_squares(gradient, start, end)
+        if rule.clip_value < math.inf:
+            clip_elements(gradient, start, end, rule.clip_value * abs(weight_sum))
     if rule.clip_norm < math.inf:
         barrier(sync, n_threads)
         scale *= min(1.0, rule.clip_norm / (math.sqrt(total(workspace.strip_squares)) + NORM_FLOOR))
@@ -131,18 +133,27 @@ def shaped_step(
 
 @jit
 def clip_elements(gradient, start, stop, bound):
-    """Clip elements start to stop to ± bound; returns the sum of their squares before."""
-    squares = broadcast(gradient, 0.0)
+    """Clip elements start to stop to ± bound."""
+    highest, lowest = broadcast(gradient, bound), broadcast(gradient, -bound)
     for i in range(start, stop, lane_count(gradient)):
         g = load(gradient, i)
-        squares = multiply_add(g, g, squares)
-    if bound < math.inf:
-        highest, lowest = broadcast(gradient, bound), broadcast(gradient, -bound)
-        for i in range(start, stop, lane_count(gradient)):
-            g = load(gradient, i)
-            g = where_less(highest, g, highest, g)
-            store(gradient, i, where_less(g, lowest, lowest, g))
-    return float(lane_sum(squares))
+        g = where_less(highest, g, highest, g)
+        store(gradient, i, where_less(g, lowest, lowest, g))
+
+
+@jit
+def sum_of_squares(x, start, stop):
+    """Sum of the squares of elements start to stop, in four chains that do not wait for each other."""
+    n_lanes, zero = lane_count(x), broadcast(x, 0.0)
+    sum_0, sum_1, sum_2, sum_3 = zero, zero, zero, zero
+    rest = stop - (stop - start) % (4 * n_lanes)
+    for i in range(start, rest, 4 * n_lanes):
+        x_0, x_1, x_2, x_3 = load(x, i), load(x, i + n_lanes), load(x, i + 2 * n_lanes), load(x, i + 3 * n_lanes)
+        sum_0, sum_1 = multiply_add(x_0, x_0, sum_0), multiply_add(x_1, x_1, sum_1)
+        sum_2, sum_3 = multiply_add(x_2, x_2, sum_2), multiply_add(x_3, x_3, sum_3)
+    for i in range(rest, stop, n_lanes):
+        sum_0 = multiply_add(load(x, i), load(x, i), sum_0)
+    return float(lane_sum((sum_0 + sum_1) + (sum_2 + sum_3)))
 
 
 @jit

@@ -17,6 +17,9 @@ GROWTH, SHRINKAGE, SMALLEST_STEP, LARGEST_STEP = 1.2, 0.5, 1e-6, 50.0
 LATE_WEIGHT = 3.0  # of Polyak's average: how much more later steps count (Shamir and Zhang 2013, there η)
 
 
+PLAIN, SHAPED, MEASURED = range(3)  # steps of the rule alone; through steps.shaped_step; and with the gradient's norms
+
+
 class StepRule(NamedTuple):
     """A step rule and its constants, float64, and what is done to gradients and weights beside it."""
 
@@ -32,7 +35,7 @@ class StepRule(NamedTuple):
     max_norm: float = math.inf  # of a unit's incoming weights
     averaging: int = 0  # code
     average_decay: float = 0.0
-    is_shaped: int = 0  # 1: some of these, or the gradient's norms, are asked for; see steps.shaped_step
+    shaping: int = 0  # code: whether some of these are asked for, and whether the gradient's norms are
 
 
 class Step(NamedTuple):

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.kernels.updates import StepRule
+from fastbp.kernels.updates import MEASURED, PLAIN, SHAPED, StepRule
 from fastbp.names import EXPONENTIAL, NO_AVERAGE, POLYAK, SOLVERS, Solver
 from fastbp.training.kept import KeptVectors
 from fastbp.training.network import aligned_arrays
@@ -81,7 +81,7 @@ class Optimizer:
             max_norm=settings.max_norm,
             averaging=averaging,
             average_decay=average_decay,
-            is_shaped=int(settings.is_shaped),
+            shaping=MEASURED if settings.is_measured else SHAPED if settings.is_shaped else PLAIN,
         )
 
     def begin_average(self, params: np.ndarray, settings: Settings) -> np.ndarray:

@@ -71,11 +71,16 @@ class Settings(NamedTuple):
         return moves or self.warmup_steps > 0 or self.decay_schedule != "constant" or self.dropout_schedule != "constant"
 
     @property
+    def is_measured(self) -> bool:
+        """Whether the norms of gradients are needed."""
+        return self.clip_norm < math.inf or self.record_gradient_norms
+
+    @property
     def is_shaped(self) -> bool:
         """Whether a step is more than its rule: gradients or weights are clipped, measured or averaged (kernels/steps.py)."""
         return (
             self.l1_ratio * self.alpha > 0.0
-            or min(self.clip_norm, self.clip_value, self.max_norm) < math.inf
+            or min(self.clip_value, self.max_norm) < math.inf
             or self.averaging is not None
-            or self.record_gradient_norms
+            or self.is_measured
         )
