@@ -270,7 +270,7 @@ def test_the_loss_has_the_whole_penalty():
     assert model.loss_ == pytest.approx(error + 0.3 * (0.6 * squares / 2 + 0.4 * sums) / N_ROWS)
 
 
-@pytest.mark.parametrize("sizes", [(3,), (40, 2), (70, 20)])
+@pytest.mark.parametrize("sizes", [(3,), (40, 2), (140, 20)])
 def test_no_unit_is_beyond_max_norm(sizes):
     """Layers of every form, and the mirrors of the next step."""
     options = {"hidden_layer_sizes": sizes, "init": "he_normal", "random_state": 0, "learning_rate_init": 0.1, "max_norm": 0.5}
@@ -371,7 +371,7 @@ def shared_work(monkeypatch):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("form", ["blocks", "slabs", "sparse"])
 def test_same_bits_for_any_number_of_threads(name, dtype, form, shared_work):
-    options = {"hidden_layer_sizes": (70, 33), "init": "he_normal", "batch_size": 64, "random_state": 0, "max_iter": 3} | OPTIONS[
+    options = {"hidden_layer_sizes": (140, 33), "init": "he_normal", "batch_size": 64, "random_state": 0, "max_iter": 3} | OPTIONS[
         name
     ]
     rows = BIG.astype(dtype)
