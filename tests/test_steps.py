@@ -371,9 +371,8 @@ def shared_work(monkeypatch):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("form", ["blocks", "slabs", "sparse"])
 def test_same_bits_for_any_number_of_threads(name, dtype, form, shared_work):
-    options = {"hidden_layer_sizes": (140, 33), "init": "he_normal", "batch_size": 64, "random_state": 0, "max_iter": 3} | OPTIONS[
-        name
-    ]
+    options = {"hidden_layer_sizes": (140, 33), "init": "he_normal", "batch_size": 64, "random_state": 0, "max_iter": 3}
+    options |= OPTIONS[name]
     rows = BIG.astype(dtype)
     if form == "slabs":
         options |= {"hidden_layer_sizes": (5, 3), "batch_size": 300}
