@@ -16,7 +16,7 @@ from fastbp.kernels import epochs, lbfgs, vectors
 from fastbp.kernels import jacobian as jacobian_kernels
 from fastbp.kernels import objective as objective_kernels
 from fastbp.kernels.activations import activate, log, multiply_by_slope
-from fastbp.kernels.compiler import FASTMATH, entry
+from fastbp.kernels.compiler import FASTMATH, PARTS, entry
 from fastbp.kernels.losses import early_loss, output_deltas, output_losses
 from fastbp.kernels.products import (
     dot_product,
@@ -714,8 +714,11 @@ def test_one_compilation_per_dtype(monkeypatch):
             equations.accumulate(params[equations.positions])
             equations.sum_of_squares(params[equations.positions])
         Objective(network, Problem(scipy.sparse.csr_matrix(readonly), readonly[:, :1]), alpha=0.0)(params)
+    own_parts = [kernel for kernel in PARTS if kernel.py_func.__module__.startswith("fastbp.")]
     for kernel in kernels:
         assert len(kernel.signatures) == len(DTYPES)
+    for kernel in own_parts:  # of which a fit compiles those it uses
+        assert len(kernel.signatures) <= len(DTYPES), kernel
 
 
 def test_fastmath_keeps_nan_and_infinity():

@@ -26,7 +26,7 @@ def test_what_the_kernels_lean_on_is_there(name):
 def test_the_list_is_complete():
     """Every private name of another object that these files use is listed, and every listed one is used."""
     used, own = set(), set()
-    for file in ("pipeline", "cache", "compiler", "boundary"):
+    for file in ("pipeline", "parts", "cache", "compiler", "boundary"):
         tree = ast.parse((KERNELS / f"{file}.py").read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute):
@@ -117,7 +117,7 @@ def hide(name):  # where a renaming would break more than numba's own would
 
 
 def use_kernels():
-    from fastbp.kernels.compiler import apart, entry, inline, jit, typed_once
+    from fastbp.kernels.compiler import apart, entry, inline, jit, part, typed_once
     from fastbp.kernels.vectors import lane_count, load, store
 
     @inline
@@ -128,11 +128,16 @@ def use_kernels():
     def raise_up(x, at, by):
         store(x, at, doubled(load(x, at)) + by)
 
+    @part("float64")
+    def first_of(x):
+        return np.float64(x[0])
+
     @typed_once
     @entry
     def call(params, by):
         for i in range(0, params.size, lane_count(params)):
             raise_up(params, i, by)
+        params[0] = first_of(params)
 
     x = np.arange(32.0)
     call(x, 1.0)
@@ -172,7 +177,17 @@ def in_a_child(change):
 print(json.dumps({change: in_a_child(change) for change in sys.argv[1:]}))
 """
 CHANGES = ["other_wrapper_names", "optimised_elsewhere", "picky_about_entry_points"]
-HIDDEN = {"compile_extra", "no_compile", "_finalized", "no_cpython_wrapper", "no_cfunc_wrapper", "_cache", "internal"}
+HIDDEN = {
+    "compile_extra",
+    "no_compile",
+    "_finalized",
+    "no_cpython_wrapper",
+    "no_cfunc_wrapper",
+    "_cache",
+    "internal",
+    "external",
+    "overloads",
+}
 GONE = {name: f"{'hide' if name.rpartition('.')[2] in HIDDEN else 'rename'} {name}" for name in compiler.LEANS_ON}
 
 

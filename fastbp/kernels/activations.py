@@ -26,7 +26,7 @@ from ..names import (
     STEP,
     TANH,
 )
-from .compiler import apart, inline, jit
+from .compiler import apart, inline, jit, part
 from .elementary import exponent, polynomial, power_of_two, round_to_integer
 from .vectors import (
     broadcast,
@@ -235,9 +235,9 @@ def activate(code, Z, z, n_rows, n_units, width, slopes):
                 store(Z, row + i, keep_first(load(Z, row + i), n_units - i, 0.0))
 
 
-@apart
+@part("void")
 def _activate_apart(code, Z, z, stop, slopes):
-    """The same for elements z to stop and for activations whose code is not worth a copy in every kernel."""
+    """The same for elements z to stop and for activations that few networks have."""
     n_lanes = lane_count(Z)
     if code == ELU:
         for i in range(z, stop, n_lanes):
@@ -370,7 +370,7 @@ def multiply_ahead_by_slope(code, A, slopes, D, at, size, ahead):
         _multiply_by_slope_apart(code, A, D, at, at + size, ahead)
 
 
-@apart
+@part("void")
 def _multiply_by_slope_apart(code, A, D, at, stop, ahead):
     """The same for elements `at` to stop, as `_activate_apart`."""
     n_lanes = lane_count(D)

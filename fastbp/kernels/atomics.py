@@ -10,7 +10,7 @@ import llvmlite.binding
 from llvmlite import ir
 from numba.core import types
 
-from .compiler import IS_CHECKED, IS_INTERPRETED, jit, primitive
+from .compiler import IS_INTERPRETED, jit, primitive
 from .vectors import address
 
 # The machine code names this function by a symbol of our own, so that cached code runs on every platform.
@@ -80,7 +80,7 @@ def is_stopped(sync):
 def barrier(sync, n_threads):
     """Wait until all n_threads of the team are here; sync[ARRIVED] counts arrivals and starts at a multiple of n_threads.
 
-    With bounds checks a thread may fail, sync[FAILED] is then 1 and nobody waits for it.
+    A thread may fail, for a part that does not compile or with bounds checks: sync[FAILED] is then 1 and nobody waits for it.
     """
     if n_threads == 1:
         return
@@ -88,7 +88,7 @@ def barrier(sync, n_threads):
     everybody = arrived - arrived % n_threads + n_threads
     spins = 0
     while atomic_load(sync, ARRIVED) < everybody:
-        if IS_CHECKED and atomic_load(sync, FAILED):
+        if atomic_load(sync, FAILED):
             raise RuntimeError("another thread of the team has failed")
         spins += 1
         if spins > SPINS:

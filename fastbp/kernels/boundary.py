@@ -8,6 +8,7 @@ the time per epoch). That mode belongs to the thread, so it is set on every call
 
 import functools
 import numbers
+from contextlib import contextmanager
 
 import llvmlite.binding
 import numpy as np
@@ -49,11 +50,28 @@ def guard(name, guarded, argument_types=None, architecture=_ARCHITECTURE):
     if mode is None:
         builder.ret(builder.call(inner, outer.args))
         return module
-    _write_mode(builder, architecture, slot, builder.or_(mode, mode.type(_ARM_FLUSH if architecture in _ARM else _X86_FLUSH)))
+    _write_mode(builder, architecture, slot, builder.or_(mode, mode.type(_flush(architecture))))
     result = builder.call(inner, outer.args)
     _write_mode(builder, architecture, slot, mode)
     builder.ret(result)
     return module
+
+
+@contextmanager
+def normal_mode(builder, architecture=_ARCHITECTURE):
+    """Emit code that runs in Python's floating-point mode, within an entry whose guard has set another."""
+    slot = builder.alloca(_INT)
+    mode = _read_mode(builder, architecture, slot)
+    if mode is None:
+        yield
+        return
+    _write_mode(builder, architecture, slot, builder.and_(mode, mode.type(~_flush(architecture))))
+    yield
+    _write_mode(builder, architecture, slot, mode)
+
+
+def _flush(architecture):
+    return _ARM_FLUSH if architecture in _ARM else _X86_FLUSH
 
 
 def _read_mode(builder, architecture, slot):

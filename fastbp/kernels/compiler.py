@@ -24,8 +24,8 @@ FASTMATH = {"contract"}
 IS_INTERPRETED = bool(config.DISABLE_JIT)  # the kernels run as the Python code they are, slowly, for a debugger to step through
 IS_CHECKED = bool(config.BOUNDSCHECK)  # what would leave its array raises an IndexError
 
-# What pipeline.py and cache.py use of numba and llvmlite beyond their documentation, and what for. Without any of it, or where it
-# no longer works, kernels are compiled in numba's own way: it takes longer, they are slower, and there is no guard.
+# What pipeline.py, parts.py and cache.py use of numba and llvmlite beyond their documentation, and what for. Without any of it,
+# or where it no longer works, kernels are compiled in numba's own way: it takes longer, they are slower, and there is no guard.
 LEANS_ON = {
     "numba.core.compiler:Compiler.compile_extra": "compiling inner functions as far as IR",
     "numba.core.compiler:CompileResult._replace": "inner functions that callers find although they have no machine code",
@@ -37,13 +37,18 @@ LEANS_ON = {
     "numba.core.codegen:CPUCodeLibrary._optimize_final_module": "optimising an entry with all it calls, behind its guard",
     "numba.core.codegen:CPUCodeLibrary._get_module_for_linking": "leaving the bitcode out of the cache",
     "numba.core.codegen:CPUCodeLibrary.enable_object_caching": "machine code in the cache",
+    "numba.core.codegen:JITCodeLibrary.get_pointer_to_function": "parts that are called by their address",
     "numba.core.cpu:CPUContext.codegen": "libraries of our own",
     "numba.core.cpu:CPUContext.insert_user_function": "inner functions that callers find although they have no machine code",
     "numba.core.cpu:CPUTargetOptions._nrt": "kernels without reference counts",
     "numba.core.cpu:CPUTargetOptions.no_cpython_wrapper": "inner functions without wrappers",
     "numba.core.cpu:CPUTargetOptions.no_cfunc_wrapper": "kernels without wrappers for C",
     "numba.core.dispatcher:Dispatcher.get_call_template": "one compilation whatever the literal arguments",
+    "numba.core.callconv:CPUCallConv.call_function": "parts that are called by their address",
+    "numba.core.callconv:CPUCallConv.get_function_type": "parts that are called by their address",
+    "numba.core.callconv:CPUCallConv.return_status_propagate": "parts that are called by their address",
     "numba.core.dispatcher:Dispatcher._cache": "a cache of our own",
+    "numba.core.dispatcher:Dispatcher.overloads": "parts that are called by their address",
     "numba.core.caching:FunctionCache._cache_file": "cache files with a digest",
     "numba.core.caching:FunctionCache._cache_path": "the folder of the cache",
     "numba.core.caching:FunctionCache._impl": "the names of the cache's files",
@@ -60,6 +65,7 @@ LEANS_ON = {
     "numba.core.caching:IndexDataCacheFile._data_name": "the names of the cache's files",
     "numba.core.caching:IndexDataCacheFile._data_path": "the names of the cache's files",
     "numba.core.runtime:rtsys.initialize": "loading machine code without setting up the compiler",
+    "llvmlite.binding:Linkage.external": "parts that are called by their address",
     "llvmlite.binding:Linkage.internal": "telling LLVM that it sees all callers of a function",
     "llvmlite.binding:ModuleRef.link_in": "the guard of an entry",
     "llvmlite.binding:ValueRef.add_function_attribute": "the guard of an entry, and functions that stay apart",
@@ -89,7 +95,7 @@ def _warn_plain(why):
 try:
     if not IS_INTERPRETED and (_gone := [name for name in LEANS_ON if not is_there(name)]):
         raise RuntimeError("; ".join(f"{name.replace(':', '.')} is gone: {LEANS_ON[name]}" for name in _gone))
-    from . import pipeline
+    from . import parts, pipeline
     from .cache import KernelCache
 except Exception as error:
     pipeline = None
@@ -98,6 +104,9 @@ except Exception as error:
 _OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": FASTMATH}
 # Kernels allocate nothing, so they need no reference counts (_nrt; measured: a fifth of a sample's time).
 _TUNED = {**_OPTIONS, "no_cfunc_wrapper": True, "_nrt": False}
+
+
+PARTS: list = []  # dispatchers of what the decorator `part` made, as the modules' ENTRIES hold those of entries
 
 
 def primitive(meaning):
@@ -132,22 +141,51 @@ def apart(function):
     """The same for what stays a function of its own in the machine code: one function of everything takes LLVM a quarter longer
     (measured: 10.4 s instead of 12.6 s for a first fit)."""
     if pipeline is not None:
-        pipeline.apart.add(f"{len(function.__name__)}{function.__name__}")  # as a mangled name holds it
+        pipeline.apart.add(pipeline.symbol_of(function))
     return jit(function)
+
+
+def part(*returns):
+    """Make a decorator for what is compiled apart from the kernels that call it, the first time that one does: what few fits use.
+
+    returns: names of the numba types that come back, "void" for nothing. See parts.py for what a call costs.
+    """
+
+    def make(function):
+        if IS_INTERPRETED or pipeline is None:
+            return jit(function)
+        dispatcher = njit(pipeline_class=pipeline.PartCompiler, **_TUNED)(function)
+        _keep_on_disk(dispatcher)
+
+        def compile_for(argument_types):
+            _compile(dispatcher, argument_types)
+            return pipeline.address_of(dispatcher, argument_types)
+
+        parts.declare(function, returns, compile_for)
+        PARTS.append(dispatcher)
+        return function
+
+    return make
 
 
 def entry(function):
     """Compile a function that Python calls, and keep its machine code on disk."""
     if IS_INTERPRETED:
         return _interpreted(function)
+    if pipeline is not None:
+        return _keep_on_disk(njit(pipeline_class=pipeline.EntryCompiler, **_TUNED)(function))
     try:
-        if pipeline is None:
-            return njit(cache=True, **_OPTIONS)(_with_sources(function))
-        dispatcher = njit(pipeline_class=pipeline.EntryCompiler, **_TUNED)(function)
-        dispatcher._cache = KernelCache(function)
+        return njit(cache=True, **_OPTIONS)(_with_sources(function))
     except RuntimeError as error:  # numba finds no folder to write to
         warn_uncached(error)
-        return njit(**_OPTIONS)(function) if pipeline is None else dispatcher
+        return njit(**_OPTIONS)(function)
+
+
+def _keep_on_disk(dispatcher):
+    try:
+        dispatcher._cache = KernelCache(dispatcher.py_func)
+    except RuntimeError as error:  # numba finds no folder to write to
+        warn_uncached(error)
     return dispatcher
 
 
@@ -217,6 +255,10 @@ def typed_once(dispatcher, by="params"):
             count(arguments)
             wanted = signatures[arguments[at].dtype]
             run(*(checked(*argument, f"{function.__name__}: {name}") for *argument, name in zip(arguments, wanted, names)))
+        except RuntimeError:
+            if pipeline is not None and parts.failures:
+                raise parts.failures.pop() from None
+            raise
 
     call.dispatcher = dispatcher
     return call

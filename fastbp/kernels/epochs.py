@@ -7,7 +7,7 @@ import numpy as np
 
 from ..names import ADAPTIVE, CONSTANT, EXPONENTIAL, INVSCALING, NO_AVERAGE, POLYAK
 from .atomics import STOP, atomic_load, barrier, is_stopped
-from .compiler import apart, entry, jit, typed_once
+from .compiler import entry, jit, part, typed_once
 from .dropout import dropped_in
 from .online import online_epoch
 from .passes import CACHED_ROWS, batch_step, forward, share
@@ -56,7 +56,7 @@ class Factors(NamedTuple):
     dropout: np.ndarray
 
 
-@apart
+@part("void")
 def predict_rows(sync, network, params, table, order, workspace, thread, n_threads, outputs, first, stop, only_largest):
     """Write the outputs for rows first to stop of the table to outputs: (n_rows, n_outputs), with this thread's part of the
     workspace; with only_largest the number of the largest one, to outputs: (n_rows,). Cut short when told to stop."""

@@ -8,7 +8,7 @@ import numpy as np
 from ..names import BINARY_LOG_LOSS, LOG_LOSS, NESTEROV, SGD
 from .activations import activate, multiply_by_slope
 from .atomics import INTERRUPT, atomic_load
-from .compiler import apart, inline
+from .compiler import inline, part
 from .losses import early_loss, log_losses, output_deltas
 from .products import dot_product
 from .vectors import (
@@ -222,7 +222,7 @@ def _next_weighted(samples, order, position, n_rows, gather):
     return position
 
 
-@apart
+@part("boolean", "float64")
 def online_epoch(network, params, velocity, samples, order, n_rows, gather, workspace, rule, learning_rate, sync):
     """One epoch of sgd with a step per sample, dense rows; returns (whether interrupted, sum of the samples' losses with
     penalty). Plain twin: naive.train with batches of one.

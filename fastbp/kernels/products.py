@@ -1,6 +1,6 @@
 """Matrix products of every size a layer needs, dense and sparse."""
 
-from .compiler import apart, inline, jit
+from .compiler import apart, inline, jit, part
 from .tiles import (
     BLOCK,
     EDGE_ROWS,
@@ -158,7 +158,7 @@ def _add_scaled_row(scalar, A, a, C, c, width):
         store(C, c + j, multiply_add(scalar_, load(A, a + j), load(C, c + j)))
 
 
-@apart
+@part("void")
 def sparse_product(table, order, first, gather, B, b, start, C, c, n_rows, width):
     """C = start + X · B; X: rows of a CSR table picked like `gather_rows` does, B: (n_features, width), start: one row of B's
     array."""
@@ -172,7 +172,7 @@ def sparse_product(table, order, first, gather, B, b, start, C, c, n_rows, width
             _add_scaled_row(table.values[entry], B, b + table.columns[entry] * width, C, target, width)
 
 
-@apart
+@part("void")
 def sparse_transposed_product(table, order, first, gather, D, d, C, c, n_rows, width, first_column, stop_column, accumulate):
     """C = Xᵀ · D for columns first_column to stop_column of X (CSR, columns sorted within rows); D: (n_rows, width)."""
     n_lanes = lane_count(C)

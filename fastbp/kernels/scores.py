@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from ..names import ACCURACY, R2
-from .compiler import apart, jit
+from .compiler import jit, part
 
 
 @jit
@@ -23,7 +23,7 @@ def _is_right(outputs, row, n_outputs, targets, row_target, n_targets):
     return True
 
 
-@apart
+@part("float64")
 def score(code, outputs, n_outputs, samples):
     """Score of outputs: (n_rows, n_outputs); accuracy, or R² averaged over the outputs (NaN where an output is not finite), or
     NaN for a code that nobody knows."""

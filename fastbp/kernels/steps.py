@@ -8,7 +8,7 @@ import math
 
 from ..names import GRADIENT_ONLY
 from .atomics import barrier
-from .compiler import apart, jit
+from .compiler import jit, part
 from .products import pack_panels, panel_width, transpose_into_panels
 from .updates import MEASURED, update
 from .vectors import broadcast, element, lane_count, lane_sum, load, magnitude, multiply_add, square_root, store, where_less
@@ -87,7 +87,7 @@ def strip_step(
         refresh_copies(network, params, workspace, layer, first, stop)
 
 
-@apart
+@part("void")
 def shaped_step(
     thread, n_threads, sync, network, params, workspace, strips, n_slabs, rule, step, moment_1, moment_2, average, weight_sum
 ):  # fmt: skip

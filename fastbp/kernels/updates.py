@@ -1,6 +1,6 @@
 """One fused pass per step rule: regularise, move the moments, take the step, measure the weights.
 
-To add one: an entry in names.py and a branch in `update`.
+To add one: an entry in names.py and a branch in `_update_apart`.
 """
 
 import math
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..names import ADAM, ADAMW, EXPONENTIAL, GRADIENT_ONLY, NESTEROV, POLYAK, RMSPROP, RPROP, SGD
-from .compiler import apart, jit
+from .compiler import apart, jit, part
 from .vectors import broadcast, lane_count, lane_sum, load, multiply_add, square_root, store, where_less
 
 # How fast rprop's steps grow and shrink, and between what sizes (Riedmiller and Braun 1993; the bounds are PyTorch's).
@@ -87,7 +87,7 @@ def update(rule, rate, epsilon, kept, params, gradient, gradient_at, moment_1, m
     """
     n_lanes = lane_count(params)
     scale_, decay_, rate_ = broadcast(params, scale), broadcast(params, decay), broadcast(params, -rate)
-    decay_1, decay_2, epsilon = broadcast(params, rule.decay_1), broadcast(params, rule.decay_2), broadcast(params, epsilon)
+    decay_1, decay_2, epsilon_ = broadcast(params, rule.decay_1), broadcast(params, rule.decay_2), broadcast(params, epsilon)
     rest_1, rest_2 = broadcast(params, 1.0 - rule.decay_1), broadcast(params, 1.0 - rule.decay_2)
     norm = broadcast(params, 0.0)
     if rule.code == ADAM or rule.code == ADAMW:
@@ -100,20 +100,12 @@ def update(rule, rate, epsilon, kept, params, gradient, gradient_at, moment_1, m
             v = multiply_add(decay_2, load(moment_2, i), rest_2 * (g * g))
             store(moment_1, i, m)
             store(moment_2, i, v)
-            store(params, i, multiply_add(w, kept_, rate_ * m / (square_root(v) + epsilon)))
+            store(params, i, multiply_add(w, kept_, rate_ * m / (square_root(v) + epsilon_)))
     elif rule.code == GRADIENT_ONLY:
         for i in range(start, stop, n_lanes):
             w = load(params, i)
             norm = multiply_add(w, w, norm)
             store(gradient, gradient_at + i, multiply_add(w, decay_, load(gradient, gradient_at + i) * scale_))
-    elif rule.code == RMSPROP:
-        for i in range(start, stop, n_lanes):
-            w = load(params, i)
-            norm = multiply_add(w, w, norm)
-            g = multiply_add(w, decay_, load(gradient, gradient_at + i) * scale_)
-            v = multiply_add(decay_1, load(moment_1, i), rest_1 * (g * g))
-            store(moment_1, i, v)
-            store(params, i, w + rate_ * g / (square_root(v) + epsilon))
     elif rule.code == SGD:
         for i in range(start, stop, n_lanes):
             w = load(params, i)
@@ -130,6 +122,27 @@ def update(rule, rate, epsilon, kept, params, gradient, gradient_at, moment_1, m
             v = multiply_add(decay_1, load(moment_1, i), step)
             store(moment_1, i, v)
             store(params, i, multiply_add(decay_1, v, w + step))
+    else:
+        return _update_apart(rule, rate, epsilon, params, gradient, gradient_at, moment_1, moment_2, start, stop, scale, decay)
+    return np.float64(lane_sum(norm))
+
+
+@part("float64")
+def _update_apart(rule, rate, epsilon, params, gradient, gradient_at, moment_1, moment_2, start, stop, scale, decay):
+    """The same for the rules that few fits use."""
+    n_lanes = lane_count(params)
+    scale_, decay_, rate_ = broadcast(params, scale), broadcast(params, decay), broadcast(params, -rate)
+    norm = broadcast(params, 0.0)
+    if rule.code == RMSPROP:
+        decay_1, rest_1 = broadcast(params, rule.decay_1), broadcast(params, 1.0 - rule.decay_1)
+        epsilon_ = broadcast(params, epsilon)
+        for i in range(start, stop, n_lanes):
+            w = load(params, i)
+            norm = multiply_add(w, w, norm)
+            g = multiply_add(w, decay_, load(gradient, gradient_at + i) * scale_)
+            v = multiply_add(decay_1, load(moment_1, i), rest_1 * (g * g))
+            store(moment_1, i, v)
+            store(params, i, w + rate_ * g / (square_root(v) + epsilon_))
     elif rule.code == RPROP:
         zero, one = broadcast(params, 0.0), broadcast(params, 1.0)
         smallest, largest = broadcast(params, SMALLEST_STEP), broadcast(params, LARGEST_STEP)
