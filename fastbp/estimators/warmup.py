@@ -42,6 +42,7 @@ def warm_up() -> int:
             (X, {"solver": "sgd", "batch_size": 1}),
             (X, {"activation": "elu"}),
             (X, {"clip_norm": 1.0}),
+            (X, {"dropout": (0.1, 0.1)}),
             (csr_matrix(X), {}),
             (np.ones((20, 1), dtype=dtype), {"early_stopping": True}),
         ]

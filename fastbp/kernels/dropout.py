@@ -11,7 +11,7 @@ import numpy as np
 
 from ..names import IDENTITY, KEPT, LEAKY_RELU, RELU, STEP
 from .activations import multiply_ahead_by_slope
-from .compiler import apart, jit
+from .compiler import jit, part
 from .elementary import random_mask
 from .vectors import element, first_lane, lane_count, load, set_element, store
 
@@ -62,7 +62,7 @@ def _odds(dropout, layer):
     return min(np.int64(kept * 4294967296.0), 4294967295), 1.0 / kept
 
 
-@apart
+@part("void")
 def drop_units(dropout, layer, A, at, first_row, n_rows, n_units, width, slopes):
     """Mask the outputs, (n_rows, width) of A from element `at` on, that go into a layer, and write the masked slopes down.
 
@@ -90,7 +90,7 @@ def drop_units(dropout, layer, A, at, first_row, n_rows, n_units, width, slopes)
             store(A, i + slopes, load(A, i + slopes) * scale)
 
 
-@apart
+@part("void")
 def drop_inputs(dropout, X, start, stop, first_sample):
     """Mask elements start to stop of the gathered inputs X; first_sample: what the first element of X is in the whole order's."""
     threshold, scale = _odds(dropout, 0)
