@@ -1,6 +1,13 @@
 """BP networks as scikit-learn estimators, with the whole training loop compiled."""
 
-from fastbp.display import HiddenSizeDisplay
+from fastbp.display import (
+    GradientFlowDisplay,
+    HiddenSizeDisplay,
+    LossCurveDisplay,
+    NetworkDisplay,
+    SearchSurfaceDisplay,
+    WeightsDisplay,
+)
 from fastbp.estimators import BPAutoencoder, BPClassifier, BPFeatures, BPRegressor, warm_up
 from fastbp.functional import Gradients, forward, gradients
 from fastbp.interchange import from_sklearn, to_c, to_onnx, to_sklearn
@@ -13,9 +20,14 @@ __all__ = [
     "BPFeatures",
     "BPRegressor",
     "BPSearchCV",
+    "GradientFlowDisplay",
     "Gradients",
     "HiddenSizeDisplay",
+    "LossCurveDisplay",
     "ModelFileError",
+    "NetworkDisplay",
+    "SearchSurfaceDisplay",
+    "WeightsDisplay",
     "forward",
     "from_sklearn",
     "gradients",

@@ -10,17 +10,19 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.base import clone, is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import GridSearchCV, check_cv, cross_val_score
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted, indexable
 
+from fastbp.display.drawing import GREY, import_pyplot
+from fastbp.display.searches import choose_metric, score_name
 from fastbp.estimators.parameters import hidden_sizes
 
 _PARAMETER = "hidden_layer_sizes"
 _MOST_TICKS = 12  # more labels than these run into each other on an axis of the usual width
-_SCORE_COLOR, _TIME_COLOR = "#1f4e9c", "#8a8f98"
+_SCORE_COLOR, _TIME_COLOR = "#1f4e9c", GREY
 _LEVEL_COLORS = ("#d1492e", "#2a9d6f", "#e09f1f", "#8e5ea2", "#5b3a29", "#d16ba5")
 
 
@@ -140,7 +142,7 @@ class HiddenSizeDisplay:
         display : HiddenSizeDisplay
             The display, drawn.
         """
-        _import_pyplot()
+        import_pyplot("HiddenSizeDisplay")
         check_is_fitted(search, "cv_results_")
         return cls(**_read_search(search, metric), baselines=baselines).plot(ax)
 
@@ -188,7 +190,7 @@ class HiddenSizeDisplay:
         display : HiddenSizeDisplay
             The display, drawn.
         """
-        _import_pyplot()
+        import_pyplot("HiddenSizeDisplay")
         for sizes in hidden_layer_sizes:
             hidden_sizes(sizes)
         X, y = indexable(X, y)
@@ -201,7 +203,7 @@ class HiddenSizeDisplay:
         search = GridSearchCV(
             estimator, {name: list(hidden_layer_sizes)}, scoring=_ScoreAndLosses(scorer), cv=folds, n_jobs=n_jobs, refit=False
         )
-        drawn = _read_search(search.fit(X, y), "score") | {"score_name": _score_name(estimator, scoring)}
+        drawn = _read_search(search.fit(X, y), "score") | {"score_name": score_name(estimator, scoring)}
         scores = {}
         for label, model in (baselines or {}).items():
             if hasattr(model, "fit"):
@@ -236,7 +238,7 @@ class HiddenSizeDisplay:
         self : HiddenSizeDisplay
             The display.
         """
-        pyplot = _import_pyplot()
+        pyplot = import_pyplot("HiddenSizeDisplay")
         self.loss_ax_ = None
         if ax is not None:
             self.ax_, self.figure_ = ax, ax.figure
@@ -356,7 +358,7 @@ def _read_search(search: Any, metric: str | None) -> dict[str, Any]:
     results = search.cv_results_
     name = _only_one(sorted({key for params in results["params"] for key in params if _is_size(key)}), "searched")
     default = search.estimator.get_params().get(name)
-    metric = _choose_metric(search, metric)
+    metric = choose_metric(search, metric)
     scores = _split_columns(results, re.escape(metric))
     losses = _split_columns(results, r"restart_loss_\d+")
     seconds = np.asarray(results["mean_fit_time"], dtype=float)
@@ -379,7 +381,7 @@ def _read_search(search: Any, metric: str | None) -> dict[str, Any]:
         "fit_times": [seconds[rows].mean() for rows in chosen.values()],
         "restart_losses": [losses[rows].ravel() for rows in chosen.values()] if losses.size else None,
         "complete": [n_resources[rows[0]] == n_resources.max() for rows in chosen.values()],
-        "score_name": _score_name(search.estimator, search.scoring if metric == "score" else metric),
+        "score_name": score_name(search.estimator, search.scoring if metric == "score" else metric),
         "estimator_name": _network_name(search.estimator, name),
     }
 
@@ -394,30 +396,11 @@ def _only_one(names: list[str], what: str) -> str:
     return names[0]
 
 
-def _choose_metric(search: Any, metric: str | None) -> str:
-    names = [key.removeprefix("mean_test_") for key in search.cv_results_ if key.startswith("mean_test_")]
-    if metric is None:
-        refit = getattr(search, "refit", None)
-        metric = "score" if "score" in names else refit if isinstance(refit, str) else None
-    if metric is None or metric not in names:
-        raise ValueError(f"metric must be one of the scores of the search, {names}, got {metric!r}.")
-    return metric
-
-
 def _split_columns(results: Mapping[str, Any], pattern: str) -> np.ndarray:
     """Return the test results of that name, (n_candidates, n_splits)."""
     keys = [key for key in results if re.fullmatch(rf"split\d+_test_{pattern}", key)]
     rows = [np.asarray(results[key], dtype=float) for key in keys]
     return np.column_stack(rows) if rows else np.empty((len(results["params"]), 0))
-
-
-def _score_name(estimator: Any, scoring: Any) -> str:
-    if isinstance(scoring, str):
-        name = re.sub("^neg_", "negative ", scoring).replace("_", " ")
-        return "R²" if name == "r2" else name
-    if scoring is None:
-        return "accuracy" if is_classifier(estimator) else "R²" if is_regressor(estimator) else "score"
-    return "score"
 
 
 def _network_name(estimator: Any, parameter: str) -> str:
@@ -471,11 +454,3 @@ def _set_width_axis(axes: Any, widths: np.ndarray, depth: int) -> None:
         if places[i] - places[kept[-1]] >= (places[-1] - places[0]) / _MOST_TICKS:
             kept.append(i)
     axes.xaxis.set_major_locator(FixedLocator(widths[kept].tolist()))
-
-
-def _import_pyplot() -> Any:
-    try:
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise ImportError("HiddenSizeDisplay needs matplotlib: pip install 'fastbp[plot]'") from error
-    return pyplot

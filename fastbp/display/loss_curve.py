@@ -1,0 +1,153 @@
+"""The picture of a training: loss and validation score against the epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastbp.display.drawing import COLORS, GREY, by_name, make_axes, network_in
+
+
+class LossCurveDisplay:
+    """Loss against the epochs, of one network or of several, with what the validation rows said.
+
+    Make it with `from_estimator`; the constructor takes finished numbers.
+
+    Parameters
+    ----------
+    loss_curves : dict of str to array-like of shape (n_epochs,)
+        Name and training loss after each epoch.
+    validation_losses : dict of str to array-like of shape (n_epochs,), default=None
+        For some of the names the loss of the validation rows.
+    validation_scores : dict of str to array-like of shape (n_epochs,), default=None
+        For some of the names the score of the validation rows; it gets an axis of its own, on the right.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+        The picture.
+    ax_ : matplotlib Axes
+        The axes of the losses.
+    score_ax_ : matplotlib Axes or None
+        The axes of the scores.
+    lines_, validation_lines_, score_lines_ : dict of str to matplotlib Line2D
+        The curves by name.
+    best_lines_ : dict of str to matplotlib Line2D
+        A mark at the epoch with the smallest validation loss, or else the highest score.
+    legend_ : matplotlib Legend
+        The legend, above the axes.
+
+    Examples
+    --------
+    >>> from fastbp import LossCurveDisplay
+    >>> display = LossCurveDisplay(loss_curves={"a": [1.0, 0.5, 0.3]}, validation_losses={"a": [1.1, 0.7, 0.8]})
+    >>> display.best_epochs
+    {'a': 2}
+    """
+
+    def __init__(
+        self,
+        *,
+        loss_curves: Mapping[str, ArrayLike],
+        validation_losses: Mapping[str, ArrayLike] | None = None,
+        validation_scores: Mapping[str, ArrayLike] | None = None,
+    ) -> None:
+        self.loss_curves = _curves(loss_curves)
+        self.validation_losses = _curves(validation_losses)
+        self.validation_scores = _curves(validation_scores)
+        if not self.loss_curves:
+            raise ValueError("There are no loss curves to draw.")
+        for which in (self.validation_losses, self.validation_scores):
+            if unknown := sorted(which.keys() - self.loss_curves.keys()):
+                raise ValueError(f"There is no loss curve of the names {unknown}.")
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, *, ax: Any = None) -> Self:
+        """Draw what fitted networks have recorded.
+
+        Parameters
+        ----------
+        estimator : fitted estimator, sequence or dict of str to fitted estimator
+            Networks, also within pipelines or searches; solvers that go epoch by epoch record a curve.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        display : LossCurveDisplay
+            The display, drawn.
+        """
+        networks = {name: network_in(one, "loss_curve_") for name, one in by_name(estimator).items()}
+        kept = {"validation_losses": "validation_loss_curve_", "validation_scores": "validation_scores_"}
+        curves: dict[str, Any] = {
+            key: {name: curve for name, one in networks.items() if (curve := getattr(one, attribute, None)) is not None}
+            for key, attribute in kept.items()
+        }
+        return cls(loss_curves={name: one.loss_curve_ for name, one in networks.items()}, **curves).plot(ax)
+
+    @property
+    def best_epochs(self) -> dict[str, int]:
+        """Number, from 1, of the epoch with the smallest validation loss or, where there is none, the highest score."""
+        best = {name: int(np.nanargmax(scores)) + 1 for name, scores in self.validation_scores.items()}
+        return best | {name: int(np.nanargmin(losses)) + 1 for name, losses in self.validation_losses.items()}
+
+    def plot(self, ax: Any = None) -> Self:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        self : LossCurveDisplay
+            The display.
+        """
+        self.figure_, self.ax_ = make_axes("LossCurveDisplay", ax, (8, 5))
+        self.score_ax_: Any = None
+        if self.validation_scores:
+            self.score_ax_ = self.ax_.twinx()
+        self.lines_, self.validation_lines_, self.score_lines_, self.best_lines_ = {}, {}, {}, {}
+        for number, (name, losses) in enumerate(self.loss_curves.items()):
+            color = COLORS[number % len(COLORS)]
+            (self.lines_[name],) = self.ax_.plot(_epochs(losses), losses, color=color, label=f"{name}, training loss")
+            if name in self.validation_losses:
+                validation = self.validation_losses[name]
+                (self.validation_lines_[name],) = self.ax_.plot(
+                    _epochs(validation), validation, color=color, linestyle="--", label=f"{name}, validation loss"
+                )
+            if name in self.validation_scores:
+                scores = self.validation_scores[name]
+                (self.score_lines_[name],) = self.score_ax_.plot(
+                    _epochs(scores), scores, color=color, linestyle=":", label=f"{name}, validation score (right)"
+                )
+        for number, (name, epoch) in enumerate(self.best_epochs.items()):
+            label = "best epoch" if number == 0 else None
+            color = self.lines_[name].get_color()
+            self.best_lines_[name] = self.ax_.axvline(epoch, color=color, linewidth=1, alpha=0.5, label=label)
+        everything = np.concatenate([*self.loss_curves.values(), *self.validation_losses.values()])
+        finite = everything[np.isfinite(everything)]
+        if finite.size and finite.min() > 0 and finite.max() > 20 * finite.min():
+            self.ax_.set_yscale("log")
+        self.ax_.set(xlabel="epoch", ylabel="loss")
+        if self.score_ax_ is not None:
+            self.score_ax_.set_ylabel("validation score", color=GREY)
+            self.score_ax_.tick_params(axis="y", colors=GREY)
+        axes = [self.ax_] if self.score_ax_ is None else [self.ax_, self.score_ax_]
+        handles = [handle for one in axes for handle in one.get_legend_handles_labels()[0]]
+        self.legend_ = self.ax_.legend(
+            handles=handles, loc="lower left", bbox_to_anchor=(0, 1.01), borderaxespad=0, ncols=2, frameon=False, fontsize="small"
+        )
+        return self
+
+
+def _curves(curves: Mapping[str, ArrayLike] | None) -> dict[str, np.ndarray]:
+    return {name: np.asarray(curve, dtype=float).ravel() for name, curve in (curves or {}).items()}
+
+
+def _epochs(curve: np.ndarray) -> np.ndarray:
+    return np.arange(1, len(curve) + 1)

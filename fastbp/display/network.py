@@ -1,0 +1,230 @@
+"""The picture of a network: units, and the weights between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastbp.display.drawing import SIGNED, import_pyplot, network_in
+
+_MOST_UNITS = 50  # of a layer; more circles run into each other, and heat maps tell more
+_MOST_NAMES = 50
+
+
+class NetworkDisplay:
+    """A network drawn as units and lines, or beyond 50 units in a layer as a heat map per layer of weights.
+
+    The colour of a line is the sign of its weight (red above zero, blue below), its width the size. The colour of a unit is its
+    intercept.
+
+    Parameters
+    ----------
+    coefs : sequence of array-like of shape (n_in, n_out)
+        Weights, one array per layer of weights.
+    intercepts : sequence of array-like of shape (n_out,)
+        Intercepts.
+    feature_names : sequence of str, default=None
+        Names of the inputs.
+    output_names : sequence of str, default=None
+        Names of the outputs, such as classes.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+        The picture.
+    axes_ : ndarray of matplotlib Axes
+        One for the drawing, or one per heat map.
+    lines_ : list of matplotlib LineCollection
+        The lines of each layer of weights; empty for heat maps.
+    units_ : list of matplotlib PathCollection
+        The circles of each layer; empty for heat maps.
+    images_ : list of matplotlib AxesImage
+        The heat maps; empty for a drawing.
+    colorbar_ : matplotlib Colorbar
+        The scale of the weights.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastbp import NetworkDisplay
+    >>> display = NetworkDisplay(coefs=[np.ones((2, 3)), np.ones((3, 1))], intercepts=[np.zeros(3), np.zeros(1)])
+    >>> display.layer_sizes
+    [2, 3, 1]
+    """
+
+    def __init__(
+        self,
+        *,
+        coefs: Sequence[ArrayLike],
+        intercepts: Sequence[ArrayLike],
+        feature_names: Sequence[str] | None = None,
+        output_names: Sequence[str] | None = None,
+    ) -> None:
+        self.coefs = [np.asarray(W, dtype=float) for W in coefs]
+        self.intercepts = [np.asarray(b, dtype=float) for b in intercepts]
+        if not self.coefs or len(self.coefs) != len(self.intercepts):
+            raise ValueError(
+                f"Got {len(self.coefs)} coefs and {len(self.intercepts)} intercepts, one of each per layer is needed."
+            )
+        self.layer_sizes = [len(self.coefs[0]), *(W.shape[1] for W in self.coefs)]
+        for layer, (W, b) in enumerate(zip(self.coefs, self.intercepts)):
+            wanted = (self.layer_sizes[layer], self.layer_sizes[layer + 1])
+            if W.shape != wanted or b.shape != wanted[1:]:
+                raise ValueError(
+                    f"Layer {layer} needs coefs of shape {wanted} and intercepts to match, got {W.shape}, {b.shape}."
+                )
+        self.feature_names = _names(feature_names, "feature_names", self.layer_sizes[0])
+        self.output_names = _names(output_names, "output_names", self.layer_sizes[-1])
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, *, feature_names: Any = None, ax: Any = None) -> Self:
+        """Draw a fitted network.
+
+        Parameters
+        ----------
+        estimator : fitted estimator
+            The network, also within a pipeline or a search.
+        feature_names : sequence of str, default=None
+            Names of the inputs; None takes those the network was fitted with, if there were any.
+        ax : matplotlib Axes, default=None
+            Where to draw, if units and lines are drawn; None makes a figure.
+
+        Returns
+        -------
+        display : NetworkDisplay
+            The display, drawn.
+        """
+        network = network_in(estimator, "coefs_")
+        if feature_names is None:
+            feature_names = getattr(network, "feature_names_in_", None)
+        n_outputs = network.coefs_[-1].shape[1]
+        classes = getattr(network, "classes_", None)
+        output_names: Any = None
+        if isinstance(classes, np.ndarray) and len(classes) == n_outputs:
+            output_names = classes
+        elif isinstance(classes, np.ndarray) and len(classes) == 2 and n_outputs == 1:
+            output_names = classes[1:]
+        return cls(
+            coefs=network.coefs_, intercepts=network.intercepts_, feature_names=feature_names, output_names=output_names
+        ).plot(ax)
+
+    @property
+    def is_heat_map(self) -> bool:
+        """Whether some layer has more units than can be drawn one by one."""
+        return max(self.layer_sizes) > _MOST_UNITS
+
+    def plot(self, ax: Any = None) -> Self:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw, if units and lines are drawn; None makes a figure.
+
+        Returns
+        -------
+        self : NetworkDisplay
+            The display.
+        """
+        pyplot = import_pyplot("NetworkDisplay")
+        self.lines_: list[Any] = []
+        self.units_: list[Any] = []
+        self.images_: list[Any] = []
+        self._largest = max(np.abs(W).max() for W in self.coefs if W.size) or 1.0
+        if self.is_heat_map:
+            if ax is not None:
+                raise ValueError(
+                    f"Layers of {max(self.layer_sizes)} units become heat maps, which need a figure of their own: no ax."
+                )
+            self._plot_heat_maps(pyplot)
+        else:
+            self._plot_units(pyplot, ax)
+        return self
+
+    def _plot_units(self, pyplot: Any, ax: Any) -> None:
+        from matplotlib.cm import ScalarMappable
+        from matplotlib.collections import LineCollection
+        from matplotlib.colors import Normalize
+
+        most, n_layers = max(self.layer_sizes), len(self.layer_sizes)
+        if ax is None:
+            size = (max(6.0, 2.2 * n_layers), min(14.0, max(4.0, 0.28 * most)))
+            self.figure_, ax = pyplot.subplots(figsize=size, layout="constrained")
+        else:
+            self.figure_ = ax.figure
+        self.axes_ = np.array([ax])
+        norm, colors = Normalize(-self._largest, self._largest), pyplot.get_cmap(SIGNED)
+        heights = [np.arange(n) - (n - 1) / 2 for n in self.layer_sizes]
+        heights = [-h * (most / max(n, 1)) ** 0.7 if n < most else -h for h, n in zip(heights, self.layer_sizes)]
+        for layer, W in enumerate(self.coefs):
+            order = np.argsort(np.abs(W), axis=None, kind="stable")  # the heaviest in front
+            i, j = np.unravel_index(order, W.shape)
+            ends = np.stack(
+                [np.full(W.size, layer), heights[layer][i], np.full(W.size, layer + 1), heights[layer + 1][j]], axis=1
+            )
+            sizes = np.abs(W[i, j]) / self._largest
+            drawn = colors(norm(W[i, j]))
+            drawn[:, 3] = 0.1 + 0.8 * sizes  # small weights do not hide large ones
+            lines = LineCollection(ends.reshape(-1, 2, 2).tolist(), colors=drawn, linewidths=0.3 + 2.7 * sizes, zorder=1)
+            self.lines_.append(ax.add_collection(lines))
+        diameter = float(np.clip(4000 / most**1.2, 25, 380))
+        for layer, h in enumerate(heights):
+            face: Any = (
+                "white" if layer == 0 else colors(Normalize(*_range(self.intercepts[layer - 1]))(self.intercepts[layer - 1]))
+            )
+            self.units_.append(ax.scatter(np.full(len(h), layer), h, s=diameter, c=face, edgecolors="#444444", zorder=3))
+        gap = 4 + diameter**0.5 / 2  # points: beyond the circle's edge
+        for names, layer, align, shift in (
+            (self.feature_names, 0, "right", -gap),
+            (self.output_names, n_layers - 1, "left", gap),
+        ):
+            for name, height in zip(names or (), heights[layer]):
+                ax.annotate(
+                    name, (layer, height), (shift, 0), textcoords="offset points", ha=align, va="center",
+                    fontsize="small" if len(names or ()) <= 25 else "xx-small",
+                )  # fmt: skip
+        titles = ["inputs", *(f"hidden {k}" for k in range(1, n_layers - 1)), "outputs"]
+        ax.set_xticks(range(n_layers), [f"{title}\n{n}" for title, n in zip(titles, self.layer_sizes)])
+        ax.set_yticks([])
+        longest = max((len(name) for name in self.feature_names or ()), default=0)
+        ax.set_xlim(-0.3 - 0.045 * longest, n_layers - 0.7 + 0.045 * max((len(n) for n in self.output_names or ()), default=0))
+        ax.set_ylim(-(most + 1) / 2, (most + 1) / 2)
+        for side in ax.spines.values():
+            side.set_visible(False)
+        ax.tick_params(length=0)
+        self.colorbar_ = self.figure_.colorbar(ScalarMappable(norm, colors), ax=ax, label="weight", shrink=0.6, pad=0.02)
+
+    def _plot_heat_maps(self, pyplot: Any) -> None:
+        n_maps = len(self.coefs)
+        self.figure_, grid = pyplot.subplots(
+            1, n_maps, figsize=(min(14, 2 + 3.2 * n_maps), 5), squeeze=False, layout="constrained"
+        )
+        self.axes_ = grid[0]
+        for layer, (ax, W) in enumerate(zip(self.axes_, self.coefs)):
+            self.images_.append(
+                ax.imshow(W, aspect="auto", interpolation="nearest", cmap=SIGNED, vmin=-self._largest, vmax=self._largest)
+            )
+            ax.set_title(f"{W.shape[0]} → {W.shape[1]}", fontsize="medium")
+            ax.set_xlabel("outputs" if layer == n_maps - 1 else f"hidden {layer + 1}")
+            ax.set_ylabel("inputs" if layer == 0 else f"hidden {layer}")
+        if self.feature_names is not None and len(self.feature_names) <= _MOST_NAMES:
+            self.axes_[0].set_yticks(range(len(self.feature_names)), self.feature_names, fontsize="x-small")
+        if self.output_names is not None and len(self.output_names) <= _MOST_NAMES // 2:
+            self.axes_[-1].set_xticks(range(len(self.output_names)), self.output_names, rotation=90, fontsize="x-small")
+        self.colorbar_ = self.figure_.colorbar(self.images_[0], ax=list(self.axes_), label="weight", shrink=0.8)
+
+
+def _names(names: Any, parameter: str, n: int) -> list[str] | None:
+    if names is None:
+        return None
+    if len(names) != n:
+        raise ValueError(f"There are {len(names)} {parameter} for {n} units.")
+    return [str(name) for name in names]
+
+
+def _range(values: np.ndarray) -> tuple[float, float]:
+    largest = float(np.abs(values).max()) or 1.0
+    return -largest, largest

@@ -1,0 +1,126 @@
+"""The picture of the first layer: what each hidden unit looks for in the inputs."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastbp.display.drawing import SIGNED, import_pyplot, network_in
+
+_MOST_UNITS = 64  # maps that can be told apart on a page
+
+
+class WeightsDisplay:
+    """The weights from the inputs to each unit of the first layer, as maps.
+
+    Parameters
+    ----------
+    weights : array-like of shape (n_features, n_units)
+        Weights of the first layer, ``coefs_[0]``.
+    shape : tuple of (int, int), default=None
+        Rows and columns of the picture that the features are pixels of. None draws one map of all features and units.
+    feature_names : sequence of str, default=None
+        Names of the features, beside the one map.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+        The picture.
+    axes_ : ndarray of matplotlib Axes
+        The axes of the maps.
+    images_ : list of matplotlib AxesImage
+        The maps.
+    colorbar_ : matplotlib Colorbar
+        The scale, the same for all maps.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastbp import WeightsDisplay
+    >>> WeightsDisplay(weights=np.zeros((64, 10)), shape=(8, 8)).shape
+    (8, 8)
+    """
+
+    def __init__(self, *, weights: ArrayLike, shape: tuple[int, int] | None = None, feature_names: Any = None) -> None:
+        self.weights = np.asarray(weights, dtype=float)
+        self.shape = None if shape is None else (int(shape[0]), int(shape[1]))
+        self.feature_names = None if feature_names is None else [str(name) for name in feature_names]
+        if self.weights.ndim != 2 or not self.weights.size:
+            raise ValueError(f"weights must be of shape (n_features, n_units), got {self.weights.shape}.")
+        n_features = len(self.weights)
+        if self.shape is not None and math.prod(self.shape) != n_features:
+            raise ValueError(
+                f"A picture of {self.shape[0]}×{self.shape[1]} pixels does not have the {n_features} features' number."
+            )
+        if self.feature_names is not None and len(self.feature_names) != n_features:
+            raise ValueError(f"There are {len(self.feature_names)} feature_names for {n_features} features.")
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, *, shape: tuple[int, int] | None = None, feature_names: Any = None) -> Self:
+        """Draw the first layer of a fitted network.
+
+        Parameters
+        ----------
+        estimator : fitted estimator
+            The network, also within a pipeline or a search.
+        shape : tuple of (int, int), default=None
+            Rows and columns of the picture that the features are pixels of.
+        feature_names : sequence of str, default=None
+            Names of the features; None takes those the network was fitted with, if there were any.
+
+        Returns
+        -------
+        display : WeightsDisplay
+            The display, drawn.
+        """
+        network = network_in(estimator, "coefs_")
+        if feature_names is None:
+            feature_names = getattr(network, "feature_names_in_", None)
+        return cls(weights=network.coefs_[0], shape=shape, feature_names=feature_names).plot()
+
+    def plot(self) -> Self:
+        """Draw, in a figure of its own; of more than 64 units those with the longest weights.
+
+        Returns
+        -------
+        self : WeightsDisplay
+            The display.
+        """
+        pyplot = import_pyplot("WeightsDisplay")
+        largest = np.abs(self.weights).max() or 1.0
+        scale = {"cmap": SIGNED, "vmin": -largest, "vmax": largest, "interpolation": "nearest"}
+        n_features, n_units = self.weights.shape
+        if self.shape is None:
+            size = (min(12, 3 + 0.16 * n_units), min(10, 2 + 0.16 * n_features))
+            self.figure_, ax = pyplot.subplots(figsize=size, layout="constrained")
+            self.axes_ = np.array([ax])
+            self.images_ = [ax.imshow(self.weights, aspect="auto", **scale)]
+            ax.set_xlabel("hidden unit")
+            if self.feature_names is not None and n_features <= 50:
+                ax.set_yticks(range(n_features), self.feature_names, fontsize="small")
+            else:
+                ax.set_ylabel("feature")
+        else:
+            lengths = np.linalg.norm(self.weights, axis=0)
+            shown = np.sort(np.argsort(-lengths, kind="stable")[:_MOST_UNITS])
+            n_columns = math.ceil(math.sqrt(len(shown)))
+            n_rows = math.ceil(len(shown) / n_columns)
+            self.figure_, grid = pyplot.subplots(
+                n_rows,
+                n_columns,
+                figsize=(min(11, 1 + 1.1 * n_columns), min(10, 1.1 * n_rows)),
+                squeeze=False,
+                layout="constrained",
+            )
+            for ax in grid.flat:
+                ax.set_axis_off()
+            self.axes_ = grid.ravel()[: len(shown)]
+            self.images_ = []
+            for ax, unit in zip(self.axes_, shown):
+                self.images_.append(ax.imshow(self.weights[:, unit].reshape(self.shape), **scale))
+                ax.set_title(str(unit), fontsize="x-small", pad=2)
+        self.colorbar_ = self.figure_.colorbar(self.images_[0], ax=list(self.axes_), label="weight", shrink=0.8)
+        return self

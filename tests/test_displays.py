@@ -1,0 +1,174 @@
+"""The pictures of a network: what is drawn is what the network, its history or the search holds."""
+
+import sys
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from fastbp import (
+    BPClassifier,
+    BPRegressor,
+    BPSearchCV,
+    GradientFlowDisplay,
+    LossCurveDisplay,
+    NetworkDisplay,
+    SearchSurfaceDisplay,
+    WeightsDisplay,
+)
+
+matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'fastbp[plot]'")
+matplotlib.use("Agg")
+from matplotlib import pyplot  # noqa: E402
+
+IRIS = load_iris(as_frame=True)
+X, y = IRIS.data, IRIS.target_names[IRIS.target]
+MODEL = BPClassifier((5, 3), max_iter=12, early_stopping=True, record_gradient_norms=True, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def model():
+    with pytest.warns(UserWarning, match="are dead"):  # of so few units, after so few epochs
+        return MODEL.fit(X, y)
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    pyplot.close("all")
+
+
+def test_loss_curves_are_those_of_the_networks(model):
+    other = make_pipeline(StandardScaler(), BPClassifier((2,), max_iter=7, random_state=0)).fit(X, y)
+    display = LossCurveDisplay.from_estimator({"one": model, "two": other})
+    np.testing.assert_array_equal(display.lines_["one"].get_ydata(), model.loss_curve_)
+    np.testing.assert_array_equal(display.lines_["one"].get_xdata(), np.arange(1, len(model.loss_curve_) + 1))
+    np.testing.assert_array_equal(display.lines_["two"].get_ydata(), other[-1].loss_curve_)
+    np.testing.assert_array_equal(display.score_lines_["one"].get_ydata(), model.validation_scores_)
+    assert list(display.score_lines_) == ["one"]
+    assert display.best_epochs == {"one": 1 + int(np.argmax(model.validation_scores_))}
+    assert display.best_lines_["one"].get_xdata()[0] == display.best_epochs["one"]
+
+
+def test_several_curves_get_names_and_an_axis_of_ones_own(model):
+    _, ax = pyplot.subplots()
+    display = LossCurveDisplay.from_estimator([model, model], ax=ax)
+    assert display.ax_ is ax
+    assert list(display.lines_) == ["BPClassifier 1", "BPClassifier 2"]
+
+
+def test_validation_losses_say_which_epoch_was_best():
+    display = LossCurveDisplay(
+        loss_curves={"a": [3, 2, 1]}, validation_losses={"a": [3, 1, 2]}, validation_scores={"a": [0, 0, 1]}
+    ).plot()
+    assert display.best_epochs == {"a": 2}
+    assert display.validation_lines_["a"].get_ydata().tolist() == [3, 1, 2]
+
+
+def test_loss_curves_that_do_not_fit():
+    with pytest.raises(ValueError, match="no loss curves"):
+        LossCurveDisplay(loss_curves={})
+    with pytest.raises(ValueError, match=r"no loss curve of the names.*'b'"):
+        LossCurveDisplay(loss_curves={"a": [1]}, validation_scores={"b": [1]})
+    with pytest.raises(NotFittedError):
+        LossCurveDisplay.from_estimator(BPClassifier())
+    with pytest.raises(ValueError, match="LogisticRegression holds no network with loss_curve_"):
+        LossCurveDisplay.from_estimator(LogisticRegression().fit(X, y))
+
+
+def test_network_is_drawn_weight_by_weight(model):
+    display = NetworkDisplay.from_estimator(model)
+    assert display.layer_sizes == [4, 5, 3, 3]
+    assert [len(units.get_offsets()) for units in display.units_] == [4, 5, 3, 3]
+    largest = max(np.abs(W).max() for W in model.coefs_)
+    for lines, W, layer in zip(display.lines_, model.coefs_, range(3), strict=True):
+        assert len(lines.get_segments()) == W.size
+        left, right = (display.units_[k].get_offsets() for k in (layer, layer + 1))
+        for segment, width, color in zip(lines.get_segments(), lines.get_linewidths(), lines.get_colors(), strict=True):
+            i = int(np.flatnonzero((left == segment[0]).all(axis=1))[0])
+            j = int(np.flatnonzero((right == segment[1]).all(axis=1))[0])
+            assert width == pytest.approx(0.3 + 2.7 * abs(W[i, j]) / largest)
+            assert (color[0] > color[2]) == (W[i, j] > 0)  # red above zero, blue below
+    texts = [text.get_text() for text in display.axes_[0].texts]
+    assert texts == [*X.columns, *model.classes_]
+
+
+def test_wide_networks_are_heat_maps():
+    rng = np.random.default_rng(0)
+    rows, targets = rng.normal(size=(60, 51)), rng.normal(size=60)
+    model = BPRegressor(hidden_layer_sizes=(6,), max_iter=2, random_state=0).fit(rows, targets)
+    display = NetworkDisplay.from_estimator(model)
+    assert display.is_heat_map and not display.lines_
+    for image, W in zip(display.images_, model.coefs_, strict=True):
+        np.testing.assert_array_equal(image.get_array(), W)
+    with pytest.raises(ValueError, match="heat maps, which need a figure of their own"):
+        display.plot(pyplot.figure().gca())
+
+
+def test_networks_that_do_not_fit():
+    W, b = np.ones((2, 3)), np.zeros(3)
+    with pytest.raises(ValueError, match="one of each per layer"):
+        NetworkDisplay(coefs=[W], intercepts=[])
+    with pytest.raises(ValueError, match=r"Layer 0 needs coefs of shape \(2, 3\)"):
+        NetworkDisplay(coefs=[W], intercepts=[np.zeros(2)])
+    with pytest.raises(ValueError, match="3 feature_names for 2 units"):
+        NetworkDisplay(coefs=[W], intercepts=[b], feature_names=["a", "b", "c"])
+
+
+def test_weights_are_drawn_as_pictures_or_as_one_map(model):
+    display = WeightsDisplay.from_estimator(model, shape=(2, 2))
+    for unit, image in enumerate(display.images_):
+        np.testing.assert_array_equal(image.get_array(), model.coefs_[0][:, unit].reshape(2, 2))
+    display = WeightsDisplay.from_estimator(model)
+    np.testing.assert_array_equal(display.images_[0].get_array(), model.coefs_[0])
+    assert [label.get_text() for label in display.axes_[0].get_yticklabels()] == list(X.columns)
+    with pytest.raises(ValueError, match="3×2 pixels"):
+        WeightsDisplay.from_estimator(model, shape=(3, 2))
+
+
+def test_of_many_units_those_with_the_longest_weights_are_drawn():
+    weights = np.arange(1.0, 71.0)[None, :] * np.ones((4, 1))
+    display = WeightsDisplay(weights=weights, shape=(2, 2)).plot()
+    assert [ax.get_title() for ax in display.axes_] == [str(unit) for unit in range(6, 70)]
+
+
+def test_gradient_flow_is_what_was_recorded(model):
+    display = GradientFlowDisplay.from_estimator(model)
+    np.testing.assert_array_equal(np.array([line.get_ydata() for line in display.lines_]).T, model.gradient_norms_)
+    assert [text.get_text() for text in display.legend_.get_texts()] == ["hidden layer 1", "hidden layer 2", "output layer"]
+    with pytest.raises(ValueError, match="record_gradient_norms=True"):
+        GradientFlowDisplay.from_estimator(BPClassifier((2,), max_iter=1).fit(X, y))
+    with pytest.raises(ValueError, match="of shape"):
+        GradientFlowDisplay(gradient_norms=[1.0, 2.0])
+
+
+@pytest.mark.parametrize("kind", [GridSearchCV, BPSearchCV])
+def test_search_surface_shows_the_scores_of_the_search(kind):
+    grid = {"hidden_layer_sizes": [(4,), (3, 2)], "alpha": [1.0, 1e-4, 0.1], "learning_rate_init": [0.01, 0.03]}
+    search = kind(BPClassifier(max_iter=5, random_state=0), grid, cv=2).fit(X, y)
+    display = SearchSurfaceDisplay.from_search(search, parameters=("alpha", "hidden_layer_sizes"))
+    results = search.cv_results_
+    assert display.row_values == [1e-4, 0.1, 1.0]
+    for (row, column), score in np.ndenumerate(display.image_.get_array()):
+        wanted = {"alpha": display.row_values[row], "hidden_layer_sizes": display.column_values[column]}
+        scores = [results["mean_test_score"][i] for i, params in enumerate(results["params"]) if wanted.items() <= params.items()]
+        assert len(scores) == 2 and score == max(scores)
+    assert display.scores.max() == search.best_score_
+    row, column = (display.row_values.index(display.best_values[0]), display.column_values.index(display.best_values[1]))
+    assert display.scores[row, column] == search.best_score_
+    assert display.best_.get_xy() == (column - 0.5, row - 0.5)
+    with pytest.raises(ValueError, match="two of those that were searched"):
+        SearchSurfaceDisplay.from_search(search)
+
+
+@pytest.mark.parametrize("display", [LossCurveDisplay, NetworkDisplay, GradientFlowDisplay])
+def test_without_matplotlib_an_error_says_what_to_install(display, model, monkeypatch):
+    drawn = display.from_estimator(model)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"needs matplotlib: pip install 'fastbp\[plot\]'"):
+        drawn.plot()
