@@ -963,3 +963,16 @@ def test_per_sample_steps_are_batches_of_one(activation):
     dense = BPClassifier(**options, random_state=0).fit(X_IRIS, Y_IRIS)
     sparse = BPClassifier(**options, random_state=0).fit(scipy.sparse.csr_matrix(X_IRIS), Y_IRIS)
     assert_same_weights(dense, sparse, rtol=1e-7)
+
+
+def test_notebooks_show_the_layers_of_a_fitted_network():
+    X, y = load_iris(return_X_y=True)
+    model = BPClassifier((5, 3), ("tanh", "relu"), max_iter=4, random_state=0)
+    bundle = model._repr_mimebundle_
+    assert "parameters, 4 epochs" not in bundle()["text/html"]
+    html = model.fit(X, y)._html_repr()
+    n_parameters = sum(W.size for W in model.coefs_) + sum(b.size for b in model.intercepts_)
+    assert f"{n_parameters:,} parameters, 4 epochs, loss {model.loss_:.4g}" in html
+    for text in ("4 → 5", "5 → 3", "3 → 3", "tanh", "relu", "softmax"):
+        assert f"<td>{text}</td>" in html
+    assert model.set_params(activation="<b>")._html_repr().count("&lt;b&gt;") >= 2  # of a user's, never as HTML

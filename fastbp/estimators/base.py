@@ -8,11 +8,13 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import estimator_html_repr
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastbp.estimators import parameters
 from fastbp.estimators.explain import Explained, importances_of
 from fastbp.estimators.inputs import check_rows, check_sample_weight, check_structure, is_plain, twin
+from fastbp.estimators.representation import architecture_html
 from fastbp.estimators.targets import Targets
 from fastbp.names import LOSSES, SOLVERS
 from fastbp.training.settings import Settings
@@ -380,6 +382,10 @@ class BaseBP(Explained, BaseEstimator):
     def __copy__(self) -> Self:
         """Share the weights, as copies of scikit-learn's MLPs do."""
         return twin(self)
+
+    def _html_repr(self) -> str:
+        """Show the layers of a fitted network above its parameters; scikit-learn 1.6 does not look here."""
+        return architecture_html(self) + estimator_html_repr(self)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

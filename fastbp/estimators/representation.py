@@ -1,0 +1,26 @@
+"""What a notebook shows of a fitted network beside its parameters."""
+
+from html import escape
+from typing import Any
+
+
+def architecture_html(estimator: Any) -> str:
+    """A table of the layers of a fitted network, with epochs and loss; nothing of one that is not fitted."""
+    if not hasattr(estimator, "coefs_"):
+        return ""
+    sizes = [len(estimator.coefs_[0]), *(W.shape[1] for W in estimator.coefs_)]
+    chosen = estimator.activation
+    hidden = [chosen] * (len(sizes) - 2) if isinstance(chosen, str) else [str(name) for name in chosen]
+    activations = [*hidden, getattr(estimator, "out_activation_", "")]
+    counts = [W.size + b.size * bool(estimator.fit_intercept) for W, b in zip(estimator.coefs_, estimator.intercepts_)]
+    rows = "".join(
+        f"<tr><td>{n_in} → {n_out}</td><td>{escape(name)}</td><td style='text-align:right'>{count:,}</td></tr>"
+        for n_in, n_out, name, count in zip(sizes, sizes[1:], activations, counts)
+    )
+    facts = f"{sum(counts):,} parameters"
+    if hasattr(estimator, "loss_"):  # weights may also have been put there by hand
+        facts += f", {estimator.n_iter_} epochs, loss {estimator.loss_:.4g}"
+    return (
+        f"<details open><summary>{escape(type(estimator).__name__)}: {facts}</summary><table><thead><tr><th>layer</th>"
+        f"<th>activation</th><th>parameters</th></tr></thead><tbody>{rows}</tbody></table></details>"
+    )
