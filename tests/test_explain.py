@@ -1,5 +1,6 @@
 """What a fitted network has learnt: slopes by the inputs, importances, hidden activations."""
 
+import math
 import warnings
 
 import naive
@@ -155,7 +156,7 @@ def test_an_output_that_overflows_spoils_no_other():
 
 
 def test_same_bits_for_any_number_of_threads(monkeypatch):
-    monkeypatch.setattr("fastbp.training.threads.SHARED_WORK", 0)
+    monkeypatch.setattr("fastbp.training.threads.SHARED_WORK", -math.inf)
     monkeypatch.setattr("fastbp.training.threads.SHARED_TOTAL", 0)
     X = np.random.default_rng(0).normal(size=(500, 5))
     model = classifier(X=X)

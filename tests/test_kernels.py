@@ -1,5 +1,6 @@
 """Kernels against NumPy and SciPy: every size around the edges of a tile, every code of every registry, any number of threads."""
 
+import math
 import os
 import subprocess
 import sys
@@ -600,7 +601,7 @@ def run(n_threads, dtype, solver="adam", batch_size=50, n_rows=333, sparse=False
     ],
 )
 def test_same_bits_for_any_number_of_threads(monkeypatch, dtype, options):
-    monkeypatch.setattr("fastbp.training.threads.SHARED_WORK", 0)
+    monkeypatch.setattr("fastbp.training.threads.SHARED_WORK", -math.inf)
     monkeypatch.setattr("fastbp.training.threads.SHARED_TOTAL", 0)
     alone, history, draw = run(1, dtype, **options)
     for n_threads in (2, 3, 5):
@@ -661,7 +662,7 @@ def test_per_sample_epochs(dtype, sizes, activation, output, loss, options):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_same_gradient_and_outputs_for_any_number_of_threads(monkeypatch, dtype):
-    monkeypatch.setattr("fastbp.training.threads.SHARED_WORK", 0)
+    monkeypatch.setattr("fastbp.training.threads.SHARED_WORK", -math.inf)
     monkeypatch.setattr("fastbp.training.threads.SHARED_TOTAL", 0)
     network, params = random_network((30, 50, 20, 4), dtype)
     X = np.random.default_rng(0).normal(size=(2500, 30)).astype(dtype)

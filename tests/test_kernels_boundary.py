@@ -2,6 +2,7 @@
 
 import _thread
 import inspect
+import math
 import re
 import signal
 import subprocess
@@ -82,7 +83,7 @@ def test_subnormals_are_zero_in_a_vector(dtype):
 @pytest.mark.parametrize("options", FITS, ids=str)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_fits_leave_the_mode_as_it_was(monkeypatch, dtype, options, n_threads):
-    monkeypatch.setattr("fastbp.training.threads.SHARED_WORK", 0)
+    monkeypatch.setattr("fastbp.training.threads.SHARED_WORK", -math.inf)
     monkeypatch.setattr("fastbp.training.threads.SHARED_TOTAL", 0)
     modes = []
 
@@ -107,7 +108,7 @@ def test_fits_leave_the_mode_as_it_was(monkeypatch, dtype, options, n_threads):
 
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_python_computes_as_ever_while_a_fit_runs(monkeypatch, n_threads):
-    monkeypatch.setattr("fastbp.training.threads.SHARED_WORK", 0)
+    monkeypatch.setattr("fastbp.training.threads.SHARED_WORK", -math.inf)
     monkeypatch.setattr("fastbp.training.threads.SHARED_TOTAL", 0)
     model = BPClassifier((20,), max_iter=2000, tol=0, n_iter_no_change=np.inf, n_threads=n_threads, random_state=0)
     fit = threading.Thread(target=model.fit, args=(X, Y))
@@ -125,7 +126,7 @@ def test_python_computes_as_ever_while_a_fit_runs(monkeypatch, n_threads):
 @pytest.mark.parametrize("n_threads", [1, 2])
 @pytest.mark.parametrize("options", FITS, ids=str)
 def test_ctrl_c_leaves_the_mode_as_it_was(monkeypatch, options, n_threads):
-    monkeypatch.setattr("fastbp.training.threads.SHARED_WORK", 0)
+    monkeypatch.setattr("fastbp.training.threads.SHARED_WORK", -math.inf)
     monkeypatch.setattr("fastbp.training.threads.SHARED_TOTAL", 0)
     model = BPClassifier((5,), max_iter=10**7, tol=0, n_iter_no_change=np.inf, max_fun=10**9, n_threads=n_threads, **options)
     model.set_params(random_state=0, alpha=0.0)

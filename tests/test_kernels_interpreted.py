@@ -186,7 +186,7 @@ import scipy.sparse
 from fastbp import BPClassifier, BPRegressor
 from fastbp.training import threads
 
-threads.SHARED_WORK = threads.SHARED_TOTAL = 0  # teams for little work
+threads.SHARED_WORK = threads.SHARED_TOTAL = -np.inf  # teams for little work
 random = np.random.RandomState(0)
 X = random.normal(size=(24, 6))
 Y = (X[:, 0] > X[:, 1]) * 1 + (X[:, 2] > 1)

@@ -143,7 +143,7 @@ def test_restarts_share_one_basis(spaces):
 def test_same_bits_for_any_number_of_threads(batch_size, monkeypatch):
     monkeypatch.setattr(row_space_module, "TEAM_WORK", 0.0)
     for name in ("SHARED_WORK", "SHARED_TOTAL"):
-        monkeypatch.setattr(f"fastbp.training.threads.{name}", 0.0)
+        monkeypatch.setattr(f"fastbp.training.threads.{name}", -np.inf)
     X, y = wide_table()
     options = {**OPTIONS, "batch_size": batch_size}
     one, two = (BPClassifier(**options, n_threads=n).fit(X, y) for n in (1, 2))

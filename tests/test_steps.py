@@ -363,7 +363,7 @@ LABELS = (np.abs(BIG[:, 0]) + BIG[:, 1] > 0.8) + 0
 
 @pytest.fixture
 def shared_work(monkeypatch):
-    monkeypatch.setattr("fastbp.training.threads.SHARED_WORK", 0)
+    monkeypatch.setattr("fastbp.training.threads.SHARED_WORK", -math.inf)
     monkeypatch.setattr("fastbp.training.threads.SHARED_TOTAL", 0)
 
 

@@ -1,5 +1,6 @@
 """Training batch by batch and epoch by epoch, for every step rule."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -112,9 +113,10 @@ class _Loop:
         def make_team() -> tuple[int, float, Any]:
             row_work, update_work = flops_per_row(network), UPDATE_WORK * network.n_parameters
             epoch_work = row_work * n_rows + update_work * n_batches
-            n_slabs = slabs_of(network, batch_size, problem.is_sparse)
-            shared_work = row_work * batch_size + update_work - exchange_work(network, batch_size, n_slabs)
-            size = 1 if is_online else team_size(n_threads, shared_work, max_iter * epoch_work)
+            size = 1
+            if not is_online:
+                exchange = functools.partial(exchange_work, network, batch_size, problem.is_sparse)
+                size = team_size(n_threads, row_work * batch_size + update_work, max_iter * epoch_work, exchange)
             return size, epoch_work, make_strips(network, size, problem.is_sparse)
 
         key = ("team", n_threads, batch_size, n_rows, max_iter, is_online, problem.is_sparse)

@@ -60,13 +60,16 @@ def allowed_threads(n_threads: int | None) -> int:
     return available_cores() if _is_main_thread() else 1
 
 
-def team_size(n_threads: int | None, work: float, total: float) -> int:
-    """Number of threads for a kernel with `work` floating-point operations between two barriers and `total` in all.
+def team_size(n_threads: int | None, work: float, total: float, exchange: Callable[[], float] = lambda: 0.0) -> int:
+    """Number of threads for a kernel with `work` floating-point operations between two barriers and `total` in all, where sharing
+    costs as much as exchange() operations.
 
     No more than there are cores, whatever is asked for: a thread that waits for a core makes all others wait at the next barrier
     (measured with 16 threads on 2 cores: up to 5 times as long as 2 threads).
     """
-    return 1 if work < SHARED_WORK or total < SHARED_TOTAL else min(allowed_threads(n_threads), present_cores())
+    if work < SHARED_WORK or total < SHARED_TOTAL or work - exchange() < SHARED_WORK:
+        return 1
+    return min(allowed_threads(n_threads), present_cores())
 
 
 class Crew:

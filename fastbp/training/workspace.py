@@ -170,10 +170,10 @@ def flops_per_row(network: Network) -> float:
     return 6 * sum(products) - 2 * products[0]
 
 
-def exchange_work(network: Network, batch_size: int, n_slabs: int) -> float:
+def exchange_work(network: Network, batch_size: int, is_sparse: bool) -> float:
     """What threads that share a batch spend on each other's rows and parameters, in floating-point operations; in slabs they read
     none of each other's rows and few parameters."""
-    if n_slabs > 1:
+    if slabs_of(network, batch_size, is_sparse) > 1:
         return 0.0
     row_elements = int(network.units[0] + 2 * network.widths[1:].sum())
     return EXCHANGE_WORK * (batch_size * row_elements + 2.0 * network.n_parameters)
