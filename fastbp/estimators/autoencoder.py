@@ -116,6 +116,7 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
         l1_ratio: float = 0.0,
         record_gradient_norms: bool = False,
         dropout: Any = 0.0,
+        max_time: float | None = None,
         denoising: float = 0.0,
     ) -> None:
         super().__init__(
@@ -159,6 +160,7 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
             l1_ratio=l1_ratio,
             record_gradient_norms=record_gradient_norms,
             dropout=dropout,
+            max_time=max_time,
         )
         self.denoising = denoising
 

@@ -1,5 +1,6 @@
 """What BPClassifier and BPRegressor share: from checked data to a trained network and its fitted attributes."""
 
+import math
 import operator
 import types
 import warnings
@@ -12,6 +13,7 @@ from sklearn.utils import estimator_html_repr
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastbp.estimators import parameters
+from fastbp.estimators.callbacks import CallbackSupportMixin, fit_watched, has_callbacks
 from fastbp.estimators.explain import Explained, importances_of
 from fastbp.estimators.inputs import check_rows, check_sample_weight, check_structure, is_plain, twin
 from fastbp.estimators.representation import architecture_html
@@ -38,7 +40,7 @@ def has_partial_fit(estimator: Any) -> bool:
     return True
 
 
-class BaseBP(Explained, BaseEstimator):
+class BaseBP(Explained, CallbackSupportMixin, BaseEstimator):
     """Training, packing and pickling; the subclasses add targets, labels and scores."""
 
     _rules = parameters.RULES
@@ -89,6 +91,7 @@ class BaseBP(Explained, BaseEstimator):
         l1_ratio: float = 0.0,
         record_gradient_norms: bool = False,
         dropout: Any = 0.0,
+        max_time: float | None = None,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -130,6 +133,7 @@ class BaseBP(Explained, BaseEstimator):
         self.l1_ratio = l1_ratio
         self.record_gradient_norms = record_gradient_norms
         self.dropout = dropout
+        self.max_time = max_time
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Give a subclass that takes over this constructor one of its own name, which errors about arguments tell."""
@@ -173,6 +177,7 @@ class BaseBP(Explained, BaseEstimator):
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
 
+        given = X, y, sample_weight
         X, y = self._rows(X, y, reset=not resume)
         targets = self._encode(y, X.dtype, incremental)
         sample_weight = self._row_weights(sample_weight, targets, X)
@@ -180,7 +185,7 @@ class BaseBP(Explained, BaseEstimator):
             raise ValueError(f"y needs the loss {targets.loss!r}, but this network was trained with {self._loss_name()!r}.")
         settings = parameters.settings_of(self, targets.loss)
         if incremental:
-            settings = settings._replace(max_iter=1)
+            settings = settings._replace(max_iter=1, max_time=math.inf)
         self.out_activation_ = settings.output_activation
         problem = Problem(X, targets.Y, sample_weight, n_outputs=targets.n_outputs, strata=targets.strata(self.validation_split))
         random_state = seeded(self.random_state)
@@ -198,11 +203,19 @@ class BaseBP(Explained, BaseEstimator):
         else:
             network = network_for(settings, problem.n_features, problem.n_outputs, X.dtype)
             starts = drawn_starts(network, settings, random_state, X.dtype)
-        fitted = fit(network, problem, settings, starts, resumed=resumed)
-        self._publish(fitted, settings, is_new=not resume)
-        self.__dict__.pop("feature_importances_", None)
-        if fitted.run.error is not None:
-            raise fitted.run.error
+
+        def train(hooks: Any = None) -> Any:
+            fitted = fit(network, problem, settings, starts, resumed=resumed, hooks=hooks)
+            self._publish(fitted, settings, is_new=not resume)
+            self.__dict__.pop("feature_importances_", None)
+            if fitted.run.error is not None:
+                raise fitted.run.error
+            return fitted
+
+        if has_callbacks(self) and not incremental:
+            fitted = fit_watched(self, given, settings, train, lambda run: self._attributes_now(run, network, problem, settings))
+        else:
+            fitted = train()
         if settings.record_gradient_norms and not incremental:
             from fastbp.training.idle import complaint_of_idle_units
 
@@ -216,6 +229,15 @@ class BaseBP(Explained, BaseEstimator):
         if fitted.run.outcome.complaint and not incremental:
             warnings.warn(fitted.run.outcome.complaint, ConvergenceWarning, stacklevel=3)
         return self
+
+    def _attributes_now(self, run: Any, network: Any, problem: Any, settings: Settings) -> dict[str, Any]:
+        """Return the attributes of a copy that is fitted as if this run had ended now."""
+        from fastbp.training.fit import Fitted
+        from fastbp.training.outcome import Run
+
+        ended = Run(run.shown(), None, history=run.history.copied())
+        fitted = Fitted(network, ended, np.array([ended.history.loss]), False, problem)
+        return fitted_copy(self, {}, fitted, settings).__dict__
 
     # ---- history and fitted attributes
 

@@ -113,6 +113,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         l1_ratio: float = 0.0,
         record_gradient_norms: bool = False,
         dropout: Any = 0.0,
+        max_time: float | None = None,
         class_weight: Any = None,
     ) -> None:
         super().__init__(
@@ -156,6 +157,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
             l1_ratio=l1_ratio,
             record_gradient_norms=record_gradient_norms,
             dropout=dropout,
+            max_time=max_time,
         )
         self.class_weight = class_weight
 

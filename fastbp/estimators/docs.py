@@ -120,6 +120,11 @@ dropout : float or sequence of float, default=0.0
     chance [7]_; or one rate for the inputs and one per hidden layer. All in [0, 1). What is left is divided by 1 - rate, so
     that predictions need no change. Losses of training, and stopping by them, are those of the thinned networks. The masks
     follow from a number drawn from `random_state`, and go on in `partial_fit`.
+max_time : float or None, default=None
+    Seconds of training (its start and the kernels' compilation, if they were not compiled before, included) after which a fit
+    ends: with the epoch or iteration that is under way then, the result so far, and a ConvergenceWarning. Starts of `n_restarts`
+    that have not begun are not trained. How far a fit comes depends on the machine, and so its result; `partial_fit`, of one
+    epoch, does not look at it.
 """
 
 _ATTRIBUTES = """

@@ -121,6 +121,7 @@ RULES: dict[str, tuple[Allowed, ...]] = {
     "record_gradient_norms": _FLAG,
     "dropout": (*_FRACTION, Allowed(_is_sequence, "a sequence of these, one for the inputs and one per hidden layer")),
     "feature_importances": _FLAG,
+    "max_time": (*_POSITIVE, _NONE),
 }
 
 CLASSIFIER_RULES: dict[str, tuple[Allowed, ...]] = {
@@ -349,6 +350,7 @@ def settings_of(estimator: Any, loss: str) -> Settings:
         record_gradient_norms=bool(estimator.record_gradient_norms),
         max_iter=_count(estimator.max_iter),
         max_fun=_count(estimator.max_fun),
+        max_time=_limit(estimator.max_time),
         tol=estimator.tol,
         n_iter_no_change=min(estimator.n_iter_no_change, MOST_COUNT),
         early_stopping=bool(estimator.early_stopping) and SOLVERS[estimator.solver].is_stochastic,

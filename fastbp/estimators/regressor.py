@@ -124,6 +124,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         l1_ratio: float = 0.0,
         record_gradient_norms: bool = False,
         dropout: Any = 0.0,
+        max_time: float | None = None,
         delta: float = 1.0,
     ) -> None:
         super().__init__(
@@ -167,6 +168,7 @@ class BPRegressor(RegressorMixin, BaseBP):
             l1_ratio=l1_ratio,
             record_gradient_norms=record_gradient_norms,
             dropout=dropout,
+            max_time=max_time,
         )
         self.loss = loss
         self.delta = delta

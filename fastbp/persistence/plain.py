@@ -10,6 +10,7 @@ import numpy as np
 
 from fastbp.estimators import BPClassifier, BPRegressor
 from fastbp.estimators.base import NOT_PICKLED, BaseBP
+from fastbp.estimators.callbacks import OF_CALLBACKS
 from fastbp.names import SOLVERS
 from fastbp.persistence.checks import check_state
 
@@ -39,7 +40,7 @@ class Encoder:
         kind, names = type(estimator), estimator.get_params(deep=False)
         parts: dict[str, Any] = {"class": kind.__name__, "parameters": {}, "attributes": {}}
         for name, value in estimator.__getstate__().items():
-            if name == "_sklearn_version":
+            if name == "_sklearn_version" or name in OF_CALLBACKS:
                 continue
             part = "parameters" if name in names else "attributes"
             try:
@@ -241,4 +242,4 @@ class Decoder:
 def _may_hold(kind: type, name: str) -> bool:
     """Whether an attribute is for a file to say: not what a class defines, but for plain defaults, nor what weights restore."""
     default = inspect.getattr_static(kind, name, None)
-    return name not in NOT_PICKLED and (default is None or isinstance(default, bool | int | float))
+    return name not in NOT_PICKLED | OF_CALLBACKS and (default is None or isinstance(default, bool | int | float))

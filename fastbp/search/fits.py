@@ -16,12 +16,13 @@ from sklearn.pipeline import Pipeline
 
 from fastbp.estimators import BPClassifier, BPRegressor, parameters
 from fastbp.estimators.base import BaseBP, fitted_copy
+from fastbp.estimators.callbacks import has_callbacks
 from fastbp.estimators.inputs import check_rows, check_sample_weight, pass_door, twin
 from fastbp.estimators.targets import Targets, class_targets, real_targets
 from fastbp.search.results import Result
 from fastbp.training.fit import Fitted, Resumed, Start, draw_weights, fit, random_states
 from fastbp.training.network import aligned_copy, network_for
-from fastbp.training.outcome import MAX_ITER
+from fastbp.training.outcome import MAX_ITER, TIME_OVER
 from fastbp.training.predict import predict_outputs
 from fastbp.training.problem import Problem, make_table
 from fastbp.training.random_state import Twister, open_twister, seeded
@@ -77,7 +78,7 @@ class Candidate:
 
 def _can_batch(estimator: Any) -> bool:
     """Whether `Fit` knows all that the estimator's own fit would do."""
-    if type(estimator) not in (BPClassifier, BPRegressor) or estimator.verbose:
+    if type(estimator) not in (BPClassifier, BPRegressor) or estimator.verbose or has_callbacks(estimator):
         return False
     if getattr(estimator, "class_weight", None) is not None:
         return False
@@ -263,7 +264,8 @@ class Fit:
                 fold.prepare(self.candidate.estimator)
                 start = time.perf_counter() - (fold.fit_time if self._paused is None else 0.0)
                 fitted, settings = self._train(starts, scratch, n_threads)
-                hit_max_iter, n_iter = fitted.run.outcome.status == MAX_ITER and self._paused is None, fitted.run.history.n_iter
+                hit_max_iter = fitted.run.outcome.status in (MAX_ITER, TIME_OVER) and self._paused is None
+                n_iter = fitted.run.history.n_iter
             else:
                 model = self._fit_alone(n_threads)
         except Exception:

@@ -187,7 +187,7 @@ class BPSearchCV(GridSearchCV):
         if plan is None and (self.resource is not None or self.param_grid is None):
             raise ValueError(
                 "Without param_grid, or with resource, a search needs a BPClassifier, a BPRegressor or a pipeline with one at its"
-                " end, valid parameters, targets, and for fit no more than groups and sample weights."
+                " end, valid parameters, targets, for fit no more than groups and sample weights, and no callbacks."
             )
         if plan is None:
             with joblib.parallel_config(prefer="threads"):

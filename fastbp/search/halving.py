@@ -153,6 +153,8 @@ def _max_iter(plan: Plan) -> int:
         candidate.check({})
         if not SOLVERS[estimator.solver].is_stochastic:
             raise ValueError(f"resource={EPOCHS!r} is for solvers that go epoch by epoch, not for {estimator.solver!r}.")
+        if estimator.max_time is not None:
+            raise ValueError(f"resource={EPOCHS!r} does not go with max_time={estimator.max_time!r}: epochs are what it counts.")
         if estimator.n_restarts > 1:
             raise ValueError(f"resource={EPOCHS!r} does not go with n_restarts={estimator.n_restarts}.")
     found = {int(candidate.estimator.max_iter) for candidate in plan.candidates}

@@ -18,6 +18,7 @@ from sklearn.utils.multiclass import type_of_target
 
 from fastbp.estimators import BPClassifier, BPRegressor
 from fastbp.estimators.base import BaseBP
+from fastbp.estimators.callbacks import has_callbacks
 from fastbp.estimators.inputs import pass_door
 from fastbp.estimators.targets import discrete_labels
 from fastbp.names import LOSSES
@@ -92,7 +93,7 @@ class Plan:
             and isinstance(search.return_train_score, bool)
             and (search.error_score == "raise" or isinstance(search.error_score, Number))
             and not sklearn.get_config()["enable_metadata_routing"]
-            and not any(hasattr(part, "_skl_callbacks") for part in (search, estimator, network))
+            and not any(has_callbacks(part) for part in (search, estimator, network))
         )
         if not is_usual or (search.param_grid is not None and not len(ParameterGrid(search.param_grid))):
             return None

@@ -57,7 +57,8 @@ def report(results: Sequence[Result], params: Sequence[dict[str, Any]], error_sc
     n_unconverged = sum(result.hit_max_iter for result in results)
     if n_unconverged:
         warnings.warn(
-            f"Stochastic Optimizer: {n_unconverged} of {len(results)} fits reached max_iter and had not converged yet.",
+            f"Stochastic Optimizer: {n_unconverged} of {len(results)} fits reached max_iter or max_time and had not converged"
+            " yet.",
             ConvergenceWarning,
             stacklevel=3,
         )

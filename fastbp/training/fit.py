@@ -7,6 +7,7 @@ starts that they hand in.
 import copy
 import functools
 import threading
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastbp.names import SOLVERS
+from fastbp.training.between import Hooks
 from fastbp.training.network import pack_parameters
 from fastbp.training.outcome import DIVERGED, INTERRUPTED, History, Outcome, Run
 from fastbp.training.problem import Problem
@@ -105,6 +107,7 @@ def fit(
     test: Any = None,
     scratch: Scratch | None = None,
     n_threads: int | None = None,
+    hooks: Hooks | None = None,
 ) -> Fitted:
     """Train a network from every start and keep the best.
 
@@ -122,6 +125,8 @@ def fit(
     scratch : Scratch or None
         With one, starts are trained one by one on n_threads.
     n_threads : int or None
+    hooks : Hooks or None
+        What is called as training goes on.
 
     Returns
     -------
@@ -133,10 +138,12 @@ def fit(
         The rows cannot be split, or `init` does not fit. A start that diverged has the error in its run.
     """
 
+    deadline = time.monotonic() + settings.max_time
+
     def begin(number: int) -> Run:
         start = starts[number]
         name = f"Start {number + 1} of {len(starts)}" if len(starts) > 1 else ""
-        run = Run(start.weights(), start.random_state, number=number, name=name, test=test)
+        run = Run(start.weights(), start.random_state, number=number, name=name, test=test, deadline=deadline, hooks=hooks)
         if resumed is not None:
             run.history, run.optimizer, run.order = resumed
         return run
@@ -151,7 +158,7 @@ def fit(
         )
     goes_by_batches = SOLVERS[settings.solver].is_stochastic and not SOLVERS[settings.solver].is_full_batch
     if goes_by_batches and settings.batch_size != "auto" and settings.batch_size > problem.n_rows:
-        warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=4)
+        warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=5)
     n_workers = 1
     if scratch is None:
         n_threads = settings.n_threads
@@ -164,11 +171,20 @@ def fit(
     best: Run | None = None
     losses = np.full(len(starts), np.nan)
     lock = threading.Lock()
+    is_halted, n_late = False, 0
 
     def train_start(number: int, scratch: Scratch) -> None:
-        nonlocal best
+        nonlocal best, is_halted, n_late
+        if number and is_halted:
+            return
+        if number and time.monotonic() >= deadline:
+            with lock:
+                n_late += 1
+            return
         run = begin(number) if number else first
         try:
+            if hooks is not None:
+                hooks.begin_start(run)
             run.outcome = train(run, network, problem, settings, n_threads=n_threads, scratch=scratch)
         except ValueError as error:
             run.error, run.outcome = error, Outcome(DIVERGED)
@@ -183,6 +199,14 @@ def fit(
                 best = run
         if run.outcome.status == INTERRUPTED:
             raise KeyboardInterrupt
+        if hooks is not None:
+            is_halted |= hooks.end_start(run)
 
     is_interrupted = run_pool(train_start, range(len(starts)), scratches)
-    return Fitted(network, best or first, losses, is_interrupted, problem)
+    best = best or first
+    if n_late:
+        complaint = (
+            f"{best.outcome.complaint} {n_late} of {len(starts)} starts were not trained as max_time={settings.max_time:g}"
+        )
+        best.outcome = best.outcome._replace(complaint=f"{complaint} seconds were over.".lstrip())
+    return Fitted(network, best, losses, is_interrupted, problem)

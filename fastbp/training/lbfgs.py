@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 
 from fastbp.kernels import lbfgs
+from fastbp.training.between import Between, Report, time_complaint
 from fastbp.training.network import aligned_arrays
 from fastbp.training.objective import Objective
-from fastbp.training.outcome import CONVERGED, INTERRUPTED, MAX_ITER, DivergenceError, Outcome, Run
+from fastbp.training.outcome import CONVERGED, INTERRUPTED, MAX_ITER, TIME_OVER, DivergenceError, Outcome, Run
 from fastbp.training.problem import Problem
 from fastbp.training.settings import Settings
 from fastbp.training.threads import run_team
@@ -18,7 +19,6 @@ MESSAGES = {  # scipy's, behind the number it calls `status`
     lbfgs.MAX_FUN: (1, "STOP: TOTAL NO. OF F,G EVALUATIONS EXCEEDS LIMIT"),
     lbfgs.NO_DESCENT: (2, "ABNORMAL: "),
 }
-ITERATIONS_PER_CALL = 2**40
 EVALUATIONS = 1.25  # per iteration, roughly
 
 
@@ -60,15 +60,19 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
     memory = make_memory(run.params)
     counts, measures = memory.counts, memory.measures
     limits: dict[str, Any] = {"max_iter": settings.max_iter, "max_fun": settings.max_fun, "smallest_gradient": settings.tol}
+    report = Report(run, settings) if settings.verbose else None
+    between = Between(run, settings, lambda: memory.x.astype(run.params.dtype), report)
     is_running = True
-    while is_running and counts[lbfgs.STATUS] == lbfgs.RUNNING:
+    while is_running and counts[lbfgs.STATUS] == lbfgs.RUNNING and not between.ended:
         try:
-            is_running = descend(objective, memory, settings.verbose or ITERATIONS_PER_CALL, **limits)
-            n_iter = int(counts[lbfgs.N_ITER])
-            if settings.verbose and n_iter and n_iter % settings.verbose == 0 and is_running:
-                run.say(f"Iteration {n_iter}, loss = {float(measures[lbfgs.LOSS]):.8f}")
+            before = int(counts[lbfgs.N_ITER])
+            is_running = descend(objective, memory, between.begin(settings.max_iter - before), **limits)
+            run.history.n_iter, run.history.loss = int(counts[lbfgs.N_ITER]), float(measures[lbfgs.LOSS])
+            between.end(run.history.n_iter - before, is_running)
         except KeyboardInterrupt:
             is_running = False
+    if report is not None:
+        report.close()
     n_iter, loss, status = int(counts[lbfgs.N_ITER]), float(measures[lbfgs.LOSS]), int(counts[lbfgs.STATUS])
     run.params[:] = memory.x
     if is_running and (status == lbfgs.NOT_FINITE or not np.isfinite(run.params).all()):
@@ -80,6 +84,8 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
     run.history.loss, run.history.n_iter = loss, n_iter
     if not is_running:
         return Outcome(INTERRUPTED)
+    if between.ended and status == lbfgs.RUNNING:
+        return Outcome(between.ended, time_complaint(settings, n_iter) if between.ended == TIME_OVER else "")
     if status not in MESSAGES:
         return Outcome(CONVERGED)
     number, message = MESSAGES[status]

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from fastbp.names import BAYES
+from fastbp.training.between import Between, Report, time_complaint
 from fastbp.training.normal_equations import MOST_PARAMETERS, NormalEquations, positions_of
-from fastbp.training.outcome import CONVERGED, INTERRUPTED, MAX_ITER, DivergenceError, Outcome, Run
+from fastbp.training.outcome import CONVERGED, INTERRUPTED, MAX_ITER, TIME_OVER, DivergenceError, Outcome, Run
 from fastbp.training.problem import Problem
 from fastbp.training.settings import Settings
 from fastbp.training.workspace import Scratch
@@ -49,18 +50,25 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
     if problem.sample_weight is not None and problem.sample_weight.min() < 0:
         raise ValueError("solver='lm' needs sample weights that are not negative: it takes their square roots.")
     history, descent = run.history, _Descent(run, network, problem, settings, n_threads, scratch)
+    report = Report(run, settings) if settings.verbose else None
+    between = Between(run, settings, descent.shown, report)
     try:
         descent.begin()
-        while not descent.is_over() and history.n_iter < settings.max_iter:
+        while not descent.is_over() and history.n_iter < settings.max_iter and not between.ended:
+            between.begin(1)
             descent.iterate()
-            if settings.verbose and history.n_iter % settings.verbose == 0:
-                run.say(f"Iteration {history.n_iter}, loss = {descent.loss():.8f}")
+            history.loss = descent.loss()
+            between.end(1)
     except KeyboardInterrupt:
         return Outcome(INTERRUPTED)
     finally:
         descent.leave()
+        if report is not None:
+            report.close()
     if descent.is_over():
         return Outcome(CONVERGED)
+    if between.ended and history.n_iter < settings.max_iter:
+        return Outcome(between.ended, time_complaint(settings, history.n_iter) if between.ended == TIME_OVER else "")
     return Outcome(
         MAX_ITER,
         f"lm failed to converge after {history.n_iter} iteration(s): the largest element of the gradient is"
@@ -112,6 +120,12 @@ class _Descent:
         if self._is_bayes and (self._is_at_rest() or self._last_change <= NEARLY):
             self._estimate_alpha()
             history.loss_curve[-1] = self.loss()
+
+    def shown(self) -> np.ndarray:
+        """A copy of the run's parameters as they would be left now."""
+        params = self._run.params.copy()
+        params[self._equations.positions] = self._w
+        return params
 
     def leave(self) -> None:
         """Hand over what has been reached."""

@@ -1,7 +1,8 @@
 """What a run leaves behind: its weights, its history, and how it ended."""
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from fastbp.training.kept import KeptVectors
 
 CONVERGED, MAX_ITER, INTERRUPTED, DIVERGED = "converged", "max_iter", "interrupted", "diverged"
+TIME_OVER, HALTED = "time_over", "halted"  # by max_time, by a callback
 
 
 class DivergenceError(ValueError):
@@ -33,14 +35,23 @@ class History:
     noise_variance: float | None = None
     n_effective_parameters: float | None = None
 
+    def copied(self) -> "History":
+        """As it is now, while training goes on."""
+        return replace(
+            self,
+            loss_curve=[*self.loss_curve],
+            gradient_norms=[*self.gradient_norms],
+            validation_scores=[*self.validation_scores],
+        )
+
     def kept_best(self, network: Any) -> KeptVectors | None:
         """The best weights as they outlive the fit."""
         return None if self.best_params is None else KeptVectors(network, [self.best_params])
 
 
 class Outcome(NamedTuple):
-    """How a run ended: CONVERGED, MAX_ITER, INTERRUPTED or DIVERGED (the weights with the best validation score are kept), and
-    what to warn of."""
+    """How a run ended: CONVERGED, MAX_ITER, TIME_OVER, HALTED, INTERRUPTED or DIVERGED (the weights with the best validation
+    score are kept), and what to warn of."""
 
     status: str
     complaint: str = ""
@@ -62,6 +73,11 @@ class Run:
     error: ValueError | None = None
     order: np.ndarray | None = None  # of the rows, as a stochastic solver has left it
     left: np.ndarray | None = None  # the weights likewise, which early stopping replaces by the best
+    deadline: float = math.inf  # on the monotonic clock
+    hooks: Any = None  # Hooks of training/between.py, or None
+    # For hooks: a copy of the weights that would be kept if training ended now, and what brings it into the network's layout.
+    shown: Callable[[], np.ndarray] | None = None
+    outward: Callable[[np.ndarray], np.ndarray] | None = None
 
     def quality(self, early_stopping: bool) -> tuple[bool, float, int]:
         """Return what is higher for a better run and never equal for two, as the choice must not depend on which ends first."""

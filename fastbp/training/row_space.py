@@ -103,12 +103,14 @@ class RowSpace:
         outer_params, optimizer, history = run.params, run.optimizer, run.history
         run.params, outer_moments = entered.copy(), optimizer.moments
         optimizer.moments = [np.zeros_like(entered), outer_moments[1]]
+        run.outward = lambda params: self.leave(network, inner, outer_params, entered, [params])[0]
         try:
             status = train(run, inner, problem.in_other_features(self.X, self.held_out), settings, **options)
         finally:
             vectors = [run.params, optimizer.moments[0]] + ([] if history.best_params is None else [history.best_params])
             # Nothing in the layout of the basis may be left behind if the way back is cut short.
             run.params, optimizer.moments, history.best_params = outer_params, outer_moments, None
+            run.outward = None
             is_interrupted = False
             try:
                 left = self.leave(network, inner, outer_params, entered, vectors)

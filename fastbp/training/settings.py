@@ -49,6 +49,7 @@ class Settings(NamedTuple):
     # when it ends
     max_iter: int
     max_fun: int
+    max_time: float  # seconds; infinity where there is no limit
     tol: float
     n_iter_no_change: float
     early_stopping: bool  # False for solvers that it is not for

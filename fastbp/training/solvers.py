@@ -1,8 +1,9 @@
 """Which function trains a run, by the name that names.SOLVERS gives it.
 
 A trainer is ``train(run, network, problem, settings, *, n_threads, scratch) -> Outcome``: it changes the run's params, history
-and optimizer in place, ends within a fraction of a second after Ctrl-C or ``scratch.sync[INTERRUPT]`` with what it has reached,
-and raises DivergenceError, the last finite weights in place, where numbers are no longer finite.
+and optimizer in place, asks a `Between` before each call of its loop and tells it after, ends within a fraction of a second
+after Ctrl-C or ``scratch.sync[INTERRUPT]`` with what it has reached, and raises DivergenceError, the last finite weights in
+place, where numbers are no longer finite.
 """
 
 from collections.abc import Callable

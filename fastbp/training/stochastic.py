@@ -1,17 +1,17 @@
 """Training batch by batch and epoch by epoch, for every step rule."""
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from fastbp.kernels import epochs
 from fastbp.kernels.dropout import Dropout
-from fastbp.names import CONSTANT, SCHEDULES, SCORES, SOLVERS
+from fastbp.names import CONSTANT, SCHEDULES, SCORES
+from fastbp.training.between import Between, Report, time_complaint
 from fastbp.training.network import dropped_network
 from fastbp.training.optimizer import Optimizer
-from fastbp.training.outcome import CONVERGED, DIVERGED, INTERRUPTED, MAX_ITER, DivergenceError, Outcome, Run
+from fastbp.training.outcome import CONVERGED, DIVERGED, INTERRUPTED, MAX_ITER, TIME_OVER, DivergenceError, Outcome, Run
 from fastbp.training.problem import Problem
 from fastbp.training.random_state import close_twister, drawn_seed, open_twister
 from fastbp.training.row_space import space_of
@@ -20,7 +20,6 @@ from fastbp.training.settings import Settings
 from fastbp.training.threads import run_team, team_size
 from fastbp.training.workspace import UPDATE_WORK, Scratch, exchange_work, flops_per_row, make_strips, make_workspace, slabs_of
 
-EPOCHS_PER_CALL = 1000
 _NOTHING_MOVES = epochs.Factors(NONE_MOVES, NONE_MOVES, NONE_MOVES)
 BACKUP_ROWS = 32  # of an epoch, beside which a copy of the weights costs little: a hundredth of their arithmetic
 
@@ -33,7 +32,7 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
     DivergenceError
         The loss or a weight became NaN or infinite, and no rows are held out whose best weights could be kept.
     """
-    report = _Report(run, settings, problem.held_out is not None) if settings.verbose else None
+    report = Report(run, settings, problem.held_out is not None) if settings.verbose else None
     options: dict[str, Any] = {"report": report, "n_threads": n_threads, "scratch": scratch}
     space = None
     if run.optimizer is None:
@@ -46,6 +45,7 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
         status = space.train(run, network, problem, settings, _train_epochs, **options)
     if report is not None:
         report(run)
+        report.close()
         if status == CONVERGED:
             report.tell_end()
     if status == MAX_ITER:
@@ -53,6 +53,8 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
             status,
             f"Stochastic Optimizer: Maximum iterations ({settings.max_iter}) reached and the optimization hasn't converged yet.",
         )
+    if status == TIME_OVER:
+        return Outcome(status, time_complaint(settings, run.history.n_iter))
     if status == DIVERGED:
         return Outcome(
             status,
@@ -68,24 +70,25 @@ def _train_epochs(
     problem: Problem,
     settings: Settings,
     *,
-    report: Callable[[Run], None] | None,
+    report: Report | None,
     n_threads: int | None,
     scratch: Scratch,
 ) -> str:
     """Run the compiled loop to its end and return how that came about."""
     loop = _Loop(run, network, problem, settings, n_threads, scratch)
-    per_call = settings.verbose if report else EPOCHS_PER_CALL
-    while loop.is_running and loop.n_done < settings.max_iter:
+    between = Between(run, settings, loop.shown, report)
+    while loop.is_running and loop.n_done < settings.max_iter and not between.ended:
         try:
-            done = loop.advance(min(settings.max_iter - loop.n_done, per_call))
-            if report and done:
-                report(run)
+            before = loop.n_done
+            is_whole = loop.advance(between.begin(settings.max_iter - before))
+            between.end(loop.n_done - before, is_whole)
         except KeyboardInterrupt:
             loop.is_interrupted = True
         except Exception:  # of a function of the user's
             loop.finish()
             raise
-    return loop.finish()
+    n_done, status = loop.n_done, loop.finish()
+    return between.ended if between.ended and status == MAX_ITER and n_done < settings.max_iter else status
 
 
 class _Loop:
@@ -248,6 +251,13 @@ class _Loop:
             dropout=factors_of(settings.dropout_schedule, *span),
         )
 
+    def shown(self) -> np.ndarray:
+        """A copy of the weights that would be kept if training ended now."""
+        params = self._best_params if self._validate == epochs.EVERY_EPOCH else self.run.params
+        if self.run.optimizer.averaged and self._validate != epochs.EVERY_EPOCH:
+            params = self.run.optimizer.averaged[0]
+        return params.copy()
+
     def finish(self) -> str:
         """Leave random state and weights as the end asks for, and return what that was."""
         run, history, status = self.run, self.run.history, self._counts[epochs.STATUS]
@@ -285,34 +295,3 @@ class _Loop:
         if self.is_interrupted or status == epochs.INTERRUPTED:
             return INTERRUPTED
         return CONVERGED if status == epochs.STOPPED else MAX_ITER
-
-
-class _Report:
-    """The lines of a verbose run, in scikit-learn's words."""
-
-    def __init__(self, run: Run, settings: Settings, has_scores: bool) -> None:
-        self._run, self._settings, self._has_scores = run, settings, has_scores
-        self._n_iter = 0
-        self._learning_rate = float(settings.learning_rate_init) if run.optimizer is None else run.optimizer.learning_rate
-        self._is_adaptive = SOLVERS[settings.solver].has_schedule and settings.learning_rate == "adaptive"
-
-    def __call__(self, run: Run) -> None:
-        """Tell of the last epoch, unless that was done."""
-        history = run.history
-        if history.n_iter == self._n_iter:
-            return
-        self._n_iter = history.n_iter
-        run.say(f"Iteration {history.n_iter}, loss = {history.loss:.8f}")
-        if self._has_scores:
-            run.say(f"Validation score: {history.validation_scores[-1]:f}")
-        if self._is_adaptive and run.optimizer.learning_rate != self._learning_rate:
-            self._learning_rate = run.optimizer.learning_rate
-            run.say(f"{self._no_improvement()} Setting learning rate to {self._learning_rate:f}")
-
-    def tell_end(self) -> None:
-        """Tell why training stopped."""
-        self._run.say(f"{self._no_improvement()}{' Learning rate too small.' if self._is_adaptive else ''} Stopping.")
-
-    def _no_improvement(self) -> str:
-        what, settings = "Validation score" if self._has_scores else "Training loss", self._settings
-        return f"{what} did not improve more than tol={settings.tol:f} for {settings.n_iter_no_change} consecutive epochs."
