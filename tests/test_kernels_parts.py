@@ -115,6 +115,40 @@ def test_a_part_that_failed_is_tried_again():
     assert params[0] == 1.0
 
 
+@part("int64", "float64")
+def declared_wrongly(values):
+    return values.size, True
+
+
+@part("float64")
+def returns_nothing(values):
+    set_element(values, 0, 1.0)
+
+
+@typed_once
+@entry
+def call_wrongly(params, which):
+    if which == 0:
+        params[1] = declared_wrongly(params)[1]
+    if which == 1:
+        params[1] = returns_nothing(params)
+
+
+@pytest.mark.parametrize(
+    ("which", "message"),
+    [
+        (0, r"declared_wrongly is declared to return Tuple\(int64, float64\), but returns Tuple\(int64, bool\)"),
+        (1, "returns_nothing is declared to return float64, but returns none"),
+    ],
+)
+def test_a_part_that_returns_another_type_than_declared_is_not_called(which, message):
+    params = np.zeros(4)
+    for _ in range(2):  # compiled, then found compiled
+        with pytest.raises(TypeError, match=message):
+            call_wrongly(params, which)
+    np.testing.assert_array_equal(params, 0.0)
+
+
 FITS = """
 import json, sys, warnings
 warnings.simplefilter("ignore")

@@ -159,9 +159,11 @@ def part(*returns):
 
         def compile_for(argument_types):
             _compile(dispatcher, argument_types)
+            parts.demand(function, result, dispatcher.overloads[argument_types].signature.return_type)
             return pipeline.address_of(dispatcher, argument_types)
 
-        parts.declare(function, returns, compile_for)
+        result = parts.type_of(returns)
+        parts.declare(function, result, compile_for)
         PARTS.append(dispatcher)
         return function
 

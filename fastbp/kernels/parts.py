@@ -26,11 +26,9 @@ _FIND, _FETCH = "fastbp_find_part", "fastbp.fetch_part"
 _makers = {}  # what compiles a part for a tuple of argument types and returns its address
 
 
-def declare(function, returns, make):
-    """Have kernels call `function`, which returns numba types by these names, through the address that make(types) gives."""
-    name = f"{function.__module__}.{function.__qualname__}"
-    result = [getattr(types, each) for each in returns]
-    result = result[0] if len(result) == 1 else types.Tuple(result)
+def declare(function, result, make):
+    """Have kernels call `function`, which returns the numba type `result`, through the address that make(types) gives."""
+    name = _name_of(function)
     _makers[name] = make
 
     class Template(AbstractTemplate):
@@ -52,6 +50,23 @@ def declare(function, returns, make):
         with cgutils.if_unlikely(builder, status.is_error):
             context.call_conv.return_status_propagate(builder, status)
         return value
+
+
+def type_of(returns):
+    """The numba type that a part returns: of one name itself, of several a tuple."""
+    result = [getattr(types, each) for each in returns]
+    return result[0] if len(result) == 1 else types.Tuple(result)
+
+
+def demand(function, declared, found):
+    """Raise a TypeError if a part returns another type than its callers were compiled for."""
+    found = types.unliteral(found)
+    if found != declared:
+        raise TypeError(f"{_name_of(function)} is declared to return {declared}, but returns {found}")
+
+
+def _name_of(function):
+    return f"{function.__module__}.{function.__qualname__}"
 
 
 def _address(builder, name, text):
