@@ -36,6 +36,9 @@ CLASSIFIER_ROWS = [
     ("dropout, tanh", {"dropout": 0.2}, {"activation": "tanh"}),
     ("dropout, inputs too", {"dropout": [0.1, 0.2, 0.2]}, {}),
     ("feature_importances", {"feature_importances": True}, {}),
+    ("embedding", {"embedding": "periodic"}, {}),
+    ("scale_layer", {"scale_layer": True}, {}),
+    ("rate_factors", {"rate_factors": {"coefs": "fan_in", "intercepts": 0.1}}, {}),
 ]
 # … and of BPRegressor on the diabetes patients.
 REGRESSOR_ROWS = [

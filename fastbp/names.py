@@ -231,6 +231,7 @@ class Start(NamedTuple):
     numerator_of_logistic: float | None = None  # in its place for a logistic layer
     with_fan_out: bool = False  # whether the fan is n_in + n_out, not n_in
     draws_intercepts: bool = False  # intercepts are drawn too, not zero
+    fits_rows: bool = False  # what is drawn is fitted to the rows, see training/starts.py
 
 
 STARTS = {
@@ -243,4 +244,15 @@ STARTS = {
     "orthogonal": Start("orthogonal"),
     "normal": Start("normal"),
     "zeros": Start(""),
+    "data": Start("normal", fits_rows=True),
 }
+
+# ---- embeddings of the numbers that come in
+
+EMBEDDINGS = {
+    "periodic": "three sums of sixteen waves over the number, beside the number itself; waves and sums are trained [8]_"
+}
+
+# ---- what may have a factor on the learning rate
+
+RATE_FACTORS = ("coefs", "intercepts", "embedding", "scale")

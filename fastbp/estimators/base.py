@@ -92,6 +92,10 @@ class BaseBP(Explained, CallbackSupportMixin, BaseEstimator):
         record_gradient_norms: bool = False,
         dropout: Any = 0.0,
         max_time: float | None = None,
+        embedding: str | None = None,
+        embedded_features: Any = "all",
+        scale_layer: bool = False,
+        rate_factors: Any = None,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -134,6 +138,10 @@ class BaseBP(Explained, CallbackSupportMixin, BaseEstimator):
         self.record_gradient_norms = record_gradient_norms
         self.dropout = dropout
         self.max_time = max_time
+        self.embedding = embedding
+        self.embedded_features = embedded_features
+        self.scale_layer = scale_layer
+        self.rate_factors = rate_factors
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Give a subclass that takes over this constructor one of its own name, which errors about arguments tell."""
@@ -192,7 +200,7 @@ class BaseBP(Explained, CallbackSupportMixin, BaseEstimator):
         resumed = None
         if resume:
             network, params = self._packed(X.dtype)
-            shape = int(network.units[0]), int(network.units[-1])
+            shape = network.n_features, int(network.units[-1])
             if shape != (problem.n_features, problem.n_outputs):
                 raise ValueError(
                     f"coefs_ map {shape[0]} features to {shape[1]} outputs, but X and y have"
@@ -202,7 +210,7 @@ class BaseBP(Explained, CallbackSupportMixin, BaseEstimator):
             starts = [Start(random_state, lambda: params)]
         else:
             network = network_for(settings, problem.n_features, problem.n_outputs, X.dtype)
-            starts = drawn_starts(network, settings, random_state, X.dtype)
+            starts = drawn_starts(network, settings, random_state, problem)
 
         def train(hooks: Any = None) -> Any:
             fitted = fit(network, problem, settings, starts, resumed=resumed, hooks=hooks)
@@ -293,7 +301,8 @@ class BaseBP(Explained, CallbackSupportMixin, BaseEstimator):
         """Return the network and its flat vector: the one that coefs_ and intercepts_ are views of, or a copy of what the user
         has put there, which is read anew at each call."""
         are_lists = isinstance(self.coefs_, list) and isinstance(self.intercepts_, list)
-        views = (*self.coefs_, *self.intercepts_) if are_lists else ()
+        front = self.__dict__.get("front_", {})
+        views = (*self.coefs_, *self.intercepts_, *front.values()) if are_lists else ()
         if (
             self.__dict__.get("_network_key") == self._key()
             and len(views) == len(self._views)
@@ -304,6 +313,8 @@ class BaseBP(Explained, CallbackSupportMixin, BaseEstimator):
         from fastbp.training.network import make_network, pack_parameters
 
         coefs, intercepts, layer_sizes = parameters.check_weights(self.coefs_, self.intercepts_)
+        embedded, n_embedded_inputs = self.__dict__.get("embedded_features_", ()), front.get("offsets", np.zeros(0)).size
+        layer_sizes[0] -= n_embedded_inputs
         known = [getattr(self, "n_features_in_", layer_sizes[0]), getattr(self, "n_outputs_", layer_sizes[-1])]
         if known != [layer_sizes[0], layer_sizes[-1]]:
             raise ValueError(
@@ -320,19 +331,22 @@ class BaseBP(Explained, CallbackSupportMixin, BaseEstimator):
             loss,
             loss_parameter=self._loss_parameter(loss),
             fit_intercept=self.fit_intercept,
+            embedded=embedded,
+            scale_layer="scale" in front,
             dtype=dtype,
         )
-        params = pack_parameters(network, coefs, intercepts, dtype)
+        params = pack_parameters(network, coefs, intercepts, dtype, front)
         if self.__dict__.pop("_is_loaded", False):
             self._bind(network, params, is_new=True)
         return network, params
 
     def _bind(self, network: Any, params: np.ndarray, is_new: bool) -> None:
         """Make coefs_ and intercepts_ views of params; arrays that the user has put there get the values instead and stay."""
-        from fastbp.training.network import parameter_views
+        from fastbp.training.network import front_views, parameter_views
 
         coefs, intercepts = parameter_views(network, params)
-        views = (*coefs, *intercepts)
+        front = front_views(network, params)
+        views = (*coefs, *intercepts, *front.values())
         if not is_new:
             own = {id(view) for view in self.__dict__.get("_views", ())}
             kept = [
@@ -341,6 +355,11 @@ class BaseBP(Explained, CallbackSupportMixin, BaseEstimator):
             ]
             coefs, intercepts = kept[: len(coefs)], kept[len(coefs) :]
         self.coefs_, self.intercepts_ = coefs, intercepts
+        for name, value in (("front_", front), ("embedded_features_", tuple(network.embedded.tolist()))):
+            if value:
+                setattr(self, name, value)
+            else:
+                self.__dict__.pop(name, None)
         self.n_layers_ = len(coefs) + 1
         self._network, self._params, self._views = network, params, views
         self._network_key = self._key()  # last, as another thread that predicts goes by it
@@ -365,7 +384,7 @@ class BaseBP(Explained, CallbackSupportMixin, BaseEstimator):
         if self.n_threads is not None:
             parameters.check_parameter("n_threads", self.n_threads, parameters.RULES["n_threads"], self)
         network, params = self._packed()
-        n_features = int(network.units[0])
+        n_features = network.n_features
         if not (is_plain(X, (params.dtype,)) and X.shape[1] == n_features and not hasattr(self, "feature_names_in_")):
             X = check_structure(validate_data(self, X, reset=False, dtype=params.dtype, order="C", accept_sparse="csr"))
             if X.shape[1] != n_features:

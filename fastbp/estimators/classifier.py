@@ -35,7 +35,8 @@ class BPClassifier(ClassifierMixin, BaseBP):
     ----------
     {parameters}
     output_activation : str, default='auto'
-        'auto' is 'softmax' for three or more classes, else 'logistic'; the log-loss is not defined for others.
+        'auto' is 'softmax' for three or more classes, else 'logistic'; the log-loss is not defined for others. With 'softmax'
+        two classes have two outputs.
     validation_split : {'random', 'stratified'}, default='random'
         'random' stratifies two classes only, as scikit-learn does; 'stratified' stratifies any number.
     {run_parameters}
@@ -114,6 +115,10 @@ class BPClassifier(ClassifierMixin, BaseBP):
         record_gradient_norms: bool = False,
         dropout: Any = 0.0,
         max_time: float | None = None,
+        embedding: str | None = None,
+        embedded_features: Any = "all",
+        scale_layer: bool = False,
+        rate_factors: Any = None,
         class_weight: Any = None,
     ) -> None:
         super().__init__(
@@ -158,6 +163,10 @@ class BPClassifier(ClassifierMixin, BaseBP):
             record_gradient_norms=record_gradient_norms,
             dropout=dropout,
             max_time=max_time,
+            embedding=embedding,
+            embedded_features=embedded_features,
+            scale_layer=scale_layer,
+            rate_factors=rate_factors,
         )
         self.class_weight = class_weight
 
@@ -294,7 +303,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         self._sparse_labels = issparse(y)
         if codes.ndim == 1 and labels is not self.classes_:
             codes = np.searchsorted(self.classes_, labels)[codes]
-        return class_targets(codes, self.classes_, dtype)
+        return class_targets(codes, self.classes_, dtype, output_per_class=self.output_activation == "softmax")
 
     def _row_weights(self, sample_weight: Any, targets: Targets, X: Any) -> np.ndarray | None:
         weights = super()._row_weights(sample_weight, targets, X)

@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from fastbp.names import ACTIVATIONS, HIDDEN_ACTIVATIONS, LOSSES, REGRESSION_LOSSES, SCHEDULES, SOLVERS, STARTS
+from fastbp.names import ACTIVATIONS, EMBEDDINGS, HIDDEN_ACTIVATIONS, LOSSES, REGRESSION_LOSSES, SCHEDULES, SOLVERS, STARTS
 
 _Class = TypeVar("_Class", bound=type)
 _WIDTH = 120
@@ -69,7 +69,9 @@ init : {starts} or (coefs, intercepts), default='glorot_uniform'
     Starting weights [2]_. 'glorot_uniform' is scikit-learn's scheme, U(-b, b) with :math:`b = \sqrt{6 / (n_{in} + n_{out})}`
     (2 in place of 6 for 'logistic'), for intercepts too; 'glorot_normal', 'he_uniform', 'he_normal', 'lecun_uniform',
     'lecun_normal' (variance :math:`1 / n_{in}`), 'orthogonal' (orthonormal columns or rows) and 'normal' draw weights
-    and start intercepts at 0, as 'zeros' does both; a pair of lists shaped like `coefs_` and `intercepts_` is taken as it is.
+    and start intercepts at 0, as 'zeros' does both; 'data' draws from N(0, 1), divides each unit's weights by the spread of what
+    it computes for at most a thousand rows, and starts its intercept at minus a random mean of what it computes for five [8]_; a
+    pair of lists shaped like `coefs_` and `intercepts_` is taken as it is.
 init_scale : float, default=1.0
     Factor on the drawn start; ``init="normal"`` draws weights from ``init_scale * N(0, 1)``.
 fit_intercept : bool, default=True
@@ -85,6 +87,16 @@ n_threads : int or None, default=None
     work; a fit never takes more than the machine has. The numbers do not depend on it.
 feature_importances : bool, default=False
     Whether each fit ends with `feature_importances_`, which takes about as long as one epoch per output.
+embedding : {embeddings} or None, default=None
+    What the first layer sees of a number: {about_embeddings}. For numbers scaled so that their quartiles are about 1 apart.
+embedded_features : 'all' or array-like of int, default='all'
+    Numbers of the columns that `embedding` is for.
+scale_layer : bool, default=False
+    Whether every input of the first layer, behind the embedding, is multiplied by a factor that is trained and starts at 1.
+rate_factors : dict or None, default=None
+    Factors on the learning rate of 'coefs', 'intercepts', 'embedding' and 'scale'; what is not named has 1. For 'coefs'
+    "fan_in" is :math:`1 / \\sqrt{n_{in}}` per layer, by which adam takes the steps of the neural tangent parametrisation
+    :math:`z = W a / \\sqrt{n_{in}} + b`.
 """
 
 _STEP_PARAMETERS = r"""
@@ -132,6 +144,13 @@ coefs_ : list of ndarray of shape (n_in, n_out)
     Weights of each layer. They are views: assigning to their elements changes the predictions.
 intercepts_ : list of ndarray of shape (n_out,)
     Intercepts of each layer.
+front_ : dict of str to ndarray
+    What stands before the first layer, where anything does: of an `embedding` the 'frequencies' and 'phases' of the waves,
+    (n_embedded, 16), their 'cosines', (n_embedded, 3, 16), and 'offsets', (n_embedded, 3), so that the outputs for x are
+    ``cosines @ cos(2π·frequencies·x + phases) + offsets``, which the first layer has before the columns themselves; and of
+    `scale_layer` the 'scale', (n_inputs,). Views, as `coefs_` are.
+embedded_features_ : tuple of int
+    Columns that are embedded, where any are.
 loss_ : float
     Loss of the last epoch (for {other_solvers}: at the end).
 loss_curve_ : list of float
@@ -188,6 +207,8 @@ References
 .. [6] Hagan and Menhaj, "Training feedforward networks with the Marquardt algorithm", 1994; the damping: Madsen, Nielsen and
    Tingleff, "Methods for non-linear least squares problems", 2004, algorithm 3.16.
 .. [7] Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR 15, 2014.
+.. [8] Holzmüller, Grinsztajn and Steinwart, "Better by default: strong pre-tuned MLPs and boosted trees on tabular data",
+   NeurIPS 2024.
 """
 
 
@@ -219,6 +240,8 @@ _FILLED = {
     "scheduled_solvers": _listed(name for name, solver in SOLVERS.items() if solver.has_schedule),
     "stochastic_solvers": _listed(name for name, solver in SOLVERS.items() if solver.is_stochastic),
     "starts": _names(STARTS),
+    "embeddings": _names(EMBEDDINGS),
+    "about_embeddings": "; ".join(f"with {name!r} {text}" for name, text in EMBEDDINGS.items()),
     "losses": _names(REGRESSION_LOSSES),
     "about_losses": _about({name: LOSSES[name].text for name in REGRESSION_LOSSES}),
 }

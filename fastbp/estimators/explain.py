@@ -112,6 +112,7 @@ class Explained:
         """
         from fastbp.training.explain import input_gradients
 
+        demand_plain_inputs(self)
         network, params, X = self._asked(X)
         return _outputs_last(input_gradients(network, params, X, of_logits=bool(of_logits), n_threads=self.n_threads))
 
@@ -157,6 +158,7 @@ class Explained:
         from fastbp.training.explain import input_gradients, layer_outputs
 
         parameters.check_parameter("n_steps", n_steps, _MANY_STEPS, "integrated_gradients")
+        demand_plain_inputs(self)
         network, params, X = self._asked(X)
         X = X.toarray() if issparse(X) else X
         if baseline is None:
@@ -204,7 +206,7 @@ class Explained:
         >>> np.sign(model.fit(X, X[:, 0] - 0.5 * X[:, 1]).olden_importances()[:2])
         array([ 1., -1.])
         """
-        check_is_fitted(self)
+        demand_plain_inputs(self)
         return _squeezed(_product([np.asarray(W, dtype=np.float64) for W in self.coefs_]))
 
     def garson_importances(self) -> np.ndarray:
@@ -233,7 +235,7 @@ class Explained:
         >>> importances.argmax(), round(float(importances.sum()), 6)
         (np.int64(0), 1.0)
         """
-        check_is_fitted(self)
+        demand_plain_inputs(self)
         magnitudes = [np.abs(np.asarray(W, dtype=np.float64)) for W in self.coefs_]
         shares = _product([W / np.maximum(W.sum(axis=0), np.finfo(float).tiny) for W in magnitudes])
         return _squeezed(shares / np.maximum(shares.sum(axis=0), np.finfo(float).tiny))
@@ -282,6 +284,7 @@ class Explained:
         from fastbp.training.pruning import pruned_weights
 
         parameters.check_parameter("tolerance", tolerance, parameters.RULES["alpha"], "pruned")
+        demand_plain_inputs(self)
         network, params, X = self._asked(X)
         widest = max(network.units[1:-1], default=0)
         if X.shape[0] <= widest:
@@ -317,6 +320,13 @@ def importances_of(estimator: Any, X: Any, sample_weight: np.ndarray | None) -> 
         total += sizes.sum(axis=0) if weights is None else weights @ sizes
     total *= np.sqrt(np.maximum(scaler.var_, 0.0))
     return total / max(total.sum(), np.finfo(float).tiny)
+
+
+def demand_plain_inputs(estimator: Any) -> None:
+    """Raise ValueError where the first weights are not those of the columns of X."""
+    check_is_fitted(estimator)
+    if hasattr(estimator, "front_"):
+        raise ValueError("This is for networks whose first layer reads X itself, without embedding and scale_layer.")
 
 
 def check_layer(layer: Any, n_hidden: int, owner: Any) -> int:

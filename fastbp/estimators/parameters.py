@@ -10,8 +10,19 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from fastbp.names import ACTIVATIONS, BAYES, HIDDEN_ACTIVATIONS, LOSSES, REGRESSION_LOSSES, SCHEDULES, SOLVERS, STARTS
-from fastbp.training.settings import Settings
+from fastbp.names import (
+    ACTIVATIONS,
+    BAYES,
+    EMBEDDINGS,
+    HIDDEN_ACTIVATIONS,
+    LOSSES,
+    RATE_FACTORS,
+    REGRESSION_LOSSES,
+    SCHEDULES,
+    SOLVERS,
+    STARTS,
+)
+from fastbp.training.settings import RateFactors, Settings
 
 MOST_UNITS = 2**53
 MOST_COUNT = 2**53  # as a float it is still exact
@@ -122,6 +133,10 @@ RULES: dict[str, tuple[Allowed, ...]] = {
     "dropout": (*_FRACTION, Allowed(_is_sequence, "a sequence of these, one for the inputs and one per hidden layer")),
     "feature_importances": _FLAG,
     "max_time": (*_POSITIVE, _NONE),
+    "embedding": (one_of(*EMBEDDINGS), _NONE),
+    "embedded_features": (one_of("all"), Allowed(_is_sequence, "an array-like of column numbers")),
+    "scale_layer": _FLAG,
+    "rate_factors": (Allowed(lambda value: isinstance(value, dict), "a dict"), _NONE),
 }
 
 CLASSIFIER_RULES: dict[str, tuple[Allowed, ...]] = {
@@ -297,11 +312,45 @@ def _check_together(estimator: Any) -> None:
         raise ValueError(f"warmup_steps does not go with solver={estimator.solver!r}, which finds its steps itself.")
     if estimator.clip_norm is not None and estimator.clip_value is not None:
         raise ValueError("clip_norm and clip_value do not go together: give one of them.")
+    if estimator.embedding is not None or estimator.scale_layer:
+        if solver.trainer == "lm":
+            raise ValueError("embedding and scale_layer do not go with solver='lm', which is for weights and intercepts.")
+        if estimator.feature_importances:
+            raise ValueError("feature_importances does not go with embedding and scale_layer.")
 
 
 def _limit(value: Any) -> float:
     """Return a limit as kernels take it: infinity for none."""
     return math.inf if value is None else float(value)
+
+
+def embedded_columns(estimator: Any) -> tuple[int, ...] | None:
+    """Return the columns that an estimator embeds; None for all, () for none."""
+    if estimator.embedding is None:
+        return ()
+    if isinstance(estimator.embedded_features, str):
+        return None
+    columns = np.asarray(estimator.embedded_features)
+    if columns.ndim != 1 or not (columns.dtype.kind in "iu" or not columns.size) or np.unique(columns).size < columns.size:
+        raise InvalidParameterError(f"embedded_features must be different column numbers, got {estimator.embedded_features!r}.")
+    if columns.size and columns.min() < 0:
+        raise ValueError(f"embedded_features must not be negative, got {columns.min()}.")
+    return tuple(columns.tolist())
+
+
+def rate_factors_of(estimator: Any) -> RateFactors:
+    """Return the factors on the learning rate, all 1 by default."""
+    factors: dict[str, Any] = estimator.rate_factors or {}
+    for name, value in factors.items():
+        if name not in RATE_FACTORS:
+            raise ValueError(f"rate_factors names {name!r}; it may name {', '.join(map(repr, RATE_FACTORS))}.")
+        rules = (*_POSITIVE, one_of("fan_in")) if name == "coefs" else _POSITIVE
+        check_parameter(f"rate_factors[{name!r}]", value, rules, estimator)
+    solver = SOLVERS[estimator.solver]
+    if factors and (solver.has_own_rates or not solver.is_stochastic):
+        raise ValueError(f"rate_factors are for the solvers that have a learning rate; {estimator.solver!r} has none.")
+    values: dict[str, Any] = {name: value if isinstance(value, str) else float(value) for name, value in factors.items()}
+    return RateFactors(**values)
 
 
 def settings_of(estimator: Any, loss: str) -> Settings:
@@ -319,6 +368,8 @@ def settings_of(estimator: Any, loss: str) -> Settings:
         loss=loss,
         loss_parameter=float(getattr(estimator, parameter)) if parameter else 0.0,
         fit_intercept=bool(estimator.fit_intercept),
+        embedded=embedded_columns(estimator),
+        scale_layer=bool(estimator.scale_layer),
         init=init if isinstance(init, str) else check_weights(*init)[:2],
         init_scale=float(estimator.init_scale),
         # scikit-learn draws the output layer as if its activation were the hidden one
@@ -336,6 +387,7 @@ def settings_of(estimator: Any, loss: str) -> Settings:
         beta_1=estimator.beta_1,
         beta_2=estimator.beta_2,
         epsilon=estimator.epsilon,
+        rate_factors=rate_factors_of(estimator),
         shuffle=estimator.shuffle,
         warmup_steps=_count(estimator.warmup_steps),
         scheduled_epochs=_count(estimator.max_iter),

@@ -125,6 +125,10 @@ class BPRegressor(RegressorMixin, BaseBP):
         record_gradient_norms: bool = False,
         dropout: Any = 0.0,
         max_time: float | None = None,
+        embedding: str | None = None,
+        embedded_features: Any = "all",
+        scale_layer: bool = False,
+        rate_factors: Any = None,
         delta: float = 1.0,
     ) -> None:
         super().__init__(
@@ -169,6 +173,10 @@ class BPRegressor(RegressorMixin, BaseBP):
             record_gradient_norms=record_gradient_norms,
             dropout=dropout,
             max_time=max_time,
+            embedding=embedding,
+            embedded_features=embedded_features,
+            scale_layer=scale_layer,
+            rate_factors=rate_factors,
         )
         self.loss = loss
         self.delta = delta

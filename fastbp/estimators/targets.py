@@ -61,11 +61,12 @@ def _counted_labels(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return labels, y if len(labels) == len(is_there) else (np.cumsum(is_there) - 1)[y]
 
 
-def class_targets(codes: np.ndarray, classes: np.ndarray, dtype: np.dtype) -> Targets:
-    """Return the targets of positions in the classes, (n_rows,), or of booleans, (n_rows, n_labels)."""
+def class_targets(codes: np.ndarray, classes: np.ndarray, dtype: np.dtype, *, output_per_class: bool = False) -> Targets:
+    """Return the targets of positions in the classes, (n_rows,), or of booleans, (n_rows, n_labels); output_per_class: for two
+    classes too, not one output for both."""
     if codes.ndim == 2:
         return Targets(codes.astype(dtype, order="C"), codes.shape[1], "binary_log_loss", classes)
-    n_outputs, loss = (len(classes), "log_loss") if len(classes) > 2 else (1, "binary_log_loss")
+    n_outputs, loss = (len(classes), "log_loss") if len(classes) > (1 if output_per_class else 2) else (1, "binary_log_loss")
     return Targets(codes.astype(dtype)[:, np.newaxis], n_outputs, loss, classes)
 
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from fastbp.estimators import BPClassifier, BPRegressor, parameters
+from fastbp.estimators.explain import demand_plain_inputs
 
 LEAK = 0.01
 GELU_SCALE, GELU_CUBIC = math.sqrt(2 / math.pi), 0.044715
@@ -124,7 +124,7 @@ def plain(estimator: Any) -> Plain:
     """Return the network of a fitted estimator, or raise ValueError where that alone does not make its predictions."""
     if not isinstance(estimator, BPClassifier | BPRegressor):
         raise ValueError(f"estimator must be a BPClassifier or a BPRegressor, got {type(estimator).__name__}.")
-    check_is_fitted(estimator)
+    demand_plain_inputs(estimator)
     coefs, intercepts, layer_sizes = parameters.check_weights(estimator.coefs_, estimator.intercepts_)
     hidden = parameters.activation_names(estimator.activation, len(layer_sizes) - 2, estimator)
     for name in (*hidden, estimator.out_activation_):

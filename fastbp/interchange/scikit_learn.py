@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastbp.estimators import BPClassifier, BPRegressor, parameters
 from fastbp.estimators.base import BaseBP
+from fastbp.estimators.explain import demand_plain_inputs
 
 # sklearn.neural_network, which takes 30 ms to import, is imported in functions.
 
@@ -109,7 +110,7 @@ def to_sklearn(estimator: BPClassifier | BPRegressor) -> Any:
 
     if not isinstance(estimator, BPClassifier | BPRegressor):
         raise ValueError(f"estimator must be a BPClassifier or a BPRegressor, got {type(estimator).__name__}.")
-    check_is_fitted(estimator)
+    demand_plain_inputs(estimator)
     kind = MLPClassifier if isinstance(estimator, BPClassifier) else MLPRegressor
     settings = _settings_for(kind, estimator)
     coefs, intercepts, layer_sizes = parameters.check_weights(estimator.coefs_, estimator.intercepts_)

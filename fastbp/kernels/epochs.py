@@ -154,6 +154,8 @@ def add_norms(strips, strip_squares, norms, first):
     """Add the root of each layer's sum of squares, (n_strips,), to norms from `first` on."""
     layer, squares = 0, 0.0
     for strip in range(strips.layers.size):
+        if strips.layers[strip] < 0:  # of the front, whose strips are the last
+            break
         if strips.layers[strip] != layer:
             norms[first + layer] += math.sqrt(squares)
             layer, squares = strips.layers[strip], 0.0

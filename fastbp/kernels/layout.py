@@ -13,13 +13,20 @@ import numpy as np
 # per output.
 NARROW = 4
 
+# What an embedded column has in the flat vector, see front.py: frequencies and phases of its waves, then for each output what the
+# waves' cosines are multiplied by, and the outputs' offsets, in room for as many as there are waves: whole vectors on every CPU.
+N_WAVES, N_EMBEDDED = 16, 3
+PHASES, COSINES, OFFSETS, EMBEDDED_SIZE = N_WAVES, 2 * N_WAVES, (2 + N_EMBEDDED) * N_WAVES, (3 + N_EMBEDDED) * N_WAVES
+
+EMBEDDING, SCALE = -1, -2  # "layers" of the strips that belong to the front
+
 
 class Network(NamedTuple):
     """Shape of a network; arrays are int64 and have one element per layer of units (first three) or of weights (the rest)."""
 
     units: np.ndarray  # units per layer, the input first
-    widths: np.ndarray  # the same rounded up to whole vectors, for some a vector more; the input is not padded
-    first_units: np.ndarray  # sum of the widths of the layers between the input and this one
+    widths: np.ndarray  # the same rounded up to whole vectors, for some a vector more; the input is padded behind a front only
+    first_units: np.ndarray  # sum of the widths of the layers between the table and this one
     weights_at: np.ndarray  # offset of the layer's weights in the flat vector
     biases_at: np.ndarray  # offset of its biases
     mirrors_at: np.ndarray  # offset of its transposed copy, in panels, in the mirror vector
@@ -35,6 +42,14 @@ class Network(NamedTuple):
     n_parameters: int  # length of the flat vector, padding included
     n_mirror: int  # length of the mirror vector
     n_panels: int  # length of the vector of panels
+    n_features: int  # columns of the table
+    row_width: int  # elements of a row in all layers whose activations are written down
+    has_front: int  # 1: the first layer does not read the table itself, and what it reads is layer 0 of the activations
+    embedded: np.ndarray  # int64, columns that are embedded
+    embedding_at: int  # offset of the first one's parameters
+    has_scale: int  # 1: the first layer's inputs have a factor each
+    scale_at: int  # offset of these
+    unscaled_at: int  # sum of the widths before the inputs as they are before the scale
 
 
 class InputTable(NamedTuple):
@@ -90,8 +105,10 @@ class Strips(NamedTuple):
     The pieces do not depend on the number of threads; that, and sums in the order of strips, gives the same bits for any number.
     """
 
-    layers: np.ndarray  # int64
+    layers: np.ndarray  # int64; EMBEDDING, whose rows are embedded columns, and SCALE too
     firsts: np.ndarray  # first stored row of the weights; -1: the biases
     stops: np.ndarray
     owners: np.ndarray  # (n_threads + 1,): thread t works on strips owners[t] to owners[t + 1]
     largest: int  # elements of the largest
+    rates: np.ndarray  # float64, factor on the learning rate of each
+    decays: np.ndarray  # float64, factor on what decoupled decay takes

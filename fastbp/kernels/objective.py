@@ -21,7 +21,7 @@ def objective(thread, n_threads, sync, network, params, samples, order, gather, 
     n_rows = order.size if gather else samples.table.n_rows
     is_complete, loss, weight_sum = batch_step(
         thread, n_threads, sync, network, params, samples, order, 0, n_rows, gather, workspace, strips, rule,
-        Step(0.0, 0.0, 1.0, 0.0), params, params, params, nothing_dropped(network, workspace),
+        Step(0.0, 0.0, 0.0, 0.0), params, params, params, nothing_dropped(network, workspace),
     )  # fmt: skip
     return is_complete, loss + 0.5 * rule.alpha * total(workspace.strip_norms) / weight_sum
 

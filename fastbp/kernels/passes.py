@@ -14,6 +14,8 @@ from .activations import activate, multiply_by_slope
 from .atomics import STOP, atomic_load, barrier, is_stopped
 from .compiler import apart, jit
 from .dropout import drop_inputs, drop_units, nothing_dropped
+from .front import embedding_gradient, front_backward, front_forward, scale_gradient
+from .layout import EMBEDDING, SCALE
 from .losses import output_deltas, output_losses
 from .products import (
     dot_product,
@@ -52,19 +54,22 @@ def masked_forward(network, params, table, order, first_sample, gather, workspac
     activations, block_rows, n_rows = workspace.activations, workspace.block_rows, stop - first
     units, widths, first_units = network.units, network.widths, network.first_units
     slopes = workspace.slopes if is_training else 0
-    n_features = element(units, 0)
+    n_features = network.n_features
     X, x = (workspace.inputs, 0) if gather else (table.values, first_sample * n_features)
     panel = panel_width(params)
+    if network.has_front:
+        front_forward(network, params, X, x + first * n_features, activations, block_rows, first, n_rows)
     for layer in range(units.size - 1):
+        reads_table = layer == 0 and not network.has_front
         n_units, width = element(units, layer + 1), element(widths, layer + 1)
         weights, biases = element(network.weights_at, layer), element(network.biases_at, layer)
         z = block_rows * element(first_units, layer + 1) + first * width
         W, w, w_row, w_panel = params, weights, width, panel
         if is_training and element(network.wide, layer):
             W, w, w_row, w_panel = workspace.panels, element(network.panels_at, layer), panel, element(units, layer) * panel
-        if layer == 0 and table.is_sparse:
+        if reads_table and table.is_sparse:
             sparse_product(table, order, first_sample + first, gather, params, weights, biases, activations, z, n_rows, width)
-        elif layer == 0:
+        elif reads_table:
             product(
                 X, x + first * n_features, n_features, 1, W, w, w_row, w_panel, params, biases, 0, activations, z, width,
                 n_rows, n_features, width,
@@ -86,7 +91,8 @@ def masked_forward(network, params, table, order, first_sample, gather, workspac
 
 @jit
 def backward(network, params, workspace, first, stop):
-    """Deltas of all layers below the output for rows first to stop of the block, from the output's; wide layers' panels."""
+    """Deltas of all layers below the output for rows first to stop of the block, from the output's; wide layers' panels. With a
+    front those of the first layer's inputs too."""
     panel = panel_width(params)
     activations, deltas, block_rows, n_rows = workspace.activations, workspace.deltas, workspace.block_rows, stop - first
     units, widths, first_units = network.units, network.widths, network.first_units
@@ -96,7 +102,7 @@ def backward(network, params, workspace, first, stop):
         if element(network.wide, layer):
             at = block_rows * element(network.first_panels, layer + 1) + first * panel
             pack_panels(deltas, d, width, workspace.delta_panels, at, block_rows * panel, n_rows, width)
-        if layer == 0:
+        if layer == 0 and not network.has_front:
             break
         inner_d = block_rows * element(first_units, layer) + first * inner_width
         if element(network.narrow, layer):
@@ -108,20 +114,37 @@ def backward(network, params, workspace, first, stop):
             deltas, d, width, 1, transposed, t, t_row, t_panel, workspace.constants, 0, 0, deltas, inner_d, inner_width,
             n_rows, element(units, layer + 1), inner_width,
         )  # fmt: skip
-        slope = element(network.slopes, layer - 1)
-        multiply_by_slope(slope, activations, workspace.slopes, deltas, inner_d, n_rows * inner_width)
+        if layer > 0:
+            slope = element(network.slopes, layer - 1)
+            multiply_by_slope(slope, activations, workspace.slopes, deltas, inner_d, n_rows * inner_width)
+        else:
+            front_backward(network, params, deltas, block_rows, first, n_rows)
 
 
 @jit
 def strip_gradient(
-    thread, network, table, order, first_sample, gather, workspace, layer, first, stop, first_row, n_rows, gradient_at, accumulate
+    thread, network, params, table, order, first_sample, gather, workspace, layer, first, stop, first_row, n_rows, gradient_at,
+    accumulate
 ):  # fmt: skip
     """Gradient of one strip over n_rows rows of the block from first_row on: aᵀ·δ for stored rows first to stop of the weights,
-    Σδ for the biases.
+    Σδ for the biases; of the front as told there.
 
     gradient_at: where in workspace.gradient the vector laid out like the parameters begins.
     """
     gradient, deltas, activations, block_rows = workspace.gradient, workspace.deltas, workspace.activations, workspace.block_rows
+    X, x = (workspace.inputs, 0) if gather else (table.values, first_sample * network.n_features)
+    x += first_row * network.n_features
+    if layer == EMBEDDING:
+        embedding_gradient(
+            network, params, X, x, deltas, block_rows, first_row, n_rows, gradient, gradient_at + network.embedding_at, first,
+            stop, accumulate,
+        )  # fmt: skip
+        return
+    if layer == SCALE:
+        g = gradient_at + network.scale_at
+        scale_gradient(network, activations, deltas, block_rows, first_row, n_rows, gradient, g, accumulate)
+        return
+    reads_table = layer == 0 and not network.has_front
     width, panel = network.widths[layer + 1], panel_width(gradient)
     d = block_rows * network.first_units[layer + 1] + first_row * width
     start, s_row = (gradient, 1) if accumulate else (workspace.constants, 0)
@@ -132,7 +155,7 @@ def strip_gradient(
         product(
             workspace.constants, one, 0, 0, deltas, d, width, panel, start, g * s_row, 0, gradient, g, width, 1, n_rows, width
         )  # fmt: skip
-    elif layer == 0 and table.is_sparse:
+    elif reads_table and table.is_sparse:
         sparse_transposed_product(
             table, order, first_sample + first_row, gather, deltas, d, gradient, weights, n_rows, width, first, stop, accumulate
         )
@@ -147,9 +170,8 @@ def strip_gradient(
     else:
         A, a_inner = activations, network.widths[layer]
         a = block_rows * network.first_units[layer] + first_row * a_inner
-        if layer == 0:
-            A, a = (workspace.inputs, 0) if gather else (table.values, first_sample * a_inner)
-            a += first_row * a_inner
+        if reads_table:
+            A, a = X, x
         a += first
         D, d_row, d_panel = deltas, width, panel
         if network.wide[layer]:
@@ -212,7 +234,7 @@ def share(n, part, n_parts):
 def pass_rows(network, params, samples, order, first_sample, gather, workspace, first, stop, following, dropout):
     """Forward pass, losses and deltas of rows first to stop of a block whose row i is sample first_sample + i of the order;
     `following`: where in the order this thread goes on."""
-    n_features = network.units[0]
+    n_features = network.n_features
     targets, weights, targets_at = samples.targets, samples.weights, first_sample
     if gather:
         prefetch_samples(samples, order, following, following + CACHED_ROWS, n_features)
@@ -284,7 +306,7 @@ def pass_share(
                 weight_sum += sums[1]
                 for strip in range(strips.layers.size):
                     strip_gradient(
-                        thread, network, samples.table, order, row - at, gather, workspace, strips.layers[strip],
+                        thread, network, params, samples.table, order, row - at, gather, workspace, strips.layers[strip],
                         strips.firsts[strip], strips.stops[strip], at, n_piece, part * network.n_parameters, row > part_start,
                     )  # fmt: skip
         if n_slabs > 1:
@@ -331,12 +353,12 @@ def batch_step(
                 if is_at_once:
                     gradient_at = network.n_parameters + thread * strips.largest - strip_bounds(network, layer, first, last)[0]
                 strip_gradient(
-                    thread, network, samples.table, order, block, gather, workspace, layer, first, last, 0, end - block,
-                    gradient_at, block > start,
+                    thread, network, params, samples.table, order, block, gather, workspace, layer, first, last, 0,
+                    end - block, gradient_at, block > start,
                 )  # fmt: skip
             if end == stop and is_good and rule.shaping == PLAIN:
                 strip_step(
-                    network, params, workspace, n_slabs, gradient_at, rule, step, moment_1, moment_2, strip, layer, first, last,
+                    network, params, workspace, strips, n_slabs, gradient_at, rule, step, moment_1, moment_2, strip,
                     1.0 / weight_sum, rule.alpha / weight_sum,
                 )  # fmt: skip
         if end == stop and is_good and rule.shaping != PLAIN:

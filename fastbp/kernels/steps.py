@@ -9,6 +9,7 @@ import math
 from ..names import GRADIENT_ONLY
 from .atomics import barrier
 from .compiler import jit, part
+from .layout import EMBEDDED_SIZE, EMBEDDING, SCALE
 from .products import pack_panels, panel_width, transpose_into_panels
 from .updates import MEASURED, update
 from .vectors import broadcast, element, lane_count, lane_sum, load, magnitude, multiply_add, square_root, store, where_less
@@ -30,10 +31,10 @@ def refresh_copies(network, params, workspace, layer, first, stop):
     """Copy the stored rows first to stop of a layer's weights into its transposed mirror, and into its panels if it is wide."""
     width, panel, n_rows = element(network.widths, layer + 1), panel_width(params), stop - first
     w = element(network.weights_at, layer) + first * width
-    if layer > 0 and not element(network.narrow, layer):
+    if layer >= (0 if network.has_front else 1) and not element(network.narrow, layer):
         mirrored, n_units = element(network.mirrors_at, layer), element(network.units, layer + 1)
         transpose_into_panels(params, w, width, workspace.mirror, mirrored, first, n_rows, n_units)
-    if element(network.wide, layer):
+    if layer >= 0 and element(network.wide, layer):
         packed, n_inputs = element(network.panels_at, layer) + first * panel, element(network.units, layer)
         pack_panels(params, w, width, workspace.panels, packed, n_inputs * panel, n_rows, width)
 
@@ -42,7 +43,7 @@ def refresh_copies(network, params, workspace, layer, first, stop):
 def refresh_own_copies(network, params, workspace, strips, thread):
     """Refresh the copies of this thread's strips of the weights."""
     for strip in range(strips.owners[thread], strips.owners[thread + 1]):
-        if strips.firsts[strip] >= 0:
+        if strips.layers[strip] >= 0 and strips.firsts[strip] >= 0:
             refresh_copies(network, params, workspace, strips.layers[strip], strips.firsts[strip], strips.stops[strip])
 
 
@@ -59,6 +60,10 @@ def add_slabs(gradient, n_parameters, n_slabs, start, stop):
 @jit
 def strip_bounds(network, layer, first, stop):
     """Where a strip begins and ends in the flat vector."""
+    if layer == EMBEDDING:
+        return network.embedding_at + first * EMBEDDED_SIZE, network.embedding_at + stop * EMBEDDED_SIZE
+    if layer == SCALE:
+        return network.scale_at, network.scale_at + network.widths[0]
     width = network.widths[layer + 1]
     if first < 0:
         return network.biases_at[layer], network.biases_at[layer] + width
@@ -69,21 +74,22 @@ def strip_bounds(network, layer, first, stop):
 
 @jit
 def strip_step(
-    network, params, workspace, n_slabs, gradient_at, rule, step, moment_1, moment_2, strip, layer, first, stop, scale, decay
+    network, params, workspace, strips, n_slabs, gradient_at, rule, step, moment_1, moment_2, strip, scale, decay
 ):  # fmt: skip
     """Take the step for one strip along gradient · scale + weights · decay, refresh its copies, and note the sum of its squared
     weights."""
+    layer, first, stop = strips.layers[strip], strips.firsts[strip], strips.stops[strip]
     start, end = strip_bounds(network, layer, first, stop)
-    kept = step.kept
-    if first < 0:
-        decay, kept = 0.0, 1.0
+    is_penalised = layer >= 0 and first >= 0
+    rate, kept = step.rate * strips.rates[strip], 1.0 - step.shrinkage * strips.decays[strip]
     if n_slabs > 1:
         add_slabs(workspace.gradient, network.n_parameters, n_slabs, start, end)
     norm = update(
-        rule, step.rate, step.epsilon, kept, params, workspace.gradient, gradient_at, moment_1, moment_2, start, end, scale, decay
+        rule, rate, step.epsilon, kept, params, workspace.gradient, gradient_at, moment_1, moment_2, start, end, scale,
+        decay if is_penalised else 0.0,
     )  # fmt: skip
-    workspace.strip_norms[strip] = norm if first >= 0 else 0.0
-    if first >= 0 and rule.code != GRADIENT_ONLY:
+    workspace.strip_norms[strip] = norm if is_penalised else 0.0
+    if is_penalised and rule.code != GRADIENT_ONLY:
         refresh_copies(network, params, workspace, layer, first, stop)
 
 
@@ -112,14 +118,13 @@ def shaped_step(
     for strip in range(first_strip, last_strip):
         layer, first, stop = strips.layers[strip], strips.firsts[strip], strips.stops[strip]
         strip_scale = scale
-        if first >= 0 and rule.alpha_l1 > 0.0:
+        if layer >= 0 and first >= 0 and rule.alpha_l1 > 0.0:
             start, end = strip_bounds(network, layer, first, stop)
             workspace.strip_sums[strip] = add_signs(params, gradient, start, end, scale, rule.alpha_l1 / weight_sum)
             strip_scale = 1.0
         strip_step(
-            network, params, workspace, 1, 0, rule, step, moment_1, moment_2, strip, layer, first, stop, strip_scale,
-            rule.alpha / weight_sum,
-        )  # fmt: skip
+            network, params, workspace, strips, 1, 0, rule, step, moment_1, moment_2, strip, strip_scale, rule.alpha / weight_sum
+        )
     if rule.max_norm < math.inf:
         barrier(sync, n_threads)
         limit_norms(thread, n_threads, network, params, rule.max_norm)

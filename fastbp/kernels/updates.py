@@ -43,7 +43,7 @@ class Step(NamedTuple):
 
     rate: float  # with adam's bias correction
     epsilon: float
-    kept: float  # what decoupled decay leaves of a weight
+    shrinkage: float  # what decoupled decay takes of a weight
     average_share: float  # of the new weights in their average
 
 
@@ -64,15 +64,15 @@ def make_step(rule, rate, decay_factor, step, n_averaged):
 
     adamw's epsilon is added to the corrected root, as in PyTorch, adam's to the other one, as in scikit-learn.
     """
-    epsilon, kept, average_share = rule.epsilon, 1.0, 0.0
+    epsilon, shrinkage, average_share = rule.epsilon, 0.0, 0.0
     if rule.code == ADAMW:
         epsilon *= math.sqrt(1.0 - rule.decay_2 ** np.float64(step))
-        kept -= rate * rule.weight_decay * decay_factor
+        shrinkage = rate * rule.weight_decay * decay_factor
     if rule.averaging == POLYAK:
         average_share = (LATE_WEIGHT + 1.0) / (LATE_WEIGHT + n_averaged)
     elif rule.averaging == EXPONENTIAL:
         average_share = 1.0 if n_averaged == 1 else 1.0 - rule.average_decay
-    return Step(rate_of_step(rule, rate, step), epsilon, kept, average_share)
+    return Step(rate_of_step(rule, rate, step), epsilon, shrinkage, average_share)
 
 
 @apart
@@ -81,9 +81,10 @@ def update(rule, rate, epsilon, kept, params, gradient, gradient_at, moment_1, m
     step, or takes none and returns NaN for a rule that nobody knows. Element i of the gradient is at gradient_at + i.
 
     moment_1 is the velocity of sgd, the mean square of rmsprop, adam's first moment or rprop's last gradient, moment_2 adam's
-    second or the sizes of rprop's steps; rate, epsilon, kept: as in `Step`. With GRADIENT_ONLY the gradient is completed in place
-    and no step taken. Sources: Sutskever et al. 2013 (Nesterov momentum), Kingma and Ba 2014, arXiv:1412.6980 (adam), Loshchilov
-    and Hutter 2019, arXiv:1711.05101 (adamw), Hinton's lectures of 2012, 6e (rmsprop), Igel and Hüsken 2000 (iRPROP-).
+    second or the sizes of rprop's steps; rate, epsilon: as in `Step`; kept: what decoupled decay leaves of a weight. With
+    GRADIENT_ONLY the gradient is completed in place and no step taken. Sources: Sutskever et al. 2013 (Nesterov momentum),
+    Kingma and Ba 2014, arXiv:1412.6980 (adam), Loshchilov and Hutter 2019, arXiv:1711.05101 (adamw), Hinton's lectures of 2012,
+    6e (rmsprop), Igel and Hüsken 2000 (iRPROP-).
     """
     n_lanes = lane_count(params)
     scale_, decay_, rate_ = broadcast(params, scale), broadcast(params, decay), broadcast(params, -rate)

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastbp.estimators import parameters
 from fastbp.estimators.base import BaseBP
+from fastbp.estimators.explain import demand_plain_inputs
 from fastbp.names import ACTIVATIONS, SOLVERS
 
 _COUNTS = ("n_iter_", "t_", "_no_improvement_count", "n_layers_", "n_outputs_", "n_features_in_")
@@ -43,6 +44,7 @@ def check_state(estimator: BaseBP) -> None:
 
 def _check_network(estimator: BaseBP) -> None:
     state = vars(estimator)
+    demand_plain_inputs(estimator)
     layer_sizes = parameters.check_weights(estimator.coefs_, estimator.intercepts_)[2]
     parameters.activation_names(estimator.activation, len(layer_sizes) - 2, estimator)
     ends = {"n_features_in_": layer_sizes[0], "n_outputs_": layer_sizes[-1], "n_layers_": len(layer_sizes)}

@@ -19,6 +19,7 @@ from fastbp.estimators.base import BaseBP, fitted_copy
 from fastbp.estimators.callbacks import has_callbacks
 from fastbp.estimators.inputs import check_rows, check_sample_weight, pass_door, twin
 from fastbp.estimators.targets import Targets, class_targets, real_targets
+from fastbp.names import STARTS
 from fastbp.search.results import Result
 from fastbp.training.fit import Fitted, Resumed, Start, draw_weights, fit, random_states
 from fastbp.training.network import aligned_copy, network_for
@@ -81,6 +82,10 @@ def _can_batch(estimator: Any) -> bool:
     if type(estimator) not in (BPClassifier, BPRegressor) or estimator.verbose or has_callbacks(estimator):
         return False
     if getattr(estimator, "class_weight", None) is not None:
+        return False
+    if isinstance(estimator.init, str) and estimator.init in STARTS and STARTS[estimator.init].fits_rows:
+        return False  # folds have other rows, and here share their starts
+    if estimator.output_activation == "softmax":  # of two classes each has an output then, which is the fold's to know
         return False
     state = estimator.random_state
     return not isinstance(state, np.random.RandomState) or open_twister(state) is not None
@@ -207,12 +212,16 @@ class Starts:
         def draw() -> list[tuple[Any, Twister]]:
             first = copy.deepcopy(source) if isinstance(source, np.random.RandomState) else seeded(source)
             states = random_states(first, settings.n_restarts)
-            return [(draw_weights(network, settings, state, dtype), Twister(state)) for state in states]
+            return [(draw_weights(network, settings, state, None, dtype), Twister(state)) for state in states]
 
         # Objects that are no plain values are the grid's, which keeps them.
         values = [value if isinstance(value, int | str) else id(value) for value in (source, candidate.estimator.init)]
         scheme = settings.drawn_for, settings.init_scale, settings.fit_intercept, settings.n_restarts
-        return network, settings, self._keep(self._drawn, (*values, *scheme, dtype, *network.units.tolist()), draw)
+        return (
+            network,
+            settings,
+            self._keep(self._drawn, (*values, *scheme, dtype, *network.units.tolist(), network.has_scale), draw),
+        )
 
     def _keep(self, kept: OrderedDict[Any, Any], key: Any, make: Callable[[], Any]) -> Any:
         if key not in kept:

@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastbp.names import SOLVERS
+from fastbp.names import SOLVERS, STARTS
 from fastbp.training.between import Hooks
 from fastbp.training.network import pack_parameters
 from fastbp.training.outcome import DIVERGED, INTERRUPTED, History, Outcome, Run
 from fastbp.training.problem import Problem
 from fastbp.training.settings import Settings
 from fastbp.training.solvers import trainer_of
-from fastbp.training.starts import draw_parameters
+from fastbp.training.starts import draw_front, draw_parameters, fit_start
 from fastbp.training.threads import allowed_threads, run_pool
 from fastbp.training.workspace import Scratch
 
@@ -52,10 +52,18 @@ class Fitted(NamedTuple):
     problem: Problem  # without the rows set aside
 
 
-def draw_weights(network: Any, settings: Settings, random_state: np.random.RandomState, dtype: np.dtype) -> np.ndarray:
-    """Flat starting parameters, drawn or as `init` gives them."""
+def draw_weights(
+    network: Any, settings: Settings, random_state: np.random.RandomState, problem: Problem | None, dtype: np.dtype
+) -> np.ndarray:
+    """Flat starting parameters, drawn, some fitted to rows of a problem, or as `init` gives them."""
     layer_sizes = network.units.tolist()
-    if isinstance(settings.init, str):
+    front = draw_front(network, random_state, dtype)
+    if isinstance(settings.init, str) and STARTS[settings.init].fits_rows and problem is not None:
+        scale, n_threads = settings.init_scale, settings.n_threads
+        coefs, intercepts = fit_start(
+            network, front, problem.X, random_state, numbers=problem.numbers, init_scale=scale, n_threads=n_threads
+        )
+    elif isinstance(settings.init, str):
         coefs, intercepts = draw_parameters(
             layer_sizes,
             settings.drawn_for,
@@ -70,7 +78,7 @@ def draw_weights(network: Any, settings: Settings, random_state: np.random.Rando
         sizes = [len(coefs[0]), *(W.shape[1] for W in coefs)]
         if sizes != layer_sizes:
             raise ValueError(f"init holds weights for the layers {sizes}, but X, hidden_layer_sizes and y need {layer_sizes}.")
-    return pack_parameters(network, coefs, intercepts, dtype)
+    return pack_parameters(network, coefs, intercepts, dtype, front)
 
 
 def random_states(random_state: np.random.RandomState, n_states: int) -> list[np.random.RandomState]:
@@ -79,10 +87,10 @@ def random_states(random_state: np.random.RandomState, n_states: int) -> list[np
     return [random_state, *map(np.random.RandomState, seeds)]
 
 
-def drawn_starts(network: Any, settings: Settings, random_state: np.random.RandomState, dtype: np.dtype) -> list[Start]:
+def drawn_starts(network: Any, settings: Settings, random_state: np.random.RandomState, problem: Problem) -> list[Start]:
     """The starts that settings ask for; each draws its weights when it begins."""
     return [
-        Start(state, functools.partial(draw_weights, network, settings, state, dtype))
+        Start(state, functools.partial(draw_weights, network, settings, state, problem, problem.dtype))
         for state in random_states(random_state, settings.n_restarts)
     ]
 
@@ -138,6 +146,8 @@ def fit(
         The rows cannot be split, or `init` does not fit. A start that diverged has the error in its run.
     """
 
+    if problem.is_sparse and network.has_front:
+        raise ValueError("X is sparse, but embedding and scale_layer need dense rows: X.toarray() makes them.")
     deadline = time.monotonic() + settings.max_time
 
     def begin(number: int) -> Run:

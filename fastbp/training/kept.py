@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.training.network import pack_parameters, parameter_views
+from fastbp.training.network import front_views, pack_parameters, parameter_views
 
 
 class KeptVectors:
@@ -21,7 +21,7 @@ class KeptVectors:
 
     def __init__(self, network: Any, vectors: Sequence[np.ndarray]) -> None:
         self._network, self._vectors = network, list(vectors)
-        self._per_layer: list[tuple[list[np.ndarray], list[np.ndarray]]] = []
+        self._per_layer: list[tuple[Any, ...]] = []
 
     def laid_out(self, network: Any, dtype: np.dtype) -> list[np.ndarray] | None:
         """The vectors in the layout of a network, themselves where it is theirs; None if its layers are others."""
@@ -31,16 +31,22 @@ class KeptVectors:
             return self._vectors
         shapes = [*zip(network.units[:-1].tolist(), network.units[1:].tolist())]
         per_layer = self.unpacked()
-        if any([W.shape for W in coefs] != shapes for coefs, _ in per_layer):
-            return None
-        return [pack_parameters(network, coefs, intercepts, dtype) for coefs, intercepts in per_layer]
+        front = {name: view.shape for name, view in front_views(network, np.zeros(network.n_parameters, dtype)).items()}
+        for coefs, _, *rest in per_layer:
+            if [W.shape for W in coefs] != shapes or {n: value.shape for n, value in dict(*rest).items()} != front:
+                return None
+        return [pack_parameters(network, coefs, intercepts, dtype, dict(*rest)) for coefs, intercepts, *rest in per_layer]
 
-    def unpacked(self) -> list[tuple[list[np.ndarray], list[np.ndarray]]]:
-        """Per vector its weights and biases of each layer, without copies."""
+    def unpacked(self) -> list[tuple[Any, ...]]:
+        """Per vector its weights and biases of each layer, and by name what belongs to the front, if there is one; no copies."""
         if self._network is None:
             return self._per_layer
-        return [parameter_views(self._network, vector) for vector in self._vectors]
+        parts = [(*parameter_views(self._network, vector), front_views(self._network, vector)) for vector in self._vectors]
+        return parts if self._network.has_front else [part[:2] for part in parts]
 
     def __getstate__(self) -> dict[str, Any]:
-        copied = [([W.copy() for W in coefs], [b.copy() for b in intercepts]) for coefs, intercepts in self.unpacked()]
+        copied: list[tuple[Any, ...]] = []
+        for coefs, intercepts, *rest in self.unpacked():
+            fronts = [{name: value.copy() for name, value in front.items()} for front in rest]
+            copied.append(([W.copy() for W in coefs], [b.copy() for b in intercepts], *fronts))
         return {"_network": None, "_vectors": [], "_per_layer": copied}

@@ -2,12 +2,12 @@
 
 import ctypes
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from fastbp.kernels.layout import NARROW, Network
+from fastbp.kernels.layout import COSINES, EMBEDDED_SIZE, N_EMBEDDED, N_WAVES, NARROW, OFFSETS, PHASES, Network
 from fastbp.kernels.tiles import PANEL_VECTORS
 from fastbp.kernels.vectors import lanes
 from fastbp.names import ACTIVATIONS, CANCELS, KEPT, LOSSES
@@ -30,6 +30,8 @@ def make_network(
     *,
     loss_parameter: float = 0.0,
     fit_intercept: Any = True,
+    embedded: Sequence[int] = (),
+    scale_layer: Any = False,
     dtype: Any = np.float64,
 ) -> Network:
     """Lay out a network, or return the one that was laid out so before.
@@ -46,6 +48,10 @@ def make_network(
         What the loss is shaped by, if it has a parameter (`Loss.parameter`).
     fit_intercept : bool
         Whether the layers have biases that are trained.
+    embedded : sequence of int
+        Columns that go through an embedding.
+    scale_layer : bool
+        Whether each input of the first layer has a factor of its own.
     dtype : dtype
         float32 or float64; it decides the width of a vector and so the padding.
 
@@ -54,8 +60,9 @@ def make_network(
     Network
     """
     dtype = np.dtype(dtype)
+    front = tuple(embedded), bool(scale_layer)
     return _make_network(
-        tuple(layer_sizes), tuple(activations), output_activation, loss, float(loss_parameter), bool(fit_intercept), dtype
+        tuple(layer_sizes), tuple(activations), output_activation, loss, float(loss_parameter), bool(fit_intercept), *front, dtype
     )
 
 
@@ -67,8 +74,12 @@ def _make_network(
     loss: str,
     loss_parameter: float,
     fit_intercept: Any,
+    embedded: tuple[int, ...],
+    scale_layer: bool,
     dtype: Any,
 ) -> Network:
+    n_features, has_front = layer_sizes[0], bool(embedded) or scale_layer
+    layer_sizes = [n_features + N_EMBEDDED * len(embedded), *layer_sizes[1:]]
     n_parameters = sum(n_in * n_out for n_in, n_out in zip(layer_sizes[:-1], layer_sizes[1:]))
     if n_parameters > MOST_PARAMETERS:
         raise ValueError(f"A network of {'-'.join(map(str, layer_sizes))} units has {n_parameters:.3g} weights, more than fit.")
@@ -76,8 +87,10 @@ def _make_network(
     n_lanes = lanes(dtype)
     widths = -(-units // n_lanes) * n_lanes
     widths += np.where(widths * dtype.itemsize % CROWDED_STRIDE == 0, n_lanes, 0)
-    widths[0] = units[0]
-    first_units = np.concatenate(([0, 0], np.cumsum(widths[1:-1]))).astype(np.int64)
+    stored_inputs = int(widths[0]) * (1 + scale_layer) if has_front else 0
+    if not has_front:
+        widths[0] = units[0]
+    first_units = np.concatenate(([0], stored_inputs + np.cumsum([0, *widths[1:-1]]))).astype(np.int64)
     narrow = (units[1:] <= min(NARROW, n_lanes)).astype(np.int64)
     narrow[0] = 0
     n_weights = np.where(narrow, units[1:] * widths[:-1], units[:-1] * widths[1:])
@@ -85,7 +98,8 @@ def _make_network(
     panel = PANEL_VECTORS * n_lanes
     in_panels = -(-widths // panel) * panel
     n_mirror = np.where(narrow, 0, units[1:] * in_panels[:-1])
-    n_mirror[0] = 0
+    if not has_front:
+        n_mirror[0] = 0
     wide = (widths[1:] * dtype.itemsize >= WIDE_ROW).astype(np.int64)
     n_panels = wide * units[:-1] * in_panels[1:]
     delta_panels = np.concatenate(([0], wide * in_panels[1:]))
@@ -93,6 +107,8 @@ def _make_network(
     slopes = [function.slope for function in functions]
     if output_activation == LOSSES[loss].canonical:
         slopes[-1] = CANCELS
+    embedding_at = int(ends[-1])
+    scale_at = embedding_at + EMBEDDED_SIZE * len(embedded)
     return Network(
         units=units,
         widths=widths,
@@ -109,9 +125,17 @@ def _make_network(
         loss=LOSSES[loss].code,
         loss_parameter=loss_parameter,
         fit_intercept=int(fit_intercept),
-        n_parameters=int(ends[-1]),
+        n_parameters=scale_at + int(widths[0]) * scale_layer,
         n_mirror=int(n_mirror.sum()),
         n_panels=int(n_panels.sum()),
+        n_features=n_features,
+        row_width=stored_inputs + int(widths[1:].sum()),
+        has_front=int(has_front),
+        embedded=np.array(embedded, dtype=np.int64),
+        embedding_at=embedding_at,
+        has_scale=int(scale_layer),
+        scale_at=scale_at,
+        unscaled_at=int(widths[0]) * scale_layer,
     )
 
 
@@ -125,6 +149,9 @@ def dropped_network(network: Network, rates: Sequence[float]) -> Network:
 
 def network_for(settings: Settings, n_features: int, n_outputs: int, dtype: Any) -> Network:
     """The network that settings ask for, see `make_network`."""
+    embedded = range(n_features) if settings.embedded is None else settings.embedded
+    if embedded and max(embedded) >= n_features:
+        raise ValueError(f"embedded_features names column {max(embedded)}, but X has {n_features} columns, counted from 0.")
     return make_network(
         [n_features, *settings.hidden_sizes, n_outputs],
         settings.activations,
@@ -132,6 +159,8 @@ def network_for(settings: Settings, n_features: int, n_outputs: int, dtype: Any)
         settings.loss,
         loss_parameter=settings.loss_parameter,
         fit_intercept=settings.fit_intercept,
+        embedded=embedded,
+        scale_layer=settings.scale_layer,
         dtype=dtype,
     )
 
@@ -190,10 +219,40 @@ def parameter_views(network: Network, params: np.ndarray) -> tuple[list[np.ndarr
     return coefs, intercepts
 
 
-def pack_parameters(network: Network, coefs: Sequence[Any], intercepts: Sequence[Any], dtype: Any) -> np.ndarray:
-    """A new flat vector with a copy of the given weights and biases; the padding is zero."""
+def front_views(network: Network, params: np.ndarray) -> dict[str, np.ndarray]:
+    """Views of what the front has in a flat vector, by name; none without a front.
+
+    Parameters
+    ----------
+    network : Network
+    params : ndarray of shape (n_parameters,)
+
+    Returns
+    -------
+    views : dict of str to ndarray
+        With an embedding "frequencies" and "phases" of shape (n_embedded, 16), "cosines", (n_embedded, 3, 16), "offsets",
+        (n_embedded, 3); with a scale "scale", (n_inputs of the first layer,).
+    """
+    views, n = {}, network.embedded.size
+    if n:
+        embedding = params[network.embedding_at : network.scale_at].reshape(n, EMBEDDED_SIZE)
+        views["frequencies"] = embedding[:, :PHASES]
+        views["phases"] = embedding[:, PHASES:COSINES]
+        views["cosines"] = embedding[:, COSINES:OFFSETS].reshape(n, N_EMBEDDED, N_WAVES)
+        views["offsets"] = embedding[:, OFFSETS : OFFSETS + N_EMBEDDED]
+    if network.has_scale:
+        views["scale"] = params[network.scale_at : network.scale_at + network.units[0]]
+    return views
+
+
+def pack_parameters(
+    network: Network, coefs: Sequence[Any], intercepts: Sequence[Any], dtype: Any, front: Mapping[str, Any] | None = None
+) -> np.ndarray:
+    """A new flat vector with a copy of the given weights and biases, and of what `front_views` names; the padding is zero."""
     params = aligned_zeros(network.n_parameters, dtype)
     for views, arrays in zip(parameter_views(network, params), (coefs, intercepts)):
         for view, array in zip(views, arrays):
             view[...] = array
+    for name, view in front_views(network, params).items():
+        view[...] = (front or {})[name]
     return params

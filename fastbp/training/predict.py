@@ -9,7 +9,7 @@ from fastbp.kernels import epochs
 from fastbp.kernels.atomics import INTERRUPT
 from fastbp.kernels.layout import Network
 from fastbp.names import ACTIVATIONS
-from fastbp.training.network import make_network, pack_parameters, parameter_views
+from fastbp.training.network import front_views, make_network, pack_parameters, parameter_views
 from fastbp.training.problem import NO_ORDER, make_table
 from fastbp.training.threads import DIRECT_WORK, run_team, team_size
 from fastbp.training.workspace import Scratch, flops_per_row, make_workspace
@@ -58,6 +58,8 @@ def predict_outputs(
     -------
     outputs : ndarray of shape (n_samples, n_outputs), or (n_samples,) of int64
     """
+    if network.has_front and hasattr(X, "indptr"):
+        raise ValueError("X is sparse, but embedding and scale_layer need dense rows: X.toarray() makes them.")
     scratch = scratch or Scratch()
     table = make_table(X)
     n_rows, n_outputs = X.shape[0], int(network.units[-1])
@@ -80,9 +82,16 @@ def predict_outputs(
 
 
 def first_layers(network: Network, params: np.ndarray, n_layers: int) -> tuple[Network, np.ndarray]:
-    """The network of the first layers of weights alone, and its parameters, which are the first of the whole network's."""
-    names = activation_names(network)[:n_layers]
-    part = make_network(network.units[: n_layers + 1].tolist(), names[:-1], names[-1], "squared_error", dtype=params.dtype)
+    """The network of the first layers of weights alone, with the front if there is one, and its parameters, if there is none the
+    first of the whole network's."""
+    functions = activation_names(network)[:n_layers]
+    part = make_network(
+        [network.n_features, *network.units[1 : n_layers + 1].tolist()], functions[:-1], functions[-1], "squared_error",
+        embedded=network.embedded.tolist(), scale_layer=network.has_scale, dtype=params.dtype,
+    )  # fmt: skip
+    if network.has_front:  # whose parameters are the last
+        coefs, intercepts = parameter_views(network, params)
+        return part, pack_parameters(part, coefs, intercepts, params.dtype, front_views(network, params))
     return part, params[: part.n_parameters]
 
 

@@ -6,6 +6,18 @@ from typing import Any, NamedTuple
 from fastbp.names import SCHEDULES, SOLVERS
 
 
+class RateFactors(NamedTuple):
+    """Factors on the learning rate, by what it is for; "fan_in" is 1 / √n for the weights of a layer with n inputs."""
+
+    coefs: Any = 1.0
+    intercepts: float = 1.0
+    embedding: float = 1.0
+    scale: float = 1.0
+
+
+EQUAL_RATES = RateFactors()
+
+
 class Settings(NamedTuple):
     """What the estimators' parameters of the same names say, checked, with what depends on each other or the targets resolved."""
 
@@ -16,6 +28,8 @@ class Settings(NamedTuple):
     loss: str
     loss_parameter: float  # 0 for a loss that has none
     fit_intercept: bool
+    embedded: tuple[int, ...] | None  # columns that are embedded; None is all of them
+    scale_layer: bool
     # where it starts
     init: Any  # a name, or (coefs, intercepts) as arrays
     init_scale: float
@@ -34,6 +48,7 @@ class Settings(NamedTuple):
     beta_1: float
     beta_2: float
     epsilon: float
+    rate_factors: RateFactors
     shuffle: bool
     warmup_steps: int
     scheduled_epochs: int  # that a schedule goes over: max_iter, although partial_fit trains for one
@@ -58,6 +73,11 @@ class Settings(NamedTuple):
     # how it is run
     verbose: int  # epochs or iterations between two lines; 0 prints none
     n_threads: int | None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the network has no front, and one learning rate for all its parameters."""
+        return self.embedded == () and not self.scale_layer and self.rate_factors == EQUAL_RATES
 
     def rows_per_step(self, n_rows: int) -> int:
         """Rows of a batch, of n_rows."""

@@ -6,7 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.names import STARTS
+from fastbp.kernels.layout import N_EMBEDDED, N_WAVES, Network
+from fastbp.names import ACTIVATIONS, STARTS
+from fastbp.training.network import make_network, pack_parameters
+from fastbp.training.predict import predict_outputs
+
+ROWS_LOOKED_AT = 1000  # by a start that is fitted to the rows
+ROWS_OF_AN_INTERCEPT = 5
+WAVE_SPREAD = 0.1  # of the frequencies of an embedding, for numbers whose quartiles are about 1 apart
 
 
 def draw_parameters(
@@ -73,3 +80,89 @@ def orthogonal(shape: tuple[int, int], random_state: Any) -> np.ndarray:
     Q, R = np.linalg.qr(random_state.standard_normal((max(shape), min(shape))))
     Q *= np.where(np.diag(R) < 0.0, -1.0, 1.0)
     return Q if shape[0] >= shape[1] else Q.T
+
+
+def draw_front(network: Network, random_state: Any, dtype: Any) -> dict[str, np.ndarray]:
+    """Draw what the front starts with, by the names of `front_views`: frequencies from N(0, 0.1²), phases from U(-π, π), what
+    sums the cosines and offsets from U(-¼, ¼); scales are 1. Source: Holzmüller, Grinsztajn and Steinwart, arXiv:2407.04491.
+    """
+    n, bound = network.embedded.size, 1 / math.sqrt(N_WAVES)
+    drawn = {}
+    if n:
+        drawn["frequencies"] = WAVE_SPREAD * random_state.standard_normal((n, N_WAVES))
+        drawn["phases"] = random_state.uniform(-math.pi, math.pi, (n, N_WAVES))
+        drawn["cosines"] = random_state.uniform(-bound, bound, (n, N_EMBEDDED, N_WAVES))
+        drawn["offsets"] = random_state.uniform(-bound, bound, (n, N_EMBEDDED))
+    if network.has_scale:
+        drawn["scale"] = np.ones(network.units[0])
+    return {name: values.astype(dtype) for name, values in drawn.items()}
+
+
+def fit_start(
+    network: Network,
+    front: dict[str, np.ndarray],
+    X: Any,
+    random_state: Any,
+    *,
+    numbers: np.ndarray | None = None,
+    init_scale: float = 1.0,
+    n_threads: int | None = None,
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Draw weights from N(0, 1), and fit them layer by layer to rows of X.
+
+    Of at most a thousand rows, each unit's weights are divided by the spread of what it computes, which becomes `init_scale`;
+    its bias is minus a random mean, with exponentially distributed weights, of what it computes for five rows. A unit that
+    computes the same for all rows has weights of N(0, 1 / n_in). Source: Holzmüller, Grinsztajn and Steinwart,
+    arXiv:2407.04491, appendix A.
+
+    Parameters
+    ----------
+    network : Network
+    front : dict of str to ndarray
+        What `draw_front` has drawn.
+    X : ndarray or CSR matrix of shape (n, n_features)
+    random_state : numpy.random.RandomState
+    numbers : ndarray of int64 or None
+        The rows of X that count; None is all.
+    init_scale : float
+    n_threads : int or None
+
+    Returns
+    -------
+    coefs, intercepts : lists of ndarray
+    """
+    dtype, n_rows = X.dtype, X.shape[0] if numbers is None else len(numbers)
+    if n_rows > ROWS_LOOKED_AT:
+        chosen = np.sort(random_state.permutation(n_rows)[:ROWS_LOOKED_AT])
+        numbers = chosen if numbers is None else numbers[chosen]
+    if numbers is not None:
+        X = X[numbers]
+    if not hasattr(X, "indptr"):
+        X = np.ascontiguousarray(X)
+    names = {activation.code: name for name, activation in ACTIVATIONS.items()}
+    activations = [names[code] for code in network.activations.tolist()]
+    sizes = [network.n_features, *network.units[1:].tolist()]
+    coefs: list[np.ndarray] = []
+    intercepts: list[np.ndarray] = []
+    for layer, (n_in, n_out) in enumerate(zip(network.units[:-1].tolist(), network.units[1:].tolist())):
+        W = random_state.standard_normal((n_in, n_out))
+        picked = random_state.randint(0, X.shape[0], (ROWS_OF_AN_INTERCEPT, n_out))
+        shares = random_state.standard_exponential((ROWS_OF_AN_INTERCEPT, n_out))
+        below = make_network(
+            sizes[: layer + 2],
+            activations[:layer],
+            "identity",
+            "squared_error",
+            embedded=network.embedded.tolist(),
+            scale_layer=network.has_scale,
+            dtype=dtype,
+        )
+        params = pack_parameters(below, [*coefs, W], [*intercepts, np.zeros(n_out)], dtype, front)
+        outputs = predict_outputs(below, params, X, n_threads=n_threads).astype(np.float64)
+        spread = outputs.std(axis=0)
+        is_flat = spread <= 1e-6 * np.abs(outputs).max(axis=0, initial=1e-300)
+        factor = init_scale / np.where(is_flat, math.sqrt(n_in), spread)
+        bias = -(outputs[picked, np.arange(n_out)] * factor * shares).sum(axis=0) / shares.sum(axis=0)
+        coefs.append((W * factor).astype(dtype))
+        intercepts.append((bias if network.fit_intercept else np.zeros(n_out)).astype(dtype))
+    return coefs, intercepts

@@ -36,7 +36,7 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
     options: dict[str, Any] = {"report": report, "n_threads": n_threads, "scratch": scratch}
     space = None
     if run.optimizer is None:
-        if run.history.best_params is None and not (settings.dropout and settings.dropout[0]):
+        if run.history.best_params is None and settings.is_plain and not (settings.dropout and settings.dropout[0]):
             space = space_of(problem, settings, int(network.units[1]), n_threads)
         run.optimizer = Optimizer(network, run.params.dtype, settings)
     if space is None:
@@ -103,7 +103,7 @@ class _Loop:
         solver = optimizer.solver
         n_rows, max_iter = problem.n_rows, settings.max_iter
         batch_size = settings.rows_per_step(n_rows)
-        is_plain = not (settings.moves_with_steps or settings.is_shaped or settings.dropout)
+        is_plain = settings.is_plain and not (settings.moves_with_steps or settings.is_shaped or settings.dropout)
         is_online = batch_size == 1 and solver.is_per_sample and not problem.is_sparse and is_plain
         is_full_batch = batch_size == n_rows
         drops_inputs = bool(settings.dropout and settings.dropout[0])  # from copies
@@ -120,9 +120,9 @@ class _Loop:
             if not is_online:
                 exchange = functools.partial(exchange_work, network, batch_size, problem.is_sparse)
                 size = team_size(n_threads, row_work * batch_size + update_work, max_iter * epoch_work, exchange)
-            return size, epoch_work, make_strips(network, size, problem.is_sparse)
+            return size, epoch_work, make_strips(network, size, problem.is_sparse, settings.rate_factors)
 
-        key = ("team", n_threads, batch_size, n_rows, max_iter, is_online, problem.is_sparse)
+        key = ("team", n_threads, batch_size, n_rows, max_iter, is_online, problem.is_sparse, settings.rate_factors)
         self.size, self.epoch_work, strips = scratch.get(network, dtype, key, make_team)
         workspace = scratch.get(
             network,

@@ -1,16 +1,18 @@
 """The memory a run works in, and how its parameters are cut among threads."""
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from fastbp.kernels.atomics import SYNC_SIZE
-from fastbp.kernels.layout import Network, Samples, Strips, Workspace
+from fastbp.kernels.layout import EMBEDDED_SIZE, EMBEDDING, N_WAVES, SCALE, Network, Samples, Strips, Workspace
 from fastbp.kernels.tiles import EDGE_ROWS, STRIP_ROWS, TILE_ROWS
 from fastbp.names import KEPT
 from fastbp.training.network import aligned_arrays
+from fastbp.training.settings import EQUAL_RATES, RateFactors
 
 # A block of rows should pass forward and backward within the second-level cache.
 BLOCK_BYTES = 1 << 20
@@ -25,6 +27,9 @@ UPDATE_WORK = 12  # floating-point operations of a step per parameter, roughly
 # Work that takes as long as fetching an element that another core has written: where rows are fetched, two threads pay beyond it
 # (measured: digits in batches of 32, 64-64-32-10 in float32, take 246 ms with one thread and 374 ms with two).
 EXCHANGE_WORK = 40
+EMBEDDED_COLUMNS = 8  # of a strip: their gradient takes longer than that of as many weights,
+EMBEDDED_WORK = 4  # about so much longer
+WAVE_WORK = 80  # floating-point operations of a wave of the embedding, there and back
 SPARSE_STRIPS = 16  # every strip of a sparse input layer looks through all rows
 
 
@@ -65,12 +70,12 @@ def make_workspace(
     -------
     Workspace
     """
-    copied_features = 0 if gathered is None or gathered.table.is_sparse else int(network.units[0])
+    copied_features = 0 if gathered is None or gathered.table.is_sparse else int(network.n_features)
     n_targets = 0 if gathered is None else gathered.n_targets
     is_weighted = gathered is not None and gathered.weights.size > 0
     itemsize = np.dtype(dtype).itemsize
     n_strips = len(strips.layers) if strips else 0
-    width = int(network.widths[1:].sum())
+    width = network.row_width
     has_slopes = keeps_slopes(network) and not forward_only
     block_rows = n_rows
     if n_slabs > 1:
@@ -92,7 +97,7 @@ def make_workspace(
         "delta_panels": block_rows * int(network.first_panels[-1]) * backward,
         "strip_inputs": n_threads * block_rows * STRIP_ROWS * int(network.wide.any()) * backward,
         "gradient": (network.n_parameters * n_slabs + n_threads * (strips.largest if strips else 0)) * backward,
-        "constants": int(network.widths[1:].max()) + 1,
+        "constants": int(network.widths[0 if network.has_front else 1 :].max()) + 1,
     }
     arrays = dict(zip(sizes, aligned_arrays(dtype, *sizes.values())))
     arrays["constants"][-1] = 1.0
@@ -122,14 +127,15 @@ def slabs_of(network: Network, batch_size: int, is_sparse: bool) -> int:
     It does not depend on the number of threads, so neither do the bits.
     """
     n_slabs = min(MAX_SLABS, 1 << max(1, batch_size // SLAB_ROWS).bit_length() - 1)  # a power of 2, for even shares
-    row_elements = int(network.units[0] + 2 * network.widths[1:].sum())
+    row_elements = network.n_features + 2 * network.row_width
     return n_slabs if n_slabs > 1 and not is_sparse and network.n_parameters * n_slabs <= batch_size * row_elements else 1
 
 
-def make_strips(network: Network, n_threads: int, is_sparse: bool) -> Strips:
-    """Cut the parameters into strips and share them among threads by their size."""
+def make_strips(network: Network, n_threads: int, is_sparse: bool, rate_factors: RateFactors = EQUAL_RATES) -> Strips:
+    """Cut the parameters into strips and share them among threads by their size; rate_factors: on the learning rate."""
     shape = tuple(network.units.tolist()), tuple(network.widths.tolist()), tuple(network.narrow.tolist())
-    return _make_strips(*shape, network.fit_intercept, n_threads, is_sparse)
+    front = network.embedded.size, network.has_scale
+    return _make_strips(*shape, *front, network.fit_intercept, n_threads, is_sparse, rate_factors)
 
 
 @functools.lru_cache
@@ -137,11 +143,15 @@ def _make_strips(
     units: tuple[int, ...],
     widths: tuple[int, ...],
     narrow_layers: tuple[int, ...],
+    n_embedded: int,
+    has_scale: int,
     fit_intercept: Any,
     n_threads: int,
     is_sparse: bool,
+    rate_factors: RateFactors,
 ) -> Strips:
-    layers, firsts, stops, sizes = [], [], [], []
+    layers, firsts, stops, sizes, rates, decays = [], [], [], [], [], []
+    by_fan_in = rate_factors.coefs == "fan_in"
     for layer, narrow in enumerate(narrow_layers):
         n_rows, width = (units[layer + 1], widths[layer]) if narrow else (units[layer], widths[layer + 1])
         rows = max(1, STRIP_ELEMENTS // width // STRIP_ROWS) * STRIP_ROWS
@@ -153,21 +163,43 @@ def _make_strips(
             firsts.append(first)
             stops.append(stop)
             sizes.append((stop - first) * width)
+            rates.append(1 / math.sqrt(units[layer]) if by_fan_in else float(rate_factors.coefs))
+            decays.append(1.0 if by_fan_in else rates[-1])  # decay multiplies weights, so their scale makes no difference to it
         if fit_intercept:
             layers.append(layer)
             firsts.append(-1)
             stops.append(0)
             sizes.append(widths[layer + 1])
-    middles = np.cumsum(sizes) - np.array(sizes) / 2
-    owners = np.searchsorted(middles, np.arange(n_threads + 1) * (sum(sizes) / n_threads))
-    return Strips(np.array(layers), np.array(firsts), np.array(stops), owners.astype(np.int64), max(sizes))
+            rates.append(rate_factors.intercepts)
+            decays.append(0.0)
+    for first in range(0, n_embedded, EMBEDDED_COLUMNS):
+        stop = min(first + EMBEDDED_COLUMNS, n_embedded)
+        layers.append(EMBEDDING)
+        firsts.append(first)
+        stops.append(stop)
+        sizes.append((stop - first) * EMBEDDED_SIZE)
+        rates.append(rate_factors.embedding)
+        decays.append(rate_factors.embedding)
+    if has_scale:
+        layers.append(SCALE)
+        firsts.append(0)
+        stops.append(1)
+        sizes.append(widths[0])
+        rates.append(rate_factors.scale)
+        decays.append(rate_factors.scale)
+    bounds = np.array(layers), np.array(firsts), np.array(stops)
+    work = np.array(sizes) * np.where(bounds[0] == EMBEDDING, EMBEDDED_WORK, 1)
+    owners = np.searchsorted(np.cumsum(work) - work / 2, np.arange(n_threads + 1) * (work.sum() / n_threads))
+    return Strips(*bounds, owners.astype(np.int64), max(sizes), np.array(rates), np.array(decays))
 
 
 def flops_per_row(network: Network) -> float:
     """Floating-point operations of forward and backward pass and gradient for one row."""
     units = network.units.tolist()
     products = [n_in * n_out for n_in, n_out in zip(units[:-1], units[1:])]
-    return 6 * sum(products) - 2 * products[0]
+    if not network.has_front:  # whose backward pass ends at the first layer
+        return 6 * sum(products) - 2 * products[0]
+    return 6 * sum(products) + WAVE_WORK * N_WAVES * network.embedded.size
 
 
 def exchange_work(network: Network, batch_size: int, is_sparse: bool) -> float:
@@ -175,7 +207,7 @@ def exchange_work(network: Network, batch_size: int, is_sparse: bool) -> float:
     none of each other's rows and few parameters."""
     if slabs_of(network, batch_size, is_sparse) > 1:
         return 0.0
-    row_elements = int(network.units[0] + 2 * network.widths[1:].sum())
+    row_elements = network.n_features + 2 * network.row_width
     return EXCHANGE_WORK * (batch_size * row_elements + 2.0 * network.n_parameters)
 
 
@@ -197,7 +229,8 @@ class Scratch:
     def get(self, network: Network, dtype: Any, key: Any, make: Callable[[], Any]) -> Any:
         """What make() returns, or has returned for this key and shape of network."""
         if network is not self._network:
-            shape = network.units.tobytes(), network.fit_intercept, keeps_slopes(network), dtype
+            front = network.embedded.tobytes(), network.has_scale
+            shape = network.units.tobytes(), network.fit_intercept, keeps_slopes(network), front, dtype
             if shape != self._shape:
                 self._shape, self._kept = shape, {}
             self._network = network

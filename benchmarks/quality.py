@@ -1,0 +1,233 @@
+"""Test score, log-loss and seconds of fastbp's table estimators beside other packages, on one thread, on the same folds.
+
+    python benchmarks/quality.py run --methods fastbp hgb lightgbm --out quality.jsonl
+    python benchmarks/quality.py report --out quality.jsonl
+
+Every (table, fold, method, seed) is one line of the file; what is there already is not run again. Seconds are those of the CPU,
+which a busy machine does not stretch. Every package trains with its own defaults; scikit-learn's network, which takes neither
+gaps nor text and no target far from 1, gets these prepared. Tables: benchmarks/quality_tables.py. Needs the extra "bench"; for
+some methods catboost or pytabkit, for some tables the packages named there.
+"""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import argparse
+import json
+import time
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from quality_tables import CHOSEN_ON, NEVER_USED, TABLES, Table
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.impute import SimpleImputer
+from sklearn.metrics import accuracy_score, log_loss, r2_score
+from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+REFERENCE = "realmlp"
+SHIFT = 0.01  # added to errors before they are divided, so that a table that all solve does not decide
+
+
+def categories_of(X: pd.DataFrame) -> list[str]:
+    """Names of the columns that are no numbers."""
+    return [name for name in X.columns if str(X[name].dtype) == "category"]
+
+
+class Filled:
+    """An estimator that takes no gaps in numbers, behind their medians; `fit_options` of (X) are passed to its fit."""
+
+    def __init__(self, estimator: Any, fit_options: Any = lambda X: {}, as_text: bool = False) -> None:
+        self.estimator, self.fit_options, self.as_text = estimator, fit_options, as_text
+
+    def _filled(self, X: pd.DataFrame) -> pd.DataFrame:
+        X = X.fillna(self.medians)
+        return X.assign(**{name: X[name].astype(str) for name in categories_of(X)}) if self.as_text else X
+
+    def fit(self, X: pd.DataFrame, y: np.ndarray) -> "Filled":
+        self.medians = X.select_dtypes("number").median().to_dict()
+        X = self._filled(X)
+        self.estimator.fit(X, y, **self.fit_options(X))
+        return self
+
+    def predict(self, X: pd.DataFrame) -> np.ndarray:
+        return self.estimator.predict(self._filled(X))
+
+    def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
+        return self.estimator.predict_proba(self._filled(X))
+
+
+def make(method: str, table: Table, seed: int) -> Any:
+    """The estimator of a name."""
+    is_class, categories = table.is_classification, categories_of(table.X)
+    if method.startswith("fastbp"):
+        from fastbp import BPTabularClassifier, BPTabularRegressor
+
+        _, _, preset = method.partition("-")
+        kind = BPTabularClassifier if is_class else BPTabularRegressor
+        return kind(preset or "default", random_state=seed, n_threads=1)
+    if method == "mlp":
+        from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+        numbers = [name for name in table.X.columns if name not in categories]
+        prepare = ColumnTransformer(
+            [
+                ("numbers", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), numbers),
+                ("categories", OneHotEncoder(handle_unknown="ignore", sparse_output=False), categories),
+            ]
+        )
+        if is_class:
+            return make_pipeline(prepare, MLPClassifier(random_state=seed))
+        return make_pipeline(prepare, TransformedTargetRegressor(MLPRegressor(random_state=seed), transformer=StandardScaler()))
+    if method == "hgb":
+        from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+        return (HistGradientBoostingClassifier if is_class else HistGradientBoostingRegressor)(random_state=seed)
+    if method == "lightgbm":
+        import lightgbm
+
+        return (lightgbm.LGBMClassifier if is_class else lightgbm.LGBMRegressor)(random_state=seed, n_jobs=1, verbose=-1)
+    if method == "catboost":
+        import catboost
+
+        options = {"random_seed": seed, "thread_count": 1, "verbose": False, "allow_writing_files": False}
+        model = (catboost.CatBoostClassifier if is_class else catboost.CatBoostRegressor)(cat_features=categories, **options)
+        return Filled(model, as_text=True)
+    import pytabkit
+
+    kinds = {
+        "realmlp": (pytabkit.RealMLP_TD_Classifier, pytabkit.RealMLP_TD_Regressor),
+        "realmlp-s": (pytabkit.RealMLP_TD_S_Classifier, pytabkit.RealMLP_TD_S_Regressor),
+        "tabm": (pytabkit.TabM_D_Classifier, pytabkit.TabM_D_Regressor),
+    }
+    model = kinds[method][0 if is_class else 1](device="cpu", random_state=seed, n_threads=1)
+    return Filled(model, lambda X: {"cat_col_names": categories_of(X)})
+
+
+METHODS = ["fastbp", "fastbp-fast", "fastbp-best", "mlp", "hgb", "lightgbm", "catboost", "realmlp", "realmlp-s", "tabm"]
+
+
+def splits(table: Table) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Training and test rows: four fifths of the table and the rest, of five folds as many as are run."""
+    kind = StratifiedKFold if table.is_classification else KFold
+    return list(kind(5, shuffle=True, random_state=0).split(table.X, table.y))[: table.folds]
+
+
+def scores(model: Any, X: pd.DataFrame, y: np.ndarray, table: Table) -> dict[str, float]:
+    """The error: wrong classes or root of the unexplained variance, both shares; and for classes the log-loss."""
+    if not table.is_classification:
+        return {"error": float(np.sqrt(max(0.0, 1 - r2_score(y, np.ravel(model.predict(X))))))}
+    proba = np.clip(np.asarray(model.predict_proba(X), dtype=float), 1e-7, 1)
+    proba /= proba.sum(axis=1, keepdims=True)
+    labels = np.arange(int(table.y.max()) + 1)
+    return {"error": 1 - accuracy_score(y, proba.argmax(axis=1)), "log_loss": log_loss(y, proba, labels=labels)}
+
+
+def read(path: str) -> list[dict[str, Any]]:
+    """Records of a file, none if it does not exist."""
+    return [json.loads(line) for line in open(path)] if Path(path).exists() else []
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Fit and score what the file does not hold yet."""
+    done = {(r["table"], r["method"], r["fold"], r["seed"]) for r in read(arguments.out)}
+    started = time.perf_counter()
+    for method in arguments.methods:
+        is_warm = False
+        for name in arguments.tables or TABLES:
+            todo = [(seed, fold) for seed in arguments.seeds for fold in range(5) if (name, method, fold, seed) not in done]
+            if not todo:
+                continue
+            table = TABLES[name]()
+            folds = splits(table)
+            for seed, fold in todo:
+                if fold >= len(folds):
+                    continue
+                if arguments.seconds and time.perf_counter() - started > arguments.seconds:
+                    return
+                if not is_warm:  # imports and compilation are not timed
+                    for small in (TABLES["wine"](), TABLES["diabetes"]()):
+                        make(method, small, 0).fit(small.X.iloc[::3], small.y[::3])
+                    is_warm = True
+                train, test = folds[fold]
+                X, X_test = table.X.iloc[train].reset_index(drop=True), table.X.iloc[test].reset_index(drop=True)
+                record = {"table": name, "method": method, "fold": fold, "seed": seed}
+                begin = time.process_time()
+                try:
+                    model = make(method, table, seed).fit(X, table.y[train])
+                    record["seconds"] = time.process_time() - begin
+                    record |= scores(model, X_test, table.y[test], table)
+                except Exception as error:  # what fails is a result too
+                    record["failed"] = f"{type(error).__name__}: {error}"[:300]
+                with open(arguments.out, "a") as file:
+                    file.write(json.dumps(record) + "\n")
+            print(f"{time.perf_counter() - started:7.1f} s  {method:12} {name}", flush=True)
+
+
+def ratios(cells: Any, method: str, names: Any, key: str) -> Iterator[float]:
+    """Logarithms of a method's error, log-loss or seconds over the reference's, per table, on the fits that both have."""
+    shift = 0.0 if key == "seconds" else SHIFT
+    for name in names:
+        mine, reference = cells.get((name, method), {}), cells.get((name, REFERENCE), {})
+        both = [k for k in mine if k in reference and key in mine[k] and key in reference[k]]
+        if both:
+            yield np.log(np.mean([mine[k][key] for k in both]) + shift) - np.log(
+                np.mean([reference[k][key] for k in both]) + shift
+            )
+
+
+def report(arguments: argparse.Namespace) -> None:
+    """Print the tables of documentation: mean ratios to the reference, and the error of each table."""
+    cells: dict[tuple[str, str], dict[Any, Any]] = defaultdict(dict)
+    for record in read(arguments.out):
+        if "failed" not in record:
+            cells[record["table"], record["method"]][record["seed"], record["fold"]] = record
+    methods = [method for method in METHODS if any(key[1] == method for key in cells)]
+    for title, names in (("chosen on", CHOSEN_ON), ("never used", NEVER_USED)):
+        print(f"\n| {title} | error against {REFERENCE} | log-loss | seconds | better than hgb / lightgbm | tables |")
+        print("|---|---|---|---|---|---|")
+        for method in methods:
+            error, loss, seconds = (np.array(list(ratios(cells, method, names, k))) for k in ("error", "log_loss", "seconds"))
+            if not error.size:
+                continue
+            better = []
+            for other in ("hgb", "lightgbm"):
+                pairs = [(_mean(cells[n, method]), _mean(cells[n, other])) for n in names if cells[n, method] and cells[n, other]]
+                better.append(f"{sum(a < b for a, b in pairs)} of {len(pairs)}")
+            spread = 100 * error.std() / np.sqrt(error.size)
+            print(
+                f"| {method} | {100 * np.expm1(error.mean()):+.1f} % ± {spread:.1f} | {100 * np.expm1(loss.mean()):+.1f} % |"
+                f" × {np.exp(seconds.mean()):.4f} | {' / '.join(better)} | {error.size} |"
+            )
+    print(f"\n| table | {' | '.join(methods)} |\n|---|{'---|' * len(methods)}")
+    for name in TABLES:
+        if any(cells[name, method] for method in methods):
+            print(f"| {name} | {' | '.join(_cell(cells[name, method]) for method in methods)} |")
+
+
+def _mean(found: dict[Any, Any], key: str = "error") -> float:
+    return float(np.mean([record[key] for record in found.values()]))
+
+
+def _cell(found: dict[Any, Any]) -> str:
+    return f"{_mean(found):.3f} / {_mean(found, 'seconds'):.2f} s" if found else ""
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["run", "report"])
+    parser.add_argument("--methods", nargs="+", default=METHODS[:6], choices=METHODS)
+    parser.add_argument("--tables", nargs="+", choices=list(TABLES))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--seconds", type=float, default=0, help="begin no further fit after so many seconds")
+    parser.add_argument("--out", default="quality.jsonl")
+    arguments = parser.parse_args()
+    (run if arguments.what == "run" else report)(arguments)
