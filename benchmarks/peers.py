@@ -47,9 +47,10 @@ def all_rows():
     import rows_long
     import rows_machine
     import rows_search
+    import rows_solvers
     import rows_startup
 
-    return [*rows_fit.ROWS, *rows_machine.ROWS, *rows_long.ROWS, *rows_startup.ROWS, *rows_search.ROWS]
+    return [*rows_fit.ROWS, *rows_machine.ROWS, *rows_long.ROWS, *rows_startup.ROWS, *rows_search.ROWS, *rows_solvers.ROWS]
 
 
 def work(arguments):

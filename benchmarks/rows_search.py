@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 from joblib import parallel_config
 from measure import Row, interleave, ratio, result, verdict
-from sklearn.datasets import load_iris, load_wine
+from sklearn.datasets import load_diabetes, load_digits, load_iris, load_wine
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
@@ -137,9 +137,45 @@ def run_thousand_networks(settings):
     )  # fmt: skip
 
 
+def run_halving(load, n_epochs, settings):
+    """Successive halving against the full search: 18 candidates × 5 folds."""
+    X, y = load()
+    estimator = fastbp.BPRegressor if y.dtype.kind == "f" else fastbp.BPClassifier
+    n_epochs = 9 if settings.quick else n_epochs
+    model = estimator(batch_size=32, max_iter=n_epochs, tol=0, n_iter_no_change=np.inf, random_state=0, n_threads=1)
+    grid = {"hidden_layer_sizes": [(4,), (16,), (64,)], "learning_rate_init": list(np.geomspace(1e-5, 1e-2, 6))}
+    best = {}
+
+    def search(name, **options):
+        found = fastbp.BPSearchCV(model, grid, cv=5, n_jobs=settings.n_threads, refit=False, **options).fit(X, y)
+        best[name] = found.best_params_
+
+    contenders = {"full": partial(search, "full"), "halving": partial(search, "halving", resource="epochs")}
+    seconds, errors = interleave(contenders, settings, min_rounds=1)
+    return result(
+        [verdict("the full search", ratio(seconds, "full", "halving"), 3)],
+        seconds=seconds, errors=errors, notes=[f"same winner: {best.get('full') == best.get('halving')}, {best}"],
+    )  # fmt: skip
+
+
+def scaled(load):
+    X, y = load(return_X_y=True)
+    return StandardScaler().fit_transform(X), (y - y.mean()) / y.std() if load is load_diabetes else y
+
+
 ROWS = [
     Row("search-digits", "20 sizes × 5 folds on digits, 50 epochs", "search", run_search_digits, once=True),
     Row("search-iris", "100 small candidates × 5 folds on iris", "search", partial(run_search_small, load_iris), once=True),
     Row("search-wine", "100 small candidates × 5 folds on wine", "search", partial(run_search_small, load_wine), once=True),
     Row("thousand-networks", "1000 networks 20-10-1, 1000 rows, batch 32, 10 epochs", "search", run_thousand_networks, once=True),
+    *(
+        Row(
+            f"halving-{name}",
+            f"successive halving, 18 candidates × 5 folds on {name}",
+            "search",
+            partial(run_halving, partial(scaled, load), n_epochs),
+            once=True,
+        )
+        for name, load, n_epochs in (("digits", load_digits, 90), ("wine", load_wine, 810), ("diabetes", load_diabetes, 810))
+    ),
 ]

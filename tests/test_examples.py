@@ -95,6 +95,17 @@ def shows_blocks(text):
     assert by_block < at_once
 
 
+def shows_solvers(text):
+    """The last loss of each solver is its smallest, and that of lm the smallest of all."""
+    losses = {}
+    for solver, loss in re.findall(r"(?m)^ *(lm|lbfgs|adam) +\d+ iterations: loss (\S+)", text):
+        losses.setdefault(solver, []).append(float(loss))
+    assert set(losses) == {"lm", "lbfgs", "adam"}
+    assert all(found[-1] == min(found) < found[0] for found in losses.values())
+    assert min(losses["lm"]) < 1e-4
+    assert min(losses["lm"]) < 0.1 * min(losses["adam"])
+
+
 def shows_one_sample(text):
     outputs, errors = numbers(text, r"output ([\d.]+), error ([\d.]+)").T
     assert falls(errors, 0.5)
@@ -149,6 +160,7 @@ SHOWS = {
     "gradients_on_a_graph": shows_the_chain_rule,
     "hidden_size_sweep": shows_a_sweep,
     "larger_than_memory": shows_blocks,
+    "levenberg_marquardt_on_sin": shows_solvers,
     "online_one_sample": shows_one_sample,
     "pattern_recognition": shows_patterns,
     "search_on_dask": shows_a_cluster,

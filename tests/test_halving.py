@@ -68,6 +68,7 @@ def pausing(until, grid, estimator, X=X, y=Y, **options):
         {"tol": 0.05, "n_iter_no_change": 3},
         {"learning_rate": "cosine"},
         {"averaging": 0.9},
+        {"dropout": 0.3},
     ],
     ids=str,
 )

@@ -12,6 +12,7 @@ from scipy.optimize import least_squares, minimize
 from sklearn.datasets import load_diabetes
 from sklearn.exceptions import ConvergenceWarning
 
+import fastbp
 from fastbp import BPClassifier, BPRegressor, BPSearchCV, names
 from fastbp.kernels.atomics import INTERRUPT, SYNC_SIZE
 from fastbp.training import levenberg_marquardt
@@ -89,7 +90,7 @@ def test_normal_equations_of_every_output(output):
     assert_plain(*case((3, 5, 1), output=output, weighted=True), "tanh", output, 1e-11)
 
 
-@pytest.mark.parametrize("sizes", [(2, 1), (1, 9, 1), (4, 17, 3), (3, 8, 9, 7, 6)], ids=str)
+@pytest.mark.parametrize("sizes", [(2, 1), (1, 9, 1), (4, 17, 3), (3, 8, 9, 7, 6), (2, 300, 1)], ids=str)
 @pytest.mark.parametrize("fit_intercept", [True, False])
 def test_normal_equations_of_every_shape(sizes, fit_intercept):
     assert_plain(*case(sizes, fit_intercept=fit_intercept, weighted=True), "tanh", "identity", 1e-11)
@@ -249,6 +250,15 @@ def test_searches_restarts_and_copies():
     assert several.loss_ == several.restart_losses_.min()
     copied = copy.deepcopy(several)
     assert_array_equal(copied.predict(X), several.predict(X))
+
+
+def test_estimates_and_losses_are_kept_in_a_file(tmp_path):
+    model, X, _ = small_fit(alpha="bayes")
+    fastbp.save(model, tmp_path / "model.safetensors")
+    loaded = fastbp.load(tmp_path / "model.safetensors")
+    assert_array_equal(loaded.predict(X), model.predict(X))
+    assert (loaded.alpha_, loaded.noise_variance_, loaded.loss_curve_) == (model.alpha_, model.noise_variance_, model.loss_curve_)
+    assert type(model.alpha_) is type(model.n_effective_parameters_) is float
 
 
 def test_verbose_prints_losses(capsys):

@@ -13,7 +13,7 @@ from fastbp.estimators.explain import demand_plain_inputs
 from fastbp.names import ACTIVATIONS, SOLVERS
 
 _COUNTS = ("n_iter_", "t_", "_no_improvement_count", "n_layers_", "n_outputs_", "n_features_in_")
-_MEASURES = ("loss_", "best_loss_", "best_validation_score_")
+_MEASURES = ("loss_", "best_loss_", "best_validation_score_", "alpha_", "noise_variance_", "n_effective_parameters_")
 _CURVES = ("loss_curve_", "validation_scores_")
 
 

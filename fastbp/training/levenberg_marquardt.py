@@ -205,8 +205,8 @@ class _Descent:
         ridge = float(EPSILON * equations.n * equations.diagonal.max())
         if equations.factorize(self._alpha * are_weights + ridge):
             inverse = equations.inverse_diagonal()
-            n_weights_known = np.count_nonzero(are_weights) - (self._alpha + ridge) * float(inverse[are_weights].sum())
-            n_intercepts_known = np.count_nonzero(~are_weights) - ridge * float(inverse[~are_weights].sum())
+            n_weights_known = float(np.count_nonzero(are_weights)) - (self._alpha + ridge) * float(inverse[are_weights].sum())
+            n_intercepts_known = float(np.count_nonzero(~are_weights)) - ridge * float(inverse[~are_weights].sum())
             n_effective = n_weights_known + n_intercepts_known
             noise = self._squares / max(self._n_residuals - n_effective, EPSILON * self._n_residuals)
             self._take_alpha(n_weights_known, noise)

@@ -71,6 +71,7 @@ class NormalEquations:
             gathered=problem.samples if gather else None,
         )  # fmt: skip
         self._order = np.array(problem.numbers, dtype=np.int64) if gather else NO_ORDER
+        self._strips = [make_strips(network, size, problem.is_sparse) for size in (1, n_threads_at_most)]
         self._J = aligned_zeros(self._block_rows * n_outputs * self._stride, np.float64)
         self._products = aligned_zeros((n + 1) * self._stride, np.float64)
         self._factor = aligned_zeros(n * self._stride, np.float64)
@@ -107,7 +108,7 @@ class NormalEquations:
             result = np.ones(1)
             arguments = (
                 network, self._params, problem.samples, self._order, int(self._order is not NO_ORDER), self._workspace,
-                make_strips(network, size, problem.is_sparse), first, n_rows, self._J, width, n_columns, result,
+                self._strips[size > 1], first, n_rows, self._J, width, n_columns, result,
             )  # fmt: skip
             if not run_team(jacobian, size, arguments, work, self._sync) or result[IS_COMPLETE] == 0.0:
                 raise KeyboardInterrupt
