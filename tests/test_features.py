@@ -22,7 +22,7 @@ from sklearn.preprocessing import StandardScaler, scale
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from fastbp import BPAutoencoder, BPClassifier, BPFeatures, BPRegressor, BPSearchCV
+from fastbp import BPAutoencoder, BPClassifier, BPFeatures, BPRegressor, BPSearchCV, load, save
 from fastbp.estimators.base import BaseBP
 
 IRIS, SPECIES = load_iris(return_X_y=True)
@@ -312,3 +312,22 @@ def test_searched_by_its_score():
 def test_it_goes_through_pickles():
     autoencoder = BPAutoencoder((6, 2), max_iter=3).fit(IRIS)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(autoencoder)).transform(IRIS), autoencoder.transform(IRIS))
+
+
+def test_they_go_through_files(tmp_path):
+    pytest.importorskip("safetensors")
+    autoencoder = BPAutoencoder((6, 2), max_iter=3, denoising=0.1, feature_importances=True, random_state=0).fit(IRIS)
+    save(autoencoder, tmp_path / "autoencoder.safetensors")
+    again = load(tmp_path / "autoencoder.safetensors")
+    np.testing.assert_array_equal(again.transform(IRIS), autoencoder.transform(IRIS))
+    np.testing.assert_array_equal(again.feature_importances_, autoencoder.feature_importances_)
+    assert again.get_params() == autoencoder.get_params()
+    np.testing.assert_array_equal(again.partial_fit(IRIS).transform(IRIS), autoencoder.partial_fit(IRIS).transform(IRIS))
+
+
+def test_a_pipeline_of_them_goes_through_a_file(tmp_path):
+    pytest.importorskip("skops")
+    features = BPFeatures(BPClassifier((6, 3), max_iter=3, random_state=0))
+    model = make_pipeline(BPAutoencoder(3, max_iter=3, random_state=0), features, LogisticRegression()).fit(IRIS, SPECIES)
+    save(model, tmp_path / "model.skops")
+    np.testing.assert_array_equal(load(tmp_path / "model.skops").predict_proba(IRIS), model.predict_proba(IRIS))

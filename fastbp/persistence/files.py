@@ -16,6 +16,7 @@ import scipy
 import sklearn
 from sklearn.base import BaseEstimator
 
+from fastbp.estimators import BPFeatures
 from fastbp.estimators.base import BaseBP
 from fastbp.persistence.checks import check_state
 from fastbp.persistence.plain import NETWORKS, Decoder, Encoder
@@ -25,7 +26,7 @@ MOST_HEADER = 100_000_000  # bytes; safetensors has the same limit
 ZIP_START = b"PK\x03\x04"
 # What may be built out of fastbp by a file that skops has written.
 TRUSTED = (
-    *(f"{kind.__module__}.{kind.__qualname__}" for kind in NETWORKS.values()),
+    *(f"{kind.__module__}.{kind.__qualname__}" for kind in (*NETWORKS.values(), BPFeatures)),
     "fastbp.training.kept.KeptVectors",
     "fastbp.training.optimizer.Optimizer",
 )
@@ -78,7 +79,7 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
     networks = list(_networks_of(estimator)) if isinstance(estimator, BaseEstimator) else []
     for network in networks:
         if type(network) not in NETWORKS.values():
-            raise ValueError(f"A file holds {' and '.join(NETWORKS)}, not a subclass such as {type(network).__name__}.")
+            raise ValueError(f"A file holds {', '.join(NETWORKS)}, not a subclass such as {type(network).__name__}.")
         try:
             check_state(network)
         except (ValueError, TypeError) as error:

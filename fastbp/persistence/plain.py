@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.estimators import BPClassifier, BPRegressor
+from fastbp.estimators import BPAutoencoder, BPClassifier, BPRegressor
 from fastbp.estimators.base import NOT_PICKLED, BaseBP
 from fastbp.estimators.callbacks import OF_CALLBACKS
 from fastbp.names import SOLVERS
 from fastbp.persistence.checks import check_state
 
-NETWORKS: dict[str, type[BaseBP]] = {"BPClassifier": BPClassifier, "BPRegressor": BPRegressor}
+NETWORKS: dict[str, type[BaseBP]] = {kind.__name__: kind for kind in (BPAutoencoder, BPClassifier, BPRegressor)}
 SCALERS = ("StandardScaler", "RobustScaler")  # of scikit-learn, for an estimator may keep one
 
 NATIVE = frozenset("?bhilqBHILQefd")  # characters of the dtypes that safetensors knows
