@@ -39,10 +39,16 @@ CLASSIFIER_ROWS = [
     ("embedding", {"embedding": "periodic"}, {}),
     ("scale_layer", {"scale_layer": True}, {}),
     ("rate_factors", {"rate_factors": {"coefs": "fan_in", "intercepts": 0.1}}, {}),
+    ("scoring by the loss", {"scoring": "loss"}, {"early_stopping": True}),
+    ("scoring by a scorer", {"scoring": "f1_macro"}, {"early_stopping": True}),
+    ("input_scaling", {"input_scaling": "standard"}, {}),
+    ("calibration", {"calibration": "temperature"}, {"early_stopping": True}),
+    ("ensemble of 3 restarts", {"ensemble": True}, {"n_restarts": 3}),
 ]
 # … and of BPRegressor on the diabetes patients.
 REGRESSOR_ROWS = [
     ("plain regression", {}, {}),
+    ("target_scaling", {"target_scaling": "standard"}, {}),
 ]
 
 

@@ -217,8 +217,8 @@ NO_AVERAGE, POLYAK, EXPONENTIAL = range(3)
 
 # ---- scores of a validation set
 
-ACCURACY, R2 = range(2)
-SCORES = {"accuracy": ACCURACY, "r2": R2}
+ACCURACY, R2, NEGATIVE_LOSS = range(3)
+SCORES = {"accuracy": ACCURACY, "r2": R2, "loss": NEGATIVE_LOSS}
 
 # ---- starts
 

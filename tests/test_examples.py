@@ -149,12 +149,35 @@ def shows_importances(text):
         assert shares[:5, measure].min() > shares[5:, measure].max()
 
 
+def shows_weights_of_classes(text):
+    found, balanced = numbers(text, r"(?m)^ +(?:none|1 to 5|balanced) +([\d.]+) +[\d.]+ +([\d.]+)$").T
+    assert len(found) == 3
+    assert found[-1] > found[0] + 0.3
+    assert balanced[-1] > balanced[0] + 0.1
+
+
+def shows_own_rows(text):
+    epochs, errors = numbers(text, r"(?m)^\D+ +(\d+) +([\d.]+)$").T
+    assert len(epochs) == 4
+    assert epochs[1:].max() < epochs[0]
+    assert errors[1:].max() < errors[0]
+
+
+def shows_calibration(text):
+    accuracy, loss, error = numbers(text, r"(?m)^ +(?:as trained|calibrated) +([\d.]+) +([\d.]+) +([\d.]+)$").T
+    assert accuracy[0] == accuracy[1]
+    assert loss[1] < loss[0]
+    assert error[1] < 0.5 * error[0]
+
+
 SHOWS = {
+    "calibrated_probabilities": shows_calibration,
     "classification": shows_classes,
     "data_compression": shows_compression,
     "deep_network_starts": shows_starts,
     "dropout_on_noisy_data": shows_dropout,
     "exploding_and_vanishing_gradients": shows_gradients,
+    "early_stopping_on_your_own_rows": shows_own_rows,
     "full_batch_gradient_descent": shows_descent,
     "function_approximation": shows_a_fitted_curve,
     "gradients_on_a_graph": shows_the_chain_rule,
@@ -164,6 +187,7 @@ SHOWS = {
     "online_one_sample": shows_one_sample,
     "pattern_recognition": shows_patterns,
     "search_on_dask": shows_a_cluster,
+    "unbalanced_classes": shows_weights_of_classes,
     "two_layer_least_squares": shows_squares,
     "what_the_network_looks_at": shows_importances,
     "xor_class": shows_xor,

@@ -1,5 +1,6 @@
 """What BPClassifier and BPRegressor share: from checked data to a trained network and its fitted attributes."""
 
+import copy
 import math
 import operator
 import types
@@ -14,10 +15,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastbp.estimators import parameters
 from fastbp.estimators.callbacks import CallbackSupportMixin, fit_watched, has_callbacks
+from fastbp.estimators.class_weights import row_weights
 from fastbp.estimators.explain import Explained, importances_of
-from fastbp.estimators.inputs import check_rows, check_sample_weight, check_structure, is_plain, twin
+from fastbp.estimators.inputs import check_rows, check_structure, is_plain, twin
 from fastbp.estimators.representation import architecture_html
+from fastbp.estimators.scaling import Scaled, scaled_inputs
 from fastbp.estimators.targets import Targets
+from fastbp.estimators.validation import all_rows, check_choices, given_rows, refitted, score_of
 from fastbp.names import LOSSES, SOLVERS
 from fastbp.training.settings import Settings
 
@@ -25,11 +29,12 @@ from fastbp.training.settings import Settings
 
 # What can be had again from coefs_ and intercepts_.
 NOT_PICKLED = frozenset({"_network", "_network_key", "_params", "_views", "_is_loaded"})
-# What a history records and the attributes of the same names show; some only with early stopping, or only without.
-_HISTORY = ("t", "loss_curve", "best_loss", "validation_scores", "best_validation_score")
-_WITH_EARLY_STOPPING = ("validation_scores", "best_validation_score")
+# What a history records and the attributes of the same names show; some only with validation rows, or without early stopping.
+_HISTORY = ("t", "loss_curve", "best_loss", "validation_scores", "validation_loss_curve", "best_validation_score")
+_WITH_VALIDATION = ("validation_scores", "validation_loss_curve", "best_validation_score")
 _WITHOUT_EARLY_STOPPING = ("best_loss",)
 _ESTIMATED = ("alpha", "noise_variance", "n_effective_parameters")  # likewise where the solver estimates them
+_NO_ROWS = (None, None, None)
 
 
 def has_partial_fit(estimator: Any) -> bool:
@@ -40,11 +45,16 @@ def has_partial_fit(estimator: Any) -> bool:
     return True
 
 
-class BaseBP(Explained, CallbackSupportMixin, BaseEstimator):
+class BaseBP(Scaled, Explained, CallbackSupportMixin, BaseEstimator):
     """Training, packing and pickling; the subclasses add targets, labels and scores."""
 
     _rules = parameters.RULES
     loss: str
+    # what not all estimators have for a parameter
+    scoring: Any = None
+    refit: bool = False
+    ensemble: bool = False
+    calibration: str | None = None
     coefs_: list[np.ndarray]
     intercepts_: list[np.ndarray]
 
@@ -164,9 +174,13 @@ class BaseBP(Explained, CallbackSupportMixin, BaseEstimator):
         """Return X as the kernels take it and y as an array."""
         return check_rows(self, X, y, reset=reset)
 
-    def _row_weights(self, sample_weight: Any, targets: Targets, X: Any) -> np.ndarray | None:
-        """Return the weight of each row in the loss; None is 1 for all."""
-        return check_sample_weight(sample_weight, X)
+    def _encode_more(self, y: Any, targets: Targets, dtype: np.dtype) -> Targets:
+        """Return other targets, y, as these ones are encoded."""
+        raise NotImplementedError
+
+    def _class_tables(self, targets: Targets) -> list[np.ndarray] | None:
+        """Return the weights of classes; None is 1 for all."""
+        return None
 
     def _loss_name(self) -> str:
         """Return the kernels' name of the loss of a network that is there already."""
@@ -174,7 +188,7 @@ class BaseBP(Explained, CallbackSupportMixin, BaseEstimator):
 
     # ---- one fit
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> Self:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool, validation: tuple[Any, Any, Any] = _NO_ROWS) -> Self:
         from fastbp.training.fit import Resumed, Start, drawn_starts, fit
         from fastbp.training.network import network_for
         from fastbp.training.problem import Problem
@@ -184,19 +198,33 @@ class BaseBP(Explained, CallbackSupportMixin, BaseEstimator):
         resume = hasattr(self, "coefs_") and (incremental or self.warm_start)
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
+        is_given = validation is not _NO_ROWS and any(part is not None for part in validation)
+        if is_given or self.refit or self.ensemble or self.calibration is not None:
+            check_choices(self, is_given, resume, incremental)
 
         given = X, y, sample_weight
         X, y = self._rows(X, y, reset=not resume)
         targets = self._encode(y, X.dtype, incremental)
-        sample_weight = self._row_weights(sample_weight, targets, X)
+        tables = self._class_tables(targets)
+        weights = row_weights(tables, sample_weight, targets, X)
         if resume and hasattr(self, "out_activation_") and targets.loss != self._loss_name():
             raise ValueError(f"y needs the loss {targets.loss!r}, but this network was trained with {self._loss_name()!r}.")
         settings = parameters.settings_of(self, targets.loss)
         if incremental:
             settings = settings._replace(max_iter=1, max_time=math.inf)
         self.out_activation_ = settings.output_activation
-        problem = Problem(X, targets.Y, sample_weight, n_outputs=targets.n_outputs, strata=targets.strata(self.validation_split))
+        problem = Problem(X, targets.Y, weights, n_outputs=targets.n_outputs, strata=targets.strata(self.validation_split))
+        scaling = self._scaling(problem, settings, resume)
+        y_val = None
+        if is_given:
+            X_val, y_val = given_rows(self, X, *validation[:2])
+            more = self._encode_more(y_val, targets, X.dtype)
+            weights_val = row_weights(tables, validation[2], more, X_val)
+            problem.held_out = Problem(X_val, more.Y, weights_val, n_outputs=targets.n_outputs)
+        if self.scoring is not None and (is_given or settings.early_stopping):
+            settings = settings._replace(score=score_of(self, settings.score, y, y_val))
         random_state = seeded(self.random_state)
+        again = copy.deepcopy(random_state) if self.refit else None
         resumed = None
         if resume:
             network, params = self._packed(X.dtype)
@@ -213,9 +241,17 @@ class BaseBP(Explained, CallbackSupportMixin, BaseEstimator):
             starts = drawn_starts(network, settings, random_state, problem)
 
         def train(hooks: Any = None) -> Any:
-            fitted = fit(network, problem, settings, starts, resumed=resumed, hooks=hooks)
+            fitted = fit(
+                network, problem, settings, starts, resumed=resumed, prepare=scaling, keeps_all=self.ensemble, hooks=hooks
+            )
+            run = fitted.run
+            if again is not None and run.error is None and run.history.validation_scores and not fitted.is_interrupted:
+                anew = drawn_starts(network, settings, again, X.dtype)
+                fitted = refitted(fitted, all_rows(problem), settings, anew, scaling)
             self._publish(fitted, settings, is_new=not resume)
             self.__dict__.pop("feature_importances_", None)
+            if self.ensemble or self.estimators_ is not None:
+                self.estimators_ = self._members(fitted, settings)
             if fitted.run.error is not None:
                 raise fitted.run.error
             return fitted
@@ -227,11 +263,12 @@ class BaseBP(Explained, CallbackSupportMixin, BaseEstimator):
         if settings.record_gradient_norms and not incremental:
             from fastbp.training.idle import complaint_of_idle_units
 
-            complaint = complaint_of_idle_units(network, fitted.run.params, problem)
+            complaint = complaint_of_idle_units(network, fitted.run.params, fitted.problem)
             if complaint:
                 warnings.warn(complaint, stacklevel=3)
+        self._calibrate(fitted.problem.held_out)
         if self.feature_importances:
-            self.feature_importances_ = importances_of(self, X, sample_weight)
+            self.feature_importances_ = importances_of(self, X, weights)
         if fitted.is_interrupted:
             warnings.warn("Training interrupted by user.", stacklevel=3)
         if fitted.run.outcome.complaint and not incremental:
@@ -244,7 +281,7 @@ class BaseBP(Explained, CallbackSupportMixin, BaseEstimator):
         from fastbp.training.outcome import Run
 
         ended = Run(run.shown(), None, history=run.history.copied())
-        fitted = Fitted(network, ended, np.array([ended.history.loss]), False, problem)
+        fitted = Fitted(network, problem, ended, np.array([ended.history.loss]), False)
         return fitted_copy(self, {}, fitted, settings).__dict__
 
     # ---- history and fitted attributes
@@ -286,7 +323,10 @@ class BaseBP(Explained, CallbackSupportMixin, BaseEstimator):
             return
         for name in _HISTORY:
             setattr(self, name + "_", getattr(history, name))
-        for name in _WITHOUT_EARLY_STOPPING if settings.early_stopping else _WITH_EARLY_STOPPING:
+        absent: tuple[str, ...] = _WITHOUT_EARLY_STOPPING
+        if not settings.early_stopping:
+            absent = _WITH_VALIDATION if fitted.problem.held_out is None else _WITH_VALIDATION[-1:]
+        for name in absent:
             setattr(self, name + "_", None)
         self.__dict__.pop("gradient_norms_", None)
         if settings.record_gradient_norms:
@@ -378,8 +418,8 @@ class BaseBP(Explained, CallbackSupportMixin, BaseEstimator):
         parameter = LOSSES[loss].parameter
         return float(getattr(self, parameter)) if parameter else 0.0
 
-    def _asked(self, X: Any) -> tuple[Any, np.ndarray, Any]:
-        """Return the network, its flat vector, and the rows that a fitted network is asked about, in the dtype of the weights."""
+    def _checked(self, X: Any, is_scaled: bool = True) -> tuple[Any, np.ndarray, Any]:
+        """Return the network, its flat vector, and the rows that it is to predict, in the dtype of the weights."""
         check_is_fitted(self)
         if self.n_threads is not None:
             parameters.check_parameter("n_threads", self.n_threads, parameters.RULES["n_threads"], self)
@@ -389,13 +429,62 @@ class BaseBP(Explained, CallbackSupportMixin, BaseEstimator):
             X = check_structure(validate_data(self, X, reset=False, dtype=params.dtype, order="C", accept_sparse="csr"))
             if X.shape[1] != n_features:
                 raise ValueError(f"X has {X.shape[1]} features, but the weights in coefs_ are for {n_features}.")
+        if self.input_scaler_ is not None and is_scaled:
+            X = scaled_inputs(self.input_scaler_, X)
         return network, params, X
+
+    def _asked(self, X: Any, of_slopes: bool = False) -> tuple[Any, np.ndarray, Any]:
+        """Return the network, its flat vector, and the rows that it is to explain; of_slopes: all in the user's own units."""
+        if self.estimators_ is not None:
+            raise ValueError("An ensemble is several networks: ask one of those in estimators_.")
+        network, params, X = self._checked(X, is_scaled=not of_slopes)
+        if of_slopes:
+            network, params = self._unscaled()._packed()
+        return network, params, X
+
+    def _networks(self) -> list[tuple[Any, np.ndarray]]:
+        """Return the network and its flat vector, or those of all whose outputs are averaged."""
+        return [member._packed() for member in self.estimators_ or [self]]
 
     def _outputs(self, X: Any, only_largest: bool = False) -> np.ndarray:
         """Return the outputs for X, (n_samples, n_outputs) in the dtype of the weights, or the number of the largest per row."""
         from fastbp.training.predict import predict_outputs
 
-        return predict_outputs(*self._asked(X), only_largest=only_largest, n_threads=self.n_threads)
+        network, params, X = self._checked(X)
+        if self.estimators_ is None:
+            return predict_outputs(network, params, X, only_largest=only_largest, n_threads=self.n_threads)
+        outputs = np.zeros((X.shape[0], self.n_outputs_), dtype=params.dtype)
+        for member in self._networks():
+            outputs += predict_outputs(*member, X, n_threads=self.n_threads)
+        outputs /= len(self.estimators_)
+        return outputs.argmax(axis=1) if only_largest else outputs
+
+    # ---- ensembles, calibration
+
+    def _members(self, fitted: Any, settings: Settings) -> list[Self] | None:
+        """Return an estimator for each run of an ensemble, the best of which shares its weights with this one."""
+        members: list[Any] = []
+        for run in fitted.runs:
+            member = twin(self, ensemble=False, estimators_=None)
+            if run is fitted.run:
+                self._best_member = len(members)
+            else:
+                one = fitted._replace(run=run, restart_losses=np.array([run.history.loss]))
+                member._publish(one, settings, is_new=True)
+            members.append(member.compact())
+        return members or None
+
+    def _calibrate(self, held_out: Any) -> None:
+        """Set what probabilities are calibrated by, for a classifier."""
+
+    def _with_weights(self, network: Any, params: np.ndarray) -> Self:
+        """Return a copy that predicts by these flat parameters, for rows as the kernels take them."""
+        model = twin(self)
+        vars(model).pop("feature_names_in_", None)
+        model._bind(network, params, is_new=True)
+        model.n_outputs_ = int(network.units[-1])
+        model.input_scaler_ = model.estimators_ = model.temperature_ = None
+        return model
 
     def compact(self) -> Self:
         """Forget what only further training needs, which a pickle holds beside the weights.

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
+from sklearn.utils.class_weight import compute_class_weight
 
 from fastbp.estimators.inputs import check_sample_weight
 from fastbp.estimators.targets import Targets
@@ -21,33 +21,38 @@ def refuse_balanced(class_weight: Any) -> None:
         )
 
 
-def with_class_weight(class_weight: Any, sample_weight: Any, targets: Targets, X: Any) -> np.ndarray | None:
-    """Return the weights of rows times those of their classes, checked and in X's dtype; sample_weight: as the user gave it.
+def class_tables(class_weight: Any, targets: Targets) -> list[np.ndarray]:
+    """Return the weight of each class, (n_classes,), or of multilabel targets for each label those of 0 and 1, (2,)."""
+    is_balanced = isinstance(class_weight, str)
+    if not targets.is_multilabel:
+        if not (is_balanced or isinstance(class_weight, Mapping)):
+            raise ValueError(f"class_weight must be 'balanced' or a dict of class to weight for one label, got {class_weight!r}.")
+        classes: Any = targets.classes
+        return [compute_class_weight(class_weight, classes=classes, y=classes[targets.Y[:, 0].astype(np.intp)])]
+    n_labels = targets.Y.shape[1]
+    if not is_balanced and (isinstance(class_weight, Mapping) or len(class_weight) != n_labels):
+        raise ValueError(
+            f"class_weight must be 'balanced' or a list of {n_labels} dicts, one per label, with weights of 0 and 1,"
+            f" got {class_weight!r}."
+        )
+    tables = np.ones((n_labels, 2))
+    for label, table in enumerate(tables):
+        y = targets.Y[:, label].astype(np.intp)
+        classes = np.unique(y) if is_balanced else np.arange(2)  # a label that no row has, or all, is no error
+        weights = class_weight if is_balanced else {0: 1.0, 1: 1.0, **class_weight[label]}
+        table[classes] = compute_class_weight(weights, classes=classes, y=y)
+    return list(tables)
+
+
+def row_weights(tables: list[np.ndarray] | None, sample_weight: Any, targets: Targets, X: Any) -> np.ndarray | None:
+    """Return the weights of rows, checked and in X's dtype, times those of their classes; sample_weight: as the user gave it.
 
     The products are float64 and cast once, as weights are that a user multiplies himself.
     """
-    weights = _weights(class_weight, targets)
+    checked = check_sample_weight(sample_weight, X)
+    if tables is None:
+        return checked
+    weights = np.prod([table[targets.Y[:, k].astype(np.intp)] for k, table in enumerate(tables)], axis=0)
     if sample_weight is not None:
         weights = weights * np.asarray(sample_weight, dtype=np.float64)
     return check_sample_weight(weights, X)
-
-
-def _weights(class_weight: Any, targets: Targets) -> np.ndarray:
-    """Return the weight of each row by its class, (n_rows,); of several labels the product."""
-    classes: Any = targets.classes
-    is_balanced = isinstance(class_weight, str)
-    if targets.is_multilabel:
-        labels = targets.Y.astype(np.intp)
-        if is_balanced:
-            return compute_sample_weight("balanced", labels)
-        if isinstance(class_weight, Mapping) or len(class_weight) != labels.shape[1]:
-            raise ValueError(
-                f"class_weight must be 'balanced' or a list of {labels.shape[1]} dicts, one per label, with weights of 0 and 1,"
-                f" got {class_weight!r}."
-            )
-        # a label that no row of a batch has, or all, would otherwise be an unknown class
-        return compute_sample_weight([{0: 1.0, 1: 1.0, **weights} for weights in class_weight], labels)
-    if not (is_balanced or isinstance(class_weight, Mapping)):
-        raise ValueError(f"class_weight must be 'balanced' or a dict of class to weight for one label, got {class_weight!r}.")
-    codes = targets.Y[:, 0].astype(np.intp)
-    return compute_class_weight(class_weight, classes=classes, y=classes[codes])[codes]

@@ -12,13 +12,14 @@ from sklearn.utils.multiclass import unique_labels
 
 from fastbp.estimators import parameters
 from fastbp.estimators.base import BaseBP, has_partial_fit
-from fastbp.estimators.class_weights import refuse_balanced, with_class_weight
+from fastbp.estimators.calibration import fitted_temperature, logits_of, probabilities
+from fastbp.estimators.class_weights import class_tables, refuse_balanced
 from fastbp.estimators.docs import documented
 from fastbp.estimators.inputs import MatrixLike
 from fastbp.estimators.targets import Targets, class_targets, discrete_labels
 
 
-@documented(score="Accuracy")
+@documented(score="Accuracy", score_name="accuracy")
 class BPClassifier(ClassifierMixin, BaseBP):
     r"""Multi-layer perceptron classifier trained by back-propagation, with scikit-learn's interface and numbers.
 
@@ -40,16 +41,22 @@ class BPClassifier(ClassifierMixin, BaseBP):
     validation_split : {'random', 'stratified'}, default='random'
         'random' stratifies two classes only, as scikit-learn does; 'stratified' stratifies any number.
     {run_parameters}
+    {later_parameters}
     class_weight : dict, 'balanced' or list of dicts, default=None
         Weights of the classes, by which the rows' are multiplied: ``{label: weight}``; 'balanced' for
         ``n_samples / (n_classes * count)``; or for multilabel targets one dict per label, ``{0: weight, 1: weight}``, which are
         multiplied. What is not in a dict weighs 1. A fit is the one with these values as `sample_weight`, in the validation
         scores of `early_stopping` too. 'balanced' is not for `partial_fit`.
+    calibration : {'temperature'} or None, default=None
+        'temperature' divides the logits by the one number with which the log-loss of the validation rows (of `early_stopping`, or
+        `X_val`) is smallest [5]_. `predict_proba` goes by it; `predict`, `scoring` and explanations do not.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
         Class labels; the column numbers for multilabel targets.
+    temperature_ : float or None
+        What `calibration` has found; above 1 the network was too sure of itself.
     {attributes}
 
     See Also
@@ -70,6 +77,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
     loss = "log_loss"
     _rules = parameters.CLASSIFIER_RULES
     _sparse_labels = False
+    temperature_: float | None = None
 
     def __init__(
         self,
@@ -119,7 +127,12 @@ class BPClassifier(ClassifierMixin, BaseBP):
         embedded_features: Any = "all",
         scale_layer: bool = False,
         rate_factors: Any = None,
+        scoring: Any = None,
+        refit: bool = False,
+        ensemble: bool = False,
+        input_scaling: str | None = None,
         class_weight: Any = None,
+        calibration: str | None = None,
     ) -> None:
         super().__init__(
             hidden_layer_sizes=hidden_layer_sizes,
@@ -168,9 +181,23 @@ class BPClassifier(ClassifierMixin, BaseBP):
             scale_layer=scale_layer,
             rate_factors=rate_factors,
         )
+        self.scoring = scoring
+        self.refit = refit
+        self.ensemble = ensemble
+        self.input_scaling = input_scaling
         self.class_weight = class_weight
+        self.calibration = calibration
 
-    def fit(self, X: MatrixLike, y: MatrixLike, sample_weight: ArrayLike | float | None = None) -> Self:
+    def fit(
+        self,
+        X: MatrixLike,
+        y: MatrixLike,
+        sample_weight: ArrayLike | float | None = None,
+        *,
+        X_val: MatrixLike | None = None,
+        y_val: MatrixLike | None = None,
+        sample_weight_val: ArrayLike | float | None = None,
+    ) -> Self:
         """Train the network.
 
         Parameters
@@ -181,6 +208,14 @@ class BPClassifier(ClassifierMixin, BaseBP):
             Class labels, or a 0/1 matrix for multilabel targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each row in the loss; None is 1.
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            Rows of your own that validate, in place of those that `early_stopping` would set aside. Without `early_stopping` they
+            decide nothing: `validation_scores_` and `validation_loss_curve_` show how the network did on them. In a pipeline
+            they need ``Pipeline(..., transform_input=["X_val"])``. Not for 'lbfgs'.
+        y_val : array-like of shape (n_val,) or (n_val, n_labels), default=None
+            Their targets, of classes that y has.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their weights; those of `class_weight` come on top.
 
         Returns
         -------
@@ -192,7 +227,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         ValueError
             Parameters or data are not valid, or the weights were no longer finite.
         """
-        return self._fit(X, y, sample_weight, incremental=False)
+        return self._fit(X, y, sample_weight, incremental=False, validation=(X_val, y_val, sample_weight_val))
 
     @available_if(has_partial_fit)
     def partial_fit(
@@ -267,7 +302,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         probabilities : ndarray of shape (n_samples, n_classes)
             Columns in the order of `classes_`. For multilabel targets they do not sum to 1.
         """
-        outputs = self._outputs(X)
+        outputs = self._outputs(X) if self.temperature_ is None else self._calibrated(X, self.temperature_)
         return np.hstack([1 - outputs, outputs]) if self.n_outputs_ == 1 else outputs
 
     def predict_log_proba(self, X: MatrixLike) -> np.ndarray:
@@ -286,7 +321,22 @@ class BPClassifier(ClassifierMixin, BaseBP):
         probabilities = self.predict_proba(X)
         return np.log(probabilities, out=probabilities)
 
+    def _calibrate(self, held_out: Any) -> None:
+        if self.calibration is not None:
+            is_multiclass = self.out_activation_ == "softmax"
+            logits = logits_of(self._networks(), held_out.X, is_multiclass, self.n_threads)
+            self.temperature_ = fitted_temperature(logits, held_out.Y, held_out.sample_weight, is_multiclass)
+
+    def _calibrated(self, X: Any, temperature: float) -> np.ndarray:
+        """Return the outputs at a temperature."""
+        _, params, X = self._checked(X)
+        is_multiclass = self.out_activation_ == "softmax"
+        logits = logits_of(self._networks(), X, is_multiclass, self.n_threads)
+        return probabilities(logits, temperature, is_multiclass).astype(params.dtype)
+
     def _encode(self, y: Any, dtype: np.dtype, incremental: bool) -> Targets:
+        if self.temperature_ is not None:
+            self.temperature_ = None
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         labels, codes = discrete_labels(y)
@@ -305,9 +355,18 @@ class BPClassifier(ClassifierMixin, BaseBP):
             codes = np.searchsorted(self.classes_, labels)[codes]
         return class_targets(codes, self.classes_, dtype, output_per_class=self.output_activation == "softmax")
 
-    def _row_weights(self, sample_weight: Any, targets: Targets, X: Any) -> np.ndarray | None:
-        weights = super()._row_weights(sample_weight, targets, X)
-        return weights if self.class_weight is None else with_class_weight(self.class_weight, sample_weight, targets, X)
+    def _encode_more(self, y: Any, targets: Targets, dtype: np.dtype) -> Targets:
+        y = column_or_1d(y) if y.ndim == 2 and y.shape[1] == 1 else y
+        labels, codes = discrete_labels(y)
+        is_alike = codes.shape[1:] == targets.Y.shape[1:] if targets.is_multilabel else codes.ndim == 1
+        if not is_alike or len(np.setdiff1d(labels, self.classes_, assume_unique=True)):
+            raise ValueError(f"y_val must have the classes of y, {self.classes_}, got {labels} in the shape {y.shape}.")
+        if codes.ndim == 1:
+            codes = np.searchsorted(self.classes_, labels)[codes]
+        return class_targets(codes, self.classes_, dtype)
+
+    def _class_tables(self, targets: Targets) -> list[np.ndarray] | None:
+        return None if self.class_weight is None else class_tables(self.class_weight, targets)
 
     @property
     def _label_binarizer(self) -> Any:

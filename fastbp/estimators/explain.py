@@ -37,7 +37,7 @@ class Explained:
     """Explanations of a fitted network; a base class of the estimators."""
 
     coefs_: list[np.ndarray]
-    _asked: Callable[[Any], tuple[Any, np.ndarray, Any]]
+    _asked: Callable[..., tuple[Any, np.ndarray, Any]]
     n_threads: int | None
 
     def hidden_activations(self, X: MatrixLike, layer: int = -1) -> np.ndarray:
@@ -113,7 +113,7 @@ class Explained:
         from fastbp.training.explain import input_gradients
 
         demand_plain_inputs(self)
-        network, params, X = self._asked(X)
+        network, params, X = self._asked(X, of_slopes=True)
         return _outputs_last(input_gradients(network, params, X, of_logits=bool(of_logits), n_threads=self.n_threads))
 
     def integrated_gradients(
@@ -159,7 +159,7 @@ class Explained:
 
         parameters.check_parameter("n_steps", n_steps, _MANY_STEPS, "integrated_gradients")
         demand_plain_inputs(self)
-        network, params, X = self._asked(X)
+        network, params, X = self._asked(X, of_slopes=True)
         X = X.toarray() if issparse(X) else X
         if baseline is None:
             start = np.zeros_like(X)
@@ -306,7 +306,7 @@ def importances_of(estimator: Any, X: Any, sample_weight: np.ndarray | None) -> 
 
     from fastbp.training.explain import input_gradients
 
-    network, params = estimator._packed(X.dtype)
+    network, params = estimator._unscaled()._packed(X.dtype)
     of_logits, scaler = is_classifier(estimator), StandardScaler(with_mean=False)
     total = np.zeros(X.shape[1])
     for start in range(0, X.shape[0], _ROWS_AT_ONCE):

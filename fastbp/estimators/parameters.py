@@ -139,8 +139,20 @@ RULES: dict[str, tuple[Allowed, ...]] = {
     "rate_factors": (Allowed(lambda value: isinstance(value, dict), "a dict"), _NONE),
 }
 
-CLASSIFIER_RULES: dict[str, tuple[Allowed, ...]] = {
+_PREDICTOR_RULES: dict[str, tuple[Allowed, ...]] = {
     **RULES,
+    "scoring": (
+        Allowed(lambda value: isinstance(value, str), "a scorer's name or 'loss'"),
+        Allowed(callable, "a callable"),
+        _NONE,
+    ),
+    "refit": _FLAG,
+    "ensemble": _FLAG,
+    "input_scaling": (one_of("standard", "robust"), _NONE),
+}
+CLASSIFIER_RULES: dict[str, tuple[Allowed, ...]] = {
+    **_PREDICTOR_RULES,
+    "calibration": (one_of("temperature"), _NONE),
     "class_weight": (
         one_of("balanced"),
         Allowed(lambda value: isinstance(value, dict), "an instance of 'dict'"),
@@ -160,10 +172,11 @@ AUTOENCODER_RULES: dict[str, tuple[Allowed, ...]] = {
     "denoising": _NONNEGATIVE,
 }
 REGRESSOR_RULES: dict[str, tuple[Allowed, ...]] = {
-    **RULES,
+    **_PREDICTOR_RULES,
     "loss": (one_of(*REGRESSION_LOSSES),),
     "alpha": (*_NONNEGATIVE, one_of(BAYES)),
     "validation_split": (one_of("random"),),
+    "target_scaling": (one_of("standard"), _NONE),
     **LOSS_PARAMETER_RULES,
 }
 

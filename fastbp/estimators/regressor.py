@@ -21,7 +21,7 @@ _ABOUT_ALPHA = r""" 'bayes', for the solver 'lm', estimates it together
     are determined by the data, and N is the sum of the sample weights times the number of outputs."""
 
 
-@documented(score="R²", alpha="float or 'bayes'", about_alpha=_ABOUT_ALPHA)
+@documented(score="R²", score_name="R²", alpha="float or 'bayes'", about_alpha=_ABOUT_ALPHA)
 class BPRegressor(RegressorMixin, BaseBP):
     r"""Multi-layer perceptron regressor trained by back-propagation, with scikit-learn's interface and numbers.
 
@@ -46,12 +46,18 @@ class BPRegressor(RegressorMixin, BaseBP):
     validation_split : {'random'}, default='random'
         Real targets have no classes to stratify; here so that both estimators have the same parameters.
     {run_parameters}
+    {later_parameters}
     delta : float, default=1.0
         For the loss 'huber' (P. J. Huber, Robust estimation of a location parameter, 1964): the error, in the target's units,
         from which it grows in proportion to the error.
+    target_scaling : {'standard'} or None, default=None
+        'standard' trains on targets less their mean over their standard deviation, and predicts in their own units; losses,
+        `delta` and `tol` are then of the scaled ones. For losses of any target and ``output_activation="identity"``.
 
     Attributes
     ----------
+    target_scaler_ : StandardScaler or None
+        What scales the targets.
     {attributes}
     alpha_ : float
         With ``alpha='bayes'``: the penalty that was found; ``alpha=alpha_`` has the same minimum.
@@ -129,7 +135,12 @@ class BPRegressor(RegressorMixin, BaseBP):
         embedded_features: Any = "all",
         scale_layer: bool = False,
         rate_factors: Any = None,
+        scoring: Any = None,
+        refit: bool = False,
+        ensemble: bool = False,
+        input_scaling: str | None = None,
         delta: float = 1.0,
+        target_scaling: str | None = None,
     ) -> None:
         super().__init__(
             hidden_layer_sizes=hidden_layer_sizes,
@@ -179,9 +190,23 @@ class BPRegressor(RegressorMixin, BaseBP):
             rate_factors=rate_factors,
         )
         self.loss = loss
+        self.scoring = scoring
+        self.refit = refit
+        self.ensemble = ensemble
+        self.input_scaling = input_scaling
         self.delta = delta
+        self.target_scaling = target_scaling
 
-    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | float | None = None) -> Self:
+    def fit(
+        self,
+        X: MatrixLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | float | None = None,
+        *,
+        X_val: MatrixLike | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | float | None = None,
+    ) -> Self:
         """Train the network.
 
         Parameters
@@ -192,6 +217,14 @@ class BPRegressor(RegressorMixin, BaseBP):
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each row in the loss; None is 1.
+        X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
+            Rows of your own that validate, in place of those that `early_stopping` would set aside. Without `early_stopping` they
+            decide nothing: `validation_scores_` and `validation_loss_curve_` show how the network did on them. In a pipeline
+            they need ``Pipeline(..., transform_input=["X_val"])``. Not for 'lbfgs'.
+        y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
+            Their targets.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their weights.
 
         Returns
         -------
@@ -203,7 +236,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         ValueError
             Parameters or data are not valid, or the weights were no longer finite.
         """
-        return self._fit(X, y, sample_weight, incremental=False)
+        return self._fit(X, y, sample_weight, incremental=False, validation=(X_val, y_val, sample_weight_val))
 
     @available_if(has_partial_fit)
     def partial_fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | float | None = None) -> Self:
@@ -244,10 +277,18 @@ class BPRegressor(RegressorMixin, BaseBP):
             Predicted targets in the dtype of the weights.
         """
         outputs = self._outputs(X)
+        if self.target_scaler_ is not None:
+            outputs = self.target_scaler_.inverse_transform(outputs)
         return outputs[:, 0] if outputs.shape[1] == 1 else outputs
 
     def _encode(self, y: Any, dtype: np.dtype, incremental: bool) -> Targets:
         return real_targets(y, self.loss, dtype)
+
+    def _encode_more(self, y: Any, targets: Targets, dtype: np.dtype) -> Targets:
+        more = real_targets(y, self.loss, dtype)
+        if more.n_outputs != targets.n_outputs:
+            raise ValueError(f"y_val has {more.n_outputs} outputs, but y has {targets.n_outputs}.")
+        return more
 
     def _loss_name(self) -> str:
         return self.loss

@@ -45,6 +45,7 @@ def warm_up() -> int:
             (X, {"dropout": (0.1, 0.1)}),
             (csr_matrix(X), {}),
             (np.ones((20, 1), dtype=dtype), {"early_stopping": True}),
+            (np.ones((20, 1), dtype=dtype), {"early_stopping": True, "scoring": lambda *_: 0.0}),
         ]
         for rows, settings in fits:
             model = BPRegressor(hidden_layer_sizes=1, max_iter=9, tol=1e9, n_iter_no_change=1, **settings)

@@ -13,6 +13,7 @@ import numpy as np
 
 from fastbp.estimators import BPClassifier, BPRegressor, parameters
 from fastbp.estimators.explain import demand_plain_inputs
+from fastbp.estimators.scaling import check_weights_alone
 
 LEAK = 0.01
 GELU_SCALE, GELU_CUBIC = math.sqrt(2 / math.pi), 0.044715
@@ -125,6 +126,8 @@ def plain(estimator: Any) -> Plain:
     if not isinstance(estimator, BPClassifier | BPRegressor):
         raise ValueError(f"estimator must be a BPClassifier or a BPRegressor, got {type(estimator).__name__}.")
     demand_plain_inputs(estimator)
+    check_is_fitted(estimator)
+    check_weights_alone(estimator)
     coefs, intercepts, layer_sizes = parameters.check_weights(estimator.coefs_, estimator.intercepts_)
     hidden = parameters.activation_names(estimator.activation, len(layer_sizes) - 2, estimator)
     for name in (*hidden, estimator.out_activation_):

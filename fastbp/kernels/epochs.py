@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..names import ADAPTIVE, CONSTANT, EXPONENTIAL, INVSCALING, NO_AVERAGE, POLYAK
+from ..names import ADAPTIVE, CONSTANT, EXPONENTIAL, INVSCALING, NEGATIVE_LOSS, NO_AVERAGE, POLYAK
 from .atomics import STOP, atomic_load, barrier, is_stopped
 from .compiler import entry, jit, part, typed_once
 from .dropout import dropped_in
 from .online import online_epoch
 from .passes import CACHED_ROWS, batch_step, forward, share
-from .scores import score
+from .scores import mean_loss, score
 from .shuffling import shuffle
 from .steps import refresh_own_copies, total
 from .updates import make_step
@@ -19,7 +19,9 @@ from .vectors import broadcast, keep_first, lane_count, lane_max, lane_numbers, 
 
 IN_ORDER, SHUFFLED, ONLY_DRAWN = range(3)
 
-NEVER, EVERY_EPOCH, AT_END = range(3)
+# When to predict the validation rows: every epoch, where their score decides, where it is only noted, or where the caller scores
+# them and calls `end_epoch`; or at the end.
+NEVER, EVERY_EPOCH, AT_END, WATCHED, BY_CALLER = range(5)
 
 # Why a run is over: a stopping test, a loss or weights that are no longer finite, Ctrl-C, weights of a batch that cancel out.
 RUNNING, STOPPED, LOSS_LOST, WEIGHTS_LOST, INTERRUPTED, WEIGHTLESS = range(6)
@@ -43,7 +45,7 @@ class EpochPlan(NamedTuple):
     n_iter_no_change: float  # epochs; infinity never stops
     backup_every: int  # epochs between two copies of the weights, to go back to when they are lost
     has_signed_weights: int  # 1: some samples' weights are negative, so that a batch's may cancel out
-    validate: int  # when to predict the validation rows: where that is every epoch their score decides, not the loss
+    validate: int  # when to predict the validation rows, and what for
     score: int
     averaged_from: int  # the step before the first whose weights are averaged
 
@@ -108,7 +110,7 @@ def _end_of_epoch(plan, counts, measures, loss, validation_score, params, best_p
     """Count the epoch, test for the end of the run, move the learning rate: scikit-learn's rules in scikit-learn's order."""
     counts[N_ITER] += 1
     counts[SAMPLES_SEEN] += n_rows
-    if plan.validate == EVERY_EPOCH:
+    if plan.validate == EVERY_EPOCH or plan.validate == BY_CALLER:
         improved = not validation_score < measures[BEST_SCORE] + plan.tol
         if validation_score > measures[BEST_SCORE]:
             measures[BEST_SCORE] = validation_score
@@ -126,6 +128,13 @@ def _end_of_epoch(plan, counts, measures, loss, validation_score, params, best_p
             counts[NO_IMPROVEMENT] = 0
         else:
             counts[STATUS] = STOPPED
+
+
+@typed_once
+@entry
+def end_epoch(plan, counts, measures, loss, validation_score, params, best_params, n_rows):
+    """End an epoch with a score that is the caller's."""
+    _end_of_epoch(plan, counts, measures, loss, validation_score, params, best_params, n_rows)
 
 
 @jit
@@ -175,22 +184,24 @@ def _predict_part(sync, network, params, table, order, workspace, thread, n_thre
 def train(
     thread, n_threads, sync, network, params, best_params, backup, moment_1, moment_2, samples, validation, validation_outputs,
     order, key, position, plan,
-    rule, workspace, strips, average, dropout, counts, measures, factors, norms, losses, scores,
+    rule, workspace, strips, average, dropout, counts, measures, factors, norms, losses, scores, validation_losses,
 ):  # fmt: skip
     """Train for losses.size epochs or until a stopping test, divergence or interrupt; counts[STATUS] says which.
 
-    Run by every thread of the team on the same arrays. losses, scores: (n_epochs,) float64; average: laid out like params, or
-    (0,); norms: (n_epochs · n_layers,) float64 gets the mean norm of each layer's gradient, or (0,). On divergence no step is
-    taken with the bad loss, so params stay as they were before it. A code that nobody knows counts as divergence.
+    Run by every thread of the team on the same arrays. losses, scores, validation_losses: (n_epochs,) float64; average: laid out
+    like params, or (0,); norms: (n_epochs · n_layers,) float64 gets the mean norm of each layer's gradient, or (0,). On
+    divergence no step is taken with the bad loss, so params stay as they were before it. A code that nobody knows counts as
+    divergence.
     """
     if not (
         (plan.shuffle == IN_ORDER or plan.shuffle == SHUFFLED or plan.shuffle == ONLY_DRAWN)
         and (plan.schedule == CONSTANT or plan.schedule == INVSCALING or plan.schedule == ADAPTIVE)
-        and (plan.validate == NEVER or plan.validate == EVERY_EPOCH or plan.validate == AT_END)
+        and NEVER <= plan.validate <= BY_CALLER
         and (rule.averaging == NO_AVERAGE or rule.averaging == POLYAK or rule.averaging == EXPONENTIAL)
     ):
         counts[STATUS] = LOSS_LOST
         return
+    validates = plan.validate == EVERY_EPOCH or plan.validate == WATCHED or plan.validate == BY_CALLER
     n_rows = order.size if plan.gather else samples.table.n_rows
     step, batch = counts[STEPS], 0  # every thread counts for itself
     n_layers = network.units.size - 1
@@ -249,7 +260,7 @@ def train(
         barrier(sync, n_threads)
         if sync[STOP]:
             return
-        if plan.validate == EVERY_EPOCH:
+        if validates:
             _predict_part(sync, network, shown, validation.table, order, workspace, thread, n_threads, validation_outputs)
             barrier(sync, n_threads)
             if atomic_load(sync, STOP):
@@ -260,9 +271,13 @@ def train(
             if not math.isfinite(losses[epoch]):
                 counts[STATUS] = LOSS_LOST
             else:
-                if plan.validate == EVERY_EPOCH:
-                    scores[epoch] = score(plan.score, validation_outputs, network.units[-1], validation)
-                _end_of_epoch(plan, counts, measures, losses[epoch], scores[epoch], shown, best_params, n_rows)
+                if validates:
+                    validation_losses[epoch] = mean_loss(network, validation_outputs, validation, workspace.row_losses)
+                    scores[epoch] = -validation_losses[epoch]
+                    if plan.score != NEGATIVE_LOSS:
+                        scores[epoch] = score(plan.score, validation_outputs, network.units[-1], validation)
+                if plan.validate != BY_CALLER:
+                    _end_of_epoch(plan, counts, measures, losses[epoch], scores[epoch], shown, best_params, n_rows)
                 if norms.size and step > first_step:
                     for layer in range(n_layers):
                         norms[epoch * n_layers + layer] /= step - first_step
@@ -280,4 +295,4 @@ def train(
             counts[STATUS] = INTERRUPTED
 
 
-ENTRIES = train.dispatcher, predict.dispatcher
+ENTRIES = train.dispatcher, predict.dispatcher, end_epoch.dispatcher

@@ -1,4 +1,4 @@
-"""Scores of a validation set, as scikit-learn's accuracy_score and r2_score compute them."""
+"""Scores of a validation set, as scikit-learn's accuracy_score and r2_score compute them, and its mean loss."""
 
 import math
 
@@ -6,6 +6,8 @@ import numpy as np
 
 from ..names import ACCURACY, R2
 from .compiler import jit, part
+from .losses import output_losses
+from .passes import sum_rows
 
 
 @jit
@@ -59,3 +61,20 @@ def score(code, outputs, n_outputs, samples):
         elif residual == 0.0:  # a constant target: scikit-learn's convention
             mean_score += 1.0
     return mean_score / n_outputs
+
+
+@part("float64")
+def mean_loss(network, outputs, samples, row_losses):
+    """Mean loss of rows with these outputs, (n_rows, n_outputs), no penalty; row_losses: float64, for a piece of them."""
+    n_rows, n_outputs, n_targets = samples.table.n_rows, network.units[-1], samples.n_targets
+    loss_sum, weight_sum = 0.0, 0.0
+    for row in range(0, n_rows, row_losses.size):
+        n = min(row_losses.size, n_rows - row)
+        output_losses(
+            network.loss, network.loss_parameter, outputs, row * n_outputs, n, n_outputs, n_outputs, samples.targets,
+            row * n_targets, n_targets, samples.weights, row, row_losses, 0,
+        )  # fmt: skip
+        sums = sum_rows(row_losses, 0, n, samples.weights, row)
+        loss_sum += sums[0]
+        weight_sum += sums[1]
+    return loss_sum / weight_sum

@@ -29,6 +29,8 @@ from fastbp.training.problem import Problem, make_table
 from fastbp.training.random_state import Twister, open_twister, seeded
 from fastbp.training.settings import Settings
 
+# Parameters that the estimator's own fit looks at, before and after the road that all fits take.
+_FOR_THE_DOOR = ("class_weight", "scoring", "refit", "ensemble", "input_scaling", "target_scaling", "calibration")
 PREDICTED_ROWS = 2**14  # rows that are copied together to be scored, so that no fold is copied whole
 # Elements of test rows that are copied for the whole search and predicted in the call that trains, as every call lets go of the
 # GIL and may have to wait for it (measured on iris: 87 instead of 100 µs per fit with two threads, 154 instead of 165 with one).
@@ -81,7 +83,7 @@ def _can_batch(estimator: Any) -> bool:
     """Whether `Fit` knows all that the estimator's own fit would do."""
     if type(estimator) not in (BPClassifier, BPRegressor) or estimator.verbose or has_callbacks(estimator):
         return False
-    if getattr(estimator, "class_weight", None) is not None:
+    if any(getattr(estimator, name, None) not in (None, False) for name in _FOR_THE_DOOR):
         return False
     if isinstance(estimator.init, str) and estimator.init in STARTS and STARTS[estimator.init].fits_rows:
         return False  # folds have other rows, and here share their starts

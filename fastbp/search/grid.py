@@ -183,6 +183,11 @@ class BPSearchCV(GridSearchCV):
 
         if self.resource not in (None, EPOCHS):
             raise ValueError(f"resource must be {EPOCHS!r} or None, got {self.resource!r}.")
+        for name, value in params.items():
+            if name.split("__")[-1] in ("X_val", "y_val") and value is not None and _n_rows(value) == _n_rows(X):
+                raise ValueError(
+                    f"{name} has as many rows as X: they would be taken for values of its rows, and split with them."
+                )
         plan = Plan.make(self, X, y, params)
         if plan is None and (self.resource is not None or self.param_grid is None):
             raise ValueError(
@@ -236,6 +241,10 @@ class BPSearchCV(GridSearchCV):
             if hasattr(self.best_estimator_, "feature_names_in_"):
                 self.feature_names_in_ = self.best_estimator_.feature_names_in_
         return self
+
+
+def _n_rows(values: Any) -> int:
+    return values.shape[0] if hasattr(values, "shape") else len(values)
 
 
 def _best_index(refit: Any, metric: Any, table: dict[str, Any]) -> int:

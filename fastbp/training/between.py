@@ -164,5 +164,6 @@ class Report:
         print(f"{CLEAR}{text[: shutil.get_terminal_size().columns - 1]}", end=end, flush=True)
 
     def _no_improvement(self) -> str:
-        what, settings = "Validation score" if self._has_scores else "Training loss", self._settings
+        settings = self._settings
+        what = "Validation score" if settings.early_stopping else "Training loss"
         return f"{what} did not improve more than tol={settings.tol:f} for {settings.n_iter_no_change} consecutive epochs."

@@ -46,10 +46,11 @@ class Fitted(NamedTuple):
     Ctrl-C came before the end."""
 
     network: Any
+    problem: Problem  # with the rows that were set aside
     run: Run
     restart_losses: np.ndarray
     is_interrupted: bool
-    problem: Problem  # without the rows set aside
+    runs: tuple[Run, ...] = ()  # of all starts that have not diverged, if they were to be kept
 
 
 def draw_weights(
@@ -97,7 +98,7 @@ def drawn_starts(network: Any, settings: Settings, random_state: np.random.Rando
 
 def _check_weights(problem: Problem, settings: Settings) -> None:
     """Refuse sample weights with which there is no mean over the rows."""
-    parts = [("that are set aside for early stopping", problem.held_out)]
+    parts = [("that validate", problem.held_out)]
     if not SOLVERS[settings.solver].is_stochastic:  # the others see a batch at a time
         parts.append(("that are trained on", problem))
     for which, part in parts:
@@ -115,6 +116,8 @@ def fit(
     test: Any = None,
     scratch: Scratch | None = None,
     n_threads: int | None = None,
+    prepare: Callable[[Problem], Problem] | None = None,
+    keeps_all: bool = False,
     hooks: Hooks | None = None,
 ) -> Fitted:
     """Train a network from every start and keep the best.
@@ -133,6 +136,10 @@ def fit(
     scratch : Scratch or None
         With one, starts are trained one by one on n_threads.
     n_threads : int or None
+    prepare : callable or None
+        What makes of the rows, those set aside known, those that are trained on.
+    keeps_all : bool
+        Keep the runs of all starts, not of the best alone.
     hooks : Hooks or None
         What is called as training goes on.
 
@@ -166,6 +173,8 @@ def fit(
         raise ValueError(
             "Dropout of the inputs (the first of the rates in `dropout`) does not go with a sparse X: make it 0, or X dense."
         )
+    if prepare is not None:
+        problem = prepare(problem)
     goes_by_batches = SOLVERS[settings.solver].is_stochastic and not SOLVERS[settings.solver].is_full_batch
     if goes_by_batches and settings.batch_size != "auto" and settings.batch_size > problem.n_rows:
         warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=5)
@@ -180,6 +189,7 @@ def fit(
     train = trainer_of(settings.solver)
     best: Run | None = None
     losses = np.full(len(starts), np.nan)
+    runs: dict[int, Run] = {}
     lock = threading.Lock()
     is_halted, n_late = False, 0
 
@@ -204,7 +214,9 @@ def fit(
             losses[number] = run.history.loss
         if run.outcome.status == DIVERGED:
             scratch.forget()  # NaN may lie in its padding
-        with lock:  # all but the best are let go of
+        with lock:  # all but the best are let go of, unless all that learnt something are wanted
+            if keeps_all and run.error is None and run.history.n_iter:
+                runs[number] = run
             if best is None or run.quality(settings.early_stopping) > best.quality(settings.early_stopping):
                 best = run
         if run.outcome.status == INTERRUPTED:
@@ -219,4 +231,4 @@ def fit(
             f"{best.outcome.complaint} {n_late} of {len(starts)} starts were not trained as max_time={settings.max_time:g}"
         )
         best.outcome = best.outcome._replace(complaint=f"{complaint} seconds were over.".lstrip())
-    return Fitted(network, best, losses, is_interrupted, problem)
+    return Fitted(network, problem, best, losses, is_interrupted, tuple(runs[number] for number in sorted(runs)))

@@ -26,6 +26,7 @@ class History:
     gradient_norms: list[list[float]] = field(default_factory=list)  # per epoch and layer
     best_loss: float = math.inf
     validation_scores: list[float] = field(default_factory=list)
+    validation_loss_curve: list[float] = field(default_factory=list)
     best_validation_score: float = -math.inf
     best_params: np.ndarray | None = None
     n_iter: int = 0
@@ -35,6 +36,17 @@ class History:
     noise_variance: float | None = None
     n_effective_parameters: float | None = None
 
+    @property
+    def is_best_the_last(self) -> bool:
+        """Whether the best validation score is that of the last epoch."""
+        return bool(self.validation_scores) and self.best_epoch == len(self.validation_scores)
+
+    @property
+    def best_epoch(self) -> int:
+        """Number, from 1 on, of the epoch with the best validation score."""
+        scores = [-math.inf if math.isnan(score) else score for score in self.validation_scores]
+        return 1 + scores.index(max(scores))
+
     def copied(self) -> "History":
         """As it is now, while training goes on."""
         return replace(
@@ -42,6 +54,7 @@ class History:
             loss_curve=[*self.loss_curve],
             gradient_norms=[*self.gradient_norms],
             validation_scores=[*self.validation_scores],
+            validation_loss_curve=[*self.validation_loss_curve],
         )
 
     def kept_best(self, network: Any) -> KeptVectors | None:

@@ -70,7 +70,9 @@ class Problem:
     samples : Samples
         X, Y and sample_weight for the kernels.
     held_out : Problem or None
-        Rows set aside by `split`, whose score decides when to stop.
+        Rows set aside by `split`, or given by the user, whose score decides when to stop or is noted.
+    drawn : ndarray of int64 or None
+        Which rows of another problem these are, if `split` drew them.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Problem:
         self.numbers, self.strata = numbers, strata
         self.n_outputs = self.Y.shape[1] if n_outputs is None else n_outputs
         self.held_out: Problem | None = None
+        self.drawn: np.ndarray | None = None
         weights = np.empty(0, self.dtype) if self.sample_weight is None else flat_view(self.sample_weight)
         self.samples = Samples(make_table(X), flat_view(self.Y), self.Y.shape[1], weights)
         self._derived: dict[str, Any] = {}
@@ -134,7 +137,9 @@ class Problem:
         )
         if len(aside) < 2:
             raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
-        return self._replaced(numbers=train, held_out=self.copied(aside))
+        held_out = self.copied(aside)
+        held_out.drawn = aside
+        return self._replaced(numbers=train, held_out=held_out)
 
     def copied(self, numbers: np.ndarray | slice, X: Any = None) -> "Problem":
         """These rows on their own; X takes the place of their inputs."""
@@ -147,6 +152,16 @@ class Problem:
         if self.held_out is not None:
             inner.held_out = self.held_out.copied(slice(None), held_out_X)
         return inner
+
+    def transformed(self, inputs: Callable[[Any], Any], targets: Callable[[np.ndarray], np.ndarray]) -> "Problem":
+        """The rows that count, and those set aside, with functions of their inputs and targets in place of these."""
+        rows = slice(None) if self.numbers is None else self.numbers
+        weights = None if self.sample_weight is None else self.sample_weight[rows]
+        other = Problem(inputs(self.X[rows]), targets(self.Y[rows]), weights, n_outputs=self.n_outputs)
+        if self.held_out is not None:
+            other.held_out = self.held_out.transformed(inputs, targets)
+            other.held_out.drawn = self.held_out.drawn
+        return other
 
     def derived(self, name: str, make: Callable[[], Any]) -> Any:
         """What make() returns, made once for all who train on this problem, side by side or one after the other."""

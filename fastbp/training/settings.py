@@ -69,7 +69,7 @@ class Settings(NamedTuple):
     n_iter_no_change: float
     early_stopping: bool  # False for solvers that it is not for
     validation_fraction: float
-    score: str  # of the rows set aside
+    score: Any  # of the rows set aside: a name out of SCORES, or a callable of (network, params, held_out) that returns it
     # how it is run
     verbose: int  # epochs or iterations between two lines; 0 prints none
     n_threads: int | None

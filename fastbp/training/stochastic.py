@@ -1,6 +1,7 @@
 """Training batch by batch and epoch by epoch, for every step rule."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,9 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
     options: dict[str, Any] = {"report": report, "n_threads": n_threads, "scratch": scratch}
     space = None
     if run.optimizer is None:
-        if run.history.best_params is None and settings.is_plain and not (settings.dropout and settings.dropout[0]):
+        # who scores by weights wants them for X
+        is_free = isinstance(settings.score, str) and settings.is_plain and not (settings.dropout and settings.dropout[0])
+        if run.history.best_params is None and is_free:
             space = space_of(problem, settings, int(network.units[1]), n_threads)
         run.optimizer = Optimizer(network, run.params.dtype, settings)
     if space is None:
@@ -48,10 +51,17 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
         report.close()
         if status == CONVERGED:
             report.tell_end()
+    is_still_better = settings.early_stopping and run.history.is_best_the_last
     if status == MAX_ITER:
+        complaint = (
+            f"Stochastic Optimizer: Maximum iterations ({settings.max_iter}) reached and the optimization hasn't converged yet."
+        )
+        return Outcome(status, complaint + " The last epoch has the best validation score: raise max_iter." * is_still_better)
+    if status == CONVERGED and is_still_better:
         return Outcome(
             status,
-            f"Stochastic Optimizer: Maximum iterations ({settings.max_iter}) reached and the optimization hasn't converged yet.",
+            f"The last epoch has the best validation score, though it rose by less than tol={settings.tol:g} in"
+            f" {settings.n_iter_no_change:g} epochs: lower tol, or raise n_iter_no_change (40 does well on small tables).",
         )
     if status == TIME_OVER:
         return Outcome(status, time_complaint(settings, run.history.n_iter))
@@ -109,7 +119,7 @@ class _Loop:
         drops_inputs = bool(settings.dropout and settings.dropout[0])  # from copies
         gather = problem.numbers is not None or bool(settings.shuffle and not is_full_batch) or drops_inputs
         self._n_batches = n_batches = -(-n_rows // batch_size)
-        dropout = self._begin_dropout(network)
+        dropout, self._network = self._begin_dropout(network), network
         if settings.dropout:
             network = dropped_network(network, settings.dropout)
 
@@ -153,7 +163,8 @@ class _Loop:
         self._draws = epochs.ONLY_DRAWN if is_full_batch else epochs.SHUFFLED
         has_name = not callable(settings.learning_rate)
         average = optimizer.begin_average(run.params, settings)
-        plan = epochs.EpochPlan(
+        self._shown = average if average.size else run.params
+        self._plan = epochs.EpochPlan(
             batch_size=batch_size,
             shuffle=self._draws if settings.shuffle and self._is_twister else epochs.IN_ORDER,
             gather=int(gather),
@@ -166,7 +177,7 @@ class _Loop:
             backup_every=-(-BACKUP_ROWS // n_rows),
             has_signed_weights=int(samples.weights.size > 0 and samples.weights.min() < 0),
             validate=self._validate,
-            score=SCORES[settings.score],
+            score=SCORES[settings.score if isinstance(settings.score, str) else "loss"],
             averaged_from=optimizer.averaged_from,
         )
         self._counts = np.array([history.n_iter, history.t, history.no_improvement_count, optimizer.n_steps, epochs.RUNNING])
@@ -176,7 +187,7 @@ class _Loop:
         self._moves = settings.moves_with_steps or callable(settings.learning_rate)
         self._before = (
             network, run.params, self._best_params, self._backup, *optimizer.moments, samples, self._held_out, self._outputs,
-            self._order, self._key, self._position, plan, optimizer.rule(settings), workspace, strips, average, dropout,
+            self._order, self._key, self._position, self._plan, optimizer.rule(settings), workspace, strips, average, dropout,
         )  # fmt: skip
         self._n_layers = len(network.units) - 1
 
@@ -190,16 +201,25 @@ class _Loop:
     def _choose_held_out(self, network: Any, samples: Any) -> None:
         """Rows that are predicted along the way: each epoch those whose score decides, or at the end those of a test."""
         run, held_out = self.run, self.problem.held_out
-        self._validate, self._held_out = epochs.NEVER, samples
+        self._validate, self._held_out, self._score = epochs.NEVER, samples, None
         self._best_params = self._outputs = run.params[:0]
-        if held_out is not None:
+        if held_out is not None and not self.settings.early_stopping:
+            self._validate, self._held_out = epochs.WATCHED, held_out.samples
+        elif held_out is not None:
             self._validate, self._held_out = epochs.EVERY_EPOCH, held_out.samples
+            if not isinstance(self.settings.score, str):
+                self._validate, self._score = epochs.BY_CALLER, self.settings.score
             best_params = run.history.best_params
             self._best_params = run.params.copy() if best_params is None else best_params
         elif run.test is not None:
             self._validate, self._held_out = epochs.AT_END, run.test
         if self._validate != epochs.NEVER:
             self._outputs = np.empty(self._held_out.table.n_rows * int(network.units[-1]), dtype=run.params.dtype)
+
+    @property
+    def _has_best(self) -> bool:
+        """Whether the weights with the best validation score are kept."""
+        return self._validate in (epochs.EVERY_EPOCH, epochs.BY_CALLER)
 
     @property
     def n_done(self) -> int:
@@ -219,12 +239,16 @@ class _Loop:
         if self.settings.shuffle and not self._is_twister:  # of this generator the kernels know nothing: an epoch at a time
             n_epochs = 1
             self.run.random_state.shuffle(self._order.copy() if self._draws == epochs.ONLY_DRAWN else self._order)
-        losses, scores = np.zeros(n_epochs), np.zeros(n_epochs)
+        if self._score is not None:
+            n_epochs = 1
+        losses, scores, validation_losses = np.zeros((3, n_epochs))
         norms = np.zeros(n_epochs * self._n_layers * self.settings.record_gradient_norms)
         factors = self._factors(n_epochs) if self._moves else _NOTHING_MOVES
-        arguments = *self._before, self._counts, self._measures, factors, norms, losses, scores
+        arguments = *self._before, self._counts, self._measures, factors, norms, losses, scores, validation_losses
         try:
             self.is_interrupted = not run_team(epochs.train, self.size, arguments, n_epochs * self.epoch_work, self.scratch.sync)
+            if self._score is not None and not self.is_interrupted:
+                self._end_epoch(self._score, losses, scores)
         except KeyboardInterrupt:
             self.is_interrupted = True
         n_done = self.n_done - before
@@ -234,11 +258,23 @@ class _Loop:
             history.loss = float(losses[n_done - 1])
         history.gradient_norms.extend(norms.reshape(-1, self._n_layers)[:n_done].tolist())
         optimizer.n_epochs += n_done
-        if self._validate == epochs.EVERY_EPOCH:
+        if self._has_best or self._validate == epochs.WATCHED:
             history.validation_scores.extend(scores[:n_done].tolist())
+            history.validation_loss_curve.extend(validation_losses[:n_done].tolist())
         history.n_iter, history.t, history.no_improvement_count, optimizer.n_steps = self._counts[: epochs.STATUS].tolist()
         optimizer.learning_rate, history.best_loss, history.best_validation_score = self._measures.tolist()
         return n_done == n_epochs
+
+    def _end_epoch(self, score: Callable[..., float], losses: np.ndarray, scores: np.ndarray) -> None:
+        """Score the epoch that the kernels have left open, and end it."""
+        status = self._counts[epochs.STATUS]
+        if status not in (epochs.RUNNING, epochs.WEIGHTS_LOST):
+            return
+        shown = self._shown
+        scores[0] = np.nan if status == epochs.WEIGHTS_LOST else score(self._network, shown, self.problem.held_out)
+        epochs.end_epoch(
+            self._plan, self._counts, self._measures, losses[0], scores[0], shown, self._best_params, self.problem.n_rows
+        )
 
     def _factors(self, n_epochs: int) -> epochs.Factors:
         """How rate and decay move in the next n_epochs."""
@@ -270,7 +306,7 @@ class _Loop:
         if not is_diverged:
             self.run.optimizer.end_average(params)
         run.order, run.left = self._order, params
-        if self._validate == epochs.EVERY_EPOCH:
+        if self._has_best:
             run.left = params.copy()
             params[:] = self._best_params
             history.best_params = self._best_params
@@ -280,7 +316,7 @@ class _Loop:
                 " exist: take a larger batch_size, or weights that are not negative."
             )
         if is_diverged:
-            if self._validate == epochs.EVERY_EPOCH and history.validation_scores:
+            if self._has_best and history.validation_scores:
                 return DIVERGED
             if not np.isfinite(params).all():
                 params[:] = self._backup

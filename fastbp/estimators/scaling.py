@@ -1,0 +1,211 @@
+"""Scaled inputs and targets: scikit-learn's scalers inside of an estimator, fitted on the rows that are trained on."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.preprocessing import RobustScaler, StandardScaler
+from sklearn.utils.validation import check_is_fitted
+
+from fastbp.estimators.inputs import twin
+from fastbp.names import LOSSES
+
+# What an ensemble shares with the best of its networks.
+_OF_WEIGHTS = ("coefs_", "intercepts_", "_network", "_network_key", "_params", "_views")
+
+
+class Scaling(NamedTuple):
+    """The fitted scalers of one estimator; None where nothing is scaled."""
+
+    inputs: Any
+    targets: Any
+
+    def apply(self, problem: Any) -> Any:
+        """Return the rows of a problem, and those set aside, as the network sees them."""
+        return problem.transformed(
+            lambda X: X if self.inputs is None else scaled_inputs(self.inputs, X),
+            lambda Y: Y if self.targets is None else self.targets.transform(Y),
+        )
+
+
+def check_scaling(estimator: Any, settings: Any, resume: bool) -> None:
+    """Refuse what cannot be scaled, or is to be scaled otherwise than before."""
+    if estimator.target_scaling is not None:
+        loss = LOSSES[settings.loss]
+        if loss.lowest_target > -np.inf or loss.highest_target < np.inf:
+            raise ValueError(f"target_scaling does not go with the loss {settings.loss!r}, which needs the targets as they are.")
+        if settings.output_activation != "identity":
+            raise ValueError(f"target_scaling needs output_activation='identity', not {settings.output_activation!r}.")
+    if not resume:
+        return
+    for name in ("input", "target"):
+        is_scaled, is_wanted = (getattr(estimator, f"{name}_scal{end}", None) is not None for end in ("er_", "ing"))
+        if is_scaled != is_wanted:
+            raise ValueError(
+                f"{name}_scaling={getattr(estimator, f'{name}_scaling')!r}, but the weights that training goes on with are for"
+                f" {'scaled' if is_scaled else 'unscaled'} {name}s."
+            )
+
+
+def fitted_scaling(estimator: Any, problem: Any) -> Scaling:
+    """Return scalers fitted on the rows of a problem that count, with their weights."""
+    rows = slice(None) if problem.numbers is None else problem.numbers
+    weights = None if problem.sample_weight is None else problem.sample_weight[rows]
+    if weights is not None and weights.min() < 0:
+        raise ValueError("input_scaling and target_scaling take no negative sample weights.")
+    inputs = targets = None
+    if estimator.input_scaling is not None:
+        X = problem.X[rows]
+        is_dense = not issparse(X)  # centred, a sparse matrix would be full
+        if estimator.input_scaling == "standard":
+            inputs = StandardScaler(with_mean=is_dense).fit(X, sample_weight=weights)
+        else:
+            if weights is not None:
+                there = weights > 0
+                if weights[there].min() != weights[there].max():
+                    raise ValueError(
+                        "input_scaling='robust' goes by quantiles, for which scikit-learn's RobustScaler takes no sample weights:"
+                        " leave those (and class_weight) out, or take input_scaling='standard'."
+                    )
+                X = X[there]
+            inputs = RobustScaler(with_centering=is_dense).fit(X)
+    if estimator.target_scaling is not None:
+        targets = StandardScaler().fit(problem.Y[rows], sample_weight=weights)
+    return Scaling(inputs, targets)
+
+
+def scaled_inputs(scaler: Any, X: Any) -> Any:
+    """Return rows as the network sees them, C-contiguous or CSR, in their dtype."""
+    if issparse(X) and shift_of(scaler) is not None:
+        raise ValueError("X is sparse, but input_scaling was fitted on a dense X and takes its centre away: pass X.toarray().")
+    scaled = scaler.transform(X)
+    return scaled if issparse(scaled) else np.ascontiguousarray(scaled)
+
+
+def shift_of(scaler: Any) -> np.ndarray | None:
+    """Return what a scaler takes away from each feature; None for nothing."""
+    if isinstance(scaler, RobustScaler):
+        return scaler.center_
+    return scaler.mean_ if scaler.with_mean else None
+
+
+def fold(scaling: Scaling, coefs: list[np.ndarray], intercepts: list[np.ndarray], fit_intercept: bool) -> None:
+    """Change the weights in place so that they map raw inputs to raw targets; the sums are float64.
+
+    (x - m)/s · W + b = x · (W/s) + (b - (m/s) · W), and so for the targets, y = s·ŷ + m, the other way round.
+    """
+    if scaling.inputs is not None:
+        shift, scale = shift_of(scaling.inputs), scaling.inputs.scale_
+        W = coefs[0].astype(np.float64) / scale[:, np.newaxis]
+        if shift is not None:
+            _check_intercepts(fit_intercept)
+            intercepts[0][...] = intercepts[0] - shift @ W
+        coefs[0][...] = W
+    if scaling.targets is not None:
+        _check_intercepts(fit_intercept)
+        shift, scale = scaling.targets.mean_, scaling.targets.scale_
+        coefs[-1][...] = coefs[-1] * scale
+        intercepts[-1][...] = intercepts[-1] * scale + shift
+
+
+def check_weights_alone(estimator: Any) -> None:
+    """Refuse an estimator whose predictions need more than the weights in coefs_ and intercepts_."""
+    if estimator.estimators_ is not None:
+        raise ValueError("An ensemble is several networks: take each of estimators_ by itself.")
+    if estimator.input_scaler_ is not None or estimator.target_scaler_ is not None:
+        raise ValueError("The weights are for scaled data: call fold_scaling() first.")
+    if getattr(estimator, "temperature_", None) is not None:
+        raise ValueError(
+            "calibration divides the logits by temperature_, which is not part of the weights: set calibration=None."
+        )
+
+
+def _check_intercepts(fit_intercept: bool) -> None:
+    if not fit_intercept:
+        raise ValueError("fit_intercept=False leaves the network without intercepts, which the centre would be folded into.")
+
+
+class Scaled:
+    """Scalers inside of an estimator; a base class of the estimators."""
+
+    input_scaling: str | None = None
+    target_scaling: str | None = None
+    input_scaler_: Any = None
+    target_scaler_: Any = None
+    estimators_: Any = None
+    fit_intercept: bool
+    _best_member: int
+    _packed: Callable[[], tuple[Any, np.ndarray]]
+    _bind: Callable[..., None]
+    compact: Callable[[], Self]
+
+    @property
+    def _has_scalers(self) -> bool:
+        return self.input_scaler_ is not None or self.target_scaler_ is not None
+
+    def _unscaled(self) -> Self:
+        """Return an estimator of the same predictions, whose weights are for data as they are."""
+        return twin(self).fold_scaling() if self._has_scalers else self
+
+    def _scaling(self, problem: Any, settings: Any, resume: bool) -> Any:
+        """Return what scales a problem's rows, and sets the scalers when it first does; None if nothing is scaled."""
+        if self.input_scaling is None and self.target_scaling is None and not (resume and self._has_scalers):
+            if self._has_scalers:
+                self.input_scaler_ = self.target_scaler_ = None
+            return None
+        check_scaling(self, settings, resume)
+
+        def scale(problem: Any) -> Any:
+            if not resume:
+                self.input_scaler_, self.target_scaler_ = fitted_scaling(self, problem)
+            return Scaling(self.input_scaler_, self.target_scaler_).apply(problem)
+
+        return scale
+
+    def fold_scaling(self) -> Self:
+        """Fold the scaling of inputs and targets into the first and last layer, so that the weights are for data as they are.
+
+        `coefs_` and `intercepts_` are for scaled data before, and for raw ones after it; predictions stay the same to rounding.
+        In float32 rounding is worse where a feature's mean is large beside its spread. Like `compact` it forgets what only
+        further training needs; that would then need ``input_scaling=None`` and ``target_scaling=None``.
+
+        Returns
+        -------
+        self : estimator
+            The same estimator, without scalers.
+
+        Raises
+        ------
+        ValueError
+            The network has no intercepts that a centre could be folded into.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastbp import BPRegressor
+        >>> X = np.linspace(1000, 1003, 50)[:, np.newaxis]
+        >>> y = 5000 + 700 * np.sin(X[:, 0])
+        >>> model = BPRegressor(hidden_layer_sizes=8, solver="lbfgs", random_state=1, input_scaling="standard",
+        ...                     target_scaling="standard").fit(X, y)
+        >>> before = model.predict(X)
+        >>> bool(np.allclose(model.fold_scaling().predict(X), before))
+        True
+        >>> model.input_scaler_ is None
+        True
+        """
+        from fastbp.training.network import aligned_copy, parameter_views
+
+        check_is_fitted(self)
+        if self.estimators_ is None:
+            scaling = Scaling(self.input_scaler_, self.target_scaler_)
+            network, params = self._packed()
+            params = aligned_copy(params)
+            fold(scaling, *parameter_views(network, params), self.fit_intercept)
+            self._bind(network, params, is_new=True)
+        else:
+            self.estimators_ = [twin(member).fold_scaling() for member in self.estimators_]
+            best = vars(self.estimators_[self._best_member])
+            self.__dict__.update({name: best[name] for name in _OF_WEIGHTS})
+        self.input_scaler_ = self.target_scaler_ = None
+        return self.compact()
