@@ -59,7 +59,7 @@ def main():
 
     columns, rows = np.meshgrid(np.linspace(-4, 4, 200), np.linspace(-4, 4, 200))
     grid = np.stack([columns.ravel(), rows.ravel()], axis=1)
-    figure, axes = plt.subplots(1, 3, figsize=(11, 4), layout="constrained", sharey=True)
+    figure, axes = plt.subplots(1, 3, figsize=(11, 4.6), layout="constrained", sharey=True)
     for axis, (name, model) in zip(axes, models.items(), strict=True):
         says_rare = model.predict(grid).reshape(rows.shape)
         axis.contourf(columns, rows, says_rare, levels=[-0.5, 0.5, 1.5], cmap=ListedColormap(["white", "#ffd8b0"]))

@@ -62,10 +62,10 @@ def test_several_curves_get_names_and_an_axis_of_ones_own(model):
     assert list(display.lines_) == ["BPClassifier 1", "BPClassifier 2"]
 
 
-def test_validation_losses_say_which_epoch_was_best():
-    display = LossCurveDisplay(
-        loss_curves={"a": [3, 2, 1]}, validation_losses={"a": [3, 1, 2]}, validation_scores={"a": [0, 0, 1]}
-    ).plot()
+def test_validation_scores_or_else_losses_say_which_epoch_was_best():
+    curves = {"loss_curves": {"a": [3, 2, 1]}, "validation_losses": {"a": [3, 1, 2]}}
+    assert LossCurveDisplay(**curves, validation_scores={"a": [0, 0, 1]}).best_epochs == {"a": 3}
+    display = LossCurveDisplay(**curves).plot()
     assert display.best_epochs == {"a": 2}
     assert display.validation_lines_["a"].get_ydata().tolist() == [3, 1, 2]
 

@@ -243,7 +243,7 @@ def test_weights_without_a_mean_are_refused_by_name():
     probe = copy.deepcopy(model).fit(X, y)
     assert probe.validation_scores_
     weights = np.zeros(len(X))
-    with pytest.raises(ValueError, match="set aside for early stopping sum to zero"):
+    with pytest.raises(ValueError, match="rows that validate sum to zero"):
         for row in range(len(X)):  # one weight at a time: in most splits it is not among those set aside
             weights[:] = 0
             weights[row] = 1

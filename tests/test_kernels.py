@@ -715,6 +715,9 @@ def test_one_compilation_per_dtype(monkeypatch):
             equations.accumulate(params[equations.positions])
             equations.sum_of_squares(params[equations.positions])
         Objective(network, Problem(scipy.sparse.csr_matrix(readonly), readonly[:, :1]), alpha=0.0)(params)
+    for dtype in DTYPES:
+        scored = BPRegressor(hidden_layer_sizes=(3,), max_iter=1, early_stopping=True, scoring="neg_mean_absolute_error")
+        scored.fit(np.ones((20, 2), dtype), np.arange(20.0))
     own_parts = [kernel for kernel in PARTS if kernel.py_func.__module__.startswith("fastbp.")]
     for kernel in kernels:
         assert len(kernel.signatures) == len(DTYPES)

@@ -36,7 +36,7 @@ class LossCurveDisplay:
     lines_, validation_lines_, score_lines_ : dict of str to matplotlib Line2D
         The curves by name.
     best_lines_ : dict of str to matplotlib Line2D
-        A mark at the epoch with the smallest validation loss, or else the highest score.
+        A mark at the epoch with the highest validation score, or else the smallest loss.
     legend_ : matplotlib Legend
         The legend, above the axes.
 
@@ -90,9 +90,9 @@ class LossCurveDisplay:
 
     @property
     def best_epochs(self) -> dict[str, int]:
-        """Number, from 1, of the epoch with the smallest validation loss or, where there is none, the highest score."""
-        best = {name: int(np.nanargmax(scores)) + 1 for name, scores in self.validation_scores.items()}
-        return best | {name: int(np.nanargmin(losses)) + 1 for name, losses in self.validation_losses.items()}
+        """Number, from 1, of the epoch with the highest validation score or, where there is none, the smallest loss."""
+        best = {name: int(np.nanargmin(losses)) + 1 for name, losses in self.validation_losses.items()}
+        return best | {name: int(np.nanargmax(scores)) + 1 for name, scores in self.validation_scores.items()}
 
     def plot(self, ax: Any = None) -> Self:
         """Draw.

@@ -57,7 +57,7 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
             f"Stochastic Optimizer: Maximum iterations ({settings.max_iter}) reached and the optimization hasn't converged yet."
         )
         return Outcome(status, complaint + " The last epoch has the best validation score: raise max_iter." * is_still_better)
-    if status == CONVERGED and is_still_better:
+    if status == CONVERGED and is_still_better and settings.score not in ("accuracy", "r2"):  # where scikit-learn is silent
         return Outcome(
             status,
             f"The last epoch has the best validation score, though it rose by less than tol={settings.tol:g} in"
