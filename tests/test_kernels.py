@@ -691,7 +691,8 @@ def test_one_compilation_per_dtype(monkeypatch):
     kernels = [kernel for module in modules for kernel in module.ENTRIES]
     for module in modules:
         for kernel in module.ENTRIES:  # numba's, which look at every argument of every call
-            monkeypatch.setattr(module, kernel.__name__, kernel)
+            if kernel.__name__ != "end_epoch":  # which gets scalars out of arrays, of types that only its guard knows
+                monkeypatch.setattr(module, kernel.__name__, kernel)
     monkeypatch.setattr("fastbp.training.objective.evaluate", objective_kernels.ENTRIES[0])
     monkeypatch.setattr("fastbp.training.normal_equations.jacobian", jacobian_kernels.ENTRIES[0])
     for dtype in DTYPES:

@@ -126,7 +126,6 @@ def plain(estimator: Any) -> Plain:
     if not isinstance(estimator, BPClassifier | BPRegressor):
         raise ValueError(f"estimator must be a BPClassifier or a BPRegressor, got {type(estimator).__name__}.")
     demand_plain_inputs(estimator)
-    check_is_fitted(estimator)
     check_weights_alone(estimator)
     coefs, intercepts, layer_sizes = parameters.check_weights(estimator.coefs_, estimator.intercepts_)
     hidden = parameters.activation_names(estimator.activation, len(layer_sizes) - 2, estimator)
