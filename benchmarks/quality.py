@@ -141,14 +141,14 @@ def run(arguments: argparse.Namespace) -> None:
     started = time.perf_counter()
     for method in arguments.methods:
         is_warm = False
-        for name in arguments.tables or TABLES:
+        for name in arguments.tables or (NEVER_USED if arguments.never_used else TABLES):
             todo = [(seed, fold) for seed in arguments.seeds for fold in range(5) if (name, method, fold, seed) not in done]
             if not todo:
                 continue
             table = TABLES[name]()
             folds = splits(table)
             for seed, fold in todo:
-                if fold >= len(folds):
+                if fold >= min(len(folds), arguments.folds):
                     continue
                 if arguments.seconds and time.perf_counter() - started > arguments.seconds:
                     return
@@ -226,7 +226,9 @@ if __name__ == "__main__":
     parser.add_argument("what", choices=["run", "report"])
     parser.add_argument("--methods", nargs="+", default=METHODS[:6], choices=METHODS)
     parser.add_argument("--tables", nargs="+", choices=list(TABLES))
+    parser.add_argument("--never-used", action="store_true", help="the tables alone on which nothing was chosen")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0, help="begin no further fit after so many seconds")
     parser.add_argument("--out", default="quality.jsonl")
     arguments = parser.parse_args()

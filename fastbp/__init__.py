@@ -13,6 +13,7 @@ from fastbp.functional import Gradients, forward, gradients
 from fastbp.interchange import from_sklearn, to_c, to_onnx, to_sklearn
 from fastbp.persistence import ModelFileError, load, save
 from fastbp.search import BPSearchCV, suggest_hidden_layer_sizes
+from fastbp.tabular import BPTabularClassifier, BPTabularRegressor, TableEncoder
 
 __all__ = [
     "BPAutoencoder",
@@ -20,6 +21,8 @@ __all__ = [
     "BPFeatures",
     "BPRegressor",
     "BPSearchCV",
+    "BPTabularClassifier",
+    "BPTabularRegressor",
     "GradientFlowDisplay",
     "Gradients",
     "HiddenSizeDisplay",
@@ -27,6 +30,7 @@ __all__ = [
     "ModelFileError",
     "NetworkDisplay",
     "SearchSurfaceDisplay",
+    "TableEncoder",
     "WeightsDisplay",
     "forward",
     "from_sklearn",

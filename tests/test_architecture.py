@@ -18,7 +18,7 @@ FLOORS = (
     {"kernels"},
     {"training"},
     {"estimators"},
-    {"functional", "search", "display", "persistence", "interchange"},
+    {"functional", "search", "display", "persistence", "interchange", "tabular"},
     {"app"},
     {"__main__"},
 )

@@ -1,0 +1,566 @@
+"""BPTabularClassifier and BPTabularRegressor: the recipe for tables, several networks, and what their outputs mean."""
+
+import time
+from numbers import Integral, Real
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.model_selection import check_cv
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, check_random_state
+
+from fastbp.estimators import BPClassifier, BPRegressor, parameters
+from fastbp.estimators.inputs import check_sample_weight
+from fastbp.tabular.encoder import TableEncoder
+from fastbp.tabular.recipe import CLASSES, NUMBERS, PRESETS, Preset, Task, network_options
+
+SMALLEST_PROBABILITY = 0.002  # few tables are as sure as a network that has learnt their rows by heart
+EXAMPLES = 256  # rows that are kept for the importances of features
+TRIAL_EPOCHS = 2  # by which `max_time` is kept
+
+
+class _BPTabular(BaseEstimator):
+    """The shared part: from a table to trained networks."""
+
+    _task: Task
+    encoder_: TableEncoder
+    networks_: list[Any]
+
+    def __init__(
+        self,
+        preset: str = "default",
+        *,
+        n_ensemble: int | None = None,
+        cv: Any = None,
+        max_iter: int | None = None,
+        max_time: float | None = None,
+        network_params: dict[str, Any] | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        n_threads: int | None = None,
+    ) -> None:
+        self.preset = preset
+        self.n_ensemble = n_ensemble
+        self.cv = cv
+        self.max_iter = max_iter
+        self.max_time = max_time
+        self.network_params = network_params
+        self.random_state = random_state
+        self.n_threads = n_threads
+
+    # ---- what the subclasses say
+
+    def _network(self, options: dict[str, Any]) -> Any:
+        """Return an unfitted network of the estimator below."""
+        raise NotImplementedError
+
+    def _score_of(self, y: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> float:
+        """Return the score of targets as the networks have them and of averaged outputs."""
+        raise NotImplementedError
+
+    # ---- training
+
+    def _check(self) -> Preset:
+        """Check the parameters; return the preset with what takes the place of its values."""
+        check = parameters.check_parameter
+        check("preset", self.preset, (parameters.one_of(*PRESETS),), self)
+        for name in ("n_ensemble", "max_iter", "n_threads"):
+            value = getattr(self, name)
+            if value is not None:
+                check(name, value, parameters.RULES["max_iter"], self)
+        if self.max_time is not None and not (isinstance(self.max_time, Real) and float(self.max_time) > 0):
+            raise ValueError(f"max_time must be a number of seconds above 0 or None, got {self.max_time!r}.")
+        if not (self.network_params is None or isinstance(self.network_params, dict)):
+            raise ValueError(f"network_params must be a dict or None, got {self.network_params!r}.")
+        chosen = PRESETS[self.preset]
+        values: dict[str, Any] = {
+            name: getattr(self, name) for name in ("n_ensemble", "max_iter") if getattr(self, name) is not None
+        }
+        return chosen._replace(**values)
+
+    def _encoded(self, X: Any, y: Any, check: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Fit the encoder; return the encoded rows and the checked targets."""
+        if y is None:
+            raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
+        self.encoder_ = TableEncoder()
+        X = self.encoder_.fit_transform(X)
+        self.n_features_in_ = self.encoder_.n_features_in_
+        self.__dict__.pop("feature_names_in_", None)
+        if hasattr(self.encoder_, "feature_names_in_"):
+            self.feature_names_in_ = self.encoder_.feature_names_in_
+        y = check(y)
+        check_consistent_length(X, y)
+        return X, y
+
+    def _train(self, X: np.ndarray, Y: np.ndarray, weights: Any, n_outputs: int, loss: str, strata: Any, fitted: Any) -> None:
+        """Train the networks on encoded rows and targets, (n_rows, 1) of class numbers or (n_rows, n_outputs); strata: what a
+        stratified cv goes by; fitted: attributes of each network."""
+        from fastbp.estimators.base import fitted_copy
+        from fastbp.training.fit import drawn_starts, fit
+        from fastbp.training.network import network_for
+        from fastbp.training.problem import Problem
+        from fastbp.training.threads import allowed_threads, run_pool
+        from fastbp.training.workspace import Scratch
+
+        preset, n_rows = self._check(), len(X)
+        random_state = check_random_state(self.random_state)
+        folds: list[Any] = [(None, None)]
+        if self.cv is not None:
+            splitter = check_cv(self.cv, strata if loss == "log_loss" else None, classifier=loss == "log_loss")
+            if isinstance(self.cv, Integral) and not isinstance(self.cv, bool):  # which does not shuffle
+                splitter = type(splitter)(int(self.cv), shuffle=True, random_state=random_state.randint(2**31 - 1))
+            folds = list(splitter.split(X, strata))
+        tasks = [(rows, held_out) for _ in range(preset.n_ensemble) for rows, held_out in folds]
+        seeds = random_state.randint(2**31 - 1, size=len(tasks))
+        n_allowed = allowed_threads(self.n_threads)
+        n_workers = min(len(tasks), n_allowed)
+        models: list[Any] = [None] * len(tasks)
+
+        def train(number: int, scratch: Any, max_iter: int) -> Any:
+            rows = tasks[number][0]
+            n_seen = n_rows if rows is None else len(rows)
+            options = network_options(self._task, n_seen, self.encoder_.n_numbers_, max_iter) | (self.network_params or {})
+            model = self._network(options | {"random_state": int(seeds[number])})
+            parameters.check_parameters(model)
+            settings = parameters.settings_of(model, loss)._replace(decay_schedule="flat_cos", dropout_schedule="flat_cos")
+            network = network_for(settings, X.shape[1], n_outputs, X.dtype)
+            problem = Problem(X, Y, weights, numbers=rows, n_outputs=n_outputs)
+            state = np.random.RandomState(seeds[number])
+            starts = drawn_starts(network, settings, state, problem)
+            result = fit(network, problem, settings, starts, scratch=scratch, n_threads=max(1, n_allowed // n_workers))
+            if result.run.error is not None:
+                raise result.run.error
+            if result.is_interrupted:
+                raise KeyboardInterrupt
+            return fitted_copy(model, fitted, result, settings)
+
+        scratches = [Scratch() for _ in range(n_workers)]
+        begun, max_iter = time.monotonic(), preset.max_iter
+        n_tasks = len(tasks)
+        if self.max_time is not None:
+            train(0, scratches[0], 1)  # compiles, or loads what is compiled
+            started = time.monotonic()
+            train(0, scratches[0], TRIAL_EPOCHS)
+            epoch = (time.monotonic() - started) / TRIAL_EPOCHS
+            left = (self.max_time - (time.monotonic() - begun)) * n_workers / max(epoch, 1e-9)
+            n_needed = len(folds)  # a whole round of folds, so that every row is held out once
+            max_iter = int(np.clip(left / n_needed, 1, preset.max_iter))
+            n_tasks = n_needed * int(np.clip(left / (max_iter * n_needed), 1, preset.n_ensemble))
+
+        def task(number: int, scratch: Any) -> None:
+            models[number] = train(number, scratch, max_iter)
+
+        if run_pool(task, range(n_tasks), scratches):
+            raise KeyboardInterrupt
+        self.networks_ = models[:n_tasks]
+        self.n_iter_ = max_iter
+        rows = random_state.permutation(n_rows)[:EXAMPLES]
+        self._examples = X[rows]
+        if self.cv is not None:
+            self._predict_held_out(X, Y, weights, [held_out for _, held_out in tasks[:n_tasks]])
+
+    def _predict_held_out(self, X: np.ndarray, Y: np.ndarray, weights: Any, held_out: list[np.ndarray]) -> None:
+        """Average, for each row, what the networks that have not seen it predict."""
+        outputs: Any = None
+        counts = np.zeros(len(X))
+        for model, rows in zip(self.networks_, held_out, strict=True):
+            part = model._outputs(np.ascontiguousarray(X[rows])).astype(np.float64)
+            outputs = np.zeros((len(X), part.shape[1])) if outputs is None else outputs
+            outputs[rows] += part
+            counts[rows] += 1
+        if not counts.all():
+            raise ValueError(f"cv leaves {np.count_nonzero(counts == 0)} rows out of all test folds: these have no score.")
+        outputs = outputs / counts[:, np.newaxis]
+        self.oof_prediction_ = self._finished(outputs)
+        self.oof_score_ = self._score_of(Y, self.oof_prediction_, weights)
+
+    # ---- prediction
+
+    def _finished(self, outputs: np.ndarray) -> np.ndarray:
+        """Return averaged outputs as what users get: probabilities, or numbers in the target's units."""
+        raise NotImplementedError
+
+    def _averaged(self, encoded: np.ndarray) -> np.ndarray:
+        """Return the mean of the networks' outputs, (n_rows, n_outputs) float64."""
+        total = np.zeros(())
+        for model in self.networks_:
+            model.n_threads = self.n_threads
+            total = total + model._outputs(encoded).astype(np.float64)
+        return total / len(self.networks_)
+
+    @property
+    def feature_importances_(self) -> np.ndarray:
+        """Share of each column of the table, (n_features_in_,), in how much predictions change when it is shuffled.
+
+        The root of the mean squared change of the outputs over some 256 rows of training, with one column after the other
+        shuffled among them; they sum to 1, or are all 0. For importances by a score, on rows that training has not seen, take
+        `sklearn.inspection.permutation_importance`.
+        """
+        check_is_fitted(self)
+        changes = np.zeros(self.n_features_in_)
+        if self.networks_:
+            before, random = self._averaged(self._examples), np.random.RandomState(0)
+            for column in np.unique(self.encoder_.sources_):
+                shuffled, mine = self._examples.copy(), self.encoder_.sources_ == column
+                shuffled[:, mine] = shuffled[random.permutation(len(shuffled))][:, mine]
+                changes[column] = np.sqrt(np.mean((self._averaged(shuffled) - before) ** 2))
+        return changes / changes.sum() if changes.any() else changes
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
+        return tags
+
+
+class BPTabularClassifier(ClassifierMixin, _BPTabular):
+    r"""Networks for classes, for tables as they are: numbers, categories, texts, truth values, dates and gaps.
+
+    Nothing needs to be scaled, encoded or tuned. `TableEncoder` turns the table into numbers; the network is `BPClassifier` with
+    a periodic embedding, a scale layer, three hidden layers of 64 and the training that docs/tabular.md tells, after RealMLP
+    [1]_. All rows are trained on, for all epochs.
+
+    Parameters
+    ----------
+    preset : {'fast', 'default', 'best'}, default='default'
+        'default' is one network of 64 epochs, 'fast' one of 16, 'best' the average of eight.
+    n_ensemble : int or None, default=None
+        Networks that are averaged, trained side by side on `n_threads`; None takes the preset's.
+    cv : int, splitter or None, default=None
+        With one, networks are trained on the training part of each fold, `n_ensemble` times over, and all are averaged; what
+        those say of a row that have not seen it makes `oof_prediction_` and `oof_score_`. An int shuffles and stratifies.
+    max_iter : int or None, default=None
+        Epochs of each network; None takes the preset's.
+    max_time : float or None, default=None
+        Seconds that the fit may take, about: networks, then epochs are left out as two epochs that are timed first suggest. With
+        it results depend on the machine.
+    network_params : dict or None, default=None
+        Parameters of the networks, `BPClassifier`'s, in place of the recipe's.
+    class_weight : dict, 'balanced' or None, default=None
+        Weights of the classes, as in scikit-learn.
+    random_state : int, RandomState instance or None, default=None
+        Source of starts, orders of rows, dropped units and folds.
+    n_threads : int or None, default=None
+        Threads; None is every core this process may use. The numbers do not depend on it.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+    encoder_ : TableEncoder
+        What turns tables into numbers; `encoder_.unknown_counts(X)` counts unseen categories.
+    networks_ : list of BPClassifier
+        The networks, for encoded rows; none for a single class.
+    oof_prediction_ : ndarray of shape (n_samples, n_classes)
+        With `cv`: probabilities for each row from the networks that were not trained on it.
+    oof_score_ : float
+        With `cv`: their accuracy, an honest estimate of the score on new rows.
+    feature_importances_ : ndarray of shape (n_features_in_,)
+        How much predictions change when a column is shuffled.
+    n_iter_ : int
+        Epochs of each network.
+    n_features_in_ : int
+        Columns seen in fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, if they are all texts.
+
+    See Also
+    --------
+    BPTabularRegressor : The same for numbers.
+    BPClassifier : One network for rows of numbers.
+
+    Notes
+    -----
+    Sparse input raises an error, as do multilabel targets. There is no `partial_fit`: the schedules need to know the end.
+
+    References
+    ----------
+    .. [1] Holzmüller, Grinsztajn and Steinwart, "Better by default: strong pre-tuned MLPs and boosted trees on tabular data",
+       NeurIPS 2024.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from fastbp import BPTabularClassifier
+    >>> table = pd.DataFrame({"weight": [1.0, 1.2, None, 8.0, 9.1, 7.5], "colour": ["red", "red", "green", "blue", None, "blue"]})
+    >>> fruit = ["cherry", "cherry", "grape", "plum", "plum", "plum"]
+    >>> BPTabularClassifier(random_state=0).fit(table, fruit).predict(table[:2])
+    array(['cherry', 'cherry'], dtype='<U6')
+    """
+
+    _task = CLASSES
+
+    def __init__(
+        self,
+        preset: str = "default",
+        *,
+        n_ensemble: int | None = None,
+        cv: Any = None,
+        max_iter: int | None = None,
+        max_time: float | None = None,
+        network_params: dict[str, Any] | None = None,
+        class_weight: Any = None,
+        random_state: int | np.random.RandomState | None = None,
+        n_threads: int | None = None,
+    ) -> None:
+        super().__init__(
+            preset,
+            n_ensemble=n_ensemble,
+            cv=cv,
+            max_iter=max_iter,
+            max_time=max_time,
+            network_params=network_params,
+            random_state=random_state,
+            n_threads=n_threads,
+        )
+        self.class_weight = class_weight
+
+    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | float | None = None) -> Self:
+        """Train the networks.
+
+        Parameters
+        ----------
+        X : frame of pandas or polars, or array-like of shape (n_samples, n_features)
+            The table.
+        y : array-like of shape (n_samples,)
+            Class labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row in the loss; None is 1.
+
+        Returns
+        -------
+        self : BPTabularClassifier
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            Parameters or data are not valid.
+        """
+        self._check()
+        X, y = self._encoded(X, y, lambda y: column_or_1d(y, warn=True))
+        check_classification_targets(y)
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        weights = check_sample_weight(sample_weight, X)
+        if self.class_weight is not None:
+            of_class = compute_sample_weight(self.class_weight, y).astype(X.dtype)
+            weights = of_class if weights is None else weights * of_class
+        n_classes = len(self.classes_)
+        self.networks_, self.n_iter_ = [], 1
+        if n_classes > 1:
+            fitted = {"classes_": np.arange(n_classes), "n_features_in_": X.shape[1]}
+            self._train(X, codes[:, np.newaxis].astype(X.dtype), weights, n_classes, "log_loss", codes, fitted)
+        elif self.cv is not None:
+            self.oof_prediction_, self.oof_score_ = np.ones((len(X), 1)), 1.0
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the probability of each class, the mean over the networks.
+
+        Parameters
+        ----------
+        X : frame of pandas or polars, or array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes)
+            Columns in the order of `classes_`; none is below about 0.002.
+        """
+        check_is_fitted(self)
+        encoded = self.encoder_.transform(X)
+        if not self.networks_:
+            return np.ones((len(encoded), 1))
+        return self._finished(self._averaged(encoded))
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Return the logarithm of the probability of each class.
+
+        Parameters
+        ----------
+        X : frame of pandas or polars, or array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (n_samples, n_classes)
+            ``log(predict_proba(X))``.
+        """
+        return np.log(self.predict_proba(X))
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the most probable class of each row.
+
+        Parameters
+        ----------
+        X : frame of pandas or polars, or array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+            Labels.
+        """
+        largest = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[largest]
+
+    def _network(self, options: dict[str, Any]) -> Any:
+        return BPClassifier(output_activation="softmax", **options)
+
+    def _finished(self, outputs: np.ndarray) -> np.ndarray:
+        likely = np.clip(outputs, min(SMALLEST_PROBABILITY, 0.5 / outputs.shape[1]), 1)
+        return likely / likely.sum(axis=1, keepdims=True)
+
+    def _score_of(self, y: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> float:
+        return float(accuracy_score(y[:, 0], predicted.argmax(axis=1), sample_weight=weights))
+
+
+class BPTabularRegressor(RegressorMixin, _BPTabular):
+    r"""Networks for numbers, for tables as they are: numbers, categories, texts, truth values, dates and gaps.
+
+    Nothing needs to be scaled, encoded or tuned. `TableEncoder` turns the table into numbers; targets are standardised, and
+    predictions stay within the range of the targets seen in training. The network is `BPRegressor` with a periodic embedding, a
+    scale layer, three hidden layers of 64 and the training that docs/tabular.md tells, after RealMLP [1]_.
+
+    Parameters
+    ----------
+    preset : {'fast', 'default', 'best'}, default='default'
+        'default' is one network of 64 epochs, 'fast' one of 16, 'best' the average of eight.
+    n_ensemble : int or None, default=None
+        Networks that are averaged, trained side by side on `n_threads`; None takes the preset's.
+    cv : int, splitter or None, default=None
+        With one, networks are trained on the training part of each fold, `n_ensemble` times over, and all are averaged; what
+        those say of a row that have not seen it makes `oof_prediction_` and `oof_score_`. An int shuffles.
+    max_iter : int or None, default=None
+        Epochs of each network; None takes the preset's.
+    max_time : float or None, default=None
+        Seconds that the fit may take, about: networks, then epochs are left out as two epochs that are timed first suggest. With
+        it results depend on the machine.
+    network_params : dict or None, default=None
+        Parameters of the networks, `BPRegressor`'s, in place of the recipe's.
+    random_state : int, RandomState instance or None, default=None
+        Source of starts, orders of rows, dropped units and folds.
+    n_threads : int or None, default=None
+        Threads; None is every core this process may use. The numbers do not depend on it.
+
+    Attributes
+    ----------
+    encoder_ : TableEncoder
+        What turns tables into numbers; `encoder_.unknown_counts(X)` counts unseen categories.
+    networks_ : list of BPRegressor
+        The networks, for encoded rows and standardised targets.
+    oof_prediction_ : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        With `cv`: predictions for each row from the networks that were not trained on it.
+    oof_score_ : float
+        With `cv`: their R², an honest estimate of the score on new rows.
+    feature_importances_ : ndarray of shape (n_features_in_,)
+        How much predictions change when a column is shuffled.
+    n_iter_ : int
+        Epochs of each network.
+    n_features_in_ : int
+        Columns seen in fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, if they are all texts.
+
+    See Also
+    --------
+    BPTabularClassifier : The same for classes.
+    BPRegressor : One network for rows of numbers.
+
+    Notes
+    -----
+    Sparse input raises an error. There is no `partial_fit`: the schedules need to know the end.
+
+    References
+    ----------
+    .. [1] Holzmüller, Grinsztajn and Steinwart, "Better by default: strong pre-tuned MLPs and boosted trees on tabular data",
+       NeurIPS 2024.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastbp import BPTabularRegressor
+    >>> X = np.random.RandomState(0).uniform(-3, 3, (400, 2))
+    >>> model = BPTabularRegressor(random_state=0).fit(X, 1000 * np.sin(X[:, 0]))
+    >>> model.score(X, 1000 * np.sin(X[:, 0])) > 0.95
+    True
+    """
+
+    _task = NUMBERS
+
+    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | float | None = None) -> Self:
+        """Train the networks.
+
+        Parameters
+        ----------
+        X : frame of pandas or polars, or array-like of shape (n_samples, n_features)
+            The table.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row in the loss; None is 1.
+
+        Returns
+        -------
+        self : BPTabularRegressor
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            Parameters or data are not valid.
+        """
+        self._check()
+        X, y = self._encoded(X, y, _checked_numbers)
+        self._is_single = y.ndim == 1
+        Y = y.reshape(len(y), -1)
+        self._low, self._high = Y.min(axis=0), Y.max(axis=0)
+        self._mean, self._spread = Y.mean(axis=0), Y.std(axis=0)
+        self._spread[~(self._spread > 0)] = 1.0
+        standard = ((Y - self._mean) / self._spread).astype(X.dtype)
+        weights = check_sample_weight(sample_weight, X)
+        self._train(X, standard, weights, Y.shape[1], "squared_error", y, {"n_features_in_": X.shape[1]})
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the mean of the networks' predictions, within the range of the targets of training.
+
+        Parameters
+        ----------
+        X : frame of pandas or polars, or array-like of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Predictions, float64.
+        """
+        check_is_fitted(self)
+        return self._finished(self._averaged(self.encoder_.transform(X)))
+
+    def _network(self, options: dict[str, Any]) -> Any:
+        return BPRegressor(**options)
+
+    def _finished(self, outputs: np.ndarray) -> np.ndarray:
+        predicted = np.clip(outputs * self._spread + self._mean, self._low, self._high)
+        return predicted[:, 0] if self._is_single else predicted
+
+    def _score_of(self, y: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> float:
+        truth = y * self._spread + self._mean
+        return float(r2_score(truth, predicted.reshape(truth.shape), sample_weight=weights))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+
+def _checked_numbers(y: Any) -> np.ndarray:
+    """Return targets as float64, (n_rows,) or (n_rows, n_outputs), or raise ValueError."""
+    checked = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
+    return column_or_1d(checked, warn=True) if checked.ndim == 2 and checked.shape[1] == 1 else checked

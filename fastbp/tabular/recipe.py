@@ -1,0 +1,61 @@
+"""What the presets train: the settings of a network for a table of so many rows."""
+
+from typing import Any, NamedTuple
+
+BATCH_ROWS = 256
+
+
+class Preset(NamedTuple):
+    """A preset: how many networks, for how many epochs."""
+
+    n_ensemble: int
+    max_iter: int
+    text: str  # for the documentation, after the name
+
+
+PRESETS = {
+    "fast": Preset(1, 16, "one network, a quarter of the epochs"),
+    "default": Preset(1, 64, "one network"),
+    "best": Preset(8, 64, "eight networks, averaged"),
+}
+
+
+class Task(NamedTuple):
+    """What differs between classes and numbers."""
+
+    activation: str
+    learning_rate_init: float
+
+
+# Source of the settings: Holzmüller, Grinsztajn and Steinwart, arXiv:2407.04491; what differs is told in docs/tabular.md.
+CLASSES = Task("selu", 0.04)
+NUMBERS = Task("mish", 0.1)
+
+
+def batch_rows(n_rows: int) -> int:
+    """Rows of a batch: about 256, and as many in each."""
+    return -(-n_rows // max(1, n_rows // BATCH_ROWS))
+
+
+def network_options(task: Task, n_rows: int, n_numbers: int, max_iter: int) -> dict[str, Any]:
+    """Parameters of BPClassifier or BPRegressor for a table of n_rows rows whose first n_numbers columns are numbers."""
+    return {
+        "hidden_layer_sizes": (64, 64, 64),
+        "activation": task.activation,
+        "embedding": "periodic" if n_numbers else None,
+        "embedded_features": tuple(range(n_numbers)),
+        "scale_layer": True,
+        "init": "data",
+        "solver": "adamw",
+        "alpha": 0.0,
+        "beta_2": 0.95,
+        "learning_rate": "coslog",
+        "learning_rate_init": task.learning_rate_init,
+        "rate_factors": {"coefs": "fan_in", "intercepts": 0.1, "embedding": 0.1, "scale": 6.0},
+        "weight_decay": 0.02,
+        "dropout": 0.15,
+        "batch_size": batch_rows(n_rows),
+        "max_iter": max_iter,
+        "tol": 0.0,
+        "n_iter_no_change": float("inf"),
+    }

@@ -1,0 +1,371 @@
+"""BPTabularClassifier and BPTabularRegressor: against a plain NumPy twin, scikit-learn's tools and their own parts."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.metrics import accuracy_score, log_loss, r2_score
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils import shuffle
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from fastbp import BPTabularClassifier, BPTabularRegressor, TableEncoder
+from fastbp.tabular.encoder import UnknownCategoryWarning
+from fastbp.tabular.recipe import batch_rows
+
+KINDS = [BPTabularClassifier, BPTabularRegressor]
+QUICK = {"max_iter": 3, "random_state": 0}
+
+
+def mixed_table(n=240, seed=0):
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            "length": rng.normal(10, 3, n),
+            "income": np.exp(rng.normal(8, 1, n)),
+            "town": rng.choice(["Rome", "Oslo", "Lima", None], n),
+            "is_member": rng.random(n) < 0.4,
+            "since": pd.Timestamp("2015-01-01") + pd.to_timedelta(rng.integers(0, 3000, n), unit="D"),
+        }
+    )
+    frame.loc[rng.random(n) < 0.1, "income"] = np.nan
+    y = np.sin(frame["length"]) + 2 * (frame["town"] == "Rome") + frame["is_member"] * (frame["since"].dt.year - 2019) / 3
+    return frame, y.to_numpy()
+
+
+def failing(estimator):
+    reasons = {"check_sample_weight_equivalence_on_dense_data": "rows that are there twice come in batches of their own"}
+    if isinstance(estimator, BPTabularClassifier):
+        reasons["check_class_weight_classifiers"] = "a thousand epochs learn rows by heart, whatever their weights"
+    return reasons
+
+
+@pytest.mark.slow
+@parametrize_with_checks([kind(max_iter=20) for kind in KINDS], expected_failed_checks=failing)
+def test_scikit_learns_checks(estimator, check):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnknownCategoryWarning)
+        check(estimator)
+
+
+# ---- a plain twin
+
+
+def selu(z):
+    scale, alpha = 1.0507009873554805, 1.6732632423543772
+    return scale * np.where(z > 0, z, alpha * np.expm1(z)), scale * np.where(z > 0, 1, alpha * np.exp(z))
+
+
+def mish(z):
+    t, s = np.tanh(np.log1p(np.exp(z))), 1 / (1 + np.exp(-z))
+    return z * t, t + z * (1 - t * t) * s
+
+
+class Twin:
+    """The recipe without dropout, one batch of all rows, in float64."""
+
+    def __init__(self, start, n_numbers, activate, rate, is_class):
+        front, self.n_numbers, self.activate, self.rate, self.is_class = start.front_, n_numbers, activate, rate, is_class
+        names = ["frequencies", "phases", "cosines", "offsets", "scale"]
+        self.params = [np.array(front[name], dtype=np.float64) for name in names]
+        self.params += [np.array(W, dtype=np.float64) for W in start.coefs_]
+        self.params += [np.array(b, dtype=np.float64) for b in start.intercepts_]
+        n_layers = len(start.coefs_)
+        self.rates = [0.1] * 4 + [6.0] + [1 / np.sqrt(len(W)) for W in start.coefs_] + [0.1] * n_layers
+        self.decays = [0.1] * 4 + [6.0] + [1.0] * n_layers + [0.0] * n_layers
+        self.moments = [(np.zeros_like(p), np.zeros_like(p)) for p in self.params]
+
+    def outputs(self, X):
+        frequencies, phases, cosines, offsets, scale = self.params[:5]
+        coefs, intercepts = self.params[5 : 5 + (len(self.params) - 5) // 2], self.params[5 + (len(self.params) - 5) // 2 :]
+        self.numbers = X[:, : self.n_numbers]
+        self.angles = 2 * np.pi * self.numbers[:, :, None] * frequencies + phases
+        waves = np.einsum("nkw,kow->nko", np.cos(self.angles), cosines) + offsets
+        self.unscaled = np.hstack([waves.reshape(len(X), -1), X])
+        self.inputs, self.slopes = [self.unscaled * scale], []
+        for layer, (W, b) in enumerate(zip(coefs, intercepts)):
+            z = self.inputs[-1] @ W + b
+            if layer == len(coefs) - 1:
+                return z
+            a, slope = self.activate(z)
+            self.inputs.append(a)
+            self.slopes.append(slope)
+
+    def step(self, X, Y, t, n_steps):
+        z = self.outputs(X)
+        if self.is_class:
+            z = np.exp(z - z.max(axis=1, keepdims=True))
+            z /= z.sum(axis=1, keepdims=True)
+        delta = (z - Y) / len(X)
+        _, _, cosines, _, scale = self.params[:5]
+        n_layers = (len(self.params) - 5) // 2
+        by_coefs, by_intercepts = [None] * n_layers, [None] * n_layers
+        for layer in reversed(range(n_layers)):
+            by_coefs[layer], by_intercepts[layer] = self.inputs[layer].T @ delta, delta.sum(axis=0)
+            delta = delta @ self.params[5 + layer].T
+            if layer:
+                delta = delta * self.slopes[layer - 1]
+        by_scale = (delta * self.unscaled).sum(axis=0)
+        d = (delta * scale)[:, : 3 * self.n_numbers].reshape(len(X), self.n_numbers, 3)
+        falling = -np.einsum("nko,kow->nkw", d, cosines) * np.sin(self.angles)
+        by_front = [2 * np.pi * np.einsum("nkw,nk->kw", falling, self.numbers), falling.sum(axis=0)]
+        by_front += [np.einsum("nko,nkw->kow", d, np.cos(self.angles)), d.sum(axis=0), by_scale]
+        share = t / n_steps
+        rate = self.rate * 0.5 * (1 - np.cos(2 * np.pi * np.log2(1 + 15 * share)))
+        decay = 0.02 * (1 if share < 0.5 else 0.5 * (1 + np.cos(np.pi * (2 * share - 1))))
+        for p, g, (m, v), f, w in zip(
+            self.params, by_front + by_coefs + by_intercepts, self.moments, self.rates, self.decays, strict=True
+        ):
+            p *= 1 - rate * decay * w
+            m += 0.1 * (g - m)
+            v += 0.05 * (g * g - v)
+            p -= rate * f * (m / (1 - 0.9 ** (t + 1))) / (np.sqrt(v / (1 - 0.95 ** (t + 1))) + 1e-8)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_twenty_steps_of_a_plain_twin(kind):
+    frame, y = mixed_table()
+    y = np.digitize(y, [0.0, 1.0]) if kind is BPTabularClassifier else y
+    model = kind(max_iter=20, random_state=0, network_params={"dropout": 0.0})
+    start = clone(model).set_params(network_params={"dropout": 0.0, "learning_rate_init": 1e-30}).fit(frame, y)
+    network = start.networks_[0]
+    X = start.encoder_.transform(frame).astype(np.float64)
+    if kind is BPTabularClassifier:
+        twin, Y = Twin(network, 3, selu, 0.04, True), np.eye(3)[y]
+    else:
+        twin, Y = Twin(network, 3, mish, 0.1, False), ((y - y.mean()) / y.std())[:, None]
+    for t in range(20):
+        twin.step(X, Y, t, 20)
+    z = twin.outputs(X)
+    model.fit(frame, y)
+    if kind is BPTabularClassifier:
+        p = np.exp(z - z.max(axis=1, keepdims=True))
+        p = np.clip(p / p.sum(axis=1, keepdims=True), 0.002, 1)
+        np.testing.assert_allclose(model.predict_proba(frame), p / p.sum(axis=1, keepdims=True), atol=2e-3)
+    else:
+        expected = np.clip(z[:, 0] * y.std() + y.mean(), y.min(), y.max())
+        np.testing.assert_allclose(model.predict(frame), expected, atol=2e-3 * y.std())
+
+
+# ---- what it is for
+
+
+def test_it_learns_a_mixed_table():
+    train, y = mixed_table(1500)
+    test, y_test = mixed_table(500, seed=1)
+    model = BPTabularRegressor(random_state=0).fit(train, y)
+    assert model.score(test, y_test) > 0.9
+    classes = np.where(y > np.median(y), "high", "low")
+    classifier = BPTabularClassifier(random_state=0).fit(train, classes)
+    truth = np.where(y_test > np.median(y), "high", "low")
+    assert classifier.score(test, truth) > 0.88
+    proba = classifier.predict_proba(test)
+    assert log_loss(truth, proba) < 0.35
+    np.testing.assert_allclose(proba.sum(axis=1), 1)
+    np.testing.assert_allclose(classifier.predict_log_proba(test), np.log(proba))
+    assert proba.min() >= 0.0019
+
+
+def test_predictions_stay_within_the_targets_of_training():
+    X, y = load_diabetes(return_X_y=True)
+    model = BPTabularRegressor(**QUICK).fit(X, y)
+    predicted = model.predict(X * 100)
+    assert predicted.min() >= y.min() and predicted.max() <= y.max() and predicted.dtype == np.float64
+
+
+def test_units_of_the_target_do_not_matter():
+    X, y = load_diabetes(return_X_y=True)
+    plain = BPTabularRegressor(**QUICK).fit(X, y).predict(X)
+    other = BPTabularRegressor(**QUICK).fit(X, 1e6 + 1e4 * y).predict(X)
+    np.testing.assert_allclose((other - 1e6) / 1e4, plain, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ensemble_is_the_mean_of_its_networks_for_any_number_of_threads(kind):
+    frame, y = mixed_table()
+    y = np.digitize(y, [0.5]) if kind is BPTabularClassifier else y
+    models = [kind(n_ensemble=3, n_threads=n, **QUICK).fit(frame, y) for n in (1, 2, 5)]
+    encoded = models[0].encoder_.transform(frame)
+    outputs = np.mean([network._outputs(encoded) for network in models[0].networks_], axis=0, dtype=np.float64)
+    for model in models:
+        np.testing.assert_allclose(model._averaged(encoded), outputs, rtol=1e-6)
+        for mine, other in zip(model.networks_, models[0].networks_, strict=True):
+            np.testing.assert_array_equal(mine._params, other._params)
+    assert not np.array_equal(models[0].networks_[0].coefs_[0], models[0].networks_[1].coefs_[0])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("cv", [4, KFold(4, shuffle=True, random_state=3)])
+def test_out_of_fold(kind, cv):
+    frame, y = mixed_table()
+    y = np.array(["a", "b", "c"])[np.digitize(y, [0.0, 1.0])] if kind is BPTabularClassifier else y
+    model = kind(cv=cv, n_ensemble=2, **QUICK).fit(frame, y)
+    assert len(model.networks_) == 8
+    if kind is BPTabularClassifier:
+        assert model.oof_prediction_.shape == (240, 3)
+        assert model.oof_score_ == accuracy_score(y, model.classes_[model.oof_prediction_.argmax(axis=1)])
+    else:
+        assert model.oof_prediction_.shape == (240,)
+        assert model.oof_score_ == pytest.approx(r2_score(y, model.oof_prediction_), abs=1e-5)
+    if cv == 4:
+        return
+    # of a row's prediction two of the eight networks know, those that have not seen it
+    encoded = model.encoder_.transform(frame)
+    for fold, (train, test) in enumerate(cv.split(frame)):
+        known = [model.networks_[k * 4 + fold]._outputs(encoded[test]) for k in range(2)]
+        np.testing.assert_allclose(model._finished(np.mean(known, axis=0, dtype=np.float64)), model.oof_prediction_[test])
+        alone = model.networks_[fold]
+        if kind is BPTabularClassifier:
+            again = kind(max_iter=3, random_state=0, cv=[(train, test), (test, train)]).fit(frame, y)
+            assert len(again.networks_) == 2 and alone.coefs_[0].shape == again.networks_[0].coefs_[0].shape
+
+
+def test_rows_that_no_fold_holds_out():
+    frame, y = mixed_table()
+    with pytest.raises(ValueError, match="out of all test folds"):
+        BPTabularRegressor(cv=[(np.arange(100), np.arange(100, 200))], **QUICK).fit(frame, y)
+
+
+def test_presets():
+    frame, y = mixed_table()
+    sizes = {}
+    for preset in ("fast", "default", "best"):
+        model = BPTabularRegressor(preset, random_state=0).fit(frame, y)
+        sizes[preset] = len(model.networks_), model.n_iter_
+    assert sizes == {"fast": (1, 16), "default": (1, 64), "best": (8, 64)}
+    model = BPTabularRegressor("best", n_ensemble=2, max_iter=5, random_state=0).fit(frame, y)
+    assert (len(model.networks_), model.n_iter_) == (2, 5)
+
+
+def test_a_time_that_allows_for_less():
+    frame, y = mixed_table(2000)
+    model = BPTabularRegressor("best", max_time=1e-3, random_state=0).fit(frame, y)
+    assert len(model.networks_) == 1 and model.n_iter_ == 1
+    model = BPTabularRegressor(max_time=1e6, random_state=0, max_iter=4).fit(frame, y)
+    np.testing.assert_array_equal(model.predict(frame), clone(model).set_params(max_time=None).fit(frame, y).predict(frame))
+
+
+def test_weights_of_rows_and_classes():
+    X, y = load_breast_cancer(return_X_y=True)
+    balanced = BPTabularClassifier(class_weight="balanced", **QUICK).fit(X, y)
+    weights = compute_sample_weight("balanced", y)
+    np.testing.assert_array_equal(
+        balanced.predict_proba(X), BPTabularClassifier(**QUICK).fit(X, y, sample_weight=weights).predict_proba(X)
+    )
+    plain = BPTabularClassifier(**QUICK).fit(X, y)
+    np.testing.assert_array_equal(
+        plain.predict_proba(X), BPTabularClassifier(**QUICK).fit(X, y, sample_weight=np.ones(len(y))).predict_proba(X)
+    )
+    assert not np.array_equal(balanced.predict_proba(X), plain.predict_proba(X))
+
+
+# ---- with scikit-learn's tools
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_searches_pipelines_and_pickles(kind):
+    X, y = shuffle(*load_iris(return_X_y=True), random_state=0)
+    search = GridSearchCV(kind(max_iter=30, random_state=0), {"preset": ["fast", "default"], "n_ensemble": [1, 2]}, cv=3)
+    assert search.fit(X, y).best_score_ > 0.8
+    pipeline = make_pipeline(FunctionTransformer(), kind(**QUICK))
+    assert len(cross_val_score(pipeline, X, y, cv=3)) == 3
+    model = search.best_estimator_
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(X), model.predict(X))
+
+
+def test_importances():
+    frame, y = mixed_table(600)
+    frame["noise"] = np.random.default_rng(5).normal(size=600)
+    frame["same"] = 1.0
+    model = BPTabularRegressor(random_state=0).fit(frame, y)
+    importances = pd.Series(model.feature_importances_, frame.columns)
+    assert importances.sum() == pytest.approx(1) and importances["same"] == 0
+    assert importances["town"] > importances["noise"] and importances["length"] > importances["noise"]
+
+
+# ---- odd tables
+
+
+def test_one_class_one_row_and_nothing_to_learn_from():
+    model = BPTabularClassifier(cv=2).fit([[1.0], [2.0]], ["a", "a"])
+    assert model.predict([[5.0]]) == ["a"] and model.predict_proba([[5.0]]) == 1 and model.oof_score_ == 1
+    assert model.feature_importances_.tolist() == [0.0]
+    assert BPTabularRegressor(**QUICK).fit([[1.0, "a"]], [3.0]).predict([[7.0, "b"]]) == [3.0]
+    empty = pd.DataFrame({"a": [None] * 6, "b": [1.0] * 6})
+    y = np.arange(6.0)
+    predicted = BPTabularRegressor(**QUICK).fit(empty, y).predict(empty)
+    assert np.ptp(predicted) == 0 and y.min() <= predicted[0] <= y.max()
+    assert BPTabularClassifier(**QUICK).fit(empty, list("aabbbc")).predict(empty).shape == (6,)
+
+
+def test_a_class_of_a_single_row():
+    X, y = load_iris(return_X_y=True)
+    y = y.copy()
+    y[0] = 7
+    model = BPTabularClassifier(**QUICK).fit(X, y)
+    assert model.classes_.tolist() == [0, 1, 2, 7] and model.predict_proba(X).shape == (150, 4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a class with fewer rows than folds
+        assert BPTabularClassifier(cv=3, **QUICK).fit(X, y).oof_prediction_.shape == (150, 4)
+
+
+def test_unseen_categories():
+    frame, y = mixed_table()
+    model = BPTabularRegressor(**QUICK).fit(frame, y)
+    new = frame[:3].assign(town=["Bonn", "Rome", None])
+    with pytest.warns(UnknownCategoryWarning, match="1 in 'town'"):
+        assert np.isfinite(model.predict(new)).all()
+    assert model.encoder_.unknown_counts(new) == {"town": 1}
+
+
+def test_several_targets():
+    X, y = load_diabetes(return_X_y=True)
+    model = BPTabularRegressor(**QUICK).fit(X, np.column_stack([y, -y]))
+    assert model.predict(X).shape == (442, 2)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"preset": "slow"}, "'fast', 'default', 'best'"),
+        ({"n_ensemble": 0}, "n_ensemble"),
+        ({"max_iter": 1.5}, "max_iter"),
+        ({"max_time": 0}, "max_time"),
+        ({"network_params": 3}, "network_params"),
+        ({"network_params": {"hidden_layer_sizes": 0}}, "hidden_layer_sizes"),
+        ({"n_threads": -1}, "n_threads"),
+    ],
+)
+def test_bad_values(options, message):
+    with pytest.raises(ValueError, match=message):
+        BPTabularRegressor(**options).fit([[1.0], [2.0]], [1.0, 2.0])
+
+
+def test_targets_that_are_none():
+    with pytest.raises(ValueError, match="label type"):
+        BPTabularClassifier().fit([[1.0], [2.0]], [0.5, 1.5])
+    with pytest.raises(ValueError, match="NaN"):
+        BPTabularRegressor().fit([[1.0], [2.0]], [0.5, np.nan])
+    with pytest.raises(ValueError, match="inconsistent"):
+        BPTabularRegressor().fit([[1.0], [2.0]], [0.5])
+
+
+@pytest.mark.parametrize("n_rows", [1, 100, 256, 511, 512, 700, 10_000])
+def test_batches_are_even(n_rows):
+    size = batch_rows(n_rows)
+    n_batches = -(-n_rows // size)
+    assert n_batches == max(1, n_rows // 256) and n_rows - size * (n_batches - 1) > size - n_batches
+
+
+def test_encoder_sees_the_names():
+    frame, y = mixed_table()
+    model = BPTabularRegressor(**QUICK).fit(frame, y)
+    assert model.feature_names_in_.tolist() == frame.columns.tolist() and model.n_features_in_ == 5
+    assert isinstance(model.encoder_, TableEncoder)
