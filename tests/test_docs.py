@@ -9,10 +9,14 @@ from textwrap import dedent
 import pytest
 from test_architecture import FLOORS
 
+import fastbp
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+WRAPPED = ("CONTRIBUTING", "CHANGELOG", "SECURITY")  # pages above that the site takes in
+SITE = [page for page in sorted((ROOT / "docs").glob("*.md")) if page.stem.upper() not in WRAPPED]
+PAGES = [ROOT / "README.md", *(ROOT / f"{name}.md" for name in WRAPPED), *SITE]
 FOLDERS = ("fastbp", "tests", "benchmarks", "examples", "docs")
 FILES = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
 
@@ -116,6 +120,18 @@ def test_every_page_can_be_found():
             targets = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
             todo += [page.parent / target for target in targets if ":" not in target]
     assert set(PAGES) <= found
+
+
+def test_the_site_has_every_page_and_every_public_name():
+    """Sphinx itself sees to its links, in .ci/run."""
+    listed = re.findall(
+        r"(?m)^:::\{toctree\}\n(?::.*\n)*\n((?:\S+\n)+)", (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    )
+    names = [name for block in listed for name in block.split() if name != ":::"]
+    there = {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index"} | {"reference", "gallery/index"}
+    assert sorted(names) == sorted(there)
+    reference = (ROOT / "docs" / "reference.rst").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"(?m)^   (\w+)$", reference)) == sorted(fastbp.__all__)
 
 
 # ---- names

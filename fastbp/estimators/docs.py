@@ -174,7 +174,7 @@ loss_ : float
     Loss of the last epoch (for {other_solvers}: at the end).
 loss_curve_ : list of float
     Loss of each epoch ({stochastic_solvers}) or after each iteration ('lm').
-gradient_norms_ : ndarray of shape (n_epochs, n_layers_ - 1)
+gradient_norms_ : ndarray of shape (n_epochs, n_layers - 1)
     With `record_gradient_norms`: the mean over the steps of an epoch of the norm of each layer's gradient (weights and
     intercepts, of the mean loss of a batch without penalty), before it is clipped.
 best_loss_ : float or None
@@ -201,13 +201,13 @@ n_outputs_ : int
     Units of the output layer.
 out_activation_ : str
     Activation of the output layer.
-feature_importances_ : ndarray of shape (n_features_in_,)
+feature_importances_ : ndarray of shape (n_features,)
     With `feature_importances`: how much the outputs move with each feature. The mean of the slopes' magnitudes over the rows
     (by their weights) and outputs, times the feature's standard deviation, over the sum of these; outputs are a classifier's
     logits, for more than two classes less their mean.
 n_features_in_ : int
     Features seen in fit.
-feature_names_in_ : ndarray of shape (n_features_in_,)
+feature_names_in_ : ndarray of shape (n_features,)
     Their names, if X had string column names.
 """
 

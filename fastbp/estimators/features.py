@@ -35,7 +35,7 @@ class BPFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimato
         The fitted network.
     n_features_in_ : int
         Features seen in fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names, if X had string column names.
 
     See Also

@@ -86,7 +86,7 @@ class BPSearchCV(GridSearchCV):
         Class labels, if there are any.
     n_features_in_ : int
         Features seen in fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names, if X had string column names.
 
     See Also

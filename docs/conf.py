@@ -1,0 +1,76 @@
+"""How Sphinx makes the site of these pages: python -m sphinx -W --keep-going docs build/site
+
+The gallery runs every example shortly (--quick); -D plot_gallery=0 leaves the pictures out.
+"""
+
+import re
+import tempfile
+from pathlib import Path
+
+import fastbp
+
+project = "fastbp"
+author = copyright = "The fastbp developers"
+release = version = fastbp.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["gallery/*.ipynb", "gallery/*.py", "gallery/*.md5", "gallery/*.zip"]
+templates_path = ["templates"]
+
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_heading_anchors = 3  # the anchors that forges give, and tests/test_docs.py checks
+
+numpydoc_show_class_members = False  # the template of classes lists them
+autodoc_typehints = "none"  # numpydoc's sections say the types
+
+html_theme = "pydata_sphinx_theme"
+html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
+html_show_sourcelink = False
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "gallery",
+    # not run: what starts processes of its own, and what writes hundreds of megabytes
+    "filename_pattern": r"/(?!search_on_dask|larger_than_memory)\w+\.py",
+    "reset_argv": lambda gallery, script: ["--quick", "--output", str(Path(tempfile.gettempdir()) / "fastbp-gallery.png")],
+    "download_all_examples": False,
+    "write_computation_times": False,
+    "backreferences_dir": None,
+    "show_memory": False,
+    "show_signature": False,
+}
+
+# of the function above; of terms in texts of properties that BPSearchCV has from scikit-learn
+suppress_warnings = ["config.cache", "ref.term"]
+
+
+def leave_out(app, what, name, thing, skip, options):
+    """Leave to scikit-learn's site what it defines: its text refers to pages there."""
+    thing = getattr(thing, "fget", thing)
+    is_request = re.fullmatch(r"set_\w+_request", name)
+    return True if is_request or str(getattr(thing, "__module__", "")).startswith("sklearn.") else None
+
+
+def read(app, docname, lines):
+    """Title a page of the gallery by its first sentence up to a colon; let links to pages above lead into the site."""
+    text = lines[0]
+    if docname.startswith("gallery/"):
+        first = re.search(r"^[A-Z].*$", text, re.MULTILINE)
+        if first and not docname.endswith("index"):
+            title, _, rest = first[0].partition(":")
+            rest = rest.strip()
+            text = f"{text[: first.start()]}{title}\n{'=' * len(title)}\n\n{rest[:1].upper()}{rest[1:]}{text[first.end() :]}"
+    lines[0] = re.sub(r"\]\(\.\./(CONTRIBUTING|CHANGELOG|SECURITY)\.md", lambda page: f"]({page[1].lower()}.md", text)
+
+
+def setup(app):
+    """Called by Sphinx."""
+    app.connect("autodoc-skip-member", leave_out)
+    app.connect("source-read", read)
