@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 from functools import partial
+from pathlib import Path
 
 from measure import Row, describe, interleave, ratio, result, verdict
 
@@ -74,7 +75,48 @@ def run_first_fit(settings):
     )  # fmt: skip
 
 
+FIT_BOTH = """
+import time, warnings
+warnings.simplefilter("ignore")
+import numpy, scipy.sparse, sklearn.neural_network, numba
+from sklearn.datasets import load_digits
+X, y = load_digits(return_X_y=True)
+from fastbp import BPRegressor
+from fastbp.kernels import epochs, jacobian, lbfgs
+started = time.perf_counter()
+BPRegressor(hidden_layer_sizes=8, max_iter=2, random_state=0, solver="{solver}").fit(X.astype("{dtype}"), y)
+print(time.perf_counter() - started)
+"""
+
+
+def run_wheel(settings):
+    """First fits of a wheel that carries its kernels, nothing being cached; the imports are not counted."""
+    from fastbp.names import SOLVERS
+
+    tool = Path(__file__).resolve().parents[1] / "tools" / "build_wheel.py"
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, tool, "--output", folder], check=True, stdout=subprocess.DEVNULL)
+        (wheel,) = Path(folder).glob("*.whl")
+        install = ["install", "-q", "--no-deps", "--target", f"{folder}/site", wheel]
+        subprocess.run([sys.executable, "-m", "pip", *install], check=True)
+        contenders = {}
+        for number, (solver, dtype) in enumerate((solver, dtype) for solver in SOLVERS for dtype in ("float32", "float64")):
+            environment = {"PYTHONPATH": f"{folder}/site", "NUMBA_CACHE_DIR": f"{folder}/{number}"}
+            contenders[f"{solver}, {dtype}"] = partial(run_script, FIT_BOTH.format(solver=solver, dtype=dtype), environment)
+        seconds, errors = {}, {}
+        for name, contender in contenders.items():
+            try:
+                seconds[name] = min(float(contender()) for _ in range(2))
+            except Exception as error:
+                errors[name] = describe(error)
+    worst = max(seconds, key=seconds.get, default=None)
+    return result([verdict(f"seconds of the first fit from the wheel beyond the imports, the slowest being {worst}",
+                           seconds.get(worst), 1, "at most", " s")],
+                  seconds=seconds, errors=errors)  # fmt: skip
+
+
 ROWS = [
     Row("import", "import time", "start-up", run_import, once=True),
     Row("first-fit", "a fresh process that fits digits once", "start-up", run_first_fit, once=True),
+    Row("wheel", "a first fit from a wheel that carries its kernels", "start-up", run_wheel, once=True),
 ]

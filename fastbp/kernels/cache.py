@@ -8,10 +8,10 @@ import types
 
 import numba
 from numba.core import config
-from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
 from numba.core.runtime import rtsys
 
-from . import pipeline
+from . import carried, pipeline
 from .boundary import name_classes
 from .sources import SOURCES, warn_uncached
 
@@ -76,12 +76,18 @@ class KernelCache(FunctionCache):
     """numba's disk cache, keyed on every file of this folder too, and indifferent to files it cannot read or write.
 
     numba tracks the file of the cached function only (numba issue 1833), and a truncated cache file raises at every start
-    (10434).
+    (10434). Before the disk it asks the wheel that fastbp may have come in.
     """
 
+    _cache_path, _impl = "", None  # where numba finds no folder to write to
+
     def __init__(self, function):
-        super().__init__(_where_it_lies(function))
-        self._cache_file = _Files(self._cache_path, self._impl.filename_base, self._impl.locator.get_source_stamp())
+        self._function = function
+        try:
+            super().__init__(_where_it_lies(function))
+            self._cache_file = _Files(self._cache_path, self._impl.filename_base, self._impl.locator.get_source_stamp())
+        except RuntimeError as error:
+            self.nowhere = error
 
     def _index_key(self, sig, codegen):
         return (*super()._index_key(sig, codegen), SOURCES, bool(config.BOUNDSCHECK), bool(pipeline.switched_off))
@@ -92,13 +98,22 @@ class KernelCache(FunctionCache):
             # Not super's method, which first fills numba's tables for compiling (measured: 0.15 of 0.2 s of a first fit).
             rtsys.initialize(target_context)
             name_classes(sig)
-            return self._load_overload(sig, target_context)
+            return self._load_carried(sig, target_context) or (self._impl and self._load_overload(sig, target_context))
         except Exception:  # it is not there, damaged, or not what this numba takes
+            return None
+
+    def _load_carried(self, sig, target_context):
+        try:
+            data = carried.find(self._function, sig)
+            return data and CompileResultCacheImpl.rebuild(self._impl, target_context, data)
+        except Exception:  # what passed for sound is not
             return None
 
     def save_overload(self, sig, data):
         """Store a compiled function, or say once that it cannot be stored."""
         try:
+            if self._impl is None:
+                raise self.nowhere
             super().save_overload(sig, data)
         except Exception as error:  # of the disk, or of a numba that has changed
             warn_uncached(error)

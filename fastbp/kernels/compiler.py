@@ -24,8 +24,9 @@ FASTMATH = {"contract"}
 IS_INTERPRETED = bool(config.DISABLE_JIT)  # the kernels run as the Python code they are, slowly, for a debugger to step through
 IS_CHECKED = bool(config.BOUNDSCHECK)  # what would leave its array raises an IndexError
 
-# What pipeline.py, parts.py and cache.py use of numba and llvmlite beyond their documentation, and what for. Without any of it,
-# or where it no longer works, kernels are compiled in numba's own way: it takes longer, they are slower, and there is no guard.
+# What pipeline.py, parts.py, cache.py and carried.py use of numba and llvmlite beyond their documentation, and what for. Without
+# any of it, or where it no longer works, kernels are compiled in numba's own way: it takes longer, they are slower, and there is
+# no guard.
 LEANS_ON = {
     "numba.core.compiler:Compiler.compile_extra": "compiling inner functions as far as IR",
     "numba.core.compiler:CompileResult._replace": "inner functions that callers find although they have no machine code",
@@ -55,6 +56,8 @@ LEANS_ON = {
     "numba.core.caching:FunctionCache._index_key": "a cache that knows all sources",
     "numba.core.caching:FunctionCache._load_overload": "a cache that survives damaged files",
     "numba.core.caching:FunctionCache.save_overload": "a cache that survives full disks",
+    "numba.core.caching:CompileResultCacheImpl.rebuild": "kernels that a wheel carries",
+    "numba.core.caching:CompileResultCacheImpl.reduce": "kernels that a wheel carries",
     "numba.core.caching:CacheImpl.filename_base": "the names of the cache's files",
     "numba.core.caching:CacheImpl.locator": "the folder of the cache",
     "numba.core.caching:IndexDataCacheFile._source_stamp": "cache files of this version of an entry",
@@ -184,10 +187,7 @@ def entry(function):
 
 
 def _keep_on_disk(dispatcher):
-    try:
-        dispatcher._cache = KernelCache(dispatcher.py_func)
-    except RuntimeError as error:  # numba finds no folder to write to
-        warn_uncached(error)
+    dispatcher._cache = KernelCache(dispatcher.py_func)
     return dispatcher
 
 

@@ -7,7 +7,8 @@ from llvmlite import ir
 from numba.core import types
 
 from .compiler import primitive
-from .vectors import N_REGISTERS, VECTOR_BYTES, Vector, array_data, call_overloaded, demand_inside, lanes, splat
+from .cpu import N_REGISTERS, VECTOR_BYTES
+from .vectors import Vector, array_data, call_overloaded, demand_inside, lanes, splat
 
 # A product's register tile: rows × 2 vectors of accumulators, two vectors of the right-hand side and one broadcast must fit the
 # registers.

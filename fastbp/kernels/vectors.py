@@ -12,34 +12,14 @@ where they would leave it.
 import operator
 import re
 
-import llvmlite.binding
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, config, types
+from numba.core import cgutils, types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import lower_builtin, models, register_model
 
 from .compiler import IS_CHECKED, primitive
-
-
-def _host_features() -> str:
-    """CPU features numba compiles for, with its environment overrides applied."""
-    if config.CPU_FEATURES is not None:
-        return config.CPU_FEATURES
-    features = llvmlite.binding.get_host_cpu_features()
-    if not config.ENABLE_AVX:
-        features = {name: on and not name.startswith("avx") for name, on in features.items()}
-    return ",".join("+" + name for name, on in features.items() if on)
-
-
-_FEATURES = set(_host_features().split(","))
-_IS_X86 = llvmlite.binding.get_process_triple().split("-")[0] in ("x86_64", "i686", "amd64")
-if {"+avx512f", "+avx512vl"} <= _FEATURES:
-    VECTOR_BYTES, N_REGISTERS = 64, 32
-elif {"+avx2", "+fma"} <= _FEATURES:
-    VECTOR_BYTES, N_REGISTERS = 32, 16
-else:
-    VECTOR_BYTES, N_REGISTERS = 16, 16 if _IS_X86 else 32
+from .cpu import VECTOR_BYTES
 
 
 def lanes(dtype) -> int:

@@ -1,0 +1,41 @@
+"""The CPU that kernels are compiled for: how wide its vectors are, and which level of x86-64 it is."""
+
+import llvmlite.binding
+from numba.core import config
+
+# The levels that a wheel carries kernels for, best first: what each asks for beyond the one below, in LLVM's names, after the
+# ABI's document ("x86-64 psABI", 3.1.1); and the bytes of a vector of a CPU that has no more than it.
+_V3 = "cx16 popcnt sahf sse3 sse4.1 sse4.2 ssse3 avx avx2 bmi bmi2 f16c fma lzcnt movbe xsave".split()
+_V4 = "avx512f avx512bw avx512cd avx512dq avx512vl".split()
+LEVELS = {"x86-64-v4": (64, frozenset(_V3 + _V4)), "x86-64-v3": (32, frozenset(_V3))}
+
+
+def host_features() -> set[str]:
+    """CPU features numba compiles for, with its environment overrides applied."""
+    if config.CPU_FEATURES is not None:
+        return {name.removeprefix("+") for name in config.CPU_FEATURES.split(",") if not name.startswith("-")}
+    features = {name for name, is_on in llvmlite.binding.get_host_cpu_features().items() if is_on}
+    return features if config.ENABLE_AVX else {name for name in features if not name.startswith("avx")}
+
+
+def vectors_of(features) -> tuple[int, int]:
+    """Bytes of a vector register of a CPU with these features, and how many there are."""
+    if {"avx512f", "avx512vl"} <= features:
+        return 64, 32
+    if {"avx2", "fma"} <= features:
+        return 32, 16
+    return 16, 16 if IS_X86 else 32
+
+
+def level_of(features, vector_bytes):
+    """The level of x86-64 whose machine code runs on a CPU with these features and has vectors just as wide, or None."""
+    for level, (level_bytes, needed) in LEVELS.items():
+        if IS_X86 and needed <= features and level_bytes == vector_bytes:
+            return level
+    return None
+
+
+IS_X86 = llvmlite.binding.get_process_triple().split("-")[0] in ("x86_64", "i686", "amd64")
+_FEATURES = host_features()
+VECTOR_BYTES, N_REGISTERS = vectors_of(_FEATURES)
+LEVEL = level_of(_FEATURES, VECTOR_BYTES)

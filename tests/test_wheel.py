@@ -1,0 +1,180 @@
+"""A wheel that carries its kernels: where nothing can be written nothing is compiled, and nothing stale is ever run."""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fastbp.kernels.cpu import LEVEL, LEVELS, level_of
+
+ROOT = Path(__file__).resolve().parents[1]
+
+pytestmark = pytest.mark.xdist_group("wheel")
+
+# Two layers: the first of an activation that is a part, the second with a constant from a file that holds no entry.
+FORWARD = """
+import json, sys, warnings
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    import fastbp
+    from fastbp.kernels import epochs
+    from fastbp.kernels.compiler import PARTS
+    weights = [[[2.0], [3.0]], [[1.0]]], [[0.5], [0.0]]
+    output = fastbp.forward(*weights, [[1.0, -1.0]], activation=["elu"], output_activation="leaky_relu")[-1][0, 0]
+used = [kernel for kernel in (*epochs.ENTRIES, *PARTS) if kernel.signatures]
+"""
+REPORT = """
+stats = [kernel.stats for kernel in used]
+n_compiled, n_loaded = (sum(sum(counts.values()) for counts in which)
+                        for which in ([stat.cache_misses for stat in stats], [stat.cache_hits for stat in stats]))
+print(json.dumps([output, n_compiled, n_loaded, [str(warning.message) for warning in caught]]))
+"""
+RECORD = """
+from pathlib import Path
+from numba.core.serialize import dumps
+recorded = {f"{kernel.py_func.__module__}.{kernel.py_func.__name__}": kernel.signatures for kernel in used}
+Path(sys.argv[1]).write_bytes(dumps(recorded))
+"""
+N_USED = 3  # the entry of predictions, and two parts
+RIGHT = pytest.approx(0.01 * np.expm1(2 - 3 + 0.5))
+
+
+@pytest.fixture(scope="module")
+def tool():
+    spec = importlib.util.spec_from_file_location("build_wheel", ROOT / "tools" / "build_wheel.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def run(code, site, *arguments, **environment):
+    environment = {**os.environ, "PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": "1", **environment}
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    process = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=site)
+    assert process.returncode == 0, process.stderr[-3000:]
+    return process.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tool, tmp_path_factory):
+    """A copy of the package that carries what FORWARD uses."""
+    if LEVEL is None:
+        pytest.skip(f"kernels are carried for {' and '.join(LEVELS)}, and this CPU is neither")
+    folder = tmp_path_factory.mktemp("built")
+    site = folder / "site"
+    shutil.copytree(ROOT / "fastbp", site / "fastbp", ignore=shutil.ignore_patterns("__pycache__", "carried_kernels"))
+    run(FORWARD + RECORD, site, folder / "signatures", NUMBA_CACHE_DIR=str(folder / "cache"))
+    tool.compile_kernels(site, folder / "signatures", LEVEL)
+    return site
+
+
+@pytest.fixture
+def site(built, tmp_path):
+    """The same for one test to change, with nowhere to write: files lie where folders should be, as root may write anywhere."""
+    shutil.copytree(built, tmp_path / "site", ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in ("fastbp/kernels", "fastbp"):
+        (tmp_path / "site" / folder / "__pycache__").write_text("in the way")
+    (tmp_path / "home").write_text("in the way")
+    return tmp_path / "site"
+
+
+def forward(site, before="", **environment):
+    """Output of the network, kernels compiled, kernels loaded, and what was warned of."""
+    home = str(site.parent / "home")
+    nowhere = {"HOME": home, "XDG_CACHE_HOME": home, "LOCALAPPDATA": home, "NUMBA_CACHE_DIR": home}
+    return json.loads(run(before + FORWARD + REPORT, site, **nowhere, **environment))
+
+
+@pytest.mark.slow
+def test_carried_kernels_are_loaded_where_nothing_can_be_written(site):
+    before = {path: path.stat().st_mtime_ns for path in site.rglob("*")}
+    assert forward(site) == [RIGHT, 0, N_USED, []]
+    assert {path: path.stat().st_mtime_ns for path in site.rglob("*")} == before
+
+
+def assert_compiled(found, n_compiled=N_USED, output=RIGHT):
+    assert found[:3] == [output, n_compiled, N_USED - n_compiled]
+    (warning,) = found[3]
+    assert "cannot store its compiled kernels" in warning and "NUMBA_CACHE_DIR" in warning
+
+
+LESS = """
+import llvmlite.binding
+features = llvmlite.binding.get_host_cpu_features()
+features |= {name: False for name in features if name.startswith("avx") or name == "fma"}
+llvmlite.binding.get_host_cpu_features = lambda: features
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("before", "environment"),
+    [
+        pytest.param(LESS, {}, id="a CPU below the levels"),
+        pytest.param("", {"NUMBA_CPU_NAME": "x86-64"}, id="a CPU by name"),
+        pytest.param("import numba; numba.__version__ += '.1'", {}, id="another numba"),
+        pytest.param("import llvmlite; llvmlite.__version__ += '.1'", {}, id="another llvmlite"),
+        pytest.param("import importlib.machinery as m; m.EXTENSION_SUFFIXES.insert(0, '.cpython-399')", {}, id="another Python"),
+        pytest.param("", {"NUMBA_BOUNDSCHECK": "1"}, id="bounds checks"),
+    ],
+)
+def test_where_the_kernels_are_not_made_for_they_are_compiled(site, before, environment):
+    assert_compiled(forward(site, before, **environment))
+
+
+@pytest.mark.slow
+def test_changed_kernels_are_compiled(site):
+    path = site / "fastbp" / "kernels" / "activations.py"
+    source = path.read_text(encoding="utf-8")
+    assert source.count("LEAK = 0.01") == 1
+    path.write_text(source.replace("LEAK = 0.01", "LEAK = 0.50"), encoding="utf-8")
+    assert_compiled(forward(site), output=pytest.approx(0.5 * np.expm1(-0.5)))
+
+
+@pytest.mark.slow
+def test_damaged_and_exchanged_files_are_not_loaded(site):
+    first, second, _ = sorted((site / "fastbp" / "kernels" / "carried_kernels").iterdir())
+    sound, other = first.read_bytes(), second.read_bytes()
+    first.write_bytes(sound[: len(sound) // 2] + bytes([sound[len(sound) // 2] ^ 1]) + sound[len(sound) // 2 + 1 :])
+    assert_compiled(forward(site), n_compiled=1)
+    first.write_bytes(other)
+    second.write_bytes(sound)
+    assert_compiled(forward(site), n_compiled=2)
+
+
+def test_levels():
+    v3, v4 = LEVELS["x86-64-v3"][1], LEVELS["x86-64-v4"][1]
+    more = {"amx-tile", "sse4a"}
+    assert (level_of(v3 | more, 32), level_of(v4 | more, 64)) == ("x86-64-v3", "x86-64-v4")
+    for feature in v3:
+        assert level_of(v3 - {feature}, 32) is None
+    for feature in v4 - v3:  # wide vectors, but not all of the level
+        assert level_of(v4 - {feature}, 64) is None
+    assert level_of(v4, 32) == "x86-64-v3"
+
+
+@pytest.mark.slow
+def test_the_wheel_is_for_this_platform_and_installs_what_it_carries(tool, tmp_path, monkeypatch):
+    def compile_kernels(site, signatures, level):
+        folder = site / "fastbp" / "kernels" / "carried_kernels"
+        folder.mkdir(exist_ok=True)
+        (folder / f"{level}.kernel").write_bytes(b"machine code")
+
+    monkeypatch.setattr(tool, "compile_kernels", compile_kernels)
+    tool.build(tmp_path / "dist")
+    (wheel,) = (tmp_path / "dist").iterdir()
+    python = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    assert wheel.name.split("-")[2] == python
+    assert wheel.stem.endswith(sysconfig.get_platform().replace("-", "_").replace(".", "_"))
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", tmp_path / "site", wheel]
+    subprocess.run(pip, check=True, stdout=subprocess.DEVNULL)
+    kernels = tmp_path / "site" / "fastbp" / "kernels"
+    assert {path.stem for path in (kernels / "carried_kernels").iterdir()} == set(LEVELS)
+    assert (kernels / "epochs.py").read_bytes() == (ROOT / "fastbp" / "kernels" / "epochs.py").read_bytes()
