@@ -61,6 +61,41 @@ def understand(name, series, fields, options, is_target=False):
     return _understand_texts(name, _Texts(name, series, options.gaps), fields, options, is_target)
 
 
+def values_as(kind, name, series, fields, options):
+    """Return the values of a column of this kind (numbers with NaN, words with "" for gaps, or dates) and a remark on cells that
+    are none, if there are any."""
+    import pandas as pd
+
+    if series.dtype.kind in "iuf":
+        numbers = series.to_numpy(dtype=np.float64)
+        if kind == NUMBER:
+            return np.where(np.abs(numbers) > LARGEST, np.nan, numbers), ""
+        texts = [None if np.isnan(number) else f"{number:.15g}" for number in numbers]
+        series = pd.Series(texts, dtype=object)
+    column = _Texts(name, series, options.gaps)
+    if kind == CATEGORY:
+        return np.array([*column.texts, ""], dtype=object)[column.codes], ""
+    values: Any
+    if kind == NUMBER:
+        found = np.full(len(column.texts), np.nan)
+        if column.texts:
+            read = read_numbers(
+                column.texts, column.counts, options.decimal, options.thousands, fields.decimal, fields.body.separator
+            )
+            found = np.where(np.abs(read.values) > LARGEST, np.nan, read.values)
+        is_none, values = np.isnan(found), np.append(found, np.nan)[column.codes]
+    else:
+        day_first = fields.body.separator == ";" or fields.decimal == ","
+        dates, _ = read_dates(column.texts, column.counts, day_first) if column.texts else (None, "")
+        if dates is None:
+            dates = pd.Series(pd.NaT, index=range(len(column.texts)), dtype="datetime64[ns]")
+        is_none = dates.isna().to_numpy()
+        values = pd.Series(dates.reindex(range(-1, len(column.texts))).to_numpy()[column.codes + 1])
+    is_gap = np.array([text in NUMBER_GAPS or text.lower() in _GAP_WORDS for text in column.texts], dtype=bool)
+    odd, n_odd = column.odd(is_none & ~is_gap)
+    return values, f"{n_odd} cells are no {kind}s and count as gaps, such as {brief(odd[0][1])!r}" if n_odd else ""
+
+
 class _Texts:
     """The different texts of a column, without spaces around them.
 

@@ -1,20 +1,23 @@
 """What is searched on: the data, split, the task, and the model for a size."""
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.compose import TransformedTargetRegressor
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.datasets import load_digits
+from sklearn.impute import SimpleImputer
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from fastbp.app.columns import Column
+from fastbp.app.columns import MOST_CATEGORIES, Column
 from fastbp.app.source import TableError, title_of
 from fastbp.app.table import find_task, leave_out_rare_classes, make_preparation, read_table
 from fastbp.estimators import BPClassifier, BPRegressor
 
 FEWEST_ROWS = 10
+EPOCH = np.datetime64(0, "D")
 
 
 class Problem(NamedTuple):
@@ -92,7 +95,41 @@ def load_problem(data, target, task, drop, options, seed):
         return _split(Problem("digits", "classification", X, None, y, None, StandardScaler(), X.shape[1], [], []), seed)
     if target is None:
         raise TableError("--data needs --target COLUMN")
-    table = read_table(data, target, drop, options)
+    return _problem_of(read_table(data, target, drop, options), data, target, task, seed)
+
+
+def load_frame(data, target, task, drop, options, seed):
+    """Return the Problem of a file with its rows as a DataFrame, whose columns a model can be asked for by name; days of dates
+    are counted from 1970."""
+    table = read_table(data, target, drop, options, days_from=EPOCH)
+    problem = _problem_of(table, data, target, task, seed)
+    as_frame = functools.partial(_frame_of, table)
+    numbers = [name for i, name in enumerate(table.features) if i not in table.words]
+    numeric = Pipeline([("fill", SimpleImputer(strategy="median", keep_empty_features=True)), ("scale", StandardScaler())])
+    text = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MOST_CATEGORIES, sparse_output=False)
+    parts = [("numbers", numeric, numbers)] if numbers else []
+    if table.words:
+        parts.append(("words", text, [table.features[i] for i in table.words]))
+    prepare = ColumnTransformer(parts)
+    return problem._replace(prepare=prepare, X_train=as_frame(problem.X_train), X_test=as_frame(problem.X_test))
+
+
+def _frame_of(table, X):
+    """Return rows as a DataFrame, words as such, "" where there is none."""
+    import pandas as pd
+
+    columns = {}
+    for i, name in enumerate(table.features):
+        values = X[:, i]
+        if i in table.words:
+            words = np.array([*table.words[i], ""], dtype=object)
+            values = words[np.where(np.isnan(values), -1, values).astype(int)]
+        columns[name] = values
+    return pd.DataFrame(columns)
+
+
+def _problem_of(table, data, target, task, seed):
+    """Return the Problem of a table, once its task is known."""
     task = task or find_task(table.y, table.target.is_quantity)
     if task == "classification":
         table = leave_out_rare_classes(table)

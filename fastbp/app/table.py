@@ -62,7 +62,7 @@ class Table(NamedTuple):
         return sum(column.kind != LEFT_OUT for column in self.columns)
 
 
-def read_table(path, target, drop=(), options=Options()):  # noqa: B008 - it is immutable
+def read_table(path, target, drop=(), options=Options(), days_from=None):  # noqa: B008 - it is immutable
     """Read a table with a header line.
 
     Parameters
@@ -75,6 +75,8 @@ def read_table(path, target, drop=(), options=Options()):  # noqa: B008 - it is 
         Columns to leave out.
     options : Options
         How the file is written, where it shall not be found out.
+    days_from : Timestamp or None
+        From when the days of a date are counted; None is the first date of its column.
 
     Returns
     -------
@@ -117,7 +119,7 @@ def read_table(path, target, drop=(), options=Options()):  # noqa: B008 - it is 
     for column in columns:
         if column.kind == CATEGORY:
             words[len(names)] = list(column.values.categories)
-        for name, numbers in _features_of(column):
+        for name, numbers in features_of(column, days_from):
             names.append(name)
             values.append(numbers)
     if not names:
@@ -197,17 +199,18 @@ def _count(number, what):
     return f"1 {what}" if number == 1 else f"{number} {what}s"
 
 
-def _features_of(column):
-    """Yield name and values of what the network gets of a column."""
+def features_of(column, days_from=None, with_hours=None):
+    """Yield name and values of what the network gets of a column; days are counted from its first date, or that day, and the
+    hours of dates are among it where these have some, unless it is said."""
     if column.kind == NUMBER:
         yield column.name, column.values
     if column.kind == CATEGORY:
         yield column.name, np.where(column.values.codes < 0, np.nan, column.values.codes)
     if column.kind == DATE:
         date = column.values.dt
-        days = (column.values - column.values.min()).dt.total_seconds() / 86400
+        days = (column.values - (column.values.min() if days_from is None else days_from)).dt.total_seconds() / 86400
         phases = {"season": (date.day_of_year - 1) / 365.25, "weekday": date.day_of_week / 7}
-        if has_hours(column.values):
+        if has_hours(column.values) if with_hours is None else with_hours:
             phases["hour"] = (date.hour + date.minute / 60) / 24
         yield f"{column.name} (days)", days.to_numpy()
         for name, phase in phases.items():  # the end of a year, week or day is near its beginning

@@ -24,8 +24,9 @@ from fastbp.persistence.plain import NETWORKS, Decoder, Encoder
 FORMAT_VERSION = 1
 MOST_HEADER = 100_000_000  # bytes; safetensors has the same limit
 ZIP_START = b"PK\x03\x04"
-# What may be built out of fastbp by a file that skops has written.
+# What may be built, beside what skops trusts itself, by a file that it has written.
 TRUSTED = (
+    "numpy.dtype",  # which SimpleImputer keeps: the dtype of an array that the file holds
     *(f"{kind.__module__}.{kind.__qualname__}" for kind in (*NETWORKS.values(), BPFeatures)),
     "fastbp.training.kept.KeptVectors",
     "fastbp.training.optimizer.Optimizer",

@@ -1,0 +1,75 @@
+"""What the commands' options have in common."""
+
+import argparse
+import codecs
+
+from fastbp.app.fields import Options
+from fastbp.app.source import TableError
+
+NAME = "python -m fastbp"
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """A parser whose errors take one line."""
+
+    def error(self, message):
+        """Say what is wrong and end with the code 2."""
+        self.exit(2, f"{NAME}: error: {message} (--help lists the options)\n")
+
+
+def add_reading(parser):
+    """Add the options that say how a table is written."""
+    add = parser.add_argument
+    add("--na", metavar="WORD", nargs="+", default=[], help="what stands for a gap, beside an empty field")
+    add("--sep", metavar="CHARACTER", type=one_character, help="what separates the fields; tab for a tabulator")
+    add("--decimal", metavar="MARK", choices=[".", ","], help="the decimal mark: . or ,")
+    add("--thousands", metavar="MARK", choices=[",", ".", "'", " "], help="the mark between thousands: , . ' or a space")
+    add("--encoding", type=encoding_name, help="of the file, such as cp1252")
+
+
+def reading_of(options):
+    """Return these options as the reader takes them."""
+    if options.decimal and options.decimal == options.thousands:
+        raise TableError("--decimal and --thousands cannot be the same mark")
+    return Options(options.decimal, options.thousands, options.encoding, options.sep, frozenset(options.na))
+
+
+def parse_sizes(text):
+    """Return hidden sizes such as 64-32 as a tuple."""
+    try:
+        sizes = tuple(int(part) for part in text.split("-"))
+    except ValueError:
+        sizes = (0,)
+    if min(sizes) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 32 or 64-32")
+    return sizes
+
+
+def whole_number(text, low=0):
+    """Return a whole number that may be a seed."""
+    if not text.isdecimal() or not low <= int(text) < 2**32:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to 2**32 - 1")
+    return int(text)
+
+
+def positive(text):
+    """Return a whole number above 0."""
+    return whole_number(text, 1)
+
+
+def one_character(text):
+    """Return a separator; tab may be written out."""
+    text = {"tab": "\t", "\\t": "\t"}.get(text, text)
+    if len(text) != 1 or text in '"\r\n' or ord(text) > 127:
+        raise argparse.ArgumentTypeError(f"{text!r} is not one plain character")
+    return text
+
+
+def encoding_name(text):
+    """Return the name of an encoding that Python knows."""
+    try:
+        codecs.lookup(text)
+        "".encode(text)
+    except LookupError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no encoding of text that Python knows") from None
+    return text

@@ -1,0 +1,190 @@
+"""python -m fastbp train, predict, inspect and export: the same numbers as the estimators', by the columns' names."""
+
+import io
+import sys
+import zlib
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import fastbp
+from fastbp.app.cli import main
+
+pd = pytest.importorskip("pandas")
+pytest.importorskip("skops")
+
+
+@pytest.fixture
+def houses(tmp_path):
+    """A table with numbers, words, dates and gaps in all of them, and a price."""
+    rng = np.random.RandomState(0)
+    size, kind = rng.uniform(30, 200, 120), rng.choice(["flat", "house", "farm"], 120)
+    days = pd.Timestamp("2020-03-01") + pd.to_timedelta(rng.randint(0, 900, 120), unit="D")
+    price = 3000 * size * np.where(kind == "farm", 2, 1) + rng.normal(0, 1000, 120)
+    frame = pd.DataFrame({"size": size.round(1), "kind": kind, "sold": days.strftime("%Y-%m-%d"), "price": price.round()})
+    frame.loc[3, "size"] = np.nan
+    frame.loc[5, "kind"] = None
+    path = tmp_path / "houses.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture
+def flowers(tmp_path):
+    from sklearn.datasets import load_iris
+
+    data = load_iris(as_frame=True)
+    frame = data.data.set_axis(["a", "b", "c", "d"], axis=1)
+    frame["kind"] = data.target_names[data.target]
+    frame.to_csv(tmp_path / "flowers.csv", index=False)
+    return tmp_path / "flowers.csv"
+
+
+def run(*arguments):
+    return main([*map(str, arguments)])
+
+
+def train(data, target, model, *more):
+    return run("train", "--data", data, "--target", target, "--model", model, "--epochs", 300, "--size", "64-32", *more)
+
+
+def test_train_inspect_predict_numbers(houses, tmp_path, capsys):
+    model, output = tmp_path / "houses.skops", tmp_path / "prices.csv"
+    assert train(houses, "price", model) == 0
+    told = capsys.readouterr().out
+    assert f"Model, as tested: {model}" in told
+    assert "Iteration 30, loss" in told
+    pipeline, table = fastbp.load(model), pd.read_csv(houses)
+    assert run("predict", "--model", model, "--data", houses, "--output", output) == 0
+    predicted = pd.read_csv(output)["prediction"].to_numpy()
+    assert len(predicted) == len(table)
+    assert np.corrcoef(predicted, table["price"])[0, 1] > 0.5  # in the target's own unit
+    assert abs(predicted.mean() / table["price"].mean() - 1) < 0.5
+    frame = table.assign(kind=table["kind"].fillna(""))
+    dates = pd.to_datetime(table["sold"])
+    frame["sold (days)"] = (dates - pd.Timestamp(0)).dt.days.astype(float)
+    for name, phase in {"season": (dates.dt.day_of_year - 1) / 365.25, "weekday": dates.dt.day_of_week / 7}.items():
+        frame[f"sold ({name}, sine)"], frame[f"sold ({name}, cosine)"] = np.sin(2 * np.pi * phase), np.cos(2 * np.pi * phase)
+    np.testing.assert_allclose(predicted, pipeline.predict(frame), rtol=1e-9)
+
+    capsys.readouterr()
+    assert run("inspect", model) == 0
+    told = capsys.readouterr().out
+    assert "words         kind" in told
+    assert "-64-32-1, " in told
+
+    other = table.drop(columns="price").iloc[::-1].assign(kind="castle", more=1)  # another order, a column more, a new word
+    other.to_csv(tmp_path / "other.csv", index=False, columns=["more", "sold", "kind", "size"])
+    assert run("predict", "--model", model, "--data", tmp_path / "other.csv") == 0
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 121
+    assert "120 cells hold words unseen in training: 'castle'" in err
+
+
+def test_classes_from_parquet_and_standard_input(flowers, tmp_path, capsys, monkeypatch):
+    model, table = tmp_path / "flowers.skops", pd.read_csv(flowers)
+    assert train(flowers, "kind", model) == 0
+    capsys.readouterr()
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(flowers.read_bytes())))
+    assert run("predict", "--model", model, "--data", "-", "--proba") == 0
+    piped = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert (piped["prediction"] == table["kind"]).mean() > 0.8
+    pipeline = fastbp.load(model)
+    np.testing.assert_allclose(piped[["P(setosa)", "P(versicolor)", "P(virginica)"]], pipeline.predict_proba(table), rtol=1e-9)
+    pytest.importorskip("pyarrow")
+    table.to_parquet(tmp_path / "flowers.parquet")
+    assert run("predict", "--model", model, "--data", tmp_path / "flowers.parquet", "--proba") == 0
+    np.testing.assert_array_equal(pd.read_csv(io.StringIO(capsys.readouterr().out)), piped)
+
+
+def test_exports_predict_the_same(flowers, tmp_path, capsys):
+    model, table = tmp_path / "flowers.skops", pd.read_csv(flowers)
+    assert train(flowers, "kind", model) == 0
+    pipeline = fastbp.load(model)
+    assert run("export", model, "--output", tmp_path / "theirs.skops") == 0
+    theirs = fastbp.load(tmp_path / "theirs.skops")
+    assert type(theirs[-1]).__name__ == "MLPClassifier"
+    np.testing.assert_allclose(theirs.predict_proba(table), pipeline.predict_proba(table), rtol=1e-9)
+
+    capsys.readouterr()
+    assert run("export", model, "--output", tmp_path / "flowers.c", "--dtype", "float64") == 0
+    assert "in this order: a, b, c, d" in capsys.readouterr().out
+    # the scaling is in the first layer: the network that C holds gives the pipeline's probabilities on the bare columns
+    from fastbp.app.models import _with_scaling, _without_names
+
+    bare = _with_scaling(_without_names(pipeline)[0])
+    np.testing.assert_allclose(
+        bare.predict_proba(table.to_numpy()[:, :4].astype(float)), pipeline.predict_proba(table), rtol=1e-9
+    )
+    assert (tmp_path / "flowers.c").read_text() == fastbp.to_c(bare, dtype="float64")
+
+    pytest.importorskip("skl2onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    assert run("export", model, "--output", tmp_path / "flowers.onnx") == 0
+    session = runtime.InferenceSession(tmp_path / "flowers.onnx")
+    label, probabilities = session.run(None, {"X": table.to_numpy()[:, :4].astype(np.float32)})
+    np.testing.assert_array_equal(label, pipeline.predict(table))
+    np.testing.assert_allclose(probabilities, pipeline.predict_proba(table), atol=1e-5)
+
+
+def test_models_that_save_has_written(flowers, tmp_path, capsys):
+    table = pd.read_csv(flowers)
+    X = table.to_numpy()[:, :4].astype(float)
+    network = fastbp.BPClassifier((5,), max_iter=30, random_state=0).fit(X, table["kind"])
+    path = tmp_path / "network.safetensors"
+    fastbp.save(network, path)
+    table.drop(columns="kind").to_csv(tmp_path / "bare.csv", index=False)
+    assert run("predict", "--model", path, "--data", tmp_path / "bare.csv") == 0
+    np.testing.assert_array_equal(pd.read_csv(io.StringIO(capsys.readouterr().out))["prediction"], network.predict(X))
+    assert run("inspect", path) == 0
+    assert "BPClassifier" in capsys.readouterr().out
+
+
+def test_one_line_says_what_is_wrong(flowers, houses, tmp_path, capsys):
+    model, mixed = tmp_path / "flowers.skops", tmp_path / "mixed.skops"
+    assert train(flowers, "kind", model, "--epochs", 2) == train(houses, "price", mixed, "--epochs", 2) == 0
+    (tmp_path / "torn.skops").write_bytes(model.read_bytes()[:2000])
+    (tmp_path / "text.skops").write_text("no model")
+    (tmp_path / "torn.parquet").write_bytes(b"PAR1" + zlib.compress(b"x" * 100))
+    pd.read_csv(flowers).drop(columns="b").to_csv(tmp_path / "less.csv", index=False)
+    wrong = {
+        "no column 'b'": ["predict", "--model", model, "--data", tmp_path / "less.csv"],
+        "cannot read": ["predict", "--model", tmp_path / "none.skops", "--data", flowers],
+        "torn.skops": ["inspect", tmp_path / "torn.skops"],
+        "text.skops": ["inspect", tmp_path / "text.skops"],
+        "is no classifier": ["predict", "--model", mixed, "--data", houses, "--proba"],
+        "no folder": ["predict", "--model", model, "--data", flowers, "--output", tmp_path / "none" / "out.csv"],
+        "ends neither in": ["export", model, "--output", tmp_path / "model.txt"],
+        "only columns of numbers": ["export", mixed, "--output", tmp_path / "mixed.onnx"],
+        "does not end in .skops": ["train", "--data", flowers, "--target", "kind", "--model", tmp_path / "model.pkl"],
+        "no column 'color'": ["train", "--data", flowers, "--target", "color", "--model", tmp_path / "model.skops"],
+        "is no Parquet file": ["predict", "--model", model, "--data", tmp_path / "torn.parquet"],
+    }
+    if not _has_pyarrow():
+        wrong["needs pandas and pyarrow"] = wrong.pop("is no Parquet file")
+    before = sorted(tmp_path.iterdir())
+    for what, arguments in wrong.items():
+        capsys.readouterr()
+        assert run(*arguments) == 2, what
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.count("\n") == 1
+        assert what in err
+    assert sorted(tmp_path.iterdir()) == before
+    for arguments in (["train"], ["predict", "--model", model], ["export", model, "--wrong"]):
+        with pytest.raises(SystemExit) as ended:
+            run(*arguments)
+        assert ended.value.code == 2
+    with pytest.raises(SystemExit) as ended:
+        run("predict", "--help")
+    assert ended.value.code == 0
+    assert "examples:" in capsys.readouterr().out
+
+
+def _has_pyarrow():
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError:
+        return False
+    return True
