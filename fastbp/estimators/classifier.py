@@ -49,7 +49,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         scores of `early_stopping` too. 'balanced' is not for `partial_fit`.
     calibration : {'temperature'} or None, default=None
         'temperature' divides the logits by the one number with which the log-loss of the validation rows (of `early_stopping`, or
-        `X_val`) is smallest [5]_. `predict_proba` goes by it; `predict`, `scoring` and explanations do not.
+        `X_val`) is smallest [9]_. `predict_proba` goes by it; `predict`, `scoring` and explanations do not.
 
     Attributes
     ----------

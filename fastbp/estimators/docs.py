@@ -228,13 +228,13 @@ References
    McClelland and Ganguli, "Exact solutions to the nonlinear dynamics of learning in deep linear networks", ICLR 2014.
 .. [3] Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015.
 .. [4] Bengio, Léonard and Courville, "Estimating or propagating gradients through stochastic neurons", 2013.
-.. [5] Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", ICML 2017.
 .. [5] Klambauer et al., "Self-normalizing neural networks", NeurIPS 2017, for starts of 'lecun_normal'.
 .. [6] Hagan and Menhaj, "Training feedforward networks with the Marquardt algorithm", 1994; the damping: Madsen, Nielsen and
    Tingleff, "Methods for non-linear least squares problems", 2004, algorithm 3.16.
 .. [7] Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR 15, 2014.
 .. [8] Holzmüller, Grinsztajn and Steinwart, "Better by default: strong pre-tuned MLPs and boosted trees on tabular data",
    NeurIPS 2024.
+.. [9] Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", ICML 2017.
 """
 
 

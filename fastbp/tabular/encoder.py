@@ -40,7 +40,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Number of the column that each of them comes from.
     n_features_in_ : int
         Columns seen in fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names, if they are all texts.
 
     References

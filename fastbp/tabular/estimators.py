@@ -194,7 +194,7 @@ class _BPTabular(BaseEstimator):
 
     @property
     def feature_importances_(self) -> np.ndarray:
-        """Share of each column of the table, (n_features_in_,), in how much predictions change when it is shuffled.
+        """Share of each column of the table, (n_features,), in how much predictions change when it is shuffled.
 
         The root of the mean squared change of the outputs over some 256 rows of training, with one column after the other
         shuffled among them; they sum to 1, or are all 0. For importances by a score, on rows that training has not seen, take
@@ -260,13 +260,13 @@ class BPTabularClassifier(ClassifierMixin, _BPTabular):
         With `cv`: probabilities for each row from the networks that were not trained on it.
     oof_score_ : float
         With `cv`: their accuracy, an honest estimate of the score on new rows.
-    feature_importances_ : ndarray of shape (n_features_in_,)
+    feature_importances_ : ndarray of shape (n_features,)
         How much predictions change when a column is shuffled.
     n_iter_ : int
         Epochs of each network.
     n_features_in_ : int
         Columns seen in fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names, if they are all texts.
 
     See Also
@@ -458,13 +458,13 @@ class BPTabularRegressor(RegressorMixin, _BPTabular):
         With `cv`: predictions for each row from the networks that were not trained on it.
     oof_score_ : float
         With `cv`: their R², an honest estimate of the score on new rows.
-    feature_importances_ : ndarray of shape (n_features_in_,)
+    feature_importances_ : ndarray of shape (n_features,)
         How much predictions change when a column is shuffled.
     n_iter_ : int
         Epochs of each network.
     n_features_in_ : int
         Columns seen in fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names, if they are all texts.
 
     See Also
