@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 WRAPPED = ("CONTRIBUTING", "CHANGELOG", "SECURITY")  # pages above that the site takes in
 SITE = [page for page in sorted((ROOT / "docs").glob("*.md")) if page.stem.upper() not in WRAPPED]
 PAGES = [ROOT / "README.md", *(ROOT / f"{name}.md" for name in WRAPPED), *SITE]
-FOLDERS = ("fastbp", "tests", "benchmarks", "examples", "docs")
+FOLDERS = ("fastbp", "tests", "benchmarks", "examples", "docs", "tools")
 FILES = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
 
 FENCE = re.compile(r"^ *```(?P<language>\w*)$")

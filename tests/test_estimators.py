@@ -192,7 +192,6 @@ def test_sizes_that_are_not_positive(sizes, no_kernels):
         ({"init_scale": 0}, "'init_scale' parameter"),
         ({"fit_intercept": 1}, "'fit_intercept' parameter"),
         ({"output_activation": "sigmoid"}, "'output_activation' parameter"),
-        ({"output_activation": "softmax"}, "does not go with the loss 'binary_log_loss'"),
         ({"output_activation": "tanh"}, "does not go with the loss 'binary_log_loss'"),
         ({"validation_split": "grouped"}, "'validation_split' parameter"),
         ({"n_restarts": 0}, "'n_restarts' parameter"),
@@ -473,7 +472,7 @@ def test_one_activation_per_layer():
     np.testing.assert_allclose(mixed.predict(X), (outer @ mixed.coefs_[2] + mixed.intercepts_[2])[:, 0], rtol=1e-12)
 
 
-@pytest.mark.parametrize("init", STARTS)
+@pytest.mark.parametrize("init", [name for name in STARTS if name != "data"])  # which has no scale: its units get theirs
 def test_init_and_its_scale(init):
     """A rate so small that the weights stay where they started."""
     options = {"hidden_layer_sizes": 500, "init": init, "max_iter": 1, "learning_rate_init": 1e-300, "random_state": 0}

@@ -22,6 +22,7 @@ from fastbp.kernels.atomics import atomic_add, atomic_load, barrier
 from fastbp.kernels.compiler import entry
 from fastbp.kernels.products import product
 from fastbp.kernels.vectors import (
+    lane_count,
     broadcast, broadcast_element, element, lanes, load, load_strided, prefetch, set_element, store, store_strided
 )
 from fastbp.training.threads import run_team

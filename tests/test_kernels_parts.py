@@ -180,7 +180,7 @@ def test_a_fit_compiles_no_part_that_it_does_not_use(tmp_path):
         return found[::3], found[1::3], found[2::3]
 
     used, n_compiled, curves = run()
-    validated = ["predict_rows", "score"]
+    validated = ["mean_loss", "predict_rows", "score"]
     per_sample = sorted([*validated, "online_epoch"])
     sparse = sorted([*per_sample, "sparse_product", "sparse_transposed_product"])
     assert used == [[], validated, per_sample, sparse, sorted([*sparse, "_update_apart"])]

@@ -206,7 +206,7 @@ def test_packed_files(kind, read):
         (b"PK\x03\x04 and no more", "cannot be unpacked"),
         (zipped("a,y\n1,2\n", "one.csv", "two.csv"), "holds 2 files"),
         (zipped("", "[Content_Types].xml", "xl/workbook.xml"), "save the table as CSV"),
-        (b"PAR1\x00\x00\x15\x04\x15\xff", "not a table of text"),
+        (b"PAR1\x00\x00\x15\x04\x15\xff", "no Parquet file that can be read"),
         (b"a,y\n1,2\n3\x00,4\n", "NUL characters"),
     ],
 )

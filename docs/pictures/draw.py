@@ -38,6 +38,7 @@ FLOORS = (
             "search": "BPSearchCV:\nmany fits at once",
             "display": "pictures",
             "persistence": "models as files:\nsave, load",
+            "tabular": "tables as they are:\nencoder, recipe",
             "interchange": "scikit-learn's MLPs;\nONNX, C",
         },
         "all below, not each other;\nmatplotlib, safetensors, skops\nand skl2onnx, within functions",

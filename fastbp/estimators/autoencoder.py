@@ -117,6 +117,10 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
         record_gradient_norms: bool = False,
         dropout: Any = 0.0,
         max_time: float | None = None,
+        embedding: str | None = None,
+        embedded_features: Any = "all",
+        scale_layer: bool = False,
+        rate_factors: Any = None,
         denoising: float = 0.0,
     ) -> None:
         super().__init__(
@@ -161,6 +165,10 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
             record_gradient_norms=record_gradient_norms,
             dropout=dropout,
             max_time=max_time,
+            embedding=embedding,
+            embedded_features=embedded_features,
+            scale_layer=scale_layer,
+            rate_factors=rate_factors,
         )
         self.denoising = denoising
 

@@ -88,16 +88,6 @@ n_threads : int or None, default=None
     work; a fit never takes more than the machine has. The numbers do not depend on it.
 feature_importances : bool, default=False
     Whether each fit ends with `feature_importances_`, which takes about as long as one epoch per output.
-embedding : {embeddings} or None, default=None
-    What the first layer sees of a number: {about_embeddings}. For numbers scaled so that their quartiles are about 1 apart.
-embedded_features : 'all' or array-like of int, default='all'
-    Numbers of the columns that `embedding` is for.
-scale_layer : bool, default=False
-    Whether every input of the first layer, behind the embedding, is multiplied by a factor that is trained and starts at 1.
-rate_factors : dict or None, default=None
-    Factors on the learning rate of 'coefs', 'intercepts', 'embedding' and 'scale'; what is not named has 1. For 'coefs'
-    "fan_in" is :math:`1 / \\sqrt{n_{in}}` per layer, by which adam takes the steps of the neural tangent parametrisation
-    :math:`z = W a / \\sqrt{n_{in}} + b`.
 """
 
 _STEP_PARAMETERS = r"""
@@ -138,6 +128,16 @@ max_time : float or None, default=None
     ends: with the epoch or iteration that is under way then, the result so far, and a ConvergenceWarning. Starts of `n_restarts`
     that have not begun are not trained. How far a fit comes depends on the machine, and so its result; `partial_fit`, of one
     epoch, does not look at it.
+embedding : {embeddings} or None, default=None
+    What the first layer sees of a number: {about_embeddings}. For numbers scaled so that their quartiles are about 1 apart.
+embedded_features : 'all' or array-like of int, default='all'
+    Numbers of the columns that `embedding` is for.
+scale_layer : bool, default=False
+    Whether every input of the first layer, behind the embedding, is multiplied by a factor that is trained and starts at 1.
+rate_factors : dict or None, default=None
+    Factors on the learning rate of 'coefs', 'intercepts', 'embedding' and 'scale'; what is not named has 1. For 'coefs'
+    "fan_in" is :math:`1 / \\sqrt{n_{in}}` per layer, by which adam takes the steps of the neural tangent parametrisation
+    :math:`z = W a / \\sqrt{n_{in}} + b`.
 """
 
 _LATER_PARAMETERS = """

@@ -53,10 +53,10 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     >>> from fastbp import TableEncoder
     >>> table = [[1.0, "red"], [3.0, "blue"], [None, "red"], [5.0, None]]
     >>> TableEncoder().fit_transform(table).round(2)
-    array([[-1.66,  0.  ,  1.  ,  0.  ],
+    array([[-0.95,  0.  ,  1.  ,  0.  ],
            [ 0.  ,  1.  ,  0.  ,  0.  ],
            [ 0.  ,  0.  ,  1.  ,  0.  ],
-           [ 1.66,  0.  ,  0.  ,  1.  ]], dtype=float32)
+           [ 0.95,  0.  ,  0.  ,  1.  ]], dtype=float32)
     """
 
     def __init__(self, max_categories: int = 256) -> None:

@@ -114,7 +114,7 @@ class Report:
         self._n_iter, self._first, self._line = 0, run.history.n_iter, ""
         self._learning_rate = float(settings.learning_rate_init) if run.optimizer is None else run.optimizer.learning_rate
         self._is_adaptive = SOLVERS[settings.solver].has_schedule and settings.learning_rate == "adaptive"
-        self._is_live = not run.name and sys.stdout.isatty()
+        self._is_live = not run.name and getattr(sys.stdout, "isatty", bool)()  # what stands in for it may have none
         self._began, self._drawn = time.monotonic(), -math.inf
 
     def __call__(self, run: Run) -> None:
