@@ -401,9 +401,9 @@ def test_two_classes_with_an_output_each():
     X, y = load_breast_cancer(return_X_y=True)
     X = (X - X.mean(axis=0)) / X.std(axis=0)
     options = {"solver": "lbfgs", "random_state": 0, "tol": 1e-9, "max_iter": 3000}
-    model = BPClassifier((), output_activation="softmax", alpha=1.0, **options).fit(X, y)
+    model = BPClassifier((), output_activation="softmax", alpha=20.0, **options).fit(X, y)
     assert model.coefs_[0].shape == (30, 2) and model.n_outputs_ == 2
     # half the penalty: the difference of two weights of opposite signs has twice the square of both
-    other = BPClassifier((), alpha=0.5, **options).fit(X, y)
+    other = BPClassifier((), alpha=10.0, **options).fit(X, y)
     np.testing.assert_allclose(model.predict_proba(X), other.predict_proba(X), atol=2e-4)
     np.testing.assert_array_equal(model.predict(X), other.predict(X))

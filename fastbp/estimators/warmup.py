@@ -43,6 +43,8 @@ def warm_up() -> int:
             (X, {"activation": "elu"}),
             (X, {"clip_norm": 1.0}),
             (X, {"dropout": (0.1, 0.1)}),
+            (X, {"embedding": "periodic", "scale_layer": True}),
+            (X, {"init": "data"}),
             (csr_matrix(X), {}),
             (np.ones((20, 1), dtype=dtype), {"early_stopping": True}),
             (np.ones((20, 1), dtype=dtype), {"early_stopping": True, "scoring": lambda *_: 0.0}),
