@@ -178,6 +178,7 @@ print(json.dumps({change: in_a_child(change) for change in sys.argv[1:]}))
 """
 CHANGES = ["other_wrapper_names", "optimised_elsewhere", "picky_about_entry_points"]
 HIDDEN = {
+    "reduce",
     "compile_extra",
     "no_compile",
     "_finalized",
