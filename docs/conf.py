@@ -3,6 +3,7 @@
 The gallery runs every example shortly (--quick); -D plot_gallery=0 leaves the pictures out.
 """
 
+import ast
 import re
 import tempfile
 from pathlib import Path
@@ -34,12 +35,20 @@ html_theme = "pydata_sphinx_theme"
 html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
 html_show_sourcelink = False
 
+
+def arguments_of(gallery, script):
+    """Return how an example is called, and give it back its own first text, which sphinx-gallery empties."""
+    text = Path(script["src_file"]).read_text(encoding="utf-8")
+    script["example_globals"]["__doc__"] = ast.get_docstring(ast.parse(text))
+    return ["--quick", "--output", str(Path(tempfile.gettempdir()) / "fastbp-gallery.png")]
+
+
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     # not run: what starts processes of its own, and what writes hundreds of megabytes
     "filename_pattern": r"/(?!search_on_dask|larger_than_memory)\w+\.py",
-    "reset_argv": lambda gallery, script: ["--quick", "--output", str(Path(tempfile.gettempdir()) / "fastbp-gallery.png")],
+    "reset_argv": arguments_of,
     "download_all_examples": False,
     "write_computation_times": False,
     "backreferences_dir": None,
@@ -47,7 +56,7 @@ sphinx_gallery_conf = {
     "show_signature": False,
 }
 
-# of the function above; of terms in texts of properties that BPSearchCV has from scikit-learn
+# of the functions here; of terms in texts of properties that BPSearchCV has from scikit-learn
 suppress_warnings = ["config.cache", "ref.term"]
 
 
