@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer
 from sklearn.model_selection import GridSearchCV
 
-from fastbp import BPClassifier, BPRegressor, BPSearchCV, save, to_sklearn
+from fastbp import BPClassifier, BPRegressor, BPSearchCV, to_c, to_sklearn
 from fastbp.kernels.compiler import entry
 from fastbp.kernels.front import sine_and_cosine
 from fastbp.kernels.vectors import lane_count, load, store
@@ -385,12 +385,12 @@ def test_norms_are_those_of_the_layers():
     assert np.shape(model.gradient_norms_) == (2, 3) and np.all(np.array(model.gradient_norms_) > 0)
 
 
-def test_what_explains_a_network(tmp_path):
+def test_what_explains_a_network():
     X, y = problem_of(20, 5, np.float64)
     model = BPRegressor(hidden_layer_sizes=4, max_iter=1, embedding="periodic", scale_layer=True).fit(X, y.ravel())
     hidden = model.hidden_activations(X)
     np.testing.assert_allclose(hidden @ model.coefs_[1] + model.intercepts_[1], model.predict(X)[:, None])
-    others = [lambda: model.input_gradients(X), lambda: to_sklearn(model), lambda: save(model, tmp_path / "model")]
+    others = [lambda: model.input_gradients(X), lambda: to_sklearn(model), lambda: to_c(model)]
     for ask in (model.olden_importances, model.garson_importances, *others):
         with pytest.raises(ValueError, match="without embedding"):
             ask()

@@ -9,12 +9,14 @@ import sys
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
+from sklearn.base import is_classifier
 from sklearn.compose import ColumnTransformer
+from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder, RobustScaler, StandardScaler
 
 import fastbp
 from fastbp import BPClassifier, BPRegressor
@@ -357,9 +359,10 @@ def run_c(chosen, folder, rows):
     """Compile all models into one program and run it; return [[number of the class, outputs …] per row] per model."""
     functions, cases = [], []
     for number, model in enumerate(chosen):
-        kind = "float" if model.coefs_[0].dtype == np.float32 else "double"
+        network = model[-1] if isinstance(model, Pipeline) else model
+        kind = "float" if network.coefs_[0].dtype == np.float32 else "double"
         n_outputs = np.atleast_2d(probabilities_of(model, rows[:1])).shape[1]
-        returns = isinstance(model, BPClassifier) and (model.n_outputs_ == 1 or model.out_activation_ == "softmax")
+        returns = isinstance(network, BPClassifier) and (network.n_outputs_ == 1 or network.out_activation_ == "softmax")
         call = f'printf("%d", predict_{number}(x, y));' if returns else f'predict_{number}(x, y); printf("-1");'
         functions.append(fastbp.to_c(model, name=f"predict_{number}"))
         cases.append(CASE.format(number=number, kind=kind, n_features=rows.shape[1], n_outputs=n_outputs, call=call))
@@ -374,7 +377,7 @@ def run_c(chosen, folder, rows):
 
 
 def probabilities_of(model, rows):
-    outputs = model.predict_proba(rows) if isinstance(model, BPClassifier) else model.predict(rows)
+    outputs = model.predict_proba(rows) if is_classifier(model) else model.predict(rows)
     return outputs.reshape(len(rows), -1)
 
 
@@ -393,6 +396,56 @@ def test_c(dtype, tmp_path):
             np.testing.assert_array_equal(results[clear, 0], numbers[clear], err_msg=name)
         else:
             assert isinstance(model, BPRegressor) or model.predict(rows).ndim == 2
+
+
+@needs_compiler
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_c_of_pipelines(dtype, tmp_path):
+    """Scalers go into the first layer, whatever they do and however many there are."""
+    table = (3 * X + [2, -1, 0, 5]).astype(dtype)
+    scalers = (
+        [StandardScaler()],
+        [RobustScaler()],
+        [StandardScaler(with_mean=False), "passthrough", RobustScaler(with_scaling=False), StandardScaler(with_std=False)],
+    )
+    options = {"hidden_layer_sizes": (5,), "activation": "tanh", "max_iter": 5, "random_state": 0}
+    chosen = [make_pipeline(*steps, BPClassifier(**options)).fit(table, LABELS) for steps in scalers]
+    chosen.append(make_pipeline(StandardScaler(), BPRegressor(**options, fit_intercept=False)).fit(table, NUMBERS))
+    tolerance = 2e-5 if dtype == np.float32 else 1e-11
+    for model, results in zip(chosen, run_c(chosen, tmp_path, table)):
+        np.testing.assert_allclose(results[:, 1:], probabilities_of(model, table), rtol=tolerance, atol=tolerance)
+        if is_classifier(model):
+            np.testing.assert_array_equal(model.classes_[results[:, 0].astype(int)], model.predict(table))
+
+
+def test_what_has_no_form_in_c_or_onnx():
+    model = make_pipeline(StandardScaler(), PCA(2), BPClassifier((3,), max_iter=2)).fit(X, LABELS)
+    with pytest.raises(ValueError, match=r"not PCA: take to_onnx, or to_c\(pipeline\[-1\]\)"):
+        fastbp.to_c(model)
+    with pytest.raises(NotFittedError):
+        fastbp.to_c(make_pipeline(StandardScaler(), model[-1]))
+    embedded = BPClassifier((3,), max_iter=2, embedding="periodic").fit(X, LABELS)
+    tabular = fastbp.BPTabularClassifier("fast", max_iter=1).fit(X, LABELS)
+    search = fastbp.BPSearchCV(BPClassifier((3,), max_iter=2), {"alpha": [0.1, 1.0]}, cv=2).fit(X, LABELS)
+    scaled = BPRegressor(hidden_layer_sizes=3, max_iter=2, input_scaling="standard").fit(X, NUMBERS)
+    for other, match in (
+        (embedded, "without embedding"),
+        (scaled, "call fold_scaling"),
+        (tabular, "BPTabular"),
+        (search, "BPSea"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            fastbp.to_c(other)
+    pytest.importorskip("skl2onnx")
+    for other, match in (
+        (embedded, "without embedding"),
+        (scaled, "call fold_scaling"),
+        (tabular, "no form in ONNX"),
+        (search, "Take its best"),
+    ):
+        with pytest.raises(ValueError, match=match) as caught:
+            fastbp.to_onnx(other)
+        assert "\n" not in str(caught.value)
 
 
 @needs_compiler

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import RobustScaler, StandardScaler
 
@@ -50,7 +50,7 @@ def same(value, other):
         return len(value) == len(other) and all(map(same, value, other))
     if isinstance(value, np.random.RandomState):
         return same(value.get_state(), other.get_state())
-    if type(value).__module__.startswith("fastbp."):
+    if type(value).__module__.startswith(("fastbp.", "sklearn.")):
         return same(*(dict(sorted(pickle.loads(pickle.dumps(each)).__dict__.items())) for each in (value, other)))
     return value == other or (value != value and other != other)
 
@@ -84,6 +84,10 @@ CLASSIFYING = [name for name, solver in SOLVERS.items() if not solver.losses or 
         {"hidden_layer_sizes": "3-2", "n_iter_no_change": np.inf, "tol": 0.0, "max_iter": np.int64(3)},
         {"hidden_layer_sizes": (), "fit_intercept": False},
         {"averaging": "polyak", "record_gradient_norms": True, "class_weight": {"no": 2.0, "yes": 1.0, "perhaps": 0.5}},
+        {"embedding": "periodic", "scale_layer": True, "early_stopping": True},
+        {"embedding": "periodic", "embedded_features": [2, 0], "averaging": 0.9},
+        {"n_restarts": 2, "ensemble": True, "input_scaling": "standard"},
+        {"early_stopping": True, "calibration": "temperature"},
     ],
     ids=" ".join,  # of a dictionary: its keys
 )
@@ -187,8 +191,9 @@ def test_own_arrays_of_weights_come_back(tmp_path):
 @pytest.mark.parametrize("solver", STOCHASTIC)
 def test_partial_fit_goes_on_as_if_nothing_had_happened(solver, batch_size, dtype, tmp_path):
     rows = X.astype(dtype)
-    for state in (3, np.random.RandomState(3)):
-        model = BPRegressor(hidden_layer_sizes=(5, 3), solver=solver, batch_size=batch_size, random_state=state)
+    for state, front in ((3, {"scale_layer": True, "embedding": "periodic"}), (np.random.RandomState(3), {})):
+        options = {"solver": solver, "batch_size": batch_size, "random_state": state, **front}
+        model = BPRegressor(hidden_layer_sizes=(5, 3), **options)
         for _ in range(3):
             model.partial_fit(rows, NUMBERS)
         again = kept(model, tmp_path)
@@ -529,6 +534,27 @@ def test_what_is_no_plain_data_is_named(tmp_path):
     assert os.listdir(tmp_path) == ["model.safetensors"]
 
 
+def test_a_front_that_does_not_fit_is_refused(tmp_path):
+    options = {"embedding": "periodic", "embedded_features": [0, 2], "scale_layer": True, "early_stopping": True}
+    model = BPClassifier((5,), max_iter=3, random_state=0, **options).fit(X, LABELS)
+    fastbp.save(model, tmp_path / "whole.safetensors")
+    content = (tmp_path / "whole.safetensors").read_bytes()
+    for columns in ([0, 4], [0, -1], [2, 2], [0], [0, 1, 2], [0, 2**70], 3, "02"):
+        columns = {"tuple": columns} if isinstance(columns, list) else columns
+        refused(edited(content, attributes__embedded_features_=columns), tmp_path, "front_|embedded_features_")
+    for front in ({"dict": []}, None, 3, {"dict": [["scale", [1.0]]]}):
+        refused(edited(content, attributes__front_=front), tmp_path, "front_|nothing refers")
+    for name, array in model.front_.items():
+        other = copy.deepcopy(model)
+        other.front_[name] = np.concatenate([array, array])
+        with pytest.raises(ValueError, match=r"front_|features_"):
+            fastbp.save(other, tmp_path / "model.safetensors")
+    other = copy.deepcopy(model)
+    other._best_params._per_layer = [(*part[:2], {}) for part in other._best_params.unpacked()]
+    with pytest.raises(ValueError, match="_best_params"):
+        fastbp.save(other, tmp_path / "model.safetensors")
+
+
 def test_subclasses_are_refused(tmp_path):
     class Own(BPClassifier):
         pass
@@ -637,7 +663,7 @@ def test_pipelines_come_back_through_skops(tmp_path):
     again = kept(model, tmp_path, "pipeline.skops")
     np.testing.assert_array_equal(model.predict_proba(X), again.predict_proba(X))
     assert_same(model[-1].partial_fit(X, LABELS), again[-1].partial_fit(X, LABELS))
-    assert all(name.startswith("fastbp.") for name in sio.get_untrusted_types(file=tmp_path / "pipeline.skops"))
+    assert all(name.startswith(("fastbp.", "sklearn.")) for name in sio.get_untrusted_types(file=tmp_path / "pipeline.skops"))
 
 
 def test_skops_alone_needs_to_trust_fastbp_alone():
@@ -645,7 +671,7 @@ def test_skops_alone_needs_to_trust_fastbp_alone():
     for settings in ({}, {"early_stopping": True, "n_restarts": 2}, {"solver": "lbfgs", "activation": ["gelu"]}):
         content = sio.dumps(BPClassifier((4,), max_iter=3, random_state=0, **settings).fit(X, LABELS))
         strange = sio.get_untrusted_types(data=content)
-        assert all(name.startswith("fastbp.") for name in strange)
+        assert all(name.startswith(("fastbp.", "sklearn.")) for name in strange)
         again = sio.loads(content, trusted=strange)
         np.testing.assert_array_equal(again.predict_proba(X), BPClassifier(**again.get_params()).fit(X, LABELS).predict_proba(X))
 
@@ -691,10 +717,77 @@ def test_damaged_pipelines_are_refused(tmp_path):
             fastbp.load(path)
 
 
-def test_the_best_of_a_search_is_saved(tmp_path):
-    search = BPSearchCV(BPClassifier((4,), max_iter=3, random_state=0), {"alpha": [0.1, 1.0]}, cv=2).fit(X, LABELS)
-    again = kept(search.best_estimator_, tmp_path)
-    np.testing.assert_array_equal(search.predict_proba(X), again.predict_proba(X))
-    for other in (search, GridSearchCV(BPClassifier((4,), max_iter=3), {"alpha": [0.1]}, cv=2).fit(X, LABELS)):
-        with pytest.raises(ValueError, match="Save its best_estimator_"):
-            fastbp.save(other, tmp_path / "search.skops")
+def test_networks_are_checked_wherever_they_are(tmp_path):
+    """In lists, in arrays of objects, as members of others, in what a search keeps."""
+    pytest.importorskip("skops")
+    good, bad = (BPClassifier((4,), max_iter=2, random_state=0).fit(X, LABELS) for _ in range(2))
+    bad.n_features_in_ = 9
+    member = copy.deepcopy(good)
+    member.estimators_ = [bad]
+    pipeline = make_pipeline(StandardScaler(), good)
+    for place in ([bad], {"a": (bad,)}, np.array([bad, None], dtype=object), member):
+        pipeline.more = place
+        with pytest.raises(ValueError, match="n_features_in_"):
+            fastbp.save(pipeline, tmp_path / "model.skops")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"scoring": ["accuracy", "f1_macro", "neg_log_loss"], "refit": "accuracy"},
+        {"cv": KFold(2, shuffle=True, random_state=np.random.RandomState(0)), "return_train_score": True},
+        {"cv": ShuffleSplit(2, random_state=0), "refit": False},
+        {"resource": "epochs"},
+    ],
+    ids=str,
+)
+def test_searches_come_back(options, tmp_path):
+    pytest.importorskip("skops")
+    grid = {"alpha": [0.1, 1.0], "hidden_layer_sizes": [(4,), (3, 2)]}
+    for kind in (GridSearchCV, BPSearchCV)["resource" in options :]:
+        estimator = BPClassifier(max_iter=3, random_state=0)
+        search = kind(estimator, grid, **{"cv": 2, **options}).fit(X, LABELS)
+        again = kept(search, tmp_path, "search.skops")
+        assert sorted(vars(again)) == sorted(vars(search))
+        for name, column in search.cv_results_.items():
+            assert type(again.cv_results_[name]) is type(column)
+            np.testing.assert_array_equal(again.cv_results_[name], column)
+        if search.refit:
+            assert again.best_params_ == search.best_params_
+            np.testing.assert_array_equal(search.predict_proba(X), again.predict_proba(X))
+            assert again.score(X, LABELS) == search.score(X, LABELS)
+    with pytest.raises(ValueError, match=r"StrangeFolds.*kept by save\(search.best_estimator_, path\)") as caught:
+        fastbp.save(GridSearchCV(estimator, {"alpha": [0.1]}, cv=StrangeFolds(2)).fit(X, LABELS), tmp_path / "other.skops")
+    assert "\n" not in str(caught.value)
+    assert os.listdir(tmp_path) == ["search.skops"]
+
+
+class StrangeFolds(KFold):
+    pass
+
+
+TABLE = [[x, "big" if z > 0 else None, w if w < 1 else None] for x, z, w in X[:, :3].tolist()]
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"n_ensemble": 2}, {"cv": 3}, {"cv": KFold(2), "random_state": np.random.RandomState(3)}], ids=str
+)
+@pytest.mark.parametrize("kind", [fastbp.BPTabularClassifier, fastbp.BPTabularRegressor])
+def test_tabular_estimators_come_back(kind, options, tmp_path):
+    pytest.importorskip("skops")
+    y = LABELS if kind is fastbp.BPTabularClassifier else NUMBERS
+    model = kind("fast", **{"max_iter": 2, "random_state": 0, **options}).fit(TABLE, y)
+    again = kept(model, tmp_path, "table.skops")
+    outputs = "predict_proba" if y is LABELS else "predict"
+    np.testing.assert_array_equal(getattr(again, outputs)(TABLE), getattr(model, outputs)(TABLE))
+    np.testing.assert_array_equal(again.feature_importances_, model.feature_importances_)
+    if "cv" in options:
+        np.testing.assert_array_equal(again.oof_prediction_, model.oof_prediction_)
+    np.testing.assert_array_equal(kept(model.encoder_, tmp_path).transform(TABLE), model.encoder_.transform(TABLE))
+    encode = make_pipeline(fastbp.TableEncoder(), BPRegressor(hidden_layer_sizes=3, max_iter=2)).fit(TABLE, NUMBERS)
+    np.testing.assert_array_equal(kept(encode, tmp_path).predict(TABLE), encode.predict(TABLE))
+    model.networks_[-1].n_features_in_ = 99
+    with pytest.raises(ValueError, match="n_features_in_"):
+        fastbp.save(model, tmp_path / "table.skops")

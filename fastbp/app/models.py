@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.base import is_classifier
+from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 
 from fastbp.app.arguments import NAME, OneLineParser, add_reading, parse_sizes, positive, reading_of, whole_number
@@ -266,7 +267,8 @@ def _export(options):
         if kind == ".onnx":
             content = _exported(lambda: to_onnx(plain, dtype=options.dtype).SerializeToString())
         else:
-            content = _exported(lambda: to_c(_with_scaling(plain), dtype=options.dtype).encode())
+            fills = isinstance(plain, Pipeline) and isinstance(plain[0], SimpleImputer)
+            content = _exported(lambda: to_c(plain[1:] if fills else plain, dtype=options.dtype).encode())
         _write(options.output, content)
         if order:
             print(f"inputs, in this order: {', '.join(order)}")
@@ -287,18 +289,6 @@ def _without_names(model):
     _, numeric, columns = parts[0]
     network = copy.copy(model[-1])
     return Pipeline([*numeric.steps, ("network", network)]), list(map(str, columns))
-
-
-def _with_scaling(model):
-    """Return the network of a pipeline that fills and scales, the scaling in its first layer."""
-    if not isinstance(model, Pipeline):
-        return model
-    if [name for name, _ in model.steps[:-1]] != ["fill", "scale"]:
-        raise TableError("C holds a network, not the steps before it: only the models that train has written can be exported so")
-    network, scaler = copy.deepcopy(model[-1]), model[-2]
-    network.coefs_[0][...] /= scaler.scale_[:, np.newaxis]
-    network.intercepts_[0][...] -= scaler.mean_ @ network.coefs_[0]
-    return network
 
 
 # ---- files

@@ -8,6 +8,7 @@ from scipy.sparse import issparse
 from sklearn.preprocessing import RobustScaler, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
+from fastbp.estimators.explain import demand_plain_inputs
 from fastbp.estimators.inputs import twin
 from fastbp.names import LOSSES
 
@@ -97,7 +98,9 @@ def fold(scaling: Scaling, coefs: list[np.ndarray], intercepts: list[np.ndarray]
     """
     if scaling.inputs is not None:
         shift, scale = shift_of(scaling.inputs), scaling.inputs.scale_
-        W = coefs[0].astype(np.float64) / scale[:, np.newaxis]
+        W = coefs[0].astype(np.float64)
+        if scale is not None:
+            W /= scale[:, np.newaxis]
         if shift is not None:
             _check_intercepts(fit_intercept)
             intercepts[0][...] = intercepts[0] - shift @ W
@@ -110,7 +113,8 @@ def fold(scaling: Scaling, coefs: list[np.ndarray], intercepts: list[np.ndarray]
 
 
 def check_weights_alone(estimator: Any) -> None:
-    """Refuse an estimator whose predictions need more than the weights in coefs_ and intercepts_."""
+    """Refuse an estimator whose predictions need more than the weights in coefs_ and intercepts_, or that has none yet."""
+    demand_plain_inputs(estimator)
     if estimator.estimators_ is not None:
         raise ValueError("An ensemble is several networks: take each of estimators_ by itself.")
     if estimator.input_scaler_ is not None or estimator.target_scaler_ is not None:

@@ -4,7 +4,11 @@ import re
 from typing import Any
 
 import numpy as np
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import RobustScaler, StandardScaler
+from sklearn.utils.validation import check_is_fitted
 
+from fastbp.estimators.scaling import Scaling, fold
 from fastbp.interchange.formulas import FORMULAS, Plain, Value, plain
 
 DTYPES = {"float32": ("float", "f"), "float64": ("double", "")}
@@ -25,8 +29,8 @@ def to_c(estimator: Any, *, name: str = "predict", dtype: Any = None) -> str:
 
     Parameters
     ----------
-    estimator : BPClassifier or BPRegressor
-        Fitted.
+    estimator : BPClassifier, BPRegressor or Pipeline
+        Fitted. Steps of a pipeline before its network must be StandardScaler or RobustScaler, which go into the first layer.
     name : str, default='predict'
         The function's name; those of the arrays begin with it too.
     dtype : {'float32', 'float64'}, default=None
@@ -42,7 +46,7 @@ def to_c(estimator: Any, *, name: str = "predict", dtype: Any = None) -> str:
     Raises
     ------
     ValueError
-        `name` is no name in C, `dtype` is another, or weights are not finite in it.
+        `name` is no name in C, `dtype` is another, weights are not finite in it, or a pipeline has other steps.
 
     Examples
     --------
@@ -53,17 +57,35 @@ def to_c(estimator: Any, *, name: str = "predict", dtype: Any = None) -> str:
     """
     if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) or name in KEYWORDS:
         raise ValueError(f"name must be a name in C, got {name!r}.")
-    network = plain(estimator)
+    steps, last = (estimator.steps[:-1], estimator[-1]) if isinstance(estimator, Pipeline) else ([], estimator)
+    network = plain(last)
     chosen = np.dtype(network.coefs[0].dtype if dtype is None else dtype).name
     if chosen not in DTYPES:
         raise ValueError(f"dtype must be 'float32' or 'float64', got {chosen!r}.")
+    network = _with_scaling(network, [step for _, step in steps])
     language = _C(chosen)
     arrays = [
         text
         for layer, (W, b) in enumerate(zip(network.coefs, network.intercepts))
         for text in (language.array(f"{name}_coefs_{layer}", W.T), language.array(f"{name}_intercepts_{layer}", b))
     ]
-    return "\n".join([_comment(estimator, network, chosen), "#include <math.h>\n", *arrays, _function(network, name, language)])
+    return "\n".join([_comment(last, network, chosen), "#include <math.h>\n", *arrays, _function(network, name, language)])
+
+
+def _with_scaling(network: Plain, steps: list[Any]) -> Plain:
+    """Return the network for inputs as they are before these steps."""
+    coefs, intercepts = ([array.astype(np.float64) for array in arrays] for arrays in (network.coefs, network.intercepts))
+    for step in reversed(steps):
+        if step is None or step == "passthrough":
+            continue
+        if not isinstance(step, StandardScaler | RobustScaler):
+            raise ValueError(
+                f"C holds a network with StandardScaler or RobustScaler before it, not {type(step).__name__}: take to_onnx, or"
+                " to_c(pipeline[-1]) and do in C what the steps do."
+            )
+        check_is_fitted(step)
+        fold(Scaling(step, None), coefs, intercepts, fit_intercept=True)
+    return network._replace(coefs=coefs, intercepts=intercepts) if steps else network
 
 
 class _C:

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from fastbp.estimators import BPClassifier, BPRegressor, parameters
-from fastbp.estimators.explain import demand_plain_inputs
 from fastbp.estimators.scaling import check_weights_alone
 
 LEAK = 0.01
@@ -125,7 +124,6 @@ def plain(estimator: Any) -> Plain:
     """Return the network of a fitted estimator, or raise ValueError where that alone does not make its predictions."""
     if not isinstance(estimator, BPClassifier | BPRegressor):
         raise ValueError(f"estimator must be a BPClassifier or a BPRegressor, got {type(estimator).__name__}.")
-    demand_plain_inputs(estimator)
     check_weights_alone(estimator)
     coefs, intercepts, layer_sizes = parameters.check_weights(estimator.coefs_, estimator.intercepts_)
     hidden = parameters.activation_names(estimator.activation, len(layer_sizes) - 2, estimator)

@@ -46,7 +46,8 @@ def to_onnx(
     Raises
     ------
     ValueError
-        `dtype` is another, or labels are neither numbers nor strings, or weights are not finite.
+        `dtype` is another, or labels are neither numbers nor strings, or weights are not finite, or `estimator` is or holds
+        something that skl2onnx has no converter for, such as the tabular estimators.
     ImportError
         skl2onnx is not installed.
 
@@ -63,7 +64,7 @@ def to_onnx(
         raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}.")
     check_is_fitted(estimator)
     _register(skl2onnx)
-    types = importlib.import_module("skl2onnx.common.data_types")
+    types, exceptions = (importlib.import_module(f"skl2onnx.common.{name}") for name in ("data_types", "exceptions"))
     if X is None:
         kind = types.FloatTensorType if np.dtype(dtype) == np.float32 else types.DoubleTensorType
         inputs: dict[str, Any] = {"initial_types": [("X", kind([None, estimator.n_features_in_]))]}
@@ -73,7 +74,12 @@ def to_onnx(
         options = {id(estimator): {"zipmap": False}}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)  # of libraries among each other
-        return skl2onnx.to_onnx(estimator, target_opset=target_opset or OPSET, options=options, **inputs)
+        try:
+            return skl2onnx.to_onnx(estimator, target_opset=target_opset or OPSET, options=options, **inputs)
+        except (exceptions.MissingShapeCalculator, exceptions.MissingConverter) as error:
+            best = " Take its best_estimator_." if hasattr(estimator, "best_estimator_") else ""
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"This {type(estimator).__name__} has no form in ONNX: {reason}{best}") from error
 
 
 def _skl2onnx() -> Any:

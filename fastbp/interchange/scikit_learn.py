@@ -10,7 +10,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastbp.estimators import BPClassifier, BPRegressor, parameters
 from fastbp.estimators.base import BaseBP
-from fastbp.estimators.explain import demand_plain_inputs
 from fastbp.estimators.scaling import check_weights_alone
 
 # sklearn.neural_network, which takes 30 ms to import, is imported in functions.
@@ -111,8 +110,6 @@ def to_sklearn(estimator: BPClassifier | BPRegressor) -> Any:
 
     if not isinstance(estimator, BPClassifier | BPRegressor):
         raise ValueError(f"estimator must be a BPClassifier or a BPRegressor, got {type(estimator).__name__}.")
-    demand_plain_inputs(estimator)
-    check_is_fitted(estimator)
     check_weights_alone(estimator)
     kind = MLPClassifier if isinstance(estimator, BPClassifier) else MLPRegressor
     settings = _settings_for(kind, estimator)

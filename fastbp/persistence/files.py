@@ -1,7 +1,9 @@
 """Saving and loading: a file is replaced as a whole or not at all, and nothing in it is believed before it is checked."""
 
+import functools
 import hashlib
 import importlib
+import inspect
 import json
 import os
 import platform
@@ -16,8 +18,9 @@ import scipy
 import sklearn
 from sklearn.base import BaseEstimator
 
-from fastbp.estimators import BPFeatures
+from fastbp.estimators import BPClassifier, BPFeatures
 from fastbp.estimators.base import BaseBP
+from fastbp.estimators.callbacks import OF_CALLBACKS
 from fastbp.persistence.checks import check_state
 from fastbp.persistence.plain import NETWORKS, Decoder, Encoder
 
@@ -28,6 +31,10 @@ ZIP_START = b"PK\x03\x04"
 TRUSTED = (
     "numpy.dtype",  # which SimpleImputer keeps: the dtype of an array that the file holds
     *(f"{kind.__module__}.{kind.__qualname__}" for kind in (*NETWORKS.values(), BPFeatures)),
+    "fastbp.search.grid.BPSearchCV",
+    "fastbp.tabular.encoder.TableEncoder",
+    "fastbp.tabular.estimators.BPTabularClassifier",
+    "fastbp.tabular.estimators.BPTabularRegressor",
     "fastbp.training.kept.KeptVectors",
     "fastbp.training.optimizer.Optimizer",
 )
@@ -45,11 +52,12 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
 
     Parameters
     ----------
-    estimator : BPClassifier, BPRegressor, or an estimator of scikit-learn's with one inside
+    estimator : BPClassifier, BPRegressor, or another estimator of fastbp's or scikit-learn's
         Fitted or not. A network becomes a file of the format safetensors, with its parameters, fitted attributes, optimizer and
-        random state; a pipeline or another estimator one of skops. They need the packages of these names (extra ``keep``).
+        random state; a pipeline, a search, a tabular or another estimator one of skops. They need the packages of these names
+        (extra ``keep``).
     path : str or path-like
-        The file; by custom it ends in ``.safetensors``, or ``.skops`` for pipelines.
+        The file; by custom it ends in ``.safetensors``, or ``.skops`` for all but networks.
 
     Raises
     ------
@@ -97,7 +105,8 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
             package.dump(estimator, beside)
             strange = _untrusted(package, beside)
             if strange:
-                best = " Save its best_estimator_." if hasattr(estimator, "best_estimator_") else ""
+                has_best = hasattr(estimator, "best_estimator_")
+                best = " What it has found is kept by save(search.best_estimator_, path)." if has_best else ""
                 raise ValueError(f"This {type(estimator).__name__} holds {strange}, which load would not trust.{best}")
 
         _replace(path, write)
@@ -214,8 +223,19 @@ def _load_network(package: Any, start: bytes, file: Any, size: int) -> BaseBP:
 # ---- what skops keeps
 
 
+@functools.cache
+def _trusted() -> frozenset[str]:
+    """Return TRUSTED and what a search keeps: splitters, scorers and the public functions that these score by."""
+    from sklearn import metrics, model_selection
+
+    found: list[Any] = [thing for thing in vars(model_selection).values() if isinstance(thing, type) and hasattr(thing, "split")]
+    found += [thing for name in metrics.__all__ if inspect.isfunction(thing := getattr(metrics, name))]
+    found += [type(metrics.get_scorer("accuracy")), type(metrics.check_scoring(BPClassifier()))]
+    return frozenset((*TRUSTED, *(f"{thing.__module__}.{thing.__qualname__}" for thing in found)))
+
+
 def _untrusted(package: Any, path: str) -> str:
-    return ", ".join(name for name in package.get_untrusted_types(file=path) if name not in TRUSTED)
+    return ", ".join(name for name in package.get_untrusted_types(file=path) if name not in _trusted())
 
 
 def _load_skops(package: Any, path: str, size: int) -> BaseEstimator:
@@ -225,7 +245,7 @@ def _load_skops(package: Any, path: str, size: int) -> BaseEstimator:
     strange = _untrusted(package, path)
     if strange:
         raise ModelFileError(f"it holds {strange}, which fastbp does not trust; skops.io.load lets you do so.")
-    estimator = package.load(path, trusted=[name for name in package.get_untrusted_types(file=path) if name in TRUSTED])
+    estimator = package.load(path, trusted=[name for name in package.get_untrusted_types(file=path) if name in _trusted()])
     if not isinstance(estimator, BaseEstimator):
         raise ModelFileError(f"it holds no estimator, but a {type(estimator).__name__}.")
     for network in _networks_of(estimator):
@@ -233,18 +253,25 @@ def _load_skops(package: Any, path: str, size: int) -> BaseEstimator:
     return estimator
 
 
-def _networks_of(value: Any, seen: set[int] | None = None) -> Iterator[BaseBP]:
-    """Find the networks within an estimator, wherever it keeps them."""
-    seen = set() if seen is None else seen
-    if id(value) in seen:
-        return
-    seen.add(id(value))
-    if isinstance(value, BaseBP):
-        yield value
-    elif isinstance(value, dict | list | tuple | BaseEstimator):
-        inner = value.values() if isinstance(value, dict) else vars(value).values() if isinstance(value, BaseEstimator) else value
-        for item in inner:
-            yield from _networks_of(item, seen)
+def _networks_of(value: Any) -> Iterator[BaseBP]:
+    """Find the networks within an estimator, wherever it keeps them, and within these."""
+    seen: set[int] = set()
+    left = [value]
+    while left:
+        value = left.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, BaseBP):
+            yield value
+        if isinstance(value, dict):
+            left.extend(value.values())
+        elif isinstance(value, list | tuple | set | frozenset):
+            left.extend(value)
+        elif isinstance(value, np.ndarray):
+            left.extend(value.ravel().tolist() if value.dtype == object else ())
+        elif type(value).__module__.partition(".")[0] in ("fastbp", "sklearn") and hasattr(value, "__dict__"):
+            left.extend(item for name, item in vars(value).items() if name not in OF_CALLBACKS)
 
 
 # ---- files
