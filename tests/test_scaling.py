@@ -55,11 +55,26 @@ def test_raw_targets_are_what_it_is_for():
     assert scores[0] < 0 < 0.3 < scores[1]
 
 
-@pytest.mark.parametrize("options", [{"batch_size": 1, "solver": "sgd"}, {"n_restarts": 3}, {"loss": "huber"}])
+@pytest.mark.parametrize(
+    "options", [{"batch_size": 1, "solver": "sgd"}, {"n_restarts": 3}, {"loss": "huber"}, {"init": "data", "n_restarts": 2}]
+)
 def test_goes_with(options):
     ours = make(input_scaling="standard", target_scaling="standard", max_iter=3, **options).fit(REAL, np.stack([T, -T], 1))
     scaled = StandardScaler().fit_transform(REAL), StandardScaler().fit_transform(np.stack([T, -T], 1))
     assert_same_network(ours, make(max_iter=3, **options).fit(*scaled))
+
+
+def test_a_start_fitted_to_rows_sees_those_that_are_trained_on_as_they_are_scaled():
+    train, val, t_train, t_val = train_test_split(REAL, T, random_state=0)
+    options = {"init": "data", "early_stopping": True, "n_restarts": 2, "n_iter_no_change": 5}
+    ours = make(input_scaling="standard", target_scaling="standard", **options).fit(train, t_train, X_val=val, y_val=t_val)
+    inputs, targets = StandardScaler().fit(train), StandardScaler().fit(t_train[:, np.newaxis])
+    scaled = [targets.transform(t[:, np.newaxis])[:, 0] for t in (t_train, t_val)]
+    theirs = make(**options).fit(inputs.transform(train), scaled[0], X_val=inputs.transform(val), y_val=scaled[1])
+    assert_same_network(ours, theirs)
+    for seed in (0, 1):  # rows that are set aside are drawn before the weights
+        split = make(input_scaling="robust", **options | {"random_state": seed}).fit(REAL, T)
+        assert_same_network(split, make(input_scaling="robust", **options | {"random_state": seed}).fit(REAL, T))
 
 
 def test_weights():

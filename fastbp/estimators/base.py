@@ -209,8 +209,6 @@ class BaseBP(Weighted, Scaled, Explained, CallbackSupportMixin, BaseEstimator):
         self.out_activation_ = settings.output_activation
         problem = Problem(X, targets.Y, weights, n_outputs=targets.n_outputs, strata=targets.strata(self.validation_split))
         scaling = self._scaling(problem, settings, resume)
-        if scaling is not None and settings.init == "data" and not resume:
-            raise ValueError("init='data' looks at the rows as they are given: it does not go with scaling inside the estimator.")
         y_val = None
         if is_given:
             X_val, y_val = given_rows(self, X, *validation[:2])
@@ -231,10 +229,10 @@ class BaseBP(Weighted, Scaled, Explained, CallbackSupportMixin, BaseEstimator):
                     f" {problem.n_features} features and {problem.n_outputs} outputs."
                 )
             resumed = Resumed(*self._kept_of(network, X.dtype, incremental))
-            starts = [Start(random_state, lambda: params)]
+            starts = [Start(random_state, lambda _: params)]
         else:
             network = network_for(settings, problem.n_features, problem.n_outputs, X.dtype)
-            starts = drawn_starts(network, settings, random_state, problem)
+            starts = drawn_starts(network, settings, random_state, problem.dtype)
 
         def train(hooks: Any = None) -> Any:
             fitted = fit(
@@ -242,7 +240,7 @@ class BaseBP(Weighted, Scaled, Explained, CallbackSupportMixin, BaseEstimator):
             )
             run = fitted.run
             if again is not None and run.error is None and run.history.validation_scores and not fitted.is_interrupted:
-                anew = drawn_starts(network, settings, again, problem)
+                anew = drawn_starts(network, settings, again, problem.dtype)
                 fitted = refitted(fitted, all_rows(problem), settings, anew, scaling)
             self._publish(fitted, settings, is_new=not resume)
             self.__dict__.pop("feature_importances_", None)

@@ -188,6 +188,10 @@ class Fold:
         return np.minimum(outputs[:, 0] > 0.5, len(self.fitted["classes_"]) - 1)
 
 
+def _copied(weights: np.ndarray, _: Problem) -> np.ndarray:
+    return aligned_copy(weights)
+
+
 class Starts:
     """Where the networks that are being trained begin: the folds of a candidate have that in common, and candidates of the same
     sizes often have the starting weights."""
@@ -214,7 +218,7 @@ class Starts:
         def draw() -> list[tuple[Any, Twister]]:
             first = copy.deepcopy(source) if isinstance(source, np.random.RandomState) else seeded(source)
             states = random_states(first, settings.n_restarts)
-            return [(draw_weights(network, settings, state, None, dtype), Twister(state)) for state in states]
+            return [(draw_weights(network, settings, state, dtype, None), Twister(state)) for state in states]
 
         # Objects that are no plain values are the grid's, which keeps them.
         values = [value if isinstance(value, int | str) else id(value) for value in (source, candidate.estimator.init)]
@@ -334,14 +338,14 @@ class Fit:
             problem = problem.stratified(self.fold.targets.strata(self.candidate.estimator.validation_split))
             test = None
             states[0] = states[0] if self.until is not None else states[0].random_state()
-        begins = [Start(state, functools.partial(aligned_copy, weights)) for state, (weights, _) in zip(states, drawn)]
+        begins = [Start(state, functools.partial(_copied, weights)) for state, (weights, _) in zip(states, drawn)]
         return self._outcome(network, problem, settings, begins, None, test, scratch, n_threads)
 
     def _go_on(self, scratch: Any, n_threads: int) -> tuple[Fitted, Settings]:
         """Train from where the last call has paused."""
         before, settings = self._paused  # type: ignore[misc]
         run, self._paused = before.run, None
-        begins = [Start(run.random_state, lambda: cast(np.ndarray, run.left))]
+        begins = [Start(run.random_state, lambda _: cast(np.ndarray, run.left))]
         resumed = Resumed(run.history, run.optimizer, run.order)
         return self._outcome(before.network, before.problem, settings, begins, resumed, run.test, scratch, n_threads)
 

@@ -130,7 +130,7 @@ class _BPTabular(BaseEstimator):
             network = network_for(settings, X.shape[1], n_outputs, X.dtype)
             problem = Problem(X, Y, weights, numbers=rows, n_outputs=n_outputs)
             state = np.random.RandomState(seeds[number])
-            starts = drawn_starts(network, settings, state, problem)
+            starts = drawn_starts(network, settings, state, problem.dtype)
             result = fit(network, problem, settings, starts, scratch=scratch, n_threads=max(1, n_allowed // n_workers))
             if result.run.error is not None:
                 raise result.run.error

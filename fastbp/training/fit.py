@@ -27,10 +27,10 @@ from fastbp.training.workspace import Scratch
 
 
 class Start(NamedTuple):
-    """Where a training begins; `weights` gives flat parameters of its own."""
+    """Where a training begins; `weights` gives flat parameters of its own for a problem."""
 
     random_state: Any  # RandomState or Twister: what the training goes on drawing from
-    weights: Callable[[], np.ndarray]
+    weights: Callable[[Problem], np.ndarray]
 
 
 class Resumed(NamedTuple):
@@ -54,7 +54,7 @@ class Fitted(NamedTuple):
 
 
 def draw_weights(
-    network: Any, settings: Settings, random_state: np.random.RandomState, problem: Problem | None, dtype: np.dtype
+    network: Any, settings: Settings, random_state: np.random.RandomState, dtype: np.dtype, problem: Problem | None
 ) -> np.ndarray:
     """Flat starting parameters, drawn, some fitted to rows of a problem, or as `init` gives them."""
     layer_sizes = network.units.tolist()
@@ -88,10 +88,10 @@ def random_states(random_state: np.random.RandomState, n_states: int) -> list[np
     return [random_state, *map(np.random.RandomState, seeds)]
 
 
-def drawn_starts(network: Any, settings: Settings, random_state: np.random.RandomState, problem: Problem) -> list[Start]:
+def drawn_starts(network: Any, settings: Settings, random_state: np.random.RandomState, dtype: np.dtype) -> list[Start]:
     """The starts that settings ask for; each draws its weights when it begins."""
     return [
-        Start(state, functools.partial(draw_weights, network, settings, state, problem, problem.dtype))
+        Start(state, functools.partial(draw_weights, network, settings, state, dtype))
         for state in random_states(random_state, settings.n_restarts)
     ]
 
@@ -156,18 +156,21 @@ def fit(
     if problem.is_sparse and network.has_front:
         raise ValueError("X is sparse, but embedding and scale_layer need dense rows: X.toarray() makes them.")
     deadline = time.monotonic() + settings.max_time
+    # scikit-learn draws weights before it splits; those that are fitted to rows which are still to be scaled have to wait
+    waits = prepare is not None and isinstance(settings.init, str) and STARTS[settings.init].fits_rows
+    seen = problem  # by starts
 
     def begin(number: int) -> Run:
         start = starts[number]
         name = f"Start {number + 1} of {len(starts)}" if len(starts) > 1 else ""
-        run = Run(start.weights(), start.random_state, number=number, name=name, test=test, deadline=deadline, hooks=hooks)
+        run = Run(start.weights(seen), start.random_state, number=number, name=name, test=test, deadline=deadline, hooks=hooks)
         if resumed is not None:
             run.history, run.optimizer, run.order = resumed
         return run
 
-    first = begin(0)
+    first = None if waits else begin(0)
     if settings.early_stopping and problem.held_out is None:
-        problem = problem.split(settings.validation_fraction, first.random_state)
+        problem = problem.split(settings.validation_fraction, starts[0].random_state)
     _check_weights(problem, settings)
     if problem.is_sparse and settings.dropout and settings.dropout[0]:
         raise ValueError(
@@ -175,6 +178,9 @@ def fit(
         )
     if prepare is not None:
         problem = prepare(problem)
+    if first is None:
+        seen = problem
+        first = begin(0)
     goes_by_batches = SOLVERS[settings.solver].is_stochastic and not SOLVERS[settings.solver].is_full_batch
     if goes_by_batches and settings.batch_size != "auto" and settings.batch_size > problem.n_rows:
         warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=5)
