@@ -1,8 +1,16 @@
 """python -m fastbp train, predict, inspect and export: the same numbers as the estimators', by the columns' names."""
 
 import io
+import os
+import re
+import signal
+import subprocess
 import sys
+import tomllib
 import zlib
+from contextlib import suppress
+from importlib.metadata import EntryPoint
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,6 +22,8 @@ from fastbp.app.cli import main
 
 pd = pytest.importorskip("pandas")
 pytest.importorskip("skops")
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -134,6 +144,142 @@ def test_models_that_save_has_written(flowers, tmp_path, capsys):
     np.testing.assert_array_equal(pd.read_csv(io.StringIO(capsys.readouterr().out))["prediction"], network.predict(X))
     assert run("inspect", path) == 0
     assert "BPClassifier" in capsys.readouterr().out
+
+
+COMMAND = [sys.executable, "-u", "-m", "fastbp"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to a process of its own")
+def test_ctrl_c_ends_the_training_and_what_it_has_learnt_is_saved(tmp_path):
+    rng = np.random.RandomState(0)
+    table = pd.DataFrame(rng.normal(size=(12000, 20)), columns=[f"x{i}" for i in range(20)]).round(3)
+    table.assign(y=table["x0"] > 0).to_csv(tmp_path / "table.csv", index=False)
+    model = tmp_path / "model.skops"
+    options = [
+        "train",
+        "--data",
+        tmp_path / "table.csv",
+        "--target",
+        "y",
+        "--model",
+        model,
+        "--size",
+        "512-512",
+        "--epochs",
+        "10",
+    ]
+    process = subprocess.Popen([*COMMAND, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        for line in process.stdout:
+            if line.startswith("Iteration 1,"):
+                process.send_signal(signal.SIGINT)
+                break
+        out, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert (process.returncode, err) == (130, "")
+    assert out.endswith(f"Model, as tested: {model}\nStopped by Ctrl-C.\n")
+    pipeline = fastbp.load(model)
+    assert 1 <= pipeline[-1].n_iter_ < 10
+    told = float(re.search(r"^accuracy ([\d.]+) ", out, re.MULTILINE)[1])
+    assert told > 0.8
+    assert abs(pipeline.score(table, (table["x0"] > 0).astype(str)) - told) < 0.2
+
+
+def test_pipes_from_the_table_to_the_predictions(flowers, tmp_path):
+    """The table and the predictions through pipes; what is said goes elsewhere."""
+    model, table = tmp_path / "flowers.skops", pd.read_csv(flowers)
+
+    def piped(*arguments):
+        return subprocess.run([*COMMAND, *arguments], input=flowers.read_bytes(), capture_output=True, check=True)
+
+    trained = piped("train", "--data", "-", "--target", "kind", "--model", model, "--epochs", "30")
+    assert b"standard input: 150 rows" in trained.stdout
+    assert (trained.stderr, b"\x1b" in trained.stdout) == (b"", False)
+    predicted = piped("predict", "--model", model, "--data", "-", "--output", "-")
+    np.testing.assert_array_equal(pd.read_csv(io.BytesIO(predicted.stdout))["prediction"], fastbp.load(model).predict(table))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+def test_a_terminal_gets_a_line_that_is_written_over(flowers, tmp_path):
+    import pty
+
+    ours, theirs = pty.openpty()
+    options = ["train", "--data", flowers, "--target", "kind", "--model", tmp_path / "flowers.skops", "--epochs", "300"]
+    process = subprocess.Popen([*COMMAND, *options], stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # the end of a terminal
+        while piece := os.read(ours, 2**16):
+            shown += piece
+    os.close(ours)
+    assert process.wait(timeout=60) == 0
+    assert b"\r\x1b[KIteration " in shown
+    assert b" s more" in shown
+
+
+def test_exit_codes(flowers, tmp_path, monkeypatch, capsys):
+    """0: done; 1: what was asked for could not be brought about; 2: it cannot be asked for."""
+    model, table = tmp_path / "flowers.skops", pd.read_csv(flowers)
+    assert train(flowers, "kind", model, "--epochs", 2) == 0
+    content = model.read_bytes()
+    table.drop(columns="kind").to_csv(tmp_path / "bare.csv", index=False)
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    def lost(*arguments):
+        raise ValueError("the loss became NaN")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("fastbp.BPClassifier.fit", lost)
+        assert train(flowers, "kind", model) == 1
+    assert "the training failed: the loss became NaN" in capsys.readouterr().err
+    assert model.read_bytes() == content
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", full)
+        for arguments in (
+            ["train", "--data", flowers, "--target", "kind", "--model", model, "--epochs", 2],
+            ["predict", "--model", model, "--data", flowers, "--output", tmp_path / "out.csv"],
+            ["export", model, "--output", tmp_path / "flowers.c"],
+        ):
+            capsys.readouterr()
+            assert run(*arguments) == 1
+            err = capsys.readouterr().err
+            assert err.count("\n") == 1 and "No space left on device" in err
+    assert model.read_bytes() == content
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bare.csv", "flowers.csv", "flowers.skops"]
+    rows = 1e200 * table[list("abcd")]
+    rows.assign(kind=table["kind"]).to_csv(tmp_path / "huge.csv", index=False)
+    assert train(tmp_path / "huge.csv", "kind", model) == 2
+    assert model.read_bytes() == content
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/stdout"), reason="there is no such device")
+def test_devices_are_written_to_and_stay(flowers, tmp_path, capsys):
+    model, pipe = tmp_path / "flowers.skops", tmp_path / "pipe"
+    assert train(flowers, "kind", model, "--epochs", 2) == 0
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE) as reader:
+        assert run("predict", "--model", model, "--data", flowers, "--output", pipe) == 0
+        assert len(reader.stdout.read().splitlines()) == 151
+    assert pipe.is_fifo()
+    pipe.rename(tmp_path / "pipe.skops")
+    capsys.readouterr()
+    assert train(flowers, "kind", tmp_path / "pipe.skops") == 2
+    assert "is there and is no file" in capsys.readouterr().err
+
+
+def test_the_entry_point_is_the_command_line(capsys):
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+    assert list(scripts) == ["fastbp"]
+    entry = EntryPoint("fastbp", scripts["fastbp"], "console_scripts").load()
+    for command in ([], ["train"], ["predict"], ["inspect"], ["export"]):
+        with pytest.raises(SystemExit) as ended:
+            entry([*command, "--help"])
+        assert ended.value.code == 0
+        assert "example" in capsys.readouterr().out
 
 
 def test_one_line_says_what_is_wrong(flowers, houses, tmp_path, capsys):

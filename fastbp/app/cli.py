@@ -5,6 +5,7 @@ on rows it has not seen. ``train``, ``predict``, ``inspect`` and ``export`` are 
 kernel once.
 """
 
+import argparse
 import os
 import signal
 import sys
@@ -24,6 +25,13 @@ from fastbp.app.source import TableError
 
 SIZES = ["8", "16", "32", "64", "128", "32-16", "64-32", "128-64"]
 QUICK_SIZES = ["16", "32", "32-16"]
+EPILOG = f"""examples:
+  {NAME}
+  {NAME} --data houses.csv --target price --sizes 32 64-32 --output houses.png
+  gunzip -c flowers.csv.gz | {NAME} --data - --target kind --quick
+
+Without --data it runs on scikit-learn's bundled digits. How a table is written is found out: --sep, --decimal, --thousands
+and --encoding are for where that fails. Commands of models in files, each with its --help: train, predict, inspect, export."""
 COMMANDS = ("train", "predict", "inspect", "export")  # of models in files, with options of their own
 OF_TABLES = ("target", "sep", "decimal", "thousands", "encoding", "na", "drop")
 
@@ -70,9 +78,8 @@ def _make_parser():
     parser = OneLineParser(
         prog="python -m fastbp",
         description="Search the hidden sizes of a BP network by cross-validation, then test the best one on held-out rows.",
-        epilog="Without --data it runs on scikit-learn's bundled digits. How a table is written is found out: --sep, --decimal,"
-        " --thousands and --encoding are for where that fails. Commands of models in files, each with its --help: train, predict,"
-        " inspect, export.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("command", nargs="?", choices=["search", "warmup"], default="search", help="warmup: compile every kernel once, then end")

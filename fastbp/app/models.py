@@ -7,9 +7,8 @@ by the columns' names, and a network. `predict` takes it, or any other model tha
 import argparse
 import copy
 import os
-import secrets
 import sys
-from contextlib import closing, suppress
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from fastbp.app.source import TableError, TrainingError, brief, open_unpacked, t
 from fastbp.app.table import features_of
 from fastbp.app.text import name_of, print_problem, print_test
 from fastbp.interchange import to_c, to_onnx, to_sklearn
-from fastbp.persistence import load, save
+from fastbp.persistence import load, replace_file, save
 
 DATE_ENDS = (" (days)", *(f" ({name}, {wave})" for name in ("season", "weekday", "hour") for wave in ("sine", "cosine")))
 
@@ -326,16 +325,16 @@ def _check_place(path, option):
         raise TableError(f"{option}: there is no folder {folder}")
     if path.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
         raise TableError(f"{option}: {path} cannot be written")
+    if option == "--model" and path.exists() and not path.is_file():
+        raise TableError(f"{option}: {path} is there and is no file")
 
 
 def _write(path, content):
-    """Replace a file as a whole, or not at all."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    """Replace a file as a whole, or not at all; a pipe or a device is written to."""
     try:
-        beside.write_bytes(content)
-        os.replace(beside, path)
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+        else:
+            replace_file(path, lambda beside: Path(beside).write_bytes(content))
     except OSError as error:
         raise TrainingError(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            beside.unlink()

@@ -8,6 +8,7 @@ from sklearn.metrics import accuracy_score, classification_report, mean_absolute
 
 from fastbp.app.columns import CATEGORY, DATE, NUMBER
 from fastbp.app.source import brief
+from fastbp.persistence import replace_file
 
 WIDTH = 100
 _MOST_COLUMNS = 20  # of a kind that are listed
@@ -135,5 +136,9 @@ def draw(candidates, problem, path):
         places, means = display.line_.get_data()
         at = np.nanargmax(means)
         display.ax_.plot(places[at], means[at], "*", color="#d1492e", markersize=15, zorder=6)
-    figure.savefig(path, format="png", dpi=120)
-    print(f"\nPicture: {path}")
+    try:
+        replace_file(path, lambda beside: figure.savefig(beside, format="png", dpi=120))
+    except (OSError, ValueError) as error:
+        print(f"\nNo picture: {path} cannot be written: {error}")
+    else:
+        print(f"\nPicture: {path}")

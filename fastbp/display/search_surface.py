@@ -124,11 +124,11 @@ class SearchSurfaceDisplay:
         self : SearchSurfaceDisplay
             The display.
         """
-        from matplotlib.patches import Rectangle
-
         n_rows, n_columns = self.scores.shape
         size = (min(14, 3.5 + 0.7 * n_columns), min(10, 2.2 + 0.45 * n_rows))
         self.figure_, self.ax_ = make_axes("SearchSurfaceDisplay", ax, size)
+        from matplotlib.patches import Rectangle
+
         self.image_ = self.ax_.imshow(self.scores, aspect="auto", cmap="viridis")
         rows, columns = ([_label(value) for value in values] for values in (self.row_values, self.column_values))
         is_crowded = sum(map(len, columns)) > 9 * size[0]

@@ -97,7 +97,7 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
         header, arrays = _described(estimator)
         package = _imported("safetensors.numpy")
         metadata = {"fastbp": header, "sha256": _digest(header, arrays)}
-        _replace(path, lambda beside: package.save_file(arrays, beside, metadata))
+        replace_file(path, lambda beside: package.save_file(arrays, beside, metadata))
     elif isinstance(estimator, BaseEstimator):
         package = _imported("skops.io")
 
@@ -109,7 +109,7 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
                 best = " What it has found is kept by save(search.best_estimator_, path)." if has_best else ""
                 raise ValueError(f"This {type(estimator).__name__} holds {strange}, which load would not trust.{best}")
 
-        _replace(path, write)
+        replace_file(path, write)
     else:
         raise ValueError(f"estimator must be an estimator, got {type(estimator).__name__}.")
 
@@ -285,7 +285,7 @@ def _imported(name: str) -> Any:
         raise ImportError(f"Saving and loading such a model needs {package}: pip install 'fastbp[keep]'") from error
 
 
-def _replace(path: str | os.PathLike[str], write: Callable[[str], None]) -> None:
+def replace_file(path: str | os.PathLike[str], write: Callable[[str], None]) -> None:
     """Let `write` write a file beside the path, and put it there when it is whole and on the disk."""
     path = os.path.realpath(os.fspath(path))  # a link stays a link
     exists = os.path.exists(path)
