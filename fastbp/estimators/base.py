@@ -16,7 +16,7 @@ from fastbp.estimators import parameters
 from fastbp.estimators.callbacks import CallbackSupportMixin, fit_watched, has_callbacks
 from fastbp.estimators.class_weights import row_weights
 from fastbp.estimators.explain import Explained, importances_of
-from fastbp.estimators.inputs import check_rows, check_structure, is_plain, twin
+from fastbp.estimators.inputs import check_rows, check_structure, plain_rows, twin
 from fastbp.estimators.representation import architecture_html
 from fastbp.estimators.scaling import Scaled, scaled_inputs
 from fastbp.estimators.targets import Targets
@@ -188,7 +188,7 @@ class BaseBP(Weighted, Scaled, Explained, CallbackSupportMixin, BaseEstimator):
         from fastbp.training.problem import Problem
         from fastbp.training.random_state import seeded
 
-        parameters.check_parameters(self)
+        known = parameters.checked(self)
         resume = hasattr(self, "coefs_") and (incremental or self.warm_start)
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
@@ -203,7 +203,8 @@ class BaseBP(Weighted, Scaled, Explained, CallbackSupportMixin, BaseEstimator):
         weights = row_weights(tables, sample_weight, targets, X)
         if resume and hasattr(self, "out_activation_") and targets.loss != self._loss_name():
             raise ValueError(f"y needs the loss {targets.loss!r}, but this network was trained with {self._loss_name()!r}.")
-        settings = parameters.settings_of(self, targets.loss)
+        settings = known.get(targets.loss) or parameters.settings_of(self, targets.loss)
+        known[targets.loss] = settings
         if incremental:
             settings = settings._replace(max_iter=1, max_time=math.inf)
         self.out_activation_ = settings.output_activation
@@ -336,7 +337,10 @@ class BaseBP(Weighted, Scaled, Explained, CallbackSupportMixin, BaseEstimator):
             parameters.check_parameter("n_threads", self.n_threads, parameters.RULES["n_threads"], self)
         network, params = self._packed()
         n_features = network.n_features
-        if not (is_plain(X, (params.dtype,)) and X.shape[1] == n_features and not hasattr(self, "feature_names_in_")):
+        rows = None if hasattr(self, "feature_names_in_") else plain_rows(X, (params.dtype,))
+        if rows is not None and rows.shape[1] == n_features:
+            X = rows
+        else:
             X = check_structure(validate_data(self, X, reset=False, dtype=params.dtype, order="C", accept_sparse="csr"))
             if X.shape[1] != n_features:
                 raise ValueError(f"X has {X.shape[1]} features, but the weights in coefs_ are for {n_features}.")

@@ -12,23 +12,21 @@ from sklearn.utils.validation import validate_data
 
 MatrixLike: TypeAlias = ArrayLike | spmatrix | sparray
 DTYPES = (np.dtype(np.float64), np.dtype(np.float32))
-_SMALL = 2**16  # elements; of a larger X the cost of validate_data is no longer seen
+_SMALL = 2**18  # elements; of a larger X the cost of validate_data is no longer seen
 
 
-def is_plain(X: Any, dtypes: tuple[np.dtype, ...]) -> bool:
-    """Whether validate_data, a third of a small fit and most of a one-row prediction, would return X itself."""
-    return (
-        type(X) is np.ndarray
-        and X.ndim == 2
-        and X.dtype in dtypes
-        and X.flags.c_contiguous
-        and 0 < X.size <= _SMALL
-        and bool(np.isfinite(X).all())
-    )
+def plain_rows(X: Any, dtypes: tuple[np.dtype, ...]) -> np.ndarray | None:
+    """Return what validate_data makes of X, in a fraction of its time: a third of a small fit and most of a one-row prediction;
+    None where it alone can tell."""
+    if type(X) is np.ndarray and X.ndim == 2 and X.dtype in dtypes and 0 < X.size <= _SMALL:
+        X = np.ascontiguousarray(X)
+        if np.isfinite(X).all():
+            return X
+    return None
 
 
 def is_plain_target(y: Any, n_samples: int) -> bool:
-    """Whether the same holds for a target of one column."""
+    """Whether validate_data would return a target of one column itself."""
     return (
         type(y) is np.ndarray
         and y.shape == (n_samples,)
@@ -38,10 +36,10 @@ def is_plain_target(y: Any, n_samples: int) -> bool:
 
 def check_rows(estimator: Any, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
     """Return X as C-contiguous float32 or float64, or CSR, and y as an array; set n_features_in_ if `reset`."""
-    plain = is_plain(X, DTYPES) and is_plain_target(y, len(X)) and not hasattr(estimator, "feature_names_in_")
-    if plain and (reset or X.shape[1] == getattr(estimator, "n_features_in_", None)):
+    rows = None if hasattr(estimator, "feature_names_in_") else plain_rows(X, DTYPES)
+    if rows is not None and is_plain_target(y, len(X)) and (reset or X.shape[1] == getattr(estimator, "n_features_in_", None)):
         estimator.n_features_in_ = X.shape[1]
-        return X, y
+        return rows, y
     is_regressor = isinstance(estimator, RegressorMixin)
     options: dict[str, Any] = {"multi_output": True, "y_numeric": is_regressor}
     X, checked = validate_data(estimator, X, y, reset=reset, dtype=DTYPES, order="C", accept_sparse="csr", **options)

@@ -181,6 +181,30 @@ REGRESSOR_RULES: dict[str, tuple[Allowed, ...]] = {
 }
 
 
+_PLAIN = {bool, int, float, str, tuple, type(None)}
+_MOST_REMEMBERED = 256
+_remembered: dict[Any, dict[str, Settings]] = {}  # as checks and settings are a tenth of a tiny fit
+
+
+def checked(estimator: Any) -> dict[str, Settings]:
+    """Check an estimator's parameters; return what `settings_of` them is for each loss so far, if they are plain values."""
+    values = tuple(map(vars(estimator).__getitem__, estimator._rules))
+    kinds = tuple(map(type, values))  # as True == 1 == 1.0
+    key = type(estimator), kinds, values
+    try:
+        known = _remembered.get(key) if _PLAIN.issuperset(kinds) else None
+    except TypeError:  # a tuple of what has no hash
+        kinds, known = (object,), None
+    if known is None:
+        check_parameters(estimator)
+        known = {}
+        if _PLAIN.issuperset(kinds):
+            if len(_remembered) >= _MOST_REMEMBERED:
+                _remembered.clear()
+            _remembered[key] = known
+    return known
+
+
 def check_parameters(estimator: Any, known: dict[str, Any] | None = None) -> None:
     """Raise InvalidParameterError for the first attribute of `estimator` that none of its rules allows.
 
