@@ -32,6 +32,8 @@ CLASSIFIER_ROWS = [
     ("l1_ratio", {"l1_ratio": 0.5}, {}),
     ("averaging", {"averaging": 0.99}, {}),
     ("record_gradient_norms", {"record_gradient_norms": True}, {}),
+    ("label_smoothing", {"label_smoothing": 0.1}, {}),
+    ("focal", {"loss": "focal"}, {}),
     ("dropout", {"dropout": 0.2}, {}),
     ("dropout, tanh", {"dropout": 0.2}, {"activation": "tanh"}),
     ("dropout, inputs too", {"dropout": [0.1, 0.2, 0.2]}, {}),
@@ -49,6 +51,11 @@ CLASSIFIER_ROWS = [
 REGRESSOR_ROWS = [
     ("plain regression", {}, {}),
     ("target_scaling", {"target_scaling": "standard"}, {}),
+    ("absolute_error", {"loss": "absolute_error"}, {}),
+    ("quantile", {"loss": "quantile"}, {}),
+    ("three quantiles", {"loss": "quantile", "quantile": [0.1, 0.5, 0.9]}, {}),
+    ("gamma against poisson", {"loss": "gamma"}, {"loss": "poisson"}),
+    ("tweedie against poisson", {"loss": "tweedie"}, {"loss": "poisson"}),
 ]
 
 

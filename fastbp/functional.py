@@ -100,7 +100,7 @@ def gradients(
     activation: str | Sequence[str] = "relu",
     output_activation: str = "identity",
     loss: str = "squared_error",
-    loss_parameter: float | None = None,
+    loss_parameter: float | Sequence[float] | None = None,
     alpha: float = 0.0,
     sample_weight: ArrayLike | None = None,
 ) -> Gradients:
@@ -122,16 +122,19 @@ def gradients(
     X : array-like of shape (n_samples, n_features)
         Inputs; their dtype, float32 or float64, is the dtype of the result.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        Targets; for 'log_loss' class numbers from 0, of shape (n_samples,).
+        Targets; for 'log_loss' and 'focal' class numbers from 0, of shape (n_samples,).
     activation : str or sequence of str, default='relu'
         As in `BPClassifier`: one name, or one per hidden layer. A 'step' has the slope 1 here (straight-through).
     output_activation : str, default='identity'
-        A name that `activation` takes or 'exp' for 'squared_error', 'exp' for 'poisson', 'logistic' for 'binary_log_loss', and
-        'softmax' for 'log_loss'.
-    loss : {'squared_error', 'log_loss', 'binary_log_loss', 'poisson'}, default='squared_error'
-        'binary_log_loss' and 'poisson' are summed over the outputs.
-    loss_parameter : float or None, default=None
-        What shapes a loss that has a parameter, which `BPRegressor` takes by its name; None is the default there.
+        A name that `activation` takes or 'exp' for 'squared_error', 'huber', 'absolute_error' and 'quantile'; 'exp' for
+        'poisson', 'gamma' and 'tweedie', 'logistic' for 'binary_log_loss' and 'binary_focal', 'softmax' for 'log_loss' and
+        'focal'.
+    loss : str, default='squared_error'
+        What `loss` of the estimators takes; the log-losses of yes or no are 'binary_log_loss' and 'binary_focal'. All but
+        'squared_error' are summed over the outputs.
+    loss_parameter : float, sequence of float or None, default=None
+        What shapes a loss that has a parameter, which the estimators take by its name: `delta`, `quantile` (for each output one
+        of a sequence), `power`, `label_smoothing`, `focal_gamma`; None is the default there.
     alpha : float, default=0.0
         L2 penalty on the weights.
     sample_weight : array-like of shape (n_samples,), default=None
@@ -187,12 +190,12 @@ def _targets(y: ArrayLike, X: np.ndarray, n_outputs: int, loss: str) -> np.ndarr
     Y = check_array(y, dtype=X.dtype, ensure_2d=False, order="C", input_name="y")
     check_consistent_length(X, Y)
     Y = Y.reshape(len(Y), -1)
-    n_columns = 1 if loss == "log_loss" else n_outputs
+    n_columns = 1 if LOSSES[loss].has_class_numbers else n_outputs
     if Y.shape[1] != n_columns:
         raise ValueError(f"y has {Y.shape[1]} columns, but the loss {loss!r} of this network needs {n_columns}.")
     check_range(Y, loss)
-    if loss == "log_loss" and not np.isin(Y, np.arange(n_outputs)).all():
-        raise ValueError(f"For the loss 'log_loss' y must hold class numbers from 0 to {n_outputs - 1}.")
+    if LOSSES[loss].has_class_numbers and not np.isin(Y, np.arange(n_outputs)).all():
+        raise ValueError(f"For the loss {loss!r} y must hold class numbers from 0 to {n_outputs - 1}.")
     return Y
 
 
@@ -204,7 +207,7 @@ def _network(
     output_activation: str,
     loss: str,
     caller: str,
-    loss_parameter: float | None = None,
+    loss_parameter: float | Sequence[float] | None = None,
 ) -> tuple[Any, np.ndarray]:
     """Return the network and its flat parameter vector in X's dtype."""
     from fastbp.training.network import make_network, pack_parameters
@@ -215,6 +218,10 @@ def _network(
     parameters.check_parameter("output_activation", output_activation, _OUTPUT_RULES, caller)
     parameters.output_activation_name(output_activation, loss)
     names = parameters.activation_names(activation, len(layer_sizes) - 2, caller)
-    parameter = LOSSES[loss].parameter_default if loss_parameter is None else loss_parameter
+    parameter: Any = LOSSES[loss].parameter_default if loss_parameter is None else loss_parameter
+    if np.ndim(parameter):
+        parameter = tuple(map(float, parameter))
+        if len(parameter) != layer_sizes[-1]:
+            raise ValueError(f"loss_parameter has {len(parameter)} values, but the network {layer_sizes[-1]} outputs.")
     network = make_network(layer_sizes, names, output_activation, loss, loss_parameter=parameter, dtype=X.dtype)
     return network, pack_parameters(network, weights, biases, X.dtype)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 IDENTITY, LOGISTIC, TANH, RELU, LEAKY_RELU, STEP, SOFTMAX, EXP, ELU, GELU, SELU, SILU, MISH, SOFTPLUS, HARDSWISH = range(15)
 # Codes of slopes that are not had from an activation's output.
 KEPT = -1  # the forward pass wrote it down
-CANCELS = -2  # the loss cancels the slope of the outputs: the error signal is outputs - targets
+CANCELS = -2  # the loss cancels the slope of the outputs: the error signal is outputs - targets, times a factor for some losses
 
 
 class Activation(NamedTuple):
@@ -60,7 +60,9 @@ HIDDEN_ACTIVATIONS = tuple(name for name, activation in ACTIVATIONS.items() if a
 
 # ---- losses
 
-SQUARED_ERROR, LOG_LOSS, BINARY_LOG_LOSS, POISSON, HUBER = range(5)
+SQUARED_ERROR, LOG_LOSS, BINARY_LOG_LOSS, POISSON, HUBER, ABSOLUTE_ERROR, QUANTILE, GAMMA, TWEEDIE, FOCAL, BINARY_FOCAL = range(
+    11
+)
 
 
 class Loss(NamedTuple):
@@ -73,17 +75,28 @@ class Loss(NamedTuple):
     is_regression: bool = True
     has_class_numbers: bool = False  # whether the target of a row is the number of its class, not a value per output
     lowest_target: float = -math.inf
+    excludes_lowest: bool = False  # whether targets must be above the lowest
     highest_target: float = math.inf
+    is_own_score: bool = False  # whether early stopping goes by this loss of the validation rows, as R² says little of its aim
     parameter: str = ""  # the estimator's parameter that shapes it, if one does: a float
     parameter_default: float = 0.0
-    parameter_range: tuple[float, float] = (0.0, math.inf)  # open at both ends
+    parameter_range: tuple[float, float] = (0.0, math.inf)
+    parameter_brackets: str = "()"  # whether the ends of that range belong to it
 
 
 _REAL_OUTPUTS = tuple(name for name in ACTIVATIONS if name != "softmax")
 LOSSES = {
     "squared_error": Loss(SQUARED_ERROR, "half the squared error", _REAL_OUTPUTS, "identity"),
     "log_loss": Loss(
-        LOG_LOSS, "the log-loss of several classes", ("softmax",), "softmax", is_regression=False, has_class_numbers=True
+        LOG_LOSS,
+        "the log-loss of several classes",
+        ("softmax",),
+        "softmax",
+        is_regression=False,
+        has_class_numbers=True,
+        parameter="label_smoothing",
+        parameter_range=(0.0, 1.0),
+        parameter_brackets="[)",
     ),
     "binary_log_loss": Loss(
         BINARY_LOG_LOSS,
@@ -93,6 +106,9 @@ LOSSES = {
         is_regression=False,
         lowest_target=0.0,
         highest_target=1.0,
+        parameter="label_smoothing",
+        parameter_range=(0.0, 1.0),
+        parameter_brackets="[)",
     ),
     "poisson": Loss(POISSON, "half the Poisson deviance (targets ≥ 0, exponential output)", ("exp",), "exp", lowest_target=0.0),
     "huber": Loss(
@@ -102,8 +118,60 @@ LOSSES = {
         parameter="delta",
         parameter_default=1.0,
     ),
+    "absolute_error": Loss(ABSOLUTE_ERROR, "the absolute error, whose best prediction is the median", _REAL_OUTPUTS),
+    "quantile": Loss(
+        QUANTILE,
+        "the pinball loss, whose best prediction is the `quantile` of the target",
+        _REAL_OUTPUTS,
+        is_own_score=True,
+        parameter="quantile",
+        parameter_default=0.5,
+        parameter_range=(0.0, 1.0),
+    ),
+    "gamma": Loss(
+        GAMMA,
+        "half the gamma deviance (targets > 0, exponential output)",
+        ("exp",),
+        "exp",
+        lowest_target=0.0,
+        excludes_lowest=True,
+    ),
+    "tweedie": Loss(
+        TWEEDIE,
+        "half the Tweedie deviance of the `power` (targets ≥ 0, exponential output)",
+        ("exp",),
+        "exp",
+        lowest_target=0.0,
+        parameter="power",
+        parameter_default=1.5,
+        parameter_range=(1.0, 2.0),
+    ),
+    "focal": Loss(
+        FOCAL,
+        "the log-loss of several classes, times (1 - p) ** `focal_gamma` for the probability p of the true one",
+        ("softmax",),
+        "softmax",
+        is_regression=False,
+        has_class_numbers=True,
+        parameter="focal_gamma",
+        parameter_default=2.0,
+        parameter_brackets="[)",
+    ),
+    "binary_focal": Loss(
+        BINARY_FOCAL,
+        "the same for yes or no, per output",
+        ("logistic",),
+        "logistic",
+        is_regression=False,
+        lowest_target=0.0,
+        highest_target=1.0,
+        parameter="focal_gamma",
+        parameter_default=2.0,
+        parameter_brackets="[)",
+    ),
 }
 REGRESSION_LOSSES = tuple(name for name, loss in LOSSES.items() if loss.is_regression)
+CLASSIFIER_LOSSES = ("log_loss", "focal")  # as users name them; with the logistic output they are binary
 
 # ---- solvers
 

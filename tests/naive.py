@@ -18,7 +18,10 @@ ACTIVATIONS = (
     "identity", "logistic", "tanh", "relu", "leaky_relu", "step", "elu", "gelu", "selu", "silu", "mish", "softplus", "hardswish",
     "exp", "softmax",
 )  # fmt: skip
-LOSSES = ("squared_error", "log_loss", "binary_log_loss", "poisson", "huber")
+LOSSES = (
+    "squared_error", "log_loss", "binary_log_loss", "poisson", "huber", "absolute_error", "quantile", "gamma", "tweedie", "focal",
+    "binary_focal",
+)  # fmt: skip
 
 # Output activation and loss that belong together: the slopes cancel, and δ = ŷ − y.
 CANONICAL = {
@@ -142,6 +145,27 @@ def huber(error, delta=1.0):
     return 0.5 * error * error if abs(error) <= delta else delta * (abs(error) - 0.5 * delta)
 
 
+def pinball(error, level=0.5):
+    """Of an output above the target a share of 1 - level, of one below it a share of level."""
+    return (1 - level) * error if error > 0 else -level * error
+
+
+def tweedie(y, mean, power=1.5):
+    """Half the deviance of a compound Poisson distribution."""
+    return (
+        mean ** (2 - power) / (2 - power) - y * mean ** (1 - power) / (1 - power) + y ** (2 - power) / (1 - power) / (2 - power)
+    )
+
+
+def focal(p, gamma=2.0):
+    """-log p, which counts less the surer the true class is."""
+    return -((1 - p) ** gamma) * math.log(p)
+
+
+def focal_slope(p, gamma=2.0):
+    return gamma * (1 - p) ** (gamma - 1) * math.log(p) - (1 - p) ** gamma / p
+
+
 def sample_loss(name, y, p, eps=EPS):
     """Loss of one sample with targets y and outputs p; for log_loss, y is [index of the class]."""
     if name == "squared_error":
@@ -154,6 +178,18 @@ def sample_loss(name, y, p, eps=EPS):
         return sum(xlogy(y_j, y_j / p_j) - y_j + p_j for y_j, p_j in zip(y, p, strict=True))
     if name == "huber":
         return sum(huber(p_j - y_j) for y_j, p_j in zip(y, p, strict=True))
+    if name == "absolute_error":
+        return sum(abs(p_j - y_j) for y_j, p_j in zip(y, p, strict=True))
+    if name == "quantile":
+        return sum(pinball(p_j - y_j) for y_j, p_j in zip(y, p, strict=True))
+    if name == "gamma":
+        return sum(math.log(p_j / y_j) + y_j / p_j - 1 for y_j, p_j in zip(y, p, strict=True))
+    if name == "tweedie":
+        return sum(tweedie(y_j, p_j) for y_j, p_j in zip(y, p, strict=True))
+    if name == "focal":
+        return focal(clip(p[int(y[0])], eps))
+    if name == "binary_focal":
+        return sum(focal(clip(p_j if y_j else 1 - p_j, eps)) for y_j, p_j in zip(y, p, strict=True))
     raise ValueError(name)
 
 
@@ -175,6 +211,18 @@ def loss_slope(name, y, p):
         return [1 - y_j / p_j for y_j, p_j in zip(y, p, strict=True)]
     if name == "huber":
         return [max(-1.0, min(1.0, p_j - y_j)) for y_j, p_j in zip(y, p, strict=True)]
+    if name == "absolute_error":
+        return [math.copysign(1.0, p_j - y_j) for y_j, p_j in zip(y, p, strict=True)]
+    if name == "quantile":
+        return [math.copysign(0.5, p_j - y_j) for y_j, p_j in zip(y, p, strict=True)]
+    if name == "gamma":
+        return [1 / p_j - y_j / p_j**2 for y_j, p_j in zip(y, p, strict=True)]
+    if name == "tweedie":
+        return [p_j**-0.5 - y_j * p_j**-1.5 for y_j, p_j in zip(y, p, strict=True)]
+    if name == "focal":
+        return [focal_slope(p_j) if j == int(y[0]) else 0.0 for j, p_j in enumerate(p)]
+    if name == "binary_focal":
+        return [focal_slope(p_j) if y_j else -focal_slope(1 - p_j) for y_j, p_j in zip(y, p, strict=True)]
     raise ValueError(name)
 
 

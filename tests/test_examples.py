@@ -170,6 +170,15 @@ def shows_calibration(text):
     assert error[1] < error[0]
 
 
+def shows_intervals(text):
+    """Nine tenths of the new targets, where there is little noise and where there is much."""
+    shares = numbers(text, r"([\d.]+) %(?: of 10000|;)")[:, 0]
+    assert len(shares) == 3
+    assert (np.abs(shares - 90) < 5).all()
+    little, much = numbers(text, r"interval is ([\d.]+) wide")[:, 0]
+    assert 1.2 * little < much
+
+
 SHOWS = {
     "calibrated_probabilities": shows_calibration,
     "classification": shows_classes,
@@ -186,6 +195,7 @@ SHOWS = {
     "levenberg_marquardt_on_sin": shows_solvers,
     "online_one_sample": shows_one_sample,
     "pattern_recognition": shows_patterns,
+    "prediction_intervals_by_quantiles": shows_intervals,
     "search_on_dask": shows_a_cluster,
     "unbalanced_classes": shows_weights_of_classes,
     "two_layer_least_squares": shows_squares,

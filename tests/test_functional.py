@@ -27,6 +27,12 @@ def problem(layer_sizes=(3, 5, 4, 2), loss="squared_error", n_samples=7, seed=0)
         "binary_log_loss": lambda: rng.randint(2, size=shape),
         "poisson": lambda: rng.poisson(2.0, shape),
         "huber": lambda: 2.0 * rng.randn(*shape),  # errors on both sides of delta
+        "absolute_error": lambda: rng.randn(*shape),
+        "quantile": lambda: rng.randn(*shape),
+        "gamma": lambda: rng.gamma(2.0, size=shape),
+        "tweedie": lambda: rng.poisson(1.0, shape) * rng.gamma(2.0, size=shape),
+        "focal": lambda: rng.randint(layer_sizes[-1], size=n_samples),
+        "binary_focal": lambda: rng.randint(2, size=shape),
     }[loss]()
     return coefs, intercepts, X, y
 
@@ -68,7 +74,7 @@ def test_gradients_are_finite_differences(loss, output_activation, activation):
     if output_activation == "step":
         return  # has no slope: its straight-through gradient is not the loss's
     # one output: for several, scikit-learn's squared error averages what its gradient sums
-    layer_sizes = (3, 4, 3) if loss == "log_loss" else (3, 4, 1)
+    layer_sizes = (3, 4, 3) if LOSSES[loss].has_class_numbers else (3, 4, 1)
     coefs, intercepts, X, y = problem(layer_sizes, loss)
     options = {"activation": activation, "output_activation": output_activation, "loss": loss, "alpha": 0.2}
     actual = gradients(coefs, intercepts, X, y, **options)
@@ -173,6 +179,8 @@ BAD = {
     "'softmax' does not go with the loss 'squared_error'": {"output_activation": "softmax"},
     "'identity' does not go with the loss 'log_loss', which needs 'softmax'": {"loss": "log_loss"},
     "class numbers from 0 to 1": {"loss": "log_loss", "output_activation": "softmax", "y": [0, 1, 2, 0, 1, 2, 0]},
+    "loss_parameter has 3 values": {"loss": "quantile", "loss_parameter": [0.1, 0.5, 0.9]},
+    "'loss_parameter' parameter of gradients": {"loss": "tweedie", "loss_parameter": 2.0, "output_activation": "exp"},
     "needs 1": {"loss": "log_loss", "output_activation": "softmax", "y": np.zeros((7, 2))},
     "expected": {"sample_weight": np.ones(3)},
     "names 1 layers": {"activation": ["relu"]},

@@ -98,10 +98,12 @@ def call_log(x, y):
 
 
 @entry
-def call_output_deltas(loss, slope, outputs, deltas, n_rows, n_outputs, width, targets, n_targets, weights, row_losses):
-    output_deltas(loss, 1.0, slope, outputs, 0, deltas, 0, n_rows, n_outputs, width, targets, 0, n_targets, weights, 0)
-    output_losses(loss, 1.0, outputs, 0, n_rows, n_outputs, width, targets, 0, n_targets, weights, 0, row_losses, 0)
-    return early_loss(loss, 1.0, outputs, 0, n_outputs, targets, 0)
+def call_output_deltas(
+    loss, parameter, slope, outputs, deltas, n_rows, n_outputs, width, targets, n_targets, weights, row_losses
+):
+    output_deltas(loss, parameter, slope, outputs, 0, deltas, 0, n_rows, n_outputs, width, targets, 0, n_targets, weights, 0)
+    output_losses(loss, parameter, outputs, 0, n_rows, n_outputs, width, targets, 0, n_targets, weights, 0, row_losses, 0)
+    return early_loss(loss, parameter, outputs, 0, n_outputs, width, targets, 0, n_targets, row_losses)
 
 
 @entry
@@ -313,7 +315,15 @@ def test_log_losses_and_deltas(dtype, n_rows, name, n_outputs, is_weighted):
     deltas, row_losses = np.zeros_like(outputs), np.zeros(n_rows)
     arguments = targets.astype(dtype).ravel(), targets.shape[1], weights, row_losses
     call_output_deltas(
-        names.LOSSES[name].code, names.CANCELS, outputs.ravel(), deltas.ravel(), n_rows, n_outputs, width, *arguments
+        names.LOSSES[name].code,
+        np.zeros(n_outputs),
+        names.CANCELS,
+        outputs.ravel(),
+        deltas.ravel(),
+        n_rows,
+        n_outputs,
+        width,
+        *arguments,
     )
     eps = np.finfo(dtype).eps
     p = np.clip(outputs[:, :n_outputs].astype(float), eps, 1 - eps)
@@ -330,7 +340,7 @@ def test_a_nan_output_makes_its_loss_nan():
     outputs, row_losses = np.zeros((3, 8)), np.zeros(3)
     outputs[:, 0] = [0.5, np.nan, 0.5]
     arguments = np.ones(3), 1, np.empty(0), row_losses
-    call_output_deltas(names.BINARY_LOG_LOSS, names.CANCELS, outputs.ravel(), np.zeros(24), 3, 1, 8, *arguments)
+    call_output_deltas(names.BINARY_LOG_LOSS, np.zeros(1), names.CANCELS, outputs.ravel(), np.zeros(24), 3, 1, 8, *arguments)
     np.testing.assert_array_equal(np.isnan(row_losses), [False, True, False])
 
 
@@ -448,7 +458,7 @@ def test_codes_that_nobody_knows_become_nan():
     row_losses, targets = np.zeros(1), np.ones(2)
     for slope in (names.IDENTITY, unknown):
         deltas = np.zeros(8)
-        loss = call_output_deltas(unknown, slope, np.ones(8), deltas, 1, 2, 8, targets, 2, np.empty(0), row_losses)
+        loss = call_output_deltas(unknown, np.zeros(2), slope, np.ones(8), deltas, 1, 2, 8, targets, 2, np.empty(0), row_losses)
         assert np.isnan([loss, *row_losses, *deltas[:2]]).all()
     samples = Problem(np.ones((1, 1)), np.ones((1, 2))).samples
     assert np.isnan(call_score(unknown, np.ones(2), 2, samples))

@@ -19,6 +19,13 @@ OUTPUTS = {
     "log_loss": ["softmax"],
     "binary_log_loss": ["logistic"],
     "poisson": ["exp", "logistic"],
+    "huber": ["identity", "tanh"],
+    "absolute_error": ["identity", "tanh"],
+    "quantile": ["identity", "tanh"],
+    "gamma": ["exp"],
+    "tweedie": ["exp"],
+    "focal": ["softmax"],
+    "binary_focal": ["logistic"],
 }
 PAIRS = [(output, loss) for loss, outputs in OUTPUTS.items() for output in outputs]
 HIDDEN = [name for name in naive.ACTIVATIONS if name not in ("step", "softmax")]
@@ -36,6 +43,15 @@ def make_problem(loss, n_outputs, seed=0, scale=0.4, sizes=(3, 4, 3), n_samples=
         "log_loss": lambda: random_state.randint(n_outputs, size=(n_samples, 1)),
         "binary_log_loss": lambda: random_state.randint(2, size=(n_samples, n_outputs)),
         "poisson": lambda: random_state.poisson(2.0, size=(n_samples, n_outputs)),
+        "huber": lambda: random_state.normal(size=(n_samples, n_outputs)),
+        "absolute_error": lambda: random_state.normal(size=(n_samples, n_outputs)),
+        "quantile": lambda: random_state.normal(size=(n_samples, n_outputs)),
+        "gamma": lambda: random_state.gamma(2.0, size=(n_samples, n_outputs)),
+        "tweedie": lambda: (
+            random_state.poisson(1.0, (n_samples, n_outputs)) * random_state.gamma(2.0, size=(n_samples, n_outputs))
+        ),
+        "focal": lambda: random_state.randint(n_outputs, size=(n_samples, 1)),
+        "binary_focal": lambda: random_state.randint(2, size=(n_samples, n_outputs)),
     }[loss]()
     return coefs, intercepts, X, y.astype(float)
 

@@ -16,7 +16,7 @@ from fastbp.estimators.calibration import fitted_temperature, logits_of, probabi
 from fastbp.estimators.class_weights import class_tables, refuse_balanced
 from fastbp.estimators.docs import documented
 from fastbp.estimators.inputs import MatrixLike
-from fastbp.estimators.targets import Targets, class_targets, discrete_labels
+from fastbp.estimators.targets import Targets, class_loss, class_targets, discrete_labels
 
 
 @documented(score="Accuracy", score_name="accuracy")
@@ -30,7 +30,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
 
     .. math:: E = \frac1S \sum_i s_i E_i + \frac{\alpha}{2S} \sum_l \lVert W^{(l)} \rVert^2
 
-    where :math:`E_i` is the log-loss of row i, summed over its outputs [1]_.
+    where :math:`E_i` is the log-loss of row i, summed over its outputs [1]_, or the other `loss` asked for.
 
     Parameters
     ----------
@@ -50,6 +50,14 @@ class BPClassifier(ClassifierMixin, BaseBP):
     calibration : {'temperature'} or None, default=None
         'temperature' divides the logits by the one number with which the log-loss of the validation rows (of `early_stopping`, or
         `X_val`) is smallest [9]_. `predict_proba` goes by it; `predict`, `scoring` and explanations do not.
+    loss : {'log_loss', 'focal'}, default='log_loss'
+        What is minimised: the log-loss; or the focal loss (Lin et al., Focal loss for dense object detection, ICCV 2017), in
+        which a row whose true class has the probability p counts (1 - p) ** `focal_gamma` times, so that easy rows count little.
+    label_smoothing : float, default=0.0
+        Part of each target, in [0, 1), that all classes share (Szegedy et al., Rethinking the Inception architecture, CVPR
+        2016), as in PyTorch's ``CrossEntropyLoss``; a yes or no becomes ``y * (1 - label_smoothing) + label_smoothing / 2``.
+    focal_gamma : float, default=2.0
+        Exponent of the loss 'focal', 0 or larger; with 0 it is the log-loss.
 
     Attributes
     ----------
@@ -74,7 +82,6 @@ class BPClassifier(ClassifierMixin, BaseBP):
     array(['no', 'yes', 'yes', 'no'], dtype='<U3')
     """
 
-    loss = "log_loss"
     _rules = parameters.CLASSIFIER_RULES
     _sparse_labels = False
     temperature_: float | None = None
@@ -133,6 +140,9 @@ class BPClassifier(ClassifierMixin, BaseBP):
         input_scaling: str | None = None,
         class_weight: Any = None,
         calibration: str | None = None,
+        loss: str = "log_loss",
+        label_smoothing: float = 0.0,
+        focal_gamma: float = 2.0,
     ) -> None:
         super().__init__(
             hidden_layer_sizes=hidden_layer_sizes,
@@ -187,6 +197,9 @@ class BPClassifier(ClassifierMixin, BaseBP):
         self.input_scaling = input_scaling
         self.class_weight = class_weight
         self.calibration = calibration
+        self.loss = loss
+        self.label_smoothing = label_smoothing
+        self.focal_gamma = focal_gamma
 
     def fit(
         self,
@@ -353,7 +366,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         self._sparse_labels = issparse(y)
         if codes.ndim == 1 and labels is not self.classes_:
             codes = np.searchsorted(self.classes_, labels)[codes]
-        return class_targets(codes, self.classes_, dtype, output_per_class=self.output_activation == "softmax")
+        return class_targets(codes, self.classes_, dtype, self.loss, output_per_class=self.output_activation == "softmax")
 
     def _encode_more(self, y: Any, targets: Targets, dtype: np.dtype) -> Targets:
         y = column_or_1d(y) if y.ndim == 2 and y.shape[1] == 1 else y
@@ -363,7 +376,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
             raise ValueError(f"y_val must have the classes of y, {self.classes_}, got {labels} in the shape {y.shape}.")
         if codes.ndim == 1:
             codes = np.searchsorted(self.classes_, labels)[codes]
-        return class_targets(codes, self.classes_, dtype)
+        return class_targets(codes, self.classes_, dtype, self.loss)
 
     def _class_tables(self, targets: Targets) -> list[np.ndarray] | None:
         return None if self.class_weight is None else class_tables(self.class_weight, targets)
@@ -377,7 +390,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         return LabelBinarizer().fit(np.eye(self.n_outputs_, dtype=int) if has_labels else self.classes_)
 
     def _loss_name(self) -> str:
-        return "log_loss" if self.out_activation_ == "softmax" else "binary_log_loss"
+        return class_loss(self.loss, self.out_activation_ == "softmax")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

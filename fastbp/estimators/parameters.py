@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import itertools
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ import numpy as np
 from fastbp.names import (
     ACTIVATIONS,
     BAYES,
+    CLASSIFIER_LOSSES,
     EMBEDDINGS,
     HIDDEN_ACTIVATIONS,
     LOSSES,
@@ -139,6 +141,26 @@ RULES: dict[str, tuple[Allowed, ...]] = {
     "rate_factors": (Allowed(lambda value: isinstance(value, dict), "a dict"), _NONE),
 }
 
+
+def _is_increasing(value: Any) -> bool:
+    """Whether a value is a sequence of numbers within (0, 1), each larger than the one before."""
+    if not (_is_sequence(value) and len(value) and all(isinstance(level, Real) for level in value)):
+        return False
+    levels = [0.0, *map(float, value), 1.0]
+    return all(low < high for low, high in itertools.pairwise(levels))
+
+
+LOSS_PARAMETER_RULES: dict[str, tuple[Allowed, ...]] = {
+    loss.parameter: (_real_in(*loss.parameter_range, loss.parameter_brackets),) for loss in LOSSES.values() if loss.parameter
+}
+LOSS_PARAMETER_RULES["quantile"] += (Allowed(_is_increasing, "a sequence of these that increases"),)
+
+
+def _loss_rules(are_of_regression: bool) -> dict[str, tuple[Allowed, ...]]:
+    names = [loss.parameter for loss in LOSSES.values() if loss.parameter and loss.is_regression == are_of_regression]
+    return {name: LOSS_PARAMETER_RULES[name] for name in names}
+
+
 _PREDICTOR_RULES: dict[str, tuple[Allowed, ...]] = {
     **RULES,
     "scoring": (
@@ -162,9 +184,8 @@ CLASSIFIER_RULES: dict[str, tuple[Allowed, ...]] = {
         ),
         _NONE,
     ),
-}
-LOSS_PARAMETER_RULES: dict[str, tuple[Allowed, ...]] = {
-    loss.parameter: (_real_in(*loss.parameter_range, "()"),) for loss in LOSSES.values() if loss.parameter
+    "loss": (one_of(*CLASSIFIER_LOSSES),),
+    **_loss_rules(False),
 }
 AUTOENCODER_RULES: dict[str, tuple[Allowed, ...]] = {
     **RULES,
@@ -177,7 +198,7 @@ REGRESSOR_RULES: dict[str, tuple[Allowed, ...]] = {
     "alpha": (*_NONNEGATIVE, one_of(BAYES)),
     "validation_split": (one_of("random"),),
     "target_scaling": (one_of("standard"), _NONE),
-    **LOSS_PARAMETER_RULES,
+    **_loss_rules(True),
 }
 
 
@@ -317,6 +338,15 @@ def _check_solver(estimator: Any, loss: str, activations: Sequence[str]) -> None
         raise ValueError(f"alpha={BAYES!r} is for solver={names}, not for {name!r}.")
 
 
+def loss_parameter_of(estimator: Any, loss: str) -> float | tuple[float, ...]:
+    """Return what the estimator's parameter shapes a loss by, for all outputs or for each; 0 where there is none."""
+    parameter = LOSSES[loss].parameter
+    if not parameter:
+        return 0.0
+    value = getattr(estimator, parameter)
+    return tuple(map(float, value)) if _is_sequence(value) else float(value)
+
+
 def _count(value: Any) -> int:
     """Return a number of epochs, rows or lines as the kernels' int64 holds it; nobody reaches that many."""
     return min(int(value), MOST_COUNT)
@@ -395,15 +425,19 @@ def settings_of(estimator: Any, loss: str) -> Settings:
     _check_together(estimator)
     sizes = tuple(hidden_sizes(estimator.hidden_layer_sizes))
     names = activation_names(estimator.activation, len(sizes), estimator)
-    init, parameter = estimator.init, LOSSES[loss].parameter
     output = output_activation_name(estimator.output_activation, loss)
     _check_solver(estimator, loss, (*names, output))
+    init = estimator.init
+    if getattr(estimator, "label_smoothing", 0.0) and LOSSES[loss].parameter != "label_smoothing":
+        raise ValueError(
+            f"label_smoothing={estimator.label_smoothing!r} does not go with loss={estimator.loss!r}, only 'log_loss'."
+        )
     return Settings(
         hidden_sizes=sizes,
         activations=names,
         output_activation=output,
         loss=loss,
-        loss_parameter=float(getattr(estimator, parameter)) if parameter else 0.0,
+        loss_parameter=loss_parameter_of(estimator, loss),
         fit_intercept=bool(estimator.fit_intercept),
         embedded=embedded_columns(estimator),
         scale_layer=bool(estimator.scale_layer),
@@ -444,7 +478,7 @@ def settings_of(estimator: Any, loss: str) -> Settings:
         n_iter_no_change=min(estimator.n_iter_no_change, MOST_COUNT),
         early_stopping=bool(estimator.early_stopping) and SOLVERS[estimator.solver].is_stochastic,
         validation_fraction=estimator.validation_fraction,
-        score="r2" if LOSSES[loss].is_regression else "accuracy",
+        score="loss" if LOSSES[loss].is_own_score else "r2" if LOSSES[loss].is_regression else "accuracy",
         verbose=_count(estimator.verbose),
         n_threads=estimator.n_threads,
     )

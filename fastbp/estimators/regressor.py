@@ -5,13 +5,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
+from sklearn.metrics import d2_pinball_score
 from sklearn.utils.metaestimators import available_if
 
 from fastbp.estimators import parameters
 from fastbp.estimators.base import BaseBP, has_partial_fit
 from fastbp.estimators.docs import documented
 from fastbp.estimators.inputs import MatrixLike
-from fastbp.estimators.targets import Targets, real_targets
+from fastbp.estimators.targets import Targets, real_targets, repeated
 
 _ABOUT_ALPHA = r""" 'bayes', for the solver 'lm', estimates it together
     with the variance of the noise from the training rows alone, by the evidence for them (D. J. C. MacKay, A practical Bayesian
@@ -21,7 +22,7 @@ _ABOUT_ALPHA = r""" 'bayes', for the solver 'lm', estimates it together
     are determined by the data, and N is the sum of the sample weights times the number of outputs."""
 
 
-@documented(score="R²", score_name="R²", alpha="float or 'bayes'", about_alpha=_ABOUT_ALPHA)
+@documented(score="R²", score_name="R², or 'loss' for quantiles", alpha="float or 'bayes'", about_alpha=_ABOUT_ALPHA)
 class BPRegressor(RegressorMixin, BaseBP):
     r"""Multi-layer perceptron regressor trained by back-propagation, with scikit-learn's interface and numbers.
 
@@ -41,8 +42,8 @@ class BPRegressor(RegressorMixin, BaseBP):
         What is minimised: {about_losses}.
     {parameters}
     output_activation : str, default='auto'
-        'auto' is 'identity' for the squared error, which takes any name of `activation` and 'exp' too, and 'exp' for 'poisson',
-        which takes no other.
+        'auto' is 'identity' for the squared error, which takes any name of `activation` and 'exp' too, as the losses of the
+        error alone do, and 'exp' for 'poisson', 'gamma' and 'tweedie', which take no other.
     validation_split : {'random'}, default='random'
         Real targets have no classes to stratify; here so that both estimators have the same parameters.
     {run_parameters}
@@ -53,6 +54,14 @@ class BPRegressor(RegressorMixin, BaseBP):
     target_scaling : {'standard'} or None, default=None
         'standard' trains on targets less their mean over their standard deviation, and predicts in their own units; losses,
         `delta` and `tol` are then of the scaled ones. For losses of any target and ``output_activation="identity"``.
+    quantile : float or sequence of float, default=0.5
+        For the loss 'quantile' (R. Koenker and G. Bassett, Regression quantiles, 1978): which quantile of the target to predict,
+        within (0, 1). An increasing sequence predicts several of one target, an output for each. Where these cross they are
+        sorted, row by row, which brings them nearer to the truth (V. Chernozhukov et al., Quantile and probability curves without
+        crossing, 2010). Early stopping goes by the loss, as R² asks how near predictions are to the mean.
+    power : float, default=1.5
+        For the loss 'tweedie', within (1, 2): the variance of the target grows as this power of its mean. 1 would be 'poisson', 2
+        'gamma'.
 
     Attributes
     ----------
@@ -141,6 +150,8 @@ class BPRegressor(RegressorMixin, BaseBP):
         input_scaling: str | None = None,
         delta: float = 1.0,
         target_scaling: str | None = None,
+        quantile: Any = 0.5,
+        power: float = 1.5,
     ) -> None:
         super().__init__(
             hidden_layer_sizes=hidden_layer_sizes,
@@ -196,6 +207,8 @@ class BPRegressor(RegressorMixin, BaseBP):
         self.input_scaling = input_scaling
         self.delta = delta
         self.target_scaling = target_scaling
+        self.quantile = quantile
+        self.power = power
 
     def fit(
         self,
@@ -274,18 +287,52 @@ class BPRegressor(RegressorMixin, BaseBP):
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            Predicted targets in the dtype of the weights.
+            Predicted targets in the dtype of the weights; of several quantiles a column for each, from left to right not falling.
         """
         outputs = self._outputs(X)
+        if self._has_quantiles():
+            outputs.sort(axis=1)
         if self.target_scaler_ is not None:
             outputs = self.target_scaler_.inverse_transform(outputs)
         return outputs[:, 0] if outputs.shape[1] == 1 else outputs
 
+    def score(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return R² of the predictions, or the mean D² of several quantiles.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            True targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row; None is 1.
+
+        Returns
+        -------
+        score : float
+            ``sklearn.metrics.r2_score``; for a sequence of `quantile` the mean of ``sklearn.metrics.d2_pinball_score``, the part
+            of the pinball loss of the best constant that is saved.
+        """
+        if not self._has_quantiles():
+            return super().score(X, y, sample_weight)
+        predicted = self.predict(X).reshape(-1, len(self.quantile)).T
+        scores = [
+            d2_pinball_score(y, of_level, sample_weight=sample_weight, alpha=level)
+            for of_level, level in zip(predicted, self.quantile)
+        ]
+        return float(np.mean(scores))
+
+    def _has_quantiles(self) -> bool:
+        """Whether there is an output for each of a sequence of quantiles."""
+        return self.loss == "quantile" and hasattr(self.quantile, "__len__")
+
     def _encode(self, y: Any, dtype: np.dtype, incremental: bool) -> Targets:
-        return real_targets(y, self.loss, dtype)
+        targets = real_targets(y, self.loss, dtype)
+        return repeated(targets, len(self.quantile)) if self._has_quantiles() else targets
 
     def _encode_more(self, y: Any, targets: Targets, dtype: np.dtype) -> Targets:
-        more = real_targets(y, self.loss, dtype)
+        more = self._encode(y, dtype, incremental=False)
         if more.n_outputs != targets.n_outputs:
             raise ValueError(f"y_val has {more.n_outputs} outputs, but y has {targets.n_outputs}.")
         return more

@@ -35,7 +35,7 @@ class Targets(NamedTuple):
             return lambda Y: np.where(Y[:, 0] > 0, "True", "False")  # as scikit-learn's own messages name the two
         if validation_split == "random":
             return None
-        return (lambda Y: classes[Y[:, 0].astype(np.intp)]) if self.loss == "log_loss" else (lambda Y: Y)
+        return (lambda Y: classes[Y[:, 0].astype(np.intp)]) if LOSSES[self.loss].has_class_numbers else (lambda Y: Y)
 
 
 def discrete_labels(y: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -61,20 +61,29 @@ def _counted_labels(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return labels, y if len(labels) == len(is_there) else (np.cumsum(is_there) - 1)[y]
 
 
-def class_targets(codes: np.ndarray, classes: np.ndarray, dtype: np.dtype, *, output_per_class: bool = False) -> Targets:
-    """Return the targets of positions in the classes, (n_rows,), or of booleans, (n_rows, n_labels); output_per_class: for two
-    classes too, not one output for both."""
+def class_loss(loss: str, is_multiclass: bool) -> str:
+    """Return the kernels' name of a classifier's loss."""
+    return loss if is_multiclass else f"binary_{loss}"
+
+
+def class_targets(
+    codes: np.ndarray, classes: np.ndarray, dtype: np.dtype, loss: str, *, output_per_class: bool = False
+) -> Targets:
+    """Return the targets of positions in the classes, (n_rows,), or of booleans, (n_rows, n_labels); loss: as users name it;
+    output_per_class: for two classes too, not one output for both."""
     if codes.ndim == 2:
-        return Targets(codes.astype(dtype, order="C"), codes.shape[1], "binary_log_loss", classes)
-    n_outputs, loss = (len(classes), "log_loss") if len(classes) > (1 if output_per_class else 2) else (1, "binary_log_loss")
+        return Targets(codes.astype(dtype, order="C"), codes.shape[1], class_loss(loss, False), classes)
+    is_multiclass = len(classes) > (1 if output_per_class else 2)
+    n_outputs, loss = len(classes) if is_multiclass else 1, class_loss(loss, is_multiclass)
     return Targets(codes.astype(dtype)[:, np.newaxis], n_outputs, loss, classes)
 
 
 def check_range(y: np.ndarray, loss: str) -> None:
     """Raise ValueError for targets for which the loss is not defined."""
     lowest, highest = LOSSES[loss].lowest_target, LOSSES[loss].highest_target
-    if y.min() < lowest or y.max() > highest:
-        needs = f"{lowest:g} <= y <= {highest:g}" if highest < np.inf else f"y >= {lowest:g}"
+    if y.min() < lowest or y.max() > highest or (LOSSES[loss].excludes_lowest and y.min() == lowest):
+        sign = ">" if LOSSES[loss].excludes_lowest else ">="
+        needs = f"{lowest:g} <= y <= {highest:g}" if highest < np.inf else f"y {sign} {lowest:g}"
         raise ValueError(f"Some value(s) of y are out of the valid range of the loss {loss!r}: it needs {needs}.")
 
 
@@ -90,3 +99,10 @@ def real_targets(y: Any, loss: str, dtype: np.dtype) -> Targets:
     check_range(y, loss)
     Y = np.ascontiguousarray(y.reshape(len(y), -1))
     return Targets(Y, Y.shape[1], loss)
+
+
+def repeated(targets: Targets, n_outputs: int) -> Targets:
+    """Return one target as those of several outputs."""
+    if targets.n_outputs != 1:
+        raise ValueError(f"Several quantiles are for one target, but y has {targets.n_outputs} columns.")
+    return targets._replace(Y=np.repeat(targets.Y, n_outputs, axis=1), n_outputs=n_outputs)

@@ -41,6 +41,8 @@ def warm_up() -> int:
             *((X, {"solver": solver}) for solver in SOLVERS),
             (X, {"solver": "sgd", "batch_size": 1}),
             (X, {"activation": "elu"}),
+            (X, {"loss": "huber"}),
+            (X, {"loss": "tweedie"}),
             (X, {"clip_norm": 1.0}),
             (X, {"dropout": (0.1, 0.1)}),
             (X, {"embedding": "periodic", "scale_layer": True}),
@@ -52,9 +54,10 @@ def warm_up() -> int:
         for rows, settings in fits:
             model = BPRegressor(hidden_layer_sizes=1, max_iter=9, tol=1e9, n_iter_no_change=1, **settings)
             model.fit(rows, np.zeros(rows.shape[0], dtype=dtype)).predict(rows)
-        network = make_network((1, 1), (), "identity", "squared_error", dtype=dtype)
-        params = pack_parameters(network, [np.ones((1, 1))], [np.zeros(1)], dtype)
-        gradients_at(network, params, Problem(X, X), alpha=0.0)
+        for output, loss, parameter in [("logistic", "binary_log_loss", 0.1), ("identity", "squared_error", 0.0)]:
+            network = make_network((1, 1), (), output, loss, loss_parameter=parameter, dtype=dtype)
+            params = pack_parameters(network, [np.ones((1, 1))], [np.zeros(1)], dtype)
+            gradients_at(network, params, Problem(X, X), alpha=0.0)
         input_gradients(network, params, X)
     wide = np.eye(2, WIDE)
     BPRegressor(hidden_layer_sizes=1, solver="sgd", max_iter=100, tol=1e9, n_iter_no_change=1).fit(wide, wide[:, 0])

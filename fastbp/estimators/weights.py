@@ -54,7 +54,7 @@ class Weighted:
             parameters.activation_names(self.activation, len(layer_sizes) - 2, self),
             parameters.output_activation_name(self.out_activation_, loss),
             loss,
-            loss_parameter=self._loss_parameter(loss),
+            loss_parameter=parameters.loss_parameter_of(self, loss),
             fit_intercept=self.fit_intercept,
             embedded=embedded,
             scale_layer="scale" in front,
@@ -95,13 +95,7 @@ class Weighted:
         loss = self._loss_name()
         if loss not in LOSSES:
             parameters.check_parameters(self)
-        parameter = LOSSES[loss].parameter
-        return activation, self.out_activation_, loss, getattr(self, parameter) if parameter else 0.0, self.fit_intercept
-
-    def _loss_parameter(self, loss: str) -> float:
-        """Return the value of the parameter that shapes a loss; 0 where there is none."""
-        parameter = LOSSES[loss].parameter
-        return float(getattr(self, parameter)) if parameter else 0.0
+        return activation, self.out_activation_, loss, parameters.loss_parameter_of(self, loss), self.fit_intercept
 
 
 def _takes_over(own: Any, values: np.ndarray) -> bool:

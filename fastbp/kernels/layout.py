@@ -37,7 +37,7 @@ class Network(NamedTuple):
     activations: np.ndarray  # code of the activation of the layer's outputs
     slopes: np.ndarray  # code of the slope of that activation: the same, KEPT or CANCELS
     loss: int
-    loss_parameter: float  # 0 where the loss has none
+    loss_parameter: np.ndarray  # float64, (n_outputs,): what shapes the loss of each output; 0 where it has no parameter
     fit_intercept: int
     n_parameters: int  # length of the flat vector, padding included
     n_mirror: int  # length of the mirror vector
@@ -66,7 +66,7 @@ class Samples(NamedTuple):
     """Rows with what is to be learnt from them."""
 
     table: InputTable
-    targets: np.ndarray  # (n_rows · n_targets,); for log_loss one class index per row
+    targets: np.ndarray  # (n_rows · n_targets,); for log_loss and focal one class index per row
     n_targets: int
     weights: np.ndarray  # (n_rows,) in the table's dtype, or empty
 

@@ -1,15 +1,29 @@
 """Losses of a block of rows, and the error signal they send back: deltas = dE/dz of the output layer.
 
-To add one: an entry in names.py, a branch in `_row_loss` for the loss of a row, and one in `output_deltas` for dE/dŷ.
+To add one: an entry in names.py, a branch in `_row_loss` for the loss of a row, and one for its slope: in `_error_deltas`
+for dE/dŷ, or, if the loss cancels the slope of the outputs, in `_scale_deltas` for what outputs - targets are multiplied by.
 """
 
 import math
 
 import numpy as np
 
-from ..names import BINARY_LOG_LOSS, CANCELS, HUBER, LOG_LOSS, POISSON, SQUARED_ERROR
+from ..names import (
+    ABSOLUTE_ERROR,
+    BINARY_FOCAL,
+    BINARY_LOG_LOSS,
+    CANCELS,
+    FOCAL,
+    GAMMA,
+    HUBER,
+    LOG_LOSS,
+    POISSON,
+    QUANTILE,
+    SQUARED_ERROR,
+    TWEEDIE,
+)
 from .activations import fill_with_nan, log, multiply_by_slope
-from .compiler import inline, jit
+from .compiler import inline, jit, part
 from .vectors import (
     broadcast,
     element,
@@ -27,27 +41,69 @@ from .vectors import (
 
 
 @inline
-def _row_loss(loss, parameter, outputs, first, n_outputs, targets, first_target):
-    """Loss of one row, in float64, other than a log-loss; NaN for a loss that nobody knows."""
+def _squared_error(outputs, first, n_outputs, targets, first_target):
+    """Squared error of one row, in float64: half the mean over its outputs."""
     total = 0.0
-    if loss == SQUARED_ERROR:
-        for j in range(n_outputs):
-            error = np.float64(element(outputs, first + j)) - np.float64(element(targets, first_target + j))
-            total += error * error
-        return 0.5 * total / n_outputs
-    if loss == POISSON:
-        for j in range(n_outputs):
-            mean, count = np.float64(element(outputs, first + j)), np.float64(element(targets, first_target + j))
-            total += mean - count
-            if count != 0.0:
-                total += count * math.log(count / mean)
-        return total
-    if loss == HUBER:
-        for j in range(n_outputs):
-            error = abs(np.float64(element(outputs, first + j)) - np.float64(element(targets, first_target + j)))
-            total += 0.5 * error * error if error <= parameter else parameter * (error - 0.5 * parameter)
-        return total
-    return np.nan
+    for j in range(n_outputs):
+        error = np.float64(element(outputs, first + j)) - np.float64(element(targets, first_target + j))
+        total += error * error
+    return 0.5 * total / n_outputs
+
+
+@part("void")
+def _rarer_losses(loss, parameter, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, row_losses, first_row):
+    """Losses of the rows that are neither log-losses nor squared errors, without their weights; arguments as `output_losses`'."""
+    for i in range(n_rows):
+        row_loss = _row_loss(loss, parameter, outputs, at + i * width, n_outputs, targets, target + i * n_targets)
+        set_element(row_losses, first_row + i, row_loss)
+
+
+@jit
+def _row_loss(loss, parameter, outputs, first, n_outputs, targets, first_target):
+    """One of these, in float64: Poisson, gamma and Tweedie deviances as sklearn.metrics has them, halved; the pinball loss of
+    Koenker and Bassett 1978; Lin et al. 2017, arXiv:1708.02002 (focal); NaN for a loss that nobody knows."""
+    epsilon, total = _smallest_probability(outputs), 0.0
+    if loss == FOCAL:
+        p = _probability(outputs, first + np.int64(element(targets, first_target)), epsilon)
+        return -math.log(p) * (1.0 - p) ** element(parameter, 0)
+    for j in range(n_outputs):
+        output, y = np.float64(element(outputs, first + j)), np.float64(element(targets, first_target + j))
+        error, shape = output - y, element(parameter, j)
+        if loss == POISSON:
+            total += error
+            if y != 0.0:
+                total += y * math.log(y / output)
+        elif loss == HUBER:
+            error = abs(error)
+            total += 0.5 * error * error if error <= shape else shape * (error - 0.5 * shape)
+        elif loss == ABSOLUTE_ERROR:
+            total += abs(error)
+        elif loss == QUANTILE:
+            total += max((1.0 - shape) * error, -shape * error)
+        elif loss == GAMMA:
+            total += error / output * -1.0 - math.log(y / output)
+        elif loss == TWEEDIE:
+            total += output ** (2.0 - shape) / (2.0 - shape) + y * output ** (1.0 - shape) / (shape - 1.0)
+            total -= y ** (2.0 - shape) / ((2.0 - shape) * (shape - 1.0))
+        elif loss == BINARY_FOCAL:
+            p = _probability(outputs, first + j, epsilon)
+            total -= y * math.log(p) * (1.0 - p) ** shape + (1.0 - y) * math.log(1.0 - p) * p**shape
+        else:
+            total = np.nan
+    return total
+
+
+@jit
+def _smallest_probability(outputs):
+    """The epsilon of the outputs' dtype, which keeps probabilities off 0 and 1."""
+    return 1.1920928955078125e-07 if outputs.itemsize == 4 else 2.220446049250313e-16
+
+
+@jit
+def _probability(outputs, at, epsilon):
+    """An output in float64, kept off 0 and 1; a NaN stays."""
+    p = np.float64(element(outputs, at))
+    return epsilon if p < epsilon else (1.0 - epsilon if p > 1.0 - epsilon else p)
 
 
 @jit
@@ -64,9 +120,14 @@ def _load_column(array, start, stride, n, like):
 
 
 @inline
-def log_losses(loss, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, row_losses, first_row):
+def log_losses(loss, parameter, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, row_losses, first_row):
     """Log-losses of the rows without their weights, as many at a time as a vector holds; arguments as `output_losses`'."""
-    epsilon = broadcast(row_losses, 1.1920928955078125e-07 if outputs.itemsize == 4 else 2.220446049250313e-16)
+    if element(parameter, 0) > 0.0:
+        _smooth_log_losses(
+            loss, parameter, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, row_losses, first_row
+        )
+        return
+    epsilon = broadcast(row_losses, _smallest_probability(outputs))
     n_lanes = lane_count(row_losses)
     if loss == LOG_LOSS:
         for i in range(n_rows):
@@ -90,9 +151,36 @@ def log_losses(loss, outputs, at, n_rows, n_outputs, width, targets, target, n_t
             store_strided(row_losses, first_row + i, 1, n, 0.0 - total)
 
 
+@part("void")
+def _smooth_log_losses(loss, parameter, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, row_losses, first_row):
+    """The same with targets that give a part of their certainty, parameter[0], to all classes alike (Szegedy et al. 2016)."""
+    epsilon, n_lanes = broadcast(row_losses, _smallest_probability(outputs)), lane_count(row_losses)
+    smoothing = element(parameter, 0)
+    certain, share = 1.0 - smoothing, smoothing / n_outputs if loss == LOG_LOSS else 0.5 * smoothing
+    for i in range(0, n_rows, n_lanes):
+        n = min(n_lanes, n_rows - i)
+        total = broadcast(row_losses, 0.0)
+        for j in range(n_outputs):
+            p = _clipped(load_strided(outputs, at + i * width + j, width, n, row_losses), epsilon)
+            if loss == LOG_LOSS:
+                label = load_strided(targets, target + i * n_targets, n_targets, n, row_losses)
+                zero = broadcast(row_losses, 0.0)
+                y = where_equal(label, zero + j, zero + (certain + share), zero + share)
+                total = total + y * log(p)
+            elif loss == BINARY_LOG_LOSS:
+                y = load_strided(targets, target + i * n_targets + j, n_targets, n, row_losses) * certain + share
+                total = total + (y * log(p) + (1.0 - y) * log(1.0 - p))
+            else:
+                total = broadcast(row_losses, np.nan)
+        store_strided(row_losses, first_row + i, 1, n, 0.0 - total)
+
+
 @inline
-def early_loss(loss, parameter, outputs, first, n_outputs, targets, first_target):
-    """The loss of one row, or instead of a log-loss a number that is finite just when it is: the logarithm can wait."""
+def early_loss(loss, parameter, outputs, first, n_outputs, width, targets, first_target, n_targets, row_losses):
+    """The loss of one row, or instead of a log-loss a number that is finite just when it is: the logarithm can wait.
+
+    row_losses: (1,) or more, to write in.
+    """
     if loss == LOG_LOSS:
         return np.float64(element(outputs, first))  # softmax spreads a NaN over the row
     if loss == BINARY_LOG_LOSS:
@@ -100,7 +188,10 @@ def early_loss(loss, parameter, outputs, first, n_outputs, targets, first_target
         for j in range(n_outputs):
             total += np.float64(element(outputs, first + j))
         return total
-    return _row_loss(loss, parameter, outputs, first, n_outputs, targets, first_target)
+    if loss == SQUARED_ERROR:
+        return _squared_error(outputs, first, n_outputs, targets, first_target)
+    _rarer_losses(loss, parameter, outputs, first, 1, n_outputs, width, targets, first_target, n_targets, row_losses, 0)
+    return element(row_losses, 0)
 
 
 @inline
@@ -122,11 +213,13 @@ def output_losses(
 ):
     """Fill row_losses: (n_rows,) float64 from first_row on, times the weights; the other arguments as `output_deltas`'."""
     if loss == LOG_LOSS or loss == BINARY_LOG_LOSS:
-        log_losses(loss, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, row_losses, first_row)
-    else:
+        log_losses(loss, parameter, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, row_losses, first_row)
+    elif loss == SQUARED_ERROR:
         for i in range(n_rows):
-            row_loss = _row_loss(loss, parameter, outputs, at + i * width, n_outputs, targets, target + i * n_targets)
+            row_loss = _squared_error(outputs, at + i * width, n_outputs, targets, target + i * n_targets)
             set_element(row_losses, first_row + i, row_loss)
+    else:
+        _rarer_losses(loss, parameter, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, row_losses, first_row)
     if weights.size:
         for i in range(n_rows):
             weight = np.float64(element(weights, first_weight + i))
@@ -141,29 +234,110 @@ def output_deltas(
     """Fill deltas: (n_rows, width) of the output layer, from element `at` on as the outputs, times the weights.
 
     That is dE/dŷ times the slope of the output activation, or outputs - targets where its code is CANCELS (C. M. Bishop, Pattern
-    Recognition and Machine Learning, 2006, sections 5.2 and 4.3.6). slope, slopes: as in `multiply_by_slope`; targets: (n_rows,
-    n_targets) from element `target` on, for log_loss one class index per row; weights: (n_rows,) from first_weight on, or empty.
-    The padding of the deltas is left as it is, zero. NaN for a loss that nobody knows.
+    Recognition and Machine Learning, 2006, sections 5.2 and 4.3.6), for some losses times a factor. parameter: (n_outputs,), what
+    shapes the loss; slope, slopes: as in `multiply_by_slope`; targets: (n_rows, n_targets) from element `target` on, class
+    indices, one per row, for log_loss and focal; weights: (n_rows,) from first_weight on, or empty. The padding of the deltas is
+    left as it is, zero. NaN for a loss that nobody knows.
     """
-    for i in range(n_rows):
-        row, row_target = at + i * width, target + i * n_targets
-        weight = np.float64(element(weights, first_weight + i)) if weights.size else 1.0
-        if loss == LOG_LOSS:
-            lanes, label = lane_numbers(outputs), element(targets, row_target)
+    if loss == LOG_LOSS or loss == FOCAL:
+        for i in range(n_rows):
+            row, label = at + i * width, element(targets, target + i * n_targets)
+            weight = np.float64(element(weights, first_weight + i)) if weights.size else 1.0
+            lanes = lane_numbers(outputs)
             for j in range(0, width, lane_count(outputs)):
                 delta = load(outputs, row + j) * weight
                 store(deltas, row + j, where_equal(lanes, broadcast(outputs, label - j), delta - weight, delta))
-        elif slope == CANCELS or loss == SQUARED_ERROR:
+    elif slope == CANCELS or loss == SQUARED_ERROR:
+        for i in range(n_rows):
+            row, row_target = at + i * width, target + i * n_targets
+            weight = np.float64(element(weights, first_weight + i)) if weights.size else 1.0
             for j in range(n_outputs):
                 set_element(deltas, row + j, (element(outputs, row + j) - element(targets, row_target + j)) * weight)
-        elif loss == HUBER:
-            for j in range(n_outputs):
-                error = np.float64(element(outputs, row + j)) - np.float64(element(targets, row_target + j))
-                set_element(deltas, row + j, max(-parameter, min(parameter, error)) * weight)
-        else:
-            fill_with_nan(deltas, row, row + width)
+    else:
+        _error_deltas(
+            loss, parameter, outputs, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight
+        )
+    if loss == FOCAL or loss == BINARY_FOCAL or loss == GAMMA or loss == TWEEDIE:
+        _scale_deltas(
+            loss, parameter, outputs, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight
+        )
+    elif (loss == LOG_LOSS or loss == BINARY_LOG_LOSS) and element(parameter, 0) > 0.0:
+        _smooth_deltas(loss, parameter, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight)
     if slope != CANCELS:
         multiply_by_slope(slope, outputs, slopes, deltas, at, n_rows * width)
         for row in range(at, at + n_rows * width, width):
             for j in range(n_outputs, width):  # zero times the slope at an output that overflowed is NaN
                 set_element(deltas, row + j, 0.0)
+
+
+@part("void")
+def _error_deltas(
+    loss, parameter, outputs, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight
+):  # fmt: skip
+    """dE/dŷ of losses of the error alone, times the weights; NaN for one that nobody knows. At a kink the slope is 0."""
+    if not (loss == HUBER or loss == ABSOLUTE_ERROR or loss == QUANTILE):
+        fill_with_nan(deltas, at, at + n_rows * width)
+        return
+    for i in range(n_rows):
+        row, row_target = at + i * width, target + i * n_targets
+        weight = np.float64(element(weights, first_weight + i)) if weights.size else 1.0
+        for j in range(n_outputs):
+            error = np.float64(element(outputs, row + j)) - np.float64(element(targets, row_target + j))
+            shape, delta = element(parameter, j), error
+            if loss == HUBER:
+                delta = max(-shape, min(shape, error))
+            elif loss == ABSOLUTE_ERROR:
+                delta = 1.0 if error > 0.0 else (-1.0 if error < 0.0 else error)
+            elif loss == QUANTILE:
+                delta = 1.0 - shape if error > 0.0 else (-shape if error < 0.0 else error)
+            set_element(deltas, row + j, delta * weight)
+
+
+@part("void")
+def _scale_deltas(
+    loss, parameter, outputs, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight
+):  # fmt: skip
+    """Multiply outputs - targets by what the derivative of a loss has beside them."""
+    epsilon = _smallest_probability(outputs)
+    for i in range(n_rows):
+        row, row_target = at + i * width, target + i * n_targets
+        weight = np.float64(element(weights, first_weight + i)) if weights.size else 1.0
+        factor = 1.0
+        if loss == FOCAL:
+            p = _probability(outputs, row + np.int64(element(targets, row_target)), epsilon)
+            factor = _focal_factor(p, element(parameter, 0))
+        for j in range(n_outputs):
+            output, shape = np.float64(element(outputs, row + j)), element(parameter, j)
+            delta = np.float64(element(deltas, row + j)) * factor
+            if loss == GAMMA:
+                delta /= output
+            elif loss == TWEEDIE:
+                delta *= output ** (1.0 - shape)
+            elif loss == BINARY_FOCAL:  # the two classes have factors of their own
+                p, y = _probability(outputs, row + j, epsilon), np.float64(element(targets, row_target + j))
+                delta = (1.0 - y) * output * _focal_factor(1.0 - p, shape) - y * (1.0 - output) * _focal_factor(p, shape)
+                delta *= weight
+            set_element(deltas, row + j, delta)
+
+
+@jit
+def _focal_factor(p, gamma):
+    """(1 - p)**γ - γ·p·(1 - p)**(γ - 1)·ln p for the probability of the true class."""
+    return (1.0 - p) ** gamma - gamma * p * (1.0 - p) ** (gamma - 1.0) * math.log(p)
+
+
+@part("void")
+def _smooth_deltas(loss, parameter, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight):
+    """Move the targets in outputs - targets by a part, parameter[0], of their way to the same for all classes."""
+    smoothing = element(parameter, 0)
+    for i in range(n_rows):
+        row, row_target = at + i * width, target + i * n_targets
+        move = smoothing * (np.float64(element(weights, first_weight + i)) if weights.size else 1.0)
+        if loss == LOG_LOSS:
+            for j in range(n_outputs):
+                set_element(deltas, row + j, element(deltas, row + j) - move / n_outputs)
+            label = row + np.int64(element(targets, row_target))
+            set_element(deltas, label, element(deltas, label) + move)
+        elif loss == BINARY_LOG_LOSS:
+            for j in range(n_outputs):
+                set_element(deltas, row + j, element(deltas, row + j) + move * (element(targets, row_target + j) - 0.5))

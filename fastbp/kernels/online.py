@@ -198,8 +198,9 @@ def _step_layers(nesterov, network, params, velocity, samples, workspace, rule, 
     if network.loss == LOG_LOSS or network.loss == BINARY_LOG_LOSS:
         # So late because no step waits for it (measured: 3 to 8 % of a sample).
         log_losses(
-            network.loss, activations, block_rows * element(first_units, last + 1), 1, element(units, last + 1),
-            element(widths, last + 1), samples.targets, sample * samples.n_targets, samples.n_targets, workspace.row_losses, 0,
+            network.loss, network.loss_parameter, activations, block_rows * element(first_units, last + 1), 1,
+            element(units, last + 1), element(widths, last + 1), samples.targets, sample * samples.n_targets, samples.n_targets,
+            workspace.row_losses, 0,
         )  # fmt: skip
         loss = element(workspace.row_losses, 0)
     width, biases, z = element(widths, 1), element(network.biases_at, 0), block_rows * element(first_units, 1)
@@ -268,8 +269,9 @@ def online_epoch(network, params, velocity, samples, order, n_rows, gather, work
             sample,
         )  # fmt: skip
         loss = early_loss(
-            network.loss, network.loss_parameter, activations, outputs, n_outputs, samples.targets, sample * samples.n_targets
-        )
+            network.loss, network.loss_parameter, activations, outputs, n_outputs, element(widths, last + 1), samples.targets,
+            sample * samples.n_targets, samples.n_targets, workspace.row_losses,
+        )  # fmt: skip
         if not math.isfinite(loss):
             return False, loss
         next_sample = sample

@@ -83,7 +83,8 @@ def _can_batch(estimator: Any) -> bool:
     """Whether `Fit` knows all that the estimator's own fit would do."""
     if type(estimator) not in (BPClassifier, BPRegressor) or estimator.verbose or has_callbacks(estimator):
         return False
-    if any(getattr(estimator, name, None) not in (None, False) for name in _FOR_THE_DOOR):
+    has_several_outputs = hasattr(getattr(estimator, "quantile", None), "__len__")
+    if has_several_outputs or any(getattr(estimator, name, None) not in (None, False) for name in _FOR_THE_DOOR):
         return False
     if isinstance(estimator.init, str) and estimator.init in STARTS and STARTS[estimator.init].fits_rows:
         return False  # folds have other rows, and here share their starts
@@ -163,7 +164,7 @@ class Fold:
             position = np.full(len(plan.labels), -1)
             position[present] = np.arange(len(present))
             self.truth = position[plan.codes]
-        return class_targets(self.truth[chosen], plan.labels[present], dtype)
+        return class_targets(self.truth[chosen], plan.labels[present], dtype, estimator.loss)
 
     def inputs(self, part: str) -> Iterator[Any]:
         """Yield the inputs of the "train" or "test" rows, few at a time where they must be copied."""

@@ -20,8 +20,7 @@ from fastbp.estimators import BPClassifier, BPRegressor
 from fastbp.estimators.base import BaseBP
 from fastbp.estimators.callbacks import has_callbacks
 from fastbp.estimators.inputs import pass_door
-from fastbp.estimators.targets import discrete_labels
-from fastbp.names import LOSSES
+from fastbp.estimators.targets import check_range, discrete_labels
 from fastbp.search.fits import Candidate, Fit, Fold
 from fastbp.search.scoring import CLASS_SCORES, REAL_SCORES
 from fastbp.search.sizes import suggest_hidden_layer_sizes
@@ -111,8 +110,10 @@ class Plan:
                 if y.ndim > 1 or type_of_target(y) not in ("binary", "multiclass"):
                     return False
                 self.labels, self.codes = discrete_labels(y)
-            elif y.dtype.kind not in "biuf" or not np.isfinite(y).all() or y.min() < LOSSES[self.estimator.loss].lowest_target:
-                return False
+            else:
+                if y.dtype.kind not in "biuf" or not np.isfinite(y).all():
+                    return False
+                check_range(y, self.estimator.loss)
             if self.last is None or len(self.base.steps) == 1:
                 self.door = pass_door(self.estimator, self.X)
         except (TypeError, ValueError):

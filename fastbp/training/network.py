@@ -28,7 +28,7 @@ def make_network(
     output_activation: str,
     loss: str,
     *,
-    loss_parameter: float = 0.0,
+    loss_parameter: float | tuple[float, ...] = 0.0,
     fit_intercept: Any = True,
     embedded: Sequence[int] = (),
     scale_layer: Any = False,
@@ -44,8 +44,8 @@ def make_network(
         One name per hidden layer.
     output_activation, loss : str
         Names out of `ACTIVATIONS` and `LOSSES`.
-    loss_parameter : float
-        What the loss is shaped by, if it has a parameter (`Loss.parameter`).
+    loss_parameter : float or tuple of float
+        What the loss is shaped by, if it has a parameter (`Loss.parameter`); one for all outputs or one for each.
     fit_intercept : bool
         Whether the layers have biases that are trained.
     embedded : sequence of int
@@ -62,7 +62,7 @@ def make_network(
     dtype = np.dtype(dtype)
     front = tuple(embedded), bool(scale_layer)
     return _make_network(
-        tuple(layer_sizes), tuple(activations), output_activation, loss, float(loss_parameter), bool(fit_intercept), *front, dtype
+        tuple(layer_sizes), tuple(activations), output_activation, loss, loss_parameter, bool(fit_intercept), *front, dtype
     )
 
 
@@ -72,7 +72,7 @@ def _make_network(
     activations: Sequence[str],
     output_activation: str,
     loss: str,
-    loss_parameter: float,
+    loss_parameter: float | tuple[float, ...],
     fit_intercept: Any,
     embedded: tuple[int, ...],
     scale_layer: bool,
@@ -123,7 +123,7 @@ def _make_network(
         activations=np.array([function.code for function in functions], dtype=np.int64),
         slopes=np.array(slopes, dtype=np.int64),
         loss=LOSSES[loss].code,
-        loss_parameter=loss_parameter,
+        loss_parameter=np.full(layer_sizes[-1], loss_parameter, dtype=np.float64),
         fit_intercept=int(fit_intercept),
         n_parameters=scale_at + int(widths[0]) * scale_layer,
         n_mirror=int(n_mirror.sum()),

@@ -26,7 +26,7 @@ class Settings(NamedTuple):
     activations: tuple[str, ...]  # one per hidden layer
     output_activation: str
     loss: str
-    loss_parameter: float  # 0 for a loss that has none
+    loss_parameter: float | tuple[float, ...]  # one for all outputs or one for each; 0 for a loss that has none
     fit_intercept: bool
     embedded: tuple[int, ...] | None  # columns that are embedded; None is all of them
     scale_layer: bool
