@@ -12,7 +12,7 @@ import scipy.sparse
 import scipy.special
 
 from fastbp import BPClassifier, BPRegressor, names
-from fastbp.estimators.parameters import settings_of
+from fastbp.estimators.settings import settings_of
 from fastbp.kernels import epochs, lbfgs, vectors
 from fastbp.kernels import jacobian as jacobian_kernels
 from fastbp.kernels import objective as objective_kernels

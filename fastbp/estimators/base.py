@@ -19,6 +19,7 @@ from fastbp.estimators.explain import Explained, importances_of
 from fastbp.estimators.inputs import check_rows, check_structure, plain_rows, twin
 from fastbp.estimators.representation import architecture_html
 from fastbp.estimators.scaling import Scaled, scaled_inputs
+from fastbp.estimators.settings import checked, settings_of
 from fastbp.estimators.targets import Targets
 from fastbp.estimators.validation import all_rows, check_choices, given_rows, refitted, score_of
 from fastbp.estimators.weights import Weighted
@@ -188,7 +189,7 @@ class BaseBP(Weighted, Scaled, Explained, CallbackSupportMixin, BaseEstimator):
         from fastbp.training.problem import Problem
         from fastbp.training.random_state import seeded
 
-        known = parameters.checked(self)
+        known = checked(self)
         resume = hasattr(self, "coefs_") and (incremental or self.warm_start)
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
@@ -203,7 +204,7 @@ class BaseBP(Weighted, Scaled, Explained, CallbackSupportMixin, BaseEstimator):
         weights = row_weights(tables, sample_weight, targets, X)
         if resume and hasattr(self, "out_activation_") and targets.loss != self._loss_name():
             raise ValueError(f"y needs the loss {targets.loss!r}, but this network was trained with {self._loss_name()!r}.")
-        settings = known.get(targets.loss) or parameters.settings_of(self, targets.loss)
+        settings = known.get(targets.loss) or settings_of(self, targets.loss)
         known[targets.loss] = settings
         if incremental:
             settings = settings._replace(max_iter=1, max_time=math.inf)

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from fastbp.estimators import BPClassifier, BPRegressor, parameters
 from fastbp.estimators.base import BaseBP
 from fastbp.estimators.scaling import check_weights_alone
+from fastbp.estimators.settings import settings_of
 
 # sklearn.neural_network, which takes 30 ms to import, is imported in functions.
 
@@ -196,7 +197,7 @@ def _optimizer_from(theirs: Any, estimator: BaseBP) -> Any:
         constants |= {"solver": "adam", "beta_1": theirs.beta_1, "beta_2": theirs.beta_2, "epsilon": theirs.epsilon}
     else:
         constants |= {"solver": "sgd", "momentum": theirs.momentum, "nesterovs_momentum": theirs.nesterov}
-    settings = parameters.settings_of(estimator, estimator._loss_name())._replace(**constants)
+    settings = settings_of(estimator, estimator._loss_name())._replace(**constants)
     ours = Optimizer(network, params.dtype, settings)
     n_layers = len(estimator.coefs_)
     for k, vectors in enumerate([theirs.ms, theirs.vs] if is_adam else [theirs.velocities]):

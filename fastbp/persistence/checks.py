@@ -9,6 +9,7 @@ import numpy as np
 
 from fastbp.estimators import parameters
 from fastbp.estimators.base import BaseBP
+from fastbp.estimators.settings import settings_of
 from fastbp.names import ACTIVATIONS, SOLVERS
 
 _COUNTS = ("n_iter_", "t_", "_no_improvement_count", "n_layers_", "n_outputs_", "n_features_in_")
@@ -110,7 +111,7 @@ def _check_optimizer(estimator: BaseBP, shapes: list[tuple[int, int]], front: Sh
     solver = SOLVERS.get(optimizer.__dict__.get("solver_name"))
     _require(solver is not None and solver.is_stochastic, "_optimizer.solver_name")
     assert solver is not None
-    settings = parameters.settings_of(estimator, estimator._loss_name())._replace(solver=optimizer.solver_name)
+    settings = settings_of(estimator, estimator._loss_name())._replace(solver=optimizer.solver_name)
     network = make_network((1, 1), (), "identity", "squared_error")
     template = Optimizer(network, np.dtype(np.float64), settings)
     for name, value in vars(optimizer).items():

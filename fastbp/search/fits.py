@@ -18,6 +18,7 @@ from fastbp.estimators import BPClassifier, BPRegressor, parameters
 from fastbp.estimators.base import BaseBP, fitted_copy
 from fastbp.estimators.callbacks import has_callbacks
 from fastbp.estimators.inputs import check_rows, check_sample_weight, pass_door, twin
+from fastbp.estimators.settings import settings_of
 from fastbp.estimators.targets import Targets, class_targets, real_targets
 from fastbp.names import STARTS
 from fastbp.search.results import Result
@@ -212,7 +213,7 @@ class Starts:
     def _prepare(self, candidate: Candidate, fold: Fold, seed: int | None) -> tuple[Any, Settings, list[tuple[Any, Twister]]]:
         candidate.check(self._known_parameters)
         n_features, n_outputs, loss, dtype = fold.kind
-        settings = parameters.settings_of(candidate.estimator, loss)
+        settings = settings_of(candidate.estimator, loss)
         network = network_for(settings, n_features, n_outputs, dtype)
         source = candidate.estimator.random_state if seed is None else seed
 

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, check_random_state
 
 from fastbp.estimators import BPClassifier, BPRegressor, parameters
 from fastbp.estimators.inputs import check_sample_weight
+from fastbp.estimators.settings import settings_of
 from fastbp.tabular.encoder import TableEncoder
 from fastbp.tabular.recipe import CLASSES, NUMBERS, PRESETS, Preset, Task, network_options
 
@@ -126,7 +127,7 @@ class _BPTabular(BaseEstimator):
             options = network_options(self._task, n_seen, self.encoder_.n_numbers_, max_iter) | (self.network_params or {})
             model = self._network(options | {"random_state": int(seeds[number])})
             parameters.check_parameters(model)
-            settings = parameters.settings_of(model, loss)._replace(decay_schedule="flat_cos", dropout_schedule="flat_cos")
+            settings = settings_of(model, loss)._replace(decay_schedule="flat_cos", dropout_schedule="flat_cos")
             network = network_for(settings, X.shape[1], n_outputs, X.dtype)
             problem = Problem(X, Y, weights, numbers=rows, n_outputs=n_outputs)
             state = np.random.RandomState(seeds[number])
