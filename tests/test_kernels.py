@@ -732,9 +732,9 @@ def test_one_compilation_per_dtype(monkeypatch):
         scored.fit(np.ones((20, 2), dtype), np.arange(20.0))
     own_parts = [kernel for kernel in PARTS if kernel.py_func.__module__.startswith("fastbp.")]
     for kernel in kernels:
-        assert len(kernel.signatures) == len(DTYPES)
+        assert len(kernel.signatures) == len(DTYPES), (kernel, kernel.signatures)
     for kernel in own_parts:  # of which a fit compiles those it uses
-        assert len(kernel.signatures) <= len(DTYPES), kernel
+        assert len(kernel.signatures) <= len(DTYPES), (kernel, kernel.signatures)
 
 
 def test_fastmath_keeps_nan_and_infinity():

@@ -34,12 +34,12 @@ FLOORS = (
     ),
     (
         {
-            "functional": "forward, gradients:\nplain functions",
-            "search": "BPSearchCV:\nmany fits at once",
+            "functional": "forward,\ngradients",
+            "search": "many fits\nat once",
             "display": "pictures",
-            "persistence": "models as files:\nsave, load",
-            "tabular": "tables as they are:\nencoder, recipe",
-            "interchange": "scikit-learn's MLPs;\nONNX, C",
+            "persistence": "models\nas files",
+            "tabular": "tables as\nthey are",
+            "interchange": "scikit-learn,\nONNX, C",
         },
         "all below, not each other;\nmatplotlib, safetensors, skops\nand skl2onnx, within functions",
     ),
@@ -116,9 +116,9 @@ def draw_house(path):
                 board.write(x, y, 17, height, name, size=12.5, weight="bold", va="center_baseline")
                 board.write(x + 17, y, width - 17.5, height, purpose, size=10)
             else:
-                small = 1.5 if len(rooms) > 3 else 0
+                small = {6: 3, 5: 1.5, 4: 1.5}.get(len(rooms), 0)
                 board.write(x, y + 4.6, width, 3, name, size=12 - small, weight="bold", va="center_baseline")
-                board.write(x, y + 0.2, width, 4.6, purpose, size=9.5 - small)
+                board.write(x, y + 0.2, width, 4.6, purpose, size=9.5 - small / 2)
         board.write(right + 1, y, 28, height, imports, size=9.5)
     board.arrow((3.8, 62), (3.8, 2))
     board.write(0.8, 2, 2.2, 60, "imports point down only", size=10, rotation=90)
