@@ -741,7 +741,7 @@ def test_networks_are_checked_wherever_they_are(tmp_path):
         {"cv": ShuffleSplit(2, random_state=0), "refit": False},
         {"resource": "epochs"},
     ],
-    ids=str,
+    ids=", ".join,
 )
 def test_searches_come_back(options, tmp_path):
     pytest.importorskip("skops")
@@ -772,7 +772,7 @@ TABLE = [[x, "big" if z > 0 else None, w if w < 1 else None] for x, z, w in X[:,
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"n_ensemble": 2}, {"cv": 3}, {"cv": KFold(2), "random_state": np.random.RandomState(3)}], ids=str
+    "options", [{}, {"n_ensemble": 2}, {"cv": 3}, {"cv": KFold(2), "random_state": np.random.RandomState(3)}], ids=", ".join
 )
 @pytest.mark.parametrize("kind", [fastbp.BPTabularClassifier, fastbp.BPTabularRegressor])
 def test_tabular_estimators_come_back(kind, options, tmp_path):
