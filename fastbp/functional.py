@@ -12,7 +12,7 @@ from fastbp.estimators.inputs import check_sample_weight
 from fastbp.estimators.targets import check_range
 from fastbp.names import ACTIVATIONS, LOSSES
 
-_LOSS_RULES = (parameters.one_of(*LOSSES),)
+_LOSS_RULES = (parameters.one_of(*(name for name, loss in LOSSES.items() if not loss.has_groups)),)
 _OUTPUT_RULES = (parameters.one_of(*ACTIVATIONS),)
 
 

@@ -60,9 +60,8 @@ HIDDEN_ACTIVATIONS = tuple(name for name, activation in ACTIVATIONS.items() if a
 
 # ---- losses
 
-SQUARED_ERROR, LOG_LOSS, BINARY_LOG_LOSS, POISSON, HUBER, ABSOLUTE_ERROR, QUANTILE, GAMMA, TWEEDIE, FOCAL, BINARY_FOCAL = range(
-    11
-)
+SQUARED_ERROR, LOG_LOSS, BINARY_LOG_LOSS, MULTIOUTPUT_LOG_LOSS, POISSON, HUBER, ABSOLUTE_ERROR, QUANTILE = range(8)
+GAMMA, TWEEDIE, FOCAL, BINARY_FOCAL = range(8, 12)
 
 
 class Loss(NamedTuple):
@@ -74,6 +73,7 @@ class Loss(NamedTuple):
     canonical: str = ""  # the one of them whose slope it cancels, if there is one
     is_regression: bool = True
     has_class_numbers: bool = False  # whether the target of a row is the number of its class, not a value per output
+    has_groups: bool = False  # whether the outputs are in groups with a softmax each, and a target is a probability per output
     lowest_target: float = -math.inf
     excludes_lowest: bool = False  # whether targets must be above the lowest
     highest_target: float = math.inf
@@ -104,6 +104,19 @@ LOSSES = {
         ("logistic",),
         "logistic",
         is_regression=False,
+        lowest_target=0.0,
+        highest_target=1.0,
+        parameter="label_smoothing",
+        parameter_range=(0.0, 1.0),
+        parameter_brackets="[)",
+    ),
+    "multioutput_log_loss": Loss(
+        MULTIOUTPUT_LOG_LOSS,
+        "the log-loss of several classes, summed over several columns of them",
+        ("softmax",),
+        "softmax",
+        is_regression=False,
+        has_groups=True,
         lowest_target=0.0,
         highest_target=1.0,
         parameter="label_smoothing",

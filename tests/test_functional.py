@@ -11,7 +11,7 @@ from sklearn.base import clone
 from fastbp import BPClassifier, BPRegressor, Gradients, forward, gradients
 from fastbp.names import ACTIVATIONS, HIDDEN_ACTIVATIONS, LOSSES
 
-PAIRS = [(name, output) for name, loss in LOSSES.items() for output in loss.outputs]
+PAIRS = [(name, output) for name, loss in LOSSES.items() if not loss.has_groups for output in loss.outputs]
 
 
 def problem(layer_sizes=(3, 5, 4, 2), loss="squared_error", n_samples=7, seed=0):

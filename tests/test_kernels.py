@@ -54,6 +54,9 @@ def call_product(A, a_row, a_inner, B, b_row, S, s_row, C, c_row, n_rows, n_inne
     product(A, 0, a_row, a_inner, B, 0, b_row, panel_width(B), S, 0, s_row, C, 0, c_row, n_rows, n_inner, width)
 
 
+ONE_GROUP = np.zeros(2, dtype=np.int64)  # of outputs with a softmax
+
+
 @entry
 def call_product_from_panels(A, B, b_panel, S, C, n_rows, n_inner, width):
     product(A, 0, n_inner, 1, B, 0, panel_width(B), b_panel, S, 0, 0, C, 0, width, n_rows, n_inner, width)
@@ -87,8 +90,8 @@ def call_gather(X, order, inputs, n_features):
 
 
 @entry
-def call_activate(code, Z, n_rows, n_units, width, slopes):
-    activate(code, Z, 0, n_rows, n_units, width, slopes)
+def call_activate(code, Z, n_rows, n_units, width, slopes, groups):
+    activate(code, Z, 0, n_rows, n_units, width, slopes, groups)
 
 
 @entry
@@ -112,8 +115,8 @@ def call_slope(code, A, slopes, D):
 
 
 @entry
-def call_score(code, outputs, n_outputs, samples):
-    return score(code, outputs, n_outputs, samples)
+def call_score(code, outputs, n_outputs, samples, groups):
+    return score(code, outputs, n_outputs, samples, groups)
 
 
 @entry
@@ -271,7 +274,7 @@ def test_accuracy_in_ulps(dtype, name, truth, low, high, allowed):
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.uniform(low, high, 40000), rng.normal(0, 1, 20000), 10.0 ** rng.uniform(-9, 0, 4000)]).astype(dtype)
     y = x.copy()
-    call_activate(names.ACTIVATIONS[name].code, y, len(x) // 16, 16, 16, 0)
+    call_activate(names.ACTIVATIONS[name].code, y, len(x) // 16, 16, 16, 0, ONE_GROUP)
     assert ulps(y, truth(x.astype(np.longdouble)), dtype).max() <= allowed
 
 
@@ -366,7 +369,7 @@ def test_exp_beyond_the_range(dtype):
     lowest = np.log(np.finfo(dtype).tiny)
     x = np.array([np.nan, np.inf, -np.inf, highest * 1.01, -highest * 1.3, 0.0, highest * 0.999, lowest * 1.02] * 2, dtype)
     y = x.copy()
-    call_activate(names.EXP, y, 1, 16, 16, 0)
+    call_activate(names.EXP, y, 1, 16, 16, 0, ONE_GROUP)
     with np.errstate(over="ignore", under="ignore"):
         expected = np.exp(x)
     expected[expected < np.finfo(dtype).tiny] = 0  # subnormal
@@ -401,7 +404,7 @@ def test_activation_and_padding(dtype, name, n_units):
     if name == "softmax":
         Z[:2, :n_units] += [[1000], [-1000]]
     expected = REFERENCES[name](Z[:, :n_units].astype(float))
-    call_activate(names.ACTIVATIONS[name].code, Z.ravel(), 7, n_units, width, 0)
+    call_activate(names.ACTIVATIONS[name].code, Z.ravel(), 7, n_units, width, 0, ONE_GROUP)
     np.testing.assert_allclose(Z[:, :n_units], expected, rtol=10 * tolerance(dtype), atol=tolerance(dtype))
     assert (Z[:, n_units:] == 0).all()
 
@@ -420,7 +423,7 @@ def test_special_values(name, n_units, n_rows, dtype):
         Z = pad_columns(np.full((n_rows, n_units), value, dtype), width)
         with np.errstate(all="ignore"):
             expected = REFERENCES[name](np.full(1, value if abs(value) > np.finfo(dtype).tiny or value != value else 0.0))[0]
-        call_activate(names.ACTIVATIONS[name].code, Z.ravel(), n_rows, n_units, width, 0)
+        call_activate(names.ACTIVATIONS[name].code, Z.ravel(), n_rows, n_units, width, 0, ONE_GROUP)
         np.testing.assert_allclose(Z[:, :n_units], expected, rtol=1e-6, atol=2 * np.finfo(dtype).tiny)
 
 
@@ -428,7 +431,7 @@ def test_softmax_of_nan():
     for n_units, width in [(3, 16), (37, 48)]:
         Z = np.zeros((2, width))
         Z[1, 1] = np.nan
-        call_activate(names.SOFTMAX, Z.ravel(), 2, n_units, width, 0)
+        call_activate(names.SOFTMAX, Z.ravel(), 2, n_units, width, 0, ONE_GROUP)
         assert np.isnan(Z[1, :n_units]).all()
         np.testing.assert_allclose(Z[0, :n_units], 1 / n_units)
 
@@ -442,7 +445,7 @@ def test_slope_is_the_derivative(name, dtype):
     activation = names.ACTIVATIONS[name]
     Z, deltas = np.zeros(128, dtype), np.ones(64, dtype)
     Z[:64] = z
-    call_activate(activation.code, Z, 2, 32, 32, 64)
+    call_activate(activation.code, Z, 2, 32, 32, 64, ONE_GROUP)
     call_slope(activation.slope, Z, 64, deltas)
     close = {"rtol": 1e-6, "atol": 1e-8} if dtype == np.float64 else {"rtol": 1e-4, "atol": 1e-5}
     np.testing.assert_allclose(deltas, slope, **close)
@@ -450,7 +453,7 @@ def test_slope_is_the_derivative(name, dtype):
 
 def test_codes_that_nobody_knows_become_nan():
     Z, deltas, unknown = np.ones(16), np.ones(16), 99
-    call_activate(unknown, Z, 1, 16, 16, 0)
+    call_activate(unknown, Z, 1, 16, 16, 0, ONE_GROUP)
     assert np.isnan(Z).all()
     for code in (unknown, names.SOFTMAX):
         call_slope(code, np.ones(16), 0, deltas)
@@ -461,7 +464,7 @@ def test_codes_that_nobody_knows_become_nan():
         loss = call_output_deltas(unknown, np.zeros(2), slope, np.ones(8), deltas, 1, 2, 8, targets, 2, np.empty(0), row_losses)
         assert np.isnan([loss, *row_losses, *deltas[:2]]).all()
     samples = Problem(np.ones((1, 1)), np.ones((1, 2))).samples
-    assert np.isnan(call_score(unknown, np.ones(2), 2, samples))
+    assert np.isnan(call_score(unknown, np.ones(2), 2, samples, np.array([0, 2])))
     w, rule = np.ones(16), StepRule(unknown, 0.9, 0.999, 1e-8, 0.5)
     assert np.isnan(call_update(rule, 0.1, 1.0, w, np.ones(16), np.ones(16), np.ones(16), 1.0, 0.0))
     assert (w == 1).all()

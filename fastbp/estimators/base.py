@@ -206,6 +206,8 @@ class BaseBP(Weighted, Scaled, Explained, CallbackSupportMixin, BaseEstimator):
             raise ValueError(f"y needs the loss {targets.loss!r}, but this network was trained with {self._loss_name()!r}.")
         settings = known.get(targets.loss) or settings_of(self, targets.loss)
         known[targets.loss] = settings
+        if targets.groups:
+            settings = settings._replace(groups=targets.groups)
         if incremental:
             settings = settings._replace(max_iter=1, max_time=math.inf)
         self.out_activation_ = settings.output_activation

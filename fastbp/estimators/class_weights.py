@@ -22,22 +22,27 @@ def refuse_balanced(class_weight: Any) -> None:
 
 
 def class_tables(class_weight: Any, targets: Targets) -> list[np.ndarray]:
-    """Return the weight of each class, (n_classes,), or of multilabel targets for each label those of 0 and 1, (2,)."""
+    """Return the weight of each class, (n_classes,), for each column of them; of multilabel targets for each label those of 0 and
+    1, (2,)."""
     is_balanced = isinstance(class_weight, str)
-    if not targets.is_multilabel:
+    if not (targets.is_multilabel or targets.groups):
         if not (is_balanced or isinstance(class_weight, Mapping)):
             raise ValueError(f"class_weight must be 'balanced' or a dict of class to weight for one label, got {class_weight!r}.")
         classes: Any = targets.classes
         return [compute_class_weight(class_weight, classes=classes, y=classes[targets.Y[:, 0].astype(np.intp)])]
-    n_labels = targets.Y.shape[1]
+    columns = targets.columns
+    n_labels = len(columns)
     if not is_balanced and (isinstance(class_weight, Mapping) or len(class_weight) != n_labels):
         raise ValueError(
-            f"class_weight must be 'balanced' or a list of {n_labels} dicts, one per label, with weights of 0 and 1,"
+            f"class_weight must be 'balanced' or a list of {n_labels} dicts of class to weight, one per label or column,"
             f" got {class_weight!r}."
         )
+    if targets.groups:
+        weights = [class_weight] * n_labels if is_balanced else class_weight
+        each = zip(weights, targets.classes, columns)
+        return [compute_class_weight(weight, classes=classes, y=classes[column]) for weight, classes, column in each]
     tables = np.ones((n_labels, 2))
-    for label, table in enumerate(tables):
-        y = targets.Y[:, label].astype(np.intp)
+    for label, (table, y) in enumerate(zip(tables, columns)):
         classes = np.unique(y) if is_balanced else np.arange(2)  # a label that no row has, or all, is no error
         weights = class_weight if is_balanced else {0: 1.0, 1: 1.0, **class_weight[label]}
         table[classes] = compute_class_weight(weights, classes=classes, y=y)
@@ -52,7 +57,7 @@ def row_weights(tables: list[np.ndarray] | None, sample_weight: Any, targets: Ta
     checked = check_sample_weight(sample_weight, X)
     if tables is None:
         return checked
-    weights = np.prod([table[targets.Y[:, k].astype(np.intp)] for k, table in enumerate(tables)], axis=0)
+    weights = np.prod([table[column] for table, column in zip(tables, targets.columns)], axis=0)
     if sample_weight is not None:
         weights = weights * np.asarray(sample_weight, dtype=np.float64)
     return check_sample_weight(weights, X)

@@ -8,7 +8,6 @@ from scipy.sparse import csr_matrix, issparse
 from sklearn.base import ClassifierMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import unique_labels
 
 from fastbp.estimators import parameters
 from fastbp.estimators.base import BaseBP, has_partial_fit
@@ -16,7 +15,16 @@ from fastbp.estimators.calibration import fitted_temperature, logits_of, probabi
 from fastbp.estimators.class_weights import class_tables, refuse_balanced
 from fastbp.estimators.docs import documented
 from fastbp.estimators.inputs import MatrixLike
-from fastbp.estimators.targets import Targets, class_loss, class_targets, discrete_labels
+from fastbp.estimators.targets import (
+    Targets,
+    all_labels,
+    are_equal,
+    class_loss,
+    class_targets,
+    column_labels,
+    column_targets,
+    discrete_labels,
+)
 
 
 @documented(score="Accuracy", score_name="accuracy")
@@ -61,8 +69,8 @@ class BPClassifier(ClassifierMixin, BaseBP):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        Class labels; the column numbers for multilabel targets.
+    classes_ : ndarray of shape (n_classes,) or list of ndarray
+        Class labels, of each of several columns; the column numbers for multilabel targets.
     temperature_ : float or None
         What `calibration` has found; above 1 the network was too sure of itself.
     {attributes}
@@ -218,7 +226,8 @@ class BPClassifier(ClassifierMixin, BaseBP):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs. A C-contiguous float32 or float64 array, a read-only memory map too, is used without a copy.
         y : {array-like, sparse matrix} of shape (n_samples,) or (n_samples, n_labels)
-            Class labels, or a 0/1 matrix for multilabel targets.
+            Class labels, a 0/1 matrix for multilabel targets, or several columns of classes, each of which has a softmax of its
+            own: the loss is the sum of theirs.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each row in the loss; None is 1.
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
@@ -253,11 +262,11 @@ class BPClassifier(ClassifierMixin, BaseBP):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs.
         y : {array-like, sparse matrix} of shape (n_samples,) or (n_samples, n_labels)
-            Class labels, or a 0/1 matrix for multilabel targets.
+            Class labels, a 0/1 matrix for multilabel targets, or several columns of classes.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each row in the loss; None is 1.
-        classes : array-like of shape (n_classes,), default=None
-            All classes that will ever come; required in the first call.
+        classes : array-like of shape (n_classes,) or list of array-like, default=None
+            All classes that will ever come, or of each of several columns; required in the first call.
 
         Returns
         -------
@@ -274,8 +283,8 @@ class BPClassifier(ClassifierMixin, BaseBP):
         if classes is None and known is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
         if classes is not None:
-            labels = unique_labels(classes)
-            if known is not None and not np.array_equal(known, labels):
+            labels = all_labels(classes)
+            if known is not None and not are_equal(known, labels):
                 raise ValueError(f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {known!r}")
             self.classes_ = labels
         return self._fit(X, y, sample_weight, incremental=True)
@@ -291,10 +300,13 @@ class BPClassifier(ClassifierMixin, BaseBP):
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_labels)
-            Labels, or a 0/1 matrix (sparse if y was in `fit`) for multilabel targets.
+            Labels, for several columns of classes one of each, or a 0/1 matrix (sparse if y was in `fit`) for multilabel targets.
         """
-        is_multiclass = getattr(self, "out_activation_", "") == "softmax"
-        outputs = self._outputs(X, only_largest=is_multiclass)
+        groups, is_multiclass = self._groups(), getattr(self, "out_activation_", "") == "softmax"
+        outputs = self._outputs(X, only_largest=is_multiclass and not groups)
+        if groups:
+            parts = np.split(outputs, np.cumsum(groups)[:-1], axis=1)
+            return np.column_stack([labels[part.argmax(axis=1)] for labels, part in zip(self.classes_, parts)])
         if is_multiclass:
             return self.classes_[outputs]
         if self.n_outputs_ == 1:
@@ -302,7 +314,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         labels = (outputs > 0.5).astype(int)
         return csr_matrix(labels) if self._sparse_labels else labels
 
-    def predict_proba(self, X: MatrixLike) -> np.ndarray:
+    def predict_proba(self, X: MatrixLike) -> Any:
         """Return the probability of each class.
 
         Parameters
@@ -312,13 +324,16 @@ class BPClassifier(ClassifierMixin, BaseBP):
 
         Returns
         -------
-        probabilities : ndarray of shape (n_samples, n_classes)
-            Columns in the order of `classes_`. For multilabel targets they do not sum to 1.
+        probabilities : ndarray of shape (n_samples, n_classes), or list of them
+            Columns in the order of `classes_`; an array for each of several columns of classes. For multilabel targets they do
+            not sum to 1.
         """
         outputs = self._outputs(X) if self.temperature_ is None else self._calibrated(X, self.temperature_)
+        if self._groups():
+            return np.split(outputs, np.cumsum(self._groups())[:-1], axis=1)
         return np.hstack([1 - outputs, outputs]) if self.n_outputs_ == 1 else outputs
 
-    def predict_log_proba(self, X: MatrixLike) -> np.ndarray:
+    def predict_log_proba(self, X: MatrixLike) -> Any:
         """Return the logarithm of the probability of each class.
 
         Parameters
@@ -328,11 +343,13 @@ class BPClassifier(ClassifierMixin, BaseBP):
 
         Returns
         -------
-        log_probabilities : ndarray of shape (n_samples, n_classes)
+        log_probabilities : ndarray of shape (n_samples, n_classes), or list of them
             ``log(predict_proba(X))``.
         """
         probabilities = self.predict_proba(X)
-        return np.log(probabilities, out=probabilities)
+        for part in probabilities if isinstance(probabilities, list) else [probabilities]:
+            np.log(part, out=part)
+        return probabilities
 
     def _calibrate(self, held_out: Any) -> None:
         if self.calibration is not None:
@@ -352,8 +369,11 @@ class BPClassifier(ClassifierMixin, BaseBP):
             self.temperature_ = None
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        labels, codes = discrete_labels(y)
-        if not hasattr(self, "classes_") or not (incremental or self.warm_start):
+        known = getattr(self, "classes_", None) if incremental or self.warm_start else None
+        labels, codes = column_labels(y) if isinstance(known, list) else discrete_labels(y)
+        if isinstance(labels, list):
+            return self._encode_columns(labels, codes, known, dtype, "y")
+        if known is None:
             self.classes_ = labels
         elif self.warm_start:
             if set(labels) != set(self.classes_):
@@ -368,11 +388,28 @@ class BPClassifier(ClassifierMixin, BaseBP):
             codes = np.searchsorted(self.classes_, labels)[codes]
         return class_targets(codes, self.classes_, dtype, self.loss, output_per_class=self.output_activation == "softmax")
 
+    def _encode_columns(self, labels: list[np.ndarray], codes: np.ndarray, known: Any, dtype: np.dtype, name: str) -> Targets:
+        """Return the targets of several columns; labels, codes: as of `column_labels`; known: the classes, if they are."""
+        if self.loss != "log_loss" or self.calibration is not None:
+            raise ValueError("loss='focal' and calibration are for one column of classes or yes or no, not for several columns.")
+        if known is None:
+            self.classes_ = known = labels
+        if not isinstance(known, list) or len(labels) != len(known):
+            raise ValueError(f"{name} has {len(labels)} columns of classes, but `self.classes_` has {known}.")
+        for number, (own, old) in enumerate(zip(labels, known)):
+            if len(np.setdiff1d(own, old, assume_unique=True)) or (self.warm_start and name == "y" and len(own) < len(old)):
+                raise ValueError(f"Column {number} of {name} has the classes {own}, but `self.classes_` has {old}.")
+        positions = [np.searchsorted(old, own)[column] for old, own, column in zip(known, labels, codes.T)]
+        self._sparse_labels = False
+        return column_targets(np.column_stack(positions), known, dtype, self.label_smoothing)
+
     def _encode_more(self, y: Any, targets: Targets, dtype: np.dtype) -> Targets:
+        if targets.groups:
+            return self._encode_columns(*column_labels(y), targets.classes, dtype, "y_val")
         y = column_or_1d(y) if y.ndim == 2 and y.shape[1] == 1 else y
         labels, codes = discrete_labels(y)
         is_alike = codes.shape[1:] == targets.Y.shape[1:] if targets.is_multilabel else codes.ndim == 1
-        if not is_alike or len(np.setdiff1d(labels, self.classes_, assume_unique=True)):
+        if isinstance(labels, list) or not is_alike or len(np.setdiff1d(labels, self.classes_, assume_unique=True)):
             raise ValueError(f"y_val must have the classes of y, {self.classes_}, got {labels} in the shape {y.shape}.")
         if codes.ndim == 1:
             codes = np.searchsorted(self.classes_, labels)[codes]
@@ -386,13 +423,19 @@ class BPClassifier(ClassifierMixin, BaseBP):
         """What converters of scikit-learn's MLPClassifier, as skl2onnx, ask a fitted network for."""
         from sklearn.preprocessing import LabelBinarizer  # which takes 30 ms to import
 
+        if self._groups():
+            raise AttributeError("Several columns of classes have no label binarizer.")
         has_labels = self.out_activation_ == "logistic" and self.n_outputs_ > 1
         return LabelBinarizer().fit(np.eye(self.n_outputs_, dtype=int) if has_labels else self.classes_)
 
+    def _groups(self) -> tuple[int, ...]:
+        classes = self.__dict__.get("classes_")
+        return tuple(map(len, classes)) if isinstance(classes, list) else ()
+
     def _loss_name(self) -> str:
-        return class_loss(self.loss, self.out_activation_ == "softmax")
+        return "multioutput_log_loss" if self._groups() else class_loss(self.loss, self.out_activation_ == "softmax")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
+        tags.classifier_tags.multi_label = tags.target_tags.multi_output = True
         return tags

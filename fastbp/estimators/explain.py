@@ -315,7 +315,8 @@ def importances_of(estimator: Any, X: Any, sample_weight: np.ndarray | None) -> 
         scaler.partial_fit(rows, sample_weight=weights)
         slopes = input_gradients(network, params, rows, of_logits=of_logits, n_threads=estimator.n_threads)
         if estimator.out_activation_ == "softmax":  # whose logits may all move without a change
-            slopes -= slopes.mean(axis=1, keepdims=True)
+            for group in np.split(slopes, network.groups[1:-1], axis=1):
+                group -= group.mean(axis=1, keepdims=True)
         sizes = np.abs(slopes).mean(axis=1, dtype=np.float64)
         total += sizes.sum(axis=0) if weights is None else weights @ sizes
     total *= np.sqrt(np.maximum(scaler.var_, 0.0))

@@ -117,6 +117,8 @@ def check_weights_alone(estimator: Any) -> None:
     demand_plain_inputs(estimator)
     if estimator.estimators_ is not None:
         raise ValueError("An ensemble is several networks: take each of estimators_ by itself.")
+    if estimator._groups():
+        raise ValueError("Several columns of classes have a softmax each, which others do not know yet.")
     if estimator.input_scaler_ is not None or estimator.target_scaler_ is not None:
         raise ValueError("The weights are for scaled data: call fold_scaling() first.")
     if getattr(estimator, "temperature_", None) is not None:

@@ -50,6 +50,7 @@ def settings_of(estimator: Any, loss: str) -> Settings:
         output_activation=output,
         loss=loss,
         loss_parameter=parameters.loss_parameter_of(estimator, loss),
+        groups=(),
         fit_intercept=bool(estimator.fit_intercept),
         embedded=parameters.embedded_columns(estimator),
         scale_layer=bool(estimator.scale_layer),

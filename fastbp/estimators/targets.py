@@ -19,12 +19,20 @@ class Targets(NamedTuple):
     Y: np.ndarray  # (n_rows, n_outputs), or (n_rows, 1) of class numbers
     n_outputs: int
     loss: str  # the kernels' name of it
-    classes: np.ndarray | None = None  # sorted labels; None for numbers
+    classes: Any = None  # sorted labels, or a list of such for several columns of them; None for numbers
+    groups: tuple[int, ...] = ()  # how many classes each of several columns has
 
     @property
     def is_multilabel(self) -> bool:
         """Whether there is a yes or no for each of several labels."""
-        return self.classes is not None and self.Y.shape[1] > 1
+        return self.classes is not None and self.Y.shape[1] > 1 and not self.groups
+
+    @property
+    def columns(self) -> list[np.ndarray]:
+        """Positions in the classes, (n_rows,), for each column of labels."""
+        if self.groups:
+            return [part.argmax(axis=1) for part in np.split(self.Y, np.cumsum(self.groups)[:-1], axis=1)]
+        return [column.astype(np.intp) for column in self.Y.T]
 
     def strata(self, validation_split: str) -> Callable[[np.ndarray], np.ndarray] | None:
         """What a validation split is stratified by, as a function of rows of Y; None for nothing."""
@@ -38,20 +46,43 @@ class Targets(NamedTuple):
         return (lambda Y: classes[Y[:, 0].astype(np.intp)]) if LOSSES[self.loss].has_class_numbers else (lambda Y: Y)
 
 
-def discrete_labels(y: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return the sorted labels, and y as positions in them, (n_samples,), or if multilabel as booleans, (n_samples, n_labels)."""
+def discrete_labels(y: Any) -> tuple[Any, np.ndarray]:
+    """Return the sorted labels, and y as positions in them, (n_samples,), or if multilabel as booleans, (n_samples, n_labels); of
+    several columns what `column_labels` returns."""
     # type_of_target takes longer than a small fit, and these cannot be anything else
     if not issparse(y) and y.ndim == 1 and y.dtype.kind in "biuU":
         if y.dtype.kind in "iu" and y.min() >= 0 and y.max() < MOST_COUNTED:
             return _counted_labels(y)
         return np.unique(y, return_inverse=True)
     y_type = type_of_target(y, input_name="y")
+    if y_type == "multiclass-multioutput":
+        return column_labels(y)
     if "multioutput" in y_type:
         raise ValueError("Multioutput target data is not supported with label binarization")
     labels = unique_labels(y)
     if y_type == "multilabel-indicator":
         return labels, (y.toarray() if issparse(y) else y) != 0
     return labels, np.unique(y, return_inverse=True)[1]
+
+
+def column_labels(y: Any) -> tuple[list[np.ndarray], np.ndarray]:
+    """Return the sorted labels of each column, and y as positions in them, (n_samples, n_columns)."""
+    columns = [np.unique(column, return_inverse=True) for column in np.atleast_2d((y.toarray() if issparse(y) else y).T)]
+    return [labels for labels, _ in columns], np.column_stack([codes for _, codes in columns])
+
+
+def all_labels(classes: Any) -> Any:
+    """Return the sorted labels, or of classes in a list of several columns those of each."""
+    if isinstance(classes, list | tuple) and any(np.ndim(part) > 0 for part in classes):
+        return [np.unique(part) for part in classes]
+    return unique_labels(classes)
+
+
+def are_equal(classes: Any, others: Any) -> bool:
+    """Whether two that `all_labels` has returned are the same."""
+    if isinstance(classes, list) and isinstance(others, list):
+        return len(classes) == len(others) and all(map(np.array_equal, classes, others))
+    return type(classes) is type(others) and np.array_equal(classes, others)
 
 
 def _counted_labels(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -76,6 +107,14 @@ def class_targets(
     is_multiclass = len(classes) > (1 if output_per_class else 2)
     n_outputs, loss = len(classes) if is_multiclass else 1, class_loss(loss, is_multiclass)
     return Targets(codes.astype(dtype)[:, np.newaxis], n_outputs, loss, classes)
+
+
+def column_targets(codes: np.ndarray, classes: list[np.ndarray], dtype: np.dtype, smoothing: float) -> Targets:
+    """Return the targets of positions in the classes of each column, (n_rows, n_columns): a probability per class, a part of
+    which all share alike."""
+    groups = tuple(map(len, classes))
+    Y = np.hstack([np.eye(n)[column] * (1.0 - smoothing) + smoothing / n for n, column in zip(groups, codes.T)])
+    return Targets(Y.astype(dtype), sum(groups), "multioutput_log_loss", classes, groups)
 
 
 def check_range(y: np.ndarray, loss: str) -> None:

@@ -33,6 +33,7 @@ def warm_up() -> int:
     from fastbp.training.explain import input_gradients
     from fastbp.training.network import make_network, pack_parameters
     from fastbp.training.objective import gradients_at
+    from fastbp.training.predict import predict_outputs
     from fastbp.training.problem import Problem
 
     for dtype in (np.float32, np.float64):
@@ -54,6 +55,8 @@ def warm_up() -> int:
         for rows, settings in fits:
             model = BPRegressor(hidden_layer_sizes=1, max_iter=9, tol=1e9, n_iter_no_change=1, **settings)
             model.fit(rows, np.zeros(rows.shape[0], dtype=dtype)).predict(rows)
+        grouped = make_network((1, 2), (), "softmax", "multioutput_log_loss", groups=(1, 1), dtype=dtype)
+        predict_outputs(grouped, pack_parameters(grouped, [np.ones((1, 2))], [np.zeros(2)], dtype), X)
         for output, loss, parameter in [("logistic", "binary_log_loss", 0.1), ("identity", "squared_error", 0.0)]:
             network = make_network((1, 1), (), output, loss, loss_parameter=parameter, dtype=dtype)
             params = pack_parameters(network, [np.ones((1, 1))], [np.zeros(1)], dtype)

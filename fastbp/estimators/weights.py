@@ -22,6 +22,10 @@ class Weighted:
         """Return the kernels' name of the loss of a network that is there already."""
         raise NotImplementedError
 
+    def _groups(self) -> tuple[int, ...]:
+        """Return how many outputs have a softmax of their own each; () where all are one."""
+        return ()
+
     def _packed(self, dtype: np.dtype | None = None) -> tuple[Any, np.ndarray]:
         """Return the network and its flat vector: the one that coefs_ and intercepts_ are views of, or a copy of what the user
         has put there, which is read anew at each call."""
@@ -55,6 +59,7 @@ class Weighted:
             parameters.output_activation_name(self.out_activation_, loss),
             loss,
             loss_parameter=parameters.loss_parameter_of(self, loss),
+            groups=self._groups(),
             fit_intercept=self.fit_intercept,
             embedded=embedded,
             scale_layer="scale" in front,
@@ -95,7 +100,8 @@ class Weighted:
         loss = self._loss_name()
         if loss not in LOSSES:
             parameters.check_parameters(self)
-        return activation, self.out_activation_, loss, parameters.loss_parameter_of(self, loss), self.fit_intercept
+        shape = parameters.loss_parameter_of(self, loss), self._groups()
+        return activation, self.out_activation_, loss, *shape, self.fit_intercept
 
 
 def _takes_over(own: Any, values: np.ndarray) -> bool:

@@ -188,9 +188,10 @@ def fill_with_nan(A, start, stop):
 
 
 @inline
-def activate(code, Z, z, n_rows, n_units, width, slopes):
+def activate(code, Z, z, n_rows, n_units, width, slopes, groups):
     """Replace the pre-activations Z: (n_rows, width), from element z on, by their activations; the padding becomes zero.
 
+    groups: (n_groups + 1,), where the units of each softmax begin, as in `Network`.
     An activation that keeps its slopes (see names.py) writes that of element i to Z[i + slopes], unless slopes is 0. What is NaN
     stays NaN, and a code that nobody knows gives NaN.
     """
@@ -222,8 +223,11 @@ def activate(code, Z, z, n_rows, n_units, width, slopes):
         for i in range(z, stop, n_lanes):
             store(Z, i, exp(load(Z, i)))
     elif code == SOFTMAX:
-        for row in range(z, stop, width):
-            _softmax(Z, row, n_units, width)
+        if groups.size > 2:
+            _softmax_in_groups(Z, z, n_rows, width, groups)
+        else:
+            for row in range(z, stop, width):
+                _softmax(Z, row, n_units, width)
     elif code == IDENTITY:
         pass
     else:
@@ -327,6 +331,27 @@ def _softmax(Z, z, n_units, width):
     total = broadcast(Z, lane_sum(total))
     for i in range(0, width, n_lanes):
         store(Z, z + i, load(Z, z + i) / total)
+
+
+@part("void")
+def _softmax_in_groups(Z, z, n_rows, width, groups):
+    """Softmax of each group of units, of as many rows at a time as a vector holds; shifted by the largest value."""
+    n_lanes = lane_count(Z)
+    for i in range(0, n_rows, n_lanes):
+        n, row = min(n_lanes, n_rows - i), z + i * width
+        for group in range(groups.size - 1):
+            first, stop = row + groups[group], row + groups[group + 1]
+            largest = load_strided(Z, first, width, n, Z)
+            for column in range(first + 1, stop):
+                x = load_strided(Z, column, width, n, Z)
+                largest = where_less(largest, x, x, largest)  # a NaN among them is in the sum all the same
+            total = broadcast(Z, 0.0)
+            for column in range(first, stop):
+                x = exp(load_strided(Z, column, width, n, Z) - largest)
+                store_strided(Z, column, width, n, x)
+                total = total + x
+            for column in range(first, stop):
+                store_strided(Z, column, width, n, load_strided(Z, column, width, n, Z) / total)
 
 
 @inline

@@ -275,7 +275,7 @@ def train(
                     validation_losses[epoch] = mean_loss(network, validation_outputs, validation, workspace.row_losses)
                     scores[epoch] = -validation_losses[epoch]
                     if plan.score != NEGATIVE_LOSS:
-                        scores[epoch] = score(plan.score, validation_outputs, network.units[-1], validation)
+                        scores[epoch] = score(plan.score, validation_outputs, network.units[-1], validation, network.groups)
                 if plan.validate != BY_CALLER:
                     _end_of_epoch(plan, counts, measures, losses[epoch], scores[epoch], shown, best_params, n_rows)
                 if norms.size and step > first_step:

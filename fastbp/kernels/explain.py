@@ -18,6 +18,10 @@ def _start_at_output(network, workspace, output, of_logits, n_rows):
     at = workspace.block_rows * element(network.first_units, network.units.size - 1)
     code, slope = network.activations[-1], network.slopes[-1]
     is_softmax = code == SOFTMAX and not of_logits
+    first, stop = 0, 0  # the outputs that share its softmax
+    for group in range(network.groups.size - 1):
+        if network.groups[group] <= output:
+            first, stop = network.groups[group], network.groups[group + 1]
     for i in range(at, at + n_rows * width):
         set_element(deltas, i, 1.0)
     if not (is_softmax or of_logits):
@@ -25,7 +29,7 @@ def _start_at_output(network, workspace, output, of_logits, n_rows):
     for row in range(at, at + n_rows * width, width):
         own = element(activations, row + output) if is_softmax else element(deltas, row + output)
         for j in range(network.units[-1]):
-            of_other = -own * element(activations, row + j) if is_softmax else 0.0
+            of_other = -own * element(activations, row + j) if is_softmax and first <= j < stop else 0.0
             set_element(deltas, row + j, of_other + own if j == output else of_other)
 
 

@@ -38,6 +38,7 @@ class Network(NamedTuple):
     slopes: np.ndarray  # code of the slope of that activation: the same, KEPT or CANCELS
     loss: int
     loss_parameter: np.ndarray  # float64, (n_outputs,): what shapes the loss of each output; 0 where it has no parameter
+    groups: np.ndarray  # int64, (n_groups + 1,): where the outputs of each softmax begin, and the number of all; mostly 0, all
     fit_intercept: int
     n_parameters: int  # length of the flat vector, padding included
     n_mirror: int  # length of the mirror vector

@@ -17,6 +17,7 @@ from ..names import (
     GAMMA,
     HUBER,
     LOG_LOSS,
+    MULTIOUTPUT_LOG_LOSS,
     POISSON,
     QUANTILE,
     SQUARED_ERROR,
@@ -88,6 +89,8 @@ def _row_loss(loss, parameter, outputs, first, n_outputs, targets, first_target)
         elif loss == BINARY_FOCAL:
             p = _probability(outputs, first + j, epsilon)
             total -= y * math.log(p) * (1.0 - p) ** shape + (1.0 - y) * math.log(1.0 - p) * p**shape
+        elif loss == MULTIOUTPUT_LOG_LOSS:
+            total -= y * math.log(_probability(outputs, first + j, epsilon))
         else:
             total = np.nan
     return total

@@ -261,7 +261,7 @@ def online_epoch(network, params, velocity, samples, order, n_rows, gather, work
                 dot_product(activations, a, params, weights, element(widths, layer), biases, activations, z, width, 1, n_units)
             else:
                 _row_product(activations, a, element(units, layer), params, weights, biases, width, activations, z)
-            activate(element(network.activations, layer), activations, z, 1, n_units, width, slopes)
+            activate(element(network.activations, layer), activations, z, 1, n_units, width, slopes, network.groups)
         n_seen += 1
         output_deltas(
             network.loss, network.loss_parameter, element(network.slopes, last), activations, slopes, deltas, outputs, 1,

@@ -84,7 +84,7 @@ def masked_forward(network, params, table, order, first_sample, gather, workspac
                     activations, a, inner_width, 1, W, w, w_row, w_panel, params, biases, 0, activations, z, width,
                     n_rows, element(units, layer), width,
                 )  # fmt: skip
-        activate(element(network.activations, layer), activations, z, n_rows, n_units, width, slopes)
+        activate(element(network.activations, layer), activations, z, n_rows, n_units, width, slopes, network.groups)
         if dropout.is_on and layer + 2 < units.size and dropout.rates[layer + 1] > 0.0:
             drop_units(dropout, layer + 1, activations, z, first_sample + first, n_rows, n_units, width, slopes)
 

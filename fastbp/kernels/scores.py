@@ -11,14 +11,27 @@ from .passes import sum_rows
 
 
 @jit
-def _is_right(outputs, row, n_outputs, targets, row_target, n_targets):
-    """Whether the predicted class, or every label of a multilabel row, is the true one."""
+def _largest_of(values, first, stop):
+    """Where the first of the largest is of elements `first` to stop."""
+    best = first
+    for j in range(first + 1, stop):
+        if values[j] > values[best]:
+            best = j
+    return best
+
+
+@jit
+def _is_right(outputs, row, n_outputs, targets, row_target, n_targets, groups):
+    """Whether the predicted class, in each group of outputs, or every label of a multilabel row, is the true one."""
     if n_targets < n_outputs:  # one class index per row
-        best = 0
-        for j in range(1, n_outputs):
-            if outputs[row + j] > outputs[row + best]:
-                best = j
-        return best == np.int64(targets[row_target])
+        return _largest_of(outputs, row, row + n_outputs) - row == np.int64(targets[row_target])
+    if groups.size > 2:
+        for group in range(groups.size - 1):
+            first, stop = groups[group], groups[group + 1]
+            best = _largest_of(outputs, row + first, row + stop) - row
+            if best != _largest_of(targets, row_target + first, row_target + stop) - row_target:
+                return False
+        return True
     for j in range(n_outputs):
         if (outputs[row + j] > 0.5) != (targets[row_target + j] > 0.5):
             return False
@@ -26,16 +39,16 @@ def _is_right(outputs, row, n_outputs, targets, row_target, n_targets):
 
 
 @part("float64")
-def score(code, outputs, n_outputs, samples):
-    """Score of outputs: (n_rows, n_outputs); accuracy, or R² averaged over the outputs (NaN where an output is not finite), or
-    NaN for a code that nobody knows."""
+def score(code, outputs, n_outputs, samples, groups):
+    """Score of outputs: (n_rows, n_outputs), in groups as in `Network`; accuracy, or R² averaged over the outputs (NaN where an
+    output is not finite), or NaN for a code that nobody knows."""
     targets, weights, n_rows = samples.targets, samples.weights, samples.table.n_rows
     if code == ACCURACY:
         right, total = 0.0, 0.0
         for i in range(n_rows):
             weight = np.float64(weights[i]) if weights.size else 1.0
             total += weight
-            if _is_right(outputs, i * n_outputs, n_outputs, targets, i * samples.n_targets, samples.n_targets):
+            if _is_right(outputs, i * n_outputs, n_outputs, targets, i * samples.n_targets, samples.n_targets, groups):
                 right += weight
         return right / total
     if code != R2:

@@ -37,7 +37,8 @@ def check_state(estimator: BaseBP) -> None:
         is_list = isinstance(names, np.ndarray) and names.ndim == 1 and all(isinstance(name, str) for name in names)
         _require(is_list and len(names) == state.get("n_features_in_"), "feature_names_in_")
     if "classes_" in state:
-        _require(isinstance(state["classes_"], np.ndarray) and state["classes_"].ndim == 1, "classes_")
+        parts = state["classes_"] if isinstance(state["classes_"], list) and state["classes_"] else [state["classes_"]]
+        _require(all(isinstance(part, np.ndarray) and part.ndim == 1 and part.size for part in parts), "classes_")
     _require(isinstance(state.get("_sparse_labels", False), bool), "_sparse_labels")
     if "coefs_" in state:
         _check_network(estimator)
@@ -55,7 +56,7 @@ def _check_network(estimator: BaseBP) -> None:
         _require(state["out_activation_"] in ACTIVATIONS, "out_activation_")
         parameters.output_activation_name(state["out_activation_"], estimator._loss_name())
     if "classes_" in state and "out_activation_" in state:
-        n_classes, n_outputs = len(state["classes_"]), layer_sizes[-1]
+        n_classes, n_outputs = sum(estimator._groups()) or len(state["classes_"]), layer_sizes[-1]
         _require(n_classes == n_outputs or (n_outputs == 1 and n_classes <= 2), "classes_")
     shapes = [*zip(layer_sizes, layer_sizes[1:])]
     members = state.get("estimators_")  # which predict for the same rows

@@ -29,6 +29,7 @@ def make_network(
     loss: str,
     *,
     loss_parameter: float | tuple[float, ...] = 0.0,
+    groups: Sequence[int] = (),
     fit_intercept: Any = True,
     embedded: Sequence[int] = (),
     scale_layer: Any = False,
@@ -46,6 +47,8 @@ def make_network(
         Names out of `ACTIVATIONS` and `LOSSES`.
     loss_parameter : float or tuple of float
         What the loss is shaped by, if it has a parameter (`Loss.parameter`); one for all outputs or one for each.
+    groups : sequence of int
+        Sizes of the groups of outputs that have a softmax each; () for one of all.
     fit_intercept : bool
         Whether the layers have biases that are trained.
     embedded : sequence of int
@@ -60,10 +63,8 @@ def make_network(
     Network
     """
     dtype = np.dtype(dtype)
-    front = tuple(embedded), bool(scale_layer)
-    return _make_network(
-        tuple(layer_sizes), tuple(activations), output_activation, loss, loss_parameter, bool(fit_intercept), *front, dtype
-    )
+    last = tuple(groups), bool(fit_intercept), tuple(embedded), bool(scale_layer), dtype
+    return _make_network(tuple(layer_sizes), tuple(activations), output_activation, loss, loss_parameter, *last)
 
 
 @functools.lru_cache
@@ -73,6 +74,7 @@ def _make_network(
     output_activation: str,
     loss: str,
     loss_parameter: float | tuple[float, ...],
+    groups: tuple[int, ...],
     fit_intercept: Any,
     embedded: tuple[int, ...],
     scale_layer: bool,
@@ -124,6 +126,7 @@ def _make_network(
         slopes=np.array(slopes, dtype=np.int64),
         loss=LOSSES[loss].code,
         loss_parameter=np.full(layer_sizes[-1], loss_parameter, dtype=np.float64),
+        groups=np.cumsum((0, *(groups or layer_sizes[-1:])), dtype=np.int64),
         fit_intercept=int(fit_intercept),
         n_parameters=scale_at + int(widths[0]) * scale_layer,
         n_mirror=int(n_mirror.sum()),
@@ -158,6 +161,7 @@ def network_for(settings: Settings, n_features: int, n_outputs: int, dtype: Any)
         settings.output_activation,
         settings.loss,
         loss_parameter=settings.loss_parameter,
+        groups=settings.groups,
         fit_intercept=settings.fit_intercept,
         embedded=embedded,
         scale_layer=settings.scale_layer,

@@ -24,7 +24,8 @@ class _Pruning:
 
     def _packed(self, coefs: list[np.ndarray], intercepts: list[np.ndarray]) -> tuple[Network, np.ndarray]:
         sizes, names = [coefs[0].shape[0], *(W.shape[1] for W in coefs)], activation_names(self.network)
-        network = make_network(sizes, names[:-1], names[-1], "squared_error", dtype=self.params.dtype)
+        groups = np.diff(self.network.groups).tolist()
+        network = make_network(sizes, names[:-1], names[-1], "squared_error", groups=groups, dtype=self.params.dtype)
         return network, pack_parameters(network, coefs, intercepts, self.params.dtype)
 
     def prune(self, layer: int, most: np.ndarray) -> None:

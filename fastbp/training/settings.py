@@ -27,6 +27,7 @@ class Settings(NamedTuple):
     output_activation: str
     loss: str
     loss_parameter: float | tuple[float, ...]  # one for all outputs or one for each; 0 for a loss that has none
+    groups: tuple[int, ...]  # sizes of the groups of outputs that have a softmax each; () where all are one
     fit_intercept: bool
     embedded: tuple[int, ...] | None  # columns that are embedded; None is all of them
     scale_layer: bool
