@@ -76,7 +76,7 @@ def call_dot_product(A, W, inner_width, bias, C, c_row, n_rows, n_columns):
 @entry
 def call_sparse_products(table, order, gather, B, start, C, D, G, width, first_column, stop_column):
     sparse_product(table, order, 0, gather, B, 0, start, C, 0, order.size, width)
-    sparse_transposed_product(table, order, 0, gather, D, 0, G, 0, order.size, width, first_column, stop_column, 0)
+    sparse_transposed_product(table, order, 0, gather, D, 0, G, 0, order.size, width, first_column, stop_column, False)
 
 
 @entry
