@@ -175,7 +175,7 @@ def test_core_dependencies_and_extras():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     names = {re.match(r"[\w-]+", requirement)[0] for requirement in project["dependencies"]}
     assert names == {"numba", "numpy", "scipy", "scikit-learn"}
-    assert "scikit-learn>=1.6" in project["dependencies"]
+    assert "scikit-learn>=1.6.1" in project["dependencies"]
     assert {"plot", "test", "bench", "dask"} <= set(project["optional-dependencies"])
     assert (project["name"], project["license"], project["requires-python"]) == ("fastbp", "BSD-3-Clause", ">=3.11")
     assert (ROOT / "LICENSE").read_text(encoding="utf-8").startswith("BSD 3-Clause License")

@@ -30,6 +30,7 @@ ZIP_START = b"PK\x03\x04"
 # What may be built, beside what skops trusts itself, by a file that it has written.
 TRUSTED = (
     "numpy.dtype",  # which SimpleImputer keeps: the dtype of an array that the file holds
+    "sklearn.compose._column_transformer._RemainderColsList",  # column numbers, in ColumnTransformers of scikit-learn 1.6
     *(f"{kind.__module__}.{kind.__qualname__}" for kind in (*NETWORKS.values(), BPFeatures)),
     "fastbp.search.grid.BPSearchCV",
     "fastbp.tabular.encoder.TableEncoder",
