@@ -1,13 +1,24 @@
 """The pictures of a network: what is drawn is what the network, its history or the search holds."""
 
 import sys
+from email.message import Message
+from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import sklearn
+from sklearn.calibration import CalibrationDisplay, calibration_curve
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
+from sklearn.inspection import DecisionBoundaryDisplay, PartialDependenceDisplay
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import (
+    GridSearchCV,
+    LearningCurveDisplay,
+    ValidationCurveDisplay,
+    learning_curve,
+    validation_curve,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -24,6 +35,7 @@ from fastbp import (
 
 matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'fastbp[plot]'")
 matplotlib.use("Agg")
+pd = pytest.importorskip("pandas")
 from matplotlib import pyplot  # noqa: E402
 
 IRIS = load_iris(as_frame=True)
@@ -164,6 +176,136 @@ def test_search_surface_shows_the_scores_of_the_search(kind):
     assert display.best_.get_xy() == (column - 0.5, row - 0.5)
     with pytest.raises(ValueError, match="two of those that were searched"):
         SearchSurfaceDisplay.from_search(search)
+
+
+# ---- every text can be read, in two sizes
+
+
+def network_of(*sizes, names=None):
+    rng = np.random.default_rng(0)
+    coefs = [rng.normal(size=shape) for shape in zip(sizes, sizes[1:])]
+    outputs = [f"class number {i}" for i in range(sizes[-1])]
+    return NetworkDisplay(coefs=coefs, intercepts=[W[0] for W in coefs], feature_names=names, output_names=outputs)
+
+
+def surface_of(n_rows, n_columns):
+    scores = np.linspace(0, 1, n_rows * n_columns).reshape(n_rows, n_columns)
+    rates, sizes = np.logspace(-5, 0, n_rows), [(128, 64, 8 + i) for i in range(n_columns)]
+    return SearchSurfaceDisplay(scores=scores, parameters=("learning_rate_init", "sizes"), row_values=rates, column_values=sizes)
+
+
+def losses_of(n):
+    curves = {f"network number {i}": np.arange(20.0, 0, -1) + i for i in range(n)}
+    return LossCurveDisplay(loss_curves=curves, validation_losses=curves, validation_scores=curves)
+
+
+LONG = [f"a rather long name of feature {i}" for i in range(30)]
+PICTURES = {
+    "losses of one": losses_of(1),
+    "losses of eight": losses_of(8),
+    "gradients": GradientFlowDisplay(gradient_norms=np.outer(np.logspace(-4, 0, 20), np.arange(1, 14))),
+    "network": network_of(4, 8, 5, 3, names=LONG[:4]),
+    "wide network": network_of(30, 50, 50, 2, names=LONG),
+    "surface": surface_of(4, 4),
+    "large surface": surface_of(9, 20),
+}
+
+
+@pytest.mark.parametrize("size", [None, (4, 3)], ids=["own size", "4x3"])
+@pytest.mark.parametrize("display", PICTURES.values(), ids=PICTURES)
+def test_no_text_is_cut_off_or_covered(display, size):
+    display.plot(None if size is None else pyplot.figure(figsize=size, layout="constrained").gca())
+    figure = display.figure_
+    figure.canvas.draw()
+    inches = figure.get_tightbbox()
+    assert inches.x0 > -0.02 and inches.y0 > -0.02
+    assert inches.x1 < figure.get_figwidth() + 0.02 and inches.y1 < figure.get_figheight() + 0.02
+    ax = display.axes_[0] if isinstance(display, NetworkDisplay) else display.ax_
+    assert ax.bbox.width > 0.3 * figure.bbox.width and ax.bbox.height > 0.3 * figure.bbox.height
+    for labels, axis in ((ax.get_xticklabels(), 0), (ax.get_yticklabels(), 1)):
+        boxes = [label.get_window_extent() for label in labels if label.get_text()]
+        ends = sorted((box.x0, box.x1) if axis == 0 else (box.y0, box.y1) for box in boxes)
+        assert all(one[1] <= other[0] + 1 for one, other in zip(ends, ends[1:]))
+    names = [text.get_window_extent() for text in ax.texts] if isinstance(display, NetworkDisplay) else []
+    assert all(box.x0 >= -1 and box.x1 <= figure.bbox.x1 + 1 for box in names)
+    columns = [[box for box in names if (box.x0 < ax.bbox.x0 + ax.bbox.width / 2) is is_left] for is_left in (True, False)]
+    for boxes in columns:
+        places = sorted((box.y0, box.y1) for box in boxes)
+        assert all(one[1] <= other[0] + 1 for one, other in zip(places, places[1:]))
+    if isinstance(display, SearchSurfaceDisplay) and display.texts_:
+        cell = ax.bbox.width / len(display.column_values), ax.bbox.height / len(display.row_values)
+        assert all(text.get_window_extent().width < cell[0] for text in display.texts_)
+        assert all(text.get_window_extent().height < cell[1] for text in display.texts_)
+
+
+def test_the_legend_says_each_thing_once():
+    labels = [text.get_text() for text in losses_of(3).plot().legend_.get_texts()]
+    kinds = ["training loss", "validation loss", "validation score (right)", "best epoch"]
+    assert labels == [f"network number {i}" for i in range(3)] + kinds
+    assert [text.get_text() for text in losses_of(1).plot().legend_.get_texts()] == kinds
+
+
+# ---- scikit-learn's displays
+
+
+def test_scikit_learns_decision_boundary():
+    model = BPClassifier((8,), max_iter=20, random_state=0).fit(X.iloc[:, :2], y)
+    display = DecisionBoundaryDisplay.from_estimator(model, X.iloc[:, :2], response_method="predict", grid_resolution=20)
+    cells = np.column_stack([display.xx0.ravel(), display.xx1.ravel()])
+    expected = np.searchsorted(model.classes_, model.predict(pd.DataFrame(cells, columns=X.columns[:2])))
+    np.testing.assert_array_equal(display.response.ravel(), expected)
+
+
+def test_scikit_learns_learning_and_validation_curves():
+    model = BPClassifier((8,), max_iter=20, random_state=0)
+    display = LearningCurveDisplay.from_estimator(model, X, y, train_sizes=[40, 80], cv=3)
+    sizes, *scores = learning_curve(model, X, y, train_sizes=[40, 80], cv=3)
+    np.testing.assert_array_equal(display.train_sizes, sizes)
+    np.testing.assert_array_equal([display.train_scores, display.test_scores], scores)
+    options = {"param_name": "alpha", "param_range": [1e-4, 1.0], "cv": 3}
+    display = ValidationCurveDisplay.from_estimator(model, X, y, **options)
+    np.testing.assert_array_equal([display.train_scores, display.test_scores], validation_curve(model, X, y, **options))
+
+
+def test_scikit_learns_partial_dependence():
+    model = BPRegressor(hidden_layer_sizes=(8,), max_iter=50, random_state=0).fit(X, X.iloc[:, 0])
+    display = PartialDependenceDisplay.from_estimator(model, X, [0, (1, 2)], grid_resolution=5)
+    shown = display.pd_results[0]
+    assert len(display.lines_.ravel()) == 2
+    for value, average in zip(shown["grid_values"][0], shown["average"][0], strict=True):
+        fixed = X.assign(**{X.columns[0]: value})
+        assert average == pytest.approx(model.predict(fixed).mean(), rel=1e-6)
+
+
+def test_scikit_learns_calibration_curve():
+    is_one = y == "versicolor"
+    model = BPClassifier((8,), max_iter=50, random_state=0).fit(X, is_one)
+    display = CalibrationDisplay.from_estimator(model, X, is_one, n_bins=4)
+    np.testing.assert_array_equal(display.y_prob, model.predict_proba(X)[:, 1])
+    true, predicted = calibration_curve(is_one, model.predict_proba(X)[:, 1], n_bins=4)
+    np.testing.assert_array_equal([display.prob_true, display.prob_pred], [true, predicted])
+
+
+# ---- notebooks
+
+
+@pytest.mark.skipif(sklearn.__version__.startswith("1.6"), reason="scikit-learn 1.6 has its own text alone")
+def test_notebooks_show_the_architecture(model, monkeypatch):
+    html = model._repr_html_()
+    n_parameters = sum(W.size for W in (*model.coefs_, *model.intercepts_))
+    for text in (f"{n_parameters:,} parameters", f"{model.n_iter_} epochs", f"loss {model.loss_:.4g}", "4 → 5", "5 → 3", "3 → 3"):
+        assert text in html
+    assert html.count("<td>relu</td>") == 2 and html.count("<td>softmax</td>") == 1
+    about = Message()
+    about["Project-URL"] = "Source, https://example.org"
+    monkeypatch.setattr("fastbp.estimators.representation.metadata", lambda name: about)
+    assert "Documentation of" not in model._repr_html_()
+    about["Project-URL"] = "Documentation, https://example.org/docs/"
+    assert "<a href='https://example.org/docs/reference/fastbp.BPClassifier.html'" in model._repr_html_()
+    parser = HTMLParser()
+    parser.feed(html)
+    assert "parameters in" not in BPClassifier()._repr_html_()
+    assert "<script>alert" not in BPClassifier("3", solver="<script>alert(1)</script>")._repr_html_()
 
 
 @pytest.mark.parametrize("display", [LossCurveDisplay, NetworkDisplay, GradientFlowDisplay])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,6 +29,52 @@ def make_axes(display: str, ax: Any, size: tuple[float, float]) -> tuple[Any, An
     if ax is not None:
         return ax.figure, ax
     return pyplot.subplots(figsize=size, layout="constrained")
+
+
+def lay_out(ax: Any) -> Any:
+    """Let the layout engine settle sizes, and return what measures texts."""
+    figure = ax.figure.canvas.figure  # that of a subfigure too
+    figure.draw_without_rendering()
+    return figure.canvas.get_renderer() if hasattr(figure.canvas, "get_renderer") else None
+
+
+def legend_above(ax: Any, handles: list[Any]) -> Any:
+    """A legend above the axes, in as many columns as are not wider than these, smaller where it would take a third of them."""
+    for size in ("small", "x-small"):
+        for n_columns in range(min(4, len(handles)), 0, -1):
+            legend = ax.legend(
+                handles=handles, loc="lower left", bbox_to_anchor=(0, 1.01), borderaxespad=0, ncols=n_columns, frameon=False,
+                fontsize=size,
+            )  # fmt: skip
+            legend.set_in_layout(False)  # how large the axes are without it
+            renderer = lay_out(ax)
+            taken, whole = legend.get_window_extent(renderer), ax.get_window_extent(renderer)
+            if taken.width <= whole.width:
+                break
+        if taken.height < whole.height / 3:
+            break
+    legend.set_in_layout(True)
+    return legend
+
+
+def label_columns(ax: Any, labels: list[str]) -> None:
+    """Ticks at 0, 1, … with labels that do not touch: turned where they are long, and left out where they are many."""
+    ax.set_xticks(range(len(labels)), labels)
+    renderer = lay_out(ax)
+    place = ax.get_window_extent(renderer).width / max(1, abs(ax.get_xlim()[1] - ax.get_xlim()[0]))
+    boxes = [label.get_window_extent(renderer) for label in ax.get_xticklabels()]
+    if max(box.width for box in boxes) > 0.9 * place:
+        step = math.ceil(max(box.height for box in boxes) / place)
+        ax.set_xticks(range(0, len(labels), step), labels[::step], rotation=90)
+
+
+def label_rows(ax: Any, labels: list[str]) -> None:
+    """Ticks at 0, 1, … down the axes, with labels that do not touch: left out where they are many."""
+    ax.set_yticks(range(len(labels)), labels)
+    renderer = lay_out(ax)
+    place = ax.get_window_extent(renderer).height / len(labels)
+    step = math.ceil(max(label.get_window_extent(renderer).height for label in ax.get_yticklabels()) / place)
+    ax.set_yticks(range(0, len(labels), step), labels[::step])
 
 
 def network_in(estimator: Any, attribute: str) -> Any:

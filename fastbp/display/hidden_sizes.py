@@ -16,7 +16,7 @@ from sklearn.model_selection import GridSearchCV, check_cv, cross_val_score
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted, indexable
 
-from fastbp.display.drawing import GREY, import_pyplot
+from fastbp.display.drawing import GREY, import_pyplot, label_columns, legend_above
 from fastbp.display.searches import choose_metric, score_name
 from fastbp.estimators.parameters import hidden_sizes
 
@@ -265,15 +265,11 @@ class HiddenSizeDisplay:
         if self._by_width:
             _set_width_axis(bottom, positions, next(iter(depths)))
         else:
-            names = [self.labels[i] for i in order]
-            crowded = sum(map(len, names)) > 70
-            bottom.set_xticks(positions, names, rotation=45 if crowded else 0, ha="right" if crowded else "center")
+            label_columns(bottom, [self.labels[i] for i in order])
             bottom.set_xlabel("units in the hidden layers")
         axes = [self.ax_] if self.time_ax_ is None else [self.ax_, self.time_ax_]
         handles = [handle for one in axes for handle in one.get_legend_handles_labels()[0]]
-        self.legend_ = self.ax_.legend(
-            handles=handles, loc="lower left", bbox_to_anchor=(0, 1.01), borderaxespad=0, ncols=2, frameon=False, fontsize="small"
-        )
+        self.legend_ = legend_above(self.ax_, handles)
         return self
 
     def _plot_scores(self, positions: np.ndarray, order: list[int]) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastbp.display.drawing import COLORS, GREY, by_name, make_axes, network_in
+from fastbp.display.drawing import COLORS, GREY, by_name, legend_above, make_axes, network_in
 
 
 class LossCurveDisplay:
@@ -114,21 +114,20 @@ class LossCurveDisplay:
         self.lines_, self.validation_lines_, self.score_lines_, self.best_lines_ = {}, {}, {}, {}
         for number, (name, losses) in enumerate(self.loss_curves.items()):
             color = COLORS[number % len(COLORS)]
-            (self.lines_[name],) = self.ax_.plot(_epochs(losses), losses, color=color, label=f"{name}, training loss")
+            (self.lines_[name],) = self.ax_.plot(_epochs(losses), losses, color=color, label="training loss")
             if name in self.validation_losses:
                 validation = self.validation_losses[name]
                 (self.validation_lines_[name],) = self.ax_.plot(
-                    _epochs(validation), validation, color=color, linestyle="--", label=f"{name}, validation loss"
+                    _epochs(validation), validation, color=color, linestyle="--", label="validation loss"
                 )
             if name in self.validation_scores:
                 scores = self.validation_scores[name]
                 (self.score_lines_[name],) = self.score_ax_.plot(
-                    _epochs(scores), scores, color=color, linestyle=":", label=f"{name}, validation score (right)"
+                    _epochs(scores), scores, color=color, linestyle=":", label="validation score (right)"
                 )
-        for number, (name, epoch) in enumerate(self.best_epochs.items()):
-            label = "best epoch" if number == 0 else None
+        for name, epoch in self.best_epochs.items():
             color = self.lines_[name].get_color()
-            self.best_lines_[name] = self.ax_.axvline(epoch, color=color, linewidth=1, alpha=0.5, label=label)
+            self.best_lines_[name] = self.ax_.axvline(epoch, color=color, linewidth=1, alpha=0.5, label="best epoch")
         everything = np.concatenate([*self.loss_curves.values(), *self.validation_losses.values()])
         finite = everything[np.isfinite(everything)]
         if finite.size and finite.min() > 0 and finite.max() > 20 * finite.min():
@@ -137,12 +136,23 @@ class LossCurveDisplay:
         if self.score_ax_ is not None:
             self.score_ax_.set_ylabel("validation score", color=GREY)
             self.score_ax_.tick_params(axis="y", colors=GREY)
-        axes = [self.ax_] if self.score_ax_ is None else [self.ax_, self.score_ax_]
-        handles = [handle for one in axes for handle in one.get_legend_handles_labels()[0]]
-        self.legend_ = self.ax_.legend(
-            handles=handles, loc="lower left", bbox_to_anchor=(0, 1.01), borderaxespad=0, ncols=2, frameon=False, fontsize="small"
-        )
+        self.legend_ = legend_above(self.ax_, self._handles())
         return self
+
+    def _handles(self) -> list[Any]:
+        """What the legend explains: colours by name, where there are several, and each kind of line once."""
+        from matplotlib.lines import Line2D
+
+        kinds = [lines for lines in (self.lines_, self.validation_lines_, self.score_lines_, self.best_lines_) if lines]
+        if len(self.lines_) == 1:
+            return [next(iter(lines.values())) for lines in kinds]
+        names = [Line2D([], [], color=line.get_color(), label=name) for name, line in self.lines_.items()]
+        examples = [next(iter(lines.values())) for lines in kinds]
+        styles = [
+            Line2D([], [], color=GREY, linestyle=one.get_linestyle(), linewidth=one.get_linewidth(), label=one.get_label())
+            for one in examples
+        ]
+        return names + styles
 
 
 def _curves(curves: Mapping[str, ArrayLike] | None) -> dict[str, np.ndarray]:

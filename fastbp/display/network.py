@@ -8,10 +8,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastbp.display.drawing import SIGNED, import_pyplot, network_in
+from fastbp.display.drawing import SIGNED, import_pyplot, lay_out, network_in
 
 _MOST_UNITS = 50  # of a layer; more circles run into each other, and heat maps tell more
 _MOST_NAMES = 50
+_SMALLEST_TEXT, _LARGEST_TEXT = 4.0, 8.5  # points
 
 
 class NetworkDisplay:
@@ -170,32 +171,49 @@ class NetworkDisplay:
             drawn[:, 3] = 0.1 + 0.8 * sizes  # small weights do not hide large ones
             lines = LineCollection(ends.reshape(-1, 2, 2).tolist(), colors=drawn, linewidths=0.3 + 2.7 * sizes, zorder=1)
             self.lines_.append(ax.add_collection(lines))
-        diameter = float(np.clip(4000 / most**1.2, 25, 380))
-        for layer, h in enumerate(heights):
-            face: Any = (
-                "white" if layer == 0 else colors(Normalize(*_range(self.intercepts[layer - 1]))(self.intercepts[layer - 1]))
-            )
-            self.units_.append(ax.scatter(np.full(len(h), layer), h, s=diameter, c=face, edgecolors="#444444", zorder=3))
-        gap = 4 + diameter**0.5 / 2  # points: beyond the circle's edge
-        for names, layer, align, shift in (
-            (self.feature_names, 0, "right", -gap),
-            (self.output_names, n_layers - 1, "left", gap),
-        ):
-            for name, height in zip(names or (), heights[layer]):
-                ax.annotate(
-                    name, (layer, height), (shift, 0), textcoords="offset points", ha=align, va="center",
-                    fontsize="small" if len(names or ()) <= 25 else "xx-small",
-                )  # fmt: skip
+        ax.set_ylim(-(most + 1) / 2, (most + 1) / 2)
         titles = ["inputs", *(f"hidden {k}" for k in range(1, n_layers - 1)), "outputs"]
         ax.set_xticks(range(n_layers), [f"{title}\n{n}" for title, n in zip(titles, self.layer_sizes)])
         ax.set_yticks([])
-        longest = max((len(name) for name in self.feature_names or ()), default=0)
-        ax.set_xlim(-0.3 - 0.045 * longest, n_layers - 0.7 + 0.045 * max((len(n) for n in self.output_names or ()), default=0))
-        ax.set_ylim(-(most + 1) / 2, (most + 1) / 2)
         for side in ax.spines.values():
             side.set_visible(False)
         ax.tick_params(length=0)
         self.colorbar_ = self.figure_.colorbar(ScalarMappable(norm, colors), ax=ax, label="weight", shrink=0.6, pad=0.02)
+        lay_out(ax)
+        points = ax.get_window_extent().height * 72 / self.figure_.dpi / (most + 1)  # from unit to unit of the widest layer
+        diameter = float(np.clip(0.7 * points, 2, 19.5))
+        for layer, h in enumerate(heights):
+            face: Any = (
+                "white" if layer == 0 else colors(Normalize(*_range(self.intercepts[layer - 1]))(self.intercepts[layer - 1]))
+            )
+            self.units_.append(ax.scatter(np.full(len(h), layer), h, s=diameter**2, c=face, edgecolors="#444444", zorder=3))
+        gap = 4 + diameter / 2  # points: beyond the circle's edge
+        names_of = {0: self.feature_names or [], n_layers - 1: self.output_names or []}
+        width = ax.get_window_extent().width * 72 / self.figure_.dpi
+        sides = []  # points that the names take
+        for (layer, names), align, shift in zip(names_of.items(), ("right", "left"), (-gap, gap)):
+            step = points * (heights[layer][0] - heights[layer][1] if len(names) > 1 else most)
+            place: dict[str, Any] = {"textcoords": "offset points", "ha": align, "va": "center", "in_layout": False}
+            place["fontsize"] = float(np.clip(0.9 * step, _SMALLEST_TEXT, _LARGEST_TEXT))
+            texts = [ax.annotate(name, (layer, height), (shift, 0), **place) for name, height in zip(names, heights[layer])]
+            renderer = lay_out(ax)
+            inches = max((text.get_window_extent(renderer).width for text in texts), default=0.0) / self.figure_.dpi
+            longest = 72 * inches / place["fontsize"]
+            size = min(place["fontsize"], max(0.3 * width / longest, _SMALLEST_TEXT) if texts else 0.0)
+            for text in texts:
+                text.set_fontsize(size)
+            sides.append(gap + size * longest)
+        self._fit_columns(ax, width, sides)
+
+    def _fit_columns(self, ax: Any, width: float, sides: list[float]) -> None:
+        """Leave room for the names, in points, on both sides of the columns of units, and fit their titles to what is left."""
+        span = len(self.layer_sizes) - 1
+        column = max(width - sum(sides), 0.3 * width) / span
+        ax.set_xlim(-sides[0] / column, span + sides[1] / column)
+        labels = ax.get_xticklabels()
+        widest = max(label.get_window_extent(lay_out(ax)).width for label in labels) * 72 / self.figure_.dpi
+        size = labels[0].get_fontsize() * min(1.0, 0.9 * column / widest)
+        ax.tick_params(axis="x", labelsize=max(size, _SMALLEST_TEXT))
 
     def _plot_heat_maps(self, pyplot: Any) -> None:
         n_maps = len(self.coefs)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from fastbp.display.drawing import make_axes
+from fastbp.display.drawing import label_columns, label_rows, lay_out, make_axes
 from fastbp.display.searches import choose_metric, score_name
+
+_TEXT_SIZE = 32, 11  # points that a score in a cell takes
 
 
 class SearchSurfaceDisplay:
@@ -130,13 +133,15 @@ class SearchSurfaceDisplay:
         from matplotlib.patches import Rectangle
 
         self.image_ = self.ax_.imshow(self.scores, aspect="auto", cmap="viridis")
-        rows, columns = ([_label(value) for value in values] for values in (self.row_values, self.column_values))
-        is_crowded = sum(map(len, columns)) > 9 * size[0]
-        self.ax_.set_yticks(range(n_rows), rows)
-        self.ax_.set_xticks(range(n_columns), columns, rotation=45 if is_crowded else 0, ha="right" if is_crowded else "center")
         self.ax_.set(xlabel=self.parameters[1].rpartition("__")[2], ylabel=self.parameters[0].rpartition("__")[2])
+        self.colorbar_ = self.figure_.colorbar(self.image_, ax=self.ax_, label=f"mean {self.score_name}")
+        label_rows(self.ax_, [_label(value) for value in self.row_values])
+        label_columns(self.ax_, [_label(value) for value in self.column_values])
         self.texts_ = []
-        if n_rows * n_columns <= 150:
+        lay_out(self.ax_)
+        cells = self.ax_.get_window_extent()
+        points = 72 / self.ax_.figure.dpi
+        if cells.width * points / n_columns > _TEXT_SIZE[0] and cells.height * points / n_rows > _TEXT_SIZE[1]:
             low, high = np.nanmin(self.scores), np.nanmax(self.scores)
             for (row, column), score in np.ndenumerate(self.scores):
                 color = "black" if score > (low + high) / 2 else "white"
@@ -150,7 +155,6 @@ class SearchSurfaceDisplay:
         self.best_ = self.ax_.add_patch(
             Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="#d1492e", linewidth=2.5)
         )
-        self.colorbar_ = self.figure_.colorbar(self.image_, ax=self.ax_, label=f"{self.score_name}, mean over the folds")
         return self
 
 
@@ -167,4 +171,6 @@ def _values(candidates: Any, name: str) -> list[Any]:
 
 
 def _label(value: Any) -> str:
-    return "-".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    if isinstance(value, list | tuple):
+        return "-".join(map(str, value))
+    return f"{value:.4g}" if isinstance(value, Real) and not isinstance(value, Integral) else str(value)

@@ -17,7 +17,7 @@ from fastbp.estimators.callbacks import CallbackSupportMixin, fit_watched, has_c
 from fastbp.estimators.class_weights import row_weights
 from fastbp.estimators.explain import Explained, importances_of
 from fastbp.estimators.inputs import check_rows, check_structure, plain_rows, twin
-from fastbp.estimators.representation import architecture_html
+from fastbp.estimators.representation import architecture_html, documentation_html
 from fastbp.estimators.scaling import Scaled, scaled_inputs
 from fastbp.estimators.settings import checked, settings_of
 from fastbp.estimators.targets import Targets
@@ -433,7 +433,7 @@ class BaseBP(Weighted, Scaled, Explained, CallbackSupportMixin, BaseEstimator):
 
     def _html_repr(self) -> str:
         """Show the layers of a fitted network above its parameters; scikit-learn 1.6 does not look here."""
-        return architecture_html(self) + estimator_html_repr(self)
+        return architecture_html(self) + documentation_html(self) + estimator_html_repr(self)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -1,6 +1,7 @@
 """What a notebook shows of a fitted network beside its parameters."""
 
 from html import escape
+from importlib.metadata import PackageNotFoundError, metadata
 from typing import Any
 
 
@@ -24,3 +25,18 @@ def architecture_html(estimator: Any) -> str:
         f"<details open><summary>{escape(type(estimator).__name__)}: {facts}</summary><table><thead><tr><th>layer</th>"
         f"<th>activation</th><th>parameters</th></tr></thead><tbody>{rows}</tbody></table></details>"
     )
+
+
+def documentation_html(estimator: Any) -> str:
+    """A link to the class's page, where the installed package says at which address its documentation is."""
+    try:
+        addresses = metadata("fastbp").get_all("Project-URL") or []
+    except PackageNotFoundError:
+        return ""
+    for address in addresses:
+        label, _, url = address.partition(", ")
+        if label == "Documentation":
+            name = type(estimator).__name__
+            page = escape(f"{url.rstrip('/')}/reference/fastbp.{name}.html", quote=True)
+            return f"<p><a href='{page}' rel='noreferrer' target='_blank'>Documentation of {escape(name)}</a></p>"
+    return ""
