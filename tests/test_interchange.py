@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+import sklearn
 from scipy.sparse import csr_matrix
 from sklearn.base import is_classifier
 from sklearn.compose import ColumnTransformer
@@ -106,6 +107,8 @@ def test_from_and_to_scikit_learn(target, dtype):
 @pytest.mark.parametrize("target", ["words", "two", "numbers"])
 def test_training_goes_on_there_and_here(target, settings):
     """With the optimizer's state and constants, as if the network had stayed where it was."""
+    if settings.get("early_stopping") and target == "words" and sklearn.__version__.startswith("1.6"):
+        pytest.skip("scikit-learn 1.6's MLPClassifier does not stop early on labels that are words")
     kind, own = kinds_for(target)
     settings = {"hidden_layer_sizes": (5,), "max_iter": 4, "random_state": 0, **settings}
     mlp, ours = kind(**settings).fit(X, TARGETS[target]), own(**settings).fit(X, TARGETS[target])

@@ -231,7 +231,8 @@ def _trusted() -> frozenset[str]:
 
     found: list[Any] = [thing for thing in vars(model_selection).values() if isinstance(thing, type) and hasattr(thing, "split")]
     found += [thing for name in metrics.__all__ if inspect.isfunction(thing := getattr(metrics, name))]
-    found += [type(metrics.get_scorer("accuracy")), type(metrics.check_scoring(BPClassifier()))]
+    routed = BPClassifier().get_metadata_routing()
+    found += [type(metrics.get_scorer("accuracy")), type(metrics.check_scoring(BPClassifier())), type(routed), type(routed.fit)]
     return frozenset((*TRUSTED, *(f"{thing.__module__}.{thing.__qualname__}" for thing in found)))
 
 

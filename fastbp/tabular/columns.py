@@ -6,7 +6,6 @@ from numbers import Number
 from typing import Any
 
 import numpy as np
-from scipy.sparse import issparse
 from sklearn.utils import check_array
 
 NUMBER, DATE, CATEGORY = "number", "date", "category"
@@ -19,9 +18,7 @@ def is_frame(X: Any) -> bool:
 
 
 def checked(X: Any) -> Any:
-    """Return a frame as it is and all else as an array of shape (n_rows, n_columns), or raise ValueError."""
-    if issparse(X):
-        raise ValueError("Sparse data was passed, but dense data is required: X.toarray() makes it dense.")
+    """Return a frame as it is and all else as an array, (n_rows, n_columns), or raise ValueError, for a sparse X TypeError."""
     if not is_frame(X):
         if not hasattr(X, "dtype") and np.asarray(X).dtype.kind in "US":  # numbers among texts stay numbers
             X = np.array(X, dtype=object)

@@ -80,7 +80,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            X is sparse, complex, empty, or holds infinite numbers.
+            X is complex, empty, or holds infinite numbers.
+        TypeError
+            X is sparse.
         """
         X = checked(X)
         validate_data(self, X, skip_check_array=True)
