@@ -1,9 +1,10 @@
 """Test score, log-loss and seconds of fastbp's table estimators beside other packages, on one thread, on the same folds.
 
     python benchmarks/quality.py run --methods fastbp hgb lightgbm --out quality.jsonl
+    python benchmarks/quality.py run --methods fastbp "fastbp:label_smoothing=0" --tables wine titanic --seeds 0 1
     python benchmarks/quality.py report --out quality.jsonl
 
-Every (table, fold, method, seed) is one line of the file; what is there already is not run again. Seconds are those of the CPU,
+After "fastbp:" come parameters of the network, values as in JSON, by which a part of the recipe is changed or left out. Every (table, fold, method, seed) is one line of the file; what is there already is not run again. Seconds are those of the CPU,
 which a busy machine does not stretch. Every package trains with its own defaults; scikit-learn's network, which takes neither
 gaps nor text and no target far from 1, gets these prepared. Tables: benchmarks/quality_tables.py. Needs the extra "bench"; for
 some methods catboost or pytabkit, for some tables the packages named there.
@@ -15,10 +16,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import argparse
 import json
+import sys
 import time
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +35,6 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-REFERENCE = "realmlp"
 SHIFT = 0.01  # added to errors before they are divided, so that a table that all solve does not decide
 
 
@@ -70,9 +72,10 @@ def make(method: str, table: Table, seed: int) -> Any:
     if method.startswith("fastbp"):
         from fastbp import BPTabularClassifier, BPTabularRegressor
 
-        _, _, preset = method.partition("-")
+        name, _, changes = method.partition(":")
         kind = BPTabularClassifier if is_class else BPTabularRegressor
-        return kind(preset or "default", random_state=seed, n_threads=1)
+        params = {key: json.loads(value) for key, _, value in (change.partition("=") for change in changes.split()) if key}
+        return kind(name[7:] or "default", random_state=seed, n_threads=1, network_params=params)
     if method == "mlp":
         from sklearn.neural_network import MLPClassifier, MLPRegressor
 
@@ -112,6 +115,15 @@ def make(method: str, table: Table, seed: int) -> Any:
 
 
 METHODS = ["fastbp", "fastbp-fast", "fastbp-best", "mlp", "hgb", "lightgbm", "catboost", "realmlp", "realmlp-s", "tabm"]
+PACKAGES = {"lightgbm": "lightgbm", "catboost": "catboost", "realmlp": "pytabkit", "realmlp-s": "pytabkit", "tabm": "pytabkit"}
+
+
+def method_of(text: str) -> str:
+    """A method of the command line."""
+    name, colon, _ = text.partition(":")
+    if name not in METHODS or (colon and not name.startswith("fastbp")):
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(METHODS)}")
+    return text
 
 
 def splits(table: Table) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -137,7 +149,11 @@ def read(path: str) -> list[dict[str, Any]]:
 
 def run(arguments: argparse.Namespace) -> None:
     """Fit and score what the file does not hold yet."""
+    missing = sorted({PACKAGES[m] for m in arguments.methods if m in PACKAGES and find_spec(PACKAGES[m]) is None})
+    if missing:
+        sys.exit(f"quality.py: these methods need {' and '.join(missing)}: pip install {' '.join(missing)}")
     done = {(r["table"], r["method"], r["fold"], r["seed"]) for r in read(arguments.out)}
+    left_out: dict[str, None] = {}
     started = time.perf_counter()
     for method in arguments.methods:
         is_warm = False
@@ -145,7 +161,11 @@ def run(arguments: argparse.Namespace) -> None:
             todo = [(seed, fold) for seed in arguments.seeds for fold in range(5) if (name, method, fold, seed) not in done]
             if not todo:
                 continue
-            table = TABLES[name]()
+            try:
+                table = TABLES[name]()
+            except ModuleNotFoundError as error:
+                left_out[f"{name} ({error.name})"] = None
+                continue
             folds = splits(table)
             for seed, fold in todo:
                 if fold >= min(len(folds), arguments.folds):
@@ -169,13 +189,15 @@ def run(arguments: argparse.Namespace) -> None:
                 with open(arguments.out, "a") as file:
                     file.write(json.dumps(record) + "\n")
             print(f"{time.perf_counter() - started:7.1f} s  {method:12} {name}", flush=True)
+    if left_out:
+        print(f"left out, for want of the packages named (pip install --no-deps): {', '.join(left_out)}")
 
 
-def ratios(cells: Any, method: str, names: Any, key: str) -> Iterator[float]:
-    """Logarithms of a method's error, log-loss or seconds over the reference's, per table, on the fits that both have."""
+def ratios(cells: Any, method: str, other: str, names: Any, key: str) -> Iterator[float]:
+    """Logarithms of a method's error, log-loss or seconds over another's, per table, on the fits that both have."""
     shift = 0.0 if key == "seconds" else SHIFT
     for name in names:
-        mine, reference = cells.get((name, method), {}), cells.get((name, REFERENCE), {})
+        mine, reference = cells.get((name, method), {}), cells.get((name, other), {})
         both = [k for k in mine if k in reference and key in mine[k] and key in reference[k]]
         if both:
             yield np.log(np.mean([mine[k][key] for k in both]) + shift) - np.log(
@@ -189,12 +211,13 @@ def report(arguments: argparse.Namespace) -> None:
     for record in read(arguments.out):
         if "failed" not in record:
             cells[record["table"], record["method"]][record["seed"], record["fold"]] = record
-    methods = [method for method in METHODS if any(key[1] == method for key in cells)]
+    methods = sorted({method for _, method in cells}, key=lambda method: (METHODS.index(method.partition(":")[0]), method))
     for title, names in (("chosen on", CHOSEN_ON), ("never used", NEVER_USED)):
-        print(f"\n| {title} | error against {REFERENCE} | log-loss | seconds | better than hgb / lightgbm | tables |")
+        print(f"\n| {title} | error against {arguments.against} | log-loss | seconds | better than hgb / lightgbm | tables |")
         print("|---|---|---|---|---|---|")
         for method in methods:
-            error, loss, seconds = (np.array(list(ratios(cells, method, names, k))) for k in ("error", "log_loss", "seconds"))
+            keys = ("error", "log_loss", "seconds")
+            error, loss, seconds = (np.array(list(ratios(cells, method, arguments.against, names, k))) for k in keys)
             if not error.size:
                 continue
             better = []
@@ -224,7 +247,8 @@ if __name__ == "__main__":
     warnings.filterwarnings("ignore")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["run", "report"])
-    parser.add_argument("--methods", nargs="+", default=METHODS[:6], choices=METHODS)
+    parser.add_argument("--methods", nargs="+", default=METHODS[:6], type=method_of, metavar="METHOD", help=", ".join(METHODS))
+    parser.add_argument("--against", default="realmlp", help="in a report, the method that the others are divided by")
     parser.add_argument("--tables", nargs="+", choices=list(TABLES))
     parser.add_argument("--never-used", action="store_true", help="the tables alone on which nothing was chosen")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])

@@ -25,7 +25,7 @@ class Table(NamedTuple):
 def _file(package: str, *path: str) -> Path:
     spec = find_spec(package)
     if spec is None or spec.submodule_search_locations is None:
-        raise ModuleNotFoundError(f"this table comes with the package {package}")
+        raise ModuleNotFoundError(f"this table comes with the package {package}", name=package)
     return Path(spec.submodule_search_locations[0]).joinpath(*path)
 
 

@@ -138,7 +138,7 @@ def test_twenty_steps_of_a_plain_twin(kind):
     network = start.networks_[0]
     X = start.encoder_.transform(frame).astype(np.float64)
     if kind is BPTabularClassifier:
-        twin, Y = Twin(network, 3, selu, 0.04, True), np.eye(3)[y]
+        twin, Y = Twin(network, 3, selu, 0.04, True), 0.9 * np.eye(3)[y] + 0.1 / 3
     else:
         twin, Y = Twin(network, 3, mish, 0.1, False), ((y - y.mean()) / y.std())[:, None]
     for t in range(20):
@@ -147,7 +147,7 @@ def test_twenty_steps_of_a_plain_twin(kind):
     model.fit(frame, y)
     if kind is BPTabularClassifier:
         p = np.exp(z - z.max(axis=1, keepdims=True))
-        p = np.clip(p / p.sum(axis=1, keepdims=True), 0.002, 1)
+        p = np.clip((p / p.sum(axis=1, keepdims=True) - 0.1 / 3) / 0.9, 0.002, 1)
         np.testing.assert_allclose(model.predict_proba(frame), p / p.sum(axis=1, keepdims=True), atol=2e-3)
     else:
         expected = np.clip(z[:, 0] * y.std() + y.mean(), y.min(), y.max())
@@ -171,6 +171,33 @@ def test_it_learns_a_mixed_table():
     np.testing.assert_allclose(proba.sum(axis=1), 1)
     np.testing.assert_allclose(classifier.predict_log_proba(test), np.log(proba))
     assert proba.min() >= 0.0019
+
+
+@pytest.mark.parametrize("smoothing", [0.1, 0.3, 0.0])
+def test_smoothed_labels_are_undone(smoothing):
+    """What networks say of smoothed labels, worked back by hand: q = (1 - ε) p + ε / k, and no probability below 0.002."""
+    X, y = load_iris(return_X_y=True)
+    params = {} if smoothing == 0.1 else {"network_params": {"label_smoothing": smoothing}}  # which is the recipe's
+    model = BPTabularClassifier(n_ensemble=2, max_iter=60, random_state=0, **params).fit(X, y)
+    assert all(network.label_smoothing == smoothing for network in model.networks_)
+    said = [network.predict_proba(model.encoder_.transform(X)).astype(np.float64) for network in model.networks_]
+    expected = []
+    for q in (said[0] + said[1]) / 2:
+        p = [max((float(q_k) - smoothing / 3) / (1 - smoothing), 0.002) for q_k in q]
+        expected.append([p_k / sum(p) for p_k in p])
+    np.testing.assert_allclose(model.predict_proba(X), expected, rtol=1e-6)
+    np.testing.assert_array_equal(model.predict(X), np.argmax((said[0] + said[1]) / 2, axis=1))
+    if smoothing:  # certainty is learnt as 1 - ε + ε / k: the clipping has something to do
+        assert np.min(said) < smoothing / 3 < np.max(said) < 1 - smoothing / 3
+
+
+def test_a_network_that_is_sure_says_so():
+    """Of labels that leave no doubt the probabilities are near those that were smoothed away."""
+    X = np.repeat(np.eye(3), 40, axis=0)
+    y = np.repeat([0, 1, 2], 40)
+    model = BPTabularClassifier(random_state=0).fit(X, y)
+    assert model.networks_[0].predict_proba(model.encoder_.transform(X)).max() < 0.97
+    assert model.predict_proba(X)[np.arange(120), y].min() > 0.98
 
 
 def test_predictions_stay_within_the_targets_of_training():
@@ -340,6 +367,7 @@ def test_several_targets():
         ({"max_time": 0}, "max_time"),
         ({"network_params": 3}, "network_params"),
         ({"network_params": {"hidden_layer_sizes": 0}}, "hidden_layer_sizes"),
+        ({"network_params": {"loss": "huber", "max_iter": 3, "alpha": 0.1}}, "network_params cannot set loss, max_iter:"),
         ({"n_threads": -1}, "n_threads"),
     ],
 )

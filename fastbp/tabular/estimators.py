@@ -17,12 +17,18 @@ from sklearn.utils.validation import check_is_fitted, check_random_state
 from fastbp.estimators import BPClassifier, BPRegressor, parameters
 from fastbp.estimators.inputs import check_sample_weight
 from fastbp.estimators.settings import settings_of
+from fastbp.tabular.docs import documented_table
 from fastbp.tabular.encoder import TableEncoder
 from fastbp.tabular.recipe import CLASSES, NUMBERS, PRESETS, Preset, Task, network_options
 
 SMALLEST_PROBABILITY = 0.002  # few tables are as sure as a network that has learnt their rows by heart
 EXAMPLES = 256  # rows that are kept for the importances of features
 TRIAL_EPOCHS = 2  # by which `max_time` is kept
+# what BPClassifier and BPRegressor do around a training, or is the recipe's own; in `network_params` it would do nothing
+NOT_OF_NETWORKS = {
+    *("loss", "delta", "focal_gamma", "power", "quantile", "warm_start", "validation_split", "refit", "scoring", "calibration"),
+    *("ensemble", "input_scaling", "target_scaling"),
+}
 
 
 class _BPTabular(BaseEstimator):
@@ -77,6 +83,11 @@ class _BPTabular(BaseEstimator):
             raise ValueError(f"max_time must be a number of seconds above 0 or None, got {self.max_time!r}.")
         if not (self.network_params is None or isinstance(self.network_params, dict)):
             raise ValueError(f"network_params must be a dict or None, got {self.network_params!r}.")
+        mine = {*NOT_OF_NETWORKS, *self.get_params(deep=False)} & set(self.network_params or ())
+        if mine:
+            raise ValueError(
+                f"network_params cannot set {', '.join(sorted(mine))}: these are not for the networks of a {type(self).__name__}."
+            )
         chosen = PRESETS[self.preset]
         values: dict[str, Any] = {
             name: getattr(self, name) for name in ("n_ensemble", "max_iter") if getattr(self, name) is not None
@@ -219,6 +230,14 @@ class _BPTabular(BaseEstimator):
         return tags
 
 
+@documented_table(
+    network="BPClassifier",
+    and_stratifies=" and stratifies",
+    and_of_networks="; none for a single class",
+    oof_shape="(n_samples, n_classes)",
+    oof_content="probabilities",
+    score="accuracy",
+)
 class BPTabularClassifier(ClassifierMixin, _BPTabular):
     r"""Networks for classes, for tables as they are: numbers, categories, texts, truth values, dates and gaps.
 
@@ -228,47 +247,16 @@ class BPTabularClassifier(ClassifierMixin, _BPTabular):
 
     Parameters
     ----------
-    preset : {'fast', 'default', 'best'}, default='default'
-        'default' is one network of 64 epochs, 'fast' one of 16, 'best' the average of eight.
-    n_ensemble : int or None, default=None
-        Networks that are averaged, trained side by side on `n_threads`; None takes the preset's.
-    cv : int, splitter or None, default=None
-        With one, networks are trained on the training part of each fold, `n_ensemble` times over, and all are averaged; what
-        those say of a row that have not seen it makes `oof_prediction_` and `oof_score_`. An int shuffles and stratifies.
-    max_iter : int or None, default=None
-        Epochs of each network; None takes the preset's.
-    max_time : float or None, default=None
-        Seconds that the fit may take, about: networks, then epochs are left out as two epochs that are timed first suggest. With
-        it results depend on the machine.
-    network_params : dict or None, default=None
-        Parameters of the networks, `BPClassifier`'s, in place of the recipe's.
+    {table_parameters}
     class_weight : dict, 'balanced' or None, default=None
         Weights of the classes, as in scikit-learn.
-    random_state : int, RandomState instance or None, default=None
-        Source of starts, orders of rows, dropped units and folds.
-    n_threads : int or None, default=None
-        Threads; None is every core this process may use. The numbers do not depend on it.
+    {table_run_parameters}
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
         Class labels.
-    encoder_ : TableEncoder
-        What turns tables into numbers; `encoder_.unknown_counts(X)` counts unseen categories.
-    networks_ : list of BPClassifier
-        The networks, for encoded rows; none for a single class.
-    oof_prediction_ : ndarray of shape (n_samples, n_classes)
-        With `cv`: probabilities for each row from the networks that were not trained on it.
-    oof_score_ : float
-        With `cv`: their accuracy, an honest estimate of the score on new rows.
-    feature_importances_ : ndarray of shape (n_features,)
-        How much predictions change when a column is shuffled.
-    n_iter_ : int
-        Epochs of each network.
-    n_features_in_ : int
-        Columns seen in fit.
-    feature_names_in_ : ndarray of shape (n_features,)
-        Their names, if they are all texts.
+    {table_attributes}
 
     See Also
     --------
@@ -281,8 +269,7 @@ class BPTabularClassifier(ClassifierMixin, _BPTabular):
 
     References
     ----------
-    .. [1] Holzmüller, Grinsztajn and Steinwart, "Better by default: strong pre-tuned MLPs and boosted trees on tabular data",
-       NeurIPS 2024.
+    {table_references}
 
     Examples
     --------
@@ -411,16 +398,28 @@ class BPTabularClassifier(ClassifierMixin, _BPTabular):
         return self.classes_[largest]
 
     def _network(self, options: dict[str, Any]) -> Any:
-        return BPClassifier(output_activation="softmax", **options)
+        return BPClassifier(**options)
 
     def _finished(self, outputs: np.ndarray) -> np.ndarray:
-        likely = np.clip(outputs, min(SMALLEST_PROBABILITY, 0.5 / outputs.shape[1]), 1)
+        # A network that is right about p has learnt q = (1 - ε) p + ε / k from smoothed labels: p is got back from q. What it
+        # is surer of than any smoothed label would be negative, and log-loss knows no mercy for 0: hence the clipping.
+        smoothing, n_classes = self.networks_[0].label_smoothing, outputs.shape[1]
+        likely = (outputs - smoothing / n_classes) / (1 - smoothing)
+        likely = np.clip(likely, min(SMALLEST_PROBABILITY, 0.5 / n_classes), 1)
         return likely / likely.sum(axis=1, keepdims=True)
 
     def _score_of(self, y: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> float:
         return float(accuracy_score(y[:, 0], predicted.argmax(axis=1), sample_weight=weights))
 
 
+@documented_table(
+    network="BPRegressor",
+    and_stratifies="",
+    and_of_networks=" and standardised targets",
+    oof_shape="(n_samples,) or (n_samples, n_outputs)",
+    oof_content="predictions",
+    score="R²",
+)
 class BPTabularRegressor(RegressorMixin, _BPTabular):
     r"""Networks for numbers, for tables as they are: numbers, categories, texts, truth values, dates and gaps.
 
@@ -430,43 +429,12 @@ class BPTabularRegressor(RegressorMixin, _BPTabular):
 
     Parameters
     ----------
-    preset : {'fast', 'default', 'best'}, default='default'
-        'default' is one network of 64 epochs, 'fast' one of 16, 'best' the average of eight.
-    n_ensemble : int or None, default=None
-        Networks that are averaged, trained side by side on `n_threads`; None takes the preset's.
-    cv : int, splitter or None, default=None
-        With one, networks are trained on the training part of each fold, `n_ensemble` times over, and all are averaged; what
-        those say of a row that have not seen it makes `oof_prediction_` and `oof_score_`. An int shuffles.
-    max_iter : int or None, default=None
-        Epochs of each network; None takes the preset's.
-    max_time : float or None, default=None
-        Seconds that the fit may take, about: networks, then epochs are left out as two epochs that are timed first suggest. With
-        it results depend on the machine.
-    network_params : dict or None, default=None
-        Parameters of the networks, `BPRegressor`'s, in place of the recipe's.
-    random_state : int, RandomState instance or None, default=None
-        Source of starts, orders of rows, dropped units and folds.
-    n_threads : int or None, default=None
-        Threads; None is every core this process may use. The numbers do not depend on it.
+    {table_parameters}
+    {table_run_parameters}
 
     Attributes
     ----------
-    encoder_ : TableEncoder
-        What turns tables into numbers; `encoder_.unknown_counts(X)` counts unseen categories.
-    networks_ : list of BPRegressor
-        The networks, for encoded rows and standardised targets.
-    oof_prediction_ : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-        With `cv`: predictions for each row from the networks that were not trained on it.
-    oof_score_ : float
-        With `cv`: their R², an honest estimate of the score on new rows.
-    feature_importances_ : ndarray of shape (n_features,)
-        How much predictions change when a column is shuffled.
-    n_iter_ : int
-        Epochs of each network.
-    n_features_in_ : int
-        Columns seen in fit.
-    feature_names_in_ : ndarray of shape (n_features,)
-        Their names, if they are all texts.
+    {table_attributes}
 
     See Also
     --------
@@ -479,8 +447,7 @@ class BPTabularRegressor(RegressorMixin, _BPTabular):
 
     References
     ----------
-    .. [1] Holzmüller, Grinsztajn and Steinwart, "Better by default: strong pre-tuned MLPs and boosted trees on tabular data",
-       NeurIPS 2024.
+    {table_references}
 
     Examples
     --------

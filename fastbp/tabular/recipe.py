@@ -25,11 +25,12 @@ class Task(NamedTuple):
 
     activation: str
     learning_rate_init: float
+    of_outputs: dict[str, Any]
 
 
 # Source of the settings: Holzmüller, Grinsztajn and Steinwart, arXiv:2407.04491; what differs is told in docs/tabular.md.
-CLASSES = Task("selu", 0.04)
-NUMBERS = Task("mish", 0.1)
+CLASSES = Task("selu", 0.04, {"output_activation": "softmax", "label_smoothing": 0.1})
+NUMBERS = Task("mish", 0.1, {})
 
 
 def batch_rows(n_rows: int) -> int:
@@ -58,4 +59,5 @@ def network_options(task: Task, n_rows: int, n_numbers: int, max_iter: int) -> d
         "max_iter": max_iter,
         "tol": 0.0,
         "n_iter_no_change": float("inf"),
+        **task.of_outputs,
     }

@@ -1,0 +1,73 @@
+"""The parts of the docstrings that both estimators for tables share; the rest stands in the classes."""
+
+from typing import Any
+
+from fastbp.estimators.docs import documented
+from fastbp.tabular.recipe import PRESETS
+
+_PARAMETERS = """
+preset : {names_of_presets}, default='default'
+    {about_presets}.
+n_ensemble : int or None, default=None
+    Networks that are averaged, trained side by side on `n_threads`; None takes the preset's.
+cv : int, splitter or None, default=None
+    With one, networks are trained on the training part of each fold, `n_ensemble` times over, and all are averaged; what those
+    say of a row that have not seen it makes `oof_prediction_` and `oof_score_`. An int shuffles{and_stratifies}.
+max_iter : int or None, default=None
+    Epochs of each network; None takes the preset's.
+max_time : float or None, default=None
+    Seconds that the fit may take, about: networks, then epochs are left out as two epochs that are timed first suggest. With it
+    results depend on the machine.
+network_params : dict or None, default=None
+    Parameters of the networks, `{network}`'s, in place of the recipe's. Not those that this estimator has itself, and not `loss`.
+"""
+
+_RUN_PARAMETERS = """
+random_state : int, RandomState instance or None, default=None
+    Source of starts, orders of rows, dropped units and folds.
+n_threads : int or None, default=None
+    Threads; None is every core this process may use. The numbers do not depend on it.
+"""
+
+_ATTRIBUTES = """
+encoder_ : TableEncoder
+    What turns tables into numbers; `encoder_.unknown_counts(X)` counts unseen categories, and
+    `encoder_.get_feature_names_out()` names the networks' inputs.
+networks_ : list of {network}
+    The networks, for encoded rows{and_of_networks}.
+oof_prediction_ : ndarray of shape {oof_shape}
+    With `cv`: {oof_content} for each row from the networks that were not trained on it.
+oof_score_ : float
+    With `cv`: their {score}, an honest estimate of the score on new rows.
+feature_importances_ : ndarray of shape (n_features,)
+    How much predictions change when a column is shuffled.
+n_iter_ : int
+    Epochs of each network.
+n_features_in_ : int
+    Columns seen in fit.
+feature_names_in_ : ndarray of shape (n_features,)
+    Their names, if they are all texts.
+"""
+
+_REFERENCES = """
+.. [1] Holzmüller, Grinsztajn and Steinwart, "Better by default: strong pre-tuned MLPs and boosted trees on tabular data",
+   NeurIPS 2024.
+"""
+
+
+def documented_table(**own: str) -> Any:
+    """Return a decorator that fills the placeholders in a class's docstring; `own` are those of this class alone."""
+    parts = {
+        "table_parameters": _PARAMETERS,
+        "table_run_parameters": _RUN_PARAMETERS,
+        "table_attributes": _ATTRIBUTES,
+        "table_references": _REFERENCES,
+    }
+    about = "; ".join(f"{name!r} is {preset.text}, {preset.max_iter} epochs" for name, preset in PRESETS.items())
+    names = "{" + ", ".join(map(repr, PRESETS)) + "}"
+    return documented(
+        **{name: part.strip("\n") for name, part in parts.items()},
+        names_of_presets=names,
+        about_presets=about,
+        **own,
+    )
