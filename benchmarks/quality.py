@@ -4,10 +4,12 @@
     python benchmarks/quality.py run --methods fastbp "fastbp:label_smoothing=0" --tables wine titanic --seeds 0 1
     python benchmarks/quality.py report --out quality.jsonl
 
-After "fastbp:" come parameters of the network, values as in JSON, by which a part of the recipe is changed or left out. Every (table, fold, method, seed) is one line of the file; what is there already is not run again. Seconds are those of the CPU,
+After "fastbp:" come parameters of the network, values as in JSON, by which a part of the recipe is changed or left out.
+
+Every (table, fold, method, seed) is one line of the file; what is there already is not run again. Seconds are those of the CPU,
 which a busy machine does not stretch. Every package trains with its own defaults; scikit-learn's network, which takes neither
-gaps nor text and no target far from 1, gets these prepared. Tables: benchmarks/quality_tables.py. Needs the extra "bench"; for
-some methods catboost or pytabkit, for some tables the packages named there.
+gaps nor text and no target far from 1, gets these prepared. Tables: benchmarks/quality_tables.py. Needs the extra "bench"; some
+tables need the packages named there, of which only files are read.
 """
 
 import os
@@ -156,7 +158,7 @@ def run(arguments: argparse.Namespace) -> None:
     left_out: dict[str, None] = {}
     started = time.perf_counter()
     for method in arguments.methods:
-        is_warm = False
+        warm: set[bool] = set()
         for name in arguments.tables or (NEVER_USED if arguments.never_used else TABLES):
             todo = [(seed, fold) for seed in arguments.seeds for fold in range(5) if (name, method, fold, seed) not in done]
             if not todo:
@@ -172,10 +174,10 @@ def run(arguments: argparse.Namespace) -> None:
                     continue
                 if arguments.seconds and time.perf_counter() - started > arguments.seconds:
                     return
-                if not is_warm:  # imports and compilation are not timed
-                    for small in (TABLES["wine"](), TABLES["diabetes"]()):
-                        make(method, small, 0).fit(small.X.iloc[::3], small.y[::3])
-                    is_warm = True
+                if table.is_classification not in warm:  # imports and compilation are not timed
+                    small = TABLES["wine" if table.is_classification else "diabetes"]()
+                    make(method, small, 0).fit(small.X.iloc[::3], small.y[::3])
+                    warm.add(table.is_classification)
                 train, test = folds[fold]
                 X, X_test = table.X.iloc[train].reset_index(drop=True), table.X.iloc[test].reset_index(drop=True)
                 record = {"table": name, "method": method, "fold": fold, "seed": seed}

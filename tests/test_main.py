@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_diabetes, load_digits, load_iris
 from sklearn.metrics import classification_report, mean_absolute_error, r2_score
@@ -18,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import fastbp
+from fastbp import BPTabularClassifier, BPTabularRegressor
 from fastbp.app.cli import main
 
 pytestmark = pytest.mark.slow
@@ -71,6 +73,11 @@ def ranking(text):
     return [match.groups() for match in re.finditer(pattern, text, re.MULTILINE)]
 
 
+def as_a_table(text):
+    """Return the row of the estimator for tables as (mean, std, epochs)."""
+    return re.search(r"^   -   as a table +(-?[\d.]+) ± ([\d.]+) +[\d.]+ +(\d+)$", text, re.MULTILINE).groups()
+
+
 def test_digits_ranking_report_and_picture(tmp_path, capsys):
     assert run(SMALL, tmp_path) == 0
     out, err = capsys.readouterr()
@@ -92,6 +99,45 @@ def test_digits_ranking_report_and_picture(tmp_path, capsys):
     assert re.search(r"\[1/2\] .*\n\[2/2\] ", out)
     assert max(map(len, out.splitlines())) <= 100
     assert (tmp_path / "sizes.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_estimator_for_tables_stands_beside_the_ranking(iris, tmp_path, capsys):
+    assert run(["--data", iris, "--target", "kind", *SMALL, "--no-compare"], tmp_path) == 0
+    out = capsys.readouterr().out
+    table = pd.read_csv(iris, keep_default_na=False, na_values="NA")
+    X, y = table.drop(columns="kind"), table["kind"]
+    X, _, y, _ = train_test_split(X, y, test_size=30, stratify=y, random_state=3)
+    folds = list(StratifiedKFold(2, shuffle=True, random_state=3).split(X, y))
+    model = BPTabularClassifier(cv=folds, random_state=3).fit(X, y)
+    rows = model.encoder_.transform(X)
+    codes = np.unique(y, return_inverse=True)[1]
+    scores = [network.score(rows[test], codes[test]) for network, (_, test) in zip(model.networks_, folds, strict=True)]
+    assert as_a_table(out) == (f"{np.mean(scores):.4f}", f"{np.std(scores):.4f}", "64")
+    assert "as a table: BPTabularClassifier, 64-64-64, which" in out
+    assert run(["--data", iris, "--target", "kind", *SMALL, "--no-compare", "--no-tabular"], tmp_path) == 0
+    again = capsys.readouterr().out
+    assert "as a table" not in again and [row[:4] for row in ranking(again)] == [row[:4] for row in ranking(out)]
+
+
+def test_the_estimator_for_tables_on_numbers(diabetes, tmp_path, capsys):
+    assert run(["--data", diabetes, "--target", "progress", *SMALL, "--no-compare", "--quick"], tmp_path) == 0
+    data = np.loadtxt(diabetes, delimiter=",", skiprows=1)
+    X, _, y, _ = train_test_split(data[:, :3], data[:, 3], test_size=88, random_state=3)
+    folds = list(KFold(2, shuffle=True, random_state=3).split(X))
+    model = BPTabularRegressor("fast", cv=folds, random_state=3).fit(X, y)
+    scores = [r2_score(y[test], model.oof_prediction_[test]) for _, test in folds]
+    assert as_a_table(capsys.readouterr().out) == (f"{np.mean(scores):.4f}", f"{np.std(scores):.4f}", "16")
+
+
+def test_an_estimator_for_tables_that_fails_is_told(tmp_path, capsys, monkeypatch):
+    def fail(*arguments):
+        raise ValueError("no such luck")
+
+    monkeypatch.setattr(BPTabularClassifier, "fit", fail)
+    assert run([*SMALL, "--no-compare"], tmp_path) == 0
+    out = capsys.readouterr().out
+    assert "note: BPTabularClassifier could not be trained: no such luck\n" in out and "as a table" not in out
+    assert len(ranking(out)) == 2
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

@@ -1,8 +1,8 @@
 """The command line: which hidden sizes suit these data?
 
-``python -m fastbp`` searches hidden sizes with BPSearchCV on scikit-learn's digits, or on a table of yours, and tests the winner
-on rows it has not seen. ``train``, ``predict``, ``inspect`` and ``export`` are for models in files; ``warmup`` compiles every
-kernel once.
+``python -m fastbp`` searches hidden sizes with BPSearchCV on scikit-learn's digits, or on a table of yours, shows
+BPTabularClassifier or BPTabularRegressor beside them, and tests the winner on rows it has not seen. ``train``, ``predict``,
+``inspect`` and ``export`` are for models in files; ``warmup`` compiles every kernel once.
 """
 
 import argparse
@@ -95,6 +95,7 @@ def _make_parser():
     add("--seed", type=whole_number, default=0, help="of the split, the folds and the networks (default: 0)")
     add("--output", metavar="FILE.png", type=Path, default=Path("fastbp-sizes.png"), help="the picture (default: %(default)s)")
     add("--quick", action="store_true", help=f"a small search: {' '.join(QUICK_SIZES)}, 3 folds, 30 epochs")
+    add("--no-tabular", action="store_true", help="do not train BPTabularClassifier or -Regressor on the same folds")
     add("--no-compare", action="store_true", help="do not time scikit-learn's MLP at the end")
     return parser
 

@@ -10,7 +10,7 @@ import warnings
 
 import numpy as np
 from sklearn.exceptions import FitFailedWarning
-from sklearn.metrics import get_scorer
+from sklearn.metrics import accuracy_score, get_scorer, r2_score
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from threadpoolctl import threadpool_limits
@@ -28,6 +28,7 @@ from fastbp.app.text import (
     spread_of,
 )
 from fastbp.search import BPSearchCV
+from fastbp.tabular import BPTabularClassifier, BPTabularRegressor
 
 
 def find_sizes(problem, options, n_cores, interrupted):
@@ -45,7 +46,8 @@ def find_sizes(problem, options, n_cores, interrupted):
 
     candidates = _search(problem, sizes, epochs, n_folds, options, interrupted)
     if candidates:
-        print_ranking(candidates, problem, epochs)
+        beside = None if options.no_tabular or interrupted.is_set() else _score_as_table(problem, n_folds, options, interrupted)
+        print_ranking(candidates, problem, epochs, beside)
         draw(candidates, problem, options.output)
     if interrupted.is_set():
         print(f"\n{len(candidates)} of {len(sizes)} sizes were finished.")
@@ -75,14 +77,18 @@ def _count_folds(problem, n_folds):
     return max(2, min(n_folds, int(most)))
 
 
+def _folds(problem, n_folds, seed):
+    kind = StratifiedKFold if problem.is_classification else KFold
+    return kind(n_folds, shuffle=True, random_state=seed)
+
+
 def _search(problem, sizes, epochs, n_folds, options, interrupted):
     """Return the candidates that are finished, best first."""
-    folds = StratifiedKFold if problem.is_classification else KFold
     search = BPSearchCV(
         problem.pipeline(sizes[0], epochs, options.seed),
         {"network__hidden_layer_sizes": sizes},
         scoring=_Scorer(problem, len(sizes), n_folds),
-        cv=folds(n_folds, shuffle=True, random_state=options.seed),
+        cv=_folds(problem, n_folds, options.seed),
         n_jobs=options.jobs,
         refit=False,
     )
@@ -110,6 +116,29 @@ def _search(problem, sizes, epochs, n_folds, options, interrupted):
         for place in np.argsort(results[f"rank_test_{problem.metric}"], kind="stable")
     ]
     return [one for one in candidates if not np.isnan(one.mean)] if interrupted.is_set() else candidates
+
+
+def _score_as_table(problem, n_folds, options, interrupted):
+    """Return the estimator for tables as a candidate, scored on the search's folds; None if it could not be trained on them."""
+    folds = list(_folds(problem, n_folds, options.seed).split(problem.X_train, problem.y_train))
+    kind = BPTabularClassifier if problem.is_classification else BPTabularRegressor
+    model = kind("fast" if options.quick else "default", cv=folds, random_state=options.seed, n_threads=options.jobs)
+    start = time.perf_counter()
+    try:
+        model.fit(problem.as_table(problem.X_train), problem.y_train)
+    except ValueError as error:
+        print(f"note: {kind.__name__} could not be trained: {error}")
+        return None
+    except KeyboardInterrupt:
+        interrupted.set()
+        return None
+    seconds = (time.perf_counter() - start) * min(options.jobs, n_folds) / n_folds
+    predicted = model.oof_prediction_
+    if problem.is_classification:
+        predicted = model.classes_[predicted.argmax(axis=1)]
+    score = accuracy_score if problem.is_classification else r2_score
+    scores = np.array([score(problem.y_train[rows], predicted[rows]) for _, rows in folds])
+    return Candidate(model.networks_[0].hidden_layer_sizes, scores, seconds, model.n_iter_)
 
 
 class _Scorer:

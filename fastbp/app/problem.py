@@ -1,6 +1,7 @@
 """What is searched on: the data, split, the task, and the model for a size."""
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,6 +35,8 @@ class Problem(NamedTuple):
     columns : list of Column
         All columns of a file, the target last.
     notes : list of str
+    as_table : callable
+        Turns rows into what the estimators for tables take, words as words.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Problem(NamedTuple):
     n_columns: int
     columns: list[Column]
     notes: list[str]
+    as_table: Callable[[np.ndarray], Any]
 
     @property
     def is_classification(self):
@@ -92,7 +96,8 @@ def load_problem(data, target, task, drop, options, seed):
         if task == "regression":
             raise TableError("the digits are classes; --task regression needs --data FILE.csv")
         X, y = load_digits(return_X_y=True)
-        return _split(Problem("digits", "classification", X, None, y, None, StandardScaler(), X.shape[1], [], []), seed)
+        digits = Problem("digits", "classification", X, None, y, None, StandardScaler(), X.shape[1], [], [], np.asarray)
+        return _split(digits, seed)
     if target is None:
         raise TableError("--data needs --target COLUMN")
     return _problem_of(read_table(data, target, drop, options), data, target, task, seed)
@@ -103,7 +108,6 @@ def load_frame(data, target, task, drop, options, seed):
     are counted from 1970."""
     table = read_table(data, target, drop, options, days_from=EPOCH)
     problem = _problem_of(table, data, target, task, seed)
-    as_frame = functools.partial(_frame_of, table)
     numbers = [name for i, name in enumerate(table.features) if i not in table.words]
     numeric = Pipeline([("fill", SimpleImputer(strategy="median", keep_empty_features=True)), ("scale", StandardScaler())])
     text = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MOST_CATEGORIES, sparse_output=False)
@@ -111,6 +115,7 @@ def load_frame(data, target, task, drop, options, seed):
     if table.words:
         parts.append(("words", text, [table.features[i] for i in table.words]))
     prepare = ColumnTransformer(parts)
+    as_frame = problem.as_table
     return problem._replace(prepare=prepare, X_train=as_frame(problem.X_train), X_test=as_frame(problem.X_test))
 
 
@@ -144,7 +149,8 @@ def _problem_of(table, data, target, task, seed):
         y = y.astype(str)
     name = title_of(data) if str(data) == "-" else data.name
     columns = [*table.columns, table.target]
-    return _split(Problem(name, task, X, None, y, None, make_preparation(table), table.n_used, columns, table.notes), seed)
+    facts = make_preparation(table), table.n_used, columns, table.notes, functools.partial(_frame_of, table)
+    return _split(Problem(name, task, X, None, y, None, *facts), seed)
 
 
 def _split(problem, seed):

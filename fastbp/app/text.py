@@ -75,14 +75,20 @@ def _print_columns(problem):
             print(textwrap.fill(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False))
 
 
-def print_ranking(candidates, problem, epochs):
-    """Print the table of the sizes, best first."""
+def print_ranking(candidates, problem, epochs, beside=None):
+    """Print the table of the sizes, best first; beside: the estimator for tables, on the same folds."""
     print(f"\nrank   hidden sizes   {problem.score_name + ' (mean ± std)':>23}   fit seconds   epochs")
     for rank, candidate in enumerate(candidates, 1):
         limit = "*" if candidate.epochs >= epochs else ""
         print(
             f"{rank:4d}   {name_of(candidate.sizes):12}   {spread_of(candidate.scores):>23}   {candidate.seconds:11.3f}   "
             f"{candidate.epochs:6.0f}{limit}"
+        )
+    if beside is not None:
+        print(
+            f"   -   {'as a table':12}   {spread_of(beside.scores):>23}   {beside.seconds:11.3f}   {beside.epochs:6.0f}\n"
+            f"as a table: BPTabular{'Classifier' if problem.is_classification else 'Regressor'}, {name_of(beside.sizes)}, which"
+            " scales and trains in its own way"
         )
     if any(candidate.epochs >= epochs for candidate in candidates):
         print(f"* still improving at the limit in every fold: more than --epochs {epochs} may score higher")
