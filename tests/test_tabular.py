@@ -3,6 +3,7 @@
 import pickle
 import warnings
 
+import naive
 import numpy as np
 import pandas as pd
 import pytest
@@ -151,6 +152,77 @@ def test_twenty_steps_of_a_plain_twin(kind):
         np.testing.assert_allclose(model.predict_proba(frame), p / p.sum(axis=1, keepdims=True), atol=2e-3)
     else:
         expected = np.clip(z[:, 0] * y.std() + y.mean(), y.min(), y.max())
+        np.testing.assert_allclose(model.predict(frame), expected, atol=2e-3 * y.std())
+
+
+def flat_cos(share):
+    return 1.0 if share < 0.5 else 0.5 * (1 + np.cos(np.pi * (2 * share - 1)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_twenty_steps_of_the_recipe_in_pytorch(kind):
+    """As RealMLP writes it, with W / √n in each layer and one rate, by PyTorch's activations, smoothed labels, AdamW with groups
+    and LambdaLR; units are dropped by the masks of plain loops."""
+    torch = pytest.importorskip("torch")
+    n_steps, is_class = 20, kind is BPTabularClassifier
+    frame, y = mixed_table(60)
+    y = np.digitize(y, [0.0, 1.0]) if is_class else y
+    model = kind(max_iter=n_steps, random_state=0, network_params={"shuffle": False})
+    start = clone(model).set_params(network_params={"shuffle": False, "learning_rate_init": 1e-30}).fit(frame, y).networks_[0]
+    model.fit(frame, y)
+    X = torch.tensor(model.encoder_.transform(frame), dtype=torch.float64)
+
+    def parameter(values, factor=1.0):
+        return torch.tensor(np.array(values, dtype=np.float64) * factor, requires_grad=True)
+
+    front = {name: parameter(values) for name, values in start.front_.items()}
+    coefs = [parameter(W, np.sqrt(len(W))) for W in start.coefs_]
+    intercepts = [parameter(b) for b in start.intercepts_]
+
+    def outputs(step=None):
+        angles = 2 * np.pi * X[:, :3, None] * front["frequencies"] + front["phases"]
+        waves = torch.einsum("nkw,kow->nko", torch.cos(angles), front["cosines"]) + front["offsets"]
+        a = torch.cat([waves.flatten(1), X], dim=1) * front["scale"]
+        for layer, (W, b) in enumerate(zip(coefs, intercepts), 1):
+            a = a @ W / len(W) ** 0.5 + b
+            if layer < len(coefs):
+                a = torch.nn.functional.selu(a) if is_class else torch.nn.functional.mish(a)
+                if step is not None:
+                    rate, seed = 0.15 * flat_cos(step / n_steps), start._optimizer.dropout_seed
+                    a = a * torch.tensor([naive.dropout_mask(seed, step + 1, layer, row, 64, rate) for row in range(len(X))])
+        return a
+
+    rate = 0.04 if is_class else 0.1
+    embedding = [front[name] for name in ("frequencies", "phases", "cosines", "offsets")]
+    groups = [
+        {"params": coefs, "lr": rate, "weight_decay": 0.02},
+        {"params": intercepts, "lr": 0.1 * rate, "weight_decay": 0.0},
+        {"params": embedding, "lr": 0.1 * rate, "weight_decay": 0.02},
+        {"params": [front["scale"]], "lr": 6 * rate, "weight_decay": 0.02},
+    ]
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.95), eps=1e-8)
+    decays = [group["weight_decay"] for group in groups]
+    waves = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: 0.5 * (1 - np.cos(2 * np.pi * np.log2(1 + 15 * step / n_steps)))
+    )
+    target = torch.tensor(y) if is_class else torch.tensor((y - y.mean()) / y.std())
+    for step in range(n_steps):
+        for group, decay in zip(optimizer.param_groups, decays, strict=True):
+            group["weight_decay"] = decay * flat_cos(step / n_steps)
+        optimizer.zero_grad()
+        if is_class:
+            loss = torch.nn.functional.cross_entropy(outputs(step), target, label_smoothing=0.1)
+        else:
+            loss = torch.nn.functional.mse_loss(outputs(step)[:, 0], target) / 2
+        loss.backward()
+        optimizer.step()
+        waves.step()
+    z = outputs().detach()
+    if is_class:
+        p = torch.clamp((torch.softmax(z, dim=1) - 0.1 / 3) / 0.9, 0.002, 1)
+        np.testing.assert_allclose(model.predict_proba(frame), p / p.sum(dim=1, keepdim=True), atol=2e-3)
+    else:
+        expected = np.clip(z[:, 0].numpy() * y.std() + y.mean(), y.min(), y.max())
         np.testing.assert_allclose(model.predict(frame), expected, atol=2e-3 * y.std())
 
 
