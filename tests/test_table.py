@@ -215,6 +215,41 @@ def test_what_is_no_table_is_refused(content, message, read):
         read(content)
 
 
+def test_what_pandas_leaves_to_the_user(read):
+    """Why the reader stands around read_csv: what that does with the same bytes, and what is made of them here."""
+
+    def alone(content, **options):
+        return pd.read_csv(io.BytesIO(content.encode() if isinstance(content, str) else content), **options)
+
+    semicolons = "a;y\n1,5;2\n2,5;3\n3,25;4\n"
+    assert alone(semicolons).shape == (3, 1)
+    assert alone(semicolons, sep=None, engine="python")["a"].tolist() == ["1,5", "2,5", "3,25"]
+    assert read(semicolons).X[:, 0].tolist() == [1.5, 2.5, 3.25]
+
+    western = "a,y\ngrün,1\nrot,2\ngrün,3\nrot,4\n".encode("cp1252")
+    with pytest.raises(UnicodeDecodeError):
+        alone(western)
+    assert read(western).words == {0: ["grün", "rot"]}
+
+    short, long = "a,b,y\n1,2,3\n4,5\n6,7,8\n", "a,b,y\n1,2,3,4\n5,6,7,8\n"
+    assert alone(short)["y"].isna().tolist() == [False, True, False]
+    assert alone(long)["a"].tolist() == [2, 6]
+    for content, told in ((short, "line 3: 2 fields"), (long, "line 2: 4 fields")):
+        with pytest.raises(TableError, match=told):
+            read(content, separator=",")
+
+    classes = "a,y\n1,NA\n2,None\n3,DE\n"
+    assert alone(classes)["y"].isna().sum() == 2
+    assert read(classes).y.tolist() == ["NA", "None", "DE"]
+
+    opened = 'a,y\n1,2\n"3,4\n5,6\n'
+    with pytest.raises(pd.errors.ParserError) as caught:
+        alone(opened)
+    assert "line 3" not in str(caught.value)
+    with pytest.raises(TableError, match="line 3: a quotation mark is opened"):
+        read(opened)
+
+
 def test_a_pipe(tmp_path):
     path = tmp_path / "pipe"
     os.mkfifo(path)

@@ -1,4 +1,12 @@
-"""A table's header and fields: separator and header found here, fields read by pandas, lines found again for messages."""
+"""A table's header and fields.
+
+pandas reads the fields: there is no parser of our own. Around it stands what `read_csv` leaves to the user. It must be told
+separator, decimal mark and encoding, or reads a table of semicolons as one column and decimal commas as text, and stops at the
+first byte that is not UTF-8; its own search for the separator (``sep=None``) takes some ten times as long, and finds no decimal
+mark. It fills a short row with gaps, and takes the first field of rows that are longer than the header for their names, both
+without a word. The words NA and None become gaps where they are a country or a class. And it does not say in which line of the
+file what is wrong. `test_what_pandas_leaves_to_the_user` in tests/test_table.py shows each.
+"""
 
 import csv
 import io
