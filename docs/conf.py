@@ -34,6 +34,7 @@ autodoc_typehints = "none"  # numpydoc's sections say the types
 html_theme = "pydata_sphinx_theme"
 html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
 html_show_sourcelink = False
+html_sidebars = {"*": []}  # pages that have none below them
 
 
 def arguments_of(gallery, script):
@@ -68,12 +69,12 @@ def leave_out(app, what, name, thing, skip, options):
 
 
 def read(app, docname, lines):
-    """Title a page of the gallery by its first sentence up to a colon; let links to pages above lead into the site."""
+    """Title a page of the gallery by its first sentence, up to a colon or question mark; links to pages above lead into the site."""
     text = lines[0]
     if docname.startswith("gallery/"):
         first = re.search(r"^[A-Z].*$", text, re.MULTILINE)
         if first and not docname.endswith("index"):
-            title, _, rest = first[0].partition(":")
+            title, rest = re.fullmatch(r"(.+?\?(?= )|[^:]+):?(.*)", first[0]).groups()
             rest = rest.strip()
             text = f"{text[: first.start()]}{title}\n{'=' * len(title)}\n\n{rest[:1].upper()}{rest[1:]}{text[first.end() :]}"
     lines[0] = re.sub(r"\]\(\.\./(CONTRIBUTING|CHANGELOG|SECURITY)\.md", lambda page: f"]({page[1].lower()}.md", text)
