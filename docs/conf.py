@@ -69,7 +69,7 @@ def leave_out(app, what, name, thing, skip, options):
 
 
 def read(app, docname, lines):
-    """Title a page of the gallery by its first sentence, up to a colon or question mark; links to pages above lead into the site."""
+    """Title a page of the gallery by its first sentence up to a colon or question mark; let links upwards lead into the site."""
     text = lines[0]
     if docname.startswith("gallery/"):
         first = re.search(r"^[A-Z].*$", text, re.MULTILINE)
