@@ -94,7 +94,7 @@ def main():
     parser.add_argument("names", nargs="*", help="rows to time; all by default")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
-    settings = Settings(n_threads=1, repeat=1 if arguments.quick else 9, row_seconds=20, quick=arguments.quick)
+    settings = Settings(n_threads=1, repeat=1 if arguments.quick else 40, row_seconds=20, quick=arguments.quick)
     n_epochs = 2 if arguments.quick else 30
     rows = [(fastbp.BPClassifier, X, Y, *row) for row in CLASSIFIER_ROWS]
     rows += [(fastbp.BPRegressor, X_REAL, Y_REAL, *row) for row in REGRESSOR_ROWS]

@@ -39,7 +39,7 @@ def calibration_error(y, probabilities):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="40 epochs instead of 150")
+    parser.add_argument("--quick", action="store_true", help="100 epochs instead of 150")
     parser.add_argument("--output", metavar="FILE.png", default="calibrated_probabilities.png", help="where the picture goes")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)  # training is meant to end at max_iter
@@ -49,7 +49,7 @@ def main():
     X_train, X_val, y_train, y_val = train_test_split(X_rest, y_rest, test_size=500, random_state=0)
     options = {
         "hidden_layer_sizes": 128,
-        "max_iter": 40 if arguments.quick else 150,
+        "max_iter": 100 if arguments.quick else 150,
         "random_state": 0,
         "input_scaling": "standard",
     }

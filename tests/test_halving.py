@@ -1,5 +1,6 @@
 """Successive halving in BPSearchCV: rungs as scikit-learn counts them, fits that go on as if they had never paused."""
 
+import inspect
 import re
 import warnings
 
@@ -145,6 +146,13 @@ def test_rungs_are_scikit_learns(n_candidates, most, factor, min_resources):
         assert own.n_resources_[0] == 1
 
 
+@pytest.mark.parametrize("n_candidates", [1, 2, 3, 8, 9, 26, 27, 100])
+def test_at_most_three_rungs_where_nothing_else_is_asked_for(n_candidates):
+    exhausted, own = (rungs(n_candidates, 180, 3, name) for name in ("exhaust", "auto"))
+    assert own == exhausted[-3:]
+    assert inspect.signature(BPSearchCV).parameters["min_resources"].default == "auto"
+
+
 @pytest.mark.parametrize("load", [load_wine, load_diabetes, load_digits])
 def test_the_winner_is_the_full_searchs(load):
     X, y = load(return_X_y=True)
@@ -238,7 +246,7 @@ def test_progress(capsys):
         (
             classifier(),
             {"min_resources": 28},
-            "'exhaust', 'smallest' or an int from 1 to max_iter=27, got 28",
+            "'auto', 'exhaust', 'smallest' or an int from 1 to max_iter=27, got 28",
         ),
         (classifier(), {"min_resources": "all"}, "min_resources must be"),
         (classifier(), {"scoring": ["accuracy", "f1_macro"], "refit": "accuracy"}, "needs a single score"),

@@ -50,9 +50,10 @@ class BPSearchCV(GridSearchCV):
         For the solvers that go epoch by epoch, and one score. None trains every candidate to its end.
     factor : float, default=3
         With `resource`: one of so many candidates goes on, for so many times the epochs.
-    min_resources : {'exhaust', 'smallest'} or int, default='exhaust'
+    min_resources : {'auto', 'exhaust', 'smallest'} or int, default='auto'
         With `resource`: epochs of the first rung. 'exhaust' are as many as let the last rung, which compares fewer than `factor`
-        candidates, train for `max_iter`; 'smallest' is 1.
+        candidates, train for `max_iter`, as there; with many candidates too few to tell them apart. 'auto' does the same with at
+        most three rungs, the first of which trains for ``max_iter / factor ** 2`` epochs; 'smallest' is 1.
 
     Attributes
     ----------
@@ -136,7 +137,7 @@ class BPSearchCV(GridSearchCV):
         return_train_score: bool = False,
         resource: str | None = None,
         factor: float = 3,
-        min_resources: int | str = "exhaust",
+        min_resources: int | str = "auto",
     ) -> None:
         super().__init__(
             estimator,
