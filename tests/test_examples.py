@@ -163,6 +163,12 @@ def shows_own_rows(text):
     assert errors[1:].max() < errors[0]
 
 
+def shows_starts_together(text):
+    few, many = numbers(text, r"mean start ([\d.]+) +kept start ([\d.]+) +ensemble ([\d.]+)")
+    assert few[1] < few[2] < few[0]
+    assert many[2] < many[:2].min()
+
+
 def shows_calibration(text):
     accuracy, loss, error = numbers(text, r"(?m)^ +(?:as trained|calibrated) +([\d.]+) +([\d.]+) +([\d.]+)$").T
     assert accuracy[0] == accuracy[1]
@@ -193,6 +199,7 @@ SHOWS = {
     "hidden_size_sweep": shows_a_sweep,
     "larger_than_memory": shows_blocks,
     "levenberg_marquardt_on_sin": shows_solvers,
+    "local_minima_and_ensembles": shows_starts_together,
     "online_one_sample": shows_one_sample,
     "pattern_recognition": shows_patterns,
     "prediction_intervals_by_quantiles": shows_intervals,
