@@ -17,7 +17,7 @@ from sklearn.utils import shuffle
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from fastbp import BPTabularClassifier, BPTabularRegressor, TableEncoder
+from fastbp import BPSearchCV, BPTabularClassifier, BPTabularRegressor, TableEncoder
 from fastbp.tabular.encoder import UnknownCategoryWarning
 from fastbp.tabular.recipe import batch_rows
 
@@ -378,6 +378,19 @@ def test_searches_pipelines_and_pickles(kind):
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(X), model.predict(X))
 
 
+def test_searches_of_fastbps():
+    """BPSearchCV fits what is no network of its own as GridSearchCV does."""
+    frame, y = mixed_table(120)
+    grid, folds = {"n_ensemble": [1, 2], "network_params": [None, {"dropout": 0.0}]}, KFold(3)
+    ours = BPSearchCV(BPTabularRegressor(**QUICK), grid, cv=folds).fit(frame, y)
+    theirs = GridSearchCV(BPTabularRegressor(**QUICK), grid, cv=folds).fit(frame, y)
+    np.testing.assert_array_equal(ours.cv_results_["mean_test_score"], theirs.cv_results_["mean_test_score"])
+    assert ours.best_params_ == theirs.best_params_
+    with pytest.raises(ValueError, match="resource"):
+        BPSearchCV(BPTabularRegressor(**QUICK), grid, resource="epochs").fit(frame, y)
+    assert not hasattr(BPTabularClassifier(), "partial_fit")
+
+
 def test_importances():
     frame, y = mixed_table(600)
     frame["noise"] = np.random.default_rng(5).normal(size=600)
@@ -412,6 +425,57 @@ def test_a_class_of_a_single_row():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a class with fewer rows than folds
         assert BPTabularClassifier(cv=3, **QUICK).fit(X, y).oof_prediction_.shape == (150, 4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_polars_is_pandas(kind):
+    polars = pytest.importorskip("polars")
+    frame, y = mixed_table(100)
+    y = np.digitize(y, [0.0, 1.0]) if kind is BPTabularClassifier else y
+    ours, theirs = polars.from_pandas(frame), kind(**QUICK).fit(frame, y)
+    model = kind(**QUICK).fit(ours, polars.Series(y))
+    np.testing.assert_array_equal(model.predict(ours), theirs.predict(frame))
+    assert model.feature_names_in_.tolist() == frame.columns.tolist()
+    names = model.encoder_.get_feature_names_out().tolist()
+    assert names[:3] == ["length", "income", "since"] and "town_Rome" in names and "is_member_True" in names
+
+
+def test_hostile_columns_at_once():
+    """Constant, empty, of gaps but one, of as many texts as rows, of ten thousand categories, of numbers that are huge."""
+    n = 10_100
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=n)
+    hostile = {
+        "x": x,
+        "same": 1.0,
+        "empty": np.nan,
+        "one": np.where(np.arange(n) == 3, 5.0, np.nan),
+        "text": [f"row {i}" for i in range(n)],
+        "kind": [f"k{i % 10_000}" for i in range(n)],
+        "huge": 1e300 * rng.normal(size=n),
+        "tiny": 1e-300 * rng.normal(size=n),
+        "when": pd.NaT,
+        "flag": pd.array([True, False, None, True] * (n // 4), dtype="boolean"),
+    }
+    frame = pd.DataFrame(hostile)
+    model = BPTabularRegressor(**QUICK).fit(frame, x)
+    assert model.score(frame, x) > 0.5
+    importances = pd.Series(model.feature_importances_, frame.columns)
+    assert importances[["same", "empty", "one", "when"]].tolist() == [0, 0, 0, 0] and importances.idxmax() == "x"
+    gone = pd.DataFrame({name: frame[name][:2].where([False, False]) for name in frame})
+    with pytest.warns(UnknownCategoryWarning, match="2 in 'text', 2 in 'kind'"):
+        predicted = model.predict(gone)
+    assert np.isfinite(predicted).all() and model.encoder_.unknown_counts(gone) == {"text": 2, "kind": 2}
+
+
+def test_a_table_of_one_row():
+    frame, y = mixed_table()
+    for table in (frame[:1], [[None]], [["a"]], np.zeros((1, 1))):
+        assert BPTabularRegressor(**QUICK).fit(table, y[:1]).predict(table) == y[:1]
+        model = BPTabularClassifier(**QUICK).fit(table, ["only"])
+        assert model.predict(table) == ["only"] and model.networks_ == []
+    with pytest.raises(ValueError, match="minimum of 1"):
+        BPTabularRegressor().fit(frame[:0], y[:0])
 
 
 def test_unseen_categories():

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 import warnings
+from contextlib import suppress
 
 import numpy as np
 from sklearn.exceptions import FitFailedWarning
@@ -40,6 +41,8 @@ def find_sizes(problem, options, n_cores, interrupted):
     start = time.perf_counter()
     rows = _some_of_each(problem)
     problem.model((1,), 1, options.seed).fit(problem.X_train[rows], problem.y_train[rows]).predict(problem.X_test[:1])
+    if not options.no_tabular:
+        _warm_up_for_tables(problem, rows)
     print(f"kernels ready after {time.perf_counter() - start:.1f} s (compiled once, then cached)\n")
     if interrupted.is_set():
         return
@@ -118,10 +121,21 @@ def _search(problem, sizes, epochs, n_folds, options, interrupted):
     return [one for one in candidates if not np.isnan(one.mean)] if interrupted.is_set() else candidates
 
 
+def _kind_for_tables(problem):
+    return BPTabularClassifier if problem.is_classification else BPTabularRegressor
+
+
+def _warm_up_for_tables(problem, rows):
+    """Compile what `_score_as_table` needs, which times its fits; what fails here is told there."""
+    model = _kind_for_tables(problem)(max_iter=1, cv=[(np.arange(len(rows)),) * 2])
+    with suppress(ValueError):
+        model.fit(problem.as_table(problem.X_train[rows]), problem.y_train[rows])
+
+
 def _score_as_table(problem, n_folds, options, interrupted):
     """Return the estimator for tables as a candidate, scored on the search's folds; None if it could not be trained on them."""
     folds = list(_folds(problem, n_folds, options.seed).split(problem.X_train, problem.y_train))
-    kind = BPTabularClassifier if problem.is_classification else BPTabularRegressor
+    kind = _kind_for_tables(problem)
     model = kind("fast" if options.quick else "default", cv=folds, random_state=options.seed, n_threads=options.jobs)
     start = time.perf_counter()
     try:
