@@ -52,7 +52,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
     {later_parameters}
     class_weight : dict, 'balanced' or list of dicts, default=None
         Weights of the classes, by which the rows' are multiplied: ``{label: weight}``; 'balanced' for
-        ``n_samples / (n_classes * count)``; or for multilabel targets one dict per label, ``{0: weight, 1: weight}``, which are
+        ``n_samples / (n_classes * count)``; or one dict per column of classes or per label, ``{0: weight, 1: weight}``, which are
         multiplied. What is not in a dict weighs 1. A fit is the one with these values as `sample_weight`, in the validation
         scores of `early_stopping` too. 'balanced' is not for `partial_fit`.
     calibration : {'temperature'} or None, default=None
