@@ -16,14 +16,17 @@ import fastbp
 from fastbp.app.cli import main
 
 X, Y = load_iris(return_X_y=True)
+IMPORTED_BY = {"onnx": "skl2onnx"}
 PROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
 
 
 @pytest.fixture
 def without(monkeypatch):
-    """Hide a library and all of its modules."""
+    """Hide a library and all of its modules; who imports it itself is imported anew."""
 
     def hide(library):
+        for name in [name for name in sys.modules if name.partition(".")[0] == IMPORTED_BY.get(library)]:
+            monkeypatch.delitem(sys.modules, name)
         for name in {library, *(name for name in sys.modules if name.partition(".")[0] == library)}:
             monkeypatch.setitem(sys.modules, name, None)
 

@@ -167,7 +167,8 @@ def test_warm_up_leaves_nothing_to_compile():
     from fastbp.kernels.compiler import PARTS
 
     assert warm_up() > 0
-    assert [part.py_func.__name__ for part in PARTS if len(part.signatures) < 2] == []
+    own = [part for part in PARTS if part.py_func.__module__.startswith("fastbp.")]
+    assert [part.py_func.__name__ for part in own if len(part.signatures) < 2] == []
     assert run(FITS, ROOT) == 0
 
 
