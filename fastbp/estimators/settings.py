@@ -17,15 +17,15 @@ def checked(estimator: Any) -> dict[str, Settings]:
     """Check an estimator's parameters; return what `settings_of` them is for each loss so far, if they are plain values."""
     values = tuple(map(vars(estimator).__getitem__, estimator._rules))
     kinds = tuple(map(type, values))  # as True == 1 == 1.0
-    key = type(estimator), kinds, values
+    key, is_plain = (type(estimator), kinds, values), _PLAIN.issuperset(kinds)
     try:
-        known = _remembered.get(key) if _PLAIN.issuperset(kinds) else None
+        known = _remembered.get(key) if is_plain else None
     except TypeError:  # a tuple of what has no hash
-        kinds, known = (object,), None
+        is_plain, known = False, None
     if known is None:
         parameters.check_parameters(estimator)
         known = {}
-        if _PLAIN.issuperset(kinds):
+        if is_plain:
             if len(_remembered) >= _MOST_REMEMBERED:
                 _remembered.clear()
             _remembered[key] = known

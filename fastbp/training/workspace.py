@@ -127,8 +127,13 @@ def slabs_of(network: Network, batch_size: int, is_sparse: bool) -> int:
     It does not depend on the number of threads, so neither do the bits.
     """
     n_slabs = min(MAX_SLABS, 1 << max(1, batch_size // SLAB_ROWS).bit_length() - 1)  # a power of 2, for even shares
-    row_elements = network.n_features + 2 * network.row_width
-    return n_slabs if n_slabs > 1 and not is_sparse and network.n_parameters * n_slabs <= batch_size * row_elements else 1
+    is_shorter = network.n_parameters * n_slabs <= batch_size * _row_elements(network)
+    return n_slabs if n_slabs > 1 and not is_sparse and is_shorter else 1
+
+
+def _row_elements(network: Network) -> int:
+    """Elements of a row: inputs, activations and deltas."""
+    return network.n_features + 2 * network.row_width
 
 
 def make_strips(network: Network, n_threads: int, is_sparse: bool, rate_factors: RateFactors = EQUAL_RATES) -> Strips:
@@ -207,8 +212,7 @@ def exchange_work(network: Network, batch_size: int, is_sparse: bool) -> float:
     none of each other's rows and few parameters."""
     if slabs_of(network, batch_size, is_sparse) > 1:
         return 0.0
-    row_elements = network.n_features + 2 * network.row_width
-    return EXCHANGE_WORK * (batch_size * row_elements + 2.0 * network.n_parameters)
+    return EXCHANGE_WORK * (batch_size * _row_elements(network) + 2.0 * network.n_parameters)
 
 
 class Scratch:
