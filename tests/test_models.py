@@ -10,11 +10,14 @@ import tomllib
 import zlib
 from contextlib import suppress
 from importlib.metadata import EntryPoint
+from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
 import fastbp
@@ -144,6 +147,46 @@ def test_models_that_save_has_written(flowers, tmp_path, capsys):
     np.testing.assert_array_equal(pd.read_csv(io.StringIO(capsys.readouterr().out))["prediction"], network.predict(X))
     assert run("inspect", path) == 0
     assert "BPClassifier" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["columns", "labels", "sparse labels", "neighbors"])
+def test_probabilities_of_several_columns(kind, flowers, tmp_path, capsys):
+    """Of each class of each column of classes, or of each label; the larger one is what is predicted."""
+    table = pd.read_csv(flowers)
+    X, size = table[list("abcd")], np.where(table["c"] > 5, "big", "small")
+    model, path = fastbp.BPClassifier((5,), max_iter=30, random_state=0), tmp_path / "model.skops"
+    if kind == "columns":
+        names = [["setosa", "versicolor", "virginica"], ["big", "small"]]
+        model.fit(X, np.column_stack([table["kind"], size]))
+    else:
+        names = [["1"]] * 3
+        Y = np.column_stack([table["kind"] != "setosa", size == "big", table["d"] > 1]).astype(int)
+        if kind == "neighbors":  # scikit-learn's own estimators tell of both labels
+            names = [["0", "1"]] * 3
+            model = KNeighborsClassifier(9, algorithm="brute")
+        model.fit(X, csr_matrix(Y) if kind == "sparse labels" else Y)
+    fastbp.save(model, path)
+    assert run("predict", "--model", path, "--data", flowers, "--proba") == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    found = pd.read_csv(io.StringIO(out))
+    of_column = [[f"P(prediction {i} = {name})" for name in its] for i, its in enumerate(names, 1)]
+    assert list(found) == [*(f"prediction {i}" for i in range(1, len(names) + 1)), *chain.from_iterable(of_column)]
+    predicted = model.predict(X)
+    np.testing.assert_array_equal(found.iloc[:, : len(names)], predicted.toarray() if kind == "sparse labels" else predicted)
+    probabilities = model.predict_proba(X)
+    if isinstance(probabilities, list):
+        probabilities = np.hstack(probabilities)
+    np.testing.assert_allclose(found.iloc[:, len(names) :], probabilities, rtol=1e-12)
+    for i, columns in enumerate(of_column, 1):
+        if len(columns) > 1:
+            best = [names[i - 1][at] for at in found[columns].to_numpy().argmax(axis=1)]
+            assert found[f"prediction {i}"].astype(str).tolist() == best
+        else:
+            np.testing.assert_array_equal(found[columns[0]] > 0.5, found[f"prediction {i}"] == 1)
+    if kind == "columns":
+        assert run("inspect", path) == 0
+        assert "classes       setosa, versicolor, virginica; big, small" in capsys.readouterr().out
 
 
 COMMAND = [sys.executable, "-u", "-m", "fastbp"]

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastbp.app.fields import NUMBER_GAPS
-from fastbp.app.notation import read_dates, read_numbers
+from fastbp.app.notation import read_dates, read_numbers, within_years
 from fastbp.app.source import TableError, brief
 
 NUMBER, DATE, CATEGORY, LEFT_OUT = "number", "date", "category", "left out"
@@ -50,7 +50,11 @@ class Column(NamedTuple):
 
 
 def understand(name, series, fields, options, is_target=False):
-    """Return the Column of a series of numbers or texts."""
+    """Return the Column of a series of numbers, dates or texts."""
+    import pandas as pd
+
+    if name in fields.unusable:
+        return Column(name, LEFT_OUT, None, remarks=[f"of the type {fields.unusable[name]}"])
     if series.dtype.kind in "iuf":
         numbers = series.to_numpy(dtype=np.float64)
         values, rows = _without_huge(name, numbers)
@@ -58,7 +62,19 @@ def understand(name, series, fields, options, is_target=False):
             return Column(name, LEFT_OUT, None, remarks=["empty"])
         odd = [(int(row), f"{numbers[row]:g}") for row in rows[:_MOST_NAMED]]
         return Column(name, NUMBER, values, odd, len(rows), facts=_count_gaps(np.isnan(values)))
-    return _understand_texts(name, _Texts(name, series, options.gaps), fields, options, is_target)
+    if series.dtype.kind == "M":
+        if series.isna().all():
+            return Column(name, LEFT_OUT, None, remarks=["empty"])
+        values = within_years(series)
+        rows = np.flatnonzero(series.notna() & values.isna())
+        return _as_dates(name, values, [(int(row), str(series[row])) for row in rows[:_MOST_NAMED]], len(rows))
+    column = _Texts(name, series, options.gaps)
+    if not fields.has_types:
+        return _understand_texts(name, column, fields, options, is_target)
+    remarks = []
+    if column.texts and pd.to_numeric(pd.Series(column.texts, dtype=object), errors="coerce").notna().all():
+        remarks = [f"it is taken for words, as the file has it as text: {brief(column.texts[0])!r}"]
+    return _as_words(name, column, is_target, remarks)
 
 
 def values_as(kind, name, series, fields, options):
@@ -66,6 +82,10 @@ def values_as(kind, name, series, fields, options):
     are none, if there are any."""
     import pandas as pd
 
+    if series.dtype.kind == "M":
+        if kind == DATE:
+            return within_years(series), ""
+        series = series.dt.strftime("%Y-%m-%d %H:%M:%S" if has_hours(series) else "%Y-%m-%d")
     if series.dtype.kind in "iuf":
         numbers = series.to_numpy(dtype=np.float64)
         if kind == NUMBER:
@@ -156,16 +176,29 @@ def _understand_texts(name, column, fields, options, is_target):
     if dates is not None and counts[counted & dates.notna()].sum() >= NEARLY_ALL * counts[counted].sum():
         odd, n_odd = column.odd(dates.isna().to_numpy() & ~is_gap)
         values = pd.Series(dates.reindex(range(-1, len(texts))).to_numpy()[column.codes + 1])
-        parts = "season, weekday and hour" if has_hours(values) else "season and weekday"
-        facts = [f"{values.min():%Y-%m-%d} to {values.max():%Y-%m-%d}, as days, {parts}", *_count_gaps(values.isna())]
-        return Column(name, DATE, values, odd, n_odd, [remark] if remark else [], facts)
+        return _as_dates(name, values, odd, n_odd, [remark] if remark else [])
 
-    if not is_target and len(texts) > MOST_CLASSES and len(texts) >= NEARLY_ALL * counts.sum():
-        return Column(name, LEFT_OUT, None, remarks=["nearly every row its own text, as names and number plates have"])
     remarks = []
     if share >= 0.5:
         cells, n_cells = column.odd(~is_number)
         remarks = [f"it is taken for words: {n_cells} of its cells are no numbers, such as {brief(cells[0][1])!r}"]
+    return _as_words(name, column, is_target, remarks)
+
+
+def _as_dates(name, values, odd=(), n_odd=0, remarks=()):
+    if values.isna().all():
+        return Column(name, LEFT_OUT, None, remarks=["no date in it can be used"])
+    parts = "season, weekday and hour" if has_hours(values) else "season and weekday"
+    facts = [f"{values.min():%Y-%m-%d} to {values.max():%Y-%m-%d}, as days, {parts}", *_count_gaps(values.isna())]
+    return Column(name, DATE, values, odd, n_odd, remarks, facts)
+
+
+def _as_words(name, column, is_target, remarks=()):
+    texts = column.texts
+    if not texts:
+        return Column(name, LEFT_OUT, None, remarks=["empty"])
+    if not is_target and len(texts) > MOST_CLASSES and len(texts) >= NEARLY_ALL * column.counts.sum():
+        return Column(name, LEFT_OUT, None, remarks=["nearly every row its own text, as names and number plates have"])
     facts = [f"{len(texts)} values", *_count_gaps(column.codes < 0)]
     return Column(name, CATEGORY, column.words(), remarks=remarks, facts=facts)
 

@@ -13,13 +13,16 @@ import io
 import re
 import warnings
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import closing, contextmanager, suppress
 from itertools import islice
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastbp.app.notation import OTHER_MARK, find_decimal, weigh
+from fastbp.app.parquet import is_parquet, read_parquet
 from fastbp.app.source import TableError, as_text, brief, encodings_of, title_of
 
 SEPARATORS = {"\t": "tab", ";": "semicolon", "|": "bar", ",": "comma"}
@@ -48,6 +51,7 @@ class Body(NamedTuple):
     encoding: str
     separator: str
     n_head_lines: int
+    unit: str = "line"  # what messages count
 
     @contextmanager
     def open(self):
@@ -92,12 +96,24 @@ class Body(NamedTuple):
         raise TableError(f"{title_of(self.path)} has quotation marks in odd places: its rows can be told apart in two ways")
 
 
+class Rows(NamedTuple):
+    """Rows that are no lines of text."""
+
+    path: Any
+    separator: str = ","
+    unit: str = "row"
+
+    def lines_of(self, rows):
+        """Return {row: its place, from 1}."""
+        return {row: row + 1 for row in rows}
+
+
 class Fields(NamedTuple):
     """The columns of a file.
 
     Attributes
     ----------
-    body : Body
+    body : Body or Rows
     decimal : str or None
         The decimal mark of the columns; None if they differ or have none.
     names : list of str
@@ -107,32 +123,64 @@ class Fields(NamedTuple):
     nameless : set of str
         Which of `names` do not stand in the file.
     columns : list of Series
-        Numbers, gaps as NaN, or text as it stands, NaN where there is none.
+        Numbers, gaps as NaN, or text as it stands, NaN where there is none; dates too, where the file knows of types.
     notes : list of str
+    has_types : bool
+        Whether text is text and nothing else, even if it looks like numbers.
+    unusable : dict of str to str
+        Columns without values that can be used, and the type that they have in the file.
     """
 
-    body: Body
+    body: Body | Rows
     decimal: str | None
     names: list[str]
     repeated: dict[str, list[str]]
     nameless: set[str]
     columns: list[Any]
     notes: list[str]
+    has_types: bool = False
+    unusable: Mapping[str, str] = MappingProxyType({})
 
 
-def read_fields(path, file, options):
-    """Return the Fields of the file at `path`, whose unpacked bytes are `file`."""
+def read_fields(path, file, options, texts=()):
+    """Return the Fields of the file at `path`, whose unpacked bytes are `file`; columns named in `texts` stay text."""
+    if is_parquet(file):
+        return _from_parquet(path, file, options)
     *likely, last = encodings_of(file, options.encoding)
     for encoding in likely:
         with suppress(UnicodeError):
-            return _read_encoded(path, file, encoding, options)
+            return _read_encoded(path, file, encoding, options, texts)
     try:
-        return _read_encoded(path, file, last, options)
+        return _read_encoded(path, file, last, options, texts)
     except UnicodeError as error:
         raise TableError(f"{title_of(path)} is not {last} text: {error}; --encoding names another encoding") from error
 
 
-def _read_encoded(path, file, encoding, options):
+def _from_parquet(path, file, options):
+    import pandas as pd
+
+    found = read_parquet(path, file)
+    names, repeated, nameless, notes = _name(found.names)
+    unusable = {names[i]: kind for i, kind in found.unusable.items()}
+    gaps = pd.to_numeric(pd.Series([*options.gaps], dtype=object), errors="coerce").dropna()
+    columns = [column.mask(column.isin(gaps)) if column.dtype.kind == "f" else column for column in found.columns]
+    if options.separator or options.encoding:
+        notes.append("--sep and --encoding are for text, not for Parquet")
+    return Fields(Rows(path), None, names, repeated, nameless, columns, [*found.notes, *notes], True, unusable)
+
+
+def _name(names):
+    """Return the names, all different, as Fields has them, with what it calls repeated and nameless, and notes."""
+    without = [i for i, name in enumerate(names) if not name]
+    names, repeated = _tell_apart([name or f"column {i}" for i, name in enumerate(names, 1)])
+    notes = [
+        f"{brief(name)!r} stands in the header more than once: the second is called {brief(second)!r}"
+        for name, (_, second, *_) in repeated.items()
+    ]
+    return names, repeated, {names[i] for i in without}, notes
+
+
+def _read_encoded(path, file, encoding, options, texts):
     with as_text(file, encoding) as text:
         sample = text.read(_SAMPLE)
         is_whole = not text.read(1)
@@ -152,21 +200,20 @@ def _read_encoded(path, file, encoding, options):
         rows = [row for row in islice(_split(lines, separator), n_rows) if not _is_blank(row)][1:]
     sample = [[row[i].strip() for row in rows if i < len(row)] for i in range(len(names))]
     decimal, is_plain = _look_at(sample, separator, options)
+    names, repeated, nameless, notes_on_names = _name(names)
     body = Body(path, file, encoding, separator, n_head_lines)
+    is_plain = [is_so and name not in texts for name, is_so in zip(names, is_plain)]
     columns = _parse(body, is_plain, decimal or ".", options.gaps)
 
     notes = []
     if encoding not in ("utf-8", "utf-8-sig", options.encoding):
         notes.append(f"the file is not UTF-8; it is read as {encoding} (--encoding names another)")
-    nameless = {i for i, name in enumerate(names) if not name}
-    names, repeated = _tell_apart([name or f"column {i}" for i, name in enumerate(names, 1)])
-    for name, (_, second, *_) in repeated.items():
-        notes.append(f"{brief(name)!r} stands in the header more than once: the second is called {brief(second)!r}")
+    notes += notes_on_names
     if decimal == "," and options.decimal is None:
         example = next((text for texts, is_so in zip(sample, is_plain) if is_so for text in texts if "," in text), None)
         if example:
             notes.append(f"the file has decimal commas: {example!r} is read as {float(example.replace(',', '.')):.15g}")
-    return Fields(body, decimal, names, repeated, {names[i] for i in nameless}, columns, notes)
+    return Fields(body, decimal, names, repeated, nameless, columns, notes)
 
 
 def _find_separator(lines):

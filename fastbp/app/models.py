@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import is_classifier
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
@@ -74,7 +75,7 @@ def parse(arguments):
         "--data", metavar="FILE", required=True, type=Path, help="as for train; columns are found by their names"
     )
     predict.add_argument("--output", metavar="FILE.csv", type=Path, default=Path("-"), help="default: standard output")
-    predict.add_argument("--proba", action="store_true", help="a classifier's probabilities too, a column per class")
+    predict.add_argument("--proba", action="store_true", help="a classifier's probabilities too, a column per class (or label)")
     add_reading(predict)
     command("inspect", _inspect, "Say what a saved model is.").add_argument("model", metavar="FILE", type=Path)
     text = "Write a saved model for other programs: ONNX, one file of C, or scikit-learn's own network."
@@ -132,12 +133,12 @@ def _predict(options):
     for remark in remarks:
         print(f"note: {remark}", file=sys.stderr)
     try:
-        predicted = np.asarray(model.predict(X))
+        predicted = model.predict(X)
+        predicted = predicted.toarray() if issparse(predicted) else np.asarray(predicted)
         names = ["prediction"] if predicted.ndim == 1 else [f"prediction {i}" for i in range(1, predicted.shape[1] + 1)]
         columns = dict(zip(names, predicted.reshape(len(predicted), -1).T, strict=True))
         if options.proba:
-            probabilities = np.asarray(model.predict_proba(X))
-            columns |= {f"P({name})": values for name, values in zip(model.classes_, probabilities.T, strict=True)}
+            columns |= _probabilities(model.predict_proba(X), model.classes_, has_labels=predicted.ndim == 2)
     except ValueError as error:
         raise TableError(f"{options.model} cannot predict the rows of {title_of(options.data)}: {error}") from error
     import pandas as pd
@@ -149,6 +150,19 @@ def _predict(options):
         _write(options.output, text.encode())
 
 
+def _probabilities(found, classes, has_labels):
+    """Return columns of probabilities: of each class, of each class of each column, or of each label."""
+    if isinstance(found, list):
+        return {
+            f"P(prediction {i} = {name})": values
+            for i, (names, part) in enumerate(zip(classes, found, strict=True), 1)
+            for name, values in zip(names, part.T, strict=True)
+        }
+    if has_labels:
+        return {f"P(prediction {i} = 1)": values for i, values in enumerate(found.T, 1)}
+    return {f"P({name})": values for name, values in zip(classes, found.T, strict=True)}
+
+
 def _inputs(model, path, options):
     """Return the rows of a table as the model takes them, and remarks."""
     try:
@@ -157,7 +171,7 @@ def _inputs(model, path, options):
         raise TableError("reading a table needs pandas: pip install 'fastbp[cli]'") from error
     kinds = _kinds_of(model)
     with closing(open_unpacked(path)) as file:
-        fields = read_fields(path, file, options)
+        fields = read_fields(path, file, options, {name for name, kind in kinds.items() if kind == CATEGORY})
         if not len(fields.columns[0]):
             raise TableError(f"{title_of(path)} has a header but no rows")
         if not kinds:
@@ -176,6 +190,8 @@ def _inputs(model, path, options):
                 raise TableError(f"{title_of(path)} has no column {source!r}, which the model was trained on")
             if name in found:
                 continue
+            if source in fields.unusable:
+                raise TableError(f"{title_of(path)}: the column {source!r} is of the type {fields.unusable[source]}")
             values, remark = values_as(kind, source, fields.columns[fields.names.index(source)], fields, options)
             if remark:
                 remarks.append(f"column {brief(source)!r}: {remark}")
@@ -243,7 +259,8 @@ def _inspect(options):
     activation = network.activation if isinstance(network.activation, str) else ", ".join(network.activation)
     print(f"  activations   {activation}; {network.out_activation_} at the end")
     if is_classifier(network):
-        print(f"  classes       {', '.join(brief(str(name)) for name in network.classes_)}")
+        columns = network.classes_ if isinstance(network.classes_, list) else [network.classes_]
+        print(f"  classes       {'; '.join(', '.join(brief(str(name)) for name in names) for names in columns)}")
     print(f"  trained by    {network.solver}, {network.n_iter_} epochs or iterations, loss {network.loss_:.6g}")
 
 

@@ -191,6 +191,11 @@ def _value(match, decimal):
     return -value if match["bracket"] or (match["sign"] or match["inner"]) in ("-", "−") else value
 
 
+def within_years(dates):
+    """Return the dates with NaT for those too far off, in nanoseconds."""
+    return dates.where(dates.dt.year.between(*_YEARS)).astype("datetime64[ns]")
+
+
 def read_dates(texts, counts, day_first=False):
     """Return (dates, remark): a Series with NaT for what is no date, or (None, "") where most are none.
 
@@ -204,7 +209,7 @@ def read_dates(texts, counts, day_first=False):
 
     def read(chosen, form):
         dates = pd.to_datetime(pd.Series(chosen, dtype=object), format=form, errors="coerce", utc=True).dt.tz_localize(None)
-        return dates.where(dates.dt.year.between(*_YEARS))
+        return within_years(dates)
 
     found = {"ISO8601": read(few, "ISO8601").notna().sum()}
     for time in _TIMES:

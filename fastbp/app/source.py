@@ -3,7 +3,6 @@
 import bz2
 import codecs
 import gzip
-import importlib
 import io
 import lzma
 import shutil
@@ -62,32 +61,11 @@ def _unpack(source, path):
     if start.startswith(b"PK\x03\x04"):
         with source:
             return _copy(_only_member(zipfile.ZipFile(source), path))
-    if start.startswith(b"PAR1"):
-        with source:
-            return _from_parquet(source, path)
     for mark, unpack in _PACKED.items():
         if start.startswith(mark):
             with source:
                 return _copy(unpack(source))
     return source
-
-
-def _from_parquet(source, path):
-    """Return the table as CSV, which is then read as any other."""
-    try:
-        import pandas as pd
-
-        pyarrow = importlib.import_module("pyarrow")
-    except ImportError as error:
-        raise TableError(f"{title_of(path)} is Parquet, which needs pandas and pyarrow: pip install 'fastbp[parquet]'") from error
-    try:
-        frame = pd.read_parquet(source, engine="pyarrow")
-    except (pyarrow.ArrowException, ValueError) as error:
-        raise TableError(f"{title_of(path)} is no Parquet file that can be read: {error}") from error
-    copy = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
-    frame.to_csv(copy, index=False)
-    copy.seek(0)
-    return copy
 
 
 def _copy(source):

@@ -98,6 +98,8 @@ def read_table(path, target, drop=(), options=Options(), days_from=None):  # noq
         notes = list(fields.notes)
         place = fields.names.index(target)
         goal = understand(target, fields.columns[place], fields, options, is_target=True)
+        if target in fields.unusable:
+            raise TableError(f"the target {target!r} is {goal.remarks[0]}, which is no class and no number")
         if goal.kind == LEFT_OUT:
             raise TableError(f"the target {target!r} is empty in every row of {title_of(path)}")
         if goal.kind == DATE:
@@ -134,6 +136,8 @@ def read_table(path, target, drop=(), options=Options(), days_from=None):  # noq
 
 def _check_names(fields, target, drop):
     names, path = fields.names, title_of(fields.body.path)
+    if len(names) == 1 and fields.has_types:
+        raise TableError(f"{path} has one column only, {brief(names[0])!r}")
     if len(names) == 1:
         marks = ", ".join(SEPARATORS.values())
         raise TableError(
@@ -170,7 +174,7 @@ def _understand_feature(name, series, fields, options):
 def _notes_on_cells(columns, missing, fields):
     """Return what is to be said of columns, of single cells and of the rows without a target."""
     named = {row for column in columns for row, _ in column.odd} | {int(row) for row in missing[:_MOST_LINES]}
-    line_of = fields.body.lines_of(named)
+    line_of, unit = fields.body.lines_of(named), fields.body.unit
     notes, left_out = [], {}
     for column in columns:
         title = column.name if column.name in fields.nameless else f"column {brief(column.name)!r}"
@@ -180,7 +184,7 @@ def _notes_on_cells(columns, missing, fields):
         notes += [f"{title}: {remark}" for remark in column.remarks]
         if column.n_odd:
             what = {NUMBER: "number", DATE: "date"}[column.kind]
-            cells = ", ".join(f"{brief(text)!r} (line {line_of[row]})" for row, text in column.odd)
+            cells = ", ".join(f"{brief(text)!r} ({unit} {line_of[row]})" for row, text in column.odd)
             more = ", …" if column.n_odd > len(column.odd) else ""
             told = f"is no usable {what} and counts as a gap" if column.n_odd == 1 else f"are no usable {what}s and count as gaps"
             notes.append(f"{title}: {_count(column.n_odd, 'cell')} {told}: {cells}{more}")
@@ -190,8 +194,8 @@ def _notes_on_cells(columns, missing, fields):
     if len(missing):
         lines = ", ".join(str(line_of[row]) for row in missing[:_MOST_LINES])
         more = ", …" if len(missing) > _MOST_LINES else ""
-        line = "line" if len(missing) == 1 else "lines"
-        notes.append(f"{_count(len(missing), 'row')} without a target left out ({line} {lines}{more})")
+        units = unit if len(missing) == 1 else f"{unit}s"
+        notes.append(f"{_count(len(missing), 'row')} without a target left out ({units} {lines}{more})")
     return notes
 
 
