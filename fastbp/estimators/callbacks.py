@@ -77,6 +77,7 @@ class _Hooks:
     def __init__(self, estimator: Any, told: dict[str, Any], settings: Any, attributes: Callable[[Any], dict[str, Any]]) -> None:
         self._estimator, self._told, self._settings, self._attributes = estimator, told, settings, attributes
         self._has_starts = settings.n_restarts > 1
+        self._unit = "epoch" if SOLVERS[settings.solver].is_stochastic else "iteration"
         self._lock = threading.RLock()
         self._starts: dict[int, Any] = {}
         self._epochs: dict[int, Any] = {}
@@ -98,8 +99,7 @@ class _Hooks:
     def begin(self, run: Any) -> None:
         """An epoch begins."""
         with self._lock:
-            unit = "epoch" if SOLVERS[self._settings.solver].is_stochastic else "iteration"
-            context = self._starts[run.number].subcontext(task_name=unit)
+            context = self._starts[run.number].subcontext(task_name=self._unit)
             context.loss = context.validation_score = context.learning_rate = context.gradient_norms = None
             self._epochs[run.number] = context
             self._call(context.call_on_fit_task_begin)

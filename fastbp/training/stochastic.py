@@ -87,18 +87,20 @@ def _train_epochs(
     """Run the compiled loop to its end and return how that came about."""
     loop = _Loop(run, network, problem, settings, n_threads, scratch)
     between = Between(run, settings, loop.shown, report)
-    while loop.is_running and loop.n_done < settings.max_iter and not between.ended:
+    left = settings.max_iter
+    while loop.is_running and left > 0 and not between.ended:
         try:
-            before = loop.n_done
-            is_whole = loop.advance(between.begin(settings.max_iter - before))
-            between.end(loop.n_done - before, is_whole)
+            n_epochs = loop.allowed(between.begin(left))
+            n_done = loop.advance(n_epochs)
+            left -= n_done
+            between.end(n_done, n_done == n_epochs)
         except KeyboardInterrupt:
             loop.is_interrupted = True
         except Exception:  # of a function of the user's
             loop.finish()
             raise
-    n_done, status = loop.n_done, loop.finish()
-    return between.ended if between.ended and status == MAX_ITER and n_done < settings.max_iter else status
+    status = loop.finish()
+    return between.ended if between.ended and status == MAX_ITER and left > 0 else status
 
 
 class _Loop:
@@ -183,13 +185,13 @@ class _Loop:
         self._counts = np.array([history.n_iter, history.t, history.no_improvement_count, optimizer.n_steps, epochs.RUNNING])
         self._measures = np.array([optimizer.learning_rate, history.best_loss, history.best_validation_score], dtype=np.float64)
         self._backup = run.params.copy()
-        self._start = history.n_iter
         self._moves = settings.moves_with_steps or callable(settings.learning_rate)
         self._before = (
             network, run.params, self._best_params, self._backup, *optimizer.moments, samples, self._held_out, self._outputs,
             self._order, self._key, self._position, self._plan, optimizer.rule(settings), workspace, strips, average, dropout,
         )  # fmt: skip
         self._n_layers = len(network.units) - 1
+        self._results = (np.empty(0),) * 4
 
     def _begin_dropout(self, network: Any) -> Dropout:
         """What the kernels drop; the seed, drawn once, is all that dropout takes of the random state."""
@@ -222,27 +224,27 @@ class _Loop:
         return self._validate in (epochs.EVERY_EPOCH, epochs.BY_CALLER)
 
     @property
-    def n_done(self) -> int:
-        """Epochs of this loop."""
-        return int(self._counts[epochs.N_ITER]) - self._start
-
-    @property
     def is_running(self) -> bool:
         """Whether neither a stopping test nor Ctrl-C nor the end of all finite numbers has come."""
         return not self.is_interrupted and self._counts[epochs.STATUS] == epochs.RUNNING
 
-    def advance(self, n_epochs: int) -> bool:
-        """Train for n_epochs and note what they brought; return whether all were done."""
-        before = self.n_done
+    def allowed(self, n_epochs: int) -> int:
+        """How many of n_epochs one call may train."""
         if self._moves:
             n_epochs = max(1, min(n_epochs, MOST_FACTORS // self._n_batches))
-        if self.settings.shuffle and not self._is_twister:  # of this generator the kernels know nothing: an epoch at a time
-            n_epochs = 1
+        is_drawn_here = self.settings.shuffle and not self._is_twister  # by a generator that the kernels know nothing of
+        return 1 if is_drawn_here or self._score is not None else n_epochs
+
+    def advance(self, n_epochs: int) -> int:
+        """Train for n_epochs, as many as are allowed, and note what they brought; return how many were done."""
+        if self.settings.shuffle and not self._is_twister:
             self.run.random_state.shuffle(self._order.copy() if self._draws == epochs.ONLY_DRAWN else self._order)
-        if self._score is not None:
-            n_epochs = 1
-        losses, scores, validation_losses = np.zeros((3, n_epochs))
-        norms = np.zeros(n_epochs * self._n_layers * self.settings.record_gradient_norms)
+        if len(self._results[0]) != n_epochs:  # else those of the last call are taken again
+            n_norms = n_epochs * self._n_layers * self.settings.record_gradient_norms
+            self._results = *np.empty((3, n_epochs)), np.empty(n_norms)
+        for array in self._results:
+            array.fill(0.0)
+        losses, scores, validation_losses, norms = self._results
         factors = self._factors(n_epochs) if self._moves else _NOTHING_MOVES
         arguments = *self._before, self._counts, self._measures, factors, norms, losses, scores, validation_losses
         try:
@@ -251,19 +253,21 @@ class _Loop:
                 self._end_epoch(self._score, losses, scores)
         except KeyboardInterrupt:
             self.is_interrupted = True
-        n_done = self.n_done - before
         history, optimizer = self.run.history, self.run.optimizer
+        before = history.n_iter
+        history.n_iter, history.t, history.no_improvement_count, optimizer.n_steps, _ = self._counts.tolist()
+        optimizer.learning_rate, history.best_loss, history.best_validation_score = self._measures.tolist()
+        n_done = history.n_iter - before
+        optimizer.n_epochs += n_done
         history.loss_curve.extend(losses[:n_done].tolist())
         if n_done:
-            history.loss = float(losses[n_done - 1])
-        history.gradient_norms.extend(norms.reshape(-1, self._n_layers)[:n_done].tolist())
-        optimizer.n_epochs += n_done
+            history.loss = history.loss_curve[-1]
+        if self.settings.record_gradient_norms:
+            history.gradient_norms.extend(norms.reshape(-1, self._n_layers)[:n_done].tolist())
         if self._has_best or self._validate == epochs.WATCHED:
             history.validation_scores.extend(scores[:n_done].tolist())
             history.validation_loss_curve.extend(validation_losses[:n_done].tolist())
-        history.n_iter, history.t, history.no_improvement_count, optimizer.n_steps = self._counts[: epochs.STATUS].tolist()
-        optimizer.learning_rate, history.best_loss, history.best_validation_score = self._measures.tolist()
-        return n_done == n_epochs
+        return n_done
 
     def _end_epoch(self, score: Callable[..., float], losses: np.ndarray, scores: np.ndarray) -> None:
         """Score the epoch that the kernels have left open, and end it."""
