@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from quality_tables import CHOSEN_ON, NEVER_USED, TABLES, Table
+from quality_tables import CHOSEN_ON, LOOKED_AT, NEVER_USED, TABLES, Table
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.metrics import accuracy_score, log_loss, r2_score
@@ -214,7 +214,7 @@ def report(arguments: argparse.Namespace) -> None:
         if "failed" not in record:
             cells[record["table"], record["method"]][record["seed"], record["fold"]] = record
     methods = sorted({method for _, method in cells}, key=lambda method: (METHODS.index(method.partition(":")[0]), method))
-    for title, names in (("chosen on", CHOSEN_ON), ("never used", NEVER_USED)):
+    for title, names in (("chosen on", CHOSEN_ON), ("looked at", LOOKED_AT), ("never used", NEVER_USED)):
         print(f"\n| {title} | error against {arguments.against} | log-loss | seconds | better than hgb / lightgbm | tables |")
         print("|---|---|---|---|---|---|")
         for method in methods:

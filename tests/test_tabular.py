@@ -18,8 +18,8 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fastbp import BPSearchCV, BPTabularClassifier, BPTabularRegressor, TableEncoder
+from fastbp.tabular import recipe
 from fastbp.tabular.encoder import UnknownCategoryWarning
-from fastbp.tabular.recipe import batch_rows
 
 KINDS = [BPTabularClassifier, BPTabularRegressor]
 QUICK = {"max_iter": 3, "random_state": 0}
@@ -185,7 +185,7 @@ def test_twenty_steps_of_the_recipe_in_pytorch(kind):
             if layer < len(coefs):
                 a = torch.nn.functional.selu(a) if is_class else torch.nn.functional.mish(a)
                 if step is not None:
-                    rate, seed = 0.15 * flat_cos(step / n_steps), start._optimizer.dropout_seed
+                    rate, seed = (0.3 if is_class else 0.15) * flat_cos(step / n_steps), start._optimizer.dropout_seed
                     a = a * torch.tensor([naive.dropout_mask(seed, step + 1, layer, row, 64, rate) for row in range(len(X))])
         return a
 
@@ -263,7 +263,7 @@ def test_a_network_that_is_sure_says_so():
     """Of labels that leave no doubt the probabilities are near those that were smoothed away."""
     X = np.repeat(np.eye(3), 40, axis=0)
     y = np.repeat([0, 1, 2], 40)
-    model = BPTabularClassifier(random_state=0).fit(X, y)
+    model = BPTabularClassifier(random_state=0, network_params={"dropout": 0.0}).fit(X, y)
     assert model.networks_[0].predict_proba(model.encoder_.transform(X)).max() < 0.97
     assert model.predict_proba(X)[np.arange(120), y].min() > 0.98
 
@@ -337,6 +337,45 @@ def test_presets():
     assert sizes == {"fast": (1, 16), "default": (1, 64), "best": (8, 64)}
     model = BPTabularRegressor("best", n_ensemble=2, max_iter=5, random_state=0).fit(frame, y)
     assert (len(model.networks_), model.n_iter_) == (2, 5)
+
+
+def smooth_table(n_rows=400, noise=0.0):
+    random = np.random.RandomState(1)
+    X = random.uniform(-2, 2, (n_rows, 3))
+    return X, np.sin(X[:, 0]) + 2 * X[:, 1] + noise * random.normal(size=n_rows)
+
+
+@pytest.mark.parametrize("params", [{}, {"cv": 8}, {"preset": "best", "n_ensemble": 2}, {"max_time": 1e6}], ids=str)
+def test_numbers_with_little_noise_are_trained_on_for_longer(params):
+    X, y = smooth_table()
+    model = BPTabularRegressor(random_state=0, **params).fit(X, y)
+    assert model.n_iter_ == 256
+    told = clone(model).set_params(max_iter=256, max_time=None).fit(X, y)  # the trial changes nothing but the number of epochs
+    if "cv" not in params:  # whose folds are drawn before
+        np.testing.assert_array_equal(model.predict(X), told.predict(X))
+    X_new, y_new = smooth_table(1000)
+    shorter = clone(model).set_params(max_iter=64, max_time=None).fit(X, y)
+    assert 1 - model.score(X_new, y_new) < 0.8 * (1 - shorter.score(X_new, y_new))
+
+
+def test_who_is_not_trained_for_longer():
+    X, y = smooth_table()
+    assert BPTabularRegressor(random_state=0).fit(*smooth_table(noise=1.0)).n_iter_ == 64
+    assert BPTabularRegressor("fast", random_state=0).fit(X, y).n_iter_ == 16
+    assert BPTabularRegressor(max_iter=64, random_state=0).fit(X, y).n_iter_ == 64
+    assert BPTabularRegressor(random_state=0).fit(X[:49], y[:49]).n_iter_ == 64
+    assert BPTabularClassifier(random_state=0).fit(X, y > 0).n_iter_ == 64
+    two = np.column_stack([y, np.random.RandomState(0).normal(size=len(y))])  # half of whose variance is noise
+    assert BPTabularRegressor(random_state=0).fit(X, two).n_iter_ == 64
+    without = np.ones(len(y))
+    without[200:] = 0  # rows that do not count do not count in the trial either
+    noisy = np.where(without > 0, y, np.random.RandomState(0).normal(size=len(y)))
+    assert BPTabularRegressor(random_state=0).fit(X, noisy, sample_weight=without).n_iter_ == 256
+
+
+def test_longest_training_of_larger_tables():
+    steps = {n_rows: recipe.long_epochs(recipe.PRESETS["default"], n_rows) for n_rows in (50, 500, 1500, 3000, 6000, 10**6)}
+    assert steps == {50: 256, 500: 256, 1500: 256, 3000: 139, 6000: 66, 10**6: 64}
 
 
 def test_a_time_that_allows_for_less():
@@ -522,7 +561,7 @@ def test_targets_that_are_none():
 
 @pytest.mark.parametrize("n_rows", [1, 100, 256, 511, 512, 700, 10_000])
 def test_batches_are_even(n_rows):
-    size = batch_rows(n_rows)
+    size = recipe.batch_rows(n_rows)
     n_batches = -(-n_rows // size)
     assert n_batches == max(1, n_rows // 256) and n_rows - size * (n_batches - 1) > size - n_batches
 

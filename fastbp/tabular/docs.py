@@ -14,7 +14,7 @@ cv : int, splitter or None, default=None
     With one, networks are trained on the training part of each fold, `n_ensemble` times over, and all are averaged; what those
     say of a row that have not seen it makes `oof_prediction_` and `oof_score_`. An int shuffles{and_stratifies}.
 max_iter : int or None, default=None
-    Epochs of each network; None takes the preset's.
+    Epochs of each network; None takes the preset's{and_longer}.
 max_time : float or None, default=None
     Seconds that the fit may take, about: networks, then epochs are left out as two epochs that are timed first suggest. With it
     results depend on the machine.

@@ -5,18 +5,24 @@ from typing import Any, NamedTuple
 BATCH_ROWS = 256
 
 
+# Targets with little noise gain by steps up to about so many, all others lose by more epochs: docs/tabular.md has the figures.
+LONG_STEPS = 1536
+LITTLE_NOISE = 0.95  # share of the variance of rows held out that a trial explains
+
+
 class Preset(NamedTuple):
-    """A preset: how many networks, for how many epochs."""
+    """A preset: how many networks, for how many epochs, and for at most how many where numbers have little noise."""
 
     n_ensemble: int
     max_iter: int
+    long_max_iter: int
     text: str  # for the documentation, after the name
 
 
 PRESETS = {
-    "fast": Preset(1, 16, "one network, a quarter of the epochs"),
-    "default": Preset(1, 64, "one network"),
-    "best": Preset(8, 64, "eight networks, averaged"),
+    "fast": Preset(1, 16, 16, "one network, a quarter of the epochs"),
+    "default": Preset(1, 64, 256, "one network"),
+    "best": Preset(8, 64, 256, "eight networks, averaged"),
 }
 
 
@@ -25,17 +31,24 @@ class Task(NamedTuple):
 
     activation: str
     learning_rate_init: float
+    dropout: float
     of_outputs: dict[str, Any]
 
 
 # Source of the settings: Holzmüller, Grinsztajn and Steinwart, arXiv:2407.04491; what differs is told in docs/tabular.md.
-CLASSES = Task("selu", 0.04, {"output_activation": "softmax", "label_smoothing": 0.1})
-NUMBERS = Task("mish", 0.1, {})
+CLASSES = Task("selu", 0.04, 0.3, {"output_activation": "softmax", "label_smoothing": 0.1})
+NUMBERS = Task("mish", 0.1, 0.15, {})
 
 
 def batch_rows(n_rows: int) -> int:
     """Rows of a batch: about 256, and as many in each."""
     return -(-n_rows // max(1, n_rows // BATCH_ROWS))
+
+
+def long_epochs(preset: Preset, n_rows: int) -> int:
+    """Epochs for numbers with little noise."""
+    n_batches = -(-n_rows // batch_rows(n_rows))
+    return max(preset.max_iter, min(preset.long_max_iter, LONG_STEPS // n_batches))
 
 
 def network_options(task: Task, n_rows: int, n_numbers: int, max_iter: int) -> dict[str, Any]:
@@ -54,7 +67,7 @@ def network_options(task: Task, n_rows: int, n_numbers: int, max_iter: int) -> d
         "learning_rate_init": task.learning_rate_init,
         "rate_factors": {"coefs": "fan_in", "intercepts": 0.1, "embedding": 0.1, "scale": 6.0},
         "weight_decay": 0.02,
-        "dropout": 0.15,
+        "dropout": task.dropout,
         "batch_size": batch_rows(n_rows),
         "max_iter": max_iter,
         "tol": 0.0,
