@@ -358,24 +358,43 @@ def test_numbers_with_little_noise_are_trained_on_for_longer(params):
     assert 1 - model.score(X_new, y_new) < 0.8 * (1 - shorter.score(X_new, y_new))
 
 
-def test_who_is_not_trained_for_longer():
+def test_numbers_with_much_noise_are_trained_on_for_less():
+    X, y = smooth_table(1000, noise=2.0)
+    model = BPTabularRegressor(random_state=0).fit(X, y)
+    assert model.n_iter_ == 32
+    np.testing.assert_array_equal(model.predict(X), clone(model).set_params(max_iter=32).fit(X, y).predict(X))
+    X_new, truth = smooth_table(1000)
+    longer = clone(model).set_params(max_iter=64).fit(X, y)
+    assert 1 - model.score(X_new, truth) < 0.9 * (1 - longer.score(X_new, truth))
+    assert BPTabularRegressor(random_state=0).fit(*smooth_table(400, noise=2.0)).n_iter_ == 64  # 32 steps would be too few
+    some_noise = BPTabularRegressor(random_state=0).fit(*smooth_table(1000, noise=1.0))  # five sixths of the variance are not
+    assert some_noise.n_iter_ == 64
+
+
+def test_whose_noise_is_not_asked_for():
     X, y = smooth_table()
-    assert BPTabularRegressor(random_state=0).fit(*smooth_table(noise=1.0)).n_iter_ == 64
     assert BPTabularRegressor("fast", random_state=0).fit(X, y).n_iter_ == 16
     assert BPTabularRegressor(max_iter=64, random_state=0).fit(X, y).n_iter_ == 64
     assert BPTabularRegressor(random_state=0).fit(X[:49], y[:49]).n_iter_ == 64
     assert BPTabularClassifier(random_state=0).fit(X, y > 0).n_iter_ == 64
+
+
+def test_what_counts_in_the_trial():
+    X, y = smooth_table()
     two = np.column_stack([y, np.random.RandomState(0).normal(size=len(y))])  # half of whose variance is noise
     assert BPTabularRegressor(random_state=0).fit(X, two).n_iter_ == 64
-    without = np.ones(len(y))
-    without[200:] = 0  # rows that do not count do not count in the trial either
-    noisy = np.where(without > 0, y, np.random.RandomState(0).normal(size=len(y)))
-    assert BPTabularRegressor(random_state=0).fit(X, noisy, sample_weight=without).n_iter_ == 256
+    weights = np.ones(len(y))
+    weights[200:] = 0
+    noisy = np.where(weights > 0, y, np.random.RandomState(0).normal(size=len(y)))
+    assert BPTabularRegressor(random_state=0).fit(X, noisy, sample_weight=weights).n_iter_ == 256
 
 
-def test_longest_training_of_larger_tables():
-    steps = {n_rows: recipe.long_epochs(recipe.PRESETS["default"], n_rows) for n_rows in (50, 500, 1500, 3000, 6000, 10**6)}
-    assert steps == {50: 256, 500: 256, 1500: 256, 3000: 139, 6000: 66, 10**6: 64}
+def test_epochs_of_larger_tables():
+    sizes = (50, 500, 800, 1500, 3000, 6000, 10**6)
+    epochs = {n_rows: recipe.shorter_and_longer(recipe.PRESETS["default"], n_rows) for n_rows in sizes}
+    assert epochs == {
+        50: (64, 256), 500: (64, 256), 800: (32, 256), 1500: (32, 256), 3000: (32, 139), 6000: (32, 66), 10**6: (32, 64),
+    }  # fmt: skip
 
 
 def test_a_time_that_allows_for_less():

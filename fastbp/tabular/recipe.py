@@ -5,24 +5,26 @@ from typing import Any, NamedTuple
 BATCH_ROWS = 256
 
 
-# Targets with little noise gain by steps up to about so many, all others lose by more epochs: docs/tabular.md has the figures.
-LONG_STEPS = 1536
-LITTLE_NOISE = 0.95  # share of the variance of rows held out that a trial explains
+# By how much of the variance of rows held out a network explains, numbers are trained on for longer, if that explains still more,
+# or less long. Steps of small batches count, not epochs: beyond so many nothing is gained, with fewer too little is learnt.
+LITTLE_NOISE, MUCH_NOISE = 0.9, 0.75
+LONG_STEPS, SHORT_STEPS = 1536, 96
 
 
 class Preset(NamedTuple):
-    """A preset: how many networks, for how many epochs, and for at most how many where numbers have little noise."""
+    """A preset: how many networks, for how many epochs, and for how many where numbers have much or little noise."""
 
     n_ensemble: int
     max_iter: int
+    short_max_iter: int
     long_max_iter: int
     text: str  # for the documentation, after the name
 
 
 PRESETS = {
-    "fast": Preset(1, 16, 16, "one network, a quarter of the epochs"),
-    "default": Preset(1, 64, 256, "one network"),
-    "best": Preset(8, 64, 256, "eight networks, averaged"),
+    "fast": Preset(1, 16, 16, 16, "one network, a quarter of the epochs"),
+    "default": Preset(1, 64, 32, 256, "one network"),
+    "best": Preset(8, 64, 32, 256, "eight networks, averaged"),
 }
 
 
@@ -45,10 +47,11 @@ def batch_rows(n_rows: int) -> int:
     return -(-n_rows // max(1, n_rows // BATCH_ROWS))
 
 
-def long_epochs(preset: Preset, n_rows: int) -> int:
-    """Epochs for numbers with little noise."""
+def shorter_and_longer(preset: Preset, n_rows: int) -> tuple[int, int]:
+    """Epochs for numbers with much and with little noise."""
     n_batches = -(-n_rows // batch_rows(n_rows))
-    return max(preset.max_iter, min(preset.long_max_iter, LONG_STEPS // n_batches))
+    shorter = preset.short_max_iter if preset.short_max_iter * n_batches >= SHORT_STEPS else preset.max_iter
+    return shorter, max(preset.max_iter, min(preset.long_max_iter, LONG_STEPS // n_batches))
 
 
 def network_options(task: Task, n_rows: int, n_numbers: int, max_iter: int) -> dict[str, Any]:
