@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 import scipy.special
+from numba import typeof
 
 from fastbp import BPClassifier, BPRegressor, names
 from fastbp.estimators.settings import settings_of
@@ -30,6 +31,7 @@ from fastbp.kernels.products import (
     sparse_transposed_product,
     transpose_into_panels,
 )
+from fastbp.kernels.records import seen_by_kernels
 from fastbp.kernels.scores import score
 from fastbp.kernels.shuffling import shuffle
 from fastbp.kernels.updates import StepRule, rate_of_step, update
@@ -703,12 +705,21 @@ def test_padding_stays_zero():
 def test_one_compilation_per_dtype(monkeypatch):
     modules = epochs, lbfgs, objective_kernels, jacobian_kernels
     kernels = [kernel for module in modules for kernel in module.ENTRIES]
+    called_with = {kernel.__name__: set() for kernel in kernels if kernel.__name__ != "end_epoch"}  # whose guard converts scalars
+
+    def noting(call):
+        def note(*arguments):
+            called_with[call.__name__].add(tuple(seen_by_kernels(typeof(argument)) for argument in arguments))
+            call(*arguments)
+
+        return note
+
     for module in modules:
-        for kernel in module.ENTRIES:  # numba's, which look at every argument of every call
-            if kernel.__name__ != "end_epoch":  # which gets scalars out of arrays, of types that only its guard knows
-                monkeypatch.setattr(module, kernel.__name__, kernel)
-    monkeypatch.setattr("fastbp.training.objective.evaluate", objective_kernels.ENTRIES[0])
-    monkeypatch.setattr("fastbp.training.normal_equations.jacobian", jacobian_kernels.ENTRIES[0])
+        for kernel in module.ENTRIES:
+            if kernel.__name__ in called_with:
+                monkeypatch.setattr(module, kernel.__name__, noting(getattr(module, kernel.__name__)))
+    monkeypatch.setattr("fastbp.training.objective.evaluate", objective_kernels.evaluate)
+    monkeypatch.setattr("fastbp.training.normal_equations.jacobian", jacobian_kernels.jacobian)
     for dtype in DTYPES:
         for sizes in [(1, 1), (3, 4, 2), (40, 70, 33, 5), (2, 3, 4, 5, 6, 1)]:
             for name in names.HIDDEN_ACTIVATIONS:
@@ -734,6 +745,8 @@ def test_one_compilation_per_dtype(monkeypatch):
         scored = BPRegressor(hidden_layer_sizes=(3,), max_iter=1, early_stopping=True, scoring="neg_mean_absolute_error")
         scored.fit(np.ones((20, 2), dtype), np.arange(20.0))
     own_parts = [kernel for kernel in PARTS if kernel.py_func.__module__.startswith("fastbp.")]
+    for name, signatures in called_with.items():
+        assert len(signatures) == len(DTYPES), (name, signatures)
     for kernel in kernels:
         assert len(kernel.signatures) == len(DTYPES), (kernel, kernel.signatures)
     for kernel in own_parts:  # of which a fit compiles those it uses

@@ -50,7 +50,7 @@ wrong = []
 
 def damages(stored):
     size = len(stored)
-    for place in [0, 1, 31, 32, 33, size - 1, *random.randint(size, size=25)]:
+    for place in [0, 1, 31, 32, 33, size - 1, *random.randint(size, size=40)]:
         flipped = bytearray(stored)
         flipped[place] ^= 1 << random.randint(8)
         yield f"bit {place}", bytes(flipped)

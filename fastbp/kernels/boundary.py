@@ -13,7 +13,10 @@ from contextlib import contextmanager
 import llvmlite.binding
 import numpy as np
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
+from numba.extending import NativeValue, unbox
+
+from .records import Flat, Record
 
 _ARCHITECTURE = llvmlite.binding.get_process_triple().split("-")[0]
 _X86, _ARM = ("x86_64", "amd64", "i686"), ("aarch64", "arm64")
@@ -26,7 +29,7 @@ _OBJECT = _BYTE.as_pointer()
 # Where CPython and NumPy (PyArrayObject_fields and PyArray_Descr, part of its ABI) keep what the guard looks at.
 _HEAD = object.__basicsize__
 _TYPE, _TUPLE_SIZE, _TUPLE_ITEMS = _HEAD - 8, _HEAD, tuple.__basicsize__
-_ARRAY_NDIM, _ARRAY_DTYPE, _ARRAY_FLAGS = _HEAD + 8, _HEAD + 40, _HEAD + 48
+_ARRAY_DATA, _ARRAY_NDIM, _ARRAY_DIMENSIONS, _ARRAY_DTYPE, _ARRAY_FLAGS = _HEAD, _HEAD + 8, _HEAD + 16, _HEAD + 40, _HEAD + 48
 _DTYPE_BYTE_ORDER, _DTYPE_NUMBER = _HEAD + 10, _HEAD + 12
 _CONTIGUOUS_AND_WRITEABLE = 0x1 | 0x400
 
@@ -34,8 +37,9 @@ _CONTIGUOUS_AND_WRITEABLE = 0x1 | 0x400
 def guard(name, guarded, argument_types=None, architecture=_ARCHITECTURE):
     """The LLVM module of a function `name` that Python calls in place of `guarded`, which takes and returns Python objects.
 
-    With argument_types (numba's) it raises a TypeError for arguments that are not just of these; `checked` tells why. All
-    arithmetic is in `guarded`, which must not be inlined: LLVM may move arithmetic, but no call, past the switch of the mode.
+    With argument_types (as kernels see them) it raises a TypeError for arguments that are not just of these; `checked` tells
+    why. All arithmetic is in `guarded`, which must not be inlined: LLVM may move arithmetic, but no call, past the switch of the
+    mode.
     """
     module = ir.Module(name)
     function_type = ir.FunctionType(_OBJECT, [_OBJECT] * 3)
@@ -107,9 +111,6 @@ def _check_arguments(builder, arguments, argument_types):
         _call(builder, "PyErr_SetString", ir.VoidType(), error, builder.bitcast(text, _OBJECT))
         builder.ret(ir.Constant(_OBJECT, None))
 
-    def field(pointer, offset, field_type):
-        return builder.load(builder.bitcast(builder.gep(pointer, [_WORD(offset)]), field_type.as_pointer()))
-
     def is_number(number, wanted):
         return builder.icmp_unsigned("==", number, number.type(wanted))
 
@@ -120,43 +121,65 @@ def _check_arguments(builder, arguments, argument_types):
         builder.position_at_end(following)
 
     def is_array(pointer, wanted):
-        dtype = field(pointer, _ARRAY_DTYPE, _OBJECT)  # seldom the same object once arrays have been pickled
-        flags = builder.and_(field(pointer, _ARRAY_FLAGS, _INT), _INT(_CONTIGUOUS_AND_WRITEABLE))
-        yield is_number(field(pointer, _ARRAY_NDIM, _INT), 1)
+        dtype = _read(builder, pointer, _ARRAY_DTYPE, _OBJECT)  # seldom the same object once arrays have been pickled
+        flags = builder.and_(_read(builder, pointer, _ARRAY_FLAGS, _INT), _INT(_CONTIGUOUS_AND_WRITEABLE))
+        yield is_number(_read(builder, pointer, _ARRAY_NDIM, _INT), 1)
         yield is_number(flags, _CONTIGUOUS_AND_WRITEABLE)
-        yield is_number(field(dtype, _DTYPE_NUMBER, _INT), _dtype_of(wanted).num)
-        yield is_number(field(dtype, _DTYPE_BYTE_ORDER, _BYTE), ord(_dtype_of(wanted).byteorder))
+        yield is_number(_read(builder, dtype, _DTYPE_NUMBER, _INT), _dtype_of(wanted).num)
+        yield is_number(_read(builder, dtype, _DTYPE_BYTE_ORDER, _BYTE), ord(_dtype_of(wanted).byteorder))
 
     def check(pointer, item_types):
-        demand([is_number(field(pointer, _TUPLE_SIZE, _WORD), len(item_types))])
-        items = [(field(pointer, _TUPLE_ITEMS + 8 * k, _OBJECT), item_type) for k, item_type in enumerate(item_types)]
-        classes = [(field(item, _TYPE, _OBJECT), _named(builder, _class_of(item_type))) for item, item_type in items]
+        demand([is_number(_read(builder, pointer, _TUPLE_SIZE, _WORD), len(item_types))])
+        items = [(_read(builder, pointer, _TUPLE_ITEMS + 8 * k, _OBJECT), item_type) for k, item_type in enumerate(item_types)]
+        classes = [(_read(builder, item, _TYPE, _OBJECT), _named(builder, _class_of(item_type))) for item, item_type in items]
         demand([builder.icmp_unsigned("==", *pair) for pair in classes])
-        arrays = [is_met for item, wanted in items if isinstance(wanted, types.Array) for is_met in is_array(item, wanted)]
+        arrays = [is_met for item, wanted in items if isinstance(wanted, Flat) for is_met in is_array(item, wanted)]
         if arrays:
             demand(arrays)
         for item, item_type in items:
-            if isinstance(item_type, types.BaseNamedTuple):
+            if isinstance(item_type, Record):
                 check(item, item_type.types)
 
     check(arguments, argument_types)
 
 
+def _read(builder, pointer, offset, value_type):
+    """What lies so many bytes behind a pointer."""
+    return builder.load(builder.bitcast(builder.gep(pointer, [_WORD(offset)]), value_type.as_pointer()))
+
+
+@unbox(Flat)
+def _unbox_array(flat, array, c):
+    """The array of which the guard has seen that it is one."""
+    data = _read(c.builder, array, _ARRAY_DATA, c.context.get_value_type(flat.dtype).as_pointer())
+    size = _read(c.builder, _read(c.builder, array, _ARRAY_DIMENSIONS, _OBJECT), 0, _WORD)
+    return NativeValue(cgutils.pack_struct(c.builder, [data, size]))
+
+
+@unbox(Record)
+def _unbox_record(record, items, c):
+    """A Record on the stack of what Python calls, which the kernel does not outlive; the guard has seen of which types it is."""
+    pointer = cgutils.alloca_once(c.builder, c.context.get_value_type(record).pointee)
+    for number, item_type in enumerate(record.types):
+        item = _read(c.builder, items, _TUPLE_ITEMS + 8 * number, _OBJECT)
+        if item_type == types.int64:
+            value = c.pyapi.long_as_longlong(item)
+        elif item_type == types.float64:
+            value = c.pyapi.float_as_double(item)
+        else:
+            value = c.unbox(item_type, item).value
+        c.builder.store(value, cgutils.gep_inbounds(c.builder, pointer, 0, number))
+    has_failed = c.builder.icmp_unsigned("!=", c.pyapi.err_occurred(), ir.Constant(_OBJECT, None))  # an integer is too large
+    return NativeValue(pointer, is_error=has_failed)
+
+
 def _class_of(wanted):
-    """The Python class of a numba type; None if no entry may take it."""
-    if isinstance(wanted, types.BaseNamedTuple):
+    """The Python class of a type that kernels see; None if it is another."""
+    if isinstance(wanted, Record):
         return wanted.instance_class
-    if isinstance(wanted, types.Array):
-        is_flat = wanted.ndim == 1 and wanted.layout == "C" and wanted.mutable and isinstance(wanted.dtype, types.Number)
-        return np.ndarray if is_flat else None
+    if isinstance(wanted, Flat):
+        return np.ndarray
     return int if wanted == types.int64 else float if wanted == types.float64 else None
-
-
-def is_for_entries(argument_type):
-    """Whether an entry may have an argument of this numba type: 64-bit numbers, arrays of numbers and NamedTuples of these."""
-    if isinstance(argument_type, types.BaseNamedTuple):
-        return all(map(is_for_entries, argument_type.types))
-    return _class_of(argument_type) is not None
 
 
 def _dtype_of(wanted):
@@ -179,9 +202,9 @@ def _named(builder, python_class):
 def name_classes(argument_types):
     """Tell LLVM the addresses of the classes that a guard for these types compares with, before its machine code is loaded."""
     classes = {TypeError}
-    for wanted in filter(is_for_entries, argument_types):
+    for wanted in filter(_class_of, argument_types):
         classes.add(_class_of(wanted))
-        if isinstance(wanted, types.BaseNamedTuple):
+        if isinstance(wanted, Record):
             name_classes(wanted.types)
     for python_class in classes:
         if _known.get(_name_of(python_class)) is not python_class:
@@ -190,7 +213,7 @@ def name_classes(argument_types):
 
 
 def checked(value, wanted, name):
-    """The value as one that a guard lets pass for the numba type `wanted`; raises a TypeError that names it if it is another."""
+    """The value as one that a guard lets pass for the type `wanted`; raises a TypeError that names it if it is another."""
     expected, what = _class_of(wanted), ""
     if expected is np.ndarray:
         dtype = _dtype_of(wanted)

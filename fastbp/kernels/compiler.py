@@ -14,7 +14,8 @@ from numba import njit
 from numba.core import config
 from numba.extending import intrinsic
 
-from .boundary import checked, is_for_entries
+from .boundary import checked
+from .records import seen_by_kernels
 from .sources import SOURCES, warn_uncached
 
 # Fused multiply-adds and nothing else: nnan/ninf would delete the tests on which the divergence error rests, and reassoc the
@@ -32,6 +33,9 @@ LEANS_ON = {
     "numba.core.compiler:CompileResult._replace": "inner functions that callers find although they have no machine code",
     "numba.core.compiler:Flags.no_compile": "inner functions without machine code",
     "numba.core.compiler:Compiler.state": "inner functions without machine code",
+    "numba.core.compiler_machinery:PassManager.passes": "leaving out passes that kernels do not need",
+    "numba.core.typing.context:BaseContext.resolve_function_type": "looking up the signature of a call once",
+    "numba.core.base:BaseContext.get_abi_sizeof": "asking for the size of a type once",
     "numba.core.codegen:CPUCodeLibrary._final_module": "optimising an entry with all it calls, behind its guard",
     "numba.core.codegen:CPUCodeLibrary._finalized": "inner functions without machine code",
     "numba.core.codegen:CPUCodeLibrary._finalize_final_module": "inner functions without machine code",
@@ -161,7 +165,7 @@ def part(*returns):
         _keep_on_disk(dispatcher)
 
         def compile_for(argument_types):
-            _compile(dispatcher, argument_types)
+            _compile(dispatcher, argument_types, argument_types)
             parts.demand(function, result, dispatcher.overloads[argument_types].signature.return_type)
             return pipeline.address_of(dispatcher, argument_types)
 
@@ -238,11 +242,12 @@ def typed_once(dispatcher, by="params"):
                 f"{function.__name__}: {by} must be an array of float32 or float64, got {dtype or arguments[at]!r:.50}"
             )
         found = tuple(map(numba.typeof, arguments))
-        for name, argument_type in zip(names, found):
-            if not is_for_entries(argument_type):
+        seen = tuple(map(seen_by_kernels, found))
+        for name, argument_type, is_taken in zip(names, found, seen):
+            if not is_taken:
                 raise TypeError(f"{function.__name__}: {name} must be an int, a float or a flat array, got {argument_type}")
-        run = _compile(dispatcher, found)
-        signatures[dtype], compiled[dtype] = found, run
+        run = _compile(dispatcher, seen, found)
+        signatures[dtype], compiled[dtype] = seen, run
         return run
 
     @functools.wraps(function)
@@ -278,19 +283,20 @@ def _garbage_left():
             gc.enable()
 
 
-def _compile(dispatcher, signature):
-    """What to call for arguments of this signature: the machine code, or numba's dispatcher where there is no guard."""
+def _compile(dispatcher, signature, plain_signature):
+    """What to call for arguments of this signature: the machine code, or numba's dispatcher where there is no guard, which knows
+    numba's types alone."""
     if pipeline is None:
         return dispatcher
     try:
         with _garbage_left():
-            machine_code = dispatcher.compile(signature)
+            machine_code = dispatcher.compile(plain_signature if pipeline.switched_off else signature)
     except Exception as error:  # a numba that has changed, or a mistake in a kernel, at which numba's own way fails too
         if pipeline.switched_off:
             raise
         pipeline.switched_off.append(repr(error))
         try:
-            dispatcher.compile(signature)
+            dispatcher.compile(plain_signature)
         except Exception:
             pipeline.switched_off.clear()
             raise

@@ -2,7 +2,7 @@
 
 A fit waits for what it uses alone: not for the per-sample loop, sparse rows or rare rules. Where a kernel calls a part, its
 machine code holds a slot for the part's address, empty at first, and a text that says which part it is and for which types. A
-call through a full slot costs a few nanoseconds and what the arguments cost, an array seven words; so it has no place in a loop
+call through a full slot costs a few nanoseconds and what the arguments cost, an array two words; so it has no place in a loop
 over samples or tiles.
 """
 

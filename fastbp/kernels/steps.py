@@ -21,8 +21,8 @@ NORM_FLOOR = 1e-6  # added to a norm before it divides, as torch.nn.utils.clip_g
 def total(values):
     """Sum of an array, in order."""
     result = 0.0
-    for value in values:
-        result += value
+    for i in range(values.size):
+        result += element(values, i)
     return result
 
 

@@ -20,6 +20,7 @@ from numba.extending import lower_builtin, models, register_model
 
 from .compiler import IS_CHECKED, primitive
 from .cpu import VECTOR_BYTES
+from .records import Flat
 
 
 def lanes(dtype) -> int:
@@ -72,7 +73,16 @@ def call_overloaded(builder, name, arguments, result=None):
 
 def array_data(context, builder, array_type, array):
     """Pointer to the first element."""
+    if isinstance(array_type, Flat):
+        return builder.extract_value(array, 0)
     return context.make_array(array_type)(context, builder, array).data
+
+
+def array_size(context, builder, array_type, array):
+    """Number of elements."""
+    if isinstance(array_type, Flat):
+        return builder.extract_value(array, 1)
+    return context.make_array(array_type)(context, builder, array).nitems
 
 
 def address(context, builder, array_type, array, index, what, n=1, vector_type=None):
@@ -97,7 +107,7 @@ def demand_inside(context, builder, array_type, array, index, what, n=1, strides
         first = builder.add(first, builder.select(is_back, reach, intp(0)))
         last = builder.add(last, builder.select(is_back, intp(0), reach))
         is_touched = builder.and_(is_touched, builder.icmp_signed(">", times, intp(0)))
-    size = context.make_array(array_type)(context, builder, array).nitems
+    size = array_size(context, builder, array_type, array)
     is_before = builder.icmp_signed("<", first, intp(0))
     is_beyond = builder.icmp_signed(">", last, builder.sub(size, intp(n)))
     with cgutils.if_unlikely(builder, builder.and_(is_touched, builder.or_(is_before, is_beyond))):
@@ -218,6 +228,40 @@ def set_element(typing_context, array, index, value):
         return context.get_dummy_value()
 
     return types.void(array, types.intp, value), codegen
+
+
+def _at_index(context, builder, array_type, array, index):
+    """Pointer to array[index], counted from the end where it is negative."""
+    from_end = builder.add(index, array_size(context, builder, array_type, array))
+    index = builder.select(builder.icmp_signed("<", index, index.type(0)), from_end, index)
+    return address(context, builder, array_type, array, index, "an index")
+
+
+@infer_global(operator.getitem)
+class _GetItem(AbstractTemplate):
+    def generic(self, args, kws):
+        array, index = args
+        if isinstance(array, Flat) and isinstance(index, types.Integer):
+            return signature(array.dtype, array, types.intp)
+
+
+@lower_builtin(operator.getitem, Flat, types.intp)
+def _get_item(context, builder, sig, args):
+    return builder.load(_at_index(context, builder, sig.args[0], *args))
+
+
+@infer_global(operator.setitem)
+class _SetItem(AbstractTemplate):
+    def generic(self, args, kws):
+        array, index, _ = args
+        if isinstance(array, Flat) and isinstance(index, types.Integer):
+            return signature(types.none, array, types.intp, array.dtype)
+
+
+@lower_builtin(operator.setitem, Flat, types.intp, types.Number)
+def _set_item(context, builder, sig, args):
+    builder.store(args[2], _at_index(context, builder, sig.args[0], *args[:2]))
+    return context.get_dummy_value()
 
 
 def _span(array, index):
