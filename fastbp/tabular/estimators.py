@@ -145,9 +145,9 @@ class _BPTabular(BaseEstimator):
         n_workers = min(len(tasks), n_allowed)
         models: list[Any] = [None] * len(tasks)
 
-        scratches = [Scratch() for _ in range(n_workers)]
+        scratches, n_each = [Scratch() for _ in range(n_workers)], max(1, n_allowed // n_workers)
 
-        def train(rows: Any, seed: int, max_iter: int, scratch: Any = scratches[0], n_threads: int = n_allowed) -> Any:
+        def train(rows: Any, seed: int, max_iter: int, scratch: Any) -> Any:
             n_seen = n_rows if rows is None else len(rows)
             options = network_options(self._task, n_seen, self.encoder_.n_numbers_, max_iter) | (self.network_params or {})
             model = self._network(options | {"random_state": int(seed)})
@@ -157,45 +157,53 @@ class _BPTabular(BaseEstimator):
             problem = Problem(X, Y, weights, numbers=rows, n_outputs=n_outputs)
             state = np.random.RandomState(seed)
             starts = drawn_starts(network, settings, state, problem.dtype)
-            result = fit(network, problem, settings, starts, scratch=scratch, n_threads=n_threads)
+            result = fit(network, problem, settings, starts, scratch=scratch, n_threads=n_each)
             if result.run.error is not None:
                 raise result.run.error
             if result.is_interrupted:
                 raise KeyboardInterrupt
             return fitted_copy(model, fitted, result, settings)
 
-        def explained(rows: Any, held_out: Any, seed: int, max_iter: int) -> float:
-            """Train on some rows; return the share of the variance of the others that is explained."""
-            predicted = train(rows, seed, max_iter)._outputs(X[held_out])
-            return r2_score(Y[held_out], predicted, sample_weight=None if weights is None else weights[held_out])
+        def explained(trials: Any, max_iter: int) -> float:
+            """Train on four fifths of the rows, once per trial; return the mean share of the others' variance explained."""
+            shares = np.zeros(len(trials))
+
+            def try_out(number: int, scratch: Any) -> None:
+                order, seed = trials[number]
+                held_out, rows = np.split(order, [n_rows // 5])
+                predicted = train(rows, seed, max_iter, scratch)._outputs(X[held_out])
+                shares[number] = r2_score(Y[held_out], predicted, sample_weight=None if weights is None else weights[held_out])
+
+            if run_pool(try_out, range(len(trials)), scratches):
+                raise KeyboardInterrupt
+            return shares.mean()
 
         max_iter, n_epochs = preset.max_iter, np.inf  # epochs that `max_time` allows in all
         if self.max_time is not None:
             begun = time.monotonic()
-            train(tasks[0][0], seeds[0], 1)  # compiles, or loads what is compiled
+            train(tasks[0][0], seeds[0], 1, scratches[0])  # compiles, or loads what is compiled
             started = time.monotonic()
-            train(tasks[0][0], seeds[0], TRIAL_EPOCHS)
+            train(tasks[0][0], seeds[0], TRIAL_EPOCHS, scratches[0])
             epoch = (time.monotonic() - started) / TRIAL_EPOCHS
             n_epochs = (self.max_time - (time.monotonic() - begun)) * n_workers / max(epoch, 1e-9)
         shorter, longer = shorter_and_longer(preset, n_rows)
-        n_tried = (max_iter + longer) * n_workers
+        n_trials = min(3, 1 + len(tasks) // 4)  # one may mislead, and three cost little beside eight networks
+        n_tried = (max_iter + longer) * max(n_trials, n_workers)
         has_trial = loss == "squared_error" and n_rows >= FEWEST_TRIAL_ROWS and longer > max_iter
         if has_trial and n_epochs > n_tried + longer * len(folds):
             n_epochs -= n_tried
-            held_out, rows = np.split(random_state.permutation(n_rows), [n_rows // 5])
-            trial = (rows, held_out, random_state.randint(2**31 - 1))
-            share = explained(*trial, max_iter)
-            if share > LITTLE_NOISE and explained(*trial, longer) > share:
+            trials = [(random_state.permutation(n_rows), random_state.randint(2**31 - 1)) for _ in range(n_trials)]
+            share = explained(trials, max_iter)
+            if share > LITTLE_NOISE and explained(trials, longer) > share:
                 max_iter = longer
             elif share < MUCH_NOISE:
                 max_iter = shorter
         # A whole round of folds at least, so that every row is held out once.
         max_iter = int(np.clip(n_epochs / len(folds), 1, max_iter))
         n_tasks = len(folds) * int(np.clip(n_epochs / (max_iter * len(folds)), 1, preset.n_ensemble))
-        n_each = max(1, n_allowed // n_workers)
 
         def task(number: int, scratch: Any) -> None:
-            models[number] = train(tasks[number][0], seeds[number], max_iter, scratch, n_each)
+            models[number] = train(tasks[number][0], seeds[number], max_iter, scratch)
 
         if run_pool(task, range(n_tasks), scratches):
             raise KeyboardInterrupt
