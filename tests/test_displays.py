@@ -289,7 +289,6 @@ def test_scikit_learns_calibration_curve():
 # ---- notebooks
 
 
-@pytest.mark.skipif(sklearn.__version__.startswith("1.6"), reason="scikit-learn 1.6 has its own text alone")
 def test_notebooks_show_the_architecture(model, monkeypatch):
     html = model._repr_html_()
     n_parameters = sum(W.size for W in (*model.coefs_, *model.intercepts_))
@@ -304,7 +303,11 @@ def test_notebooks_show_the_architecture(model, monkeypatch):
     assert "<a href='https://example.org/docs/reference/fastbp.BPClassifier.html'" in model._repr_html_()
     parser = HTMLParser()
     parser.feed(html)
-    assert "parameters in" not in BPClassifier()._repr_html_()
+    assert "<th>activation</th>" not in BPClassifier()._repr_html_()
+    assert "<td>relu</td>" in model._repr_mimebundle_()["text/html"]  # which notebooks prefer
+    with sklearn.config_context(display="text"):
+        assert not hasattr(model, "_repr_html_")
+        assert list(model._repr_mimebundle_()) == ["text/plain"]
     assert "<script>alert" not in BPClassifier("3", solver="<script>alert(1)</script>")._repr_html_()
 
 

@@ -5,11 +5,13 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import signal
 import struct
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +23,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import RobustScaler, StandardScaler
 
 import fastbp
-from fastbp import BPClassifier, BPRegressor, BPSearchCV
+from fastbp import BPAutoencoder, BPClassifier, BPFeatures, BPRegressor, BPSearchCV
 from fastbp.estimators.base import BaseBP
 from fastbp.names import REGRESSION_LOSSES, SOLVERS
+from fastbp.persistence.files import TRUSTED
 from fastbp.persistence.plain import NETWORKS
 
 pytest.importorskip("safetensors")
@@ -284,6 +287,9 @@ def test_files_of_released_formats_load_for_ever(path):
             model.predict(rows), np.squeeze(expected, 1) if expected.shape[1] == 1 else expected, rtol=tolerance
         )
         model.partial_fit(rows, np.abs(model.predict(rows)))
+    elif isinstance(model, BPAutoencoder):
+        np.testing.assert_allclose(model.inverse_transform(model.transform(rows)), expected, rtol=tolerance)
+        model.partial_fit(rows)
     else:
         outputs = model.predict_proba(rows)
         np.testing.assert_allclose(outputs[:, 1:] if expected.shape[1] == 1 else outputs, expected, rtol=tolerance)
@@ -294,7 +300,41 @@ def test_files_of_released_formats_load_for_ever(path):
 
 def test_there_is_a_file_of_each_class():
     classes = {json.loads(parts_of(path.read_bytes())[1]["fastbp"])["class"] for path in DATA.glob("*-1.safetensors")}
-    assert classes == {"BPClassifier", "BPRegressor"}
+    assert classes == set(NETWORKS)
+
+
+KEPT_BY_SKOPS = sorted(DATA.glob("*.skops"))
+ANSWERS = {"compression": lambda model, rows: model.inverse_transform(model.transform(rows)), "features": BPFeatures.transform}
+
+
+@pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.InconsistentVersionWarning", "ignore::fastbp.tabular.encoder.UnknownCategoryWarning"
+)
+@pytest.mark.parametrize("path", KEPT_BY_SKOPS, ids=lambda path: path.stem)
+def test_files_of_skops_load_for_ever(path):
+    """With the transformers of any scikit-learn since; beside each lies what NumPy made of it (tests/data/make.py)."""
+    pytest.importorskip("skops")
+    recorded = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    inputs = recorded["inputs"]
+    if isinstance(inputs, dict):
+        pd = pytest.importorskip("pandas")
+        inputs = pd.DataFrame(inputs).astype(dict.fromkeys("abc", float))
+    else:
+        inputs = np.array(inputs)
+    model = fastbp.load(path)
+    name = path.stem.rpartition("-")[0]
+    answer = ANSWERS.get(name, lambda model, rows: getattr(model, "predict_proba", model.predict)(rows))
+    tolerance = 1e-5 if name.startswith("table") else 1e-12  # float32
+    np.testing.assert_allclose(answer(model, inputs), np.array(recorded["outputs"]), rtol=tolerance)
+
+
+def test_there_is_a_file_of_skops_with_each_class_of_ours():
+    held = set()
+    for path in KEPT_BY_SKOPS:
+        with zipfile.ZipFile(path) as archive:
+            schema = archive.read("schema.json").decode()
+        held |= set(re.findall(r'"__class__": "(\w+)",\s*"__module__": "fastbp\.', schema))
+    assert held == {name.rpartition(".")[2] for name in TRUSTED if name.startswith("fastbp.")}
 
 
 def test_any_reader_of_safetensors_finds_the_weights(tmp_path):

@@ -9,7 +9,6 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import estimator_html_repr
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastbp.estimators import parameters
@@ -17,7 +16,7 @@ from fastbp.estimators.callbacks import CallbackSupportMixin, fit_watched, has_c
 from fastbp.estimators.class_weights import row_weights
 from fastbp.estimators.explain import Explained, importances_of
 from fastbp.estimators.inputs import check_rows, check_structure, plain_rows, twin
-from fastbp.estimators.representation import architecture_html, documentation_html
+from fastbp.estimators.representation import ShownInNotebooks
 from fastbp.estimators.scaling import Scaled, scaled_inputs
 from fastbp.estimators.settings import checked, settings_of
 from fastbp.estimators.targets import Targets
@@ -46,7 +45,7 @@ def has_partial_fit(estimator: Any) -> bool:
     return True
 
 
-class BaseBP(Weighted, Scaled, Explained, CallbackSupportMixin, BaseEstimator):
+class BaseBP(Weighted, Scaled, Explained, ShownInNotebooks, CallbackSupportMixin, BaseEstimator):
     """Training, packing and pickling; the subclasses add targets, labels and scores."""
 
     _rules = parameters.RULES
@@ -430,10 +429,6 @@ class BaseBP(Weighted, Scaled, Explained, CallbackSupportMixin, BaseEstimator):
     def __copy__(self) -> Self:
         """Share the weights, as copies of scikit-learn's MLPs do."""
         return twin(self)
-
-    def _html_repr(self) -> str:
-        """Show the layers of a fitted network above its parameters; scikit-learn 1.6 does not look here."""
-        return architecture_html(self) + documentation_html(self) + estimator_html_repr(self)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -4,6 +4,24 @@ from html import escape
 from importlib.metadata import PackageNotFoundError, metadata
 from typing import Any
 
+from sklearn.utils import estimator_html_repr
+
+
+class ShownInNotebooks:
+    """What notebooks ask for, as IPython has it: the layers of a fitted network above what scikit-learn shows."""
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        bundle = super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]
+        return bundle | {"text/html": self._html()} if "text/html" in bundle else bundle
+
+    @property
+    def _repr_html_(self) -> Any:
+        super()._repr_html_  # type: ignore[misc]  # noqa: B018 - there is none where set_config(display="text") says so
+        return self._html
+
+    def _html(self) -> str:
+        return architecture_html(self) + documentation_html(self) + estimator_html_repr(self)
+
 
 def architecture_html(estimator: Any) -> str:
     """A table of the layers of a fitted network, with epochs and loss; nothing of one that is not fitted."""

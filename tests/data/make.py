@@ -1,6 +1,7 @@
-"""Write a file of each class in today's format, beside it what NumPy makes of its weights: python tests/data/make.py
+"""Write the files that are not there yet, of each class in today's format, beside each what NumPy makes of its weights.
 
-Files of older formats stay as they are: `tests/test_persistence.py` loads them for ever.
+Files stay as they are: `tests/test_persistence.py` loads them for ever. Those of skops hold scikit-learn's transformers, which
+newer versions read from older ones, so write them with the oldest that pyproject.toml allows: python tests/data/make.py
 """
 
 import json
@@ -8,6 +9,11 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import fastbp
 from fastbp.persistence.files import FORMAT_VERSION
@@ -16,8 +22,14 @@ FOLDER = Path(__file__).parent
 
 
 def outputs_of(model, rows):
-    """Outputs of a network with hidden layers of tanh, in float64."""
-    outputs = rows
+    """Outputs of a network with hidden layers of tanh, in float64; an embedding is of the first columns."""
+    outputs, front = rows, {name: np.float64(values) for name, values in getattr(model, "front_", {}).items()}
+    if "cosines" in front:
+        embedded = rows[:, : len(front["cosines"]), np.newaxis]
+        waves = np.cos(2 * np.pi * embedded * front["frequencies"] + front["phases"])
+        embedded = np.einsum("ncw,cow->nco", waves, front["cosines"]) + front["offsets"]
+        outputs = np.hstack([embedded.reshape(len(rows), -1), rows])
+    outputs = outputs * front.get("scale", 1.0)
     for layer, (W, b) in enumerate(zip(model.coefs_, model.intercepts_)):
         outputs = outputs @ np.float64(W) + np.float64(b)
         if layer < len(model.coefs_) - 1:
@@ -44,14 +56,80 @@ def main():
         ),
         "counts": fastbp.BPRegressor("poisson", (5,), **common).fit(X, np.round(np.abs(X[:, 0]))),
     }
+    models["autoencoder"] = fastbp.BPAutoencoder((5, 2, 5), **common).fit(X)
     for name, model in models.items():
-        path = FOLDER / f"{name}-{FORMAT_VERSION}.safetensors"
-        fastbp.save(model, path)
         outputs = outputs_of(model, rows)
         recorded = {"t_": model.t_, "inputs": rows.tolist(), "outputs": outputs.tolist()}
         if hasattr(model, "classes_"):
             numbers = outputs.argmax(axis=1) if outputs.shape[1] > 1 else (outputs[:, 0] > 0.5).astype(int)
             recorded["labels"] = model.classes_[numbers].tolist()
+        write(f"{name}-{FORMAT_VERSION}.safetensors", model, recorded)
+    for name, (model, inputs, outputs) in kept_by_skops(X, words, rows, common).items():
+        write(f"{name}-{FORMAT_VERSION}.skops", model, {"inputs": inputs, "outputs": outputs.tolist()})
+
+
+def kept_by_skops(X, words, rows, common):
+    """Return {name: (estimator, inputs, what it makes of them)}, of all but networks."""
+    table = pd.DataFrame(X, columns=["a", "b", "c"]).assign(word=np.where(X[:, 2] > 0, "größer", "kleiner"))
+    asked = pd.DataFrame(rows, columns=["a", "b", "c"]).assign(word=["größer", "kleiner", "neu", "größer", "kleiner"])
+    table.loc[3, "a"] = asked.loc[0, "a"] = np.nan
+    numbers = Pipeline([("fill", SimpleImputer(strategy="median")), ("scale", StandardScaler())])
+    prepare = ColumnTransformer(
+        [("numbers", numbers, ["a", "b", "c"]), ("words", OneHotEncoder(handle_unknown="ignore", sparse_output=False), ["word"])]
+    )
+    network = fastbp.BPClassifier((5,), early_stopping=True, **common)
+    pipeline = Pipeline([("prepare", prepare), ("network", network)]).fit(table, words)
+    fill, scale = prepare_steps(pipeline)
+    filled = np.where(np.isnan(asked[["a", "b", "c"]]), fill.statistics_, asked[["a", "b", "c"]])
+    spread = np.column_stack([asked["word"] == "größer", asked["word"] == "kleiner"])
+    prepared = np.hstack([(filled - scale.mean_) / scale.scale_, spread])
+
+    compression = make_pipeline(StandardScaler(), fastbp.BPAutoencoder((4, 2, 4), **common)).fit(X)
+    scale = compression[0]
+    restored = outputs_of(compression[1], (rows - scale.mean_) / scale.scale_) * scale.scale_ + scale.mean_
+
+    features = fastbp.BPFeatures(fastbp.BPRegressor(hidden_layer_sizes=(4,), **common)).fit(X, X[:, 0])
+    hidden = np.tanh(rows @ features.estimator_.coefs_[0] + features.estimator_.intercepts_[0])
+
+    grid = {"alpha": [0.001, 0.1]}
+    search = fastbp.BPSearchCV(fastbp.BPClassifier((4,), **common), grid, cv=2, scoring="neg_log_loss").fit(X, words)
+
+    shape = {
+        "n_ensemble": 2,
+        "max_iter": 5,
+        "network_params": {"activation": "tanh", "hidden_layer_sizes": (4,)},
+        "random_state": 0,
+    }
+    classifier = fastbp.BPTabularClassifier(**shape).fit(table, words)
+    encoded = classifier.encoder_.transform(asked)
+    smoothing = classifier.networks_[0].label_smoothing
+    learnt = np.mean([outputs_of(network, encoded) for network in classifier.networks_], axis=0)
+    likely = np.clip((learnt - smoothing / 3) / (1 - smoothing), 0.002, 1)
+    regressor = fastbp.BPTabularRegressor(**shape).fit(table, X[:, 0] + 5)
+    answers = np.mean([outputs_of(network, regressor.encoder_.transform(asked)) for network in regressor.networks_], axis=0)
+    answers = np.clip(answers * (X[:, 0] + 5).std() + (X[:, 0] + 5).mean(), (X[:, 0] + 5).min(), (X[:, 0] + 5).max())
+
+    columns = {name: [None if pd.isna(value) else value for value in asked[name]] for name in asked}
+    return {
+        "pipeline": (pipeline, columns, outputs_of(pipeline[-1], prepared)),
+        "compression": (compression, rows.tolist(), restored),
+        "features": (features, rows.tolist(), hidden),
+        "search": (search, rows.tolist(), outputs_of(search.best_estimator_, rows)),
+        "table-classifier": (classifier, columns, likely / likely.sum(axis=1, keepdims=True)),
+        "table-regressor": (regressor, columns, answers[:, 0]),
+    }
+
+
+def prepare_steps(pipeline):
+    """Return the imputer and the scaler of the columns of numbers."""
+    return [step for _, step in pipeline[0].transformers_[0][1].steps]
+
+
+def write(name, model, recorded):
+    """Write a model's file and what is recorded of it, unless they are there."""
+    path = FOLDER / name
+    if not path.exists():
+        fastbp.save(model, path)
         path.with_suffix(".json").write_text(json.dumps(recorded, indent=1) + "\n", encoding="utf-8")
 
 
