@@ -60,19 +60,20 @@ def main():
         best[name] = len(scores) if model is watched else 1 + int(np.argmax(scores))
         print(f"{name:15} {best[name]:11d} {mean_absolute_error(y[test], model.predict(X[test])):32.3f}")
 
-    figure, (above, below) = plt.subplots(2, 1, figsize=(9, 6.5), layout="constrained")
+    figure, (above, below) = plt.subplots(2, 1, figsize=(10, 6.5), layout="constrained")
     above.plot(series, color="0.4", linewidth=0.8)
     for part, color, name in ((train, "C0", "trained on"), (last, "C1", "validation"), (test, "C2", "afterwards")):
         stop = len(series) if part.stop is None else part.stop + N_LAGS
         above.axvspan(part.start + N_LAGS, stop, color=color, alpha=0.15, label=name, linewidth=0)
     above.set(xlabel="time", title="the last weeks validate", xlim=(0, len(series)))
-    above.legend(ncols=3, frameon=False, loc="upper right")
+    beside = {"frameon": False, "loc": "center left", "bbox_to_anchor": (1.0, 0.5)}  # the axes, where no line is
+    above.legend(**beside)
     below.plot(watched.loss_curve_, color="C0", label="loss of the rows that are trained on")
     below.plot(watched.validation_loss_curve_, color="C1", label="validation_loss_curve_, your own rows")
     below.axvline(best["the last weeks"], color="C1", linestyle="--", label="kept by your own rows")
     below.axvline(best["rows at random"], color="0.5", linestyle="--", label="kept by rows at random")
     below.set(xlabel="epoch", ylabel="half the mean squared error", ylim=(0, 2 * min(watched.validation_loss_curve_)))
-    below.legend(frameon=False)
+    below.legend(**beside)
     figure.savefig(arguments.output, dpi=120)
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tomllib
+import zipfile
 import zlib
 from contextlib import suppress
 from importlib.metadata import EntryPoint
@@ -16,6 +17,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import sklearn
 from scipy.sparse import csr_matrix
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -134,6 +136,25 @@ def test_exports_predict_the_same(flowers, tmp_path, capsys):
     label, probabilities = session.run(None, {"X": table.to_numpy()[:, :4].astype(np.float32)})
     np.testing.assert_array_equal(label, pipeline.predict(table))
     np.testing.assert_allclose(probabilities, pipeline.predict_proba(table), atol=1e-5)
+
+
+def test_a_model_of_another_scikit_learn_is_told(flowers, tmp_path, capsys):
+    model = tmp_path / "flowers.skops"
+    assert train(flowers, "kind", model, "--epochs", 2) == 0
+    version = sklearn.__version__
+    written = f'\\"{version}\\"'.encode()  # text within text
+    with zipfile.ZipFile(model) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    assert written in parts["schema.json"]
+    parts["schema.json"] = parts["schema.json"].replace(written, rb"\"0.9.9\"")
+    with zipfile.ZipFile(model, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    capsys.readouterr()
+    assert run("predict", "--model", model, "--data", flowers) == 0
+    err = capsys.readouterr().err
+    assert err.startswith(f"note: {model} was saved with scikit-learn 0.9.9 and is read with {version}, ")
+    assert err.count("\n") == 1
 
 
 def test_models_that_save_has_written(flowers, tmp_path, capsys):

@@ -318,7 +318,7 @@ def test_files_of_skops_load_for_ever(path):
     inputs = recorded["inputs"]
     if isinstance(inputs, dict):
         pd = pytest.importorskip("pandas")
-        inputs = pd.DataFrame(inputs).astype(dict.fromkeys("abc", float))
+        inputs = pd.DataFrame(inputs)
     else:
         inputs = np.array(inputs)
     model = fastbp.load(path)

@@ -8,6 +8,7 @@ import argparse
 import copy
 import os
 import sys
+import warnings
 from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import is_classifier
+from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 
@@ -139,7 +141,7 @@ def _predict(options):
         columns = dict(zip(names, predicted.reshape(len(predicted), -1).T, strict=True))
         if options.proba:
             columns |= _probabilities(model.predict_proba(X), model.classes_, has_labels=predicted.ndim == 2)
-    except ValueError as error:
+    except (ValueError, AttributeError) as error:  # the latter of transformers that another scikit-learn has saved
         raise TableError(f"{options.model} cannot predict the rows of {title_of(options.data)}: {error}") from error
     import pandas as pd
 
@@ -312,7 +314,17 @@ def _without_names(model):
 
 def _loaded(path):
     try:
-        return load(path)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always", InconsistentVersionWarning)
+            model = load(path)
+        older = next((one.message for one in told if isinstance(one.message, InconsistentVersionWarning)), None)
+        if older is not None:
+            print(
+                f"note: {path} was saved with scikit-learn {older.original_sklearn_version} and is read with"
+                f" {older.current_sklearn_version}, which may not know what the other kept: install that one, or train again",
+                file=sys.stderr,
+            )
+        return model
     except OSError as error:
         raise TableError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, ImportError) as error:

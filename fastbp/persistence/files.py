@@ -30,7 +30,8 @@ ZIP_START = b"PK\x03\x04"
 # What may be built, beside what skops trusts itself, by a file that it has written.
 TRUSTED = (
     "numpy.dtype",  # which SimpleImputer keeps: the dtype of an array that the file holds
-    "sklearn.compose._column_transformer._RemainderColsList",  # column numbers, in ColumnTransformers of scikit-learn 1.6
+    "numpy.ma.core.MaskedArray",  # of searches; its name before NumPy 2 and since
+    "numpy.ma.MaskedArray",
     *(f"{kind.__module__}.{kind.__qualname__}" for kind in (*NETWORKS.values(), BPFeatures)),
     "fastbp.search.grid.BPSearchCV",
     "fastbp.tabular.encoder.TableEncoder",
@@ -104,6 +105,7 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
 
         def write(beside: str) -> None:
             package.dump(estimator, beside)
+            _write_lists_as_such(beside)
             strange = _untrusted(package, beside)
             if strange:
                 has_best = hasattr(estimator, "best_estimator_")
@@ -238,6 +240,28 @@ def _trusted() -> frozenset[str]:
 
 def _untrusted(package: Any, path: str) -> str:
     return ", ".join(name for name in package.get_untrusted_types(file=path) if name not in _trusted())
+
+
+def _write_lists_as_such(path: str) -> None:
+    """Rewrite a file of skops whose lists of columns are of a class of scikit-learn 1.6 that newer ones do not have."""
+
+    def plain(node: Any) -> Any:
+        if isinstance(node, list):
+            return [plain(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        if node.get("__class__") == "_RemainderColsList":
+            return node["content"]["content"]["data"] | {"__id__": node["__id__"]}
+        return {name: plain(item) for name, item in node.items()}
+
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    if b'"_RemainderColsList"' not in parts["schema.json"]:
+        return
+    parts["schema.json"] = json.dumps(plain(json.loads(parts["schema.json"]))).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
 
 
 def _load_skops(package: Any, path: str, size: int) -> BaseEstimator:

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from sklearn.compose import ColumnTransformer
-from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -72,17 +71,13 @@ def kept_by_skops(X, words, rows, common):
     """Return {name: (estimator, inputs, what it makes of them)}, of all but networks."""
     table = pd.DataFrame(X, columns=["a", "b", "c"]).assign(word=np.where(X[:, 2] > 0, "größer", "kleiner"))
     asked = pd.DataFrame(rows, columns=["a", "b", "c"]).assign(word=["größer", "kleiner", "neu", "größer", "kleiner"])
-    table.loc[3, "a"] = asked.loc[0, "a"] = np.nan
-    numbers = Pipeline([("fill", SimpleImputer(strategy="median")), ("scale", StandardScaler())])
-    prepare = ColumnTransformer(
-        [("numbers", numbers, ["a", "b", "c"]), ("words", OneHotEncoder(handle_unknown="ignore", sparse_output=False), ["word"])]
-    )
+    spread = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    prepare = ColumnTransformer([("numbers", StandardScaler(), ["a", "b", "c"]), ("words", spread, ["word"])])
     network = fastbp.BPClassifier((5,), early_stopping=True, **common)
     pipeline = Pipeline([("prepare", prepare), ("network", network)]).fit(table, words)
-    fill, scale = prepare_steps(pipeline)
-    filled = np.where(np.isnan(asked[["a", "b", "c"]]), fill.statistics_, asked[["a", "b", "c"]])
+    scale = pipeline[0].named_transformers_["numbers"]
     spread = np.column_stack([asked["word"] == "größer", asked["word"] == "kleiner"])
-    prepared = np.hstack([(filled - scale.mean_) / scale.scale_, spread])
+    prepared = np.hstack([(rows - scale.mean_) / scale.scale_, spread])
 
     compression = make_pipeline(StandardScaler(), fastbp.BPAutoencoder((4, 2, 4), **common)).fit(X)
     scale = compression[0]
@@ -109,7 +104,7 @@ def kept_by_skops(X, words, rows, common):
     answers = np.mean([outputs_of(network, regressor.encoder_.transform(asked)) for network in regressor.networks_], axis=0)
     answers = np.clip(answers * (X[:, 0] + 5).std() + (X[:, 0] + 5).mean(), (X[:, 0] + 5).min(), (X[:, 0] + 5).max())
 
-    columns = {name: [None if pd.isna(value) else value for value in asked[name]] for name in asked}
+    columns = asked.to_dict(orient="list")
     return {
         "pipeline": (pipeline, columns, outputs_of(pipeline[-1], prepared)),
         "compression": (compression, rows.tolist(), restored),
@@ -118,11 +113,6 @@ def kept_by_skops(X, words, rows, common):
         "table-classifier": (classifier, columns, likely / likely.sum(axis=1, keepdims=True)),
         "table-regressor": (regressor, columns, answers[:, 0]),
     }
-
-
-def prepare_steps(pipeline):
-    """Return the imputer and the scaler of the columns of numbers."""
-    return [step for _, step in pipeline[0].transformers_[0][1].steps]
 
 
 def write(name, model, recorded):
