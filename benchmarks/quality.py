@@ -53,7 +53,8 @@ class Filled:
 
     def _filled(self, X: pd.DataFrame) -> pd.DataFrame:
         X = X.fillna(self.medians)
-        return X.assign(**{name: X[name].astype(str) for name in categories_of(X)}) if self.as_text else X
+        texts = categories_of(X) if self.as_text else []
+        return X.assign(**{name: X[name].astype(object).fillna("gap").astype(str) for name in texts})
 
     def fit(self, X: pd.DataFrame, y: np.ndarray) -> "Filled":
         self.medians = X.select_dtypes("number").median().to_dict()
