@@ -363,6 +363,7 @@ def test_one_line_says_what_is_wrong(flowers, houses, tmp_path, capsys):
         "ends neither in": ["export", model, "--output", tmp_path / "model.txt"],
         "only columns of numbers": ["export", mixed, "--output", tmp_path / "mixed.onnx"],
         "does not end in .skops": ["train", "--data", flowers, "--target", "kind", "--model", tmp_path / "model.pkl"],
+        "File name too long": ["train", "--data", flowers, "--target", "kind", "--model", f"{'x' * 300}.skops"],
         "no column 'color'": ["train", "--data", flowers, "--target", "color", "--model", tmp_path / "model.skops"],
         "is no Parquet file": ["predict", "--model", model, "--data", tmp_path / "torn.parquet"],
     }

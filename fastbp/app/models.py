@@ -9,7 +9,7 @@ import copy
 import os
 import sys
 import warnings
-from contextlib import closing
+from contextlib import closing, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -350,10 +350,15 @@ def _saved(write):
 def _check_place(path, option):
     """Refuse, before any work, a place where no file can be written."""
     folder = path.absolute().parent
-    if not folder.is_dir():
-        raise TableError(f"{option}: there is no folder {folder}")
-    if path.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
-        raise TableError(f"{option}: {path} cannot be written")
+    try:
+        with suppress(FileNotFoundError):
+            path.lstat()  # which raises where newer versions of Python only say that there is no such file
+        if not folder.is_dir():
+            raise TableError(f"{option}: there is no folder {folder}")
+        if path.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+            raise TableError(f"{option}: {path} cannot be written")
+    except OSError as error:  # a name that is too long, say
+        raise TableError(f"{option}: {brief(str(path))} cannot be written: {error.strerror or error}") from error
     if option == "--model" and path.exists() and not path.is_file():
         raise TableError(f"{option}: {path} is there and is no file")
 
