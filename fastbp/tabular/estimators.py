@@ -1,6 +1,5 @@
 """BPTabularClassifier and BPTabularRegressor: the recipe for tables, several networks, and what their outputs mean."""
 
-import time
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -16,25 +15,12 @@ from sklearn.utils.validation import check_is_fitted, check_random_state
 
 from fastbp.estimators import BPClassifier, BPRegressor, parameters
 from fastbp.estimators.inputs import check_sample_weight
-from fastbp.estimators.settings import settings_of
 from fastbp.tabular.docs import documented_table
 from fastbp.tabular.encoder import TableEncoder
-from fastbp.tabular.recipe import (
-    CLASSES,
-    LITTLE_NOISE,
-    MUCH_NOISE,
-    NUMBERS,
-    PRESETS,
-    Preset,
-    Task,
-    network_options,
-    shorter_and_longer,
-)
+from fastbp.tabular.recipe import CLASSES, NUMBERS, PRESETS, Preset, Task, network_options
 
 SMALLEST_PROBABILITY = 0.002  # few tables are as sure as a network that has learnt their rows by heart
 EXAMPLES = 256  # rows that are kept for the importances of features
-TRIAL_EPOCHS = 2  # by which `max_time` is kept
-FEWEST_TRIAL_ROWS = 50  # a fifth of fewer says nothing of the noise
 # what BPClassifier and BPRegressor do around a training, or is the recipe's own; in `network_params` it would do nothing
 NOT_OF_NETWORKS = {
     *("loss", "delta", "focal_gamma", "power", "quantile", "warm_start", "validation_split", "refit", "scoring", "calibration"),
@@ -124,12 +110,7 @@ class _BPTabular(BaseEstimator):
     def _train(self, X: np.ndarray, Y: np.ndarray, weights: Any, n_outputs: int, loss: str, strata: Any, fitted: Any) -> None:
         """Train the networks on encoded rows and targets, (n_rows, 1) of class numbers or (n_rows, n_outputs); strata: what a
         stratified cv goes by; fitted: attributes of each network."""
-        from fastbp.estimators.base import fitted_copy
-        from fastbp.training.fit import drawn_starts, fit
-        from fastbp.training.network import network_for
-        from fastbp.training.problem import Problem
-        from fastbp.training.threads import allowed_threads, run_pool
-        from fastbp.training.workspace import Scratch
+        from fastbp.tabular.trainer import Trainer
 
         preset, n_rows = self._check(), len(X)
         random_state = check_random_state(self.random_state)
@@ -139,80 +120,29 @@ class _BPTabular(BaseEstimator):
             if isinstance(self.cv, Integral) and not isinstance(self.cv, bool):  # which does not shuffle
                 splitter = type(splitter)(int(self.cv), shuffle=True, random_state=random_state.randint(2**31 - 1))
             folds = list(splitter.split(X, strata))
-        tasks = [(rows, held_out) for _ in range(preset.n_ensemble) for rows, held_out in folds]
-        seeds = random_state.randint(2**31 - 1, size=len(tasks))
-        n_allowed = allowed_threads(self.n_threads)
-        n_workers = min(len(tasks), n_allowed)
-        models: list[Any] = [None] * len(tasks)
+        n_networks, n_needed = preset.n_ensemble * len(folds), len(folds)
+        seeds = random_state.randint(2**31 - 1, size=n_networks)
+        tasks: list[Any] = [(rows, seed) for (rows, _), seed in zip(folds * preset.n_ensemble, seeds, strict=True)]
 
-        scratches, n_each = [Scratch() for _ in range(n_workers)], max(1, n_allowed // n_workers)
-
-        def train(rows: Any, seed: int, max_iter: int, scratch: Any) -> Any:
-            n_seen = n_rows if rows is None else len(rows)
+        def network_of(n_seen: int, max_iter: int, seed: int) -> Any:
             options = network_options(self._task, n_seen, self.encoder_.n_numbers_, max_iter) | (self.network_params or {})
-            model = self._network(options | {"random_state": int(seed)})
-            parameters.check_parameters(model)
-            settings = settings_of(model, loss)._replace(decay_schedule="flat_cos", dropout_schedule="flat_cos")
-            network = network_for(settings, X.shape[1], n_outputs, X.dtype)
-            problem = Problem(X, Y, weights, numbers=rows, n_outputs=n_outputs)
-            state = np.random.RandomState(seed)
-            starts = drawn_starts(network, settings, state, problem.dtype)
-            result = fit(network, problem, settings, starts, scratch=scratch, n_threads=n_each)
-            if result.run.error is not None:
-                raise result.run.error
-            if result.is_interrupted:
-                raise KeyboardInterrupt
-            return fitted_copy(model, fitted, result, settings)
+            return self._network(options | {"random_state": seed})
 
-        def explained(trials: Any, max_iter: int) -> float:
-            """Train on four fifths of the rows, once per trial; return the mean share of the others' variance explained."""
-            shares = np.zeros(len(trials))
-
-            def try_out(number: int, scratch: Any) -> None:
-                order, seed = trials[number]
-                held_out, rows = np.split(order, [n_rows // 5])
-                predicted = train(rows, seed, max_iter, scratch)._outputs(X[held_out])
-                shares[number] = r2_score(Y[held_out], predicted, sample_weight=None if weights is None else weights[held_out])
-
-            if run_pool(try_out, range(len(trials)), scratches):
-                raise KeyboardInterrupt
-            return shares.mean()
-
-        max_iter, n_epochs = preset.max_iter, np.inf  # epochs that `max_time` allows in all
-        if self.max_time is not None:
-            begun = time.monotonic()
-            train(tasks[0][0], seeds[0], 1, scratches[0])  # compiles, or loads what is compiled
-            started = time.monotonic()
-            train(tasks[0][0], seeds[0], TRIAL_EPOCHS, scratches[0])
-            epoch = (time.monotonic() - started) / TRIAL_EPOCHS
-            n_epochs = (self.max_time - (time.monotonic() - begun)) * n_workers / max(epoch, 1e-9)
-        shorter, longer = shorter_and_longer(preset, n_rows)
-        n_trials = min(3, 1 + len(tasks) // 4)  # one may mislead, and three cost little beside eight networks
-        n_tried = (max_iter + longer) * max(n_trials, n_workers)
-        has_trial = loss == "squared_error" and n_rows >= FEWEST_TRIAL_ROWS and longer > max_iter
-        if has_trial and n_epochs > n_tried + longer * len(folds):
-            n_epochs -= n_tried
-            trials = [(random_state.permutation(n_rows), random_state.randint(2**31 - 1)) for _ in range(n_trials)]
-            share = explained(trials, max_iter)
-            if share > LITTLE_NOISE and explained(trials, longer) > share:
-                max_iter = longer
-            elif share < MUCH_NOISE:
-                max_iter = shorter
+        trainer = Trainer(network_of, X, Y, weights, n_outputs, loss, fitted)
+        trainer.share_threads(n_networks, self.n_threads)
+        n_epochs = np.inf if self.max_time is None else trainer.epochs_within(self.max_time, *tasks[0])
+        n_trials = min(3, 1 + n_networks // 4)  # one may mislead, and three cost little beside eight networks
+        max_iter, n_epochs = trainer.tried_epochs(preset, n_trials, random_state, n_epochs, n_needed)
         # A whole round of folds at least, so that every row is held out once.
-        max_iter = int(np.clip(n_epochs / len(folds), 1, max_iter))
-        n_tasks = len(folds) * int(np.clip(n_epochs / (max_iter * len(folds)), 1, preset.n_ensemble))
-
-        def task(number: int, scratch: Any) -> None:
-            models[number] = train(tasks[number][0], seeds[number], max_iter, scratch)
-
-        if run_pool(task, range(n_tasks), scratches):
-            raise KeyboardInterrupt
-        self.networks_ = models[:n_tasks]
+        max_iter = int(np.clip(n_epochs / n_needed, 1, max_iter))
+        n_rounds = int(np.clip(n_epochs / (max_iter * n_needed), 1, preset.n_ensemble))
+        tasks = [(rows, seed, max_iter) for rows, seed in tasks[: n_rounds * n_needed]]
+        self.networks_ = trainer.side_by_side(trainer.train, tasks)
         self.n_iter_ = max_iter
         rows = random_state.permutation(n_rows)[:EXAMPLES]
         self._examples = X[rows]
         if self.cv is not None:
-            self._predict_held_out(X, Y, weights, [held_out for _, held_out in tasks[:n_tasks]])
+            self._predict_held_out(X, Y, weights, [held_out for _, held_out in folds] * n_rounds)
 
     def _predict_held_out(self, X: np.ndarray, Y: np.ndarray, weights: Any, held_out: list[np.ndarray]) -> None:
         """Average, for each row, what the networks that have not seen it predict."""
