@@ -968,11 +968,11 @@ def test_per_sample_steps_are_batches_of_one(activation):
 def test_notebooks_show_the_layers_of_a_fitted_network():
     X, y = load_iris(return_X_y=True)
     model = BPClassifier((5, 3), ("tanh", "relu"), max_iter=4, random_state=0)
-    bundle = model._repr_mimebundle_
-    assert "parameters, 4 epochs" not in bundle()["text/html"]
-    html = model.fit(X, y)._html_repr()
+    assert "parameters, 4 epochs" not in model._repr_mimebundle_()["text/html"]
+    html = model.fit(X, y)._repr_mimebundle_()["text/html"]
     n_parameters = sum(W.size for W in model.coefs_) + sum(b.size for b in model.intercepts_)
-    assert f"{n_parameters:,} parameters, 4 epochs, loss {model.loss_:.4g}" in html
+    facts = f"{n_parameters:,} parameters, 4 epochs, loss {model.loss_:.4g}"
+    assert facts in html and facts in model._repr_html_()
     for text in ("4 → 5", "5 → 3", "3 → 3", "tanh", "relu", "softmax"):
         assert f"<td>{text}</td>" in html
-    assert model.set_params(activation="<b>")._html_repr().count("&lt;b&gt;") >= 2  # of a user's, never as HTML
+    assert model.set_params(activation="<b>")._repr_html_().count("&lt;b&gt;") >= 2  # of a user's, never as HTML
