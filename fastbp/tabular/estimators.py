@@ -128,8 +128,7 @@ class _BPTabular(BaseEstimator):
             options = network_options(self._task, n_seen, self.encoder_.n_numbers_, max_iter) | (self.network_params or {})
             return self._network(options | {"random_state": seed})
 
-        trainer = Trainer(network_of, X, Y, weights, n_outputs, loss, fitted)
-        trainer.share_threads(n_networks, self.n_threads)
+        trainer = Trainer(network_of, X, Y, weights, n_outputs, loss, fitted, n_networks=n_networks, n_threads=self.n_threads)
         n_epochs = np.inf if self.max_time is None else trainer.epochs_within(self.max_time, *tasks[0])
         n_trials = min(3, 1 + n_networks // 4)  # one may mislead, and three cost little beside eight networks
         max_iter, n_epochs = trainer.tried_epochs(preset, n_trials, random_state, n_epochs, n_needed)

@@ -26,17 +26,24 @@ class Trainer:
     weights of rows or None, attributes of fitted networks, and threads; `network_of` (n_rows, max_iter, seed) makes a network."""
 
     def __init__(
-        self, network_of: Callable[..., Any], X: np.ndarray, Y: np.ndarray, weights: Any, n_outputs: int, loss: str, fitted: Any
+        self,
+        network_of: Callable[..., Any],
+        X: np.ndarray,
+        Y: np.ndarray,
+        weights: Any,
+        n_outputs: int,
+        loss: str,
+        fitted: Any,
+        *,
+        n_networks: int,
+        n_threads: int | None,
     ) -> None:
         self._network_of, self._fitted, self._loss, self._n_outputs = network_of, fitted, loss, n_outputs
         self._X, self._Y, self._weights = X, Y, weights
-
-    def share_threads(self, n_networks: int, n_threads: int | None) -> None:
-        """Train up to so many networks side by side, each with as many threads as are left for it."""
         n_allowed = allowed_threads(n_threads)
-        self.n_workers = min(n_networks, n_allowed)
-        self._scratches = [Scratch() for _ in range(self.n_workers)]
-        self._n_each = max(1, n_allowed // self.n_workers)
+        self._n_workers = min(n_networks, n_allowed)  # networks side by side, each with as many threads as are left for it
+        self._scratches = [Scratch() for _ in range(self._n_workers)]
+        self._n_each = max(1, n_allowed // self._n_workers)
 
     def train(self, rows: Any, seed: int, max_iter: int, scratch: Any) -> Any:
         """Return a network trained on the numbered rows, on all if `rows` is None."""
@@ -71,14 +78,14 @@ class Trainer:
         started = time.monotonic()
         self.train(rows, seed, TIMED_EPOCHS, self._scratches[0])
         epoch = (time.monotonic() - started) / TIMED_EPOCHS
-        return (max_time - (time.monotonic() - begun)) * self.n_workers / max(epoch, 1e-9)
+        return (max_time - (time.monotonic() - begun)) * self._n_workers / max(epoch, 1e-9)
 
     def tried_epochs(self, preset: Preset, n_trials: int, random_state: Any, n_epochs: float, n_needed: int) -> tuple[int, float]:
         """Return for how many epochs to train, and how many of n_epochs are left; by trials on four fifths of the rows, if enough
         are left after them for n_needed networks."""
         max_iter, n_rows = preset.max_iter, len(self._X)
         shorter, longer = shorter_and_longer(preset, n_rows)
-        n_tried = (max_iter + longer) * max(n_trials, self.n_workers)
+        n_tried = (max_iter + longer) * max(n_trials, self._n_workers)
         is_of_use = self._loss == "squared_error" and n_rows >= FEWEST_TRIAL_ROWS and longer > max_iter
         if not is_of_use or n_epochs <= n_tried + longer * n_needed:
             return max_iter, n_epochs
