@@ -749,7 +749,7 @@ def test_one_compilation_per_dtype(monkeypatch):
         assert len(signatures) == len(DTYPES), (name, signatures)
     for kernel in kernels:
         assert len(kernel.signatures) == len(DTYPES), (kernel, kernel.signatures)
-    for kernel in own_parts:  # of which a fit compiles those it uses, and an entry of a test with numba's types
+    for kernel in own_parts:  # of which a fit compiles those it uses; kernels' tuples and those of tests count as one
         seen = {tuple(seen_by_kernels(each) or each for each in signature) for signature in kernel.signatures}
         assert len(seen) <= len(DTYPES), (kernel, kernel.signatures)
 

@@ -33,7 +33,12 @@ class Record(types.Type):
 
 
 def seen_by_kernels(argument_type):
-    """The type that kernels have in place of numba's for an argument of an entry; None if no entry may take it."""
+    """The type that kernels have in place of numba's for an argument of an entry; None if no entry may take it.
+
+    Kernels' own types stay as they are, also within the tuples that kernels make.
+    """
+    if isinstance(argument_type, (Flat, Record)):
+        return argument_type
     if isinstance(argument_type, types.BaseNamedTuple):
         field_types = tuple(map(seen_by_kernels, argument_type.types))
         return None if None in field_types else Record(argument_type.instance_class, field_types)
