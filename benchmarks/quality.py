@@ -4,7 +4,8 @@
     python benchmarks/quality.py run --methods fastbp "fastbp:label_smoothing=0" --tables wine titanic --seeds 0 1
     python benchmarks/quality.py report --out quality.jsonl
 
-After "fastbp:" come parameters of the network, values as in JSON, by which a part of the recipe is changed or left out.
+After "fastbp:" come parameters of the estimator or of its networks, values as in JSON, by which a part of the recipe is changed
+or left out.
 
 Every (table, fold, method, seed) is one line of the file; what is there already is not run again. Seconds are those of the CPU,
 which a busy machine does not stretch. Every package trains with its own defaults; scikit-learn's network, which takes neither
@@ -78,7 +79,9 @@ def make(method: str, table: Table, seed: int) -> Any:
         name, _, changes = method.partition(":")
         kind = BPTabularClassifier if is_class else BPTabularRegressor
         params = {key: json.loads(value) for key, _, value in (change.partition("=") for change in changes.split()) if key}
-        return kind(name[7:] or "default", random_state=seed, n_threads=1, network_params=params)
+        model = kind(name[7:] or "default", random_state=seed, n_threads=1)
+        own = {key: params.pop(key) for key in model.get_params() if key in params}
+        return model.set_params(**own, network_params=params)
     if method == "mlp":
         from sklearn.neural_network import MLPClassifier, MLPRegressor
 

@@ -7,6 +7,7 @@ import naive
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.optimize import minimize_scalar
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.metrics import accuracy_score, log_loss, r2_score
@@ -23,6 +24,7 @@ from fastbp.tabular.encoder import UnknownCategoryWarning
 
 KINDS = [BPTabularClassifier, BPTabularRegressor]
 QUICK = {"max_iter": 3, "random_state": 0}
+UNCALIBRATED = {BPTabularClassifier: {"calibrate": False}, BPTabularRegressor: {}}
 
 
 def mixed_table(n=240, seed=0):
@@ -131,7 +133,7 @@ class Twin:
 def test_twenty_steps_of_a_plain_twin(kind):
     frame, y = mixed_table()
     y = np.digitize(y, [0.0, 1.0]) if kind is BPTabularClassifier else y
-    model = kind(max_iter=20, random_state=0, network_params={"dropout": 0.0})
+    model = kind(max_iter=20, random_state=0, network_params={"dropout": 0.0}, **UNCALIBRATED[kind])
     start = clone(model).set_params(network_params={"dropout": 0.0, "learning_rate_init": 1e-30}).fit(frame, y)
     network = start.networks_[0]
     X = start.encoder_.transform(frame).astype(np.float64)
@@ -164,7 +166,7 @@ def test_twenty_steps_of_the_recipe_in_pytorch(kind):
     n_steps, is_class = 20, kind is BPTabularClassifier
     frame, y = mixed_table(60)
     y = np.digitize(y, [0.0, 1.0]) if is_class else y
-    model = kind(max_iter=n_steps, random_state=0, network_params={"shuffle": False})
+    model = kind(max_iter=n_steps, random_state=0, network_params={"shuffle": False}, **UNCALIBRATED[kind])
     start = clone(model).set_params(network_params={"shuffle": False, "learning_rate_init": 1e-30}).fit(frame, y).networks_[0]
     model.fit(frame, y)
     X = torch.tensor(model.encoder_.transform(frame), dtype=torch.float64)
@@ -239,7 +241,6 @@ def test_it_learns_a_mixed_table():
     assert log_loss(truth, proba) < 0.35
     np.testing.assert_allclose(proba.sum(axis=1), 1)
     np.testing.assert_allclose(classifier.predict_log_proba(test), np.log(proba))
-    assert proba.min() >= 0.0019
 
 
 @pytest.mark.parametrize("smoothing", [0.1, 0.3, 0.0])
@@ -247,7 +248,7 @@ def test_smoothed_labels_are_undone(smoothing):
     """What networks say of smoothed labels, worked back by hand: q = (1 - ε) p + ε / k, and within 0.002 and 1."""
     X, y = load_iris(return_X_y=True)
     params = {} if smoothing == 0.1 else {"network_params": {"label_smoothing": smoothing}}  # which is the recipe's
-    model = BPTabularClassifier(n_ensemble=2, max_iter=60, random_state=0, **params).fit(X, y)
+    model = BPTabularClassifier(n_ensemble=2, max_iter=60, calibrate=False, random_state=0, **params).fit(X, y)
     assert all(network.label_smoothing == smoothing for network in model.networks_)
     said = [network.predict_proba(model.encoder_.transform(X)).astype(np.float64) for network in model.networks_]
     expected = []
@@ -263,9 +264,77 @@ def test_a_network_that_is_sure_says_so():
     """Of labels that leave no doubt the probabilities are near those that were smoothed away."""
     X = np.repeat(np.eye(3), 40, axis=0)
     y = np.repeat([0, 1, 2], 40)
-    model = BPTabularClassifier(random_state=0, network_params={"dropout": 0.0}).fit(X, y)
+    model = BPTabularClassifier(max_iter=64, calibrate=False, random_state=0, network_params={"dropout": 0.0}).fit(X, y)
     assert model.networks_[0].predict_proba(model.encoder_.transform(X)).max() < 0.97
     assert model.predict_proba(X)[np.arange(120), y].min() > 0.98
+
+
+def doubtful_table(n_rows=400, share=0.5):
+    """Labels of which a share is drawn anew, and many columns by which to learn these by heart."""
+    random = np.random.RandomState(2)
+    X = random.normal(size=(n_rows, 30))
+    drawn = random.uniform(size=n_rows) < share
+    return X, np.where(drawn, random.randint(3, size=n_rows), np.digitize(X[:, 0] + X[:, 1], [-0.5, 0.5]))
+
+
+def at_temperature(proba, temperature):
+    likely = proba ** (1 / temperature)
+    return likely / likely.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("weights", [None, np.linspace(0, 2, 400)], ids=["plain", "weighted"])
+def test_temperature_is_the_best_for_rows_held_out(weights):
+    """By scikit-learn's log-loss of predictions that are not calibrated, with what is known of temperatures beforehand."""
+    X, y = doubtful_table()
+    options = {"cv": 5, "max_iter": 30, "random_state": 0}
+    plain = BPTabularClassifier(calibrate=False, **options).fit(X, y, sample_weight=weights)
+    model = BPTabularClassifier(**options).fit(X, y, sample_weight=weights)
+    assert plain.temperature_ == 1.0
+
+    def loss(logarithm):
+        likely = at_temperature(plain.oof_prediction_, np.exp(logarithm))
+        return len(y) * log_loss(y, likely, sample_weight=weights) + logarithm**2 / (2 * 0.5**2)
+
+    expected = np.exp(minimize_scalar(loss, bounds=(-2, 2), method="bounded", options={"xatol": 1e-8}).x)
+    assert model.temperature_ == pytest.approx(expected, rel=1e-4)
+    np.testing.assert_allclose(model.oof_prediction_, at_temperature(plain.oof_prediction_, expected), rtol=1e-3)
+    np.testing.assert_allclose(model.predict_proba(X), at_temperature(plain.predict_proba(X), expected), rtol=1e-3)
+    np.testing.assert_array_equal(model.predict(X), plain.predict(X))
+    assert (model.oof_score_, len(model.networks_)) == (plain.oof_score_, 5)
+
+
+@pytest.mark.parametrize("preset", ["default", "best"])
+def test_probabilities_are_as_sure_as_rows_not_seen_allow(preset):
+    X, y = doubtful_table()
+    X_new, y_new = doubtful_table(2000)
+    sure = BPTabularClassifier(preset, calibrate=False, random_state=0).fit(X, y)
+    model = BPTabularClassifier(preset, random_state=0).fit(X, y)
+    assert model.temperature_ > 1.2
+    np.testing.assert_allclose(model.predict_proba(X), at_temperature(sure.predict_proba(X), model.temperature_), rtol=1e-6)
+    assert log_loss(y_new, model.predict_proba(X_new)) < log_loss(y_new, sure.predict_proba(X_new)) - 0.03
+    assert BPTabularClassifier(preset, random_state=0).fit(*doubtful_table(share=0.0)).temperature_ < 1
+
+
+def test_what_counts_for_the_temperature():
+    X, y = doubtful_table()
+    weights = np.r_[np.ones(300), np.zeros(100)]
+    other = np.where(weights > 0, y, (y + 1) % 3)
+    fits = [BPTabularClassifier(random_state=0).fit(X, labels, sample_weight=weights) for labels in (y, other)]
+    assert fits[0].temperature_ == fits[1].temperature_ != 1
+    threads = [BPTabularClassifier(n_ensemble=3, n_threads=n, **QUICK).fit(X, y).temperature_ for n in (1, 2, 5)]
+    assert threads[0] == threads[1] == threads[2] != 1
+
+
+def test_what_is_not_calibrated():
+    X, y = doubtful_table()
+    assert BPTabularClassifier("fast", random_state=0).fit(X, y).temperature_ == 1
+    assert BPTabularClassifier("fast", calibrate=True, random_state=0).fit(X, y).temperature_ != 1
+    assert BPTabularClassifier(random_state=0).fit(X[:49], y[:49]).temperature_ == 1  # ten rows would say nothing
+    model = BPTabularClassifier(random_state=0).fit(X, y)
+    assert model.temperature_ != 1
+    assert model.set_params(max_time=1e-3).fit(X, y).temperature_ == 1 == model.n_iter_  # no time for it, and nothing is left over
+    with pytest.raises(ValueError, match="'calibrate' parameter of BPTabularClassifier"):
+        BPTabularClassifier(calibrate="yes").fit(X, y)
 
 
 def test_predictions_stay_within_the_targets_of_training():
@@ -376,7 +445,8 @@ def test_whose_noise_is_not_asked_for():
     assert BPTabularRegressor("fast", random_state=0).fit(X, y).n_iter_ == 16
     assert BPTabularRegressor(max_iter=64, random_state=0).fit(X, y).n_iter_ == 64
     assert BPTabularRegressor(random_state=0).fit(X[:49], y[:49]).n_iter_ == 64
-    assert BPTabularClassifier(random_state=0).fit(X, y > 0).n_iter_ == 64
+    epochs = {preset: BPTabularClassifier(preset, random_state=0).fit(X, y > 0).n_iter_ for preset in recipe.PRESETS}
+    assert epochs == {"fast": 16, "default": 48, "best": 64}
 
 
 def test_what_counts_in_the_trial():

@@ -40,11 +40,16 @@ def log_loss(logits: np.ndarray, temperature: float, Y: np.ndarray, weights: np.
     return float(np.average(losses, weights=weights))
 
 
-def fitted_temperature(logits: np.ndarray, Y: np.ndarray, weights: np.ndarray | None, is_multiclass: bool) -> float:
-    """Return the temperature with the smallest log-loss, which is convex in its reciprocal; 1 where nothing is better."""
+def fitted_temperature(
+    logits: np.ndarray, Y: np.ndarray, weights: np.ndarray | None, is_multiclass: bool, *, spread: float = np.inf
+) -> float:
+    """Return the temperature with the smallest log-loss, which is convex in its reciprocal; 1 where nothing is better.
+
+    spread: of the logarithm of temperatures around 0, as a normal distribution, known before any row was seen.
+    """
 
     def loss(log_temperature: float) -> float:
-        return log_loss(logits, np.exp(log_temperature), Y, weights, is_multiclass)
+        return log_loss(logits, np.exp(log_temperature), Y, weights, is_multiclass) + (log_temperature / spread) ** 2 / (2 * len(Y))
 
     best = minimize_scalar(loss, bounds=(-_MOST, _MOST), method="bounded", options={"xatol": 1e-8})
     return float(np.exp(best.x)) if best.fun < loss(0.0) else 1.0

@@ -55,15 +55,16 @@ _REFERENCES = """
 """
 
 
-def documented_table(**own: str) -> Any:
-    """Return a decorator that fills the placeholders in a class's docstring; `own` are those of this class alone."""
+def documented_table(epochs: str, **own: str) -> Any:
+    """Return a decorator that fills the placeholders in a class's docstring; epochs: the field of presets that holds the class's,
+    `own` are the placeholders of this class alone."""
     parts = {
         "table_parameters": _PARAMETERS,
         "table_run_parameters": _RUN_PARAMETERS,
         "table_attributes": _ATTRIBUTES,
         "table_references": _REFERENCES,
     }
-    about = "; ".join(f"{name!r} is {preset.text}, {preset.max_iter} epochs" for name, preset in PRESETS.items())
+    about = "; ".join(f"{name!r} is {preset.text}, {getattr(preset, epochs)} epochs" for name, preset in PRESETS.items())
     names = "{" + ", ".join(map(repr, PRESETS)) + "}"
     return documented(
         **{name: part.strip("\n") for name, part in parts.items()},

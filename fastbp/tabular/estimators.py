@@ -14,12 +14,14 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, check_random_state
 
 from fastbp.estimators import BPClassifier, BPRegressor, parameters
+from fastbp.estimators.calibration import fitted_temperature, probabilities
 from fastbp.estimators.inputs import check_sample_weight
 from fastbp.tabular.docs import documented_table
 from fastbp.tabular.encoder import TableEncoder
 from fastbp.tabular.recipe import CLASSES, NUMBERS, PRESETS, Preset, Task, network_options
 
 SMALLEST_PROBABILITY = 0.002  # few tables are as sure as a network that has learnt their rows by heart
+TEMPERATURE_SPREAD = 0.5  # of the logarithms of temperatures, over tables; a few rows alone would mislead
 EXAMPLES = 256  # rows that are kept for the importances of features
 # what BPClassifier and BPRegressor do around a training, or is the recipe's own; in `network_params` it would do nothing
 NOT_OF_NETWORKS = {
@@ -66,6 +68,14 @@ class _BPTabular(BaseEstimator):
         """Return the score of targets as the networks have them and of averaged outputs."""
         raise NotImplementedError
 
+    def _calibrates(self, preset: Preset) -> bool:
+        """Whether probabilities are calibrated."""
+        return False
+
+    def _calibrate(self, Y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> None:
+        """Learn how sure to be from rows that training has not seen."""
+        raise NotImplementedError
+
     # ---- training
 
     def _check(self) -> Preset:
@@ -90,7 +100,7 @@ class _BPTabular(BaseEstimator):
             name: getattr(self, name) for name in ("n_ensemble", "max_iter") if getattr(self, name) is not None
         }
         if self.max_iter is not None:
-            values |= {"short_max_iter": self.max_iter, "long_max_iter": self.max_iter}
+            values |= dict.fromkeys(("short_max_iter", "long_max_iter", "class_max_iter"), self.max_iter)
         return chosen._replace(**values)
 
     def _encoded(self, X: Any, y: Any, check: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -129,17 +139,26 @@ class _BPTabular(BaseEstimator):
             return self._network(options | {"random_state": seed})
 
         trainer = Trainer(network_of, X, Y, weights, n_outputs, loss, fitted, n_networks=n_networks, n_threads=self.n_threads)
-        n_epochs = np.inf if self.max_time is None else trainer.epochs_within(self.max_time, *tasks[0])
+        if self.max_time is not None:
+            trainer.keep_within(self.max_time, *tasks[0])
         n_trials = min(3, 1 + n_networks // 4)  # one may mislead, and three cost little beside eight networks
-        max_iter, n_epochs = trainer.tried_epochs(preset, n_trials, random_state, n_epochs, n_needed)
+        trials: Any = []
+        if loss == "squared_error":
+            max_iter = trainer.tried_epochs(preset, n_trials, random_state, n_needed)
+        else:
+            max_iter = preset.class_max_iter
+            if self._calibrates(preset) and self.cv is None:
+                trials = trainer.trials(n_trials, max_iter, max_iter * n_needed, random_state)
         # A whole round of folds at least, so that every row is held out once.
-        max_iter = int(np.clip(n_epochs / n_needed, 1, max_iter))
-        n_rounds = int(np.clip(n_epochs / (max_iter * n_needed), 1, preset.n_ensemble))
+        max_iter = int(np.clip(trainer.epochs_left / n_needed, 1, max_iter))
+        n_rounds = int(np.clip(trainer.epochs_left / (max_iter * n_needed), 1, preset.n_ensemble))
         tasks = [(rows, seed, max_iter) for rows, seed in tasks[: n_rounds * n_needed]]
         self.networks_ = trainer.side_by_side(trainer.train, tasks)
+        if trials:
+            rows, outputs = map(np.concatenate, zip(*trainer.tried(trials, max_iter), strict=True))
+            self._calibrate(Y[rows], outputs, None if weights is None else weights[rows])
         self.n_iter_ = max_iter
-        rows = random_state.permutation(n_rows)[:EXAMPLES]
-        self._examples = X[rows]
+        self._examples = X[random_state.permutation(n_rows)[:EXAMPLES]]
         if self.cv is not None:
             self._predict_held_out(X, Y, weights, [held_out for _, held_out in folds] * n_rounds)
 
@@ -155,6 +174,8 @@ class _BPTabular(BaseEstimator):
         if not counts.all():
             raise ValueError(f"cv leaves {np.count_nonzero(counts == 0)} rows out of all test folds: these have no score.")
         outputs = outputs / counts[:, np.newaxis]
+        if self._calibrates(self._check()):
+            self._calibrate(Y, outputs, weights)
         self.oof_prediction_ = self._finished(outputs)
         self.oof_score_ = self._score_of(Y, self.oof_prediction_, weights)
 
@@ -199,6 +220,7 @@ class _BPTabular(BaseEstimator):
 
 
 @documented_table(
+    "class_max_iter",
     network="BPClassifier",
     and_stratifies=" and stratifies",
     and_of_networks="; none for a single class",
@@ -219,12 +241,18 @@ class BPTabularClassifier(ClassifierMixin, _BPTabular):
     {table_parameters}
     class_weight : dict, 'balanced' or None, default=None
         Weights of the classes, as in scikit-learn.
+    calibrate : bool or None, default=None
+        Divide the logarithms of the probabilities by the one number, `temperature_`, with which the log-loss of rows that
+        training has not seen is smallest [2]_. With `cv` these are the rows held out, else a fifth of at least 50, with up to
+        three more networks trained on the others. None: with `cv`, 'default' and 'best'.
     {table_run_parameters}
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
         Class labels.
+    temperature_ : float
+        What the logarithms of probabilities are divided by; 1 without calibration.
     {table_attributes}
 
     See Also
@@ -239,6 +267,7 @@ class BPTabularClassifier(ClassifierMixin, _BPTabular):
     References
     ----------
     {table_references}
+    .. [2] Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", ICML 2017.
 
     Examples
     --------
@@ -251,6 +280,7 @@ class BPTabularClassifier(ClassifierMixin, _BPTabular):
     """
 
     _task = CLASSES
+    temperature_ = 1.0
 
     def __init__(
         self,
@@ -262,6 +292,7 @@ class BPTabularClassifier(ClassifierMixin, _BPTabular):
         max_time: float | None = None,
         network_params: dict[str, Any] | None = None,
         class_weight: Any = None,
+        calibrate: bool | None = None,
         random_state: int | np.random.RandomState | None = None,
         n_threads: int | None = None,
     ) -> None:
@@ -276,6 +307,7 @@ class BPTabularClassifier(ClassifierMixin, _BPTabular):
             n_threads=n_threads,
         )
         self.class_weight = class_weight
+        self.calibrate = calibrate
 
     def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | float | None = None) -> Self:
         """Train the networks.
@@ -308,7 +340,7 @@ class BPTabularClassifier(ClassifierMixin, _BPTabular):
             of_class = compute_sample_weight(self.class_weight, y).astype(X.dtype)
             weights = of_class if weights is None else weights * of_class
         n_classes = len(self.classes_)
-        self.networks_, self.n_iter_ = [], 1
+        self.networks_, self.n_iter_, self.temperature_ = [], 1, 1.0
         if n_classes > 1:
             fitted = {"classes_": np.arange(n_classes), "n_features_in_": X.shape[1]}
             self._train(X, codes[:, np.newaxis].astype(X.dtype), weights, n_classes, "log_loss", codes, fitted)
@@ -327,7 +359,7 @@ class BPTabularClassifier(ClassifierMixin, _BPTabular):
         Returns
         -------
         probabilities : ndarray of shape (n_samples, n_classes)
-            Columns in the order of `classes_`; none is below about 0.002.
+            Columns in the order of `classes_`; none is below about 0.002 before calibration.
         """
         check_is_fitted(self)
         encoded = self.encoder_.transform(X)
@@ -369,7 +401,23 @@ class BPTabularClassifier(ClassifierMixin, _BPTabular):
     def _network(self, options: dict[str, Any]) -> Any:
         return BPClassifier(**options)
 
+    def _check(self) -> Preset:
+        if self.calibrate is not None:
+            parameters.check_parameter("calibrate", self.calibrate, parameters.RULES["early_stopping"], self)
+        return super()._check()
+
+    def _calibrates(self, preset: Preset) -> bool:
+        return preset.calibrate or self.cv is not None if self.calibrate is None else bool(self.calibrate)
+
+    def _calibrate(self, Y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> None:
+        logits = np.log(self._likely(outputs))
+        self.temperature_ = fitted_temperature(logits, Y, weights, True, spread=TEMPERATURE_SPREAD)
+
     def _finished(self, outputs: np.ndarray) -> np.ndarray:
+        return probabilities(np.log(self._likely(outputs)), self.temperature_, True)
+
+    def _likely(self, outputs: np.ndarray) -> np.ndarray:
+        """Return the probabilities that the networks mean, (n_rows, n_classes), before calibration."""
         # A network that is right about p has learnt q = (1 - ε) p + ε / k from smoothed labels: p is got back from q. What it
         # is surer of than any smoothed label would be negative, and log-loss knows no mercy for 0: hence the clipping.
         smoothing, n_classes = self.networks_[0].label_smoothing, outputs.shape[1]
@@ -382,6 +430,7 @@ class BPTabularClassifier(ClassifierMixin, _BPTabular):
 
 
 @documented_table(
+    "max_iter",
     network="BPRegressor",
     and_stratifies="",
     and_of_networks=" and standardised targets",

@@ -12,19 +12,22 @@ LONG_STEPS, SHORT_STEPS = 1536, 96
 
 
 class Preset(NamedTuple):
-    """A preset: how many networks, for how many epochs, and for how many where numbers have much or little noise."""
+    """A preset: how many networks, for how many epochs, for how many where numbers have much or little noise or for classes, and
+    whether probabilities are calibrated."""
 
     n_ensemble: int
     max_iter: int
     short_max_iter: int
     long_max_iter: int
+    class_max_iter: int
+    calibrate: bool
     text: str  # for the documentation, after the name
 
 
 PRESETS = {
-    "fast": Preset(1, 16, 16, 16, "one network, a quarter of the epochs"),
-    "default": Preset(1, 64, 32, 256, "one network"),
-    "best": Preset(8, 64, 32, 256, "eight networks, averaged"),
+    "fast": Preset(1, 16, 16, 16, 16, False, "one network"),
+    "default": Preset(1, 64, 32, 256, 48, True, "one network"),
+    "best": Preset(8, 64, 32, 256, 64, True, "eight networks, averaged"),
 }
 
 

@@ -1,5 +1,6 @@
 """Training on an encoded table: single networks, for how long, and several side by side."""
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -44,6 +45,7 @@ class Trainer:
         self._n_workers = min(n_networks, n_allowed)  # networks side by side, each with as many threads as are left for it
         self._scratches = [Scratch() for _ in range(self._n_workers)]
         self._n_each = max(1, n_allowed // self._n_workers)
+        self.epochs_left = math.inf  # of single networks, summed over workers
 
     def train(self, rows: Any, seed: int, max_iter: int, scratch: Any) -> Any:
         """Return a network trained on the numbered rows, on all if `rows` is None."""
@@ -71,39 +73,50 @@ class Trainer:
             raise KeyboardInterrupt
         return results
 
-    def epochs_within(self, max_time: float, rows: Any, seed: int) -> float:
-        """Epochs of one network on such rows, summed over workers, for which so many seconds suffice, by two that are timed."""
+    def keep_within(self, max_time: float, rows: Any, seed: int) -> None:
+        """Limit the epochs to those for which so many seconds suffice, by two of a network on such rows that are timed."""
         begun = time.monotonic()
         self.train(rows, seed, 1, self._scratches[0])  # compiles, or loads what is compiled
         started = time.monotonic()
         self.train(rows, seed, TIMED_EPOCHS, self._scratches[0])
         epoch = (time.monotonic() - started) / TIMED_EPOCHS
-        return (max_time - (time.monotonic() - begun)) * self._n_workers / max(epoch, 1e-9)
+        self.epochs_left = (max_time - (time.monotonic() - begun)) * self._n_workers / max(epoch, 1e-9)
 
-    def tried_epochs(self, preset: Preset, n_trials: int, random_state: Any, n_epochs: float, n_needed: int) -> tuple[int, float]:
-        """Return for how many epochs to train, and how many of n_epochs are left; by trials on four fifths of the rows, if enough
-        are left after them for n_needed networks."""
-        max_iter, n_rows = preset.max_iter, len(self._X)
-        shorter, longer = shorter_and_longer(preset, n_rows)
-        n_tried = (max_iter + longer) * max(n_trials, self._n_workers)
-        is_of_use = self._loss == "squared_error" and n_rows >= FEWEST_TRIAL_ROWS and longer > max_iter
-        if not is_of_use or n_epochs <= n_tried + longer * n_needed:
-            return max_iter, n_epochs
-        trials = [(random_state.permutation(n_rows), random_state.randint(2**31 - 1)) for _ in range(n_trials)]
+    def trials(self, n_trials: int, n_epochs: int, n_kept: int, random_state: Any) -> list[tuple[np.ndarray, int]]:
+        """Draw trials: an order of the rows, of which the first fifth is held out, and a seed. None where the rows are too few, or
+        where after so many epochs of each there is no time for n_kept more."""
+        n_taken = n_epochs * max(n_trials, self._n_workers)
+        if len(self._X) < FEWEST_TRIAL_ROWS or self.epochs_left <= n_taken + n_kept:
+            return []
+        self.epochs_left -= n_taken
+        return [(random_state.permutation(len(self._X)), random_state.randint(2**31 - 1)) for _ in range(n_trials)]
+
+    def tried(self, trials: Any, max_iter: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return the rows that each trial holds out, and the outputs for them of a network trained on the others."""
+
+        def outputs(order: np.ndarray, seed: int, scratch: Any) -> tuple[np.ndarray, np.ndarray]:
+            rows, others = np.split(order, [len(order) // 5])
+            return rows, self.train(others, seed, max_iter, scratch)._outputs(self._X[rows])
+
+        return self.side_by_side(outputs, trials)
+
+    def tried_epochs(self, preset: Preset, n_trials: int, random_state: Any, n_needed: int) -> int:
+        """Return for how many epochs to train n_needed networks and more on numbers, by trials."""
+        max_iter = preset.max_iter
+        shorter, longer = shorter_and_longer(preset, len(self._X))
+        trials = [] if longer == max_iter else self.trials(n_trials, max_iter + longer, longer * n_needed, random_state)
+        if not trials:
+            return max_iter
         share = self._explained(trials, max_iter)
         if share > LITTLE_NOISE and self._explained(trials, longer) > share:
-            max_iter = longer
-        elif share < MUCH_NOISE:
-            max_iter = shorter
-        return max_iter, n_epochs - n_tried
+            return longer
+        return shorter if share < MUCH_NOISE else max_iter
 
     def _explained(self, trials: Any, max_iter: int) -> float:
         """The share of the variance of a fifth of the rows that a network explains, trained on the others; the mean of trials."""
 
-        def explained(order: np.ndarray, seed: int, scratch: Any) -> float:
-            held_out, rows = np.split(order, [len(order) // 5])
-            predicted = self.train(rows, seed, max_iter, scratch)._outputs(self._X[held_out])
-            weights = None if self._weights is None else self._weights[held_out]
-            return r2_score(self._Y[held_out], predicted, sample_weight=weights)
+        def explained(rows: np.ndarray, outputs: np.ndarray) -> float:
+            weights = None if self._weights is None else self._weights[rows]
+            return r2_score(self._Y[rows], outputs, sample_weight=weights)
 
-        return float(np.mean(self.side_by_side(explained, trials)))
+        return float(np.mean([explained(*each) for each in self.tried(trials, max_iter)]))
