@@ -332,7 +332,7 @@ def test_what_is_not_calibrated():
     assert BPTabularClassifier(random_state=0).fit(X[:49], y[:49]).temperature_ == 1  # ten rows would say nothing
     model = BPTabularClassifier(random_state=0).fit(X, y)
     assert model.temperature_ != 1
-    assert model.set_params(max_time=1e-3).fit(X, y).temperature_ == 1 == model.n_iter_  # no time for it, and nothing is left over
+    assert model.set_params(max_time=1e-3).fit(X, y).temperature_ == 1 == model.n_iter_  # there is no time for it
     with pytest.raises(ValueError, match="'calibrate' parameter of BPTabularClassifier"):
         BPTabularClassifier(calibrate="yes").fit(X, y)
 

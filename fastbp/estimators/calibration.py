@@ -49,7 +49,8 @@ def fitted_temperature(
     """
 
     def loss(log_temperature: float) -> float:
-        return log_loss(logits, np.exp(log_temperature), Y, weights, is_multiclass) + (log_temperature / spread) ** 2 / (2 * len(Y))
+        surprise = 0.5 * (log_temperature / spread) ** 2 / len(Y)
+        return log_loss(logits, np.exp(log_temperature), Y, weights, is_multiclass) + surprise
 
     best = minimize_scalar(loss, bounds=(-_MOST, _MOST), method="bounded", options={"xatol": 1e-8})
     return float(np.exp(best.x)) if best.fun < loss(0.0) else 1.0

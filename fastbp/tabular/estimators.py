@@ -138,24 +138,31 @@ class _BPTabular(BaseEstimator):
             options = network_options(self._task, n_seen, self.encoder_.n_numbers_, max_iter) | (self.network_params or {})
             return self._network(options | {"random_state": seed})
 
-        trainer = Trainer(network_of, X, Y, weights, n_outputs, loss, fitted, n_networks=n_networks, n_threads=self.n_threads)
+        n_trials = min(3, 1 + n_networks // 4)  # one may mislead, and three cost little beside eight networks
+        calibrates = self._calibrates(preset) and self.cv is None
+        trainer = Trainer(
+            network_of, X, Y, weights, n_outputs, loss, fitted,
+            n_networks=n_networks + n_trials * calibrates, n_threads=self.n_threads,
+        )  # fmt: skip
         if self.max_time is not None:
             trainer.keep_within(self.max_time, *tasks[0])
-        n_trials = min(3, 1 + n_networks // 4)  # one may mislead, and three cost little beside eight networks
-        trials: Any = []
+        trials: list[Any] = []
         if loss == "squared_error":
             max_iter = trainer.tried_epochs(preset, n_trials, random_state, n_needed)
         else:
             max_iter = preset.class_max_iter
-            if self._calibrates(preset) and self.cv is None:
+            if calibrates:
                 trials = trainer.trials(n_trials, max_iter, max_iter * n_needed, random_state)
         # A whole round of folds at least, so that every row is held out once.
         max_iter = int(np.clip(trainer.epochs_left / n_needed, 1, max_iter))
         n_rounds = int(np.clip(trainer.epochs_left / (max_iter * n_needed), 1, preset.n_ensemble))
         tasks = [(rows, seed, max_iter) for rows, seed in tasks[: n_rounds * n_needed]]
-        self.networks_ = trainer.side_by_side(trainer.train, tasks)
+        networks = trainer.side_by_side(trainer.train, [*tasks, *(trial.task(max_iter) for trial in trials)])
+        self.networks_ = networks[: len(tasks)]
         if trials:
-            rows, outputs = map(np.concatenate, zip(*trainer.tried(trials, max_iter), strict=True))
+            rows = np.concatenate([trial.held_out for trial in trials])
+            tried = zip(networks[len(tasks) :], trials, strict=True)
+            outputs = np.concatenate([network._outputs(X[trial.held_out]) for network, trial in tried])
             self._calibrate(Y[rows], outputs, None if weights is None else weights[rows])
         self.n_iter_ = max_iter
         self._examples = X[random_state.permutation(n_rows)[:EXAMPLES]]

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.metrics import r2_score
@@ -20,6 +20,18 @@ from fastbp.training.workspace import Scratch
 
 TIMED_EPOCHS = 2  # by which `max_time` is kept
 FEWEST_TRIAL_ROWS = 50  # a fifth of fewer says nothing of the noise
+
+
+class Trial(NamedTuple):
+    """A network that is trained to learn from the rows that it does not see: numbers of rows, and a seed."""
+
+    held_out: np.ndarray
+    others: np.ndarray
+    seed: int
+
+    def task(self, max_iter: int) -> tuple[np.ndarray, int, int]:
+        """What `Trainer.train` takes."""
+        return self.others, self.seed, max_iter
 
 
 class Trainer:
@@ -82,23 +94,15 @@ class Trainer:
         epoch = (time.monotonic() - started) / TIMED_EPOCHS
         self.epochs_left = (max_time - (time.monotonic() - begun)) * self._n_workers / max(epoch, 1e-9)
 
-    def trials(self, n_trials: int, n_epochs: int, n_kept: int, random_state: Any) -> list[tuple[np.ndarray, int]]:
-        """Draw trials: an order of the rows, of which the first fifth is held out, and a seed. None where the rows are too few, or
-        where after so many epochs of each there is no time for n_kept more."""
+    def trials(self, n_trials: int, n_epochs: int, n_kept: int, random_state: Any) -> list[Trial]:
+        """Draw trials; none where the rows are too few, or where after n_epochs of each there is no time for n_kept."""
         n_taken = n_epochs * max(n_trials, self._n_workers)
         if len(self._X) < FEWEST_TRIAL_ROWS or self.epochs_left <= n_taken + n_kept:
             return []
         self.epochs_left -= n_taken
-        return [(random_state.permutation(len(self._X)), random_state.randint(2**31 - 1)) for _ in range(n_trials)]
-
-    def tried(self, trials: Any, max_iter: int) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Return the rows that each trial holds out, and the outputs for them of a network trained on the others."""
-
-        def outputs(order: np.ndarray, seed: int, scratch: Any) -> tuple[np.ndarray, np.ndarray]:
-            rows, others = np.split(order, [len(order) // 5])
-            return rows, self.train(others, seed, max_iter, scratch)._outputs(self._X[rows])
-
-        return self.side_by_side(outputs, trials)
+        orders = [(random_state.permutation(len(self._X)), random_state.randint(2**31 - 1)) for _ in range(n_trials)]
+        n_held_out = len(self._X) // 5
+        return [Trial(order[:n_held_out], order[n_held_out:], seed) for order, seed in orders]
 
     def tried_epochs(self, preset: Preset, n_trials: int, random_state: Any, n_needed: int) -> int:
         """Return for how many epochs to train n_needed networks and more on numbers, by trials."""
@@ -115,8 +119,10 @@ class Trainer:
     def _explained(self, trials: Any, max_iter: int) -> float:
         """The share of the variance of a fifth of the rows that a network explains, trained on the others; the mean of trials."""
 
-        def explained(rows: np.ndarray, outputs: np.ndarray) -> float:
+        def explained(trial: Trial, network: Any) -> float:
+            rows = trial.held_out
             weights = None if self._weights is None else self._weights[rows]
-            return r2_score(self._Y[rows], outputs, sample_weight=weights)
+            return r2_score(self._Y[rows], network._outputs(self._X[rows]), sample_weight=weights)
 
-        return float(np.mean([explained(*each) for each in self.tried(trials, max_iter)]))
+        networks = self.side_by_side(self.train, [trial.task(max_iter) for trial in trials])
+        return float(np.mean([explained(*each) for each in zip(trials, networks, strict=True)]))
