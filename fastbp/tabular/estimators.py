@@ -249,9 +249,10 @@ class BPTabularClassifier(ClassifierMixin, _BPTabular):
     class_weight : dict, 'balanced' or None, default=None
         Weights of the classes, as in scikit-learn.
     calibrate : bool or None, default=None
-        Divide the logarithms of the probabilities by the one number, `temperature_`, with which the log-loss of rows that
-        training has not seen is smallest [2]_. With `cv` these are the rows held out, else a fifth of at least 50, with up to
-        three more networks trained on the others. None: with `cv`, 'default' and 'best'.
+        Divide the logarithms of the probabilities by the one number, `temperature_`, that suits rows which training has not
+        seen [2]_: with `cv` those held out, else a fifth of the rows, by another network, up to three for several, trained on
+        the others. Not without `cv` where there are fewer than 50 rows or `max_time` allows for no network more. None: with
+        `cv`, 'default' and 'best'.
     {table_run_parameters}
 
     Attributes
