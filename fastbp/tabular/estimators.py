@@ -139,10 +139,11 @@ class _BPTabular(BaseEstimator):
             return self._network(options | {"random_state": seed})
 
         n_trials = min(3, 1 + n_networks // 4)  # one may mislead, and three cost little beside eight networks
-        calibrates = self._calibrates(preset) and self.cv is None
+        calibrates = self._calibrates(preset)
+        n_calibrating = n_trials if calibrates and self.cv is None else 0  # with cv there are rows held out anyway
         trainer = Trainer(
             network_of, X, Y, weights, n_outputs, loss, fitted,
-            n_networks=n_networks + n_trials * calibrates, n_threads=self.n_threads,
+            n_networks=n_networks + n_calibrating, n_threads=self.n_threads,
         )  # fmt: skip
         if self.max_time is not None:
             trainer.keep_within(self.max_time, *tasks[0])
@@ -151,8 +152,8 @@ class _BPTabular(BaseEstimator):
             max_iter = trainer.tried_epochs(preset, n_trials, random_state, n_needed)
         else:
             max_iter = preset.class_max_iter
-            if calibrates:
-                trials = trainer.trials(n_trials, max_iter, max_iter * n_needed, random_state)
+            if n_calibrating:
+                trials = trainer.trials(n_calibrating, max_iter, max_iter * n_needed, random_state)
         # A whole round of folds at least, so that every row is held out once.
         max_iter = int(np.clip(trainer.epochs_left / n_needed, 1, max_iter))
         n_rounds = int(np.clip(trainer.epochs_left / (max_iter * n_needed), 1, preset.n_ensemble))
@@ -167,9 +168,9 @@ class _BPTabular(BaseEstimator):
         self.n_iter_ = max_iter
         self._examples = X[random_state.permutation(n_rows)[:EXAMPLES]]
         if self.cv is not None:
-            self._predict_held_out(X, Y, weights, [held_out for _, held_out in folds] * n_rounds)
+            self._predict_held_out(X, Y, weights, [held_out for _, held_out in folds] * n_rounds, calibrates)
 
-    def _predict_held_out(self, X: np.ndarray, Y: np.ndarray, weights: Any, held_out: list[np.ndarray]) -> None:
+    def _predict_held_out(self, X: np.ndarray, Y: np.ndarray, weights: Any, held_out: list[np.ndarray], calibrates: bool) -> None:
         """Average, for each row, what the networks that have not seen it predict."""
         outputs: Any = None
         counts = np.zeros(len(X))
@@ -181,7 +182,7 @@ class _BPTabular(BaseEstimator):
         if not counts.all():
             raise ValueError(f"cv leaves {np.count_nonzero(counts == 0)} rows out of all test folds: these have no score.")
         outputs = outputs / counts[:, np.newaxis]
-        if self._calibrates(self._check()):
+        if calibrates:
             self._calibrate(Y, outputs, weights)
         self.oof_prediction_ = self._finished(outputs)
         self.oof_score_ = self._score_of(Y, self.oof_prediction_, weights)
