@@ -241,6 +241,7 @@ def test_it_learns_a_mixed_table():
     assert log_loss(truth, proba) < 0.35
     np.testing.assert_allclose(proba.sum(axis=1), 1)
     np.testing.assert_allclose(classifier.predict_log_proba(test), np.log(proba))
+    assert clone(classifier).set_params(calibrate=False).fit(train, classes).predict_proba(test).min() >= 0.0019
 
 
 @pytest.mark.parametrize("smoothing", [0.1, 0.3, 0.0])

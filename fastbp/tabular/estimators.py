@@ -419,20 +419,18 @@ class BPTabularClassifier(ClassifierMixin, _BPTabular):
         return preset.calibrate or self.cv is not None if self.calibrate is None else bool(self.calibrate)
 
     def _calibrate(self, Y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> None:
-        logits = np.log(self._likely(outputs))
-        self.temperature_ = fitted_temperature(logits, Y, weights, True, spread=TEMPERATURE_SPREAD)
+        self.temperature_ = fitted_temperature(self._logits(outputs), Y, weights, True, spread=TEMPERATURE_SPREAD)
 
     def _finished(self, outputs: np.ndarray) -> np.ndarray:
-        return probabilities(np.log(self._likely(outputs)), self.temperature_, True)
+        return probabilities(self._logits(outputs), self.temperature_, True)
 
-    def _likely(self, outputs: np.ndarray) -> np.ndarray:
-        """Return the probabilities that the networks mean, (n_rows, n_classes), before calibration."""
+    def _logits(self, outputs: np.ndarray) -> np.ndarray:
+        """Return the logarithms of what the networks mean, (n_rows, n_classes), but for a constant per row."""
         # A network that is right about p has learnt q = (1 - ε) p + ε / k from smoothed labels: p is got back from q. What it
         # is surer of than any smoothed label would be negative, and log-loss knows no mercy for 0: hence the clipping.
         smoothing, n_classes = self.networks_[0].label_smoothing, outputs.shape[1]
         likely = (outputs - smoothing / n_classes) / (1 - smoothing)
-        likely = np.clip(likely, min(SMALLEST_PROBABILITY, 0.5 / n_classes), 1)
-        return likely / likely.sum(axis=1, keepdims=True)
+        return np.log(np.clip(likely, min(SMALLEST_PROBABILITY, 0.5 / n_classes), 1))
 
     def _score_of(self, y: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> float:
         return float(accuracy_score(y[:, 0], predicted.argmax(axis=1), sample_weight=weights))
