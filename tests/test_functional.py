@@ -5,6 +5,7 @@ import itertools
 import naive
 import numpy as np
 import pytest
+from covering import dealt
 from scipy.optimize import approx_fprime
 from sklearn.base import clone
 
@@ -42,8 +43,7 @@ def assert_close(actual, expected, **tolerance):
         np.testing.assert_allclose(a, b, **{"rtol": 1e-9, "atol": 1e-13, **tolerance})
 
 
-@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
-@pytest.mark.parametrize("output_activation", ACTIVATIONS)
+@pytest.mark.parametrize(("activation", "output_activation"), dealt(HIDDEN_ACTIVATIONS, ACTIVATIONS))
 def test_forward_is_the_plain_loop(activation, output_activation):
     coefs, intercepts, X, _ = problem()
     names = {"activation": activation, "output_activation": output_activation}
@@ -52,27 +52,27 @@ def test_forward_is_the_plain_loop(activation, output_activation):
     assert_close(actual, naive.forward(coefs, intercepts, X, **names)[1:])
 
 
-@pytest.mark.parametrize(("loss", "output_activation"), PAIRS)
-@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
-@pytest.mark.parametrize("weighted", [False, True])
-def test_gradients_are_the_plain_loop(loss, output_activation, activation, weighted):
+@pytest.mark.parametrize(("pair", "activation"), dealt(PAIRS, HIDDEN_ACTIVATIONS))
+def test_gradients_are_the_plain_loop(pair, activation):
+    loss, output_activation = pair
     coefs, intercepts, X, y = problem(loss=loss)
-    options = {"activation": activation, "output_activation": output_activation, "loss": loss, "alpha": 0.3}
-    if weighted:
-        options["sample_weight"] = np.arange(7.0)
-    actual = gradients(coefs, intercepts, X, y, **options)
-    expected = naive.gradients(coefs, intercepts, X, y, **options)
-    np.testing.assert_allclose(actual.loss, expected.loss, rtol=1e-10)
-    assert_close(actual.coefs, expected.coefs)
-    assert_close(actual.intercepts, expected.intercepts)
-    assert_close(actual.inputs, expected.inputs)
+    for weights in ({}, {"sample_weight": np.arange(7.0)}):
+        options = {"activation": activation, "output_activation": output_activation, "loss": loss, "alpha": 0.3, **weights}
+        actual = gradients(coefs, intercepts, X, y, **options)
+        expected = naive.gradients(coefs, intercepts, X, y, **options)
+        np.testing.assert_allclose(actual.loss, expected.loss, rtol=1e-10)
+        assert_close(actual.coefs, expected.coefs)
+        assert_close(actual.intercepts, expected.intercepts)
+        assert_close(actual.inputs, expected.inputs)
 
 
-@pytest.mark.parametrize(("loss", "output_activation"), PAIRS)
-@pytest.mark.parametrize("activation", [name for name in HIDDEN_ACTIVATIONS if name != "step"])
-def test_gradients_are_finite_differences(loss, output_activation, activation):
-    if output_activation == "step":
-        return  # has no slope: its straight-through gradient is not the loss's
+@pytest.mark.parametrize(
+    ("pair", "activation"),
+    # a step has no slope: its straight-through gradient is not the loss's
+    dealt([pair for pair in PAIRS if pair[1] != "step"], [name for name in HIDDEN_ACTIVATIONS if name != "step"]),
+)
+def test_gradients_are_finite_differences(pair, activation):
+    loss, output_activation = pair
     # one output: for several, scikit-learn's squared error averages what its gradient sums
     layer_sizes = (3, 4, 3) if LOSSES[loss].has_class_numbers else (3, 4, 1)
     coefs, intercepts, X, y = problem(layer_sizes, loss)

@@ -7,6 +7,7 @@ import warnings
 import naive
 import numpy as np
 import pytest
+from covering import dealt
 from numpy.testing import assert_allclose
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -71,10 +72,9 @@ def slopes_by_differences(objective, array, step=1e-6):
 
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
-@pytest.mark.parametrize("output_activation, loss", PAIRS)
-@pytest.mark.parametrize("activation", HIDDEN)
-def test_gradients_equal_finite_differences(activation, output_activation, loss, weighted):
-    n_outputs = 3
+@pytest.mark.parametrize("pair, activation", dealt(PAIRS, HIDDEN))
+def test_gradients_equal_finite_differences(pair, activation, weighted):
+    (output_activation, loss), n_outputs = pair, 3
     # e to the e to the e outgrows any finite difference unless the weights are small
     coefs, intercepts, X, y = make_problem(loss, n_outputs, scale=0.1 if activation == "exp" else 0.4)
     alpha = 0.1

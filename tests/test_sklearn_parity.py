@@ -7,13 +7,13 @@ A case is a dictionary of levels, one per axis (solver, task, dtype, ...). Small
 
 import inspect
 import itertools
-import random
 import warnings
 from numbers import Integral, Real
 
 import numpy as np
 import pytest
 import scipy.sparse
+from covering import covering
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import is_classifier, is_regressor
 from sklearn.datasets import load_digits, load_iris, make_regression
@@ -306,8 +306,16 @@ def marks_of(case):
 
 def product(**axes):
     """All combinations of the given levels, as parameters for pytest."""
-    cases = [dict(zip(axes, levels, strict=True)) for levels in itertools.product(*axes.values())]
-    return [pytest.param(case, id=name_of(case), marks=marks_of(case)) for case in cases]
+    return as_parameters(dict(zip(axes, levels, strict=True)) for levels in itertools.product(*axes.values()))
+
+
+def pairwise(**axes):
+    """Combinations in which every two of the given levels meet, as parameters for pytest."""
+    return as_parameters(covering(axes))
+
+
+def as_parameters(cases):
+    return [pytest.param(case, id=f"{number}-{name_of(case)}", marks=marks_of(case)) for number, case in enumerate(cases)]
 
 
 def name_of(case):
@@ -331,32 +339,6 @@ def settle(case):
     if case["mode"] in PARTIAL_MODES:
         case = {**case, "early_stopping": False}
     return case
-
-
-def covering_cases(axes, seed=0):
-    """Cases in which every two levels of different axes that can meet do meet; greedy, the same at every run."""
-    choose = random.Random(seed)
-
-    def pairs_of(case):
-        return set(itertools.combinations(((axis, case[axis]) for axis in axes), 2))
-
-    wanted = [
-        ((one, level), (other, other_level))
-        for one, other in itertools.combinations(axes, 2)
-        for level in axes[one]
-        for other_level in axes[other]
-    ]
-    cases, covered = [], set()
-    for pair in wanted:
-        if pair in covered:
-            continue
-        drawn = [{axis: choose.choice(levels) for axis, levels in axes.items()} for _ in range(40)]
-        settled = [settle({**case, **dict(pair)}) for case in drawn]
-        fitting = [case for case in settled if pair in pairs_of(case)]
-        if fitting:  # else the two exclude each other
-            cases.append(max(fitting, key=lambda case: len(pairs_of(case) - covered)))
-            covered |= pairs_of(cases[-1])
-    return [pytest.param(case, id=f"{number}-{name_of(case)}") for number, case in enumerate(cases)]
 
 
 EVERYTHING = {
@@ -387,20 +369,20 @@ def strings_can_stop_early():
     return early_stopping_takes_strings()
 
 
-@pytest.mark.parametrize("case", covering_cases(EVERYTHING))
+@pytest.mark.parametrize("case", as_parameters(covering(EVERYTHING, settle)))
 def test_every_two_levels_meet(case, strings_can_stop_early):
     if case["task"] == "strings" and case["early_stopping"] and case["solver"] != "lbfgs" and not strings_can_stop_early:
         pytest.skip("this scikit-learn's MLPClassifier fails on string labels with early_stopping=True")
     check(**case)
 
 
-@pytest.mark.parametrize("case", product(solver=SOLVERS, activation=ACTIVATIONS, task=TASKS))
+@pytest.mark.parametrize("case", pairwise(solver=SOLVERS, activation=ACTIVATIONS, task=TASKS))
 def test_solver_activation_task(case):
     check(**case)
 
 
 @pytest.mark.parametrize(
-    "case", product(dtype=["float32"], solver=SOLVERS, activation=ACTIVATIONS, task=["binary", "multiclass", "multi"])
+    "case", pairwise(dtype=["float32"], solver=SOLVERS, activation=ACTIVATIONS, task=["binary", "multiclass", "multi"])
 )
 def test_float32(case):
     check(**case)
@@ -408,7 +390,7 @@ def test_float32(case):
 
 @pytest.mark.parametrize(
     "case",
-    product(batch_size=BATCH_SIZES, hidden_layer_sizes=HIDDEN_SIZES, shuffle=[True, False], solver=["sgd_nesterov", "adam"]),
+    pairwise(batch_size=BATCH_SIZES, hidden_layer_sizes=HIDDEN_SIZES, shuffle=[True, False], solver=["sgd_nesterov", "adam"]),
 )
 def test_batch_size_and_hidden_sizes(case):
     check(activation="tanh", **case)
@@ -421,7 +403,7 @@ def test_wide_layers(case):
 
 @pytest.mark.parametrize(
     "case",
-    product(
+    pairwise(
         solver=STOCHASTIC, learning_rate=["constant", "invscaling", "adaptive"], batch_size=[1, "n"], task=["binary", "single"]
     ),
 )
@@ -430,7 +412,7 @@ def test_schedules(case):
 
 
 @pytest.mark.parametrize(
-    "case", product(task=TASKS, weights=[False, True], early_stopping=[False, True], container=["dense", "csr"], solver=["adam"])
+    "case", pairwise(task=TASKS, weights=[False, True], early_stopping=[False, True], container=["dense", "csr"], solver=["adam"])
 )
 def test_weights_and_early_stopping(case, strings_can_stop_early):
     if case["task"] == "strings" and case["early_stopping"] and not strings_can_stop_early:
@@ -439,7 +421,7 @@ def test_weights_and_early_stopping(case, strings_can_stop_early):
 
 
 @pytest.mark.parametrize(
-    "case", product(container=CONTAINERS, batch_size=BATCH_SIZES, task=["binary", "multi"], solver=["sgd_nesterov"])
+    "case", pairwise(container=CONTAINERS, batch_size=BATCH_SIZES, task=["binary", "multi"], solver=["sgd_nesterov"])
 )
 def test_containers(case):
     check(**case)
@@ -452,14 +434,14 @@ def test_containers_lbfgs(case):
     check(**case)
 
 
-@pytest.mark.parametrize("case", product(mode=PARTIAL_MODES, solver=STOCHASTIC, task=TASKS))
+@pytest.mark.parametrize("case", pairwise(mode=PARTIAL_MODES, solver=STOCHASTIC, task=TASKS))
 def test_partial_fit(case):
     check(**case)
 
 
 @pytest.mark.parametrize(
     "case",
-    product(
+    pairwise(
         mode=["refit", "warm_start", "preset_warm_start"],
         solver=SOLVERS,
         task=["binary", "multiclass", "multi"],
@@ -501,25 +483,23 @@ def test_weights_of_zero_and_integer_weights(task, solver):
 # When to stop
 
 
-@pytest.mark.parametrize("n_iter_no_change", [1, 3])
-@pytest.mark.parametrize("early_stopping", [False, True])
-@pytest.mark.parametrize("learning_rate", ["constant", "invscaling", "adaptive"])
-@pytest.mark.parametrize("solver", STOCHASTIC)
-@pytest.mark.parametrize("task", ["multiclass", "single"])
-def test_stops_in_the_same_epoch(task, solver, learning_rate, early_stopping, n_iter_no_change):
+@pytest.mark.parametrize(
+    "case",
+    pairwise(
+        task=["multiclass", "single"],
+        solver=STOCHASTIC,
+        learning_rate=["constant", "invscaling", "adaptive"],
+        early_stopping=[False, True],
+        n_iter_no_change=[1, 3],
+    ),
+)
+def test_stops_in_the_same_epoch(case):
     """A coarse tol stops all of them, "adaptive" after its rate has fallen below 1e-6, which takes 5 to 7 cuts."""
+    case = dict(case)
+    task, solver = case.pop("task"), case.pop("solver")
     X, y = make_data(task)
     ours, theirs = make_pair(
-        task,
-        hidden_layer_sizes=(5,),
-        learning_rate=learning_rate,
-        early_stopping=early_stopping,
-        validation_fraction=0.3,
-        n_iter_no_change=n_iter_no_change,
-        tol=0.01,
-        max_iter=400,
-        random_state=2,
-        **SOLVERS[solver],
+        task, hidden_layer_sizes=(5,), validation_fraction=0.3, tol=0.01, max_iter=400, random_state=2, **case, **SOLVERS[solver]
     )
     take_steps(ours, theirs, [fit(X, y)], X, {"rtol": 1e-5, "atol": 1e-8})
     assert theirs.n_iter_ < 400
