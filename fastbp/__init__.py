@@ -3,6 +3,7 @@
 from fastbp.display import (
     GradientFlowDisplay,
     HiddenSizeDisplay,
+    LearningDisplay,
     LossCurveDisplay,
     NetworkDisplay,
     SearchSurfaceDisplay,
@@ -26,6 +27,7 @@ __all__ = [
     "GradientFlowDisplay",
     "Gradients",
     "HiddenSizeDisplay",
+    "LearningDisplay",
     "LossCurveDisplay",
     "ModelFileError",
     "NetworkDisplay",

@@ -16,7 +16,8 @@ FLOORS = (
     {"kernels"},
     {"training"},
     {"estimators"},
-    {"functional", "search", "display", "persistence", "interchange", "tabular"},
+    {"functional"},
+    {"search", "display", "persistence", "interchange", "tabular"},
     {"app"},
     {"__main__"},
 )

@@ -32,9 +32,9 @@ FLOORS = (
         {"estimators": "BPClassifier, BPRegressor:\ncheck what comes in, encode targets,\nkeep the fitted attributes"},
         "all below;\nnumpy, scipy, scikit-learn",
     ),
+    ({"functional": "forward and gradients,\nwithout an estimator"}, "all below"),
     (
         {
-            "functional": "forward,\ngradients",
             "search": "many fits\nat once",
             "display": "pictures",
             "persistence": "models\nas files",
@@ -101,11 +101,11 @@ class Board:
 
 def draw_house(path):
     """Draw the rooms on their floors, and what each floor may import."""
-    board = Board(height=67)
+    board = Board(height=76)
     left, right, height, gap = 6, 70, 7.8, 1.0
-    colors = YELLOW, ORANGE, GREEN, BLUE, PALE, PALE, PALE
-    board.write(left, 63, right - left, 3, "the rooms, floor by floor", size=10, color=GREY)
-    board.write(right + 1, 63, 28, 3, "may import", size=10, color=GREY)
+    colors = YELLOW, ORANGE, GREEN, BLUE, *[PALE] * (len(FLOORS) - 4)
+    board.write(left, 72, right - left, 3, "the rooms, floor by floor", size=10, color=GREY)
+    board.write(right + 1, 72, 28, 3, "may import", size=10, color=GREY)
     for level, (rooms, imports) in enumerate(FLOORS):
         y = 1.5 + level * (height + gap)
         width = (right - left - gap * (len(rooms) - 1)) / len(rooms)
@@ -120,8 +120,8 @@ def draw_house(path):
                 board.write(x, y + 4.6, width, 3, name, size=12 - small, weight="bold", va="center_baseline")
                 board.write(x, y + 0.2, width, 4.6, purpose, size=9.5 - small / 2)
         board.write(right + 1, y, 28, height, imports, size=9.5)
-    board.arrow((3.8, 62), (3.8, 2))
-    board.write(0.8, 2, 2.2, 60, "imports point down only", size=10, rotation=90)
+    board.arrow((3.8, 71), (3.8, 2))
+    board.write(0.8, 2, 2.2, 69, "imports point down only", size=10, rotation=90)
     board.save(path)
 
 

@@ -102,7 +102,7 @@ class _Hooks:
             context = self._starts[run.number].subcontext(task_name=self._unit)
             context.loss = context.validation_score = context.learning_rate = context.gradient_norms = None
             self._epochs[run.number] = context
-            self._call(context.call_on_fit_task_begin)
+            self._call(context.call_on_fit_task_begin, reconstruction_attributes=lambda: self._attributes(run))
 
     def end(self, run: Any) -> bool:
         """An epoch has ended: its context gets what it has brought."""

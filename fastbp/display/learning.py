@@ -1,0 +1,394 @@
+"""A page on which a network can be watched as it learns."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import os
+from collections.abc import Sequence
+from importlib import resources
+from string import Template
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import clone, is_classifier
+from sklearn.utils import check_array
+
+from fastbp.display.drawing import network_in
+from fastbp.estimators import BPClassifier, BPRegressor
+
+MOST_UNITS = 32  # of a layer; more circles run into each other
+MOST_BYTES = 900_000  # of what a page holds beside its program
+MOST_POINTS = 300  # rows that are drawn in the picture of the outputs
+MAP_SIZE, CURVE_SIZE = 28, 101  # cells on each side of the picture for two inputs; places on the curve for one
+# Parameters that what `forward` and `gradients` compute does not know, each with the value that it needs to have.
+PLAIN = {
+    "embedding": None, "scale_layer": False, "input_scaling": None, "target_scaling": None, "label_smoothing": 0.0,
+    "ensemble": False, "n_restarts": 1, "refit": False,
+}  # fmt: skip
+
+
+class _Recorder:
+    """A callback that keeps weights before and after training, and of about n_frames epochs between, whatever their number."""
+
+    def __init__(self, n_frames: int) -> None:
+        self._most, self._every = n_frames, 1
+        self.frames: list[tuple[int, Any]] = []
+        self.losses: list[float] = []
+
+    def setup(self, estimator: Any, context: Any) -> None:
+        """Nothing is to be prepared."""
+
+    def teardown(self, estimator: Any, context: Any) -> None:
+        """Nothing is to be put away."""
+
+    def on_fit_task_begin(self, estimator: Any, context: Any, *, fitted_estimator: Any = None) -> None:
+        """Keep the weights that training begins with."""
+        if context.task_name in ("epoch", "iteration") and not self.frames:
+            self._keep(0, fitted_estimator)
+
+    def on_fit_task_end(self, estimator: Any, context: Any, *, fitted_estimator: Any = None) -> None:
+        """Keep the weights after an epoch."""
+        if context.task_name not in ("epoch", "iteration"):
+            return
+        number = context.task_id + 1
+        self.losses.append(float(context.loss))
+        if number % self._every == 0:
+            self._keep(number, fitted_estimator)
+        if len(self.frames) > 2 * self._most:
+            self._every *= 2
+            self.frames = [frame for frame in self.frames if frame[0] % self._every == 0]
+
+    def _keep(self, number: int, fitted: Any) -> None:
+        self.frames.append((number, ([W.copy() for W in fitted.coefs_], [b.copy() for b in fitted.intercepts_])))
+
+
+class LearningDisplay:
+    """A page that shows, epoch by epoch, what a network computes and how its weights change.
+
+    It shows the units and the weights as lines; for a chosen row the activations (forward) and the error signals δ (backward);
+    the loss and the norms of the gradient; and the border between classes for two inputs, or the curve for one. A slider goes
+    through the epochs. The page is one file, which needs no network connection. Make it with `from_fit`.
+
+    Parameters
+    ----------
+    estimator : BPClassifier or BPRegressor
+        The fitted network.
+    X : array-like of shape (n_samples, n_features)
+        Its inputs.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Its targets.
+    frames : sequence of (int, (list of ndarray, list of ndarray))
+        Numbers of epochs, 0 being the initial weights, with the weights and the intercepts of all layers.
+    losses : sequence of float
+        Loss of each epoch of training.
+    rows : sequence of int, default=None
+        Rows of X that can be chosen; None takes up to eight.
+    feature_names : sequence of str, default=None
+        Names of the inputs.
+
+    Attributes
+    ----------
+    estimator_ : BPClassifier or BPRegressor
+        The fitted network.
+    epochs_ : list of int
+        The epochs that the page shows.
+    losses_ : list of float
+        Loss of each epoch of training.
+    activations_ : list of list of ndarray of shape (n_rows, n_out)
+        Per epoch and layer the activations of the rows, as `forward` returns them.
+    deltas_ : list of list of ndarray of shape (n_rows, n_out)
+        Per epoch and layer :math:`\\delta = \\partial E / \\partial z` of each row alone, as `gradients` returns it.
+
+    See Also
+    --------
+    forward, gradients : Where the numbers come from.
+    NetworkDisplay : One picture of a network of any size.
+
+    Examples
+    --------
+    >>> from fastbp import BPClassifier, LearningDisplay
+    >>> X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    >>> network = BPClassifier((3,), "tanh", solver="lbfgs", random_state=1)
+    >>> display = LearningDisplay.from_fit(network, X, y)  # doctest: +SKIP
+    >>> display.save("xor.html")  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        *,
+        estimator: Any,
+        X: ArrayLike,
+        y: ArrayLike,
+        frames: Sequence[tuple[int, Any]],
+        losses: Sequence[float],
+        rows: Sequence[int] | None = None,
+        feature_names: Sequence[str] | None = None,
+    ) -> None:
+        self.estimator_ = network_in(estimator, "coefs_")
+        _check_plain(self.estimator_)
+        names = feature_names if feature_names is not None else getattr(X, "columns", None)
+        self._X = check_array(X, dtype=(np.float64, np.float32), order="C", input_name="X")
+        self._targets = _targets_of(self.estimator_, y)
+        self._told = [", ".join(map(_told, np.ravel(row).tolist())) for row in np.asarray(y)]
+        self.losses_ = [float(loss) for loss in losses]
+        n_features = self._X.shape[1]
+        self._sizes = [n_features, *(W.shape[1] for W in self.estimator_.coefs_)]
+        if max(self._sizes) > MOST_UNITS:
+            raise ValueError(
+                f"A layer has {max(self._sizes)} units, of which LearningDisplay draws {MOST_UNITS} at most: see NetworkDisplay."
+            )
+        if not frames:
+            raise ValueError("There are no epochs to show.")
+        self._names = [f"x{k + 1}" for k in range(n_features)] if names is None else [str(name) for name in names]
+        if len(self._names) != n_features:
+            raise ValueError(f"There are {len(self._names)} feature_names for {n_features} features.")
+        n_rows = len(self._X)
+        chosen = np.unique(np.linspace(0, n_rows - 1, min(8, n_rows)).astype(int)) if rows is None else np.asarray(rows)
+        if (
+            chosen.ndim != 1
+            or not chosen.size
+            or chosen.dtype.kind not in "iu"
+            or not (chosen >= 0).all() & (chosen < n_rows).all()
+        ):
+            raise ValueError(f"rows must be numbers of rows from 0 to {n_rows - 1}, got {rows!r}.")
+        self._rows = [int(row) for row in chosen]
+        self._options = {
+            "activation": self.estimator_.activation, "output_activation": self.estimator_.out_activation_,
+        }  # fmt: skip
+        self._loss = {"loss": self.estimator_._loss_name(), "loss_parameter": _loss_parameter(self.estimator_)}
+        self._fill(list(frames))
+
+    @classmethod
+    def from_fit(
+        cls,
+        estimator: Any,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        rows: Sequence[int] | None = None,
+        feature_names: Sequence[str] | None = None,
+        n_frames: int = 60,
+    ) -> Self:
+        """Fit a copy of a network, and record how it learns.
+
+        Parameters
+        ----------
+        estimator : BPClassifier or BPRegressor
+            The network, fitted or not, with at most 32 units per layer. It stays as it is.
+        X : array-like of shape (n_samples, n_features)
+            Inputs, scaled as the network is to see them.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        rows : sequence of int, default=None
+            Rows of X that can be chosen on the page; None takes up to eight.
+        feature_names : sequence of str, default=None
+            Names of the inputs; None takes the columns of a data frame.
+        n_frames : int, default=60
+            About how many epochs to show, at least 2: between this number and twice as many, fewer if the page would be larger
+            than 1 MB.
+
+        Returns
+        -------
+        display : LearningDisplay
+            The page.
+
+        Raises
+        ------
+        ValueError
+            The network has too many units, or options that `forward` and `gradients` do not know.
+        ImportError
+            The installed scikit-learn has no callbacks, which came with version 1.9.
+        """
+        if not isinstance(estimator, BPClassifier | BPRegressor):
+            raise TypeError(f"LearningDisplay takes a BPClassifier or a BPRegressor, got a {type(estimator).__name__}.")
+        if isinstance(n_frames, bool) or not isinstance(n_frames, int) or n_frames < 2:
+            raise ValueError(f"n_frames must be an int of 2 or more, got {n_frames!r}.")
+        _check_plain(estimator)
+        if not hasattr(estimator, "set_callbacks"):
+            raise ImportError("LearningDisplay records a fit by callbacks, which need scikit-learn 1.9 or newer.")
+        recorder = _Recorder(n_frames)
+        fitted = clone(estimator).set_params(warm_start=False).set_callbacks(recorder).fit(X, y)
+        frames = recorder.frames
+        if frames and frames[-1][0] != fitted.n_iter_:
+            frames.append((fitted.n_iter_, (fitted.coefs_, fitted.intercepts_)))
+        return cls(estimator=fitted, X=X, y=y, frames=frames, losses=recorder.losses, rows=rows, feature_names=feature_names)
+
+    # ---- what the page shows
+
+    def _fill(self, frames: list[tuple[int, Any]]) -> None:
+        per_frame = 4 * (sum(W.size + b.size for W, b in zip(*frames[0][1])) + 2 * len(self._rows) * sum(self._sizes[1:]))
+        per_frame += {1: 4 * CURVE_SIZE * self._sizes[-1], 2: 2 * MAP_SIZE**2}.get(self._sizes[0], 0)
+        most = int(MOST_BYTES / (per_frame * 4 / 3))
+        if most < 2:
+            raise ValueError("The page would be larger than 1 MB: choose fewer rows.")
+        if len(frames) > most:
+            frames = [frames[int(k)] for k in np.unique(np.linspace(0, len(frames) - 1, most).astype(int))]
+        self.epochs_ = [number for number, _ in frames]
+        self._weights = [weights for _, weights in frames]
+        self.activations_ = [self._forward(weights, self._X[self._rows]) for weights in self._weights]
+        self.deltas_ = [self._deltas(*weights) for weights in self._weights]
+
+    def _forward(self, weights: Any, X: np.ndarray) -> list[np.ndarray]:
+        from fastbp.functional import forward
+
+        coefs, intercepts = weights
+        return forward(coefs, intercepts, X, **self._options)
+
+    def _gradients(self, coefs: Any, intercepts: Any, rows: Any) -> Any:
+        from fastbp.functional import gradients
+
+        return gradients(coefs, intercepts, self._X[rows], self._targets[rows], **self._options, **self._loss)
+
+    def _deltas(self, coefs: Any, intercepts: Any) -> list[np.ndarray]:
+        """Return δ of each row: the gradient of the intercepts, were it the only row."""
+        by_row = [self._gradients(coefs, intercepts, slice(row, row + 1)).intercepts for row in self._rows]
+        return [np.stack(layer) for layer in zip(*by_row)]
+
+    def _norms(self, coefs: Any, intercepts: Any) -> list[float]:
+        return [float(np.linalg.norm(W)) for W in self._gradients(coefs, intercepts, slice(None)).coefs]
+
+    def _map(self) -> dict[str, Any] | None:
+        """Return the outputs over the plane of two inputs, or along one."""
+        n_features, n_outputs = self._sizes[0], self._sizes[-1]
+        if n_features > 2 or (n_features == 2 and n_outputs > 1 and not is_classifier(self.estimator_)):
+            return None
+        shown = np.unique(np.linspace(0, len(self._X) - 1, MOST_POINTS).astype(int))
+        ranges = [
+            (low - 0.15 * (high - low or 1), high + 0.15 * (high - low or 1)) for low, high in zip(self._X.min(0), self._X.max(0))
+        ]
+        if n_features == 1:
+            places = np.linspace(*ranges[0], CURVE_SIZE, dtype=self._X.dtype)[:, np.newaxis]
+            values = np.stack([self._forward(weights, places)[-1] for weights in self._weights])
+            targets = _columns(self._targets, n_outputs)
+            finite = np.concatenate([targets.ravel(), values[-1][np.isfinite(values[-1])]])
+            low, high = float(finite.min()), float(finite.max())
+            margin = 0.1 * (high - low or 1)
+            return {
+                "kind": "curve", "title": "Output against the input", "n": CURVE_SIZE, "outputs": n_outputs,
+                "values": _packed(values), "points": [[float(self._X[k, 0]), float(t)] for k in shown for t in targets[k]],
+                "range": [*map(float, ranges[0]), low - margin, high + margin],
+            }  # fmt: skip
+        axes = [np.linspace(*one, MAP_SIZE, dtype=self._X.dtype) for one in ranges]
+        grid = np.stack(np.meshgrid(axes[0], axes[1][::-1]), axis=-1).reshape(-1, 2)
+        values = np.stack([self._forward(weights, grid)[-1] for weights in self._weights])
+        plane = {"n": MAP_SIZE, "range": [float(end) for one in ranges for end in one]}
+        if n_outputs > 1:
+            largest = values.max(axis=2) / np.maximum(values.sum(axis=2), 1e-30)
+            marks = self._targets if self._targets.ndim == 1 else self._targets.argmax(axis=1)
+            plane |= {"kind": "classes", "title": "Most probable class", "which": _packed(values.argmax(axis=2).astype(np.uint8))}
+            plane |= {"strength": _shares(largest), "points": [[*map(float, self._X[k]), int(marks[k])] for k in shown]}
+            return plane
+        targets = _columns(self._targets, 1)[:, 0].astype(float)
+        low, high = min(targets.min(), 0.0 if is_classifier(self.estimator_) else np.inf), targets.max()
+        scaled = (targets - low) / (high - low or 1)
+        title = "Probability of the second class" if is_classifier(self.estimator_) else "Output"
+        plane |= {"kind": "values", "title": title, "strength": _shares((values[:, :, 0] - low) / (high - low or 1))}
+        return plane | {"points": [[*map(float, self._X[k]), float(scaled[k])] for k in shown]}
+
+    def _losses(self) -> tuple[list[int], list[float | None]]:
+        curve = np.asarray(self.losses_)
+        shown = np.unique(np.linspace(0, max(len(curve) - 1, 0), 400).astype(int))[: len(curve)]
+        return [int(k) + 1 for k in shown], [float(curve[k]) if np.isfinite(curve[k]) else None for k in shown]
+
+    def to_html(self) -> str:
+        """Return the page.
+
+        Returns
+        -------
+        page : str
+            HTML with all it needs, at most 1 MB.
+        """
+        classes = getattr(self.estimator_, "classes_", None)
+        epochs, losses = self._losses()
+        n_outputs = self._sizes[-1]
+        outputs = [f"output {k + 1}" for k in range(n_outputs)] if n_outputs > 1 else ["output"]
+        if isinstance(classes, np.ndarray) and len(classes) in (n_outputs, n_outputs + 1):
+            outputs = [str(name) for name in classes[-n_outputs:]]
+        data = {
+            "sizes": self._sizes, "features": self._names, "outputs": outputs, "epochs": self.epochs_,
+            "unit": "iteration" if self.estimator_.solver in ("lbfgs", "lm") else "epoch",
+            "rows": [
+                {"name": f"{row} (target {self._told[row]})", "x": [float(x) for x in self._X[row]]}
+                for row in self._rows
+            ],
+            "params": _packed(np.concatenate([np.ravel(part) for W in self._weights for pair in zip(*W) for part in pair])),
+            "activations": _by_row(self.activations_), "deltas": _by_row(self.deltas_),
+            "norms": _packed(np.array([self._norms(*weights) for weights in self._weights])),
+            "loss_epochs": epochs or [0], "losses": losses or [None], "map": self._map(),
+        }  # fmt: skip
+        title = f"{type(self.estimator_).__name__} {'-'.join(map(str, self._sizes))}: how it learns"
+        template = Template((resources.files("fastbp.display") / "learning.html").read_text(encoding="utf-8"))
+        return template.substitute(title=html.escape(title), data=json.dumps(data, allow_nan=False).replace("<", "\\u003c"))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the page into a file.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Where to; a file that is there is replaced.
+        """
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(self.to_html())
+
+    def _repr_html_(self) -> str:
+        """Return the page in a frame of its own, for notebooks."""
+        page = html.escape(self.to_html())
+        return f'<iframe srcdoc="{page}" style="width:100%;height:820px;border:0" title="How it learns"></iframe>'
+
+
+def _check_plain(estimator: Any) -> None:
+    """Refuse a network that `forward` and `gradients` do not describe."""
+    for name, value in PLAIN.items():
+        given = getattr(estimator, name, value)
+        if given != value:
+            raise ValueError(f"LearningDisplay shows networks with {name}={value!r}, got {given!r}.")
+
+
+def _targets_of(estimator: Any, y: Any) -> np.ndarray:
+    """Return targets as `gradients` takes them."""
+    values = np.asarray(y)
+    if not is_classifier(estimator):
+        return values.astype(float)
+    if isinstance(estimator.classes_, list):
+        raise ValueError("LearningDisplay does not show several columns of classes.")
+    if values.ndim == 2 and values.shape[1] > 1:
+        return values.astype(float)
+    numbers = np.searchsorted(estimator.classes_, values.ravel())
+    return numbers if estimator.out_activation_ == "softmax" else numbers.astype(float)
+
+
+def _loss_parameter(estimator: Any) -> Any:
+    from fastbp.estimators.parameters import loss_parameter_of
+
+    return loss_parameter_of(estimator, estimator._loss_name())
+
+
+def _told(target: Any) -> str:
+    return f"{target:.4g}" if isinstance(target, float) else str(target)
+
+
+def _columns(targets: np.ndarray, n_columns: int) -> np.ndarray:
+    """Return targets as one column per output; class numbers become 0 and 1."""
+    if targets.ndim > 1:
+        return targets
+    return targets[:, np.newaxis] if n_columns == 1 else np.eye(n_columns)[targets.astype(int)]
+
+
+def _by_row(layers: list[list[np.ndarray]]) -> str:
+    """Pack what lies by epoch, layer, row and unit in the order of epoch, row, layer, unit."""
+    return _packed(np.stack([np.concatenate(frame, axis=1) for frame in layers]))
+
+
+def _packed(values: np.ndarray) -> str:
+    """Return numbers as base64 of little-endian float32; bytes stay bytes."""
+    dtype = np.uint8 if values.dtype == np.uint8 else np.dtype("<f4")
+    return base64.b64encode(np.ascontiguousarray(values, dtype=dtype).tobytes()).decode("ascii")
+
+
+def _shares(values: np.ndarray) -> str:
+    """Return numbers from 0 to 1 as bytes."""
+    return _packed((255 * np.clip(np.nan_to_num(values), 0, 1)).round().astype(np.uint8))
