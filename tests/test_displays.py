@@ -159,6 +159,32 @@ def test_gradient_flow_is_what_was_recorded(model):
         GradientFlowDisplay(gradient_norms=[1.0, 2.0])
 
 
+def test_vanished_gradients_are_left_out_of_the_logarithmic_scale():
+    display = GradientFlowDisplay(gradient_norms=[[0.0, 1.0], [0.1, 1.0]]).plot()
+    assert display.ax_.get_yscale() == "log"
+    np.testing.assert_array_equal(display.lines_[0].get_ydata(), [np.nan, 0.1])
+
+
+def test_features_are_named_behind_a_scaler():
+    piped = make_pipeline(StandardScaler(), BPClassifier((3,), max_iter=2, random_state=0)).fit(X, y)
+    _, ax = pyplot.subplots()
+    display = WeightsDisplay.from_estimator(piped, ax=ax)
+    assert display.axes_[0] is ax
+    assert [label.get_text() for label in ax.get_yticklabels()] == list(X.columns)
+    assert NetworkDisplay.from_estimator(piped).feature_names == list(X.columns)
+    unnamed = make_pipeline(StandardScaler(), BPClassifier((3,), max_iter=2, random_state=0)).fit(X.to_numpy(), y)
+    assert WeightsDisplay.from_estimator(unnamed).feature_names == [f"x{k}" for k in range(4)]  # as scikit-learn names them
+    with pytest.raises(ValueError, match="needs a figure of its own"):
+        WeightsDisplay.from_estimator(piped, shape=(2, 2), ax=ax)
+
+
+def test_lines_and_circles_have_one_scale():
+    display = NetworkDisplay(coefs=[np.full((1, 1), 0.5)], intercepts=[np.array([-2.0])]).plot()
+    assert display.colorbar_.norm.vmax == 2.0 and "intercept" in display.colorbar_.ax.get_ylabel()
+    circle, expected = display.units_[1].get_facecolors()[0], matplotlib.colormaps["RdBu_r"](0.0)
+    np.testing.assert_allclose(circle, expected)
+
+
 @pytest.mark.parametrize("kind", [GridSearchCV, BPSearchCV])
 def test_search_surface_shows_the_scores_of_the_search(kind):
     grid = {"hidden_layer_sizes": [(4,), (3, 2)], "alpha": [1.0, 1e-4, 0.1], "learning_rate_init": [0.01, 0.03]}

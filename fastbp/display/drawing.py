@@ -39,17 +39,19 @@ def lay_out(ax: Any) -> Any:
 
 
 def legend_above(ax: Any, handles: list[Any]) -> Any:
-    """A legend above the axes, in as many columns as are not wider than these, smaller where it would take a third of them."""
-    for size in ("small", "x-small"):
+    """A legend above the axes, in as many columns as there is room for, smaller where it would take a third of their height."""
+    renderer = lay_out(ax)
+    whole, around = ax.get_window_extent(renderer), ax.get_tightbbox(renderer)
+    left = (around.x0 - whole.x0) / whole.width
+    for size in ("small", "x-small", "xx-small"):
         for n_columns in range(min(4, len(handles)), 0, -1):
             legend = ax.legend(
-                handles=handles, loc="lower left", bbox_to_anchor=(0, 1.01), borderaxespad=0, ncols=n_columns, frameon=False,
-                fontsize=size,
+                handles=handles, loc="lower left", bbox_to_anchor=(left, 1.01), borderaxespad=0, ncols=n_columns, frameon=False,
+                fontsize=size, handlelength=1.6, columnspacing=1.0, labelspacing=0.3,
             )  # fmt: skip
             legend.set_in_layout(False)  # how large the axes are without it
-            renderer = lay_out(ax)
-            taken, whole = legend.get_window_extent(renderer), ax.get_window_extent(renderer)
-            if taken.width <= whole.width:
+            taken = legend.get_window_extent(lay_out(ax))
+            if taken.width <= around.width:
                 break
         if taken.height < whole.height / 3:
             break
@@ -98,6 +100,22 @@ def network_in(estimator: Any, attribute: str) -> Any:
             check_is_fitted(estimator)
             raise ValueError(f"{type(outer).__name__} holds no network with {attribute}.")
     return estimator
+
+
+def feature_names_of(estimator: Any) -> list[str] | None:
+    """The names of a network's inputs: its own, or those that the steps before it in a pipeline give them; None if unknown."""
+    while not hasattr(estimator, "coefs_"):
+        if isinstance(estimator, Pipeline):
+            try:
+                return [str(name) for name in estimator[:-1].get_feature_names_out()]
+            except (AttributeError, ValueError):  # a step does not know, or was fitted without names
+                estimator = estimator[-1]
+        elif found := [name for name in ("best_estimator_", "regressor_", "estimator_") if hasattr(estimator, name)]:
+            estimator = getattr(estimator, found[0])
+        else:
+            return None
+    names = getattr(estimator, "feature_names_in_", None)
+    return None if names is None else [str(name) for name in names]
 
 
 def by_name(estimators: Any) -> dict[str, Any]:

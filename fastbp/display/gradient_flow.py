@@ -30,7 +30,7 @@ class GradientFlowDisplay:
     lines_ : list of matplotlib Line2D
         One curve per layer of weights.
     legend_ : matplotlib Legend
-        The legend, beside the axes.
+        The legend, inside of the axes.
 
     Examples
     --------
@@ -86,14 +86,13 @@ class GradientFlowDisplay:
         for layer in range(n_layers):
             name = "output layer" if layer == n_layers - 1 else f"hidden layer {layer + 1}"
             # most legends of deep networks name the first, the last and every few between
-            is_named = n_layers <= 10 or layer in (0, n_layers - 1) or layer % (n_layers // 6) == 0
-            norms = self.gradient_norms[:, layer]
+            is_named = n_layers <= 5 or layer in (0, n_layers - 1) or layer % (n_layers // 3) == 0
+            # a logarithmic scale has no zero: a line ends where a gradient has vanished
+            norms = np.where(self.gradient_norms[:, layer] > 0, self.gradient_norms[:, layer], np.nan)
             (line,) = self.ax_.plot(epochs, norms, color=colors[layer], label=name if is_named else f"_{name}")
             self.lines_.append(line)
         if (self.gradient_norms > 0).any():
             self.ax_.set_yscale("log")
         self.ax_.set(xlabel="epoch", ylabel="norm of the gradient")
-        self.legend_ = self.ax_.legend(
-            loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0, frameon=False, fontsize="small"
-        )
+        self.legend_ = self.ax_.legend(loc="best", fontsize="x-small", handlelength=1.4, labelspacing=0.25, framealpha=0.85)
         return self

@@ -306,9 +306,12 @@ class HiddenSizeDisplay:
         if self.fit_times is None:
             return
         self.time_ax_ = self.ax_.twinx()
-        style = {"marker": ".", "linestyle": ":"} if self._by_width else {"marker": "_", "linestyle": "none", "markersize": 14}
+        style: dict[str, Any] = {"marker": ".", "linestyle": ":"}
+        beside = 0.0
+        if not self._by_width:  # beside the bars of the scores
+            style, beside = {"marker": "D", "linestyle": "none", "markersize": 5, "markerfacecolor": "white"}, 0.18
         (self.time_line_,) = self.time_ax_.plot(
-            positions, self.fit_times[order], color=_TIME_COLOR, linewidth=1.2, label="seconds per fit (right)", **style
+            positions + beside, self.fit_times[order], color=_TIME_COLOR, linewidth=1.2, label="seconds per fit (right)", **style
         )
         self.time_ax_.set_ylabel("seconds per fit", color=_TIME_COLOR)
         self.time_ax_.tick_params(axis="y", colors=_TIME_COLOR)

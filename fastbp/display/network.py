@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastbp.display.drawing import SIGNED, import_pyplot, lay_out, network_in
+from fastbp.display.drawing import SIGNED, feature_names_of, import_pyplot, lay_out, network_in
 
 _MOST_UNITS = 50  # of a layer; more circles run into each other, and heat maps tell more
 _MOST_NAMES = 50
@@ -19,7 +19,7 @@ class NetworkDisplay:
     """A network drawn as units and lines, or beyond 50 units in a layer as a heat map per layer of weights.
 
     The colour of a line is the sign of its weight (red above zero, blue below), its width the size. The colour of a unit is its
-    intercept.
+    intercept, on the same scale.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class NetworkDisplay:
         estimator : fitted estimator
             The network, also within a pipeline or a search.
         feature_names : sequence of str, default=None
-            Names of the inputs; None takes those the network was fitted with, if there were any.
+            Names of the inputs; None takes those the network, or the pipeline before it, was fitted with, if there were any.
         ax : matplotlib Axes, default=None
             Where to draw, if units and lines are drawn; None makes a figure.
 
@@ -100,7 +100,7 @@ class NetworkDisplay:
         """
         network = network_in(estimator, "coefs_")
         if feature_names is None:
-            feature_names = getattr(network, "feature_names_in_", None)
+            feature_names = feature_names_of(estimator)
         n_outputs = network.coefs_[-1].shape[1]
         classes = getattr(network, "classes_", None)
         output_names: Any = None
@@ -157,7 +157,8 @@ class NetworkDisplay:
         else:
             self.figure_ = ax.figure
         self.axes_ = np.array([ax])
-        norm, colors = Normalize(-self._largest, self._largest), pyplot.get_cmap(SIGNED)
+        largest = max([self._largest, *(np.abs(b).max() for b in self.intercepts if b.size)])
+        norm, colors = Normalize(-largest, largest), pyplot.get_cmap(SIGNED)
         heights = [np.arange(n) - (n - 1) / 2 for n in self.layer_sizes]
         heights = [-h * (most / max(n, 1)) ** 0.7 if n < most else -h for h, n in zip(heights, self.layer_sizes)]
         for layer, W in enumerate(self.coefs):
@@ -178,14 +179,15 @@ class NetworkDisplay:
         for side in ax.spines.values():
             side.set_visible(False)
         ax.tick_params(length=0)
-        self.colorbar_ = self.figure_.colorbar(ScalarMappable(norm, colors), ax=ax, label="weight", shrink=0.6, pad=0.02)
+        self.colorbar_ = self.figure_.colorbar(
+            ScalarMappable(norm, colors), ax=ax, label="line: weight, circle: intercept", shrink=0.9, pad=0.02
+        )
+        self.colorbar_.ax.yaxis.label.set_fontsize("small")
         lay_out(ax)
         points = ax.get_window_extent().height * 72 / self.figure_.dpi / (most + 1)  # from unit to unit of the widest layer
         diameter = float(np.clip(0.7 * points, 2, 19.5))
         for layer, h in enumerate(heights):
-            face: Any = (
-                "white" if layer == 0 else colors(Normalize(*_range(self.intercepts[layer - 1]))(self.intercepts[layer - 1]))
-            )
+            face: Any = "white" if layer == 0 else colors(norm(self.intercepts[layer - 1]))
             self.units_.append(ax.scatter(np.full(len(h), layer), h, s=diameter**2, c=face, edgecolors="#444444", zorder=3))
         gap = 4 + diameter / 2  # points: beyond the circle's edge
         names_of = {0: self.feature_names or [], n_layers - 1: self.output_names or []}
@@ -241,8 +243,3 @@ def _names(names: Any, parameter: str, n: int) -> list[str] | None:
     if len(names) != n:
         raise ValueError(f"There are {len(names)} {parameter} for {n} units.")
     return [str(name) for name in names]
-
-
-def _range(values: np.ndarray) -> tuple[float, float]:
-    largest = float(np.abs(values).max()) or 1.0
-    return -largest, largest

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastbp.display.drawing import SIGNED, import_pyplot, network_in
+from fastbp.display.drawing import SIGNED, feature_names_of, import_pyplot, make_axes, network_in
 
 _MOST_UNITS = 64  # maps that can be told apart on a page
 
@@ -59,7 +59,9 @@ class WeightsDisplay:
             raise ValueError(f"There are {len(self.feature_names)} feature_names for {n_features} features.")
 
     @classmethod
-    def from_estimator(cls, estimator: Any, *, shape: tuple[int, int] | None = None, feature_names: Any = None) -> Self:
+    def from_estimator(
+        cls, estimator: Any, *, shape: tuple[int, int] | None = None, feature_names: Any = None, ax: Any = None
+    ) -> Self:
         """Draw the first layer of a fitted network.
 
         Parameters
@@ -69,7 +71,9 @@ class WeightsDisplay:
         shape : tuple of (int, int), default=None
             Rows and columns of the picture that the features are pixels of.
         feature_names : sequence of str, default=None
-            Names of the features; None takes those the network was fitted with, if there were any.
+            Names of the features; None takes those the network, or the pipeline before it, was fitted with, if there were any.
+        ax : matplotlib Axes, default=None
+            Where to draw the one map of all features; None makes a figure.
 
         Returns
         -------
@@ -78,11 +82,16 @@ class WeightsDisplay:
         """
         network = network_in(estimator, "coefs_")
         if feature_names is None:
-            feature_names = getattr(network, "feature_names_in_", None)
-        return cls(weights=network.coefs_[0], shape=shape, feature_names=feature_names).plot()
+            feature_names = feature_names_of(estimator)
+        return cls(weights=network.coefs_[0], shape=shape, feature_names=feature_names).plot(ax)
 
-    def plot(self) -> Self:
-        """Draw, in a figure of its own; of more than 64 units those with the longest weights.
+    def plot(self, ax: Any = None) -> Self:
+        """Draw; of more than 64 units as pictures, those with the longest weights.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw the one map of all features; None makes a figure, which pictures of `shape` always need.
 
         Returns
         -------
@@ -95,7 +104,7 @@ class WeightsDisplay:
         n_features, n_units = self.weights.shape
         if self.shape is None:
             size = (min(12, 3 + 0.16 * n_units), min(10, 2 + 0.16 * n_features))
-            self.figure_, ax = pyplot.subplots(figsize=size, layout="constrained")
+            self.figure_, ax = make_axes("WeightsDisplay", ax, size)
             self.axes_ = np.array([ax])
             self.images_ = [ax.imshow(self.weights, aspect="auto", **scale)]
             ax.set_xlabel("hidden unit")
@@ -103,6 +112,8 @@ class WeightsDisplay:
                 ax.set_yticks(range(n_features), self.feature_names, fontsize="small")
             else:
                 ax.set_ylabel("feature")
+        elif ax is not None:
+            raise ValueError("A picture for each unit, by shape, needs a figure of its own: no ax.")
         else:
             lengths = np.linalg.norm(self.weights, axis=0)
             shown = np.sort(np.argsort(-lengths, kind="stable")[:_MOST_UNITS])
