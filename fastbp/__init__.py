@@ -13,7 +13,7 @@ from fastbp.estimators import BPAutoencoder, BPClassifier, BPFeatures, BPRegress
 from fastbp.functional import Gradients, forward, gradients
 from fastbp.interchange import from_sklearn, to_c, to_onnx, to_sklearn
 from fastbp.persistence import ModelFileError, load, save
-from fastbp.search import BPSearchCV, suggest_hidden_layer_sizes
+from fastbp.search import BPSearchCV, suggest_hidden_layer_sizes, suggest_search_space
 from fastbp.tabular import BPTabularClassifier, BPTabularRegressor, TableEncoder
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "load",
     "save",
     "suggest_hidden_layer_sizes",
+    "suggest_search_space",
     "to_c",
     "to_onnx",
     "to_sklearn",

@@ -98,8 +98,8 @@ def compare(estimator, grid, X, y, *, batched=True, fit_params=None, **parameter
             own = quiet_fit(BPSearchCV(clone(estimator), grid, n_jobs=n_jobs, **parameters), X, y, **fit_params)
         assert (n_alone == 0) == batched
         assert_same_results(own.cv_results_, reference.cv_results_)
-        of_halving = {"resource", "factor", "min_resources"}
-        assert set(vars(own)) - of_halving == {name for name in vars(reference) if not name.startswith("_")}
+        own_parameters = {"resource", "factor", "min_resources", "n_iter", "random_state"}
+        assert set(vars(own)) - own_parameters == {name for name in vars(reference) if not name.startswith("_")}
         for name in ("best_params_", "best_index_", "best_score_", "n_splits_", "multimetric_"):
             assert getattr(own, name, None) == getattr(reference, name, None), name
             assert type(getattr(own, name, None)) is type(getattr(reference, name, None)), name

@@ -9,12 +9,14 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
 from fastbp.search.results import report, results_table
+from fastbp.search.space import candidates_of, has_distribution
 
 
 class BPSearchCV(GridSearchCV):
-    """Exhaustive search over hyperparameters of BP networks that trains all candidates on all folds together.
+    """Search over hyperparameters of BP networks that trains all candidates on all folds together.
 
-    It takes the parameters of scikit-learn's ``GridSearchCV``, sets the attributes of it and finds the same scores: where
+    It takes the parameters of scikit-learn's ``GridSearchCV`` and, for candidates that are drawn, those of
+    ``RandomizedSearchCV``; it sets their attributes and finds the same scores. Where
     `estimator` is a `BPClassifier` or `BPRegressor`, or a ``Pipeline`` that ends in one, X and y are checked once, folds are row
     numbers into the one X, transformers whose parameters are those of another candidate are fitted once per fold, and `n_jobs`
     Python threads take the fits, longest first. Any other estimator, metadata routing and callbacks go through ``GridSearchCV``.
@@ -24,7 +26,8 @@ class BPSearchCV(GridSearchCV):
     estimator : estimator object
         A `BPClassifier`, a `BPRegressor` or a pipeline with one at its end; others are searched as ``GridSearchCV`` does.
     param_grid : dict of str to sequence, list of such dicts or None, default=None
-        Values to try per parameter. None tries the `hidden_layer_sizes` that `suggest_hidden_layer_sizes` proposes for X and y.
+        Values to try per parameter: a sequence, or a distribution with a method ``rvs``, as those of ``scipy.stats``. None tries
+        the `hidden_layer_sizes` that `suggest_hidden_layer_sizes` proposes for X and y.
     scoring : str, callable, list, tuple, dict or None, default=None
         One or several scores. None is the estimator's own: accuracy or R². Accuracy, R², and the negative mean squared and
         absolute errors are taken from the outputs of the networks directly.
@@ -54,6 +57,11 @@ class BPSearchCV(GridSearchCV):
         With `resource`: epochs of the first rung. 'exhaust' are as many as let the last rung, which compares fewer than `factor`
         candidates, train for `max_iter`, as there; with many candidates too few to tell them apart. 'auto' does the same with at
         most three rungs, the first of which trains for ``max_iter / factor ** 2`` epochs; 'smallest' is 1.
+    n_iter : int or None, default=None
+        How many candidates to draw, as ``RandomizedSearchCV`` does: the same ones for the same `random_state`. None tries all
+        combinations of a grid of sequences, and draws 10 where a value is a distribution.
+    random_state : int, RandomState instance or None, default=None
+        What candidates are drawn with.
 
     Attributes
     ----------
@@ -93,6 +101,7 @@ class BPSearchCV(GridSearchCV):
     See Also
     --------
     suggest_hidden_layer_sizes : Proposes sizes to search.
+    suggest_search_space : Proposes distributions of other hyperparameters too.
 
     Notes
     -----
@@ -138,7 +147,10 @@ class BPSearchCV(GridSearchCV):
         resource: str | None = None,
         factor: float = 3,
         min_resources: int | str = "auto",
+        n_iter: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
     ) -> None:
+        self.param_grid: Any
         super().__init__(
             estimator,
             param_grid,
@@ -154,6 +166,8 @@ class BPSearchCV(GridSearchCV):
         self.resource = resource
         self.factor = factor
         self.min_resources = min_resources
+        self.n_iter = n_iter
+        self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
         """Train every candidate on every fold, then the best one on all rows.
@@ -197,7 +211,7 @@ class BPSearchCV(GridSearchCV):
             )
         if plan is None:
             with joblib.parallel_config(prefer="threads"):
-                return super().fit(X, y, **params)
+                return self._fit_elsewhere(X, y, params)
         splits = plan.split(self.cv)
         n_threads = joblib.effective_n_jobs(self.n_jobs)
         self.n_splits_ = len(splits)
@@ -242,6 +256,18 @@ class BPSearchCV(GridSearchCV):
             if hasattr(self.best_estimator_, "feature_names_in_"):
                 self.feature_names_in_ = self.best_estimator_.feature_names_in_
         return self
+
+    def _fit_elsewhere(self, X: Any, y: Any, params: dict[str, Any]) -> Self:
+        """Let GridSearchCV do it; candidates that are drawn become a grid of one each."""
+        grid = self.param_grid
+        if self.n_iter is None and not has_distribution(grid):
+            return super().fit(X, y, **params)
+        drawn = candidates_of(grid, self.n_iter, self.random_state)
+        try:
+            self.param_grid = [{name: [value] for name, value in candidate.items()} for candidate in drawn]
+            return super().fit(X, y, **params)
+        finally:
+            self.param_grid = grid
 
 
 def _n_rows(values: Any) -> int:

@@ -24,6 +24,7 @@ from fastbp.estimators.targets import check_range, discrete_labels
 from fastbp.search.fits import Candidate, Fit, Fold
 from fastbp.search.scoring import CLASS_SCORES, REAL_SCORES
 from fastbp.search.sizes import suggest_hidden_layer_sizes
+from fastbp.search.space import candidates_of, has_distribution
 
 # From this version on GridSearchCV hands the sample weights of `fit` to the scorers too.
 WEIGHTS_REACH_SCORERS = tuple(map(int, sklearn.__version__.split(".")[:2])) >= (1, 7)
@@ -70,7 +71,8 @@ class Plan:
         self.can_batch = self._look_at_data()
         known = set(self.estimator.get_params(deep=False))
         grid = _suggested(X, y, last) if search.param_grid is None else search.param_grid
-        self.candidates = [Candidate(params, self.base, last, known) for params in ParameterGrid(grid)]
+        params_of = candidates_of(grid, search.n_iter, search.random_state)
+        self.candidates = [Candidate(params, self.base, last, known) for params in params_of]
 
     @classmethod
     def make(cls, search: Any, X: Any, y: Any, params: dict[str, Any]) -> "Plan | None":
@@ -94,7 +96,7 @@ class Plan:
             and not sklearn.get_config()["enable_metadata_routing"]
             and not any(has_callbacks(part) for part in (search, estimator, network))
         )
-        if not is_usual or (search.param_grid is not None and not len(ParameterGrid(search.param_grid))):
+        if not is_usual or (search.param_grid is not None and not _has_candidates(search.param_grid)):
             return None
         X, y = indexable(X, y)
         plan = cls(search, X, y, last)
@@ -240,6 +242,11 @@ def _suggested(X: Any, y: Any, last: str | None) -> dict[str, list[tuple[int, ..
     """Return the grid that stands for none."""
     name = "hidden_layer_sizes" if last is None else f"{last}__hidden_layer_sizes"
     return {name: suggest_hidden_layer_sizes(X, y)}
+
+
+def _has_candidates(grid: Any) -> bool:
+    """Return whether there is something to try, or raise for a grid that is none."""
+    return has_distribution(grid) or len(ParameterGrid(grid)) > 0
 
 
 def _is_splitter(cv: Any) -> bool:
