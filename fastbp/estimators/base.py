@@ -1,6 +1,7 @@
 """What BPClassifier and BPRegressor share: from checked data to a trained network and its fitted attributes."""
 
 import copy
+import functools
 import math
 import types
 import warnings
@@ -16,7 +17,9 @@ from fastbp.estimators.callbacks import CallbackSupportMixin, fit_watched, has_c
 from fastbp.estimators.class_weights import row_weights
 from fastbp.estimators.explain import Explained, importances_of
 from fastbp.estimators.inputs import check_rows, check_structure, plain_rows, twin
+from fastbp.estimators.publish import publish
 from fastbp.estimators.representation import ShownInNotebooks
+from fastbp.estimators.resume import HISTORY, check_goes_on, is_preset, resumed_from, settings_as_begun
 from fastbp.estimators.scaling import Scaled, scaled_inputs
 from fastbp.estimators.settings import checked, settings_of
 from fastbp.estimators.targets import Targets
@@ -28,9 +31,7 @@ from fastbp.training.settings import Settings
 # numba loads with most of fastbp.training: functions import it, so that `import fastbp` stays quick.
 
 # What can be had again from coefs_ and intercepts_.
-NOT_PICKLED = frozenset({"_network", "_network_key", "_params", "_views", "_is_loaded"})
-# What a history records and the attributes of the same names show; some only with validation rows, or without early stopping.
-_HISTORY = ("t", "loss_curve", "best_loss", "validation_scores", "validation_loss_curve", "best_validation_score")
+NOT_PICKLED = frozenset({"_bound", "_is_loaded", "_network", "_network_key", "_params", "_views"})  # the last four in 0.1
 _WITH_VALIDATION = ("validation_scores", "validation_loss_curve", "best_validation_score")
 _WITHOUT_EARLY_STOPPING = ("best_loss",)
 _ESTIMATED = ("alpha", "noise_variance", "n_effective_parameters")  # likewise where the solver estimates them
@@ -182,11 +183,20 @@ class BaseBP(Weighted, Scaled, Explained, ShownInNotebooks, CallbackSupportMixin
 
     # ---- one fit
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool, validation: tuple[Any, Any, Any] = _NO_ROWS) -> Self:
-        from fastbp.training.fit import Resumed, Start, drawn_starts, fit
-        from fastbp.training.network import network_for
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        incremental: bool,
+        validation: tuple[Any, Any, Any] = _NO_ROWS,
+        classes: Any = None,
+    ) -> Self:
+        """Train a draft, and become what it is when nothing can fail any more."""
+        from fastbp.training.fit import Start, drawn_starts, fit
+        from fastbp.training.network import aligned_copy, network_for
         from fastbp.training.problem import Problem
-        from fastbp.training.random_state import seeded
+        from fastbp.training.random_state import Lent
 
         known = checked(self)
         resume = hasattr(self, "coefs_") and (incremental or self.warm_start)
@@ -195,116 +205,127 @@ class BaseBP(Weighted, Scaled, Explained, ShownInNotebooks, CallbackSupportMixin
         is_given = validation is not _NO_ROWS and any(part is not None for part in validation)
         if is_given or self.refit or self.ensemble or self.calibration is not None:
             check_choices(self, is_given, resume, incremental)
+        if resume and not is_preset(self):
+            self._packed()
+        draft, before = twin(self), vars(self).copy()
+        if classes is not None:
+            draft.classes_ = classes
 
         given = X, y, sample_weight
-        X, y = self._rows(X, y, reset=not resume)
-        targets = self._encode(y, X.dtype, incremental)
-        tables = self._class_tables(targets)
+        X, y = draft._rows(X, y, reset=not resume)
+        targets = draft._encode(y, X.dtype, incremental)
+        tables = draft._class_tables(targets)
         weights = row_weights(tables, sample_weight, targets, X)
-        if resume and hasattr(self, "out_activation_") and targets.loss != self._loss_name():
-            raise ValueError(f"y needs the loss {targets.loss!r}, but this network was trained with {self._loss_name()!r}.")
         settings = known.get(targets.loss) or settings_of(self, targets.loss)
         known[targets.loss] = settings
         if targets.groups:
             settings = settings._replace(groups=targets.groups)
         if incremental:
             settings = settings._replace(max_iter=1, max_time=math.inf)
-        self.out_activation_ = settings.output_activation
+        if resume:
+            settings = settings_as_begun(draft, settings, targets)
+        draft.out_activation_ = settings.output_activation
         problem = Problem(X, targets.Y, weights, n_outputs=targets.n_outputs, strata=targets.strata(self.validation_split))
-        scaling = self._scaling(problem, settings, resume)
+        scaling = draft._scaling(problem, settings, resume)
         y_val = None
         if is_given:
-            X_val, y_val = given_rows(self, X, *validation[:2])
-            more = self._encode_more(y_val, targets, X.dtype)
+            X_val, y_val = given_rows(draft, X, *validation[:2])
+            more = draft._encode_more(y_val, targets, X.dtype)
             weights_val = row_weights(tables, validation[2], more, X_val)
             problem.held_out = Problem(X_val, more.Y, weights_val, n_outputs=targets.n_outputs)
         if self.scoring is not None and (is_given or settings.early_stopping):
-            settings = settings._replace(score=score_of(self, settings.score, y, y_val))
-        random_state = seeded(self.random_state)
-        again = copy.deepcopy(random_state) if self.refit else None
-        resumed = None
-        if resume:
-            network, params = self._packed(X.dtype)
-            shape = network.n_features, int(network.units[-1])
-            if shape != (problem.n_features, problem.n_outputs):
-                raise ValueError(
-                    f"coefs_ map {shape[0]} features to {shape[1]} outputs, but X and y have"
-                    f" {problem.n_features} features and {problem.n_outputs} outputs."
+            settings = settings._replace(score=score_of(draft, settings.score, y, y_val))
+        resumed = origin = None
+        with Lent(self.random_state) as random_state:
+            again = copy.deepcopy(random_state) if self.refit else None
+            if resume:
+                network, origin = draft._packed(X.dtype)
+                check_goes_on(draft, settings, network, problem)
+                resumed = resumed_from(draft, network, X.dtype, settings, incremental)
+                params = aligned_copy(origin)
+                starts = [Start(random_state, lambda _: params)]
+            else:
+                network = network_for(settings, problem.n_features, problem.n_outputs, X.dtype)
+                starts = drawn_starts(network, settings, random_state, problem.dtype)
+
+            def train(hooks: Any = None) -> Any:
+                fitted = fit(
+                    network, problem, settings, starts, resumed=resumed, prepare=scaling, keeps_all=self.ensemble, hooks=hooks
                 )
-            resumed = Resumed(*self._kept_of(network, X.dtype, incremental))
-            starts = [Start(random_state, lambda _: params)]
-        else:
-            network = network_for(settings, problem.n_features, problem.n_outputs, X.dtype)
-            starts = drawn_starts(network, settings, random_state, problem.dtype)
+                run = fitted.run
+                if again is not None and run.error is None and run.history.validation_scores and not fitted.is_interrupted:
+                    anew = drawn_starts(network, settings, again, problem.dtype)
+                    fitted = refitted(fitted, all_rows(problem), settings, anew, scaling)
+                complaints = draft._finish(fitted, settings, X, weights, incremental, is_new=not resume)
+                steps = [] if origin is None else draft._in_places_of(self, origin)
+                if resume and incremental and isinstance(vars(self).get("loss_curve_"), list):
+                    steps.append(functools.partial(self.loss_curve_.extend, draft.loss_curve_))
+                    draft.loss_curve_ = self.loss_curve_
+                draft._seal()
+                publish(self, draft, before, steps)
+                if fitted.run.error is not None:
+                    raise fitted.run.error
+                return complaints
 
-        def train(hooks: Any = None) -> Any:
-            fitted = fit(
-                network, problem, settings, starts, resumed=resumed, prepare=scaling, keeps_all=self.ensemble, hooks=hooks
-            )
-            run = fitted.run
-            if again is not None and run.error is None and run.history.validation_scores and not fitted.is_interrupted:
-                anew = drawn_starts(network, settings, again, problem.dtype)
-                fitted = refitted(fitted, all_rows(problem), settings, anew, scaling)
-            self._publish(fitted, settings, is_new=not resume)
-            self.__dict__.pop("feature_importances_", None)
-            if self.ensemble or self.estimators_ is not None:
-                self.estimators_ = self._members(fitted, settings)
-            if fitted.run.error is not None:
-                raise fitted.run.error
-            return fitted
-
-        if has_callbacks(self) and not incremental:
-            fitted = fit_watched(self, given, settings, train, lambda run: self._attributes_now(run, network, problem, settings))
-        else:
-            fitted = train()
-        if settings.record_gradient_norms and not incremental:
-            from fastbp.training.idle import complaint_of_idle_units
-
-            complaint = complaint_of_idle_units(network, fitted.run.params, fitted.problem)
-            if complaint:
-                warnings.warn(complaint, stacklevel=3)
-        self._calibrate(fitted.problem.held_out)
-        if self.feature_importances:
-            self.feature_importances_ = importances_of(self, X, weights)
-        if fitted.is_interrupted:
-            warnings.warn("Training interrupted by user.", stacklevel=3)
-        if fitted.run.outcome.complaint and not incremental:
-            warnings.warn(fitted.run.outcome.complaint, ConvergenceWarning, stacklevel=3)
+            if has_callbacks(self) and not incremental:
+                now = functools.partial(draft._attributes_now, network, problem, settings, before)
+                complaints = fit_watched(self, given, settings, train, now)
+            else:
+                complaints = train()
+        for complaint, category in complaints:
+            warnings.warn(complaint, category, stacklevel=3)
         return self
 
-    def _attributes_now(self, run: Any, network: Any, problem: Any, settings: Settings) -> dict[str, Any]:
-        """Return the attributes of a copy that is fitted as if this run had ended now."""
+    def _finish(
+        self, fitted: Any, settings: Settings, X: Any, weights: np.ndarray | None, incremental: bool, is_new: bool
+    ) -> list[tuple[str, type[Warning]]]:
+        """Set the fitted attributes, and return what to warn of. Ctrl-C here keeps what was trained."""
+        run, is_interrupted = fitted.run, fitted.is_interrupted
+        self._publish(fitted, settings, is_new)
+        self.__dict__.pop("feature_importances_", None)
+        if self.ensemble or self.estimators_ is not None:
+            self.estimators_ = self._members(fitted, settings)
+        complaints: list[tuple[str, type[Warning]]] = []
+        if run.error is not None:
+            return complaints
+        try:
+            if settings.record_gradient_norms and not incremental:
+                from fastbp.training.idle import complaint_of_idle_units
+
+                complaint = complaint_of_idle_units(fitted.network, run.params, fitted.problem)
+                complaints += [(complaint, UserWarning)] if complaint else []
+            self._calibrate(fitted.problem.held_out)
+            if self.feature_importances:
+                self.feature_importances_ = importances_of(self, X, weights)
+        except KeyboardInterrupt:
+            is_interrupted = True
+            wanted = {"temperature_": self.calibration, "feature_importances_": self.feature_importances}
+            missing = [name for name in wanted if wanted[name] and getattr(self, name, None) is None]
+            if missing:
+                complaints.append((f"Interrupted before {' and '.join(missing)} could be found.", UserWarning))
+        if is_interrupted:
+            complaints.append(("Training interrupted by user.", UserWarning))
+        if run.outcome.complaint and not incremental:
+            complaints.append((run.outcome.complaint, ConvergenceWarning))
+        return complaints
+
+    def _attributes_now(self, network: Any, problem: Any, settings: Settings, before: dict[str, Any], run: Any) -> dict[str, Any]:
+        """Return the attributes of a copy that is fitted as if this run had ended now; of an earlier fit it shows nothing."""
         from fastbp.training.fit import Fitted
         from fastbp.training.outcome import Run
 
         ended = Run(run.shown(), None, history=run.history.copied())
         fitted = Fitted(network, problem, ended, np.array([ended.history.loss]), False)
-        return fitted_copy(self, {}, fitted, settings).__dict__
+        attributes = vars(fitted_copy(self, {}, fitted, settings))
+        return {name: None for name in before if name not in attributes} | attributes
 
     # ---- history and fitted attributes
-
-    def _kept_of(self, network: Any, dtype: np.dtype, incremental: bool) -> tuple[Any, Any]:
-        """Return the history that a training goes on with and, for partial_fit, the optimizer as the last one left it."""
-        from fastbp.training.outcome import History
-
-        history = History()
-        for name in _HISTORY:
-            value = getattr(self, name + "_", None)
-            if value is not None:
-                setattr(history, name, value)
-        history.gradient_norms = [*self.__dict__.get("gradient_norms_", ())]
-        history.no_improvement_count = self.__dict__.get("_no_improvement_count", 0)
-        best = self.__dict__.get("_best_params")
-        vectors = None if best is None else best.laid_out(network, dtype)
-        history.best_params = None if vectors is None else vectors[0]
-        optimizer = self.__dict__.get("_optimizer") if incremental else None
-        return history, optimizer if optimizer is not None and optimizer.move_to(network, dtype) else None
 
     def _publish(self, fitted: Any, settings: Settings, is_new: bool) -> None:
         """Set the fitted attributes."""
         run = fitted.run
         history, network = run.history, fitted.network
-        self._bind(network, run.params, is_new)
+        self._bind(network, run.params)
         self.n_outputs_ = int(network.units[-1])
         self.n_iter_, self.t_, self.loss_ = history.n_iter, history.t, history.loss
         if is_new:
@@ -318,7 +339,7 @@ class BaseBP(Weighted, Scaled, Explained, ShownInNotebooks, CallbackSupportMixin
             if history.loss_curve:
                 self.loss_curve_ = history.loss_curve
             return
-        for name in _HISTORY:
+        for name in HISTORY:
             setattr(self, name + "_", getattr(history, name))
         absent: tuple[str, ...] = _WITHOUT_EARLY_STOPPING
         if not settings.early_stopping:
@@ -334,12 +355,13 @@ class BaseBP(Weighted, Scaled, Explained, ShownInNotebooks, CallbackSupportMixin
 
     def _checked(self, X: Any, is_scaled: bool = True) -> tuple[Any, np.ndarray, Any]:
         """Return the network, its flat vector, and the rows that it is to predict, in the dtype of the weights."""
-        check_is_fitted(self)
+        if "coefs_" not in vars(self):
+            check_is_fitted(self, "coefs_")
         if self.n_threads is not None:
             parameters.check_parameter("n_threads", self.n_threads, parameters.RULES["n_threads"], self)
         network, params = self._packed()
         n_features = network.n_features
-        rows = None if hasattr(self, "feature_names_in_") else plain_rows(X, (params.dtype,))
+        rows = None if getattr(self, "feature_names_in_", None) is not None else plain_rows(X, (params.dtype,))
         if rows is not None and rows.shape[1] == n_features:
             X = rows
         else:
@@ -361,7 +383,10 @@ class BaseBP(Weighted, Scaled, Explained, ShownInNotebooks, CallbackSupportMixin
 
     def _networks(self) -> list[tuple[Any, np.ndarray]]:
         """Return the network and its flat vector, or those of all whose outputs are averaged."""
-        return [member._packed() for member in self.estimators_ or [self]]
+        if self.estimators_ is None:
+            return [self._packed()]
+        _, params = self._packed()
+        return [member._packed(params.dtype) for member in self.estimators_]
 
     def _outputs(self, X: Any, only_largest: bool = False) -> np.ndarray:
         """Return the outputs for X, (n_samples, n_outputs) in the dtype of the weights, or the number of the largest per row."""
@@ -388,7 +413,8 @@ class BaseBP(Weighted, Scaled, Explained, ShownInNotebooks, CallbackSupportMixin
             else:
                 one = fitted._replace(run=run, restart_losses=np.array([run.history.loss]))
                 member._publish(one, settings, is_new=True)
-            members.append(member.compact())
+            member.compact()._seal()
+            members.append(member)
         return members or None
 
     def _calibrate(self, held_out: Any) -> None:
@@ -398,9 +424,10 @@ class BaseBP(Weighted, Scaled, Explained, ShownInNotebooks, CallbackSupportMixin
         """Return a copy that predicts by these flat parameters, for rows as the kernels take them."""
         model = twin(self)
         vars(model).pop("feature_names_in_", None)
-        model._bind(network, params, is_new=True)
+        model._bind(network, params)
         model.n_outputs_ = int(network.units[-1])
         model.input_scaler_ = model.estimators_ = model.temperature_ = None
+        model._seal()
         return model
 
     def compact(self) -> Self:
@@ -440,4 +467,5 @@ def fitted_copy(estimator: BaseBP, attributes: dict[str, Any], fitted: Any, sett
     """Return a copy of an estimator with these attributes and what a fit has brought."""
     copied = twin(estimator, **attributes, out_activation_=settings.output_activation)
     copied._publish(fitted, settings, is_new=True)
+    copied._seal()
     return copied

@@ -286,8 +286,8 @@ class BPClassifier(ClassifierMixin, BaseBP):
             labels = all_labels(classes)
             if known is not None and not are_equal(known, labels):
                 raise ValueError(f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {known!r}")
-            self.classes_ = labels
-        return self._fit(X, y, sample_weight, incremental=True)
+            classes = labels
+        return self._fit(X, y, sample_weight, incremental=True, classes=classes)
 
     def predict(self, X: MatrixLike) -> Any:
         """Return the most probable class of each row.

@@ -10,10 +10,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastbp.estimators.explain import demand_plain_inputs
 from fastbp.estimators.inputs import twin
-from fastbp.names import LOSSES
+from fastbp.estimators.publish import publish
+from fastbp.estimators.resume import check_scaling
 
 # What an ensemble shares with the best of its networks.
-_OF_WEIGHTS = ("coefs_", "intercepts_", "_network", "_network_key", "_params", "_views")
+_OF_WEIGHTS = ("coefs_", "intercepts_", "_bound")
 
 
 class Scaling(NamedTuple):
@@ -28,25 +29,6 @@ class Scaling(NamedTuple):
             lambda X: X if self.inputs is None else scaled_inputs(self.inputs, X),
             lambda Y: Y if self.targets is None else self.targets.transform(Y),
         )
-
-
-def check_scaling(estimator: Any, settings: Any, resume: bool) -> None:
-    """Refuse what cannot be scaled, or is to be scaled otherwise than before."""
-    if estimator.target_scaling is not None:
-        loss = LOSSES[settings.loss]
-        if loss.lowest_target > -np.inf or loss.highest_target < np.inf:
-            raise ValueError(f"target_scaling does not go with the loss {settings.loss!r}, which needs the targets as they are.")
-        if settings.output_activation != "identity":
-            raise ValueError(f"target_scaling needs output_activation='identity', not {settings.output_activation!r}.")
-    if not resume:
-        return
-    for name in ("input", "target"):
-        is_scaled, is_wanted = (getattr(estimator, f"{name}_scal{end}", None) is not None for end in ("er_", "ing"))
-        if is_scaled != is_wanted:
-            raise ValueError(
-                f"{name}_scaling={getattr(estimator, f'{name}_scaling')!r}, but the weights that training goes on with are for"
-                f" {'scaled' if is_scaled else 'unscaled'} {name}s."
-            )
 
 
 def fitted_scaling(estimator: Any, problem: Any) -> Scaling:
@@ -81,7 +63,13 @@ def scaled_inputs(scaler: Any, X: Any) -> Any:
     if issparse(X) and shift_of(scaler) is not None:
         raise ValueError("X is sparse, but input_scaling was fitted on a dense X and takes its centre away: pass X.toarray().")
     scaled = scaler.transform(X)
-    return scaled if issparse(scaled) else np.ascontiguousarray(scaled)
+    scaled = scaled if issparse(scaled) else np.ascontiguousarray(scaled)
+    kinds = [(getattr(rows, "format", "dense"), rows.shape, rows.dtype) for rows in (X, scaled)]
+    if kinds[0] != kinds[1]:
+        raise ValueError(
+            "input_scaler_ makes {} rows of shape {} and dtype {} of X, which is {}, {}, {}.".format(*kinds[1], *kinds[0])
+        )
+    return scaled
 
 
 def shift_of(scaler: Any) -> np.ndarray | None:
@@ -144,7 +132,7 @@ class Scaled:
     _best_member: int
     _packed: Callable[[], tuple[Any, np.ndarray]]
     _bind: Callable[..., None]
-    compact: Callable[[], Self]
+    compact: Callable[[], Any]
 
     @property
     def _has_scalers(self) -> bool:
@@ -203,15 +191,17 @@ class Scaled:
         from fastbp.training.network import aligned_copy, parameter_views
 
         check_is_fitted(self)
+        network, params = self._packed()
+        draft, before = twin(self), vars(self).copy()
         if self.estimators_ is None:
-            scaling = Scaling(self.input_scaler_, self.target_scaler_)
-            network, params = self._packed()
             params = aligned_copy(params)
-            fold(scaling, *parameter_views(network, params), self.fit_intercept)
-            self._bind(network, params, is_new=True)
+            fold(Scaling(self.input_scaler_, self.target_scaler_), *parameter_views(network, params), self.fit_intercept)
+            draft._bind(network, params)
         else:
-            self.estimators_ = [twin(member).fold_scaling() for member in self.estimators_]
-            best = vars(self.estimators_[self._best_member])
-            self.__dict__.update({name: best[name] for name in _OF_WEIGHTS})
-        self.input_scaler_ = self.target_scaler_ = None
-        return self.compact()
+            draft.estimators_ = [twin(member).fold_scaling() for member in self.estimators_]
+            best = vars(draft.estimators_[self._best_member])
+            vars(draft).update({name: best[name] for name in _OF_WEIGHTS})
+        draft.input_scaler_ = draft.target_scaler_ = None
+        draft.compact()._seal()
+        publish(self, draft, before)
+        return self

@@ -1,12 +1,33 @@
 """Weights of an estimator: one flat vector, of which coefs_ and intercepts_ are views, unless the user has put arrays there."""
 
 import operator
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from fastbp.estimators import parameters
+from fastbp.estimators.inputs import twin
+from fastbp.estimators.integrity import OF_SCALERS, checked_layout
 from fastbp.names import LOSSES
+
+# What decides what a prediction reads; the lists among it are looked through.
+_LISTS = ("coefs_", "intercepts_", "activation", "classes_", "estimators_", "quantile")
+_READ = (
+    *_LISTS, "front_", "input_scaler_", "target_scaler_", "embedded_features_", "n_features_in_", "n_outputs_", "n_layers_",
+    "feature_names_in_", "out_activation_", "temperature_", "_sparse_labels", "_best_member", "loss", "fit_intercept",
+    *sorted({loss.parameter for loss in LOSSES.values()} - {"", "quantile"}),
+)  # fmt: skip
+_PLACES = ("coefs_", "intercepts_", "front_", "embedded_features_")
+
+
+class Bound(NamedTuple):
+    """A network and its flat vector, and what was there when these were checked."""
+
+    network: Any
+    params: np.ndarray
+    views: tuple[np.ndarray, ...]  # coefs_, intercepts_ and front_, which lie in params
+    seen: list[Any]  # see `Weighted._seen`
 
 
 class Weighted:
@@ -17,6 +38,7 @@ class Weighted:
     activation: Any
     out_activation_: str
     fit_intercept: bool
+    _bound: Bound
 
     def _loss_name(self) -> str:
         """Return the kernels' name of the loss of a network that is there already."""
@@ -26,64 +48,81 @@ class Weighted:
         """Return how many outputs have a softmax of their own each; () where all are one."""
         return ()
 
+    @property
+    def _params(self) -> np.ndarray:
+        """The flat vector that coefs_ and intercepts_ are views of, as the last fit has left it."""
+        return self._bound.params
+
     def _packed(self, dtype: np.dtype | None = None) -> tuple[Any, np.ndarray]:
         """Return the network and its flat vector: the one that coefs_ and intercepts_ are views of, or a copy of what the user
-        has put there, which is read anew at each call."""
-        are_lists = isinstance(self.coefs_, list) and isinstance(self.intercepts_, list)
-        front = self.__dict__.get("front_", {})
-        views = (*self.coefs_, *self.intercepts_, *front.values()) if are_lists else ()
-        if (
-            self.__dict__.get("_network_key") == self._key()
-            and len(views) == len(self._views)
-            and all(map(operator.is_, views, self._views))
-            and (dtype is None or dtype == self._params.dtype)
-        ):
-            return self._network, self._params
+        has put there, which is read anew at each call. Whatever kernels will read has been checked."""
+        bound = self.__dict__.get("_bound")
+        if bound is not None and (dtype is None or dtype == bound.params.dtype):
+            seen = self._seen()
+            if len(seen) == len(bound.seen) and all(map(operator.is_, seen, bound.seen)):
+                return bound.network, bound.params
+        return self._checked_and_packed(dtype)
+
+    def _seen(self) -> list[Any]:
+        """Return all that decides what a prediction reads: while these are the same objects, checks say what they said."""
+        state = self.__dict__
+        seen = [*map(state.get, _READ)]
+        for value in seen[: len(_LISTS)]:
+            if type(value) is list:
+                seen += value
+        front, *scalers = seen[len(_LISTS) : len(_LISTS) + 3]
+        if type(front) is dict:
+            seen += front.values()
+        if scalers != [None, None]:
+            seen += [getattr(scaler, "__dict__", {}).get(name) for scaler in scalers for name in OF_SCALERS]
+        return seen
+
+    def _checked_and_packed(self, dtype: np.dtype | None) -> tuple[Any, np.ndarray]:
         from fastbp.training.network import make_network, pack_parameters
 
-        coefs, intercepts, layer_sizes = parameters.check_weights(self.coefs_, self.intercepts_)
-        embedded, n_embedded_inputs = self.__dict__.get("embedded_features_", ()), front.get("offsets", np.zeros(0)).size
-        layer_sizes[0] -= n_embedded_inputs
-        known = [getattr(self, "n_features_in_", layer_sizes[0]), getattr(self, "n_outputs_", layer_sizes[-1])]
-        if known != [layer_sizes[0], layer_sizes[-1]]:
-            raise ValueError(
-                f"coefs_ and intercepts_ map {layer_sizes[0]} features to {layer_sizes[-1]} outputs, but this"
-                f" {type(self).__name__} was fitted for {known[0]} features and {known[1]} outputs."
-            )
+        now = twin(self)  # as another thread may change it
+        bound, is_loaded = vars(now).get("_bound"), vars(now).pop("_is_loaded", False)
+        layout = checked_layout(now)
         if dtype is None:
-            dtype = np.dtype(np.float32 if np.result_type(*coefs, *intercepts) == np.float32 else np.float64)
-        loss = self._loss_name()
+            dtype = np.dtype(np.float32 if np.result_type(*layout.coefs, *layout.intercepts) == np.float32 else np.float64)
         network = make_network(
-            layer_sizes,
-            parameters.activation_names(self.activation, len(layer_sizes) - 2, self),
-            parameters.output_activation_name(self.out_activation_, loss),
-            loss,
-            loss_parameter=parameters.loss_parameter_of(self, loss),
-            groups=self._groups(),
-            fit_intercept=self.fit_intercept,
-            embedded=embedded,
-            scale_layer="scale" in front,
+            layout.layer_sizes,
+            layout.activations,
+            now.out_activation_,
+            layout.loss,
+            loss_parameter=layout.loss_parameter,
+            groups=now._groups(),
+            fit_intercept=now.fit_intercept,
+            embedded=layout.embedded,
+            scale_layer="scale" in layout.front,
             dtype=dtype,
         )
-        params = pack_parameters(network, coefs, intercepts, dtype, front)
-        if self.__dict__.pop("_is_loaded", False):
-            self._bind(network, params, is_new=True)
+        if bound is not None and dtype == bound.params.dtype and now._has_views(bound.views):
+            self._bound = bound._replace(network=network, seen=now._seen())
+            return network, bound.params
+        params = pack_parameters(network, layout.coefs, layout.intercepts, dtype, layout.front)
+        if is_loaded and self.__dict__.pop("_is_loaded", False):  # one thread of those that ask
+            now._bind(network, params)
+            now._seal()
+            self.__dict__.update({name: vars(now)[name] for name in (*_PLACES, "_bound") if name in vars(now)})
         return network, params
 
-    def _bind(self, network: Any, params: np.ndarray, is_new: bool) -> None:
-        """Make coefs_ and intercepts_ views of params; arrays that the user has put there get the values instead and stay."""
+    def _has_views(self, views: tuple[np.ndarray, ...]) -> bool:
+        """Whether the weights are these arrays, in lists whose items can be watched."""
+        state = self.__dict__
+        if not (type(state["coefs_"]) is type(state["intercepts_"]) is list and type(state.get("front_", {})) is dict):
+            return False
+        if not isinstance(self.activation, str | list | tuple) or isinstance(state.get("quantile"), np.ndarray):
+            return False
+        own = (*self.coefs_, *self.intercepts_, *state.get("front_", {}).values())
+        return len(own) == len(views) and all(map(operator.is_, own, views))
+
+    def _bind(self, network: Any, params: np.ndarray) -> None:
+        """Make coefs_ and intercepts_ views of params."""
         from fastbp.training.network import front_views, parameter_views
 
         coefs, intercepts = parameter_views(network, params)
         front = front_views(network, params)
-        views = (*coefs, *intercepts, *front.values())
-        if not is_new:
-            own = {id(view) for view in self.__dict__.get("_views", ())}
-            kept = [
-                old if id(old) not in own and _takes_over(old, view) else view
-                for old, view in zip((*self.coefs_, *self.intercepts_), views)
-            ]
-            coefs, intercepts = kept[: len(coefs)], kept[len(coefs) :]
         self.coefs_, self.intercepts_ = coefs, intercepts
         for name, value in (("front_", front), ("embedded_features_", tuple(network.embedded.tolist()))):
             if value:
@@ -91,22 +130,35 @@ class Weighted:
             else:
                 self.__dict__.pop(name, None)
         self.n_layers_ = len(coefs) + 1
-        self._network, self._params, self._views = network, params, views
-        self._network_key = self._key()  # last, as another thread that predicts goes by it
+        self.__dict__.pop("_is_loaded", None)
+        self._bound = Bound(network, params, (*coefs, *intercepts, *front.values()), [])
 
-    def _key(self) -> tuple[Any, ...]:
-        """Return what a network depends on beside the shapes of its weights."""
-        activation = self.activation if isinstance(self.activation, str) else tuple(self.activation)
-        loss = self._loss_name()
-        if loss not in LOSSES:
-            parameters.check_parameters(self)
-        shape = parameters.loss_parameter_of(self, loss), self._groups()
-        return activation, self.out_activation_, loss, *shape, self.fit_intercept
+    def _seal(self) -> None:
+        """Trust what a fit has left, so that the first prediction need not check it."""
+        bound = self._bound
+        if self._has_views(bound.views):
+            self._bound = bound._replace(seen=self._seen())
+
+    def _in_places_of(self, old: Self, origin: np.ndarray) -> list[Callable[[], None]]:
+        """Take the arrays of `old`, from whose weights, origin, these here were trained, for those here; return what writes into
+        them, as who holds them is to see the new weights. Arrays of the user's stay if they can hold the values."""
+        bound, own = vars(old).get("_bound"), self._bound
+        if bound is not None and bound.params is origin and old._has_views(bound.views):
+            for name in _PLACES:
+                if name in vars(old):
+                    setattr(self, name, vars(old)[name])
+            self._bound = own._replace(params=origin, views=bound.views)
+            return [partial(operator.setitem, origin, ..., own.params)]
+        steps: list[Callable[[], None]] = []
+        views = {id(view) for view in bound.views} if bound is not None else set()
+        for name in ("coefs_", "intercepts_"):
+            pairs = [*zip(getattr(old, name), getattr(self, name))]
+            are_own = [id(array) not in views and _holds(array, values) for array, values in pairs]
+            steps += [partial(operator.setitem, array, ..., values) for (array, values), is_own in zip(pairs, are_own) if is_own]
+            setattr(self, name, [pair[0] if is_own else pair[1] for pair, is_own in zip(pairs, are_own)])
+        return steps
 
 
-def _takes_over(own: Any, values: np.ndarray) -> bool:
-    """Write values into an array of the user's, if it can hold them."""
-    if not (isinstance(own, np.ndarray) and own.shape == values.shape and own.dtype.kind == "f" and own.flags.writeable):
-        return False
-    own[...] = values
-    return True
+def _holds(own: Any, values: np.ndarray) -> bool:
+    """Whether an array of the user's can hold values."""
+    return isinstance(own, np.ndarray) and own.shape == values.shape and own.dtype.kind == "f" and own.flags.writeable

@@ -10,7 +10,7 @@ from fastbp.kernels.passes import CACHED_ROWS
 from fastbp.kernels.vectors import lanes
 from fastbp.names import IDENTITY
 from fastbp.training.network import aligned_zeros, parameter_views
-from fastbp.training.predict import predict_outputs, run_in_parts
+from fastbp.training.predict import demand_rows_for, predict_outputs, run_in_parts
 from fastbp.training.problem import NO_ORDER, make_table
 from fastbp.training.workspace import Scratch, flops_per_row, make_workspace
 
@@ -33,6 +33,9 @@ def input_gradients(
     -------
     gradients : ndarray of shape (n_samples, n_outputs, n_features)
     """
+    if network.has_front:
+        raise ValueError("Slopes are for networks whose first layer reads X itself, without embedding and scale_layer.")
+    demand_rows_for(network, params.dtype, X)
     dtype, table, sync = params.dtype, make_table(X), Scratch().sync
     n_rows, n_features, n_outputs = X.shape[0], int(network.units[0]), int(network.units[-1])
     width = -(-n_features // lanes(dtype)) * lanes(dtype)

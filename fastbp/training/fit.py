@@ -96,6 +96,17 @@ def drawn_starts(network: Any, settings: Settings, random_state: np.random.Rando
     ]
 
 
+def _demand_rows_for(network: Any, where: str, problem: Problem) -> None:
+    """Refuse rows that kernels would read as what they are not: those trained on and those that validate alike."""
+    if problem.n_features != network.n_features or problem.n_outputs != network.units[-1]:
+        raise ValueError(
+            f"{where}X and y have {problem.n_features} features and {problem.n_outputs} outputs, but the network has"
+            f" {network.n_features} and {network.units[-1]}."
+        )
+    if network.has_front and problem.is_sparse:
+        raise ValueError(f"{where}X is sparse, but embedding and scale_layer need dense rows: X.toarray() makes them.")
+
+
 def _check_weights(problem: Problem, settings: Settings) -> None:
     """Refuse sample weights with which there is no mean over the rows."""
     parts = [("that validate", problem.held_out)]
@@ -153,8 +164,9 @@ def fit(
         The rows cannot be split, or `init` does not fit. A start that diverged has the error in its run.
     """
 
-    if problem.is_sparse and network.has_front:
-        raise ValueError("X is sparse, but embedding and scale_layer need dense rows: X.toarray() makes them.")
+    _demand_rows_for(network, "", problem)
+    if problem.held_out is not None:
+        _demand_rows_for(network, "X_val: ", problem.held_out)
     deadline = time.monotonic() + settings.max_time
     # scikit-learn draws weights before it splits; those that are fitted to rows which are still to be scaled have to wait
     waits = prepare is not None and isinstance(settings.init, str) and STARTS[settings.init].fits_rows
@@ -213,6 +225,8 @@ def fit(
                 hooks.begin_start(run)
             run.outcome = train(run, network, problem, settings, n_threads=n_threads, scratch=scratch)
         except ValueError as error:
+            if run.is_refused:
+                raise
             run.error, run.outcome = error, Outcome(DIVERGED)
         except KeyboardInterrupt:
             run.outcome = Outcome(INTERRUPTED)

@@ -23,6 +23,15 @@ class KeptVectors:
         self._network, self._vectors = network, list(vectors)
         self._per_layer: list[tuple[Any, ...]] = []
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every vector has the length of its network, which kernels go by."""
+        if self._network is None:
+            return isinstance(self._per_layer, list)
+        n_parameters = self._network.n_parameters
+        are_vectors = all(isinstance(vector, np.ndarray) and vector.dtype.kind == "f" for vector in self._vectors)
+        return are_vectors and all(vector.shape == (n_parameters,) for vector in self._vectors)
+
     def laid_out(self, network: Any, dtype: np.dtype) -> list[np.ndarray] | None:
         """The vectors in the layout of a network, themselves where it is theirs; None if its layers are others."""
         if self._network is not None and not np.array_equal(self._network.units, network.units):

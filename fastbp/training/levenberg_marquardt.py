@@ -42,6 +42,7 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
         The loss or its gradient is not finite where training begins, or goes to.
     """
     n = len(positions_of(network)[0])
+    run.is_refused = True
     if n > MOST_PARAMETERS:
         raise ValueError(
             f"solver='lm' needs two matrices of {n} x {n} numbers ({16e-9 * n * n:.1f} GB) for a network of {n} parameters; it is"
@@ -49,6 +50,7 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
         )
     if problem.sample_weight is not None and problem.sample_weight.min() < 0:
         raise ValueError("solver='lm' needs sample weights that are not negative: it takes their square roots.")
+    run.is_refused = False
     history, descent = run.history, _Descent(run, network, problem, settings, n_threads, scratch)
     report = Report(run, settings) if settings.verbose else None
     between = Between(run, settings, descent.shown, report)

@@ -13,6 +13,19 @@ from fastbp.training.settings import Settings
 SMALLEST_NORMAL = {4: float(np.finfo(np.float32).tiny), 8: float(np.finfo(np.float64).tiny)}  # by bytes
 
 
+# What of a state is no vector, each by a value of its type.
+KINDS: dict[str, Any] = {
+    "solver_name": "",
+    "_rule": (0, 0.0, 0.0, 0.0),
+    "learning_rate_init": 0.0,
+    "learning_rate": 0.0,
+    "n_steps": 0,
+    "n_epochs": 0,
+    "averaged_from": 0,
+    "dropout_seed": 0,
+}
+
+
 class Optimizer:
     """State of a stochastic solver; its constants stay what they were at its first step.
 
@@ -104,15 +117,29 @@ class Optimizer:
             self.averaged = [self.averaged[0], params.copy()]
             params[:] = self.averaged[0]
 
-    def move_to(self, network: Any, dtype: np.dtype) -> bool:
-        """Bring the vectors into the layout of a network; False if its layers are others."""
+    @property
+    def is_whole(self) -> bool:
+        """Whether every vector has the length of the network, which kernels go by."""
+        n, n_kept = self.network.n_parameters, self.solver.n_moments
+        lengths = [n if k < n_kept else 0 for k in range(2)] + [n] * len(self.averaged)
+        arrays = [*self.moments, *self.averaged]
+        are_vectors = all(isinstance(array, np.ndarray) and array.dtype.kind == "f" for array in arrays)
+        return are_vectors and len(self.averaged) <= 2 and [array.shape for array in arrays] == [(length,) for length in lengths]
+
+    def continued(self, network: Any, dtype: np.dtype) -> "Optimizer | None":
+        """A copy to go on with, whose vectors lie as those of a network; None if its layers are others."""
         vectors = self._kept().laid_out(network, dtype)
         if vectors is None:
-            return False
-        self.network = network
-        moments, self.averaged = vectors[: self.solver.n_moments], vectors[self.solver.n_moments :]
-        self.moments = moments + aligned_arrays(dtype, *[0] * (2 - len(moments)))
-        return True
+            return None
+        n_kept = self.solver.n_moments
+        copied: Optimizer = object.__new__(Optimizer)
+        copied.__dict__.update(self.__dict__, network=network)
+        lengths = [vector.size for vector in vectors]
+        copied.moments = aligned_arrays(dtype, *lengths[:n_kept], *[0] * (2 - n_kept))
+        copied.averaged = aligned_arrays(dtype, *lengths[n_kept:]) if lengths[n_kept:] else []
+        for array, vector in zip([*copied.moments[:n_kept], *copied.averaged], vectors, strict=True):
+            array[:] = vector
+        return copied
 
     def _kept(self) -> KeptVectors:
         if isinstance(self.moments, KeptVectors):  # as they came out of a pickle

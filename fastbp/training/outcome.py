@@ -23,6 +23,7 @@ class History:
 
     loss: float = math.nan
     loss_curve: list[float] = field(default_factory=list)
+    n_before: int = 0  # epochs before those of loss_curve
     gradient_norms: list[list[float]] = field(default_factory=list)  # per epoch and layer
     best_loss: float = math.inf
     validation_scores: list[float] = field(default_factory=list)
@@ -35,6 +36,11 @@ class History:
     alpha: float | None = None  # these three only where alpha is estimated
     noise_variance: float | None = None
     n_effective_parameters: float | None = None
+
+    @property
+    def n_epochs(self) -> int:
+        """Epochs that are done, those of earlier trainings too."""
+        return self.n_before + len(self.loss_curve)
 
     @property
     def is_best_the_last(self) -> bool:
@@ -84,6 +90,7 @@ class Run:
     test_outputs: np.ndarray | None = None
     outcome: Outcome = field(default_factory=lambda: Outcome(INTERRUPTED))
     error: ValueError | None = None
+    is_refused: bool = False  # set before an error that is of what the user has handed in, not of a training that diverged
     order: np.ndarray | None = None  # of the rows, as a stochastic solver has left it
     left: np.ndarray | None = None  # the weights likewise, which early stopping replaces by the best
     deadline: float = math.inf  # on the monotonic clock

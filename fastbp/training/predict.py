@@ -33,6 +33,14 @@ def run_in_parts(run_part: Callable[[int, int, int], None], n_rows: int, work: f
         raise KeyboardInterrupt
 
 
+def demand_rows_for(network: Network, dtype: Any, X: Any) -> None:
+    """Raise ValueError for rows that kernels would read out of bounds, or as what they are not."""
+    if X.shape[1] != network.n_features or X.dtype != dtype:
+        raise ValueError(f"X has {X.shape[1]} columns of {X.dtype}, but this network reads {network.n_features} of {dtype}.")
+    if network.has_front and hasattr(X, "indptr"):
+        raise ValueError("X is sparse, but embedding and scale_layer need dense rows: X.toarray() makes them.")
+
+
 def predict_outputs(
     network: Network,
     params: np.ndarray,
@@ -58,8 +66,7 @@ def predict_outputs(
     -------
     outputs : ndarray of shape (n_samples, n_outputs), or (n_samples,) of int64
     """
-    if network.has_front and hasattr(X, "indptr"):
-        raise ValueError("X is sparse, but embedding and scale_layer need dense rows: X.toarray() makes them.")
+    demand_rows_for(network, params.dtype, X)
     scratch = scratch or Scratch()
     table = make_table(X)
     n_rows, n_outputs = X.shape[0], int(network.units[-1])
@@ -87,7 +94,8 @@ def first_layers(network: Network, params: np.ndarray, n_layers: int) -> tuple[N
     functions = activation_names(network)[:n_layers]
     part = make_network(
         [network.n_features, *network.units[1 : n_layers + 1].tolist()], functions[:-1], functions[-1], "squared_error",
-        embedded=network.embedded.tolist(), scale_layer=network.has_scale, dtype=params.dtype,
+        groups=_groups_behind(network, n_layers), embedded=network.embedded.tolist(), scale_layer=network.has_scale,
+        dtype=params.dtype,
     )  # fmt: skip
     if network.has_front:  # whose parameters are the last
         coefs, intercepts = parameter_views(network, params)
@@ -99,8 +107,16 @@ def last_layers(network: Network, params: np.ndarray, first_layer: int) -> tuple
     """The network of the layers of weights from a number on, and a copy of its parameters."""
     names = activation_names(network)[first_layer:]
     coefs, intercepts = (arrays[first_layer:] for arrays in parameter_views(network, params))
-    part = make_network(network.units[first_layer:].tolist(), names[:-1], names[-1], "squared_error", dtype=params.dtype)
+    part = make_network(
+        network.units[first_layer:].tolist(), names[:-1], names[-1], "squared_error",
+        groups=_groups_behind(network, len(network.activations)), dtype=params.dtype,
+    )  # fmt: skip
     return part, pack_parameters(part, coefs, intercepts, params.dtype)
+
+
+def _groups_behind(network: Network, n_layers: int) -> list[int]:
+    """Sizes of the groups of outputs behind the first layers of weights; none behind a hidden layer."""
+    return np.diff(network.groups).tolist() if n_layers == len(network.activations) else []
 
 
 def activation_names(network: Network) -> list[str]:
@@ -116,14 +132,14 @@ def layer_activations(network: Network, params: np.ndarray, X: Any) -> list[np.n
     ----------
     network : Network
     params : ndarray of shape (n_parameters,)
-    X : ndarray of shape (n_samples, n_features)
+    X : ndarray of shape (n_samples, n_features), C-contiguous, or CSR matrix
 
     Returns
     -------
     activations : list of ndarray of shape (n_samples, n_units)
     """
-    activations = [X]
-    for W, b, name in zip(*parameter_views(network, params), activation_names(network)):
-        layer = make_network(W.shape, (), name, "squared_error", dtype=params.dtype)
-        activations.append(predict_outputs(layer, pack_parameters(layer, [W], [b], params.dtype), activations[-1]))
-    return activations[1:]
+    activations = [predict_outputs(*first_layers(network, params, 1), X)]
+    for layer in range(1, len(network.activations)):
+        rest = last_layers(network, params, layer)
+        activations.append(predict_outputs(*first_layers(*rest, 1), activations[-1]))
+    return activations

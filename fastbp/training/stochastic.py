@@ -97,6 +97,7 @@ def _train_epochs(
         except KeyboardInterrupt:
             loop.is_interrupted = True
         except Exception:  # of a function of the user's
+            run.is_refused = True
             loop.finish()
             raise
     status = loop.finish()
@@ -315,8 +316,9 @@ class _Loop:
             params[:] = self._best_params
             history.best_params = self._best_params
         if status == epochs.WEIGHTLESS:
+            run.is_refused = True
             raise ValueError(
-                f"The sample weights of a batch sum to zero in epoch {len(history.loss_curve) + 1}, so its mean loss does not"
+                f"The sample weights of a batch sum to zero in epoch {history.n_epochs + 1}, so its mean loss does not"
                 " exist: take a larger batch_size, or weights that are not negative."
             )
         if is_diverged:
@@ -324,7 +326,7 @@ class _Loop:
                 return DIVERGED
             if not np.isfinite(params).all():
                 params[:] = self._backup
-            is_loss, n_done = status == epochs.LOSS_LOST, len(history.loss_curve)
+            is_loss, n_done = status == epochs.LOSS_LOST, history.n_epochs
             what, epoch = ("loss", n_done + 1) if is_loss else ("weights", n_done)
             raise DivergenceError(
                 "Solver produced non-finite parameter weights. The input data may contain large values and need to be"

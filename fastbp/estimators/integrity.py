@@ -1,0 +1,347 @@
+"""What a fitted estimator must be like before a kernel reads it, whoever has set its attributes: a fit, a user or a file.
+
+Kernels follow sizes wherever they lead, so all that they get is compared here, in one place. `checked_layout` is for those who
+ask a network, `check_kept` for a training that goes on, `check_fitted_state`, all of it, for files.
+"""
+
+import math
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.exceptions import NotFittedError
+from sklearn.preprocessing import RobustScaler, StandardScaler
+
+from fastbp.estimators import parameters
+from fastbp.names import ACTIVATIONS, LOSSES, SOLVERS
+
+Shapes = dict[str, tuple[int, ...]]
+OF_SCALERS = ("mean_", "center_", "scale_", "n_features_in_", "with_mean", "with_centering")  # by which they scale
+_COUNTS = ("n_iter_", "t_", "_no_improvement_count", "n_layers_", "n_outputs_", "n_features_in_")
+_MEASURES = ("loss_", "best_loss_", "best_validation_score_", "alpha_", "noise_variance_", "n_effective_parameters_")
+_CURVES = ("loss_curve_", "validation_scores_", "validation_loss_curve_")
+
+
+class Layout(NamedTuple):
+    """Checked weights of an estimator, and what lies around them."""
+
+    coefs: list[np.ndarray]
+    intercepts: list[np.ndarray]
+    layer_sizes: list[int]  # features of X first, units of the output last
+    activations: tuple[str, ...]
+    front: dict[str, np.ndarray]
+    front_shapes: Shapes
+    embedded: tuple[int, ...]
+    loss: str
+    loss_parameter: Any
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Of the weights of each layer."""
+        return [W.shape for W in self.coefs]
+
+
+def check_fitted_state(estimator: Any) -> None:
+    """Raise ValueError or TypeError that names the first attribute of an estimator that does not fit the others.
+
+    Nothing is asked of an estimator without weights but that its attributes are of their kinds.
+    """
+    state = vars(estimator)
+    for name in _CURVES:
+        curve = state.get(name)
+        _require(curve is None or (isinstance(curve, list) and all(map(_is_measure, curve))), name)
+    _check_history(state)
+    _check_feature_names(state)
+    if "classes_" in state:
+        _check_classes(state["classes_"])
+    if "coefs_" not in state:
+        return
+    if "out_activation_" not in state:  # weights to begin with, which a user has put there
+        sizes = parameters.check_weights(state["coefs_"], state.get("intercepts_"))[2]
+        _check_sizes(state, sizes, type(estimator).__name__)
+        return
+    layout = checked_layout(estimator)
+    _require(state.get("n_layers_", len(layout.layer_sizes)) == len(layout.layer_sizes), "n_layers_")
+    if state.get("_best_params") is not None:
+        _check_vectors(state["_best_params"], layout, (1,), "_best_params")
+    if state.get("_optimizer") is not None:
+        _complete_optimizer(estimator)
+        n_moments = SOLVERS[state["_optimizer"].solver_name].n_moments  # after them, an average and what the last step left
+        kept = state["_optimizer"].__getstate__()["moments"]
+        _check_vectors(kept, layout, range(n_moments, n_moments + 3), "_optimizer.moments")
+
+
+# ---- what predicts
+
+
+def checked_layout(estimator: Any) -> Layout:
+    """Return the weights of an estimator, all that predicts with them checked, or raise ValueError or TypeError."""
+    state, kind = vars(estimator), type(estimator).__name__
+    if "out_activation_" not in state:
+        raise NotFittedError(f"This {kind} has weights but no out_activation_, which fit sets.")
+    coefs, intercepts, sizes = parameters.check_weights(state.get("coefs_"), state.get("intercepts_"))
+    front_shapes = _check_front(state, sizes)
+    _check_sizes(state, sizes, kind)
+    _check_feature_names(state)
+    _require(isinstance(state["out_activation_"], str) and state["out_activation_"] in ACTIVATIONS, "out_activation_")
+    if isinstance(estimator, ClassifierMixin):
+        _check_labels(state, sizes[-1])
+    _check_parameter(estimator, "loss")
+    _check_parameter(estimator, "fit_intercept")
+    loss = estimator._loss_name()
+    parameters.output_activation_name(state["out_activation_"], loss)
+    _check_scaler(state.get("input_scaler_"), (StandardScaler, RobustScaler), sizes[0], "input_scaler_")
+    _check_scaler(state.get("target_scaler_"), (StandardScaler,), sizes[-1], "target_scaler_")
+    _check_members(estimator, sizes)
+    layout = Layout(
+        coefs,
+        intercepts,
+        sizes,
+        parameters.activation_names(_check_parameter(estimator, "activation"), len(sizes) - 2, estimator),
+        state.get("front_", {}),
+        front_shapes,
+        state.get("embedded_features_", ()),
+        loss,
+        _checked_loss_parameter(estimator, loss, sizes[-1]),
+    )
+    return layout
+
+
+def _check_parameter(estimator: Any, name: str) -> Any:
+    value = getattr(estimator, name)
+    if name in estimator._rules:
+        parameters.check_parameter(name, value, estimator._rules[name], estimator)
+    return value
+
+
+def _checked_loss_parameter(estimator: Any, loss: str, n_outputs: int) -> Any:
+    name = LOSSES[loss].parameter
+    if name:
+        _check_parameter(estimator, name)
+    value = parameters.loss_parameter_of(estimator, loss)
+    if isinstance(value, tuple) and len(value) != n_outputs:
+        raise ValueError(
+            f"{name} has {len(value)} values, but this {type(estimator).__name__} was fitted for {n_outputs} outputs."
+        )
+    return value
+
+
+def _check_front(state: Mapping[str, Any], layer_sizes: list[int]) -> Shapes:
+    """Take what is embedded off the inputs of the first layer, to have the columns of X; return the shapes of the front."""
+    if "front_" not in state and "embedded_features_" not in state:
+        return {}
+    from fastbp.training.network import front_views, make_network
+
+    front, embedded, n_inputs = state.get("front_", {}), state.get("embedded_features_", ()), layer_sizes[0]
+    _require(isinstance(front, dict), "front_")
+    _require(all(isinstance(array, np.ndarray) and array.dtype.kind == "f" for array in front.values()), "front_")
+    n_features = n_inputs - (front["offsets"].size if "offsets" in front else 0)
+    _require(n_features >= 1, "front_")
+    are_columns = isinstance(embedded, tuple) and all(_is_count(column) and column < n_features for column in embedded)
+    _require(are_columns and len(embedded) == len(set(embedded)), "embedded_features_")
+    network = make_network((n_features, 1), (), "identity", "squared_error", embedded=embedded, scale_layer="scale" in front)
+    shapes = {name: view.shape for name, view in front_views(network, np.zeros(network.n_parameters)).items()}
+    fits = network.units[0] == n_inputs and {name: array.shape for name, array in front.items()} == shapes
+    _require(fits, "embedded_features_" if len(embedded) != len(front.get("offsets", ())) else "front_")
+    layer_sizes[0] = n_features
+    return shapes
+
+
+def _check_sizes(state: Mapping[str, Any], layer_sizes: list[int], kind: str) -> None:
+    known = [state.get("n_features_in_", layer_sizes[0]), state.get("n_outputs_", layer_sizes[-1])]
+    for name, number in zip(("n_features_in_", "n_outputs_"), known):
+        _require(_is_count(number), name)
+    if known != [layer_sizes[0], layer_sizes[-1]]:
+        raise ValueError(
+            f"coefs_ and intercepts_ map {layer_sizes[0]} features to {layer_sizes[-1]} outputs, but this {kind} was fitted for"
+            f" {known[0]} features and {known[1]} outputs (n_features_in_ and n_outputs_)."
+        )
+    _require(_is_count(state.get("n_layers_", 0)), "n_layers_")
+
+
+def _check_feature_names(state: Mapping[str, Any]) -> None:
+    names = state.get("feature_names_in_")
+    if names is not None:
+        is_list = isinstance(names, np.ndarray) and names.ndim == 1 and all(isinstance(name, str) for name in names)
+        _require(is_list and len(names) == state.get("n_features_in_"), "feature_names_in_")
+
+
+def _check_classes(classes: Any) -> None:
+    parts = classes if isinstance(classes, list) and classes else [classes]
+    _require(all(isinstance(part, np.ndarray) and part.ndim == 1 and part.size for part in parts), "classes_")
+
+
+def _check_labels(state: Mapping[str, Any], n_outputs: int) -> None:
+    """Compare what stands for classes with the outputs, one for each class, or for two the probability of the second."""
+    if "classes_" not in state:
+        raise NotFittedError("This classifier has weights but no classes_, which fit sets.")
+    classes = state["classes_"]
+    _check_classes(classes)
+    if isinstance(classes, list):
+        _require(sum(map(len, classes)) == n_outputs and state["out_activation_"] == "softmax", "classes_")
+    else:
+        is_for_two = n_outputs == 1 and len(classes) == 2
+        _require(len(classes) == n_outputs or is_for_two, "classes_")
+        _require(not is_for_two or state["out_activation_"] != "softmax", "out_activation_")
+    _require(isinstance(state.get("_sparse_labels", False), bool | np.bool_), "_sparse_labels")
+    temperature = state.get("temperature_")
+    _require(temperature is None or (_is_measure(temperature) and 0.0 < float(temperature) < math.inf), "temperature_")
+
+
+def _check_scaler(scaler: Any, kinds: tuple[type, ...], n_columns: int, name: str) -> None:
+    if scaler is None:
+        return
+    if type(scaler) not in kinds:
+        expected = " or ".join(kind.__name__ for kind in kinds)
+        raise ValueError(f"{name} must be None or a fitted {expected}, got {type(scaler).__name__}.")
+    state = vars(scaler)
+    if state.get("n_features_in_") != n_columns:
+        raise ValueError(f"{name} is for {state.get('n_features_in_', 'no')} columns, but the network has {n_columns} there.")
+    shift = "mean_" if type(scaler) is StandardScaler else "center_"
+    is_shifted = state.get("with_mean" if shift == "mean_" else "with_centering")
+    _require(isinstance(is_shifted, bool | np.bool_), name)
+    for part, may_be_none in ((shift, not is_shifted), ("scale_", True)):
+        array = state.get(part)
+        is_right = isinstance(array, np.ndarray) and array.shape == (n_columns,) and array.dtype.kind == "f"
+        _require(is_right or (array is None and may_be_none and part in state), f"{name}.{part}")
+
+
+def _check_members(estimator: Any, layer_sizes: list[int]) -> None:
+    """Whose outputs are averaged; each is checked like any network when it is asked."""
+    state = vars(estimator)
+    members = state.get("estimators_")
+    if members is None:
+        return
+    _require(isinstance(members, list) and len(members) > 0, "estimators_")
+    for member in members:
+        _require(type(member) is type(estimator) and vars(member).get("estimators_") is None, "estimators_")
+        own = checked_layout(member)
+        _require((own.layer_sizes[0], own.layer_sizes[-1]) == (layer_sizes[0], layer_sizes[-1]), "estimators_")
+        _require(vars(member)["out_activation_"] == state["out_activation_"], "estimators_")
+        _require(member._groups() == estimator._groups(), "estimators_")
+    best = state.get("_best_member", 0)
+    _require(_is_count(best) and best < len(members), "_best_member")
+
+
+# ---- what goes on training
+
+
+def check_kept(estimator: Any) -> None:
+    """Raise ValueError for what a training goes on with, beside the weights, that a fit cannot have left."""
+    state = vars(estimator)
+    _check_history(state)
+    for name in _CURVES:
+        _require(isinstance(state.get(name), list | None), name)
+    best, optimizer = state.get("_best_params"), state.get("_optimizer")
+    if best is not None:
+        _require(_are_vectors(best), "_best_params")
+    if optimizer is not None:
+        _check_optimizer(optimizer)
+
+
+def _check_history(state: Mapping[str, Any]) -> None:
+    for name in _COUNTS:
+        _require(name not in state or _is_count(state[name]), name)
+    for name in _MEASURES:
+        value = state.get(name)
+        _require(value is None or type(value) is float or _is_measure(value), name)
+    norms = state.get("gradient_norms_")
+    _require(norms is None or (isinstance(norms, np.ndarray) and norms.ndim == 2 and norms.dtype.kind == "f"), "gradient_norms_")
+
+
+def _are_vectors(kept: Any) -> bool:
+    from fastbp.training.kept import KeptVectors
+
+    return type(kept) is KeptVectors and kept.is_whole
+
+
+def _check_optimizer(optimizer: Any) -> None:
+    """Of an optimizer that steps, or of one as it came out of a file."""
+    from fastbp.kernels.layout import Network
+    from fastbp.training.kept import KeptVectors
+    from fastbp.training.optimizer import KINDS, Optimizer
+
+    _require(type(optimizer) is Optimizer, "_optimizer")
+    state = vars(optimizer)
+    for name, example in KINDS.items():
+        _require(name in state and _is_alike(state[name], example), f"_optimizer.{name}")
+    solver = SOLVERS.get(optimizer.solver_name)
+    _require(solver is not None and solver.is_stochastic, "_optimizer.solver_name")
+    assert solver is not None
+    _require(optimizer._rule[0] in (solver.rule, solver.nesterov_rule), "_optimizer._rule")
+    moments, averaged = state.get("moments"), state.get("averaged")
+    _require(isinstance(averaged, list), "_optimizer.averaged")
+    if isinstance(moments, KeptVectors):  # as it came out of a pickle
+        _require(moments.is_whole, "_optimizer.moments")
+    else:
+        _require(isinstance(moments, list) and len(moments) == 2, "_optimizer.moments")
+        _require(isinstance(state.get("network"), Network), "_optimizer.network")
+        _require(optimizer.is_whole, "_optimizer.moments")
+
+
+# ---- what files hold
+
+
+def _check_vectors(kept: Any, layout: Layout, counts: Any, name: str) -> None:
+    """Flat vectors are packed by these shapes into memory that kernels read and write."""
+    _require(_are_vectors(kept), name)
+    per_layer = kept.unpacked()
+    _require(isinstance(per_layer, list) and len(per_layer) in counts, name)
+    for coefs, intercepts, *rest in per_layer:
+        _require([W.shape for W in coefs] == layout.shapes, name)
+        _require([b.shape for b in intercepts] == [b.shape for b in layout.intercepts], name)
+        _require(all(array.dtype.kind == "f" for array in (*coefs, *intercepts)), name)
+        _require(len(rest) == bool(layout.front), name)
+        front = dict(*rest)
+        _require(all(isinstance(array, np.ndarray) and array.dtype.kind == "f" for array in front.values()), name)
+        _require({key: array.shape for key, array in front.items()} == layout.front_shapes, name)
+
+
+def _complete_optimizer(estimator: Any) -> None:
+    """Compare what it keeps with a new optimizer of the same solver; what it lacks, as an older file may, it gets from that."""
+    from fastbp.estimators.settings import settings_of
+    from fastbp.training.network import make_network
+    from fastbp.training.optimizer import Optimizer
+
+    optimizer: Any = vars(estimator)["_optimizer"]
+    _require(type(optimizer) is Optimizer, "_optimizer")
+    name = vars(optimizer).get("solver_name")
+    _require(isinstance(name, str) and name in SOLVERS and SOLVERS[name].is_stochastic, "_optimizer.solver_name")
+    settings = settings_of(estimator, estimator._loss_name())._replace(solver=name)
+    network = make_network((1, 1), (), "identity", "squared_error")
+    template = vars(Optimizer(network, np.dtype(np.float64), settings))
+    for name in vars(optimizer):
+        _require(name in template, f"_optimizer.{name}")
+    for name, value in template.items():
+        vars(optimizer).setdefault(name, value)
+    _check_optimizer(optimizer)
+
+
+# ---- kinds of values
+
+
+def _is_alike(value: Any, example: Any) -> bool:
+    if isinstance(example, tuple):
+        return isinstance(value, tuple) and len(value) == len(example) and all(map(_is_alike, value, example))
+    if isinstance(example, Integral):
+        return _is_count(value)
+    if isinstance(example, Real):
+        return (type(value) is float or _is_measure(value)) and not math.isnan(value)
+    return type(value) is type(example)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, Integral) and 0 <= int(value) <= parameters.MOST_COUNT
+
+
+def _is_measure(value: Any) -> bool:
+    return isinstance(value, Real) and (not isinstance(value, Integral) or abs(int(value)) <= parameters.MOST_COUNT)
+
+
+def _require(is_right: bool, name: str) -> None:
+    if not is_right:
+        raise ValueError(
+            f"The attribute {name} is not what a fit leaves there: it has the wrong type, or does not fit the others."
+        )

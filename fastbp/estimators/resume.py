@@ -1,0 +1,116 @@
+"""Training that goes on from weights that are there: what of the parameters may have changed since, and what may not."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.preprocessing import RobustScaler, StandardScaler
+
+from fastbp.estimators.integrity import check_kept
+from fastbp.names import LOSSES
+
+# What a history records and the attributes of the same names show; some only with validation rows, or without early stopping.
+HISTORY = ("t", "loss_curve", "best_loss", "validation_scores", "validation_loss_curve", "best_validation_score")
+_REMEDY = "set it back, or fit anew without warm_start"
+
+
+def is_preset(estimator: Any) -> bool:
+    """Whether a user has put weights there to begin with, and no fit the rest."""
+    state = vars(estimator)
+    return "out_activation_" not in state or (isinstance(estimator, ClassifierMixin) and "classes_" not in state)
+
+
+def settings_as_begun(estimator: Any, settings: Any, targets: Any) -> Any:
+    """Return settings with the output activation that the weights are for, or raise ValueError.
+
+    `out_activation_` says what that is, as in scikit-learn: ``output_activation="auto"`` follows it, also where a user has set
+    it, and another name must agree with it.
+    """
+    own = vars(estimator).get("out_activation_")
+    if own is None:
+        return settings
+    if targets.loss != estimator._loss_name():
+        raise ValueError(
+            f"y needs the loss {targets.loss!r}, but this network was trained with {estimator._loss_name()!r}"
+            f" (out_activation_={own!r})."
+        )
+    if own == settings.output_activation:
+        return settings
+    if estimator.output_activation != "auto":
+        raise ValueError(
+            f"output_activation={estimator.output_activation!r}, but the weights that training goes on with are for"
+            f" out_activation_={own!r}: {_REMEDY}."
+        )
+    return settings._replace(output_activation=own)
+
+
+def check_goes_on(estimator: Any, settings: Any, network: Any, problem: Any) -> None:
+    """Raise ValueError that names a parameter, or the data, that the weights which training goes on with are not for."""
+    shape = network.n_features, int(network.units[-1])
+    if shape != (problem.n_features, problem.n_outputs):
+        about = f" (quantile={estimator.quantile!r})" if settings.loss == "quantile" else ""
+        raise ValueError(
+            f"coefs_ map {shape[0]} features to {shape[1]} outputs, but X and y have"
+            f" {problem.n_features} features and {problem.n_outputs} outputs{about}."
+        )
+    sizes = tuple(network.units[1:-1].tolist())
+    if settings.hidden_sizes != sizes:
+        _refuse(estimator, "hidden_layer_sizes", f"hidden layers of {sizes} units")
+    columns = tuple(network.embedded.tolist())
+    wanted = tuple(range(network.n_features)) if settings.embedded is None else settings.embedded
+    if bool(wanted) != bool(columns):
+        _refuse(estimator, "embedding", "embedded features" if columns else "features that are not embedded")
+    if wanted != columns:
+        _refuse(estimator, "embedded_features", f"the embedded columns {columns}")
+    if settings.scale_layer != bool(network.has_scale):
+        _refuse(estimator, "scale_layer", f"a network {'with' if network.has_scale else 'without'} such a layer")
+    if not settings.fit_intercept and any(np.any(intercept) for intercept in estimator.intercepts_):
+        _refuse(estimator, "fit_intercept", "a network with intercepts")
+
+
+def resumed_from(estimator: Any, network: Any, dtype: np.dtype, settings: Any, incremental: bool) -> Any:
+    """Return what a training goes on with: copies of the history and the best weights, and for partial_fit of the optimizer as
+    the last one left it, if it is of the same solver."""
+    from fastbp.training.fit import Resumed
+    from fastbp.training.network import aligned_copy
+    from fastbp.training.outcome import History
+
+    check_kept(estimator)
+    history, state = History(), vars(estimator)
+    for name in HISTORY:
+        value = state.get(name + "_")
+        if value is not None:
+            setattr(history, name, value.copy() if isinstance(value, list) and not incremental else value)
+    if incremental:  # one epoch, and there may have been very many
+        history.n_before, history.loss_curve = len(history.loss_curve), []
+    history.gradient_norms = [*state.get("gradient_norms_", ())]
+    history.no_improvement_count = state.get("_no_improvement_count", 0)
+    best, optimizer = state.get("_best_params"), state.get("_optimizer") if incremental else None
+    vectors = None if best is None else best.laid_out(network, dtype)
+    history.best_params = None if vectors is None else aligned_copy(vectors[0])
+    if optimizer is not None:
+        optimizer = optimizer.continued(network, dtype) if optimizer.solver_name == settings.solver else None
+    return Resumed(history, optimizer)
+
+
+def check_scaling(estimator: Any, settings: Any, resume: bool) -> None:
+    """Refuse what cannot be scaled, or is to be scaled otherwise than before."""
+    if estimator.target_scaling is not None:
+        loss = LOSSES[settings.loss]
+        if loss.lowest_target > -np.inf or loss.highest_target < np.inf:
+            raise ValueError(f"target_scaling does not go with the loss {settings.loss!r}, which needs the targets as they are.")
+        if settings.output_activation != "identity":
+            raise ValueError(f"target_scaling needs output_activation='identity', not {settings.output_activation!r}.")
+    if not resume:
+        return
+    kinds = {"standard": StandardScaler, "robust": RobustScaler, None: type(None)}
+    for name in ("input", "target"):
+        scaler, wanted = getattr(estimator, f"{name}_scaler_", None), getattr(estimator, f"{name}_scaling", None)
+        if type(scaler) is not kinds[wanted]:
+            scaled = {StandardScaler: "standard scaling of", RobustScaler: "robust scaling of"}.get(type(scaler), "unscaled")
+            _refuse(estimator, f"{name}_scaling", f"{scaled} {name}s")
+
+
+def _refuse(estimator: Any, name: str, what: str) -> None:
+    value = getattr(estimator, name)
+    raise ValueError(f"{name}={value!r}, but the weights that training goes on with are for {what}: {_REMEDY}.")
