@@ -43,7 +43,8 @@ random_state : int, RandomState instance or None, default=None
 tol : float, default=1e-4
     {stochastic_solvers} stop when the loss (validation score with `early_stopping`) did not get better by `tol` for more than
     `n_iter_no_change` epochs; {other_solvers} when no element of the gradient is larger, or a step lowers the loss by less
-    than about 2e-9 of it.
+    than about 2e-9 of it. The gradient of 'lm' is relative: to the targets' spread and to the steepest parameter of the layer,
+    so that the unit of the targets does not matter.
 verbose : bool or int, default=False
     Print the loss every `verbose` epochs (True is 1) and at the end.
 warm_start : bool, default=False
@@ -72,7 +73,8 @@ init : {starts} or (coefs, intercepts), default='glorot_uniform'
     'lecun_normal' (variance :math:`1 / n_{in}`), 'orthogonal' (orthonormal columns or rows) and 'normal' draw weights
     and start intercepts at 0, as 'zeros' does both; 'data' draws from N(0, 1), divides each unit's weights by the spread of what
     it computes for at most a thousand rows, and starts its intercept at minus a random mean of what it computes for five [8]_; a
-    pair of lists shaped like `coefs_` and `intercepts_` is taken as it is.
+    pair of lists shaped like `coefs_` and `intercepts_` is taken as it is. For 'lm' a drawn last layer is brought to the mean
+    and spread of the targets, if its outputs may have any.
 init_scale : float, default=1.0
     Factor on the drawn start; ``init="normal"`` draws weights from ``init_scale * N(0, 1)``.
 fit_intercept : bool, default=True

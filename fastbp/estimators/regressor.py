@@ -19,7 +19,8 @@ _ABOUT_ALPHA = r""" 'bayes', for the solver 'lm', estimates it together
     framework for backpropagation networks, 1992; F. D. Foresee and M. T. Hagan, Gauss-Newton approximation to Bayesian learning,
     1997): after each step alpha becomes :math:`\sigma^2 \gamma_w / \lVert W \rVert^2` with
     :math:`\sigma^2 = \sum_i s_i e_i^2 / (N - \gamma)`, where :math:`\gamma` parameters, :math:`\gamma_w` of them weights,
-    are determined by the data, and N is the sum of the sample weights times the number of outputs."""
+    are determined by the data, and N is the sum of the sample weights times the number of outputs. Errors and the last layer's
+    weights are counted in standard deviations of the targets there, so that the unit of the targets does not matter."""
 
 
 @documented(score="R²", score_name="R², or 'loss' for quantiles", alpha="float or 'bayes'", about_alpha=_ABOUT_ALPHA)
@@ -69,7 +70,8 @@ class BPRegressor(RegressorMixin, BaseBP):
         What scales the targets.
     {attributes}
     alpha_ : float
-        With ``alpha='bayes'``: the penalty that was found; ``alpha=alpha_`` has the same minimum.
+        With ``alpha='bayes'``: the penalty that was found, for targets with a standard deviation of 1; for one target
+        ``alpha=alpha_`` with ``target_scaling="standard"`` has the same minimum.
     noise_variance_ : float
         With ``alpha='bayes'``: the estimated variance of the noise in the targets, in their unit squared; NaN, as the next, if
         training ended before it was estimated.
