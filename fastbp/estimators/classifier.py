@@ -56,8 +56,10 @@ class BPClassifier(ClassifierMixin, BaseBP):
         multiplied. What is not in a dict weighs 1. A fit is the one with these values as `sample_weight`, in the validation
         scores of `early_stopping` too. 'balanced' is not for `partial_fit`.
     calibration : {'temperature'} or None, default=None
-        'temperature' divides the logits by the one number with which the log-loss of the validation rows (of `early_stopping`, or
-        `X_val`) is smallest [9]_. `predict_proba` goes by it; `predict`, `scoring` and explanations do not.
+        'temperature' divides the logits by the one number that the validation rows (of `early_stopping`, or `X_val`) make most
+        probable [9]_: with which their log-loss is smallest, but for what is known beforehand, a normal distribution of its
+        logarithm around 0 with standard deviation 0.5; a few rows that are all right would else make every probability 0 or 1.
+        `predict_proba` goes by it; `predict`, `scoring` and explanations do not.
     loss : {'log_loss', 'focal'}, default='log_loss'
         What is minimised: the log-loss; or the focal loss (Lin et al., Focal loss for dense object detection, ICCV 2017), in
         which a row whose true class has the probability p counts (1 - p) ** `focal_gamma` times, so that easy rows count little.
