@@ -31,7 +31,8 @@ learning_rate : {schedules} or callable, default='constant'
     the number of each epoch, from 0, and returns the factor on `learning_rate_init` in it; for a pickle or other processes it
     must be one that can be pickled. `partial_fit` goes on along a schedule; behind its end the last factor stays.
 learning_rate_init : float, default=0.001
-    Step size of the solvers that go batch by batch; of 'rprop' each weight's first one.
+    Step size of the solvers that go batch by batch; of 'rprop' each weight's first one, at least 1e-6 and at most 50
+    as all of them.
 power_t : float, default=0.5
     Exponent of 'invscaling'.
 max_iter : int, default=200
