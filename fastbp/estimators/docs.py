@@ -6,12 +6,13 @@ Said once here, or they would come to differ; the rest stands in the classes.
 import inspect
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from fastbp.names import ACTIVATIONS, EMBEDDINGS, HIDDEN_ACTIVATIONS, LOSSES, REGRESSION_LOSSES, SCHEDULES, SOLVERS, STARTS
 
 _Class = TypeVar("_Class", bound=type)
+_Method = TypeVar("_Method", bound=Callable)
 _WIDTH = 120
 
 _PARAMETERS = r"""
@@ -296,6 +297,15 @@ def documented(**own: Any) -> Any:
         return cls
 
     return fill
+
+
+def filled(method: _Method) -> _Method:
+    """Fill the placeholders in a method's docstring."""
+    doc = inspect.cleandoc(method.__doc__ or "")
+    for name, text in _FILLED.items():
+        doc = doc.replace(f"{{{name}}}", text)
+    method.__doc__ = "\n".join(_wrapped(line) for line in doc.split("\n"))
+    return method
 
 
 def _wrapped(line: str) -> str:

@@ -10,7 +10,7 @@ from sklearn.utils.metaestimators import available_if
 
 from fastbp.estimators import parameters
 from fastbp.estimators.base import BaseBP, has_partial_fit
-from fastbp.estimators.docs import documented
+from fastbp.estimators.docs import documented, filled
 from fastbp.estimators.inputs import MatrixLike
 from fastbp.estimators.targets import Targets, real_targets, repeated
 
@@ -212,6 +212,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         self.quantile = quantile
         self.power = power
 
+    @filled
     def fit(
         self,
         X: MatrixLike,
@@ -235,7 +236,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
             Rows of your own that validate, in place of those that `early_stopping` would set aside. Without `early_stopping` they
             decide nothing: `validation_scores_` and `validation_loss_curve_` show how the network did on them. In a pipeline
-            they need ``Pipeline(..., transform_input=["X_val"])``. Not for 'lbfgs'.
+            they need ``Pipeline(..., transform_input=["X_val"])``. Not for {other_solvers}.
         y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
             Their targets.
         sample_weight_val : array-like of shape (n_val,), default=None
@@ -254,8 +255,9 @@ class BPRegressor(RegressorMixin, BaseBP):
         return self._fit(X, y, sample_weight, incremental=False, validation=(X_val, y_val, sample_weight_val))
 
     @available_if(has_partial_fit)
+    @filled
     def partial_fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | float | None = None) -> Self:
-        """Train for one epoch over the given rows. Only for the solvers 'sgd' and 'adam'.
+        """Train for one epoch over the given rows. Only for {stochastic_solvers}.
 
         Parameters
         ----------
