@@ -20,7 +20,7 @@ from fastbp.estimators.representation import ShownInNotebooks
 from fastbp.estimators.scaling import Scaled, scaled_inputs
 from fastbp.estimators.settings import checked, settings_of
 from fastbp.estimators.targets import Targets
-from fastbp.estimators.validation import all_rows, check_choices, given_rows, refitted, score_of
+from fastbp.estimators.validation import all_rows, check_choices, given_rows, refitted, score_of, warn_of_no_early_stopping
 from fastbp.estimators.weights import Weighted
 from fastbp.names import SOLVERS
 from fastbp.training.settings import Settings
@@ -195,6 +195,8 @@ class BaseBP(Weighted, Scaled, Explained, ShownInNotebooks, CallbackSupportMixin
         is_given = validation is not _NO_ROWS and any(part is not None for part in validation)
         if is_given or self.refit or self.ensemble or self.calibration is not None:
             check_choices(self, is_given, resume, incremental)
+        if self.early_stopping:
+            warn_of_no_early_stopping(self, stacklevel=3)
 
         given = X, y, sample_weight
         X, y = self._rows(X, y, reset=not resume)

@@ -200,6 +200,7 @@ class BPSearchCV(GridSearchCV):
         if plan is None:
             with joblib.parallel_config(prefer="threads"):
                 return super().fit(X, y, **params)
+        plan.warn(stacklevel=2)
         splits = plan.split(self.cv)
         n_threads = joblib.effective_n_jobs(self.n_jobs)
         self.n_splits_ = len(splits)
