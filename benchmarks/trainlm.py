@@ -75,7 +75,7 @@ def main():
             options = {"hidden_layer_sizes": n, "activation": "tanh", "alpha": 0.0, "random_state": seed, "tol": 0.0}
             start = BPRegressor(solver="adam", learning_rate_init=1e-300, max_iter=1, **options).fit(X, y)
             p = np.concatenate([start.coefs_[0].ravel(), start.intercepts_[0], start.coefs_[1].ravel(), start.intercepts_[1]])
-            model = BPRegressor(solver="lm", max_iter=MOST, **options)
+            model = BPRegressor(solver="lm", max_iter=MOST, init=(start.coefs_, start.intercepts_), **options)
             counts.append((ours(model, X, y, goal), trainlm(p.astype(float), X, y, n, goal)))
         own, other = np.array(counts).T
         missed = [int(np.isinf(part).sum()) for part in (own, other)]

@@ -23,6 +23,7 @@ class Activation(NamedTuple):
     is_hidden: bool = True  # whether it may stand in a hidden layer
     has_slope: bool = True  # if not, it is trained with slope 1
     keeps_slope: bool = False  # its slope cannot be had from its output: in training the forward pass writes it down
+    is_homogeneous: bool = False  # whether f(c·x) is c·f(x) for every c above zero, so that it is of its inputs' unit
     flat: tuple[tuple[float, float], ...] = ()  # outputs, from … to …, where its slope is less than a hundredth of the largest
 
     @property
@@ -32,11 +33,11 @@ class Activation(NamedTuple):
 
 
 ACTIVATIONS = {
-    "identity": Activation(IDENTITY, "x itself"),
+    "identity": Activation(IDENTITY, "x itself", is_homogeneous=True),
     "logistic": Activation(LOGISTIC, "1 / (1 + e**-x)", flat=((0.0, 0.0025), (0.9975, 1.0))),
     "tanh": Activation(TANH, "the hyperbolic tangent", flat=((-1.0, -0.995), (0.995, 1.0))),
-    "relu": Activation(RELU, "x above zero, 0 elsewhere", flat=((0.0, 0.0),)),
-    "leaky_relu": Activation(LEAKY_RELU, "x above zero, 0.01·x elsewhere"),
+    "relu": Activation(RELU, "x above zero, 0 elsewhere", is_homogeneous=True, flat=((0.0, 0.0),)),
+    "leaky_relu": Activation(LEAKY_RELU, "x above zero, 0.01·x elsewhere", is_homogeneous=True),
     "step": Activation(
         STEP, "1 above zero, 0 elsewhere; as that has no slope, it is trained with slope 1 everywhere [4]_", has_slope=False
     ),

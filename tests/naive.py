@@ -460,6 +460,17 @@ def step_rmsprop(values, gradient, squares, rate, beta_2, epsilon):
         values[i] -= rate * g / (math.sqrt(squares[i]) + epsilon)
 
 
+def step_rprop(values, gradient, last, sizes):
+    """iRPROP- (Igel and Hüsken 2000): every size within PyTorch's bounds, from the first step on."""
+    for j, slope in enumerate(gradient):
+        turn = slope * last[j]
+        size = sizes[j] * (1.2 if turn > 0 else 0.5 if turn < 0 else 1.0)
+        sizes[j] = min(max(size, 1e-6), 50.0)
+        last[j] = 0.0 if turn < 0 else slope
+        if last[j] != 0.0:
+            values[j] -= math.copysign(sizes[j], last[j])
+
+
 def rows_of(coefs, intercepts):
     """Every list of numbers among the parameters, so that one loop can step through all of them."""
     return [row for W in coefs for row in W] + list(intercepts)

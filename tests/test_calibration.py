@@ -1,13 +1,25 @@
 """A temperature for the probabilities: the best one on the validation rows, and none that makes them worse."""
 
+import hypothesis
+import hypothesis.strategies as st
 import numpy as np
 import pytest
+from scipy.optimize import minimize_scalar
 from scipy.sparse import csr_matrix
-from sklearn.datasets import load_digits, make_classification, make_multilabel_classification
+from scipy.special import logsumexp
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_digits,
+    load_iris,
+    load_wine,
+    make_classification,
+    make_multilabel_classification,
+)
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, train_test_split
 
 from fastbp import BPClassifier, BPSearchCV
+from fastbp.estimators.calibration import fitted_temperature
 
 ROWS, NUMBERS = make_classification(400, 10, n_informative=6, n_classes=3, flip_y=0.2, random_state=0)
 X, X_VAL, Y, Y_VAL = train_test_split(ROWS, NUMBERS, test_size=120, random_state=0)
@@ -30,6 +42,15 @@ def at(temperature, p):
     return np.stack([1 / (1 + odds), odds / (1 + odds)], axis=1)
 
 
+def most_probable(loss, n_rows):
+    """Temperature by the mean loss of n_rows and by a normal distribution of its logarithm, with deviation 0.5."""
+
+    def surprise(logarithm):
+        return n_rows * loss(np.exp(logarithm)) + logarithm**2 / (2 * 0.5**2)
+
+    return np.exp(minimize_scalar(surprise, bounds=(-2, 3), method="bounded", options={"xatol": 1e-8}).x)
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize(
@@ -48,10 +69,8 @@ def test_it_is_the_best_on_a_grid(options, n_classes, weighted):
     assert model.temperature_ > 1.2
     assert loss(model.predict_proba(X_VAL)) < loss(raw.predict_proba(X_VAL)) - 0.01
     np.testing.assert_allclose(model.predict_proba(X_VAL), at(model.temperature_, raw.predict_proba(X_VAL)), rtol=1e-6, atol=1e-9)
-    grid = np.exp(np.linspace(-2, 4, 500))
-    losses = [loss(at(temperature, raw.predict_proba(X_VAL))) for temperature in grid]
-    assert loss(model.predict_proba(X_VAL)) <= min(losses)
-    np.testing.assert_allclose(model.temperature_, grid[np.argmin(losses)], rtol=0.02)
+    expected = most_probable(lambda temperature: loss(at(temperature, raw.predict_proba(X_VAL))), len(y_val))
+    np.testing.assert_allclose(model.temperature_, expected, rtol=1e-3)
     np.testing.assert_allclose(model.predict_log_proba(X_VAL), np.log(model.predict_proba(X_VAL)))
 
 
@@ -106,7 +125,61 @@ def test_a_sure_and_wrong_row_is_seen():
     options = {"hidden_layer_sizes": (), "solver": "sgd", "learning_rate_init": 1e-12, "max_iter": 1, "init": weights}
     model = make(**options, calibration="temperature").fit(inputs, y, X_val=inputs, y_val=y)
     p = model.predict_proba(inputs)[np.arange(60), (inputs[:, 0] > 0).astype(int)]
-    np.testing.assert_allclose(p, 57 / 60, rtol=1e-3)  # as often as it is right
+    by_rows = most_probable(lambda t: (57 * np.log1p(np.exp(-40 / t)) + 3 * np.log1p(np.exp(40 / t))) / 60, 60)
+    np.testing.assert_allclose(p, 1 / (1 + np.exp(-40 / by_rows)), rtol=1e-3)
+    assert 57 / 60 < p[0] < 0.99  # nearly as often as it is right
+
+
+# ---- a few rows alone would mislead
+
+
+@hypothesis.given(
+    st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(1, 5), st.booleans(), st.floats(1e-3, 1e3), st.floats(0.0, 1.0)
+)
+@hypothesis.settings(max_examples=200, deadline=None)
+def test_a_temperature_is_as_far_from_one_as_its_rows_can_pay_for(seed, n_rows, n_outputs, is_multiclass, scale, share_right):
+    """What the prior takes for it is at most all log-loss there is. Rows of weight 0 do not count, nor does the weights' unit."""
+    random = np.random.RandomState(seed)
+    logits = scale * random.standard_normal((n_rows, n_outputs + is_multiclass))
+    right = logits.argmax(axis=1)[:, np.newaxis] if is_multiclass else logits > 0
+    other = random.randint(n_outputs + 1, size=(n_rows, 1)) if is_multiclass else random.uniform(size=logits.shape) > 0.5
+    Y = np.where(random.uniform(size=(n_rows, 1)) < share_right, right, other).astype(float)
+    temperature = fitted_temperature(logits, Y, None, is_multiclass)
+    if is_multiclass:
+        losses = logsumexp(logits, axis=1) - np.take_along_axis(logits, Y.astype(int), axis=1)[:, 0]
+    else:
+        losses = np.logaddexp(0, np.where(Y > 0.5, -logits, logits)).sum(axis=1)
+    assert np.log(temperature) ** 2 / (2 * 0.5**2) <= losses.sum() * (1 + 1e-9) + 1e-12
+    weights = random.uniform(0.5, 2.0, n_rows)
+    more = np.concatenate([weights, np.zeros(3)])
+    noise = random.standard_normal((3, logits.shape[1]))
+    both = fitted_temperature(
+        np.concatenate([logits, noise]), np.concatenate([Y, np.zeros((3, Y.shape[1]))]), more, is_multiclass
+    )
+    for unit in (1.0, 1e-6):
+        assert fitted_temperature(logits, Y, unit * weights, is_multiclass) == pytest.approx(both, rel=1e-4)
+
+
+@pytest.mark.parametrize("load", [load_iris, load_wine, load_breast_cancer])
+def test_rows_not_seen_lose_nothing_by_few_validation_rows(load):
+    X, y = load(return_X_y=True)
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    losses = []
+    for seed in range(10):
+        own, new, y_own, y_new = train_test_split(X, y, random_state=seed, stratify=y)
+        raw = make(early_stopping=True, random_state=seed, max_iter=300).fit(own, y_own)
+        model = make(early_stopping=True, random_state=seed, max_iter=300, calibration="temperature").fit(own, y_own)
+        losses.append([log_loss(y_new, m.predict_proba(new)) for m in (raw, model)])
+    before, after = np.mean(losses, axis=0)
+    assert after < 1.05 * before
+
+
+def test_validation_rows_that_are_all_right_make_no_probability_certain():
+    y, separable = np.arange(60) % 3, np.eye(3)[np.arange(60) % 3]
+    for rows, targets in ((separable, y), (separable, np.eye(3, dtype=int)[y]), (separable, (y == 0).astype(int))):
+        model = make(calibration="temperature", max_iter=300).fit(rows, targets, X_val=rows[:12], y_val=targets[:12])
+        assert 0.1 < model.temperature_ < 1.0
+        assert np.isfinite(model.predict_log_proba(rows)).all()
 
 
 @pytest.mark.parametrize(

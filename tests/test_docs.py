@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import inspect
 import re
 from pathlib import Path
 from textwrap import dedent
@@ -10,6 +11,7 @@ import pytest
 from test_architecture import FLOORS
 
 import fastbp
+from fastbp.names import SOLVERS
 
 pytestmark = pytest.mark.slow
 
@@ -217,3 +219,15 @@ def test_these_tests_see_what_they_look_for(tmp_path):
     assert broken_links(page, text) == ["other.md#more", "gone.md", "#gone", "http://x.org"]
     assert missing_files("`passes.py` `kernels/passes.py` `training/passes.py` `gone.py`") == ["gone.py", "training/passes.py"]
     assert missing_names("`product` `load(x, i)` `naive.train` `no_such_kernel` `no_such(x)`") == ["no_such", "no_such_kernel"]
+
+
+@pytest.mark.parametrize("estimator", [fastbp.BPClassifier, fastbp.BPRegressor, fastbp.BPAutoencoder])
+def test_partial_fit_is_there_for_the_solvers_that_are_named(estimator):
+    there = {solver for solver in SOLVERS if hasattr(estimator(solver=solver), "partial_fit")}
+    summary = inspect.getdoc(estimator(solver="sgd").partial_fit).splitlines()[0]
+    assert set(re.findall(r"'(\w+)'", summary)) == there
+    page = re.search(r"`partial_fit` is for (.*?);", (ROOT / "docs/larger-than-memory.md").read_text())
+    assert set(re.findall(r"`(\w+)`", page[1])) == there
+    for method in ("fit", "partial_fit"):
+        assert "{other_solvers}" not in (doc := inspect.getdoc(getattr(estimator(solver="sgd"), method)))
+        assert "{stochastic_solvers}" not in doc

@@ -2,6 +2,8 @@
 
 import inspect
 import re
+import signal
+import time
 import warnings
 
 import numpy as np
@@ -207,24 +209,118 @@ def test_fits_that_fail_do_not_go_on():
     assert all(params["learning_rate_init"] < 1 for params in np.array(search.cv_results_["params"])[4:])
 
 
-def test_ctrl_c_keeps_the_last_whole_rung(monkeypatch):
+TRAIN = fits.Fit.run
+
+
+def interrupted_search(monkeypatch, after, **options):
+    """A search of 12, 4 and 2 candidates on 3 folds, to which Ctrl-C comes after so many fits."""
+    n_calls = 0
+
+    def run(self, *args):
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls > after:
+            raise KeyboardInterrupt
+        return TRAIN(self, *args)
+
+    monkeypatch.setattr(fits.Fit, "run", run)
+    return BPSearchCV(classifier(), GRID, resource="epochs", cv=3, refit=False, **options)
+
+
+@pytest.mark.parametrize("n_finished", [1, 4, 11])
+@pytest.mark.parametrize("rung", [1, 2])
+def test_ctrl_c_within_a_rung_keeps_the_last_whole_one(monkeypatch, rung, n_finished):
+    before, n_fits = (36, 12) if rung == 1 else (48, 6)
+    n_finished = min(n_finished, n_fits - 1)
+    search = interrupted_search(monkeypatch, before + n_finished)
+    with (
+        pytest.warns(UserWarning, match=f"Search interrupted by user: {n_finished} of {n_fits} fits are finished"),
+        pytest.warns(UserWarning, match="test scores are non-finite"),
+    ):
+        search.fit(X, Y)
+    whole = search.cv_results_["iter"] == rung - 1
+    assert search.cv_results_["iter"].tolist() == [0] * 12 + [1] * 4 + [2] * 2 * (rung == 2)
+    scores = search.cv_results_["mean_test_score"]
+    assert search.best_score_ == scores[whole].max()
+    assert whole[search.best_index_]
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize(("after", "n_rows"), [(36, [12]), (48, [12, 4])])
+def test_ctrl_c_before_anything_of_a_rung_is_finished_keeps_those_before(monkeypatch, after, n_rows, n_jobs):
+    whole = halving(classifier(), refit=False)
+    search = interrupted_search(monkeypatch, after, n_jobs=n_jobs)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        search.fit(X, Y)
+    messages = [str(warning.message) for warning in told]
+    assert any(f"interrupted by user: {len(n_rows)} of 3 rungs are finished" in message for message in messages), messages
+    assert not any("non-finite" in message for message in messages)
+    assert (search.n_candidates_, search.n_iterations_) == (n_rows, len(n_rows))
+    n = sum(n_rows)
+    for name in ("iter", "n_resources", "mean_test_score", "split2_n_iter"):
+        np.testing.assert_array_equal(search.cv_results_[name], whole.cv_results_[name][:n])
+    last = whole.cv_results_["mean_test_score"][n - n_rows[-1] : n]
+    assert search.best_index_ == n - n_rows[-1] + last.argmax()
+    assert search.best_params_ == whole.cv_results_["params"][search.best_index_]
+
+
+def test_ctrl_c_between_rungs_keeps_those_before(monkeypatch):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fastbp.search.halving._mean_scores", interrupted)
+    with pytest.warns(UserWarning, match="1 of 3 rungs are finished"):
+        search = BPSearchCV(classifier(), GRID, resource="epochs", cv=3).fit(X, Y)
+    assert len(search.cv_results_["iter"]) == 12
+    assert search.best_estimator_.predict(X).shape == Y.shape
+
+
+def test_ctrl_c_that_finds_all_fits_of_a_rung_finished_ends_the_search_too(monkeypatch):
     train, n_calls = fits.Fit.run, 0
 
     def run(self, *args):
         nonlocal n_calls
         n_calls += 1
-        if n_calls > 12 * 3 + 4:
-            raise KeyboardInterrupt
-        return train(self, *args)
+        result = train(self, *args)
+        if n_calls == 36:
+            signal.raise_signal(signal.SIGINT)
+            time.sleep(0.2)  # the main thread sees it
+        return result
 
     monkeypatch.setattr(fits.Fit, "run", run)
-    with (
-        pytest.warns(UserWarning, match="Search interrupted by user: 4 of 12 fits are finished"),
-        pytest.warns(UserWarning, match="test scores are non-finite"),
-    ):
+    with pytest.warns(UserWarning, match="Search interrupted by user: 36 of 36 fits are finished"):
         search = BPSearchCV(classifier(), GRID, resource="epochs", cv=3, refit=False).fit(X, Y)
-    assert search.cv_results_["iter"].tolist() == [0] * 12 + [1] * 4
-    assert search.best_index_ == np.argmax(search.cv_results_["mean_test_score"][:12])
+    assert (search.n_candidates_, search.n_remaining_candidates_) == ([12], 4)
+    assert search.best_score_ == search.cv_results_["mean_test_score"].max()
+
+
+def test_ctrl_c_within_the_first_rung(monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_search(monkeypatch, 0).fit(X, Y)
+    search = interrupted_search(monkeypatch, 7)
+    with pytest.warns(UserWarning, match="7 of 36 fits are finished"), pytest.warns(UserWarning, match="non-finite"):
+        search.fit(X, Y)
+    scores = search.cv_results_["mean_test_score"]
+    assert np.isfinite(scores).sum() == 2
+    assert search.best_score_ == np.nanmax(scores)
+
+
+@pytest.mark.parametrize("resource", [None, "epochs"])
+def test_ctrl_c_in_the_refit_keeps_the_scores_and_no_unfitted_estimator(monkeypatch, resource):
+    class Interrupted(StandardScaler):
+        def fit(self, X, y=None, sample_weight=None):
+            if len(X) == len(Y):
+                raise KeyboardInterrupt
+            return super().fit(X, y, sample_weight)
+
+    search = BPSearchCV(make_pipeline(Interrupted(), classifier()), {"bpclassifier__alpha": [0.1, 0.2, 0.3]}, resource=resource)
+    search.best_estimator_ = "of an earlier fit"
+    with pytest.raises(KeyboardInterrupt):
+        quiet_fit(search, X, Y)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert search.best_params_ in search.cv_results_["params"]
+    assert not hasattr(search, "best_estimator_")
 
 
 def test_progress(capsys):

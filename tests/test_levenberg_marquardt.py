@@ -64,12 +64,12 @@ def plain_jacobian(network, params, X, Y, weights, activation, output):
 def assert_plain(network, params, X, Y, weights, activation, output, rtol, table=None, numbers=None):
     rows = slice(None) if numbers is None else numbers
     equations = NormalEquations(network, Problem(X if table is None else table, Y, weights, numbers=numbers))
-    w = params[equations.positions].astype(np.float64)
+    w = params[equations.trained.positions].astype(np.float64)
     equations.accumulate(w)
     residuals, slopes = plain_jacobian(
         network, params, X[rows], Y[rows], None if weights is None else weights[rows], activation, output
     )
-    J = slopes[:, equations.positions]
+    J = slopes[:, equations.trained.positions]
     for mine, meant in (
         (matrix_of(equations), J.T @ J),
         (equations.gradient, J.T @ residuals),
@@ -113,7 +113,7 @@ def test_blocks_and_threads_change_no_bit(dtype, monkeypatch):
     found = []
     for n_threads in (1, 2, 3):
         equations = NormalEquations(network, Problem(X, Y, weights), n_threads=n_threads)
-        equations.accumulate(params[equations.positions].astype(np.float64))
+        equations.accumulate(params[equations.trained.positions].astype(np.float64))
         equations.factorize(np.ones(equations.n))
         found.append((matrix_of(equations), equations.gradient, equations.solve(equations.gradient)))
     for other in found[1:]:
@@ -125,7 +125,7 @@ def test_blocks_and_threads_change_no_bit(dtype, monkeypatch):
 def test_what_is_solved(n_hidden):
     network, params, X, Y, _ = case((4, n_hidden, 1), n_rows=50)
     equations = NormalEquations(network, Problem(X, Y))
-    equations.accumulate(params[equations.positions])
+    equations.accumulate(params[equations.trained.positions])
     addition = np.linspace(0.5, 2.0, equations.n)
     matrix = matrix_of(equations) + np.diag(addition)
     assert equations.factorize(addition)
@@ -267,16 +267,153 @@ def test_verbose_prints_losses(capsys):
     assert capsys.readouterr().out.splitlines() == losses
 
 
-def test_why_it_ends():
-    model, X, y = small_fit(alpha=1.0, tol=1e-3, max_iter=500)
-    penalised = [W / 60 for W in model.coefs_]
-    slopes = naive.gradients(
-        model.coefs_, model.intercepts_, X, y[:, None], activation="tanh", output_activation="identity", loss="squared_error"
-    )
-    largest = max(np.abs(g + p).max() for g, p in zip(slopes.coefs, penalised))
-    assert max(largest, max(np.abs(b).max() for b in slopes.intercepts)) <= 1e-3
-    with pytest.warns(ConvergenceWarning, match=r"lm failed to converge after 2 iteration\(s\)"):
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+def test_why_it_ends(alpha):
+    """Once no element of the gradient is above tol, relative to the targets' spread and the steepest parameter of its layer."""
+    options = {"alpha": alpha, "tol": 1e-3, "max_iter": 500, "hidden_layer_sizes": (4, 3)}
+    model, X, y = small_fit(**options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        before, _, _ = small_fit(**{**options, "max_iter": model.n_iter_ - 1})
+
+    def largest(model):
+        residuals, w = residuals_of(model, X, y, None, 0.0)
+        step, n_weights = 1e-6, sum(W.size for W in model.coefs_)
+        J = np.transpose([(residuals(w + step * d) - residuals(w - step * d))[:60] / (2 * step) for d in np.eye(len(w))])
+        penalty = alpha * (np.arange(len(w)) < n_weights)
+        gradient, lengths = J.T @ residuals(w)[:60] + penalty * w, np.sqrt(np.square(J).sum(axis=0) + penalty)
+        layers = np.concatenate([np.full(array.size, i % 3) for i, array in enumerate([*model.coefs_, *model.intercepts_])])
+        parts = [np.abs(gradient[layers == k]).max() / lengths[layers == k].max() for k in range(3)]
+        return max(parts) / np.linalg.norm(y - y.mean())
+
+    assert largest(model) <= 1e-3 * (1 + 1e-6) < largest(before)
+    with pytest.warns(ConvergenceWarning, match=r"lm failed to converge after 2 iteration\(s\): the largest element"):
         small_fit(max_iter=2)
+
+
+# ---- targets in any unit
+
+WAVE = np.linspace(-2.5, 2.5, 80)[:, np.newaxis]
+CURVES = {
+    "one": (np.sin(2 * WAVE[:, 0]), {}),
+    "noise": (np.sin(2 * WAVE[:, 0]) + 0.1 * np.random.RandomState(0).standard_normal(80), {"hidden_layer_sizes": 4}),
+    "far from zero": (50 + np.sin(2 * WAVE[:, 0]), {}),
+    "without intercepts": (np.sin(2 * WAVE[:, 0]), {"fit_intercept": False}),
+    "two of other sizes": (np.column_stack([np.sin(2 * WAVE[:, 0]), 300 + 1e-3 * np.cos(3 * WAVE[:, 0])]), {}),
+    "deep": (np.sin(2 * WAVE[:, 0]), {"hidden_layer_sizes": (5, 4), "activation": ["logistic", "softplus"]}),
+    "no layer": (np.column_stack([WAVE[:, 0] - 3, WAVE[:, 0] ** 2]), {"hidden_layer_sizes": ()}),
+    "cut off": (1.5 + np.sin(2 * WAVE[:, 0]), {"output_activation": "relu", "random_state": 1}),
+    "several starts": (np.sin(2 * WAVE[:, 0]), {"n_restarts": 3}),
+    "fitted starts": (np.sin(2 * WAVE[:, 0]), {"init": "data"}),
+}
+
+
+def curve_fit(y, dtype=np.float64, weights=None, **options):
+    options = {"hidden_layer_sizes": 8, "activation": "tanh", "random_state": 0, "max_iter": 60, **options}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return BPRegressor(solver="lm", **options).fit(WAVE.astype(dtype), y.astype(dtype), weights)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("alpha", [0.0, "bayes"])
+@pytest.mark.parametrize("curve", CURVES)
+def test_the_unit_of_the_targets_changes_no_bit(curve, alpha, dtype):
+    """A power of two changes no digit of any product; other factors those that rounding loses."""
+    y, options = CURVES[curve]
+    weights = np.random.RandomState(1).uniform(0.0, 2.0, 80) * (np.arange(80) % 7 > 0)
+    options = {**options, "max_iter": 20}
+    for weight, powers in ((None, (-40, 13)), (weights, (40,))):
+        model = curve_fit(y, dtype, weight, alpha=alpha, **options)
+        for power in powers:
+            other = curve_fit(y * 2.0**power, dtype, weight, alpha=alpha, **options)
+            assert_array_equal(other.predict(WAVE.astype(dtype)), model.predict(WAVE.astype(dtype)) * 2.0**power)
+            assert_array_equal(other.loss_curve_, np.multiply(model.loss_curve_, 4.0**power))
+            if alpha == "bayes":
+                assert other.alpha_ == model.alpha_
+                assert_array_equal(other.noise_variance_, model.noise_variance_ * 4.0**power)  # NaN until it is estimated
+                assert_array_equal(other.n_effective_parameters_, model.n_effective_parameters_)
+
+
+@pytest.mark.parametrize("factor", [1e-12, 3e-7, 0.7, 1e5, 1e12])
+@pytest.mark.parametrize("alpha", [0.0, "bayes"])
+@pytest.mark.parametrize("curve", ["noise", "two of other sizes", "without intercepts"])
+def test_other_factors_change_what_rounding_does(curve, alpha, factor):
+    y, options = CURVES[curve]
+    options = {**options, "alpha": alpha, "hidden_layer_sizes": 3, "max_iter": 30}
+    model, other = curve_fit(y, **options), curve_fit(y * factor, **options)
+    assert_allclose(other.predict(WAVE) / factor, model.predict(WAVE), rtol=1e-6, atol=1e-6 * y.std(axis=0).min())
+
+
+@pytest.fixture(scope="module")
+def r2_of_scipy():
+    """What scipy's own method reaches from the same start."""
+    x, y = WAVE, np.sin(2 * WAVE[:, 0])
+    options = {"hidden_layer_sizes": 8, "activation": "tanh", "solver": "sgd", "random_state": 0, "max_iter": 1}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        start = BPRegressor(learning_rate_init=1e-300, alpha=0.0, **options).fit(x, y)
+
+    def hidden(w):
+        return np.tanh(x * w[:8] + w[8:16])
+
+    def jacobian(w):
+        slopes = (1 - hidden(w) ** 2) * w[16:24]
+        return np.column_stack([slopes * x, slopes, hidden(w), np.ones(80)])
+
+    w = np.concatenate([np.ravel(array) for pair in zip(start.coefs_, start.intercepts_) for array in pair])
+    found = least_squares(lambda w: hidden(w) @ w[16:24] + w[24] - y, w, jac=jacobian, method="lm")
+    return 1 - 2 * found.cost / (80 * y.var())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("alpha", [0.0, "bayes"])
+@pytest.mark.parametrize("unit", [1e-12, 1e-6, 1e-3, 1.0, 1e6, 1e12])
+def test_it_fits_what_scipy_fits_in_any_unit(unit, alpha, dtype, r2_of_scipy):
+    y = np.sin(2 * WAVE[:, 0]) * unit
+    model = curve_fit(y, dtype, alpha=alpha, max_iter=300)
+    assert 5 < model.n_iter_ < 300
+    assert model.score(WAVE.astype(dtype), y) > r2_of_scipy - 1e-3
+
+
+@pytest.mark.parametrize("units", [(1.0, 1e-3), (1e-9, 1.0), (1e6, 1.0, 1e-4)])
+def test_outputs_of_other_units_are_all_fitted(units):
+    waves = np.column_stack([np.sin(2 * WAVE[:, 0]), np.cos(2 * WAVE[:, 0]), np.sin(WAVE[:, 0])])[:, : len(units)]
+    model = curve_fit(waves * units, alpha=0.0, hidden_layer_sizes=12, max_iter=500)
+    errors = model.predict(WAVE) / units - waves
+    assert (np.square(errors).mean(axis=0) < 0.05 * waves.var(axis=0)).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("alpha", [0.0, 0.1, "bayes"])
+@pytest.mark.parametrize("value", [0.1, 1e6, -3e-9])
+def test_constant_targets_are_met(value, alpha, dtype):
+    y = np.full(80, value)
+    assert_allclose(curve_fit(y, dtype, alpha=alpha).predict(WAVE.astype(dtype)), y, rtol=10 * np.finfo(dtype).eps)
+    both = curve_fit(np.column_stack([np.sin(WAVE[:, 0]), y]), dtype, alpha=alpha).predict(WAVE.astype(dtype))
+    assert_allclose(both[:, 1], y, rtol=1e-3, atol=1e-3)
+    assert np.isfinite(curve_fit(0 * y, dtype, alpha=alpha).predict(WAVE.astype(dtype))).all()
+
+
+def test_squares_that_no_float_holds_are_refused():
+    for unit in (1e-200, 1e200):
+        with pytest.raises(ValueError, match=r"The targets have a spread of \S+, whose square no float holds: scale y"):
+            curve_fit(np.sin(WAVE[:, 0]) * unit, alpha=0.0)
+
+
+def test_weights_of_ones_own_keep_their_unit():
+    """So does a training that goes on: only new weights begin in the targets' unit."""
+    y = 1e-6 * np.sin(2 * WAVE[:, 0])
+    first = curve_fit(y, alpha=0.0, max_iter=5)
+    given = (first.coefs_, first.intercepts_)
+    again = curve_fit(y, alpha=0.0, init=given, tol=1e9)
+    assert_array_equal(again.predict(WAVE), first.predict(WAVE))
+    warm = curve_fit(y, alpha=0.0, max_iter=5, warm_start=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warm.fit(WAVE, y)
+    assert warm.loss_curve_[5] < warm.loss_curve_[4]
+    assert_array_equal(warm.coefs_[0], curve_fit(y, alpha=0.0, max_iter=5, init=given).coefs_[0])
 
 
 def test_told_to_stop():
@@ -285,7 +422,7 @@ def test_told_to_stop():
     sync[INTERRUPT] = 1
     equations = NormalEquations(network, Problem(X, Y), sync=sync)
     with pytest.raises(KeyboardInterrupt):
-        equations.accumulate(params[equations.positions])
+        equations.accumulate(params[equations.trained.positions])
 
 
 @pytest.mark.parametrize(
@@ -346,10 +483,18 @@ def test_alpha_and_noise_of_a_linear_network_have_the_most_evidence():
     assert_allclose([*model.coefs_[0][:, 0], model.intercepts_[0][0]], np.linalg.solve(H, A.T @ y), rtol=1e-5)
 
 
-def test_alpha_of_a_network_with_hidden_units_is_where_the_estimates_stay():
-    """MacKay's equations by plain numpy, slopes by differences of predictions."""
-    model, X, y = small_fit(alpha="bayes", tol=1e-8, max_iter=1000)
-    residuals, w = residuals_of(model, X, y, None, 0.0)
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e3])
+def test_alpha_of_a_network_with_hidden_units_is_where_the_estimates_stay(unit):
+    """MacKay's equations by plain numpy, for targets with a spread of 1, slopes by differences of predictions."""
+    X = np.linspace(-3, 3, 60)[:, None]
+    y = unit * (np.sin(X[:, 0]) + 0.1 * np.random.RandomState(0).standard_normal(60))
+    options = {"hidden_layer_sizes": 4, "activation": "tanh", "solver": "lm", "random_state": 0, "tol": 1e-8, "max_iter": 1000}
+    model = BPRegressor(alpha="bayes", **options).fit(X, y)
+    spread = y.std()
+    own = copy.deepcopy(model)
+    own.coefs_[-1][...] /= spread
+    own.intercepts_[-1][...] = (own.intercepts_[-1] - y.mean()) / spread
+    residuals, w = residuals_of(own, X, (y - y.mean()) / spread, None, 0.0)
     step = 1e-6
     J = np.transpose([(residuals(w + step * d) - residuals(w - step * d))[:60] / (2 * step) for d in np.eye(len(w))])
     n_weights = sum(W.size for W in model.coefs_)
@@ -358,10 +503,11 @@ def test_alpha_of_a_network_with_hidden_units_is_where_the_estimates_stay():
     squares, norm = np.square(residuals(w)[:60]).sum(), w @ D @ w
     noise = squares / (60 - n_effective)
     assert_allclose(model.n_effective_parameters_, n_effective, rtol=1e-5)
-    assert_allclose(model.noise_variance_, noise, rtol=1e-5)
+    assert_allclose(model.noise_variance_, noise * spread**2, rtol=1e-5)
     assert_allclose(model.alpha_, (n_effective - (len(w) - n_weights)) * noise / norm, rtol=1e-5)
-    assert 0.5 < model.noise_variance_ / 0.01 < 2.0  # what the targets were made with
-    again, _, _ = small_fit(alpha=model.alpha_, tol=1e-8, max_iter=1000, init=(model.coefs_, model.intercepts_))
+    assert 0.5 < model.noise_variance_ / (0.1 * unit) ** 2 < 2.0  # what the targets were made with
+    again = BPRegressor(alpha=model.alpha_, target_scaling="standard", **options).set_params(init=(own.coefs_, own.intercepts_))
+    again.fit(X, y)
     assert_allclose(again.coefs_[0], model.coefs_[0], rtol=1e-4)
     assert not hasattr(again, "alpha_")
 

@@ -4,6 +4,7 @@ import math
 import pickle
 import warnings
 
+import naive
 import numpy as np
 import pytest
 import scipy.sparse
@@ -117,6 +118,36 @@ def test_step_rules_are_pytorchs(rule, is_weighted):
     model = trained(data=(X, Y, weights), **({"solver": rule} | options))
     assert_same_weights(model, twin.weights)
     assert np.abs(model.coefs_[0] - COEFS[0]).max() > 1e-3
+
+
+FIRST_STEPS = [1e-300, 1e-9, 1e-6, 3e-4, 0.5, 50.0, 60.0, 1e300]
+
+
+@pytest.mark.parametrize("first", FIRST_STEPS)
+def test_rprops_first_steps_are_within_pytorchs_bounds(first):
+    twin = Twin(lambda optim, groups: optim.Rprop([p for group in groups for p in group["params"]], first), batch=N_ROWS)
+    assert_same_weights(trained(solver="rprop", learning_rate_init=first), twin.weights)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("first", FIRST_STEPS)
+def test_rprop_is_its_plain_twin(first, dtype):
+    n_epochs = N_EPOCHS if dtype == np.float64 else 1  # later the signs of float32 gradients of saturated units are chance
+    data = X.astype(dtype), Y.astype(dtype)
+    model = trained(data=data, solver="rprop", learning_rate_init=first, max_iter=n_epochs)
+    arrays = [array.copy() for array in [*COEFS, *INTERCEPTS]]
+    last, sizes = [0.0] * sum(array.size for array in arrays), [first] * sum(array.size for array in arrays)
+    for _ in range(n_epochs):
+        slopes = naive.gradients(
+            arrays[:3], arrays[3:], X, Y, activation="tanh", output_activation="identity", loss="squared_error", alpha=0.3
+        )
+        flat = np.concatenate([array.ravel() for array in arrays]).tolist()
+        naive.step_rprop(flat, np.concatenate([np.ravel(part) for part in [*slopes.coefs, *slopes.intercepts]]), last, sizes)
+        parts = np.split(np.array(flat), np.cumsum([array.size for array in arrays])[:-1])
+        arrays = [part.reshape(array.shape) for part, array in zip(parts, arrays)]
+    assert all(1e-6 <= size <= 50.0 for size in sizes)
+    for found, wanted in zip([*model.coefs_, *model.intercepts_], arrays, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-10 if dtype == np.float64 else 1e-5)
 
 
 def test_rprop_takes_all_rows_whatever_the_batch_size():

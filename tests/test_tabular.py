@@ -294,7 +294,8 @@ def test_temperature_is_the_best_for_rows_held_out(weights):
 
     def loss(logarithm):
         likely = at_temperature(plain.oof_prediction_, np.exp(logarithm))
-        return len(y) * log_loss(y, likely, sample_weight=weights) + logarithm**2 / (2 * 0.5**2)
+        n_rows = len(y) if weights is None else np.count_nonzero(weights)
+        return n_rows * log_loss(y, likely, sample_weight=weights) + logarithm**2 / (2 * 0.5**2)
 
     expected = np.exp(minimize_scalar(loss, bounds=(-2, 2), method="bounded", options={"xatol": 1e-8}).x)
     assert model.temperature_ == pytest.approx(expected, rel=1e-4)

@@ -17,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fastbp import BPClassifier, BPRegressor, BPSearchCV
+from fastbp.names import SOLVERS
 
 CLASSES, LABELS_OF = make_classification(240, 8, n_informative=5, n_classes=3, random_state=0)
 X, X_VAL, Y, Y_VAL = train_test_split(CLASSES, LABELS_OF, test_size=60, random_state=0)
@@ -475,3 +476,17 @@ def test_search_with_own_rows():
     np.testing.assert_array_equal(ours.cv_results_["mean_test_score"], theirs.cv_results_["mean_test_score"])
     with pytest.raises(ValueError, match="as many rows as X"):
         BPSearchCV(make(early_stopping=True), grid, cv=3).fit(X_VAL, Y_VAL, **OWN)
+
+
+@pytest.mark.parametrize("solver", [name for name, solver in SOLVERS.items() if not solver.is_stochastic])
+def test_early_stopping_that_a_solver_does_not_know_is_said_once(solver):
+    regressor = BPRegressor(hidden_layer_sizes=3, solver=solver, max_iter=20, random_state=0, n_restarts=3)
+    plain = regressor.fit(X, X[:, 0])
+    with pytest.warns(RuntimeWarning, match=f"early_stopping=True does nothing with solver='{solver}'") as told:
+        model = BPRegressor(**plain.get_params() | {"early_stopping": True}).fit(X, X[:, 0])
+    assert [warning.filename for warning in told if warning.category is RuntimeWarning] == [__file__]
+    assert_same_network(model, plain)
+    with pytest.warns(RuntimeWarning, match="does nothing") as told:
+        search = BPSearchCV(model, {"alpha": [0.1, 0.2, 0.3]}, refit=False, cv=3).fit(X, X[:, 0])
+    assert sum(warning.category is RuntimeWarning for warning in told) == 1
+    assert search.best_index_ in range(3)

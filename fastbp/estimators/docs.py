@@ -6,12 +6,13 @@ Said once here, or they would come to differ; the rest stands in the classes.
 import inspect
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from fastbp.names import ACTIVATIONS, EMBEDDINGS, HIDDEN_ACTIVATIONS, LOSSES, REGRESSION_LOSSES, SCHEDULES, SOLVERS, STARTS
 
 _Class = TypeVar("_Class", bound=type)
+_Method = TypeVar("_Method", bound=Callable)
 _WIDTH = 120
 
 _PARAMETERS = r"""
@@ -31,7 +32,8 @@ learning_rate : {schedules} or callable, default='constant'
     the number of each epoch, from 0, and returns the factor on `learning_rate_init` in it; for a pickle or other processes it
     must be one that can be pickled. `partial_fit` goes on along a schedule; behind its end the last factor stays.
 learning_rate_init : float, default=0.001
-    Step size of the solvers that go batch by batch; of 'rprop' each weight's first one.
+    Step size of the solvers that go batch by batch; of 'rprop' each weight's first one, at least 1e-6 and at most 50
+    as all of them.
 power_t : float, default=0.5
     Exponent of 'invscaling'.
 max_iter : int, default=200
@@ -43,7 +45,8 @@ random_state : int, RandomState instance or None, default=None
 tol : float, default=1e-4
     {stochastic_solvers} stop when the loss (validation score with `early_stopping`) did not get better by `tol` for more than
     `n_iter_no_change` epochs; {other_solvers} when no element of the gradient is larger, or a step lowers the loss by less
-    than about 2e-9 of it.
+    than about 2e-9 of it. The gradient of 'lm' is relative: to the targets' spread and to the steepest parameter of the layer,
+    so that the unit of the targets does not matter.
 verbose : bool or int, default=False
     Print the loss every `verbose` epochs (True is 1) and at the end.
 warm_start : bool, default=False
@@ -54,8 +57,9 @@ nesterovs_momentum : bool, default=True
     Whether the momentum of 'sgd' is Nesterov's.
 early_stopping : bool, default=False
     Set `validation_fraction` of the rows aside, or take `X_val`, stop by their score and keep the weights with the best one; not
-    for {other_solvers}. Small tables are stopped before they have learnt much: measured on 16 of them, the error was 35 % above
-    that without early stopping, and 13 % with ``n_iter_no_change=40``, which is the better setting there.
+    for {other_solvers}, which go on until they converge, as scikit-learn's 'lbfgs' does, and warn. Small tables are stopped
+    before they have learnt much: measured on 16 of them, the error was 35 % above that without early stopping, and 13 % with
+    ``n_iter_no_change=40``, which is the better setting there.
 validation_fraction : float, default=0.1
     Part of the rows that `early_stopping` sets aside, in [0, 1).
 beta_1, beta_2 : float, default=0.9, 0.999
@@ -72,7 +76,8 @@ init : {starts} or (coefs, intercepts), default='glorot_uniform'
     'lecun_normal' (variance :math:`1 / n_{in}`), 'orthogonal' (orthonormal columns or rows) and 'normal' draw weights
     and start intercepts at 0, as 'zeros' does both; 'data' draws from N(0, 1), divides each unit's weights by the spread of what
     it computes for at most a thousand rows, and starts its intercept at minus a random mean of what it computes for five [8]_; a
-    pair of lists shaped like `coefs_` and `intercepts_` is taken as it is.
+    pair of lists shaped like `coefs_` and `intercepts_` is taken as it is. For 'lm' a drawn last layer is brought to the mean
+    and spread of the targets, if its outputs may have any.
 init_scale : float, default=1.0
     Factor on the drawn start; ``init="normal"`` draws weights from ``init_scale * N(0, 1)``.
 fit_intercept : bool, default=True
@@ -293,6 +298,15 @@ def documented(**own: Any) -> Any:
         return cls
 
     return fill
+
+
+def filled(method: _Method) -> _Method:
+    """Fill the placeholders in a method's docstring."""
+    doc = inspect.cleandoc(method.__doc__ or "")
+    for name, text in _FILLED.items():
+        doc = doc.replace(f"{{{name}}}", text)
+    method.__doc__ = "\n".join(_wrapped(line) for line in doc.split("\n"))
+    return method
 
 
 def _wrapped(line: str) -> str:

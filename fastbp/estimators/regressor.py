@@ -10,7 +10,7 @@ from sklearn.utils.metaestimators import available_if
 
 from fastbp.estimators import parameters
 from fastbp.estimators.base import BaseBP, has_partial_fit
-from fastbp.estimators.docs import documented
+from fastbp.estimators.docs import documented, filled
 from fastbp.estimators.inputs import MatrixLike
 from fastbp.estimators.targets import Targets, real_targets, repeated
 
@@ -19,7 +19,8 @@ _ABOUT_ALPHA = r""" 'bayes', for the solver 'lm', estimates it together
     framework for backpropagation networks, 1992; F. D. Foresee and M. T. Hagan, Gauss-Newton approximation to Bayesian learning,
     1997): after each step alpha becomes :math:`\sigma^2 \gamma_w / \lVert W \rVert^2` with
     :math:`\sigma^2 = \sum_i s_i e_i^2 / (N - \gamma)`, where :math:`\gamma` parameters, :math:`\gamma_w` of them weights,
-    are determined by the data, and N is the sum of the sample weights times the number of outputs."""
+    are determined by the data, and N is the sum of the sample weights times the number of outputs. Errors and the last layer's
+    weights are counted in standard deviations of the targets there, so that the unit of the targets does not matter."""
 
 
 @documented(score="R²", score_name="R², or 'loss' for quantiles", alpha="float or 'bayes'", about_alpha=_ABOUT_ALPHA)
@@ -69,7 +70,8 @@ class BPRegressor(RegressorMixin, BaseBP):
         What scales the targets.
     {attributes}
     alpha_ : float
-        With ``alpha='bayes'``: the penalty that was found; ``alpha=alpha_`` has the same minimum.
+        With ``alpha='bayes'``: the penalty that was found, for targets with a standard deviation of 1; for one target
+        ``alpha=alpha_`` with ``target_scaling="standard"`` has the same minimum.
     noise_variance_ : float
         With ``alpha='bayes'``: the estimated variance of the noise in the targets, in their unit squared; NaN, as the next, if
         training ended before it was estimated.
@@ -210,6 +212,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         self.quantile = quantile
         self.power = power
 
+    @filled
     def fit(
         self,
         X: MatrixLike,
@@ -233,7 +236,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
             Rows of your own that validate, in place of those that `early_stopping` would set aside. Without `early_stopping` they
             decide nothing: `validation_scores_` and `validation_loss_curve_` show how the network did on them. In a pipeline
-            they need ``Pipeline(..., transform_input=["X_val"])``. Not for 'lbfgs'.
+            they need ``Pipeline(..., transform_input=["X_val"])``. Not for {other_solvers}.
         y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
             Their targets.
         sample_weight_val : array-like of shape (n_val,), default=None
@@ -252,8 +255,9 @@ class BPRegressor(RegressorMixin, BaseBP):
         return self._fit(X, y, sample_weight, incremental=False, validation=(X_val, y_val, sample_weight_val))
 
     @available_if(has_partial_fit)
+    @filled
     def partial_fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | float | None = None) -> Self:
-        """Train for one epoch over the given rows. Only for the solvers 'sgd' and 'adam'.
+        """Train for one epoch over the given rows. Only for {stochastic_solvers}.
 
         Parameters
         ----------

@@ -1,6 +1,7 @@
 """Rows that validate: the user's own, how any of scikit-learn's scorers scores them, and training again when they have served."""
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,20 @@ def check_choices(estimator: Any, is_given: bool, resume: bool, incremental: boo
         raise ValueError(f"X_val is for solvers that go epoch by epoch, not for {estimator.solver!r}.")
     if is_given and not stops_early and estimator.scoring not in (None, "loss"):
         raise ValueError("scoring by other than 'loss' is for early_stopping=True: without it X_val only shows a curve.")
+
+
+def warn_of_no_early_stopping(estimator: Any, stacklevel: int) -> bool:
+    """Warn where early stopping is asked for and the solver knows none, of which scikit-learn says nothing; return whether."""
+    is_ignored = bool(estimator.early_stopping) and not SOLVERS[estimator.solver].is_stochastic
+    if is_ignored:
+        names = ", ".join(repr(name) for name, solver in SOLVERS.items() if solver.is_stochastic)
+        warnings.warn(
+            f"early_stopping=True does nothing with solver={estimator.solver!r}, as in scikit-learn: it trains on all rows until"
+            f" it converges. Take a solver that goes epoch by epoch ({names}), lower max_iter, or let a callback end the fit.",
+            RuntimeWarning,  # which scikit-learn's numbers and warnings have none of
+            stacklevel=stacklevel + 1,
+        )
+    return is_ignored
 
 
 def given_rows(estimator: Any, X: Any, X_val: Any, y_val: Any) -> tuple[Any, Any]:

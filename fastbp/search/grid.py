@@ -110,6 +110,8 @@ class BPSearchCV(GridSearchCV):
     as in ``GridSearchCV``.
 
     Ctrl-C ends the search, not the program: fits that were not finished score NaN, and the best of the finished ones is refitted.
+    With `resource` the finished rungs stay, and the best is that of the last whole one. Before any fit is finished it is a
+    KeyboardInterrupt; during the refit it ends that, as it ends any fit of the estimator.
 
     References
     ----------
@@ -212,6 +214,7 @@ class BPSearchCV(GridSearchCV):
         if plan is None:
             with joblib.parallel_config(prefer="threads"):
                 return self._fit_elsewhere(X, y, params)
+        plan.warn(stacklevel=2)
         splits = plan.split(self.cv)
         n_threads = joblib.effective_n_jobs(self.n_jobs)
         self.n_splits_ = len(splits)
@@ -221,7 +224,7 @@ class BPSearchCV(GridSearchCV):
             print(f"Fitting {len(splits)} folds for each of {n} candidates, totalling {n * len(splits)} fits")
         columns: dict[str, Any] = {}
         if halving is None:
-            results = run_fits(plan, plan.fits(splits), n_threads, self.verbose)
+            results, _ = run_fits(plan, plan.fits(splits), n_threads, self.verbose)
             params_of = [candidate.params for candidate in plan.candidates]
         else:
             halving.run(splits, n_threads, self.verbose)
@@ -249,10 +252,11 @@ class BPSearchCV(GridSearchCV):
             if not callable(self.refit):
                 self.best_score_ = self.cv_results_[f"mean_test_{metric}"][self.best_index_]
         if self.refit:
-            self.best_estimator_ = clone(self.estimator).set_params(**clone(self.best_params_, safe=False))
+            self.__dict__.pop("best_estimator_", None)  # one that an error or Ctrl-C leaves unfitted is none, nor is an older one
+            best = clone(self.estimator).set_params(**clone(self.best_params_, safe=False))
             start = time.perf_counter()
-            self.best_estimator_.fit(X, y, **plan.fit_params)
-            self.refit_time_ = time.perf_counter() - start
+            best.fit(X, y, **plan.fit_params)
+            self.best_estimator_, self.refit_time_ = best, time.perf_counter() - start
             if hasattr(self.best_estimator_, "feature_names_in_"):
                 self.feature_names_in_ = self.best_estimator_.feature_names_in_
         return self

@@ -1,6 +1,7 @@
 """Successive halving: after each rung the best part of the candidates goes on from where it is, the others end."""
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -38,7 +39,7 @@ class Halving:
     results : list of list of Result
         What they brought, candidate by candidate.
     is_interrupted : bool
-        Whether Ctrl-C came in the last of these.
+        Whether Ctrl-C came before all fits of the last of these were finished.
 
     Raises
     ------
@@ -58,27 +59,44 @@ class Halving:
 
     def run(self, splits: list[tuple[np.ndarray, np.ndarray]], n_threads: int, verbose: int) -> None:
         """Do all rungs, or those until Ctrl-C."""
-        n_splits, left = len(splits), list(range(len(self._plan.candidates)))
         fits: list[Any] = list(self._plan.fits(splits))
-        for rung, until in enumerate(self.rungs):
-            chosen = [fits[candidate * n_splits + split] for candidate in left for split in range(n_splits)]
-            for fit in chosen:
-                fit.until = until
-            if verbose > 0:
-                print(f"Rung {rung + 1} of {len(self.rungs)}: {len(left)} candidates up to epoch {until}")
-            results = run_fits(self._plan, chosen, n_threads, verbose)
-            self.candidates.append(left)
-            self.results.append(results)
-            self.is_interrupted = not all(result.is_finished for result in results)
-            if self.is_interrupted:
+        for rung in range(len(self.rungs)):
+            try:
+                if self._run_rung(rung, fits, len(splits), n_threads, verbose):
+                    return
+            except KeyboardInterrupt:
+                if not self.results:
+                    raise
+                warnings.warn(
+                    f"Search interrupted by user: {len(self.results)} of {len(self.rungs)} rungs are finished, and nothing of the"
+                    " next.",
+                    stacklevel=3,
+                )
                 return
-            scores = _mean_scores(results, n_splits)
-            order = np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")
-            kept = sorted(order[: math.ceil(len(left) / self._factor)].tolist())
-            for position, candidate in enumerate(left):
-                if position not in kept:  # what it would go on with is let go of
-                    fits[candidate * n_splits : (candidate + 1) * n_splits] = [None] * n_splits
-            left = [left[position] for position in kept]
+
+    def _run_rung(self, rung: int, fits: list[Any], n_splits: int, n_threads: int, verbose: int) -> bool:
+        """Train those that are left up to the end of a rung; return whether Ctrl-C came."""
+        left, until = self._left(n_splits), self.rungs[rung]
+        for candidate in set(range(len(self._plan.candidates))) - set(left):  # what it would go on with is let go of
+            fits[candidate * n_splits : (candidate + 1) * n_splits] = [None] * n_splits
+        chosen = [fits[candidate * n_splits + split] for candidate in left for split in range(n_splits)]
+        for fit in chosen:
+            fit.until = until
+        if verbose > 0:
+            print(f"Rung {rung + 1} of {len(self.rungs)}: {len(left)} candidates up to epoch {until}")
+        results, is_interrupted = run_fits(self._plan, chosen, n_threads, verbose)
+        self.is_interrupted = not all(result.is_finished for result in results)
+        self.candidates.append(left)
+        self.results.append(results)
+        return is_interrupted
+
+    def _left(self, n_splits: int) -> list[int]:
+        """The candidates of the next rung: all, or the best of the last one."""
+        if not self.results:
+            return list(range(len(self._plan.candidates)))
+        left, scores = self.candidates[-1], _mean_scores(self.results[-1], n_splits)
+        order = np.argsort(-np.nan_to_num(scores, nan=-np.inf), kind="stable")
+        return sorted(left[position] for position in order[: math.ceil(len(left) / self._factor)])
 
     def rows(self) -> tuple[list[Result], list[dict[str, Any]], dict[str, Any]]:
         """Results of all rungs one after the other, the parameters of their candidates, and the columns of their own."""

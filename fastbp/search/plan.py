@@ -21,6 +21,8 @@ from fastbp.estimators.base import BaseBP
 from fastbp.estimators.callbacks import has_callbacks
 from fastbp.estimators.inputs import pass_door
 from fastbp.estimators.targets import check_range, discrete_labels
+from fastbp.estimators.validation import warn_of_no_early_stopping
+from fastbp.names import SOLVERS
 from fastbp.search.fits import Candidate, Fit, Fold
 from fastbp.search.scoring import CLASS_SCORES, REAL_SCORES
 from fastbp.search.sizes import suggest_hidden_layer_sizes
@@ -196,6 +198,14 @@ class Plan:
                 is_seeded = getattr(candidate.estimator, "random_state", 0) is not None
                 fits.append(Fit(self, candidate, fold, None if is_seeded else int(check_random_state(None).randint(2**31 - 1))))
         return fits
+
+    def warn(self, stacklevel: int) -> None:
+        """Warn once of what many fits would each warn of, had they come through the door of their estimator."""
+        for candidate in self.candidates:
+            estimator = candidate.estimator
+            is_known = self.can_batch and candidate.is_batched and estimator.solver in SOLVERS
+            if is_known and warn_of_no_early_stopping(estimator, stacklevel + 1):
+                return
 
     def order(self, fits: list[Fit]) -> list[int]:
         """Longest first, so that threads end together; but all fits on one group's transformed data before the next group's."""

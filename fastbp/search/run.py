@@ -13,8 +13,14 @@ from fastbp.training.workspace import Scratch
 PATIENCE = 0.5  # seconds that fits get to end after Ctrl-C
 
 
-def run_fits(plan: Plan, fits: list[Fit], n_threads: int, verbose: int) -> list[Result]:
-    """Do all fits and return the results, candidate by candidate; after Ctrl-C those of the finished fits."""
+def run_fits(plan: Plan, fits: list[Fit], n_threads: int, verbose: int) -> tuple[list[Result], bool]:
+    """Do all fits and return the results, candidate by candidate, and whether Ctrl-C came; then those of the finished fits.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        It came before any fit was finished.
+    """
     n_threads = min(n_threads, len(fits))
     n_inner_threads = max(1, available_cores() // n_threads)
     starts = Starts(2 * n_threads)
@@ -37,7 +43,7 @@ def run_fits(plan: Plan, fits: list[Fit], n_threads: int, verbose: int) -> list[
         warnings.warn(
             f"Search interrupted by user: {n_finished} of {len(fits)} fits are finished, the others score NaN.", stacklevel=3
         )
-    return results
+    return results, is_interrupted
 
 
 class _Progress:

@@ -21,7 +21,6 @@ from fastbp.tabular.encoder import TableEncoder
 from fastbp.tabular.recipe import CLASSES, NUMBERS, PRESETS, Preset, Task, network_options
 
 SMALLEST_PROBABILITY = 0.002  # few tables are as sure as a network that has learnt their rows by heart
-TEMPERATURE_SPREAD = 0.5  # of the logarithms of temperatures, over tables; a few rows alone would mislead
 EXAMPLES = 256  # rows that are kept for the importances of features
 # what BPClassifier and BPRegressor do around a training, or is the recipe's own; in `network_params` it would do nothing
 NOT_OF_NETWORKS = {
@@ -419,7 +418,7 @@ class BPTabularClassifier(ClassifierMixin, _BPTabular):
         return preset.calibrate or self.cv is not None if self.calibrate is None else bool(self.calibrate)
 
     def _calibrate(self, Y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> None:
-        self.temperature_ = fitted_temperature(self._logits(outputs), Y, weights, True, spread=TEMPERATURE_SPREAD)
+        self.temperature_ = fitted_temperature(self._logits(outputs), Y, weights, True)
 
     def _finished(self, outputs: np.ndarray) -> np.ndarray:
         return probabilities(self._logits(outputs), self.temperature_, True)

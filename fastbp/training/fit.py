@@ -176,6 +176,7 @@ def fit(
         start = starts[number]
         name = f"Start {number + 1} of {len(starts)}" if len(starts) > 1 else ""
         run = Run(start.weights(seen), start.random_state, number=number, name=name, test=test, deadline=deadline, hooks=hooks)
+        run.is_drawn = resumed is None and isinstance(settings.init, str)
         if resumed is not None:
             run.history, run.optimizer, run.order = resumed
         return run

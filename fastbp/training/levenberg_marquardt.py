@@ -6,16 +6,20 @@ Marquardt algorithm, 1994. The damping: H. B. Nielsen, Damping parameter in Marq
 Nielsen and O. Tingleff, Methods for non-linear least squares problems, 2004, algorithm 3.16. The evidence: D. J. C. MacKay, A
 practical Bayesian framework for backpropagation networks, 1992; F. D. Foresee and M. T. Hagan, Gauss-Newton approximation to
 Bayesian learning, 1997.
+
+Nothing here depends on the unit of the targets: new weights begin with outputs that have the targets' mean and spread, damping
+and the evidence weigh each parameter in a unit of its own, and the stopping tests are ratios.
 """
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastbp.names import BAYES
+from fastbp.names import ACTIVATIONS, BAYES
 from fastbp.training.between import Between, Report, time_complaint
-from fastbp.training.normal_equations import MOST_PARAMETERS, NormalEquations, positions_of
+from fastbp.training.network import parameter_views
+from fastbp.training.normal_equations import MOST_PARAMETERS, NormalEquations, trained_parameters
 from fastbp.training.outcome import CONVERGED, INTERRUPTED, MAX_ITER, TIME_OVER, DivergenceError, Outcome, Run
 from fastbp.training.problem import Problem
 from fastbp.training.settings import Settings
@@ -24,9 +28,10 @@ from fastbp.training.workspace import Scratch
 FIRST_DAMPING = 1e-2  # of the largest diagonal element of JᵀJ; 1e-3 to 1 make no great difference
 MOST_DAMPING = 1e20  # likewise; beyond it no step is left
 EPSILON = float(np.finfo(np.float64).eps)
-UNEXPLAINED = 0.1  # part of the squares at the start that counts as noise until alpha is estimated
+UNEXPLAINED = 0.01  # part of the squares at the start that counts as noise until alpha is estimated
 NEARLY = 0.01  # relative change of F by a step, from which on alpha is estimated: before, most of the error is no noise
 SMALL_CHANGE = 2.2e-9  # of the loss in a step, relative: where lbfgs stops too
+SPREADS = 1e-150, 1e150  # of targets, whose squares float64 holds
 
 
 def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_threads: int | None, scratch: Scratch) -> Outcome:
@@ -37,11 +42,12 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
     Raises
     ------
     ValueError
-        The network has more than MOST_PARAMETERS parameters, or a sample weight is negative.
+        The network has more than MOST_PARAMETERS parameters, a sample weight is negative, or the spread of the targets is
+        outside of SPREADS.
     DivergenceError
         The loss or its gradient is not finite where training begins, or goes to.
     """
-    n = len(positions_of(network)[0])
+    n = len(trained_parameters(network).positions)
     run.is_refused = True
     if n > MOST_PARAMETERS:
         raise ValueError(
@@ -51,12 +57,15 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
     if problem.sample_weight is not None and problem.sample_weight.min() < 0:
         raise ValueError("solver='lm' needs sample weights that are not negative: it takes their square roots.")
     run.is_refused = False
-    history, descent = run.history, _Descent(run, network, problem, settings, n_threads, scratch)
+    unit = target_unit(problem, settings)
+    if run.is_drawn:
+        unit.give(*parameter_views(network, run.params))
+    history, descent = run.history, _Descent(run, network, problem, settings, unit, n_threads, scratch)
     report = Report(run, settings) if settings.verbose else None
     between = Between(run, settings, descent.shown, report)
     try:
         descent.begin()
-        while not descent.is_over() and history.n_iter < settings.max_iter and not between.ended:
+        while history.n_iter < settings.max_iter and not (between.ended or (history.n_iter and descent.is_over())):
             between.begin(1)
             descent.iterate()
             history.loss = descent.loss()
@@ -74,27 +83,85 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
     return Outcome(
         MAX_ITER,
         f"lm failed to converge after {history.n_iter} iteration(s): the largest element of the gradient is"
-        f" {descent.largest_slope():.3g}, tol={settings.tol:g}. Increase max_iter, or scale the data.",
+        f" {descent.largest_slope:.3g} of what it could be, tol={settings.tol:g}. Increase max_iter, or scale the data.",
     )
+
+
+class TargetUnit(NamedTuple):
+    """What the targets of a problem are measured by.
+
+    means, spreads: (n_outputs,), of the rows that count; a spread is about zero where the outputs cannot take on a mean. overall:
+    the spread of all targets, 1 if they are constant. is_free: whether outputs may have any unit, as their activation has none.
+    """
+
+    means: np.ndarray
+    spreads: np.ndarray
+    overall: float
+    is_free: bool
+
+    def give(self, coefs: list[np.ndarray], intercepts: list[np.ndarray]) -> None:
+        """Change the last of new weights, in place, so that outputs of mean 0 and spread 1 have those of the targets."""
+        if self.is_free:
+            coefs[-1][...] *= self.spreads
+            intercepts[-1][...] = intercepts[-1] * self.spreads + self.means
+
+
+def target_unit(problem: Problem, settings: Settings) -> TargetUnit:
+    """The unit of a problem's targets."""
+    rows: Any = slice(None) if problem.numbers is None else problem.numbers
+    Y, weights = problem.Y[rows].astype(np.float64), None
+    if problem.sample_weight is not None:
+        weights = problem.sample_weight[rows].astype(np.float64)
+        Y, weights = Y[weights > 0.0], weights[weights > 0.0]
+    largest, is_free = float(np.abs(Y).max()), ACTIVATIONS[settings.output_activation].is_homogeneous
+    if largest == 0.0:
+        return TargetUnit(np.zeros(problem.n_outputs), np.ones(problem.n_outputs), 1.0, is_free)
+    Y /= largest  # so that no square is too small or too large
+    means = np.zeros(problem.n_outputs)
+    if settings.output_activation == "identity" and settings.fit_intercept:
+        means = np.where(np.ptp(Y, axis=0) == 0.0, Y[0], np.average(Y, axis=0, weights=weights))
+    spreads = np.sqrt(np.average(np.square(Y - means), axis=0, weights=weights))
+    overall = float(np.sqrt(np.square(spreads).mean())) * largest
+    if overall and not SPREADS[0] <= overall <= SPREADS[1]:
+        raise ValueError(f"The targets have a spread of {overall:.3g}, whose square no float holds: scale y.")
+    return TargetUnit(means * largest, spreads * largest, overall or 1.0, is_free)
 
 
 class _Descent:
     """Where a run stands: the trained parameters w, the loss there, and the damping.
 
     It minimises F = ½·rᵀr + ½·alpha·‖weights‖², the loss times the sum of the sample weights; for several outputs their squares
-    add up in F, as in scikit-learn's gradient, where its loss has their mean.
+    add up in F, as in scikit-learn's gradient, where its loss has their mean. With alpha by the evidence the weights in F are
+    those of targets with a spread of 1: alpha of all layers but the last is times the square of the spread that they have.
     """
 
     def __init__(
-        self, run: Run, network: Any, problem: Problem, settings: Settings, n_threads: int | None, scratch: Scratch
+        self,
+        run: Run,
+        network: Any,
+        problem: Problem,
+        settings: Settings,
+        unit: TargetUnit,
+        n_threads: int | None,
+        scratch: Scratch,
     ) -> None:
         self._run, self._tol = run, settings.tol
         self._equations = NormalEquations(network, problem, n_threads=n_threads, sync=scratch.sync)
         self._total_weight, self._n_outputs = problem.total_weight(), problem.n_outputs
         self._n_residuals = self._total_weight * self._n_outputs
-        self._w = run.params[self._equations.positions].astype(np.float64)
+        self._w = run.params[self._equations.trained.positions].astype(np.float64)
         self._squares = math.nan
         self._is_bayes = settings.alpha == BAYES
+        trained = self._equations.trained
+        are_last = trained.layers == trained.layers[-1]
+        # What the square of a parameter is multiplied by to have the unit of squared targets, as the last layer's have.
+        self._factors = np.where(are_last | (not unit.is_free), 1.0, unit.overall**2)
+        self._penalty = trained.are_weights * (self._factors if self._is_bayes else 1.0)
+        self._first_of_layers = np.flatnonzero(np.diff(trained.layers, prepend=-1))
+        # Of the targets that a parameter is for: the last layer's of one output, the others of all of them.
+        self._spreads = np.full(self._equations.n, unit.overall)
+        own = unit.spreads[trained.units[are_last]]
+        self._spreads[are_last] = np.where(own > 0.0, own, unit.overall)
         self._alpha = 0.0 if self._is_bayes else float(settings.alpha)
         self._is_loss_settled, self._is_alpha_settled = False, not self._is_bayes
         self._last_change = math.inf  # of F by a step, relative
@@ -103,9 +170,9 @@ class _Descent:
         """Look at the start."""
         self._squares = self._equations.sum_of_squares(self._w)
         self._look()
-        self._damping, self._growth = FIRST_DAMPING * float(self._equations.diagonal.max()), 2.0
+        self._damping, self._growth = FIRST_DAMPING * self._largest_diagonal(), 2.0
         if self._is_bayes:
-            n_weights = float(np.count_nonzero(self._equations.are_weights))
+            n_weights = float(np.count_nonzero(self._equations.trained.are_weights))
             self._take_alpha(n_weights, UNEXPLAINED * self._squares / self._n_residuals)
             history = self._run.history
             history.alpha, history.noise_variance, history.n_effective_parameters = self._alpha, math.nan, math.nan
@@ -126,19 +193,23 @@ class _Descent:
     def shown(self) -> np.ndarray:
         """A copy of the run's parameters as they would be left now."""
         params = self._run.params.copy()
-        params[self._equations.positions] = self._w
+        params[self._equations.trained.positions] = self._w
         return params
 
     def leave(self) -> None:
         """Hand over what has been reached."""
-        self._run.params[self._equations.positions] = self._w
+        self._run.params[self._equations.trained.positions] = self._w
         self._run.history.loss = self.loss()
 
     # ---- what holds at w
 
     def _norm(self, w: np.ndarray) -> float:
-        """Sum of the squared weights."""
-        return float(np.square(w[self._equations.are_weights]).sum())
+        """Sum of the squared weights, as the penalty has it."""
+        return float((self._penalty * np.square(w)).sum())
+
+    def _largest_diagonal(self) -> float:
+        """Largest diagonal element of JᵀJ for parameters of the targets' unit."""
+        return float((self._equations.diagonal / self._factors).max())
 
     def _objective(self, w: np.ndarray, squares: float) -> float:
         return 0.5 * (squares + self._alpha * self._norm(w))
@@ -147,15 +218,18 @@ class _Descent:
         """Loss with its penalty, as the other solvers report it."""
         return 0.5 * (self._squares / self._n_outputs + self._alpha * self._norm(self._w)) / self._total_weight
 
-    def _slopes(self) -> np.ndarray:
-        return self._equations.gradient + self._alpha * self._equations.are_weights * self._w
-
-    def largest_slope(self) -> float:
-        """Largest element of the loss's gradient."""
-        return float(np.abs(self._slopes()).max()) / self._total_weight
+    def _measure(self) -> None:
+        """Note F's gradient, and the largest element of it as a part of what it would be at the steepest parameter of its layer
+        if the errors were as large as the targets' spread and all in its direction."""
+        equations = self._equations
+        self._slopes = equations.gradient + self._alpha * self._penalty * self._w
+        lengths = np.sqrt(equations.diagonal + self._alpha * self._penalty)
+        longest = np.maximum.reduceat(lengths, self._first_of_layers)[equations.trained.layers]
+        most, slopes = longest * self._spreads * math.sqrt(self._total_weight), np.abs(self._slopes)
+        self.largest_slope = float(np.divide(slopes, most, where=most > 0.0, out=np.zeros_like(slopes)).max())
 
     def _is_at_rest(self) -> bool:
-        return self._is_loss_settled or self.largest_slope() <= self._tol
+        return self._is_loss_settled or self.largest_slope <= self._tol
 
     def is_over(self) -> bool:
         """Whether a stopping test says so."""
@@ -172,22 +246,24 @@ class _Descent:
                 " StandardScaler does, or start with smaller weights (init_scale). The last finite weights are in coefs_ and"
                 " intercepts_."
             )
+        self._measure()
 
     # ---- from w to w
 
     def _step(self) -> bool:
         """Take the first step that lowers the loss, with more damping from try to try; return whether that was worth it."""
         equations, w, dtype = self._equations, self._w, self._run.params.dtype
-        slopes, before = self._slopes(), self._objective(w, self._squares)
-        most = MOST_DAMPING * equations.diagonal.max()
+        slopes, before = self._slopes, self._objective(w, self._squares)
+        most, roots = MOST_DAMPING * self._largest_diagonal(), np.sqrt(self._factors)
         while self._damping <= most:
-            if equations.factorize(self._alpha * equations.are_weights + self._damping):
+            damping = self._damping * self._factors
+            if equations.factorize(self._alpha * self._penalty + damping):
                 step = -equations.solve(slopes)
                 there = (w + step).astype(dtype).astype(np.float64)
-                if np.abs(there - w).max() <= np.finfo(dtype).eps * np.abs(w).max():
+                if np.abs(roots * (there - w)).max() <= np.finfo(dtype).eps * np.abs(roots * w).max():
                     return False
                 squares = equations.sum_of_squares(there)
-                gain, promised = before - self._objective(there, squares), 0.5 * step @ (self._damping * step - slopes)
+                gain, promised = before - self._objective(there, squares), 0.5 * step @ (damping * step - slopes)
                 if gain > 0.0:  # a NaN is not
                     self._w, self._squares = there, squares
                     self._damping *= max(1.0 / 3.0, 1.0 - (2.0 * gain / promised - 1.0) ** 3)
@@ -202,13 +278,14 @@ class _Descent:
 
     def _estimate_alpha(self) -> None:
         """How many parameters the data determine, and what alpha and noise follow from that."""
-        equations, before, are_weights = self._equations, self._alpha, self._equations.are_weights
+        equations, before, are_weights = self._equations, self._alpha, self._equations.trained.are_weights
         # what keeps the factor from rounding errors where the data do not determine the intercepts, which then do not count
-        ridge = float(EPSILON * equations.n * equations.diagonal.max())
-        if equations.factorize(self._alpha * are_weights + ridge):
-            inverse = equations.inverse_diagonal()
-            n_weights_known = float(np.count_nonzero(are_weights)) - (self._alpha + ridge) * float(inverse[are_weights].sum())
-            n_intercepts_known = float(np.count_nonzero(~are_weights)) - ridge * float(inverse[~are_weights].sum())
+        ridge = EPSILON * equations.n * self._largest_diagonal() * self._factors
+        added = self._alpha * self._penalty + ridge
+        if equations.factorize(added):
+            unknown = added * equations.inverse_diagonal()
+            n_weights_known = float(np.count_nonzero(are_weights)) - float(unknown[are_weights].sum())
+            n_intercepts_known = float(np.count_nonzero(~are_weights)) - float(unknown[~are_weights].sum())
             n_effective = n_weights_known + n_intercepts_known
             noise = self._squares / max(self._n_residuals - n_effective, EPSILON * self._n_residuals)
             self._take_alpha(n_weights_known, noise)
@@ -219,6 +296,7 @@ class _Descent:
 
     def _take_alpha(self, n_weights_known: float, noise: float) -> None:
         """Set alpha; beyond its limits it is next to nothing, or next to all there is."""
-        largest, alpha = float(self._equations.diagonal.max()), max(n_weights_known, EPSILON) * noise
+        largest, alpha = self._largest_diagonal(), max(n_weights_known, EPSILON) * noise
         norm = self._norm(self._w)
         self._alpha = min(max(alpha / norm if norm > 0.0 else math.inf, largest * EPSILON), largest / EPSILON)
+        self._measure()

@@ -1,6 +1,6 @@
 """The normal equations of the squared error at any weights, accumulated over blocks of rows, and what is solved with them."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,17 +19,29 @@ PANEL = 96  # columns of a Cholesky factor that are made together
 MOST_PARAMETERS = 6000  # JᵀJ and its factor are as large as that squared: 0.6 GB together
 
 
-def positions_of(network: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Where in the flat vector the trained parameters lie, in the order in which they are stored, and which are weights."""
+class Trained(NamedTuple):
+    """The parameters that are trained, in the order in which they are stored; all (n_trained,).
+
+    positions: where each lies in the flat vector; are_weights: whether it is a weight, not an intercept; layers: in which layer;
+    units: the unit of that layer that it belongs to.
+    """
+
+    positions: np.ndarray
+    are_weights: np.ndarray
+    layers: np.ndarray
+    units: np.ndarray
+
+
+def trained_parameters(network: Any) -> Trained:
+    """What of a network is trained."""
+    parts: list[tuple[np.ndarray, ...]] = []
     coefs, intercepts = parameter_views(network, np.arange(network.n_parameters))
-    positions, are_weights = [], []
-    for W, b, narrow in zip(coefs, intercepts, network.narrow.tolist()):
-        positions.append((W.T if narrow else W).ravel())
-        are_weights.append(np.ones(W.size, dtype=bool))
-        if network.fit_intercept:
-            positions.append(b)
-            are_weights.append(np.zeros(b.size, dtype=bool))
-    return np.concatenate(positions), np.concatenate(are_weights)
+    for layer, (W, b, narrow) in enumerate(zip(coefs, intercepts, network.narrow.tolist())):
+        units = np.broadcast_to(np.arange(len(b)), W.shape)
+        for array, own_units, are_weights in [(W, units, True), (b, units[0], False)][: 1 + network.fit_intercept]:
+            flat = [(part.T if narrow else part).ravel() for part in (array, own_units)]
+            parts.append((flat[0], np.full(array.size, are_weights), np.full(array.size, layer), flat[1]))
+    return Trained(*map(np.concatenate, zip(*parts)))
 
 
 class NormalEquations:
@@ -45,10 +57,8 @@ class NormalEquations:
 
     Attributes
     ----------
-    positions : ndarray of int
-        Where in the flat vector of the network's parameters those lie that are trained.
-    are_weights : ndarray of bool
-        Which of them are weights, not intercepts.
+    trained : Trained
+        What the parameters are.
     gradient : ndarray of shape (n_parameters,)
         Jᵀr of the last `accumulate`.
     diagonal : ndarray of shape (n_parameters,)
@@ -57,8 +67,8 @@ class NormalEquations:
 
     def __init__(self, network: Any, problem: Problem, *, n_threads: int | None = None, sync: Any = None) -> None:
         self._network, self._problem, self._n_threads, self._sync = network, problem, n_threads, sync
-        self.positions, self.are_weights = positions_of(network)
-        self.n = n = len(self.positions)
+        self.trained = trained_parameters(network)
+        self.n = n = len(self.trained.positions)
         self._stride = n + WHOLE_VECTORS + -n % WHOLE_VECTORS
         self._stride += WHOLE_VECTORS * (self._stride % CROWDED == 0)
         n_outputs = problem.n_outputs
@@ -98,7 +108,7 @@ class NormalEquations:
 
     def _blocks(self, w: np.ndarray, width: int, n_columns: int) -> Any:
         """Write the Jacobian at w, block by block; yield its number of rows."""
-        self._params[self.positions] = w
+        self._params[self.trained.positions] = w
         problem, network = self._problem, self._network
         row_work = flops_per_row(network) * (problem.n_outputs if n_columns else 0.5) + n_columns * problem.n_outputs
         for first in range(0, problem.n_rows, self._block_rows):

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.kernels.updates import MEASURED, PLAIN, SHAPED, StepRule
+from fastbp.kernels.updates import LARGEST_STEP, MEASURED, PLAIN, SHAPED, SMALLEST_STEP, StepRule
 from fastbp.names import EXPONENTIAL, NO_AVERAGE, POLYAK, SOLVERS, Solver
 from fastbp.training.kept import KeptVectors
 from fastbp.training.network import aligned_arrays
@@ -69,7 +69,7 @@ class Optimizer:
         n = network.n_parameters
         self.moments: Any = aligned_arrays(dtype, *(n if k < solver.n_moments else 0 for k in range(2)))
         if solver.has_own_rates:
-            self.moments[1][:] = self.learning_rate_init
+            self.moments[1][:] = min(max(self.learning_rate_init, SMALLEST_STEP), LARGEST_STEP)
         self.averaged: list[np.ndarray] = []
 
     @property

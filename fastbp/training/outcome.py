@@ -85,6 +85,7 @@ class Run:
     history: History = field(default_factory=History)
     optimizer: Any = None
     number: int = 0
+    is_drawn: bool = False  # whether params are new weights, not a user's own or those of an earlier training
     name: str = ""
     test: Any = None  # Samples whose outputs are wanted at the end, if the solver can give them along the way
     test_outputs: np.ndarray | None = None
