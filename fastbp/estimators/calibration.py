@@ -48,8 +48,10 @@ def fitted_temperature(
     spread: of the logarithm of temperatures around 0, as a normal distribution, known before any row was seen.
     """
 
+    n_rows = len(Y) if weights is None else float(weights.sum(dtype=np.float64))  # one of weight 2 counts as two
+
     def loss(log_temperature: float) -> float:
-        surprise = 0.5 * (log_temperature / spread) ** 2 / len(Y)
+        surprise = 0.5 * (log_temperature / spread) ** 2 / n_rows
         return log_loss(logits, np.exp(log_temperature), Y, weights, is_multiclass) + surprise
 
     best = minimize_scalar(loss, bounds=(-_MOST, _MOST), method="bounded", options={"xatol": 1e-8})
