@@ -44,7 +44,10 @@ def check_rows(estimator: Any, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
         return rows, y
     is_regressor = isinstance(estimator, RegressorMixin)
     options: dict[str, Any] = {"multi_output": True, "y_numeric": is_regressor}
-    X, checked = validate_data(estimator, X, y, reset=reset, dtype=DTYPES, order="C", accept_sparse="csr", **options)
+    dtype: Any = DTYPES
+    if hasattr(X, "dtypes") and not hasattr(X, "iloc") and {str(kind) for kind in X.dtypes} == {"Float32"}:
+        dtype = np.float32  # of polars' frames scikit-learn makes float64
+    X, checked = validate_data(estimator, X, y, reset=reset, dtype=dtype, order="C", accept_sparse="csr", **options)
     if is_regressor:
         refuse_dates(y)
         refuse_dates(checked)

@@ -103,6 +103,8 @@ def kind_of(column: np.ndarray) -> str:
         return EMPTY if np.isnan(column).all() else NUMBER
     if kind in "mM":
         return EMPTY if np.isnat(column).all() else DATE if kind == "M" else DURATION
+    if kind == "c":
+        _refuse(complex)
     if kind != "O":
         return CATEGORY
     cells = column.tolist()

@@ -300,12 +300,13 @@ def _plural(kind: str) -> str:
 def _representatives(texts: np.ndarray, weights: np.ndarray | None, max_categories: Any) -> np.ndarray:
     """Return rows by which OneHotEncoder, which takes no weights, finds the categories that weights make rare: these stand there
     once, the others twice or more."""
-    columns = []
+    columns, counts = [], (np.ones(len(texts)) if weights is None else weights / weights.min()).tolist()
     for column in texts.T:
         totals: dict[str | None, float] = {}
-        for text, weight in zip(column.tolist(), np.ones(len(texts)) if weights is None else weights.tolist()):
-            totals[text] = totals.get(text, 0.0) + weight
-        order = sorted(totals, key=lambda text: (totals[text], text is None, text or ""))  # ties as OneHotEncoder has them
+        for text, count in zip(column.tolist(), counts):
+            totals[text] = totals.get(text, 0.0) + count
+        # Ties as OneHotEncoder has them; rounding of the weights makes none and breaks none.
+        order = sorted(totals, key=lambda text: (round(totals[text], 6), text is None, text or ""))
         is_limited = isinstance(max_categories, Integral) and len(order) > max_categories
         n_rare = len(order) - int(max_categories) + 1 if is_limited else 0
         columns.append([*order, *order[n_rare:]])

@@ -36,7 +36,7 @@ def drawn_folds(
         splitter = check_cv(n_folds, labels if is_classifier else None, classifier=is_classifier)
         splitter = type(splitter)(n_folds, shuffle=True, random_state=random_state.randint(2**31 - 1))
         return list(splitter.split(labels, labels))
-    splits = list(check_cv(cv, labels if is_classifier else None, classifier=is_classifier).split(table, labels))
+    splits = list(cv.split(table, labels) if hasattr(cv, "split") else cv)
     if not splits:
         raise ValueError("cv gives no folds; an iterator gives its folds once: make a list of it.")
     number = np.full(rows.n_all, -1)
