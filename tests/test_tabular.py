@@ -1,6 +1,8 @@
 """BPTabularClassifier and BPTabularRegressor: against a plain NumPy twin, scikit-learn's tools and their own parts."""
 
 import datetime
+import decimal
+import fractions
 import pickle
 import warnings
 
@@ -657,6 +659,28 @@ def test_targets_too_large():
         y = factor * np.arange(6.0)
         expected = BPTabularRegressor(**QUICK).fit(X, np.arange(6.0)).predict(X)
         np.testing.assert_allclose(BPTabularRegressor(**QUICK).fit(X, y).predict(X) / factor, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("cell", [10**400, fractions.Fraction(10**400, 3), decimal.Decimal("sNaN")], ids=["int", "ratio", "sNaN"])
+@pytest.mark.parametrize("kind", [BPRegressor, BPTabularRegressor])
+def test_cells_of_which_python_makes_no_float(kind, cell):
+    """A ValueError, or in a table a missing value; never OverflowError nor InvalidOperation."""
+    X, y = np.arange(12.0).reshape(6, 2), np.arange(6.0)
+    odd, targets = X.astype(object), y.astype(object)
+    odd[0, 0] = targets[0] = cell
+    model = kind(max_iter=2, random_state=0).fit(X, y)
+    calls = [
+        lambda: kind(max_iter=2).fit(odd, y),
+        lambda: kind(max_iter=2).fit(X, targets),
+        lambda: kind(max_iter=2).fit(X, y, sample_weight=targets),
+        lambda: model.predict(odd),
+    ]
+    for i, call in enumerate(calls):
+        if kind is BPTabularRegressor and isinstance(cell, decimal.Decimal) and i in (0, 3):
+            call()
+            continue
+        with pytest.raises(ValueError, match=r"too large|signaling"):
+            call()
 
 
 @pytest.mark.parametrize("library", ["pyarrow", "dask", "polars"])

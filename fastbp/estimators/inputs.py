@@ -1,6 +1,7 @@
 """Data at the door: what validate_data leaves to do, and what can pass without it."""
 
 import datetime
+from collections.abc import Callable
 from numbers import Number
 from typing import Any, TypeAlias
 
@@ -47,11 +48,20 @@ def check_rows(estimator: Any, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
     dtype: Any = DTYPES
     if hasattr(X, "dtypes") and not hasattr(X, "iloc") and {str(kind) for kind in X.dtypes} == {"Float32"}:
         dtype = np.float32  # of polars' frames scikit-learn makes float64
-    X, checked = validate_data(estimator, X, y, reset=reset, dtype=dtype, order="C", accept_sparse="csr", **options)
+    X, checked = read_by(validate_data, estimator, X, y, reset=reset, dtype=dtype, order="C", accept_sparse="csr", **options)
     if is_regressor:
         refuse_dates(y)
         refuse_dates(checked)
     return check_structure(X), checked
+
+
+def read_by(check: Callable[..., Any], *data: Any, **options: Any) -> Any:
+    """Return what one of scikit-learn's checks does; cells of which Python makes no float are a ValueError too."""
+    try:
+        return check(*data, **options)
+    except ArithmeticError as error:  # of integers, fractions and decimals
+        name = options.get("input_name", "X or y")
+        raise ValueError(f"Input {name} contains a value too large for a float, or a signaling NaN: {error}.") from error
 
 
 def refuse_dates(y: Any) -> None:
@@ -111,7 +121,7 @@ def check_sample_weight(sample_weight: Any, X: Any) -> np.ndarray | None:
     n_samples = X.shape[0]
     if isinstance(sample_weight, Number):
         sample_weight = np.full(n_samples, sample_weight)
-    sample_weight = check_array(sample_weight, ensure_2d=False, dtype=X.dtype, order="C", input_name="sample_weight")
+    sample_weight = read_by(check_array, sample_weight, ensure_2d=False, dtype=X.dtype, order="C", input_name="sample_weight")
     if sample_weight.ndim != 1:
         raise ValueError(
             f"Sample weights must be 1D array or scalar, got {sample_weight.ndim}D array. Expected either a scalar value or a"

@@ -1,7 +1,6 @@
 """From a table as it is to numbers of about the same size: scaled numbers first, then categories as zeros and ones."""
 
 import warnings
-from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -10,6 +9,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from fastbp.estimators import parameters
 from fastbp.tabular.columns import (
     CATEGORY,
     DATE,
@@ -102,10 +102,12 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            X is empty, or holds what is no number, date or category; weights are negative or all 0.
+            `max_categories` is no int of at least 1; X is empty, or holds what is no number, date or category; weights are
+            negative or all 0.
         TypeError
             X is sparse, or of a library that is not known.
         """
+        parameters.check_parameter("max_categories", self.max_categories, parameters.RULES["max_iter"], self)
         table = checked(X)
         self._learn(table, rows_of(sample_weight, table.shape[0]))
         return self
@@ -297,7 +299,7 @@ def _plural(kind: str) -> str:
     return "categories" if kind == CATEGORY else f"{kind}s"
 
 
-def _representatives(texts: np.ndarray, weights: np.ndarray | None, max_categories: Any) -> np.ndarray:
+def _representatives(texts: np.ndarray, weights: np.ndarray | None, max_categories: int) -> np.ndarray:
     """Return rows by which OneHotEncoder, which takes no weights, finds the categories that weights make rare: these stand there
     once, the others twice or more."""
     columns, counts = [], (np.ones(len(texts)) if weights is None else weights / weights.min()).tolist()
@@ -307,8 +309,7 @@ def _representatives(texts: np.ndarray, weights: np.ndarray | None, max_categori
             totals[text] = totals.get(text, 0.0) + count
         # Ties as OneHotEncoder has them; rounding of the weights makes none and breaks none.
         order = sorted(totals, key=lambda text: (round(totals[text], 6), text is None, text or ""))
-        is_limited = isinstance(max_categories, Integral) and len(order) > max_categories
-        n_rare = len(order) - int(max_categories) + 1 if is_limited else 0
+        n_rare = len(order) - max_categories + 1 if len(order) > max_categories else 0
         columns.append([*order, *order[n_rare:]])
     longest = max(map(len, columns))
     return np.array([column + column[-1:] * (longest - len(column)) for column in columns], dtype=object).T

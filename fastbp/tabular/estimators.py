@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, check_random_state
 
 from fastbp.estimators import BPClassifier, BPRegressor, parameters
 from fastbp.estimators.calibration import fitted_temperature, probabilities
-from fastbp.estimators.inputs import refuse_dates
+from fastbp.estimators.inputs import read_by, refuse_dates
 from fastbp.tabular.columns import checked, opened
 from fastbp.tabular.docs import documented_table
 from fastbp.tabular.encoder import TableEncoder
@@ -259,7 +259,7 @@ class _BPTabular(BaseEstimator):
     and_longer="",
 )
 class BPTabularClassifier(ClassifierMixin, _BPTabular):
-    r"""Networks for classes, for tables as they are: numbers, categories, texts, truth values, dates and gaps.
+    r"""Networks for classes, for tables as they are: numbers, categories, texts, truth values, dates and missing values.
 
     Nothing needs to be scaled, encoded or tuned. `TableEncoder` turns the table into numbers; the network is `BPClassifier` with
     a periodic embedding, a scale layer, three hidden layers of 64 and the training that docs/tabular.md tells, after RealMLP
@@ -480,7 +480,7 @@ class BPTabularClassifier(ClassifierMixin, _BPTabular):
     the others, 32 epochs are enough, of at least 700 rows; if more than 90 %, up to 256 are taken if they explain more still""",
 )
 class BPTabularRegressor(RegressorMixin, _BPTabular):
-    r"""Networks for numbers, for tables as they are: numbers, categories, texts, truth values, dates and gaps.
+    r"""Networks for numbers, for tables as they are: numbers, categories, texts, truth values, dates and missing values.
 
     Nothing needs to be scaled, encoded or tuned. `TableEncoder` turns the table into numbers; targets are standardised, and
     predictions stay within the range of the targets seen in training. The network is `BPRegressor` with a periodic embedding, a
@@ -597,8 +597,5 @@ class BPTabularRegressor(RegressorMixin, _BPTabular):
 def _checked_numbers(y: Any) -> np.ndarray:
     """Return targets as float64, (n_rows,) or (n_rows, n_outputs), or raise ValueError."""
     refuse_dates(np.asarray(y))
-    try:
-        checked = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
-    except OverflowError as error:
-        raise ValueError(f"Input y contains a value too large for float64: {error}.") from error
+    checked = read_by(check_array, y, dtype=np.float64, ensure_2d=False, input_name="y")
     return column_or_1d(checked, warn=True) if checked.ndim == 2 and checked.shape[1] == 1 else checked
