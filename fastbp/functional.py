@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_array, check_consistent_length
 
 from fastbp.estimators import parameters
-from fastbp.estimators.inputs import check_sample_weight
+from fastbp.estimators.inputs import check_sample_weight, read_by
 from fastbp.estimators.targets import check_range
 from fastbp.names import ACTIVATIONS, LOSSES
 
@@ -85,7 +85,7 @@ def forward(
     """
     from fastbp.training.predict import layer_activations
 
-    inputs: np.ndarray = check_array(X, dtype=(np.float64, np.float32), order="C", input_name="X")
+    inputs: np.ndarray = read_by(check_array, X, dtype=(np.float64, np.float32), order="C", input_name="X")
     loss = "log_loss" if output_activation == "softmax" else "squared_error"
     network, params = _network(coefs, intercepts, inputs, activation, output_activation, loss, "forward")
     return layer_activations(network, params, inputs)
@@ -169,7 +169,7 @@ def gradients(
 
     parameters.check_parameter("alpha", alpha, parameters.RULES["alpha"], "gradients")
     parameters.check_parameter("loss", loss, _LOSS_RULES, "gradients")
-    inputs: np.ndarray = check_array(X, dtype=(np.float64, np.float32), order="C", input_name="X")
+    inputs: np.ndarray = read_by(check_array, X, dtype=(np.float64, np.float32), order="C", input_name="X")
     if loss_parameter is not None and LOSSES[loss].parameter:
         name = LOSSES[loss].parameter
         parameters.check_parameter("loss_parameter", loss_parameter, parameters.LOSS_PARAMETER_RULES[name], "gradients")
@@ -187,7 +187,7 @@ def gradients(
 
 def _targets(y: ArrayLike, X: np.ndarray, n_outputs: int, loss: str) -> np.ndarray:
     """Return targets of shape (n_samples, n_outputs) in X's dtype, or (n_samples, 1) for class numbers."""
-    Y = check_array(y, dtype=X.dtype, ensure_2d=False, order="C", input_name="y")
+    Y = read_by(check_array, y, dtype=X.dtype, ensure_2d=False, order="C", input_name="y")
     check_consistent_length(X, Y)
     Y = Y.reshape(len(Y), -1)
     n_columns = 1 if LOSSES[loss].has_class_numbers else n_outputs

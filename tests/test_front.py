@@ -320,6 +320,33 @@ def test_start_that_is_fitted_to_rows():
     np.testing.assert_allclose((inputs @ fewer[0]).std(axis=0), 1, rtol=1e-6)
 
 
+def test_a_start_fitted_to_rows_with_weights():
+    """The spread is the weighted one, and rows of weight 0 are not there, whatever they hold."""
+    random = np.random.RandomState(0)
+    X, y = random.normal([0, 5, -3], [1, 30, 0.1], (200, 3)), random.normal(size=200)
+    weights = random.uniform(0.1, 3, 200) * (random.uniform(size=200) < 0.5)
+    there = weights > 0
+    X[~there] = 1e6
+    network = make_network([3, 4, 1], ["tanh"], "identity", "squared_error")
+    (W, _), (b, _) = fit_start(network, {}, X[there], np.random.RandomState(0), weights=weights[there])
+    z = X[there] @ W
+    mean = np.average(z, axis=0, weights=weights[there])
+    np.testing.assert_allclose(np.average((z - mean) ** 2, axis=0, weights=weights[there]), 1, rtol=1e-6)
+    assert (z.min(axis=0) <= -b).all() and (-b <= z.max(axis=0)).all()
+    # heavy rows are picked: of one that outweighs all others the mean of five is its own
+    heavy = np.where(np.arange(there.sum()) == 7, 1e12, 1.0)
+    (W, _), (b, _) = fit_start(network, {}, X[there], np.random.RandomState(0), weights=heavy)
+    np.testing.assert_allclose(b, -(X[there][7] @ W), rtol=1e-6)
+    options = {"hidden_layer_sizes": 4, "init": "data", "learning_rate_init": 1e-30, "shuffle": False}
+    for given in (weights, there.astype(float)):
+        fits = [
+            BPRegressor(max_iter=1, random_state=0, **options).fit(*rows)
+            for rows in ((X, y, given), (X[there], y[there], given[there]))
+        ]
+        for mine, other in zip(fits[0].coefs_, fits[1].coefs_, strict=True):
+            np.testing.assert_allclose(mine, other, rtol=1e-9)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_start_of_rows_that_are_all_alike(dtype):
     network = make_network((3, 4, 1), ("relu",), "identity", "squared_error", dtype=dtype)

@@ -1,6 +1,8 @@
 """Tables as they are, read into numbers: against pandas, NumPy and what is plain to see."""
 
 import datetime
+import decimal
+import fractions
 import pickle
 import warnings
 
@@ -9,6 +11,8 @@ import pandas as pd
 import polars
 import pytest
 import scipy.sparse
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.preprocessing import RobustScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -131,6 +135,223 @@ def test_dates_of_every_sort():
         np.testing.assert_allclose(encoder.transform(pd.DataFrame({"when": column})), expected, rtol=1e-6)
 
 
+# ---- weights of rows
+
+
+def random_table(seed, n=40):
+    """Numbers with ties and missing values, dates, and categories some of which are rare."""
+    random = np.random.RandomState(seed)
+    frame = pd.DataFrame(
+        {
+            "size": random.normal(size=n),
+            "tied": random.randint(4, size=n) / 3,
+            "mostly": np.where(random.uniform(size=n) < 0.8, 2.0, random.normal(size=n)),
+            "town": random.choice(["Rome", "Oslo", "Lima", "Bonn", "Nice"], n, p=[0.4, 0.3, 0.1, 0.1, 0.1]),
+            "day": pd.Timestamp("2020-01-01") + pd.to_timedelta(random.randint(900, size=n), unit="D"),
+        }
+    )
+    return frame.mask(random.uniform(size=frame.shape) < 0.1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6), factor=st.sampled_from([1.0, 0.5, 3.0, 1e-9, 1e9]))
+def test_weights_are_repetitions(seed, factor):
+    """A row of weight 2 is there twice, one of weight 0 not at all, and a factor on all weights changes nothing."""
+    frame = random_table(seed)
+    weights = np.random.RandomState(seed).randint(0, 4, size=len(frame))
+    weights[:2] = 1, 0
+    frame.iloc[1] = [np.inf, -1e300, 1e9, "nowhere", pd.NaT]
+    repeated = TableEncoder(max_categories=4).fit(frame.iloc[np.repeat(np.arange(len(frame)), weights)])
+    weighted = TableEncoder(max_categories=4).fit(frame, sample_weight=weights * factor)
+    assert weighted.get_feature_names_out().tolist() == repeated.get_feature_names_out().tolist()
+    new = frame[weights > 0]
+    np.testing.assert_allclose(weighted.transform(new), repeated.transform(new), rtol=1e-6, atol=1e-6)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_rows_of_weight_0_are_not_there(seed):
+    """Whatever they hold: they decide neither the kind of a column nor whether it has a value."""
+    frame, random = random_table(seed), np.random.RandomState(seed)
+    weights = random.uniform(size=len(frame)) * (random.uniform(size=len(frame)) < 0.7)
+    weights[0] = 1.0
+    there = weights > 0
+    wild = frame.astype(object)
+    wild[~there] = random.choice(
+        np.array(["text", None, np.inf, 1e300, [1, 2], 1j, pd.Timestamp(0)], dtype=object), wild[~there].shape
+    )
+    wild["remark"] = np.where(there, None, "said")
+    plain = wild[there]
+    masked, without = TableEncoder().fit(wild, sample_weight=weights), TableEncoder().fit(plain, sample_weight=weights[there])
+    assert masked.kinds_ == without.kinds_
+    np.testing.assert_array_equal(masked.transform(plain), without.transform(plain))
+
+
+def test_equal_weights_are_none():
+    frame = random_table(0)
+    expected = TableEncoder().fit_transform(frame)
+    for weight in (1, 0.3, np.full(len(frame), 7)):
+        np.testing.assert_allclose(
+            TableEncoder().fit(frame, sample_weight=weight).transform(frame), expected, rtol=1e-6, atol=1e-12
+        )
+
+
+def test_rare_categories_are_so_by_weight():
+    frame = pd.DataFrame({"town": ["Rome"] * 5 + ["Oslo"] * 3 + ["Lima"] * 2})
+    weights = np.r_[np.full(5, 0.1), np.full(3, 1.0), np.full(2, 4.0)]
+    names = TableEncoder(max_categories=2).fit(frame, sample_weight=weights).get_feature_names_out()
+    assert names.tolist() == ["town_Lima", "town_infrequent_sklearn"]
+
+
+@pytest.mark.parametrize("weights, message", [([0, 0, 0], "non-zero"), ([1, -1, 1], "negative"), ([1, 1], "expected")])
+def test_weights_that_are_none(weights, message):
+    with pytest.raises(ValueError, match=message):
+        TableEncoder().fit(np.eye(3), sample_weight=weights)
+
+
+# ---- what may stand in a column
+
+
+@pytest.mark.parametrize("library", ["pyarrow", "batch", "dask", "lazy"])
+def test_tables_of_other_libraries(library):
+    frame = mixed_frame().drop(columns="code")
+    if library == "dask":
+        table = pytest.importorskip("dask.dataframe").from_pandas(frame, npartitions=2)
+    elif library == "lazy":
+        table = polars.from_pandas(frame).lazy()
+    else:
+        pyarrow = pytest.importorskip("pyarrow")
+        table = (pyarrow.Table if library == "pyarrow" else pyarrow.RecordBatch).from_pandas(frame)
+    encoder = TableEncoder().fit(table)
+    expected = TableEncoder().fit_transform(frame)
+    np.testing.assert_array_equal(encoder.transform(table), expected)
+    np.testing.assert_array_equal(encoder.transform(frame), expected)
+
+
+def test_a_table_of_no_known_library():
+    class Relation:
+        columns = ("a", "b")
+
+    with pytest.raises(TypeError, match="Relation, which cannot be read as a table: make a frame of pandas or polars"):
+        TableEncoder().fit(Relation())
+
+
+N = 6
+COLUMNS = {
+    "numbers": pd.Series(np.linspace(0, 1, N)),
+    "whole": pd.Series(range(N)),
+    "nullable": pd.array([1, None, 3, 4, 5, 6], dtype="Int64"),
+    "decimals": [*map(decimal.Decimal, ["1.5", "NaN", "sNaN", "7", "3"]), None],
+    "fractions": [fractions.Fraction(i, 3) for i in range(N)],
+    "too large": [10**400, 1, 2, 3, 4, 5],
+    "decimals too large": [decimal.Decimal("1e400"), 1, 2, 3, 4, 5],
+    "infinite": [np.inf, 1, 2, 3, 4, 5],
+    "complex": np.arange(N) * 1j,
+    "complex, single": [np.complex64(1j), 1.0, 2.0, 3.0, None, 4.0],
+    "truth": [True, False] * 3,
+    "truth and nothing": pd.array([True, None, False] * 2, dtype="boolean"),
+    "texts": ["a", "b", None, "a", "b", "c"],
+    "numbers as texts": ["1.5", "2", "3", "4", "nan", "1e400"],
+    "bytes": [b"a", b"b"] * 3,
+    "categories": pd.Categorical([1, 2, None, 1, 2, 3]),
+    "categories of pairs": pd.Categorical([(1, 2), (3, 4), None] * 2),
+    "categories of intervals": pd.cut(np.arange(N), 3),
+    "intervals": pd.interval_range(0, N),
+    "dates": pd.date_range("2020-01-01", periods=N),
+    "dates with a zone": pd.date_range("2020-01-01", periods=N, tz="Asia/Tokyo"),
+    "dates as objects": [datetime.date(2020, 1, i) for i in range(1, N)] + [None],
+    "dates far away": [datetime.date(1, 1, 1), datetime.date(9999, 12, 31), None, np.datetime64("-270000-01-01"), None, None],
+    "durations": pd.to_timedelta(range(N), unit="h"),
+    "durations as objects": [datetime.timedelta(i) for i in range(N)],
+    "dates and durations": [datetime.date(2020, 1, 1), datetime.timedelta(1)] * 3,
+    "times": [datetime.time(i) for i in range(N)],
+    "periods": pd.period_range("2020-01", periods=N, freq="M"),
+    "lists": [[1, 2], [3], [], None, [4], [5]],
+    "tuples": [(1, 2)] * N,
+    "arrays": [np.zeros(2), np.ones(1), np.array(3.0), None, np.array([np.nan]), np.zeros(0)],
+    "dicts": [{"a": 1}] * N,
+    "sets": [{1}, {2}] * 3,
+    "structs": list(np.zeros(N, dtype=[("a", float), ("b", int)])),
+    "all sorts": [1, "a", None, 2.5, datetime.date(2020, 1, 1), True],
+    "None": pd.Series([None] * N, dtype=object),
+    "NaN": [np.nan] * N,
+    "NaT": pd.Series([pd.NaT] * N),
+    "NA": pd.array([pd.NA] * N, dtype="string"),
+    "the same": [7.0] * N,
+    "the same text": ["same"] * N,
+    "list of polars": polars.Series([[1], [2], None, [4], [5], [6]]),
+    "struct of polars": polars.Series([{"a": i, "b": "x"} for i in range(N)]),
+    "array of polars": polars.Series([[1.0, 2.0]] * N, dtype=polars.Array(polars.Float64, 2)),
+    "decimal of polars": polars.Series([decimal.Decimal("1.5"), None, decimal.Decimal("2.5")] * 2),
+    "time of polars": polars.Series([datetime.time(i) for i in range(N)]),
+    "duration of polars": polars.Series([datetime.timedelta(i) for i in range(N)]),
+    "null of polars": polars.Series([None] * N),
+    "binary of polars": polars.Series([b"a", None] * 3),
+    "large integers of polars": polars.Series([1, None, 3] * 2, dtype=polars.Int128),
+}
+REFUSED = {
+    **dict.fromkeys(["too large", "decimals too large", "infinite"], "too large"),
+    **dict.fromkeys(["complex", "complex, single"], "Complex data not supported"),
+    **dict.fromkeys(["lists", "tuples", "arrays", "dicts", "sets", "structs"], "a column of its own"),
+    **dict.fromkeys(["list of polars", "struct of polars", "array of polars"], "a column of its own"),
+    "periods": "to_timestamp",
+    "dates far away": None,  # datetime64 of microseconds holds these only where NumPy says so
+}
+EMPTY = ["None", "NaN", "NaT", "NA", "null of polars"]
+
+
+def with_column(kind):
+    values = COLUMNS[kind]
+    if "polars" in kind:
+        return polars.DataFrame({"x": np.linspace(0, 1, N), "note": values})
+    return pd.DataFrame({"x": np.linspace(0, 1, N), "note": values})
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_each_kind_of_column_is_read_or_refused_by_name(kind):
+    if REFUSED.get(kind):
+        with pytest.raises(ValueError, match=f"(?s)'note'.*{REFUSED[kind]}|{REFUSED[kind]}.*'note'"):
+            TableEncoder().fit(with_column(kind))
+    elif kind not in REFUSED:
+        encoder = TableEncoder().fit(with_column(kind))
+        Z = encoder.transform(with_column(kind))
+        assert np.isfinite(Z).all() and (Z.shape[1] == 1) == (kind in [*EMPTY, "the same"])
+
+
+@settings(max_examples=300, deadline=None)
+@given(before=st.sampled_from(sorted(COLUMNS)), after=st.sampled_from(sorted(COLUMNS)))
+def test_any_kind_of_column_after_any_other(before, after):
+    """Encoded rows are finite, or the message names the column, and a column of no value in fit changes nothing."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            encoder = TableEncoder().fit(with_column(before))
+        except ValueError as error:
+            assert "'note'" in str(error) and before in REFUSED
+            return
+        try:
+            Z = encoder.transform(with_column(after))
+        except ValueError as error:
+            assert "'note'" in str(error) and (after in REFUSED or encoder._exact_kinds[1] not in ("category", "empty"))
+            return
+    assert np.isfinite(Z).all()
+    if before in EMPTY:
+        np.testing.assert_array_equal(Z, encoder.transform(with_column(before)))
+
+
+@pytest.mark.parametrize("rows", [[[1, 1j], [2, 2j]], [[1.0, [1]], [2.0, [2, 3]]], np.array([[1j], [2j]])])
+def test_lists_and_arrays_are_looked_at_column_by_column(rows):
+    with pytest.raises(ValueError, match=r"Column 'x[01]' holds"):
+        TableEncoder().fit(rows)
+
+
+def test_numbers_of_decimal_and_fractions_are_numbers():
+    cells = [decimal.Decimal("0.25"), fractions.Fraction(1, 2), 3, None]
+    encoder = TableEncoder().fit(pd.DataFrame({"a": cells}))
+    expected = encoder.transform(pd.DataFrame({"a": [0.25, 0.5, 3, np.nan]}))
+    np.testing.assert_array_equal(encoder.transform(pd.DataFrame({"a": cells})), expected)
+
+
 @pytest.mark.parametrize(
     "X, message",
     [
@@ -159,3 +380,21 @@ def test_columns_that_have_changed():
         encoder.transform(pd.DataFrame({"width": [1.0], "day": day}))
     with pytest.raises(ValueError, match="features"):
         encoder.transform([[1.0]])
+    with pytest.raises(ValueError, match=r"(?s)same order.*'day'.*'size'"):
+        encoder.transform(pd.DataFrame({"day": day, "size": [1.0]}))
+    with pytest.raises(ValueError, match=r"(?s)now missing.*day"):
+        encoder.transform(pd.DataFrame({"size": [1.0]}))
+    with pytest.raises(ValueError, match=r"(?s)unseen.*more"):
+        encoder.transform(pd.DataFrame({"size": [1.0], "day": day, "more": 1}))
+    with pytest.raises(ValueError, match="'size' held numbers in fit, but now holds dates"):
+        encoder.transform(pd.DataFrame({"size": day, "day": day}))
+    with pytest.raises(ValueError, match="'day' held dates in fit, but now holds durations"):
+        encoder.transform(pd.DataFrame({"size": [1.0], "day": day - day}))
+
+
+def test_a_fit_that_fails_changes_nothing():
+    encoder = TableEncoder().fit(mixed_frame())
+    before = encoder.transform(mixed_frame())
+    with pytest.raises(ValueError, match="'b'"):
+        encoder.fit(pd.DataFrame({"a": ["x", "y"], "b": [1.0, np.inf]}))
+    np.testing.assert_array_equal(encoder.transform(mixed_frame()), before)

@@ -1,11 +1,15 @@
 """BPTabularClassifier and BPTabularRegressor: against a plain NumPy twin, scikit-learn's tools and their own parts."""
 
+import datetime
+import decimal
+import fractions
 import pickle
 import warnings
 
 import naive
 import numpy as np
 import pandas as pd
+import polars
 import pytest
 from scipy.optimize import minimize_scalar
 from sklearn.base import clone
@@ -18,7 +22,7 @@ from sklearn.utils import shuffle
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from fastbp import BPSearchCV, BPTabularClassifier, BPTabularRegressor, TableEncoder
+from fastbp import BPRegressor, BPSearchCV, BPTabularClassifier, BPTabularRegressor, TableEncoder
 from fastbp.tabular import recipe
 from fastbp.tabular.encoder import UnknownCategoryWarning
 
@@ -491,6 +495,214 @@ def test_weights_of_rows_and_classes():
     assert not np.array_equal(balanced.predict_proba(X), plain.predict_proba(X))
 
 
+MASKED_FITS = [
+    {},
+    {"n_ensemble": 3},
+    {"cv": 3},
+    {"max_iter": None, "preset": "fast"},
+    {"max_iter": None},  # with the trial of how long to train
+    {"class_weight": "balanced"},
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("options", MASKED_FITS, ids=str)
+@pytest.mark.parametrize("weigh", [np.ones, np.random.RandomState(1).uniform], ids=["mask", "weights"])
+def test_a_fit_with_rows_of_weight_0_is_the_fit_without_them(kind, options, weigh):
+    """To the bit, whatever these rows hold."""
+    if "class_weight" in options and kind is BPTabularRegressor:
+        options = {"network_params": {"batch_size": 30}}
+    frame, y = mixed_table(160)
+    random = np.random.RandomState(0)
+    there = random.uniform(size=160) < 0.6
+    weights = np.where(there, weigh(size=160) if weigh is not np.ones else 1.0, 0.0)
+    y = np.array(["a", "b", "c"])[np.digitize(y, [0.0, 1.0])] if kind is BPTabularClassifier else y
+    wild, wild_y = frame.copy(), y.copy()
+    wild.loc[~there, ["length", "income"]] = random.choice([1e9, -1e300, 0.0], ((~there).sum(), 2))
+    wild.loc[~there, "town"] = "Atlantis"
+    wild_y[~there] = "a" if kind is BPTabularClassifier else -1e12
+    model = kind(**QUICK | options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnknownCategoryWarning)  # of rows of weight 0 that are predicted
+        masked = clone(model).fit(wild, wild_y, sample_weight=weights)
+    without = model.fit(frame[there], y[there], sample_weight=None if weigh is np.ones else weights[there])
+    predict = "predict_proba" if kind is BPTabularClassifier else "predict"
+    np.testing.assert_array_equal(getattr(masked, predict)(frame[there]), getattr(without, predict)(frame[there]))
+    np.testing.assert_array_equal(masked.feature_importances_, without.feature_importances_)
+    assert masked.n_iter_ == without.n_iter_
+    if "cv" in options:
+        np.testing.assert_array_equal(masked.oof_prediction_[there], without.oof_prediction_)
+        assert masked.oof_score_ == without.oof_score_ and np.isfinite(masked.oof_prediction_).all()
+
+
+def test_targets_are_standardised_by_weights():
+    X, y = smooth_table()
+    weights = np.random.RandomState(0).uniform(0, 3, len(y))
+    model = BPTabularRegressor(**QUICK).fit(X, y, sample_weight=weights)
+    mean = np.average(y, weights=weights)
+    assert model._mean == pytest.approx(mean)
+    assert model._spread == pytest.approx(np.sqrt(np.average((y - mean) ** 2, weights=weights)))
+    few = np.r_[np.ones(20), np.zeros(len(y) - 20)]
+    predicted = BPTabularRegressor(**QUICK).fit(X, y, sample_weight=few).predict(X)
+    assert y[:20].min() <= predicted.min() and predicted.max() <= y[:20].max()
+
+
+def test_a_class_of_no_weight():
+    """It stays in classes_, with the probability 0; the others are as in a fit without its rows."""
+    X, y = load_iris(return_X_y=True)
+    for options in ({}, {"cv": 4}):
+        model = BPTabularClassifier(class_weight={0: 1, 1: 0, 2: 1}, **options, **QUICK).fit(X, y)
+        without = BPTabularClassifier(**options, **QUICK).fit(X[y != 1], y[y != 1])
+        assert model.classes_.tolist() == [0, 1, 2]
+        np.testing.assert_array_equal(model.predict_proba(X)[:, [0, 2]], without.predict_proba(X))
+        np.testing.assert_array_equal(model.predict_proba(X)[:, 1], 0)
+        np.testing.assert_array_equal(model.predict(X), without.predict(X))
+        if options:
+            assert model.oof_prediction_.shape == (150, 3) and model.oof_score_ == without.oof_score_
+        only = BPTabularClassifier(class_weight={0: 0, 1: 1, 2: 0}, **options, **QUICK).fit(X, y)
+        assert (only.predict_proba(X) == [0, 1, 0]).all() and (only.predict(X) == 1).all()
+    with pytest.raises(ValueError, match="non-zero"):
+        BPTabularClassifier(class_weight={0: 0, 1: 0, 2: 0}).fit(X, y)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("weights, message", [([0.0, 0.0, 0.0], "non-zero"), ([1.0, 1.0, -1.0], "negative"), ([1.0], "expected")])
+def test_weights_that_are_none(kind, weights, message):
+    with pytest.raises(ValueError, match=message):
+        kind(**QUICK).fit(np.eye(3), [1, 2, 2], sample_weight=weights)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_folds_of_the_user_and_rows_of_weight_0(kind):
+    """They are of the rows of the table; those of weight 0 are not trained on, and fewer folds than asked for are a warning."""
+    X, y = load_iris(return_X_y=True)
+    weights = np.tile([1.0, 0.0, 2.0], 50)
+    folds = list(KFold(3, shuffle=True, random_state=0).split(X))
+    model = kind(cv=folds, **QUICK).fit(X, y, sample_weight=weights)
+    masks = [tuple(np.isin(np.arange(150), part) for part in fold) for fold in folds]
+    for cv in (KFold(3, shuffle=True, random_state=0), iter(folds), masks):
+        again = kind(cv=cv, **QUICK).fit(X, y, sample_weight=weights)
+        np.testing.assert_array_equal(again.oof_prediction_, model.oof_prediction_)
+    alone = kind(**QUICK).fit(X, y, sample_weight=np.where(masks[0][0], weights, 0))
+    inputs = [found.encoder_.transform(X) for found in (alone, model)]
+    assert inputs[0].shape == inputs[1].shape and np.isfinite(model.oof_prediction_).all()
+    few = np.zeros(150)
+    few[45:55] = 1.0
+    with pytest.warns(UserWarning, match="cv=20, but sample weights leave 10 rows"):
+        kind(cv=20, **QUICK).fit(X, y, sample_weight=few)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "cv, message",
+    [
+        ([], "no folds"),
+        (iter([]), "once"),
+        (0, "cv must be"),
+        (1, "cv must be"),
+        (True, "cv must be"),
+        (2.5, "cv must be"),
+        ("three", "cv must be"),
+        ([1, 2], "Fold 0 of cv"),
+        ([([0, 1], [2, 3], [1])], "Fold 0 of cv"),
+        ([([0, 1], [2, 300])], "Fold 0 of cv"),
+        ([([0.5, 1], [2, 3])], "Fold 0 of cv"),
+        ([([[0], [1]], [2, 3])], "Fold 0 of cv"),
+        ([([], [2, 3])], "no row to train on"),
+        ([([0, 1], [])], "out of all test folds"),
+    ],
+)
+def test_what_gives_no_folds(kind, cv, message):
+    with pytest.raises(ValueError, match=message):
+        kind(cv=cv, **QUICK).fit(np.eye(10), np.arange(10) % 2)
+
+
+def test_a_fit_that_fails_changes_nothing():
+    frame, y = mixed_table()
+    model = BPTabularClassifier(cv=3, **QUICK).fit(frame, y > 0)
+    before, attributes = model.predict_proba(frame), set(vars(model))
+    with pytest.raises(ValueError, match="hidden_layer_sizes"):
+        model.set_params(network_params={"hidden_layer_sizes": 0}).fit(frame.drop(columns="town"), np.where(y > 0, "a", "b"))
+    model.set_params(network_params=None)
+    np.testing.assert_array_equal(model.predict_proba(frame), before)
+    assert set(vars(model)) == attributes
+    assert not hasattr(model.set_params(cv=None).fit(frame, y > 0), "oof_prediction_")
+
+
+@pytest.mark.parametrize(
+    "dates",
+    [
+        pd.Series(pd.date_range("2020-01-01", periods=6)),
+        pd.Series(pd.date_range("2020-01-01", periods=6, tz="UTC")),
+        pd.date_range("2020-01-01", periods=6).to_numpy().astype("M8[D]"),
+        pd.date_range("2020-01-01", periods=6).to_pydatetime().tolist(),
+        pd.date_range("2020-01-01", periods=6).date,
+        pd.Series(pd.to_timedelta(range(6), unit="h")),
+        np.arange(6).astype("m8[s]").astype(object),
+        np.array([np.timedelta64(i, "s") for i in range(6)] + [None], dtype=object)[:6],
+        pd.Series(pd.period_range("2020-01", periods=6, freq="M")),
+        pd.DataFrame({"a": np.arange(6.0), "b": pd.date_range("2020-01-01", periods=6)}),
+        polars.Series([datetime.date(2020, 1, i) for i in range(1, 7)]),
+    ],
+    ids=lambda dates: f"{type(dates).__name__}, {getattr(dates, 'dtype', '')}",
+)
+@pytest.mark.parametrize("kind", [BPTabularRegressor, BPRegressor])
+def test_targets_that_are_dates(kind, dates):
+    with pytest.raises((ValueError, TypeError), match=r"dates or times|Timestamp|datetime|Period|timedelta|DType"):
+        kind(max_iter=2).fit(np.arange(6.0)[:, None], dates)
+
+
+def test_targets_too_large():
+    X = np.arange(6.0)[:, None]
+    with pytest.raises(ValueError, match="y contains a value too large"):
+        BPTabularRegressor(**QUICK).fit(X, np.array([10**400, 1, 2, 3, 4, 5], dtype=object))
+    for factor in (1e300, 1e-300):
+        y = factor * np.arange(6.0)
+        expected = BPTabularRegressor(**QUICK).fit(X, np.arange(6.0)).predict(X)
+        np.testing.assert_allclose(BPTabularRegressor(**QUICK).fit(X, y).predict(X) / factor, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("cell", [10**400, fractions.Fraction(10**400, 3), decimal.Decimal("sNaN")], ids=["int", "ratio", "sNaN"])
+@pytest.mark.parametrize("kind", [BPRegressor, BPTabularRegressor])
+def test_cells_of_which_python_makes_no_float(kind, cell):
+    """A ValueError, or in a table a missing value; never OverflowError nor InvalidOperation."""
+    X, y = np.arange(12.0).reshape(6, 2), np.arange(6.0)
+    odd, targets = X.astype(object), y.astype(object)
+    odd[0, 0] = targets[0] = cell
+    model = kind(max_iter=2, random_state=0).fit(X, y)
+    calls = [
+        lambda: kind(max_iter=2).fit(odd, y),
+        lambda: kind(max_iter=2).fit(X, targets),
+        lambda: kind(max_iter=2).fit(X, y, sample_weight=targets),
+        lambda: model.predict(odd),
+    ]
+    for i, call in enumerate(calls):
+        if kind is BPTabularRegressor and isinstance(cell, decimal.Decimal) and i in (0, 3):
+            call()
+            continue
+        with pytest.raises(ValueError, match=r"too large|signaling"):
+            call()
+
+
+@pytest.mark.parametrize("library", ["pyarrow", "dask", "polars"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_tables_of_other_libraries(kind, library):
+    frame, y = mixed_table(60)
+    y = np.digitize(y, [0.0, 1.0]) if kind is BPTabularClassifier else y
+    model = kind(**QUICK).fit(frame, y)
+    if library == "dask":
+        dask = pytest.importorskip("dask.dataframe")
+        table, targets = dask.from_pandas(frame, npartitions=2), dask.from_pandas(pd.Series(y), npartitions=2)
+    elif library == "pyarrow":
+        pyarrow = pytest.importorskip("pyarrow")
+        table, targets = pyarrow.Table.from_pandas(frame), pyarrow.chunked_array([y])
+    else:
+        table, targets = polars.from_pandas(frame).lazy(), polars.Series(y)
+    again = kind(**QUICK).fit(table, targets)
+    np.testing.assert_array_equal(again.predict(table), model.predict(frame))
+    np.testing.assert_array_equal(model.predict(table), model.predict(frame))
+
+
 # ---- with scikit-learn's tools
 
 
@@ -556,7 +768,6 @@ def test_a_class_of_a_single_row():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_polars_is_pandas(kind):
-    polars = pytest.importorskip("polars")
     frame, y = mixed_table(100)
     y = np.digitize(y, [0.0, 1.0]) if kind is BPTabularClassifier else y
     ours, theirs = polars.from_pandas(frame), kind(**QUICK).fit(frame, y)

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from fastbp.estimators import parameters
 from fastbp.estimators.base import BaseBP, has_partial_fit
 from fastbp.estimators.docs import documented, filled
-from fastbp.estimators.inputs import DTYPES, MatrixLike, check_structure
+from fastbp.estimators.inputs import DTYPES, MatrixLike, check_structure, read_by
 from fastbp.estimators.targets import Targets
 
 
@@ -255,7 +255,7 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
 
         check_is_fitted(self)
         network, params = self._packed()
-        codes = check_array(X, dtype=params.dtype, order="C", input_name="X")
+        codes = read_by(check_array, X, dtype=params.dtype, order="C", input_name="X")
         if codes.shape[1] != self._n_features_out:
             raise ValueError(f"X has {codes.shape[1]} columns, but the code layer has {self._n_features_out} units.")
         return predict_outputs(*last_layers(network, params, self.code_layer_ + 1), codes, n_threads=self.n_threads)
@@ -315,7 +315,7 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
         """Return the inputs, with noise if wanted, and themselves as targets."""
         if not parameters.hidden_sizes(self.hidden_layer_sizes):
             raise ValueError("hidden_layer_sizes has no layer, but the code of an autoencoder is a hidden layer.")
-        X = check_structure(validate_data(self, X, reset=reset, dtype=DTYPES, order="C", accept_sparse="csr"))
+        X = check_structure(read_by(validate_data, self, X, reset=reset, dtype=DTYPES, order="C", accept_sparse="csr"))
         return (self._with_noise(X) if self.denoising else X), X
 
     def _with_noise(self, X: Any) -> np.ndarray:

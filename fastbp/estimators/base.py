@@ -16,7 +16,7 @@ from fastbp.estimators import parameters
 from fastbp.estimators.callbacks import CallbackSupportMixin, fit_watched, has_callbacks
 from fastbp.estimators.class_weights import row_weights
 from fastbp.estimators.explain import Explained, importances_of
-from fastbp.estimators.inputs import check_rows, check_structure, plain_rows, twin
+from fastbp.estimators.inputs import check_rows, check_structure, plain_rows, read_by, twin
 from fastbp.estimators.publish import publish
 from fastbp.estimators.representation import ShownInNotebooks
 from fastbp.estimators.resume import HISTORY, check_goes_on, is_preset, resumed_from, settings_as_begun
@@ -367,7 +367,8 @@ class BaseBP(Weighted, Scaled, Explained, ShownInNotebooks, CallbackSupportMixin
         if rows is not None and rows.shape[1] == n_features:
             X = rows
         else:
-            X = check_structure(validate_data(self, X, reset=False, dtype=params.dtype, order="C", accept_sparse="csr"))
+            options: dict[str, Any] = {"dtype": params.dtype, "order": "C", "accept_sparse": "csr"}
+            X = check_structure(read_by(validate_data, self, X, reset=False, **options))
             if X.shape[1] != n_features:
                 raise ValueError(f"X has {X.shape[1]} features, but the weights in coefs_ are for {n_features}.")
         if self.input_scaler_ is not None and is_scaled:

@@ -12,7 +12,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from fastbp.estimators import parameters
-from fastbp.estimators.inputs import MatrixLike
+from fastbp.estimators.inputs import MatrixLike, read_by
 
 _ROWS_AT_ONCE = 2**12  # so that the slopes of all rows need not be in memory together
 _MANY_STEPS = parameters.RULES["max_iter"]
@@ -164,7 +164,7 @@ class Explained:
         if baseline is None:
             start = np.zeros_like(X)
         else:
-            start = check_array(baseline, dtype=X.dtype, ensure_2d=False, input_name="baseline")
+            start = read_by(check_array, baseline, dtype=X.dtype, ensure_2d=False, input_name="baseline")
             if start.shape not in (X.shape, X.shape[1:]):
                 raise ValueError(f"baseline has the shape {start.shape}, but X needs {X.shape[1:]} or {X.shape}.")
         way = X - start

@@ -1,5 +1,7 @@
 """Data at the door: what validate_data leaves to do, and what can pass without it."""
 
+import datetime
+from collections.abc import Callable
 from numbers import Number
 from typing import Any, TypeAlias
 
@@ -12,6 +14,7 @@ from sklearn.utils.validation import validate_data
 
 MatrixLike: TypeAlias = ArrayLike | spmatrix | sparray
 DTYPES = (np.dtype(np.float64), np.dtype(np.float32))
+DATES, DURATIONS = (datetime.date, np.datetime64), (datetime.timedelta, np.timedelta64)  # in cells of Python objects
 _SMALL = 2**18  # elements; of a larger X the cost of validate_data is no longer seen
 
 
@@ -42,10 +45,29 @@ def check_rows(estimator: Any, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
         return rows, y
     is_regressor = isinstance(estimator, RegressorMixin)
     options: dict[str, Any] = {"multi_output": True, "y_numeric": is_regressor}
-    X, checked = validate_data(estimator, X, y, reset=reset, dtype=DTYPES, order="C", accept_sparse="csr", **options)
-    if is_regressor and (_holds_dates(y) or _holds_dates(checked)):  # which numpy turns into counts of its own unit
-        raise ValueError("y holds dates or times, not numbers: subtract a first one and divide by a unit of time.")
+    dtype: Any = DTYPES
+    if hasattr(X, "dtypes") and not hasattr(X, "iloc") and {str(kind) for kind in X.dtypes} == {"Float32"}:
+        dtype = np.float32  # of polars' frames scikit-learn makes float64
+    X, checked = read_by(validate_data, estimator, X, y, reset=reset, dtype=dtype, order="C", accept_sparse="csr", **options)
+    if is_regressor:
+        refuse_dates(y)
+        refuse_dates(checked)
     return check_structure(X), checked
+
+
+def read_by(check: Callable[..., Any], *data: Any, **options: Any) -> Any:
+    """Return what one of scikit-learn's checks does; cells of which Python makes no float are a ValueError too."""
+    try:
+        return check(*data, **options)
+    except ArithmeticError as error:  # of integers, fractions and decimals
+        name = options.get("input_name", "X or y")
+        raise ValueError(f"Input {name} contains a value too large for a float, or a signaling NaN: {error}.") from error
+
+
+def refuse_dates(y: Any) -> None:
+    """Refuse targets that numpy would turn into counts of its own unit."""
+    if holds_dates(y):
+        raise ValueError("y holds dates or times, not numbers: subtract a first one and divide by a unit of time.")
 
 
 def check_structure(X: Any) -> Any:
@@ -68,8 +90,13 @@ def check_structure(X: Any) -> Any:
     return checked
 
 
-def _holds_dates(y: Any) -> bool:
-    return getattr(getattr(y, "dtype", None), "kind", "") in ("m", "M")
+def holds_dates(y: Any) -> bool:
+    """Whether there are dates, durations or pandas' Periods in an array or a column of a frame."""
+    kind = getattr(getattr(y, "dtype", None), "kind", "")
+    if kind != "O":
+        return kind in ("m", "M")
+    cells = set(map(type, np.asarray(y).ravel().tolist()))
+    return any(issubclass(cell, DATES + DURATIONS) or cell.__name__ == "Period" for cell in cells)
 
 
 def twin(estimator: Any, **attributes: Any) -> Any:
@@ -94,7 +121,7 @@ def check_sample_weight(sample_weight: Any, X: Any) -> np.ndarray | None:
     n_samples = X.shape[0]
     if isinstance(sample_weight, Number):
         sample_weight = np.full(n_samples, sample_weight)
-    sample_weight = check_array(sample_weight, ensure_2d=False, dtype=X.dtype, order="C", input_name="sample_weight")
+    sample_weight = read_by(check_array, sample_weight, ensure_2d=False, dtype=X.dtype, order="C", input_name="sample_weight")
     if sample_weight.ndim != 1:
         raise ValueError(
             f"Sample weights must be 1D array or scalar, got {sample_weight.ndim}D array. Expected either a scalar value or a"

@@ -8,6 +8,7 @@ from scipy.sparse import issparse
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import type_of_target, unique_labels
 
+from fastbp.estimators.inputs import read_by
 from fastbp.names import LOSSES
 
 MOST_COUNTED = 2**12  # whole numbers below it are counted, not sorted
@@ -134,7 +135,7 @@ def real_targets(y: Any, loss: str, dtype: np.dtype) -> Targets:
         y = column_or_1d(y, warn=True)
     if y.dtype != dtype or not np.isfinite(y).all():
         # what was finite in y's dtype may not be in X's, and validate_data lets None among objects pass as NaN
-        y = check_array(y, dtype=dtype, ensure_2d=False, input_name="y")
+        y = read_by(check_array, y, dtype=dtype, ensure_2d=False, input_name="y")
     check_range(y, loss)
     Y = np.ascontiguousarray(y.reshape(len(y), -1))
     return Targets(Y, Y.shape[1], loss)

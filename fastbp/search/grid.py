@@ -19,7 +19,8 @@ class BPSearchCV(GridSearchCV):
     ``RandomizedSearchCV``; it sets their attributes and finds the same scores. Where
     `estimator` is a `BPClassifier` or `BPRegressor`, or a ``Pipeline`` that ends in one, X and y are checked once, folds are row
     numbers into the one X, transformers whose parameters are those of another candidate are fitted once per fold, and `n_jobs`
-    Python threads take the fits, longest first. Any other estimator, metadata routing and callbacks go through ``GridSearchCV``.
+    Python threads take the fits, longest first. Any other estimator, metadata that is routed and callbacks go through
+    ``GridSearchCV``.
 
     Parameters
     ----------
@@ -209,7 +210,8 @@ class BPSearchCV(GridSearchCV):
         if plan is None and (self.resource is not None or self.param_grid is None):
             raise ValueError(
                 "Without param_grid, or with resource, a search needs a BPClassifier, a BPRegressor or a pipeline with one at its"
-                " end, valid parameters, targets, for fit no more than groups and sample weights, and no callbacks."
+                " end, valid parameters, targets, for fit no more than groups and sample weights, under metadata routing nothing,"
+                " and no callbacks."
             )
         if plan is None:
             with joblib.parallel_config(prefer="threads"):

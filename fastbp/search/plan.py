@@ -95,7 +95,7 @@ class Plan:
             and isinstance(search.pre_dispatch, int | str)
             and isinstance(search.return_train_score, bool)
             and (search.error_score == "raise" or isinstance(search.error_score, Number))
-            and not sklearn.get_config()["enable_metadata_routing"]
+            and not (params and sklearn.get_config()["enable_metadata_routing"])
             and not any(has_callbacks(part) for part in (search, estimator, network))
         )
         if not is_usual or (search.param_grid is not None and not _has_candidates(search.param_grid)):

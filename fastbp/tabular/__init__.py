@@ -1,4 +1,4 @@
-"""Networks for tables as they are: numbers, categories, text, dates and gaps."""
+"""Networks for tables as they are: numbers, categories, text, dates and missing values."""
 
 from fastbp.tabular.encoder import TableEncoder
 from fastbp.tabular.estimators import BPTabularClassifier, BPTabularRegressor

@@ -1,15 +1,19 @@
 """The columns of a table, of whatever library, as NumPy arrays of numbers or of texts."""
 
 import datetime
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from numbers import Number
 from typing import Any
 
 import numpy as np
 from sklearn.utils import check_array
 
-NUMBER, DATE, CATEGORY = "number", "date", "category"
+from fastbp.estimators.inputs import DATES, DURATIONS
+
+NUMBER, DATE, DURATION, CATEGORY, EMPTY = "number", "date", "duration", "category", "empty"
 _DAY = np.timedelta64(1, "D")
+_CATEGORICAL = ("category", "categorical", "enum", "dictionary")  # how pandas, polars and Arrow call them
 
 
 def is_frame(X: Any) -> bool:
@@ -17,19 +21,41 @@ def is_frame(X: Any) -> bool:
     return hasattr(X, "columns") and hasattr(X, "__getitem__") and hasattr(X, "shape")
 
 
+def opened(X: Any) -> Any:
+    """Return what is computed late, or is a table of Arrow's, as the frame that it stands for, and all else as it is."""
+    if hasattr(X, "collect") and hasattr(X, "lazy"):  # polars' LazyFrame
+        return X.collect()
+    if hasattr(X, "compute"):  # of Dask
+        return X.compute()
+    if hasattr(X, "column_names") and hasattr(X, "to_pandas"):  # pyarrow's Table and RecordBatch
+        return X.to_pandas()
+    if hasattr(X, "columns") and not is_frame(X):
+        kind = f"{type(X).__module__}.{type(X).__qualname__}"
+        raise TypeError(f"X is a {kind}, which cannot be read as a table: make a frame of pandas or polars of it.")
+    return X
+
+
 def checked(X: Any) -> Any:
     """Return a frame as it is and all else as an array, (n_rows, n_columns), or raise ValueError, for a sparse X TypeError."""
+    X = opened(X)
     if not is_frame(X):
-        if not hasattr(X, "dtype") and np.asarray(X).dtype.kind in "US":  # numbers among texts stay numbers
-            X = np.array(X, dtype=object)
+        if isinstance(X, list | tuple):
+            X = np.array(X, dtype=object)  # each column of a kind of its own
+        elif isinstance(X, np.ndarray) and X.dtype.kind == "c":
+            X = X.astype(object)  # whose columns are refused by name
         return check_array(X, dtype=None, ensure_all_finite=False, input_name="X")
     if X.shape[0] < 1 or X.shape[1] < 1:
         raise ValueError(f"Found array with {X.shape[0]} sample(s) (shape={X.shape}) while a minimum of 1 is required.")
     return X
 
 
+def names_of(X: Any) -> list[Any]:
+    """The names of the columns, for an array x0, x1, …"""
+    return list(X.columns) if is_frame(X) else [f"x{i}" for i in range(X.shape[1])]
+
+
 def columns_of(X: Any) -> Iterator[np.ndarray]:
-    """Yield the columns as arrays of shape (n_rows,): bool, numbers, dates, or objects, in which gaps are None or NaN."""
+    """Yield the columns as arrays of shape (n_rows,): bool, numbers, dates, or objects; missing values are None or NaN."""
     if not is_frame(X):
         yield from X.T
         return
@@ -40,57 +66,92 @@ def columns_of(X: Any) -> Iterator[np.ndarray]:
 
 def _as_array(column: Any) -> np.ndarray:
     """One column of a frame."""
-    dtype = str(column.dtype).lower()
-    if dtype.startswith(("category", "categorical", "enum")):  # whose values may be numbers
-        return as_texts(np.array(column.to_list(), dtype=object))
-    values = column.to_numpy()
-    if values.dtype.kind == "O" and dtype.startswith(("int", "uint", "float")):  # pandas' own kinds of numbers, with gaps
-        return np.array([np.nan if value is None or value != value else value for value in column.to_list()], dtype=np.float64)
+    if str(column.dtype).lower().startswith(_CATEGORICAL):  # whose values may be numbers
+        return as_texts(_objects(column.to_list()))
+    try:
+        values = column.to_numpy()
+    except Exception:  # polars' integers of 128 bits
+        values = _objects(column.to_list())
+    if values.dtype.kind == "O" and getattr(column.dtype, "kind", "O") in "iuf":  # pandas' own kinds of numbers
+        return as_numbers(values, NUMBER)
     return values
 
 
-def is_gap(value: Any) -> bool:
-    """Whether a cell is empty: None, NaN, NaT or pandas' NA."""
+def _objects(values: list[Any]) -> np.ndarray:
+    return np.fromiter(values, dtype=object, count=len(values))
+
+
+def is_missing(value: Any) -> bool:
+    """Whether there is no value in a cell: None, NaN, NaT or pandas' NA."""
     if value is None:
         return True
     try:
         return bool(value != value)
-    except TypeError:  # of NA nothing can be said
+    except (TypeError, ArithmeticError):  # of NA nothing can be said, nor of a signaling NaN of decimal's
         return True
 
 
 def kind_of(column: np.ndarray) -> str:
-    """What a column holds: numbers, dates, or categories, among them texts and truth values."""
+    """What a column holds: numbers, dates, durations, categories, among them texts and truth values, or nothing; raise ValueError
+    for what is none of these."""
     kind = column.dtype.kind
-    if kind in "iuf":
+    if column.ndim > 1 or kind == "V":
+        raise ValueError("arrays or structs: give each of their fields a column of its own")
+    if kind in "iu":
         return NUMBER
+    if kind == "f":
+        return EMPTY if np.isnan(column).all() else NUMBER
     if kind in "mM":
-        return DATE
+        return EMPTY if np.isnat(column).all() else DATE if kind == "M" else DURATION
     if kind == "c":
-        raise ValueError("Complex data not supported")
+        _refuse(complex)
     if kind != "O":
         return CATEGORY
-    seen = [value for value in column if not is_gap(value)]
-    if not seen or all(isinstance(value, Number) and not isinstance(value, bool | np.bool_ | complex) for value in seen):
+    cells = column.tolist()
+    for cell_type in sorted(set(map(type, cells)), key=lambda cell_type: cell_type.__name__):
+        _refuse(cell_type)
+    seen = {type(cell) for cell in cells if not is_missing(cell)}
+    if not seen:
+        return EMPTY
+    if all(issubclass(cell_type, Number) and not issubclass(cell_type, bool | np.bool_) for cell_type in seen):
         return NUMBER
-    dates = (datetime.date, datetime.timedelta, np.datetime64, np.timedelta64)
-    return DATE if all(isinstance(value, dates) for value in seen) else CATEGORY
+    for found, cell_types in ((DATE, DATES), (DURATION, DURATIONS)):
+        if all(issubclass(cell_type, cell_types) for cell_type in seen):
+            return found
+    return CATEGORY
+
+
+def _refuse(cell_type: type) -> None:
+    """Raise ValueError for cells that are neither a number nor a date nor something whose text would be a category."""
+    name = cell_type.__name__
+    if issubclass(cell_type, complex | np.complexfloating):
+        raise ValueError("complex numbers: give both of their parts columns of their own. Complex data not supported")
+    if name == "Period":
+        raise ValueError("Periods: make dates of them, for example by .dt.to_timestamp()")
+    if issubclass(cell_type, Iterable | np.void) and not issubclass(cell_type, str | bytes):
+        raise ValueError(f"values of the type {name}: give each of their fields a column of its own")
 
 
 def as_numbers(column: np.ndarray, kind: str) -> np.ndarray:
-    """Return float64 with NaN for gaps; dates in days since 1970."""
-    if kind == DATE:
+    """Return float64 with NaN for missing values, infinity for what is too large; dates in days since 1970, durations in days."""
+    if kind == NUMBER:
         if column.dtype.kind == "O":
-            parts = [None if is_gap(value) else value for value in column]
-            is_span = any(isinstance(value, datetime.timedelta | np.timedelta64) for value in parts)
-            column = np.array([_naive(value) for value in parts], dtype="m8[us]" if is_span else "M8[us]")
-        if column.dtype.kind == "M":
-            column = column - np.datetime64(0, "D")
-        days = column / _DAY
-        return np.where(np.isnat(column), np.nan, days)
+            return np.array([math.nan if is_missing(value) else _as_float(value) for value in column.tolist()], dtype=np.float64)
+        with np.errstate(over="ignore"):
+            return column.astype(np.float64)
     if column.dtype.kind == "O":
-        column = np.array([np.nan if is_gap(value) else float(value) for value in column], dtype=np.float64)
-    return column.astype(np.float64)
+        parts = [None if is_missing(value) else _naive(value) for value in column.tolist()]
+        column = np.array(parts, dtype="M8[us]" if kind == DATE else "m8[us]")
+    if column.dtype.kind == "M":
+        column = column - np.datetime64(0, "D")
+    return np.where(np.isnat(column), np.nan, column / _DAY)
+
+
+def _as_float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def _naive(value: Any) -> Any:
@@ -101,11 +162,11 @@ def _naive(value: Any) -> Any:
 
 
 def as_texts(column: np.ndarray) -> np.ndarray:
-    """Return objects: texts, with None for gaps; whole numbers without a point, so that 1 and 1.0 are one category."""
+    """Return objects: texts, with None for missing values; whole numbers without a point, so that 1 and 1.0 are one category."""
     return np.array([_as_text(value) for value in column.tolist()], dtype=object)
 
 
 def _as_text(value: Any) -> str | None:
-    if is_gap(value):
+    if is_missing(value):
         return None
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

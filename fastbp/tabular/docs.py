@@ -10,7 +10,7 @@ preset : {names_of_presets}, default='default'
     {about_presets}.
 n_ensemble : int or None, default=None
     Networks that are averaged, trained side by side on `n_threads`; None takes the preset's.
-cv : int, splitter or None, default=None
+cv : int, splitter, list of pairs of row numbers, or None, default=None
     With one, networks are trained on the training part of each fold, `n_ensemble` times over, and all are averaged; what those
     say of a row that have not seen it makes `oof_prediction_` and `oof_score_`. An int shuffles{and_stratifies}.
 max_iter : int or None, default=None
@@ -36,11 +36,11 @@ encoder_ : TableEncoder
 networks_ : list of {network}
     The networks, for encoded rows{and_of_networks}.
 oof_prediction_ : ndarray of shape {oof_shape}
-    With `cv`: {oof_content} for each row from the networks that were not trained on it.
+    With `cv`: {oof_content} for each row from the networks that were not trained on it, for a row of weight 0 from all.
 oof_score_ : float
     With `cv`: their {score}, an honest estimate of the score on new rows.
 feature_importances_ : ndarray of shape (n_features,)
-    How much predictions change when a column is shuffled.
+    How much predictions change when a column is shuffled, by the weights of rows.
 n_iter_ : int
     Epochs of each network.
 n_features_in_ : int

@@ -1,13 +1,12 @@
 """BPTabularClassifier and BPTabularRegressor: the recipe for tables, several networks, and what their outputs mean."""
 
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
-from sklearn.model_selection import check_cv
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
@@ -15,10 +14,13 @@ from sklearn.utils.validation import check_is_fitted, check_random_state
 
 from fastbp.estimators import BPClassifier, BPRegressor, parameters
 from fastbp.estimators.calibration import fitted_temperature, probabilities
-from fastbp.estimators.inputs import check_sample_weight
+from fastbp.estimators.inputs import read_by, refuse_dates
+from fastbp.tabular.columns import checked, opened
 from fastbp.tabular.docs import documented_table
 from fastbp.tabular.encoder import TableEncoder
+from fastbp.tabular.folds import check_folds, drawn_folds
 from fastbp.tabular.recipe import CLASSES, NUMBERS, PRESETS, Preset, Task, network_options
+from fastbp.tabular.rows import Rows, rows_of, unfitted
 
 SMALLEST_PROBABILITY = 0.002  # few tables are as sure as a network that has learnt their rows by heart
 EXAMPLES = 256  # rows that are kept for the importances of features
@@ -35,6 +37,8 @@ class _BPTabular(BaseEstimator):
     _task: Task
     encoder_: TableEncoder
     networks_: list[Any]
+    _examples: np.ndarray
+    _weights_of_examples: np.ndarray | None = None
 
     def __init__(
         self,
@@ -61,6 +65,10 @@ class _BPTabular(BaseEstimator):
 
     def _network(self, options: dict[str, Any]) -> Any:
         """Return an unfitted network of the estimator below."""
+        raise NotImplementedError
+
+    def _learn(self, table: Any, y: Any, sample_weight: Any) -> None:
+        """Set the fitted attributes."""
         raise NotImplementedError
 
     def _score_of(self, y: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> float:
@@ -102,36 +110,40 @@ class _BPTabular(BaseEstimator):
             values |= dict.fromkeys(("short_max_iter", "long_max_iter", "class_max_iter"), self.max_iter)
         return chosen._replace(**values)
 
-    def _encoded(self, X: Any, y: Any, check: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Fit the encoder; return the encoded rows and the checked targets."""
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> Self:
+        """Fit a copy, then take over all that it has learnt: all or nothing."""
+        self._check()
+        check_folds(self.cv)
         if y is None:
             raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
+        new = unfitted(self)
+        new._learn(checked(X), opened(y), sample_weight)
+        self.__dict__ = vars(new)
+        return self
+
+    def _encode(self, table: Any, rows: Rows) -> np.ndarray:
+        """Fit the encoder; return the encoded rows that count."""
         self.encoder_ = TableEncoder()
-        X = self.encoder_.fit_transform(X)
+        encoded = self.encoder_._learn(table, rows)
         self.n_features_in_ = self.encoder_.n_features_in_
-        self.__dict__.pop("feature_names_in_", None)
         if hasattr(self.encoder_, "feature_names_in_"):
             self.feature_names_in_ = self.encoder_.feature_names_in_
-        y = check(y)
-        check_consistent_length(X, y)
-        return X, y
+        return encoded
 
-    def _train(self, X: np.ndarray, Y: np.ndarray, weights: Any, n_outputs: int, loss: str, strata: Any, fitted: Any) -> None:
-        """Train the networks on encoded rows and targets, (n_rows, 1) of class numbers or (n_rows, n_outputs); strata: what a
-        stratified cv goes by; fitted: attributes of each network."""
+    def _train(self, table: Any, labels: np.ndarray, rows: Rows, X: np.ndarray, Y: np.ndarray, n_outputs: int, loss: str) -> None:
+        """Train the networks on encoded rows and targets, (n_rows, 1) of class numbers or (n_rows, n_outputs), of the rows that
+        count; cv splits the table and its labels, (n_all_rows,)."""
         from fastbp.tabular.trainer import Trainer
 
         preset, n_rows = self._check(), len(X)
         random_state = check_random_state(self.random_state)
         folds: list[Any] = [(None, None)]
         if self.cv is not None:
-            splitter = check_cv(self.cv, strata if loss == "log_loss" else None, classifier=loss == "log_loss")
-            if isinstance(self.cv, Integral) and not isinstance(self.cv, bool):  # which does not shuffle
-                splitter = type(splitter)(int(self.cv), shuffle=True, random_state=random_state.randint(2**31 - 1))
-            folds = list(splitter.split(X, strata))
+            folds = drawn_folds(self.cv, table, labels, rows, loss == "log_loss", random_state)
+        weights, fitted = rows.weights, {"n_features_in_": X.shape[1]} | self._of_networks(n_outputs)
         n_networks, n_needed = preset.n_ensemble * len(folds), len(folds)
         seeds = random_state.randint(2**31 - 1, size=n_networks)
-        tasks: list[Any] = [(rows, seed) for (rows, _), seed in zip(folds * preset.n_ensemble, seeds, strict=True)]
+        tasks: list[Any] = [(train, seed) for (train, _), seed in zip(folds * preset.n_ensemble, seeds, strict=True)]
 
         def network_of(n_seen: int, max_iter: int, seed: int) -> Any:
             options = network_options(self._task, n_seen, self.encoder_.n_numbers_, max_iter) | (self.network_params or {})
@@ -156,37 +168,45 @@ class _BPTabular(BaseEstimator):
         # A whole round of folds at least, so that every row is held out once.
         max_iter = int(np.clip(trainer.epochs_left / n_needed, 1, max_iter))
         n_rounds = int(np.clip(trainer.epochs_left / (max_iter * n_needed), 1, preset.n_ensemble))
-        tasks = [(rows, seed, max_iter) for rows, seed in tasks[: n_rounds * n_needed]]
+        tasks = [(train, seed, max_iter) for train, seed in tasks[: n_rounds * n_needed]]
         networks = trainer.side_by_side(trainer.train, [*tasks, *(trial.task(max_iter) for trial in trials)])
         self.networks_ = networks[: len(tasks)]
         if trials:
-            rows = np.concatenate([trial.held_out for trial in trials])
+            held_out = np.concatenate([trial.held_out for trial in trials])
             tried = zip(networks[len(tasks) :], trials, strict=True)
             outputs = np.concatenate([network._outputs(X[trial.held_out]) for network, trial in tried])
-            self._calibrate(Y[rows], outputs, None if weights is None else weights[rows])
+            self._calibrate(Y[held_out], outputs, None if weights is None else weights[held_out])
         self.n_iter_ = max_iter
-        self._examples = X[random_state.permutation(n_rows)[:EXAMPLES]]
+        chosen = random_state.permutation(n_rows)[:EXAMPLES]
+        self._examples, self._weights_of_examples = X[chosen], None if weights is None else weights[chosen]
         if self.cv is not None:
-            self._predict_held_out(X, Y, weights, [held_out for _, held_out in folds] * n_rounds, calibrates)
+            outputs = self._held_out_outputs(X, [held_out for _, held_out in folds] * n_rounds)
+            if calibrates:
+                self._calibrate(Y, outputs, weights)
+            predicted = self._finished(outputs)
+            self.oof_score_ = self._score_of(Y, predicted, weights)
+            self.oof_prediction_ = rows.spread_out(predicted)
+            if not rows.are_all:  # which no network was trained on
+                self.oof_prediction_[rows.others] = self._finished(self._averaged(self.encoder_._encoded(table, rows.others)))
 
-    def _predict_held_out(self, X: np.ndarray, Y: np.ndarray, weights: Any, held_out: list[np.ndarray], calibrates: bool) -> None:
-        """Average, for each row, what the networks that have not seen it predict."""
+    def _held_out_outputs(self, X: np.ndarray, held_out: list[np.ndarray]) -> np.ndarray:
+        """Average, for each row that counts, the outputs of the networks that have not seen it."""
         outputs: Any = None
         counts = np.zeros(len(X))
         for model, rows in zip(self.networks_, held_out, strict=True):
+            if not len(rows):
+                continue
             part = model._outputs(np.ascontiguousarray(X[rows])).astype(np.float64)
             outputs = np.zeros((len(X), part.shape[1])) if outputs is None else outputs
             outputs[rows] += part
             counts[rows] += 1
-        if not counts.all():
-            raise ValueError(f"cv leaves {np.count_nonzero(counts == 0)} rows out of all test folds: these have no score.")
-        outputs = outputs / counts[:, np.newaxis]
-        if calibrates:
-            self._calibrate(Y, outputs, weights)
-        self.oof_prediction_ = self._finished(outputs)
-        self.oof_score_ = self._score_of(Y, self.oof_prediction_, weights)
+        return outputs / counts[:, np.newaxis]
 
     # ---- prediction
+
+    def _of_networks(self, n_outputs: int) -> dict[str, Any]:
+        """Return fitted attributes of each network."""
+        return {}
 
     def _finished(self, outputs: np.ndarray) -> np.ndarray:
         """Return averaged outputs as what users get: probabilities, or numbers in the target's units."""
@@ -204,9 +224,9 @@ class _BPTabular(BaseEstimator):
     def feature_importances_(self) -> np.ndarray:
         """Share of each column of the table, (n_features,), in how much predictions change when it is shuffled.
 
-        The root of the mean squared change of the outputs over some 256 rows of training, with one column after the other
-        shuffled among them; they sum to 1, or are all 0. For importances by a score, on rows that training has not seen, take
-        `sklearn.inspection.permutation_importance`.
+        The root of the mean squared change of the outputs over some 256 rows of training, by their weights, with one column
+        after the other shuffled among them; they sum to 1, or are all 0. For importances by a score, on rows that training has
+        not seen, take `sklearn.inspection.permutation_importance`.
         """
         check_is_fitted(self)
         changes = np.zeros(self.n_features_in_)
@@ -215,7 +235,8 @@ class _BPTabular(BaseEstimator):
             for column in np.unique(self.encoder_.sources_):
                 shuffled, mine = self._examples.copy(), self.encoder_.sources_ == column
                 shuffled[:, mine] = shuffled[random.permutation(len(shuffled))][:, mine]
-                changes[column] = np.sqrt(np.mean((self._averaged(shuffled) - before) ** 2))
+                squares = np.mean((self._averaged(shuffled) - before) ** 2, axis=1)
+                changes[column] = np.sqrt(np.average(squares, weights=self._weights_of_examples))
         return changes / changes.sum() if changes.any() else changes
 
     def __sklearn_tags__(self) -> Any:
@@ -237,7 +258,7 @@ class _BPTabular(BaseEstimator):
     and_longer="",
 )
 class BPTabularClassifier(ClassifierMixin, _BPTabular):
-    r"""Networks for classes, for tables as they are: numbers, categories, texts, truth values, dates and gaps.
+    r"""Networks for classes, for tables as they are: numbers, categories, texts, truth values, dates and missing values.
 
     Nothing needs to be scaled, encoded or tuned. `TableEncoder` turns the table into numbers; the network is `BPClassifier` with
     a periodic embedding, a scale layer, three hidden layers of 64 and the training that docs/tabular.md tells, after RealMLP
@@ -258,7 +279,7 @@ class BPTabularClassifier(ClassifierMixin, _BPTabular):
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        Class labels.
+        Class labels; one all of whose rows have weight 0 has the probability 0.
     temperature_ : float
         What the logarithms of probabilities are divided by; 1 without calibration.
     {table_attributes}
@@ -322,12 +343,12 @@ class BPTabularClassifier(ClassifierMixin, _BPTabular):
 
         Parameters
         ----------
-        X : frame of pandas or polars, or array-like of shape (n_samples, n_features)
-            The table.
+        X : table or array-like of shape (n_samples, n_features)
+            A frame of pandas, polars or Dask, a LazyFrame, which is collected, a Table of pyarrow, an array or a list of rows.
         y : array-like of shape (n_samples,)
             Class labels.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each row in the loss; None is 1.
+            Weight of each row in the loss and in all that is learnt of the table; rows of weight 0 are left out. None is 1.
 
         Returns
         -------
@@ -337,50 +358,52 @@ class BPTabularClassifier(ClassifierMixin, _BPTabular):
         Raises
         ------
         ValueError
-            Parameters or data are not valid.
+            Parameters or data are not valid, or sample weights negative or all 0.
         """
-        self._check()
-        X, y = self._encoded(X, y, lambda y: column_or_1d(y, warn=True))
+        return self._fit(X, y, sample_weight)
+
+    def _learn(self, table: Any, y: Any, sample_weight: Any) -> None:
+        y = column_or_1d(y, warn=True)
         check_classification_targets(y)
-        self.classes_, codes = np.unique(y, return_inverse=True)
-        weights = check_sample_weight(sample_weight, X)
+        check_consistent_length(table, y)
+        rows = rows_of(sample_weight, len(y), np.float32)
         if self.class_weight is not None:
-            of_class = compute_sample_weight(self.class_weight, y).astype(X.dtype)
-            weights = of_class if weights is None else weights * of_class
-        n_classes = len(self.classes_)
+            counting = rows.numbers if isinstance(self.class_weight, str) and not rows.are_all else None
+            of_class = compute_sample_weight(self.class_weight, y, indices=counting).astype(np.float32)
+            rows = rows_of(of_class * rows.spread_out(1 if rows.weights is None else rows.weights), len(y), np.float32)
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        self._counting, codes = np.unique(labels[rows.numbers], return_inverse=True)
+        X = self._encode(table, rows)
         self.networks_, self.n_iter_, self.temperature_ = [], 1, 1.0
+        n_classes = len(self._counting)
         if n_classes > 1:
-            fitted = {"classes_": np.arange(n_classes), "n_features_in_": X.shape[1]}
-            self._train(X, codes[:, np.newaxis].astype(X.dtype), weights, n_classes, "log_loss", codes, fitted)
+            self._train(table, labels, rows, X, codes[:, np.newaxis].astype(X.dtype), n_classes, "log_loss")
         elif self.cv is not None:
-            self.oof_prediction_, self.oof_score_ = np.ones((len(X), 1)), 1.0
-        return self
+            self.oof_prediction_, self.oof_score_ = self._finished(np.ones((len(y), 1))), 1.0
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each class, the mean over the networks.
 
         Parameters
         ----------
-        X : frame of pandas or polars, or array-like of shape (n_samples, n_features)
+        X : table or array-like of shape (n_samples, n_features)
             Rows.
 
         Returns
         -------
         probabilities : ndarray of shape (n_samples, n_classes)
-            Columns in the order of `classes_`; none is below about 0.002 before calibration.
+            Columns in the order of `classes_`; none is below about 0.002 before calibration, but that of a class without weight.
         """
         check_is_fitted(self)
-        encoded = self.encoder_.transform(X)
-        if not self.networks_:
-            return np.ones((len(encoded), 1))
-        return self._finished(self._averaged(encoded))
+        encoded = self.encoder_._encoded(X)
+        return self._finished(self._averaged(encoded) if self.networks_ else np.ones((len(encoded), 1)))
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithm of the probability of each class.
 
         Parameters
         ----------
-        X : frame of pandas or polars, or array-like of shape (n_samples, n_features)
+        X : table or array-like of shape (n_samples, n_features)
             Rows.
 
         Returns
@@ -395,7 +418,7 @@ class BPTabularClassifier(ClassifierMixin, _BPTabular):
 
         Parameters
         ----------
-        X : frame of pandas or polars, or array-like of shape (n_samples, n_features)
+        X : table or array-like of shape (n_samples, n_features)
             Rows.
 
         Returns
@@ -420,8 +443,16 @@ class BPTabularClassifier(ClassifierMixin, _BPTabular):
     def _calibrate(self, Y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> None:
         self.temperature_ = fitted_temperature(self._logits(outputs), Y, weights, True)
 
+    def _of_networks(self, n_outputs: int) -> dict[str, Any]:
+        return {"classes_": np.arange(n_outputs)}
+
     def _finished(self, outputs: np.ndarray) -> np.ndarray:
-        return probabilities(self._logits(outputs), self.temperature_, True)
+        likely = probabilities(self._logits(outputs), self.temperature_, True) if self.networks_ else outputs
+        if likely.shape[1] == len(self.classes_):
+            return likely
+        spread = np.zeros((len(likely), len(self.classes_)))  # a class all of whose rows have weight 0 is not expected
+        spread[:, self._counting] = likely
+        return spread
 
     def _logits(self, outputs: np.ndarray) -> np.ndarray:
         """Return the logarithms of what the networks mean, (n_rows, n_classes), but for a constant per row."""
@@ -432,7 +463,7 @@ class BPTabularClassifier(ClassifierMixin, _BPTabular):
         return np.log(np.clip(likely, min(SMALLEST_PROBABILITY, 0.5 / n_classes), 1))
 
     def _score_of(self, y: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> float:
-        return float(accuracy_score(y[:, 0], predicted.argmax(axis=1), sample_weight=weights))
+        return float(accuracy_score(self._counting[y[:, 0].astype(np.intp)], predicted.argmax(axis=1), sample_weight=weights))
 
 
 @documented_table(
@@ -448,7 +479,7 @@ class BPTabularClassifier(ClassifierMixin, _BPTabular):
     the others, 32 epochs are enough, of at least 700 rows; if more than 90 %, up to 256 are taken if they explain more still""",
 )
 class BPTabularRegressor(RegressorMixin, _BPTabular):
-    r"""Networks for numbers, for tables as they are: numbers, categories, texts, truth values, dates and gaps.
+    r"""Networks for numbers, for tables as they are: numbers, categories, texts, truth values, dates and missing values.
 
     Nothing needs to be scaled, encoded or tuned. `TableEncoder` turns the table into numbers; targets are standardised, and
     predictions stay within the range of the targets seen in training. The network is `BPRegressor` with a periodic embedding, a
@@ -493,12 +524,12 @@ class BPTabularRegressor(RegressorMixin, _BPTabular):
 
         Parameters
         ----------
-        X : frame of pandas or polars, or array-like of shape (n_samples, n_features)
-            The table.
+        X : table or array-like of shape (n_samples, n_features)
+            A frame of pandas, polars or Dask, a LazyFrame, which is collected, a Table of pyarrow, an array or a list of rows.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each row in the loss; None is 1.
+            Weight of each row in the loss and in all that is learnt of the table; rows of weight 0 are left out. None is 1.
 
         Returns
         -------
@@ -508,26 +539,33 @@ class BPTabularRegressor(RegressorMixin, _BPTabular):
         Raises
         ------
         ValueError
-            Parameters or data are not valid.
+            Parameters or data are not valid, or sample weights negative or all 0.
         """
-        self._check()
-        X, y = self._encoded(X, y, _checked_numbers)
+        return self._fit(X, y, sample_weight)
+
+    def _learn(self, table: Any, y: Any, sample_weight: Any) -> None:
+        y = _checked_numbers(y)
+        check_consistent_length(table, y)
+        rows = rows_of(sample_weight, len(y), np.float32)
         self._is_single = y.ndim == 1
-        Y = y.reshape(len(y), -1)
+        Y = y.reshape(len(y), -1)[rows.numbers]
         self._low, self._high = Y.min(axis=0), Y.max(axis=0)
-        self._mean, self._spread = Y.mean(axis=0), Y.std(axis=0)
-        self._spread[~(self._spread > 0)] = 1.0
-        standard = ((Y - self._mean) / self._spread).astype(X.dtype)
-        weights = check_sample_weight(sample_weight, X)
-        self._train(X, standard, weights, Y.shape[1], "squared_error", y, {"n_features_in_": X.shape[1]})
-        return self
+        unit = 2.0 ** (np.frexp(np.abs(Y).max(axis=0))[1] - 1)  # so that no square leaves the range of float64
+        Z = Y / unit
+        mean = np.average(Z, axis=0, weights=rows.weights)
+        spread = np.sqrt(np.average((Z - mean) ** 2, axis=0, weights=rows.weights))
+        spread[~(spread > 0)] = 1.0
+        self._mean, self._spread = mean * unit, spread * unit
+        X = self._encode(table, rows)
+        standard = ((Z - mean) / spread).astype(X.dtype)
+        self._train(table, y, rows, X, standard, Y.shape[1], "squared_error")
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the mean of the networks' predictions, within the range of the targets of training.
 
         Parameters
         ----------
-        X : frame of pandas or polars, or array-like of shape (n_samples, n_features)
+        X : table or array-like of shape (n_samples, n_features)
             Rows.
 
         Returns
@@ -536,7 +574,7 @@ class BPTabularRegressor(RegressorMixin, _BPTabular):
             Predictions, float64.
         """
         check_is_fitted(self)
-        return self._finished(self._averaged(self.encoder_.transform(X)))
+        return self._finished(self._averaged(self.encoder_._encoded(X)))
 
     def _network(self, options: dict[str, Any]) -> Any:
         return BPRegressor(**options)
@@ -557,5 +595,6 @@ class BPTabularRegressor(RegressorMixin, _BPTabular):
 
 def _checked_numbers(y: Any) -> np.ndarray:
     """Return targets as float64, (n_rows,) or (n_rows, n_outputs), or raise ValueError."""
-    checked = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
+    refuse_dates(np.asarray(y))
+    checked = read_by(check_array, y, dtype=np.float64, ensure_2d=False, input_name="y")
     return column_or_1d(checked, warn=True) if checked.ndim == 2 and checked.shape[1] == 1 else checked

@@ -60,10 +60,9 @@ def draw_weights(
     layer_sizes = network.units.tolist()
     front = draw_front(network, random_state, dtype)
     if isinstance(settings.init, str) and STARTS[settings.init].fits_rows and problem is not None:
-        scale, n_threads = settings.init_scale, settings.n_threads
-        coefs, intercepts = fit_start(
-            network, front, problem.X, random_state, numbers=problem.numbers, init_scale=scale, n_threads=n_threads
-        )
+        numbers, weights = problem.counting()
+        options: dict[str, Any] = {"init_scale": settings.init_scale, "n_threads": settings.n_threads}
+        coefs, intercepts = fit_start(network, front, problem.X, random_state, numbers=numbers, weights=weights, **options)
     elif isinstance(settings.init, str):
         coefs, intercepts = draw_parameters(
             layer_sizes,

@@ -119,6 +119,18 @@ class Problem:
         weights = self.sample_weight if self.numbers is None else self.sample_weight[self.numbers]
         return float(weights.sum(dtype=np.float64))
 
+    def counting(self) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Numbers of the rows whose weight is above 0, None where these are all of X, and their weights, None where these are
+        equal."""
+        numbers, weights = self.numbers, self.sample_weight
+        if weights is None:
+            return numbers, None
+        weights = weights if numbers is None else weights[numbers]
+        there = np.flatnonzero(weights > 0)
+        if len(there) < len(weights):
+            numbers, weights = there if numbers is None else numbers[there], weights[there]
+        return numbers, weights if weights.size and weights.min() < weights.max() else None
+
     def stratified(self, strata: Callable[[np.ndarray], np.ndarray] | None) -> "Problem":
         """The same rows, which `split` stratifies in another way."""
         return self._replaced(strata=strata)

@@ -105,6 +105,7 @@ def fit_start(
     random_state: Any,
     *,
     numbers: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
     init_scale: float = 1.0,
     n_threads: int | None = None,
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -124,6 +125,8 @@ def fit_start(
     random_state : numpy.random.RandomState
     numbers : ndarray of int64 or None
         The rows of X that count; None is all.
+    weights : ndarray of shape (n_rows,) or None
+        Weights above 0 of these rows, in the spread and in the choice of the five.
     init_scale : float
     n_threads : int or None
 
@@ -135,6 +138,7 @@ def fit_start(
     if n_rows > ROWS_LOOKED_AT:
         chosen = np.sort(random_state.permutation(n_rows)[:ROWS_LOOKED_AT])
         numbers = chosen if numbers is None else numbers[chosen]
+        weights = None if weights is None else weights[chosen]
     if numbers is not None:
         X = X[numbers]
     if not hasattr(X, "indptr"):
@@ -146,7 +150,7 @@ def fit_start(
     intercepts: list[np.ndarray] = []
     for layer, (n_in, n_out) in enumerate(zip(network.units[:-1].tolist(), network.units[1:].tolist())):
         W = random_state.standard_normal((n_in, n_out))
-        picked = random_state.randint(0, X.shape[0], (ROWS_OF_AN_INTERCEPT, n_out))
+        picked = _picked_rows(X.shape[0], weights, (ROWS_OF_AN_INTERCEPT, n_out), random_state)
         shares = random_state.standard_exponential((ROWS_OF_AN_INTERCEPT, n_out))
         below = make_network(
             sizes[: layer + 2],
@@ -159,10 +163,18 @@ def fit_start(
         )
         params = pack_parameters(below, [*coefs, W], [*intercepts, np.zeros(n_out)], dtype, front)
         outputs = predict_outputs(below, params, X, n_threads=n_threads).astype(np.float64)
-        spread = outputs.std(axis=0)
+        spread = np.sqrt(np.average((outputs - np.average(outputs, axis=0, weights=weights)) ** 2, axis=0, weights=weights))
         is_flat = spread <= 1e-6 * np.abs(outputs).max(axis=0, initial=1e-300)
         factor = init_scale / np.where(is_flat, math.sqrt(n_in), spread)
         bias = -(outputs[picked, np.arange(n_out)] * factor * shares).sum(axis=0) / shares.sum(axis=0)
         coefs.append((W * factor).astype(dtype))
         intercepts.append((bias if network.fit_intercept else np.zeros(n_out)).astype(dtype))
     return coefs, intercepts
+
+
+def _picked_rows(n_rows: int, weights: np.ndarray | None, shape: tuple[int, int], random_state: Any) -> np.ndarray:
+    """Draw numbers of rows, each as likely as it has weight."""
+    if weights is None:
+        return random_state.randint(0, n_rows, shape)
+    ends = np.cumsum(weights, dtype=np.float64)
+    return np.minimum(np.searchsorted(ends / ends[-1], random_state.random_sample(shape), side="right"), n_rows - 1)

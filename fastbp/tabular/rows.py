@@ -1,0 +1,76 @@
+"""The rows that count, and statistics that their weights count in."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastbp.estimators.inputs import check_sample_weight
+
+
+class Rows(NamedTuple):
+    """The rows of a table whose weight is above 0.
+
+    All else is left out before anything is learnt or drawn, so that a fit with rows of weight 0 is to the bit the fit without
+    them, whatever they hold.
+    """
+
+    n_all: int
+    numbers: np.ndarray | slice
+    weights: np.ndarray | None  # of these rows; None where all are 1
+
+    @property
+    def are_all(self) -> bool:
+        """Whether no row has weight 0."""
+        return isinstance(self.numbers, slice)
+
+    @property
+    def others(self) -> np.ndarray:
+        """Numbers of the rows of weight 0."""
+        return np.delete(np.arange(self.n_all), self.numbers)
+
+    def spread_out(self, values: Any) -> np.ndarray:
+        """Return values of the rows that count, or one for all these, as an array of all rows, with zeros for the others."""
+        spread = np.zeros((self.n_all, *np.shape(values)[1:]), np.result_type(values))
+        spread[self.numbers] = values
+        return spread
+
+
+def unfitted(estimator: Any) -> Any:
+    """Return a copy to be fitted, whose attributes take the place of all of the estimator's when nothing can fail any more."""
+    copied = object.__new__(type(estimator))
+    copied.__dict__.update((name, value) for name, value in vars(estimator).items() if not name.endswith("_"))
+    return copied
+
+
+def rows_of(sample_weight: Any, n_rows: int, dtype: Any = np.float64) -> Rows:
+    """Return the rows that count by weights as a user gives them, or raise ValueError for those that are none."""
+    weights = check_sample_weight(sample_weight, np.empty((n_rows, 0), dtype))
+    if weights is None:
+        return Rows(n_rows, slice(None), None)
+    if weights.min() < 0:
+        raise ValueError(f"Sample weights must not be negative here, where statistics are learnt by them; got {weights.min():g}.")
+    counting = np.flatnonzero(weights)
+    weights = weights[counting]
+    numbers = slice(None) if len(counting) == n_rows else counting
+    return Rows(n_rows, numbers, None if (weights == 1).all() else weights)
+
+
+def quantiles(Z: np.ndarray, weights: np.ndarray | None, shares: list[float]) -> np.ndarray:
+    """Return quantiles of the columns of Z, (n_shares, n_columns), without NaN, each of which has numbers.
+
+    A row of twice the least weight counts as two rows: with all weights equal these are numpy's linear quantiles, and a factor on
+    all weights changes nothing.
+    """
+    found = np.empty((len(shares), Z.shape[1]))
+    if weights is None:
+        return np.nanquantile(Z, shares, axis=0) if Z.size else found
+    unit = float(weights.min())
+    for k, column in enumerate(Z.T):
+        order = np.argsort(column, kind="stable")[: np.count_nonzero(~np.isnan(column))]  # NaN comes last
+        x, ends = column[order], np.cumsum(weights[order], dtype=np.float64)
+        # numpy goes linearly from row to row: the mean over a window of one row's weight, which lies in at most two rows
+        begins = (ends[-1] - unit) * np.asarray(shares)
+        first = np.minimum(np.searchsorted(ends, begins, side="right"), len(x) - 1)
+        beyond = np.clip((begins + unit - ends[first]) / unit, 0, 1)
+        found[:, k] = (1 - beyond) * x[first] + beyond * x[np.minimum(first + 1, len(x) - 1)]
+    return found
