@@ -8,10 +8,11 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
+from fastbp.estimators.versions import Versioned
 from fastbp.search.results import report, results_table
 
 
-class BPSearchCV(GridSearchCV):
+class BPSearchCV(Versioned, GridSearchCV):
     """Exhaustive search over hyperparameters of BP networks that trains all candidates on all folds together.
 
     It takes the parameters of scikit-learn's ``GridSearchCV``, sets the attributes of it and finds the same scores: where

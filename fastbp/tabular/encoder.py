@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from fastbp.estimators.versions import Versioned
 from fastbp.tabular.columns import CATEGORY, as_numbers, as_texts, checked, columns_of, kind_of
 
 BEND = 3.0  # scaled numbers, about half of which lie between -½ and ½, are bent to stay between -3 and 3
@@ -17,7 +18,7 @@ class UnknownCategoryWarning(UserWarning):
     """Rows hold categories, or gaps in columns, that were not seen in fit."""
 
 
-class TableEncoder(TransformerMixin, BaseEstimator):
+class TableEncoder(TransformerMixin, Versioned, BaseEstimator):
     r"""Turn a table with numbers, categories, texts, truth values, dates and gaps into float32 columns for a network.
 
     Numbers, and dates as days, are filled with their median, scaled to :math:`(x - \mathrm{median}) / (q_{75} - q_{25})`, or by

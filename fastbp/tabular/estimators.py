@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, check_random_state
 from fastbp.estimators import BPClassifier, BPRegressor, parameters
 from fastbp.estimators.calibration import fitted_temperature, probabilities
 from fastbp.estimators.inputs import check_sample_weight
+from fastbp.estimators.versions import Versioned
 from fastbp.tabular.docs import documented_table
 from fastbp.tabular.encoder import TableEncoder
 from fastbp.tabular.recipe import CLASSES, NUMBERS, PRESETS, Preset, Task, network_options
@@ -30,7 +31,7 @@ NOT_OF_NETWORKS = {
 }
 
 
-class _BPTabular(BaseEstimator):
+class _BPTabular(Versioned, BaseEstimator):
     """The shared part: from a table to trained networks."""
 
     _task: Task
