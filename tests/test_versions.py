@@ -36,18 +36,9 @@ MODELS = {
 }
 # What a fit has always left there: without it nothing can be predicted.
 ALWAYS = {
-    *(
-        "coefs_",
-        "intercepts_",
-        "out_activation_",
-        "classes_",
-        "estimator",
-        "estimator_",
-        "best_estimator_",
-        "networks_",
-        "encoder_",
-    ),
-    *("_is_single", "_low", "_high", "_mean", "_spread", "kinds_", "_numbers", "_categories", "_medians", "_scales", "_used"),
+    *("coefs_", "intercepts_", "out_activation_", "classes_", "estimator", "estimator_", "best_estimator_", "networks_"),
+    *("encoder_", "_is_single", "_low", "_high", "_mean", "_spread", "kinds_", "_numbers", "_categories", "_medians"),
+    *("_scales", "_used"),
 }
 
 
