@@ -1,6 +1,7 @@
 """C: one file in C99 that needs nothing but the C library, for microcontrollers, databases and whatever has a compiler."""
 
 import re
+import warnings
 from typing import Any
 
 import numpy as np
@@ -60,12 +61,12 @@ def to_c(estimator: Any, *, name: str = "predict", dtype: Any = None) -> str:
     chosen = np.dtype(network.coefs[0].dtype if dtype is None else dtype).name
     if chosen not in DTYPES:
         raise ValueError(f"dtype must be 'float32' or 'float64', got {chosen!r}.")
-    scalers = _scalers([step for _, step in steps])
     language = _C(chosen)
+    scalers = [language.parts(step, network.coefs[0].dtype) for step in _scalers([step for _, step in steps])]
     arrays = [
         language.array(f"{name}_{part}_{number}", values)
         for number, scaler in enumerate(scalers)
-        for part, values in language.parts(*scaler).items()
+        for part, values in scaler.items()
     ]
     arrays += [
         text
@@ -77,8 +78,8 @@ def to_c(estimator: Any, *, name: str = "predict", dtype: Any = None) -> str:
     )
 
 
-def _scalers(steps: list[Any]) -> list[tuple[np.ndarray | None, np.ndarray | None]]:
-    """Return what each of these steps takes away from the features, and what it then divides them by."""
+def _scalers(steps: list[Any]) -> list[Any]:
+    """Return the steps that do something, all of which can be written down."""
     scalers = []
     for step in steps:
         if step is None or step == "passthrough":
@@ -89,7 +90,7 @@ def _scalers(steps: list[Any]) -> list[tuple[np.ndarray | None, np.ndarray | Non
                 " to_c(pipeline[-1]) and do in C what the steps do."
             )
         check_is_fitted(step)
-        scalers.append((shift_of(step), step.scale_))
+        scalers.append(step)
     return scalers
 
 
@@ -114,15 +115,20 @@ class _C:
         sizes = "".join(f"[{n}]" for n in values.shape)
         return f"static const {self.type} {name}{sizes} = {{\n{body}\n}};\n"
 
-    def parts(self, shift: np.ndarray | None, scale: np.ndarray | None) -> dict[str, np.ndarray]:
-        """Return the arrays of a scaler by their names. A shift in float has what is left of it in a second array: where it is
-        large beside the spread, the rounding of the first alone would be seen."""
-        found = {}
+    def parts(self, scaler: Any, dtype: np.dtype) -> dict[str, np.ndarray]:
+        """Return the arrays of a scaler by their names, for rows that it has in this dtype.
+
+        A shift that float cannot hold has what is left of it in a second array, if the scaler takes that away too: where a mean
+        is large beside the spread, it would be seen.
+        """
+        found, shift, scale = {}, shift_of(scaler), scaler.scale_
         if shift is not None:
             found["shift"] = shift.astype(self._dtype)
-            rest = shift - found["shift"].astype(np.float64)
-            if rest.any():
-                found["rest"] = rest
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of names of columns
+                left = -scaler.transform(found["shift"][np.newaxis].astype(dtype))[0].astype(np.float64)
+            if left.any():
+                found["rest"] = left if scale is None else left * scale
         return found if scale is None else {**found, "scale": scale}
 
     def _text(self, x: Value) -> str:
@@ -190,7 +196,7 @@ def _scaled(scalers: list[Any], n_features: int, name: str, language: _C) -> lis
     lines = []
     for number, scaler in enumerate(scalers):
         formula = "x[i]" if number == 0 else "scaled[i]"
-        for part in language.parts(*scaler):
+        for part in scaler:
             formula = f"({formula} {'/' if part == 'scale' else '-'} {name}_{part}_{number}[i])"
         lines += [f"    for (int i = 0; i < {n_features}; ++i)", f"        scaled[i] = {formula};"]
     return [f"    {language.type} scaled[{n_features}];", *lines] if scalers else []
