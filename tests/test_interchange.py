@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import re
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from sklearn.preprocessing import OneHotEncoder, RobustScaler, StandardScaler
 import fastbp
 from fastbp import BPClassifier, BPRegressor
 from fastbp.interchange.formulas import ACROSS_UNITS, FORMULAS
+from fastbp.interchange.reserved import is_reserved
 from fastbp.names import ACTIVATIONS, HIDDEN_ACTIVATIONS, LOSSES
 
 RANDOM = np.random.RandomState(0)
@@ -203,11 +205,29 @@ def test_weights_of_pytorch():
 
 
 def kinds():
-    """One of every activation, loss and task: {name: (class, its settings, target)}."""
-    found = {
-        f"hidden {name}": (BPClassifier, {"hidden_layer_sizes": (5, 3), "activation": name}, LABELS)
-        for name in HIDDEN_ACTIVATIONS
+    """Every activation in every task, every loss, and options: {name: (class, its settings, target)}."""
+    of_tasks: dict = {
+        "classes": (BPClassifier, LABELS),
+        "two": (BPClassifier, X[:, 0] > 0),
+        "several": (BPClassifier, X[:, :3] > 0),
+        "number": (BPRegressor, NUMBERS[:, 0]),
+        "numbers": (BPRegressor, NUMBERS),
     }
+    found = {
+        f"{task} {name}": (kind, {"hidden_layer_sizes": (5, 3), "activation": name}, y)
+        for name in HIDDEN_ACTIVATIONS
+        for task, (kind, y) in of_tasks.items()
+    }
+    for task in ("classes", "two", "several"):
+        found[f"{task} focal"] = BPClassifier, {"loss": "focal"}, of_tasks[task][1]
+        found[f"{task} smoothed"] = BPClassifier, {"label_smoothing": 0.2}, of_tasks[task][1]
+    found["two softmax"] = BPClassifier, {"output_activation": "softmax"}, X[:, 0] > 0
+    for levels in ([0.1, 0.9], [0.1, 0.3, 0.5, 0.7, 0.9], [0.5]):
+        settings = {"loss": "quantile", "quantile": levels}
+        found[f"quantiles {len(levels)}"] = BPRegressor, settings, NUMBERS[:, 0]
+        found[f"positive quantiles {len(levels)}"] = BPRegressor, {**settings, "output_activation": "exp"}, NUMBERS[:, 0]
+    for option in ({"fit_intercept": False}, {"dropout": 0.3}, {"early_stopping": True, "refit": True}, {"averaging": 0.9}):
+        found[" ".join(option)] = BPClassifier, option, LABELS
     for loss in LOSSES:
         for output in LOSSES[loss].outputs if LOSSES[loss].is_regression else ():
             settings = {"loss": loss, "activation": "tanh", "output_activation": output, "hidden_layer_sizes": (4,)}
@@ -256,6 +276,19 @@ def run_onnx(model, inputs):
     runtime = pytest.importorskip("onnxruntime")
     session = runtime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     return dict(zip([output.name for output in session.get_outputs()], session.run(None, inputs)))
+
+
+def test_quantiles_cross_before_they_are_sorted():
+    """So that the exports have something to sort."""
+    for name in ("quantiles 2", "quantiles 5"):
+        model = fitted(name, np.float64)
+        outputs = functools.reduce(
+            lambda a, layer: (np.maximum(a, 0) if layer else a) @ model.coefs_[layer] + model.intercepts_[layer],
+            range(len(model.coefs_)),
+            ROWS,
+        )
+        assert (np.diff(outputs, axis=1) < 0).any()
+        np.testing.assert_allclose(np.sort(outputs, axis=1), model.predict(ROWS), rtol=1e-10)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -467,6 +500,8 @@ def test_what_cannot_be_c():
         ({"name": "while"}, "name in C"),
         ({"name": "größe"}, "name in C"),
         ({"name": "f(); evil"}, "name in C"),
+        ({"name": ""}, "name in C"),
+        ({"name": 3}, "name in C"),
         ({"dtype": "float16"}, "dtype must be"),
     ):
         with pytest.raises(ValueError, match=match):
@@ -477,6 +512,155 @@ def test_what_cannot_be_c():
     model.coefs_[0][0, 0] = np.nan
     with pytest.raises(ValueError, match="NaN or infinite"):
         fastbp.to_c(model)
+
+
+# ---- names in C
+
+
+NAMES_OF_C = """
+exp expf expl tanh tanhf log logf log1p sqrt NAN INFINITY HUGE_VAL isnan isinf signbit fpclassify FP_NAN j0 y1 yn gamma nan printf
+malloc free exit abs memcpy strlen time signal main _Bool _Complex __x _X _x inline restrict size_t int32_t NULL errno bool true
+nullptr double linux M_PI index read write x y z i j layer_0 layer_1 scaled largest shift total value
+"""
+
+
+@pytest.mark.parametrize("name", NAMES_OF_C.split())
+def test_names_of_the_c_library_are_refused(name):
+    with pytest.raises(ValueError, match=rf"name in C.*'{name}'"):
+        fastbp.to_c(fitted("number gelu", np.float64), name=name)
+
+
+@needs_compiler
+@pytest.mark.parametrize("standard", ["c99", "gnu17"])
+def test_all_that_the_header_declares_is_refused(standard):
+    """Functions, variables, types and macros of this system's math.h, as its compiler sees it."""
+    functions, macros = (
+        subprocess.run(
+            [COMPILER, f"-std={standard}", "-E", *options, "-x", "c", "-"],
+            input="#include <math.h>\n",
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for options in ((), ("-dM",))
+    )
+    code = re.sub(r"^#.*$", "", functions, flags=re.MULTILINE)
+    declared = {*re.findall(r"(?<!\w)[A-Za-z]\w*(?=\s*\()", code), *re.findall(r"\b(\w+);", code)}
+    declared |= set(re.findall(r"#define ([A-Za-z]\w*)", macros))
+    assert len(declared) > 100
+    assert [name for name in sorted(declared) if not is_reserved(name)] == []
+
+
+@needs_compiler
+def test_other_names_compile(tmp_path):
+    """Those that a random text gives, and those that only look like the library's."""
+    given = "iris MODEL M Model my_net expo logs tanh2 is_spam total_ f1 X Y n xs main_ Exp printf_ std a__b FPGA NANO"
+    names = set(given.split())
+    letters = "abcdefghijklmnopqrstuvwxyzEXNF_0123456789"
+    random = np.random.RandomState(0)
+    names |= {"".join(random.choice(list(letters), random.randint(1, 6))) for _ in range(300)}
+    model, wide = fitted("number gelu", np.float32), fitted("classes tanh", np.float64)
+    sources = []
+    for name in sorted(names):
+        try:
+            sources.append(fastbp.to_c(wide if len(name) % 2 else model, name=name))
+        except ValueError as error:
+            assert "name in C" in str(error)
+            assert name[0].isdigit() or is_reserved(name)
+    assert len(sources) > 150
+    (tmp_path / "models.c").write_text("\n".join(sources))
+    for standard in ("c99", "gnu17"):
+        options = [f"-std={standard}", "-Wall", "-Wextra", "-Werror", "-Wno-missing-prototypes", "-c", "models.c"]
+        subprocess.run([COMPILER, *options], check=True, cwd=tmp_path)
+
+
+@needs_compiler
+def test_scaling_in_float_where_the_mean_is_large(tmp_path):
+    """As the scalers subtract first; folded into the weights, half of the digits would be lost."""
+    table = (X + [1e6, -3e5, 1e4, 0]).astype(np.float32)
+    options = {"hidden_layer_sizes": (5,), "activation": "tanh", "max_iter": 5, "random_state": 0}
+    chosen = [make_pipeline(scaler, BPRegressor(**options)).fit(table, NUMBERS) for scaler in (StandardScaler(), RobustScaler())]
+    for model, results in zip(chosen, run_c(chosen, tmp_path, table)):
+        np.testing.assert_allclose(results[:, 1:], model.predict(table), rtol=2e-5, atol=2e-5)
+
+
+# ---- what nobody has thought of yet
+
+
+def _changed(change, kind=BPRegressor, method="predict", **settings):
+    """A network whose subclass changes what it predicts."""
+
+    def changed(self, X):
+        return change(self, np.asarray(X), getattr(kind, method)(self, X))
+
+    own = type("Changed", (kind,), {method: changed, "__init__": kind.__init__})
+    y = LABELS if kind is BPClassifier else NUMBERS
+    return own(**{"hidden_layer_sizes": (5,), "max_iter": 5, "random_state": 0, **settings}).fit(1000 + 50 * X, y)
+
+
+CHANGES = {
+    "doubled": lambda self, X, y: 2 * y,
+    "a little more": lambda self, X, y: y + 1e-7,
+    "clipped": lambda self, X, y: np.clip(y, np.median(y, axis=0), None),
+    "clipped far out": lambda self, X, y: np.where(y > np.quantile(y, 0.9), np.quantile(y, 0.9), y),
+    "in order": lambda self, X, y: np.sort(y, axis=1),
+    "rounded": lambda self, X, y: np.float64(np.float32(y)),
+    "in one row of many": lambda self, X, y: np.where(np.arange(len(y))[:, np.newaxis] % 100 == 3, y + 1, y),
+}
+
+
+@pytest.mark.parametrize("export", [fastbp.to_c, fastbp.to_onnx])
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_predicts_a_little_otherwise_is_refused(name, export):
+    for dtype in (np.float64, np.float32):
+        model = _changed(CHANGES[name])
+        model.coefs_, model.intercepts_ = [[a.astype(dtype) for a in part] for part in (model.coefs_, model.intercepts_)]
+        if export is fastbp.to_onnx:
+            pytest.importorskip("skl2onnx")
+        with pytest.raises(ValueError, match=r"otherwise than its network alone|no form in ONNX"):
+            export(model)
+
+
+def test_other_labels_or_probabilities_are_refused():
+    for method, change in {
+        "predict": lambda self, X, y: np.where(y == "no", "yes", y),
+        "predict_proba": lambda self, X, y: y**0.99 / (y**0.99).sum(axis=1, keepdims=True),
+    }.items():
+        with pytest.raises(ValueError, match="otherwise than its network alone"):
+            fastbp.to_c(_changed(change, BPClassifier, method))
+
+
+def test_steps_of_a_class_of_ones_own_are_refused():
+    class Shifted(StandardScaler):
+        def transform(self, X, copy=None):
+            return super().transform(X, copy) + 1
+
+    model = make_pipeline(Shifted(), BPRegressor(hidden_layer_sizes=3, max_iter=2)).fit(X, NUMBERS)
+    with pytest.raises(ValueError, match="not Shifted"):
+        fastbp.to_c(model)
+
+
+OTHERWISE = {
+    "ensemble": {"ensemble": True, "n_restarts": 2},
+    "temperature": {"calibration": "temperature", "early_stopping": True},
+    "inputs": {"input_scaling": "robust"},
+    "columns": {},
+    "scale": {"scale_layer": True},
+    "targets": {"target_scaling": "standard"},
+}
+
+
+@pytest.mark.parametrize("export", [fastbp.to_c, fastbp.to_onnx])
+@pytest.mark.parametrize("name", OTHERWISE)
+def test_what_predict_does_beside_the_network_is_refused_by_name(name, export):
+    if export is fastbp.to_onnx:
+        pytest.importorskip("skl2onnx")
+    kind, y = (BPRegressor, NUMBERS) if name == "targets" else (BPClassifier, LABELS)
+    y = np.column_stack([LABELS, LABELS[::-1]]) if name == "columns" else y
+    model = kind(hidden_layer_sizes=3, max_iter=2, random_state=0, **OTHERWISE[name]).fit(X, y)
+    said = {"ensemble": "ensemble", "temperature": "temperature", "columns": "columns of classes", "scale": "scale_layer"}
+    with pytest.raises(ValueError, match=said.get(name, "fold_scaling")):
+        export(model)
 
 
 def test_what_predicts_otherwise_than_its_network_is_refused():

@@ -24,6 +24,7 @@ from fastbp.estimators.scaling import Scaled, scaled_inputs
 from fastbp.estimators.settings import checked, settings_of
 from fastbp.estimators.targets import Targets
 from fastbp.estimators.validation import all_rows, check_choices, given_rows, refitted, score_of, warn_of_no_early_stopping
+from fastbp.estimators.versions import Versioned
 from fastbp.estimators.weights import Weighted
 from fastbp.names import SOLVERS
 from fastbp.training.settings import Settings
@@ -46,7 +47,7 @@ def has_partial_fit(estimator: Any) -> bool:
     return True
 
 
-class BaseBP(Weighted, Scaled, Explained, ShownInNotebooks, CallbackSupportMixin, BaseEstimator):
+class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackSupportMixin, BaseEstimator):
     """Training, packing and pickling; the subclasses add targets, labels and scores."""
 
     _rules = parameters.RULES
@@ -453,7 +454,10 @@ class BaseBP(Weighted, Scaled, Explained, ShownInNotebooks, CallbackSupportMixin
         return {name: value for name, value in super().__getstate__().items() if name not in NOT_PICKLED}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__({name: value for name, value in state.items() if name not in NOT_PICKLED})
+        state = {name: value for name, value in state.items() if name not in NOT_PICKLED}
+        if "coefs_" in state and not {"n_layers_", "n_outputs_"} <= state.keys():
+            state = {"n_layers_": len(state["coefs_"]) + 1, "n_outputs_": len(state["intercepts_"][-1]), **state}
+        super().__setstate__(state)
         self._is_loaded = True
 
     def __copy__(self) -> Self:

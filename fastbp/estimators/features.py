@@ -12,9 +12,10 @@ from fastbp.estimators import parameters
 from fastbp.estimators.base import BaseBP
 from fastbp.estimators.explain import check_layer
 from fastbp.estimators.inputs import MatrixLike
+from fastbp.estimators.versions import Versioned
 
 
-class BPFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class BPFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned, BaseEstimator):
     """Transformer that replaces features by the activations of a network's hidden layer.
 
     The hidden layers of a trained network hold features made for its targets. Here they come out, for another estimator, a

@@ -1,6 +1,7 @@
 """C: one file in C99 that needs nothing but the C library, for microcontrollers, databases and whatever has a compiler."""
 
 import re
+import warnings
 from typing import Any
 
 import numpy as np
@@ -8,16 +9,12 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import RobustScaler, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from fastbp.estimators.scaling import Scaling, fold
+from fastbp.estimators.scaling import shift_of
 from fastbp.interchange.formulas import FORMULAS, Plain, Value, plain
+from fastbp.interchange.reserved import is_reserved
 
 DTYPES = {"float32": ("float", "f"), "float64": ("double", "")}
 WIDTH = 100
-KEYWORDS = {
-    "auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern", "float", "for",
-    "goto", "if", "inline", "int", "long", "main", "register", "restrict", "return", "short", "signed", "sizeof", "static",
-    "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while",
-}  # fmt: skip
 
 
 def to_c(estimator: Any, *, name: str = "predict", dtype: Any = None) -> str:
@@ -25,14 +22,14 @@ def to_c(estimator: Any, *, name: str = "predict", dtype: Any = None) -> str:
 
     The file is C99 and needs nothing but ``math.h`` (link with ``-lm``). Weights are constant arrays, so that they can stay in
     read-only memory; the function allocates nothing and keeps nothing between calls, so that threads may share it. It needs two
-    layers' outputs on the stack.
+    layers' outputs on the stack, and the scaled inputs of a pipeline.
 
     Parameters
     ----------
     estimator : BPClassifier, BPRegressor or Pipeline
-        Fitted. Steps of a pipeline before its network must be StandardScaler or RobustScaler, which go into the first layer.
+        Fitted. Steps of a pipeline before its network must be StandardScaler or RobustScaler.
     name : str, default='predict'
-        The function's name; those of the arrays begin with it too.
+        The function's name, which is no keyword and none of the C library's; those of the arrays begin with it too.
     dtype : {'float32', 'float64'}, default=None
         C's float or double, for all numbers; None takes that of the weights.
 
@@ -46,7 +43,7 @@ def to_c(estimator: Any, *, name: str = "predict", dtype: Any = None) -> str:
     Raises
     ------
     ValueError
-        `name` is no name in C, `dtype` is another, weights are not finite in it, or a pipeline has other steps.
+        `name` is no free name in C, `dtype` is another, weights are not finite in it, or a pipeline has other steps.
 
     Examples
     --------
@@ -55,37 +52,46 @@ def to_c(estimator: Any, *, name: str = "predict", dtype: Any = None) -> str:
     >>> "void predict(const double x[1], double y[1])" in fastbp.to_c(model)
     True
     """
-    if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) or name in KEYWORDS:
+    if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII)):
         raise ValueError(f"name must be a name in C, got {name!r}.")
+    if is_reserved(name):
+        raise ValueError(f"name must be a name in C that is free, but {name!r} is a keyword, reserved, or of the C library.")
     steps, last = (estimator.steps[:-1], estimator[-1]) if isinstance(estimator, Pipeline) else ([], estimator)
     network = plain(last)
     chosen = np.dtype(network.coefs[0].dtype if dtype is None else dtype).name
     if chosen not in DTYPES:
         raise ValueError(f"dtype must be 'float32' or 'float64', got {chosen!r}.")
-    network = _with_scaling(network, [step for _, step in steps])
     language = _C(chosen)
+    scalers = [language.parts(step, network.coefs[0].dtype) for step in _scalers([step for _, step in steps])]
     arrays = [
+        language.array(f"{name}_{part}_{number}", values)
+        for number, scaler in enumerate(scalers)
+        for part, values in scaler.items()
+    ]
+    arrays += [
         text
         for layer, (W, b) in enumerate(zip(network.coefs, network.intercepts))
         for text in (language.array(f"{name}_coefs_{layer}", W.T), language.array(f"{name}_intercepts_{layer}", b))
     ]
-    return "\n".join([_comment(last, network, chosen), "#include <math.h>\n", *arrays, _function(network, name, language)])
+    return "\n".join(
+        [_comment(last, network, chosen), "#include <math.h>\n", *arrays, _function(network, scalers, name, language)]
+    )
 
 
-def _with_scaling(network: Plain, steps: list[Any]) -> Plain:
-    """Return the network for inputs as they are before these steps."""
-    coefs, intercepts = ([array.astype(np.float64) for array in arrays] for arrays in (network.coefs, network.intercepts))
-    for step in reversed(steps):
+def _scalers(steps: list[Any]) -> list[Any]:
+    """Return the steps that do something, all of which can be written down."""
+    scalers = []
+    for step in steps:
         if step is None or step == "passthrough":
             continue
-        if not isinstance(step, StandardScaler | RobustScaler):
+        if type(step) not in (StandardScaler, RobustScaler):  # a subclass may do something else
             raise ValueError(
                 f"C holds a network with StandardScaler or RobustScaler before it, not {type(step).__name__}: take to_onnx, or"
                 " to_c(pipeline[-1]) and do in C what the steps do."
             )
         check_is_fitted(step)
-        fold(Scaling(step, None), coefs, intercepts, fit_intercept=True)
-    return network._replace(coefs=coefs, intercepts=intercepts) if steps else network
+        scalers.append(step)
+    return scalers
 
 
 class _C:
@@ -108,6 +114,22 @@ class _C:
         body = ",\n".join(f"    {{\n{row}\n    }}" for row in rows) if values.ndim == 2 else rows[0]
         sizes = "".join(f"[{n}]" for n in values.shape)
         return f"static const {self.type} {name}{sizes} = {{\n{body}\n}};\n"
+
+    def parts(self, scaler: Any, dtype: np.dtype) -> dict[str, np.ndarray]:
+        """Return the arrays of a scaler by their names, for rows that it has in this dtype.
+
+        A shift that float cannot hold has what is left of it in a second array, if the scaler takes that away too: where a mean
+        is large beside the spread, it would be seen.
+        """
+        found, shift, scale = {}, shift_of(scaler), scaler.scale_
+        if shift is not None:
+            found["shift"] = shift.astype(self._dtype)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of names of columns
+                left = -scaler.transform(found["shift"][np.newaxis].astype(dtype))[0].astype(np.float64)
+            if left.any():
+                found["rest"] = left if scale is None else left * scale
+        return found if scale is None else {**found, "scale": scale}
 
     def _text(self, x: Value) -> str:
         return x if isinstance(x, str) else self.number(x)
@@ -170,7 +192,17 @@ def _harmless(label: Any) -> str:
     return re.sub(r"[/?\\](?=[*/?])|\*(?=/)", lambda match: match[0] + " ", ascii(label))
 
 
-def _function(network: Plain, name: str, language: _C) -> str:
+def _scaled(scalers: list[Any], n_features: int, name: str, language: _C) -> list[str]:
+    lines = []
+    for number, scaler in enumerate(scalers):
+        formula = "x[i]" if number == 0 else "scaled[i]"
+        for part in scaler:
+            formula = f"({formula} {'/' if part == 'scale' else '-'} {name}_{part}_{number}[i])"
+        lines += [f"    for (int i = 0; i < {n_features}; ++i)", f"        scaled[i] = {formula};"]
+    return [f"    {language.type} scaled[{n_features}];", *lines] if scalers else []
+
+
+def _function(network: Plain, scalers: list[Any], name: str, language: _C) -> str:
     n_features, n_layers = len(network.coefs[0]), len(network.coefs)
     n_outputs = 2 if network.is_binary else network.coefs[-1].shape[1]
     kind = language.type
@@ -178,8 +210,9 @@ def _function(network: Plain, name: str, language: _C) -> str:
     lines = [f"{returned} {name}(const {kind} x[{n_features}], {kind} y[{n_outputs}])", "{"]
     widths = [max(W.shape[1] for W in network.coefs[start:-1:2]) for start in range(min(2, n_layers - 1))]
     lines += [f"    {kind} layer_{number}[{width}];" for number, width in enumerate(widths)]
+    lines += _scaled(scalers, n_features, name, language)
     for layer, (W, activation) in enumerate(zip(network.coefs, network.activations)):
-        source = "x" if layer == 0 else f"layer_{(layer - 1) % 2}"
+        source = ("scaled" if scalers else "x") if layer == 0 else f"layer_{(layer - 1) % 2}"
         target = "y" if layer == n_layers - 1 else f"layer_{layer % 2}"
         at = "1" if network.is_binary and target == "y" else "j"
         formula = "z" if activation == "softmax" else FORMULAS[activation](language, "z")
@@ -198,7 +231,21 @@ def _function(network: Plain, name: str, language: _C) -> str:
         ]
     elif network.classes is not None:
         lines += _softmax(n_outputs, language)
+    elif network.is_sorted:
+        lines += _sorted(n_outputs, kind)
     return "\n".join([*lines, "}", ""])
+
+
+def _sorted(n: int, kind: str) -> list[str]:
+    return [
+        f"    for (int j = 1; j < {n}; ++j) {{",
+        f"        const {kind} value = y[j];",
+        "        int i = j;",
+        "        for (; i > 0 && y[i - 1] > value; --i)",
+        "            y[i] = y[i - 1];",
+        "        y[i] = value;",
+        "    }",
+    ]
 
 
 def _softmax(n: int, language: _C) -> list[str]:

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from scipy.sparse import issparse
 
 from fastbp.estimators import BPClassifier, BPRegressor, parameters
+from fastbp.estimators.inputs import twin
 from fastbp.estimators.scaling import check_weights_alone
 
 LEAK = 0.01
@@ -98,6 +100,7 @@ class Plain(NamedTuple):
     activations: list[str]  # of every layer, the output's too
     classes: np.ndarray | None  # None for numbers and for several labels
     is_classifier: bool
+    is_sorted: bool = False  # whether the outputs are put in order, row by row, as several quantiles are
 
     @property
     def is_binary(self) -> bool:
@@ -134,28 +137,84 @@ def plain(estimator: Any) -> Plain:
         raise ValueError("Weights are NaN or infinite.")
     has_classes = isinstance(estimator, BPClassifier) and (layer_sizes[-1] == 1 or estimator.out_activation_ == "softmax")
     classes = estimator.classes_ if has_classes else None
-    network = Plain(coefs, intercepts, [*hidden, estimator.out_activation_], classes, isinstance(estimator, BPClassifier))
+    is_classifier = isinstance(estimator, BPClassifier)
+    is_sorted = not is_classifier and estimator._has_quantiles()
+    network = Plain(coefs, intercepts, [*hidden, estimator.out_activation_], classes, is_classifier, is_sorted)
     _check_nothing_is_overlooked(network, estimator)
     return network
 
 
 def _check_nothing_is_overlooked(network: Plain, estimator: Any) -> None:
-    """An option that is newer than this module may change what an estimator does with its network: compare a few rows."""
-    rows = np.random.RandomState(0).normal(size=(4, len(network.coefs[0]))).astype(network.coefs[0].dtype)
-    outputs, f = rows.astype(np.float64), _NumPy()
-    with np.errstate(all="ignore"):
-        for W, b, name in zip(network.coefs, network.intercepts, network.activations):
-            z = outputs @ np.asarray(W, np.float64) + np.asarray(b, np.float64)
-            if name == "softmax":
-                powers = np.exp(z - z.max(axis=1, keepdims=True))
-                outputs = powers / powers.sum(axis=1, keepdims=True)
-            else:
-                outputs = np.asarray(FORMULAS[name](f, z))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of names that these rows do not have
-        expected = estimator.predict_proba(rows) if network.is_classifier else estimator.predict(rows)
-    expected = expected[:, 1:] if network.is_binary else expected.reshape(outputs.shape)
-    if np.count_nonzero(np.isclose(outputs, expected, rtol=1e-3, atol=1e-4, equal_nan=True)) < 0.7 * outputs.size:
+    """An option that is newer than this module may change what an estimator does with its network: compare hundreds of rows, in
+    double precision and to rounding."""
+    network = network._replace(
+        coefs=[W.astype(np.float64) for W in network.coefs], intercepts=[b.astype(np.float64) for b in network.intercepts]
+    )
+    rows = _rows_for(network.coefs[0], network.intercepts[0])
+    judged = twin(estimator, coefs_=network.coefs, intercepts_=network.intercepts)
+    vars(judged).pop("feature_names_in_", None)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        outputs, errors = outputs_of(network, rows)
+        expected = judged.predict_proba(rows) if network.is_classifier else judged.predict(rows)
+        expected = np.asarray(expected)[:, 1:] if network.is_binary else np.asarray(expected).reshape(len(rows), -1)
+        is_right = expected.shape == outputs.shape and not (np.abs(outputs - expected) > errors).any()
+        if is_right and network.is_classifier:
+            is_right = _has_labels(network, outputs, errors, judged.predict(rows))
+    if not is_right:
         raise ValueError(
             f"This {type(estimator).__name__} predicts otherwise than its network alone, so it cannot be exported yet."
         )
+
+
+def _rows_for(W: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return rows for a network that starts with this layer: around where its units bend, in the scale of their weights, as data
+    are that are not scaled; around zero; and far away."""
+    n_features, random = len(W), np.random.RandomState(0)
+    n = min(max(2**22 // n_features, 16), 512) // 8
+    steepness = np.linalg.norm(W / max(np.abs(W).max(), 1e-300), axis=1) * np.abs(W).max()
+    spread = 1 / np.where(steepness > 0, steepness, 1.0)
+    centre = np.linalg.lstsq(W.T, -b, rcond=None)[0] if W.size <= 2**22 else np.zeros(n_features)
+    around = [centre + scale * spread * random.normal(size=(n, n_features)) for scale in (0.3, 1.0, 3.0, 100.0)]
+    about_zero = [scale * random.normal(size=(n, n_features)) for scale in (1e-3, 1.0, 1e3, 1e6)]
+    return np.vstack([*around, *about_zero])
+
+
+def outputs_of(network: Plain, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the outputs for rows, as the formulas say, and how far off rounding may have brought them, or others' like them."""
+    f, unit = _NumPy(), 16 * np.finfo(np.float64).eps
+    values, errors = rows, np.zeros_like(rows)
+    for W, b, name in zip(network.coefs, network.intercepts, network.activations):
+        z = values @ W + b
+        errors = errors @ np.abs(W) + unit * np.sqrt(len(W)) * (np.abs(values) @ np.abs(W) + np.abs(b))
+        if name == "softmax":
+            powers = np.exp(z - z.max(axis=1, keepdims=True))
+            values = powers / powers.sum(axis=1, keepdims=True)
+            errors = values * np.expm1(2 * errors.max(axis=1, keepdims=True)) + unit
+        else:
+            values = np.asarray(FORMULAS[name](f, z))
+            if name == "exp":
+                errors = values * np.expm1(errors) + unit * (1 + np.abs(z)) * values + np.finfo(np.float64).tiny
+            elif name == "step":
+                errors = (np.abs(z) <= errors).astype(np.float64)
+            else:  # all others rise by less than twice what goes in
+                errors = 2 * errors + unit * (1 + np.abs(values))
+    if network.is_sorted:
+        values, errors = np.sort(values, axis=1), np.broadcast_to(errors.max(axis=1, keepdims=True), errors.shape)
+    return values, errors
+
+
+def _has_labels(network: Plain, outputs: np.ndarray, errors: np.ndarray, labels: Any) -> bool:
+    """Whether these are the labels of the outputs, wherever rounding does not decide."""
+    if network.classes is None:
+        labels = labels.toarray() if issparse(labels) else np.asarray(labels)
+        is_clear = np.abs(outputs - 0.5) > errors
+        return labels.shape == outputs.shape and bool((labels == (outputs > 0.5))[is_clear].all())
+    if network.is_binary:
+        numbers = np.minimum(outputs[:, 0] > 0.5, len(network.classes) - 1)
+        is_clear = np.abs(outputs[:, 0] - 0.5) > errors[:, 0]
+    else:
+        numbers = outputs.argmax(axis=1)
+        two = np.sort(outputs, axis=1)[:, -2:]
+        is_clear = two[:, -1] - two[:, 0] > 2 * errors.max(axis=1) if outputs.shape[1] > 1 else np.ones(len(outputs), bool)
+    return bool((np.asarray(labels) == network.classes[numbers])[is_clear].all())

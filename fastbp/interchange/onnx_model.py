@@ -164,6 +164,14 @@ class _Graph:
         """The elements in another type, by default that of the arithmetic."""
         return self.node("Cast", x, result=result, to=self.element if element is None else element)
 
+    def smallest_first(self, x: str, n: int) -> str:
+        """The n elements of each row in order."""
+        values, places = (self._scope.get_unique_variable_name(name) for name in ("sorted", "places"))
+        number = self.constant(np.array([n]), self.type.INT64)
+        name = self._scope.get_unique_operator_name("TopK")
+        self._container.add_node("TopK", [x, number], [values, places], name=name, axis=1, largest=0, sorted=1)
+        return values
+
     def add(self, x: Value, y: Value) -> str:
         return self.node("Add", x, y)
 
@@ -198,6 +206,9 @@ def _outputs(operator: Any, network: Plain, graph: _Graph) -> str:
     for W, b, name in zip(network.coefs, network.intercepts, network.activations):
         z = graph.node("Gemm", values, graph.constant(W), graph.constant(b))
         values = graph.node("Softmax", z, axis=1) if name == "softmax" else FORMULAS[name](graph, z)
+    if network.is_sorted:
+        n = network.coefs[-1].shape[1]
+        values = graph.smallest_first(values, n)
     return values
 
 

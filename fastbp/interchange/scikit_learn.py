@@ -66,7 +66,7 @@ def from_sklearn(mlp: Any) -> BPClassifier | BPRegressor:
     state["restart_losses_"] = np.array([mlp.loss_], dtype=np.float64)
     if is_classifier:
         state["_sparse_labels"] = bool(getattr(getattr(mlp, "_label_binarizer", None), "sparse_input_", False))
-    estimator.__setstate__({**vars(estimator), **state})
+    estimator.__setstate__({**estimator.__getstate__(), **state})
     if hasattr(mlp, "_optimizer"):
         try:
             estimator._optimizer = _optimizer_from(mlp._optimizer, estimator)

@@ -4,13 +4,16 @@ import functools
 import hashlib
 import importlib
 import inspect
+import io
 import json
 import os
 import platform
+import re
 import secrets
 import stat
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -20,18 +23,24 @@ from sklearn.base import BaseEstimator
 
 from fastbp.estimators import BPClassifier, BPFeatures
 from fastbp.estimators.base import BaseBP
-from fastbp.estimators.callbacks import OF_CALLBACKS
-from fastbp.persistence.checks import check_state
+from fastbp.estimators.versions import current_version
+from fastbp.persistence.archive import SCHEMA, UntrustedError, check_archive
+from fastbp.persistence.checks import check_parts, parts_of
 from fastbp.persistence.plain import NETWORKS, Decoder, Encoder
+from fastbp.persistence.sizes import Budget
 
 FORMAT_VERSION = 1
 MOST_HEADER = 100_000_000  # bytes; safetensors has the same limit
 ZIP_START = b"PK\x03\x04"
-# What may be built, beside what skops trusts itself, by a file that it has written.
+OLDEST_SKOPS = 0, 12  # an older one lets files run code: https://github.com/skops-dev/skops/security/advisories
+# What may be built, beside what skops trusts itself, by a file that it has written; by which of its nodes, where it has its own.
+OWN_NODES = {
+    "numpy.dtype": "DTypeNode",  # which SimpleImputer keeps: the dtype of an array that the file holds
+    "numpy.ma.core.MaskedArray": "MaskedArrayNode",  # of searches; its name before NumPy 2 and since
+    "numpy.ma.MaskedArray": "MaskedArrayNode",
+}
 TRUSTED = (
-    "numpy.dtype",  # which SimpleImputer keeps: the dtype of an array that the file holds
-    "numpy.ma.core.MaskedArray",  # of searches; its name before NumPy 2 and since
-    "numpy.ma.MaskedArray",
+    *OWN_NODES,
     *(f"{kind.__module__}.{kind.__qualname__}" for kind in (*NETWORKS.values(), BPFeatures)),
     "fastbp.search.grid.BPSearchCV",
     "fastbp.tabular.encoder.TableEncoder",
@@ -87,34 +96,22 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
     >>> bool((again.predict([[0.5]]) == model.predict([[0.5]])).all())
     True
     """
-    networks = list(_networks_of(estimator)) if isinstance(estimator, BaseEstimator) else []
-    for network in networks:
-        if type(network) not in NETWORKS.values():
-            raise ValueError(f"A file holds {', '.join(NETWORKS)}, not a subclass such as {type(network).__name__}.")
-        try:
-            check_state(network)
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"This {type(network).__name__} cannot be saved: {error}") from error
-    if isinstance(estimator, BaseBP):
-        header, arrays = _described(estimator)
-        package = _imported("safetensors.numpy")
-        metadata = {"fastbp": header, "sha256": _digest(header, arrays)}
-        replace_file(path, lambda beside: package.save_file(arrays, beside, metadata))
-    elif isinstance(estimator, BaseEstimator):
-        package = _imported("skops.io")
-
-        def write(beside: str) -> None:
-            package.dump(estimator, beside)
-            _write_lists_as_such(beside)
-            strange = _untrusted(package, beside)
-            if strange:
-                has_best = hasattr(estimator, "best_estimator_")
-                best = " What it has found is kept by save(search.best_estimator_, path)." if has_best else ""
-                raise ValueError(f"This {type(estimator).__name__} holds {strange}, which load would not trust.{best}")
-
-        replace_file(path, write)
-    else:
+    if not isinstance(estimator, BaseEstimator):
         raise ValueError(f"estimator must be an estimator, got {type(estimator).__name__}.")
+    for part in parts_of(estimator):
+        if isinstance(part, BaseBP) and type(part) not in NETWORKS.values():
+            raise ValueError(f"A file holds {', '.join(NETWORKS)}, not a subclass such as {type(part).__name__}.")
+    try:
+        check_parts(estimator)
+    except (ValueError, TypeError, AttributeError, LookupError) as error:
+        raise ValueError(f"This {type(estimator).__name__} cannot be saved: {error}") from error
+    content = _network_file(estimator) if isinstance(estimator, BaseBP) else _skops_file(estimator)
+
+    def write(beside: str) -> None:
+        with open(beside, "wb") as file:
+            file.write(content)
+
+    replace_file(path, write)
 
 
 def load(path: str | os.PathLike[str]) -> Any:
@@ -146,8 +143,8 @@ def load(path: str | os.PathLike[str]) -> Any:
     --------
     save : Write the file, with an example.
     """
-    path = os.fspath(path)
-    with open(path, "rb") as file:
+    path = os.fsdecode(path)
+    with open(path, "rb", opener=_opened_at_once) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise ModelFileError(f"{path} is no file.")
@@ -156,12 +153,20 @@ def load(path: str | os.PathLike[str]) -> Any:
         package = _imported("skops.io" if is_zip else "safetensors.numpy")
         try:
             if is_zip:
-                return _load_skops(package, path, status.st_size)
-            return _load_network(package, start, file, status.st_size)
+                estimator = _load_skops(package, path, file, status.st_size)
+            else:
+                estimator = _load_network(package, file, status.st_size)
+            check_parts(estimator)
+            return estimator
         except ModelFileError as error:
             raise ModelFileError(f"{path}: {error}") from error
         except Exception as error:
             raise ModelFileError(f"{path} is damaged, or no model of fastbp's: {error}") from error
+
+
+def _opened_at_once(path: str, flags: int) -> int:
+    """Open a file, or a pipe that nobody writes to, without waiting for somebody who does."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 # ---- networks
@@ -173,7 +178,7 @@ def _described(estimator: BaseBP) -> tuple[str, dict[str, np.ndarray]]:
     described = {
         "format_version": FORMAT_VERSION,
         "versions": {
-            "fastbp": importlib.import_module("fastbp").__version__,
+            "fastbp": current_version(),
             "python": platform.python_version(),
             "numpy": np.__version__,
             "scipy": scipy.__version__,
@@ -194,28 +199,44 @@ def _digest(header: str, arrays: dict[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def _load_network(package: Any, start: bytes, file: Any, size: int) -> BaseBP:
+def _network_file(estimator: BaseBP) -> bytes:
+    """Return the content of a file of safetensors."""
+    package = _imported("safetensors.numpy")
+    header, arrays = _described(estimator)
+    try:
+        Budget(len(header) + sum(array.nbytes for array in arrays.values())).parsed(header)
+    except ValueError as error:
+        raise ValueError(f"This {type(estimator).__name__} has a long list or dictionary: as an array it would fit.") from error
+    return package.save(arrays, {"fastbp": header, "sha256": _digest(header, arrays)})
+
+
+def _load_network(package: Any, file: Any, size: int) -> BaseBP:
+    file.seek(0)
+    start = file.read(8)
     n_header = int.from_bytes(start, "little")
     if len(start) < 8 or n_header > min(size - 8, MOST_HEADER):
         raise ModelFileError("this is no model of fastbp's: it does not begin as safetensors does.")
-    header = file.read(n_header)
-    tables = json.loads(header)
+    budget, n_given = Budget(size), size - 8 - n_header
+    budget.spend(4 * n_given)  # as they are read, as arrays, as the estimator's, and as numbers in a list
+    tables = budget.parsed(file.read(n_header))
     metadata = tables.pop("__metadata__", {})
     if "fastbp" not in metadata:
         raise ModelFileError("this file of safetensors holds no model of fastbp's.")
     n_data = sum(end - begin for begin, end in (table["data_offsets"] for table in tables.values()))
-    if n_data != size - 8 - n_header:
-        raise ModelFileError(f"it is damaged: its header tells of {n_data} bytes of numbers, but {size - 8 - n_header} follow.")
-    described = json.loads(metadata["fastbp"])
+    if n_data != n_given:
+        raise ModelFileError(f"it is damaged: its header tells of {n_data} bytes of numbers, but {n_given} follow.")
+    described = budget.parsed(metadata["fastbp"])
+    version = described["versions"]["fastbp"]
     if described["format_version"] != FORMAT_VERSION:
         raise ModelFileError(
-            f"it has format version {described['format_version']}, written by fastbp {described['versions']['fastbp']}; this one"
-            f" reads version {FORMAT_VERSION}: install that one."
+            f"it has format version {described['format_version']}, written by fastbp {version}; this one reads version"
+            f" {FORMAT_VERSION}: install that one."
         )
-    arrays = package.load(start + header + file.read(n_data))
+    file.seek(0)
+    arrays = package.load(file.read(size))
     if _digest(metadata["fastbp"], arrays) != metadata["sha256"]:
         raise ModelFileError("it is damaged: what it holds is not what was written.")
-    decoder = Decoder(arrays)
+    decoder = Decoder(arrays, version)
     estimator = decoder.estimator(described)
     decoder.check_all_used()
     if not isinstance(estimator, BaseBP):
@@ -227,23 +248,45 @@ def _load_network(package: Any, start: bytes, file: Any, size: int) -> BaseBP:
 
 
 @functools.cache
-def _trusted() -> frozenset[str]:
-    """Return TRUSTED and what a search keeps: splitters, scorers and the public functions that these score by."""
+def _trusted() -> dict[str, str]:
+    """Return TRUSTED and what a search keeps, splitters, scorers and the public functions that these score by, each with the only
+    node of skops that may build it."""
     from sklearn import metrics, model_selection
 
-    found: list[Any] = [thing for thing in vars(model_selection).values() if isinstance(thing, type) and hasattr(thing, "split")]
-    found += [thing for name in metrics.__all__ if inspect.isfunction(thing := getattr(metrics, name))]
+    types = [thing for thing in vars(model_selection).values() if isinstance(thing, type) and hasattr(thing, "split")]
+    functions = [thing for name in metrics.__all__ if inspect.isfunction(thing := getattr(metrics, name))]
     routed = BPClassifier().get_metadata_routing()
-    found += [type(metrics.get_scorer("accuracy")), type(metrics.check_scoring(BPClassifier())), type(routed), type(routed.fit)]
-    return frozenset((*TRUSTED, *(f"{thing.__module__}.{thing.__qualname__}" for thing in found)))
+    types += [type(metrics.get_scorer("accuracy")), type(metrics.check_scoring(BPClassifier())), type(routed), type(routed.fit)]
+    found = {f"{thing.__module__}.{thing.__qualname__}": "FunctionNode" for thing in functions}
+    found |= {f"{thing.__module__}.{thing.__qualname__}": "ObjectNode" for thing in types}
+    return found | dict.fromkeys(TRUSTED, "ObjectNode") | OWN_NODES
 
 
-def _untrusted(package: Any, path: str) -> str:
-    return ", ".join(name for name in package.get_untrusted_types(file=path) if name not in _trusted())
+def _untrusted(package: Any, content: bytes) -> str:
+    return ", ".join(name for name in package.get_untrusted_types(data=content) if name not in _trusted())
 
 
-def _write_lists_as_such(path: str) -> None:
-    """Rewrite a file of skops whose lists of columns are of a class of scikit-learn 1.6 that newer ones do not have."""
+def _skops_file(estimator: BaseEstimator) -> bytes:
+    """Return the content of a file of skops."""
+    package = _imported("skops.io")
+    content = _with_lists_as_such(package.dumps(estimator))
+    strange, name = _untrusted(package, content), type(estimator).__name__
+    try:
+        check_archive(io.BytesIO(content), len(content), _trusted().get)
+    except UntrustedError as error:
+        strange = strange or str(error)
+    except ValueError as error:
+        raise ValueError(f"This {name} has no form in a file: {error}.") from error
+    if strange:
+        best = (
+            " What it has found is kept by save(search.best_estimator_, path)." if hasattr(estimator, "best_estimator_") else ""
+        )
+        raise ValueError(f"This {name} holds {strange}, which load would not trust.{best}")
+    return content
+
+
+def _with_lists_as_such(content: bytes) -> bytes:
+    """Return a file of skops without the class of scikit-learn 1.6, of lists of columns, that newer ones do not have."""
 
     def plain(node: Any) -> Any:
         if isinstance(node, list):
@@ -254,71 +297,65 @@ def _write_lists_as_such(path: str) -> None:
             return node["content"]["content"]["data"] | {"__id__": node["__id__"]}
         return {name: plain(item) for name, item in node.items()}
 
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        schema = archive.read(SCHEMA)
+        if b'"_RemainderColsList"' not in schema:
+            return content
         parts = {name: archive.read(name) for name in archive.namelist()}
-    if b'"_RemainderColsList"' not in parts["schema.json"]:
-        return
-    parts["schema.json"] = json.dumps(plain(json.loads(parts["schema.json"]))).encode()
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in parts.items():
-            archive.writestr(name, content)
+    parts[SCHEMA] = json.dumps(plain(json.loads(schema))).encode()
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part)
+    return written.getvalue()
 
 
-def _load_skops(package: Any, path: str, size: int) -> BaseEstimator:
-    with zipfile.ZipFile(path) as archive:
-        if sum(member.file_size for member in archive.infolist()) > size:
-            raise ModelFileError("its parts are larger than the file: it was not written by fastbp.")
-    strange = _untrusted(package, path)
+def _load_skops(package: Any, path: str, file: Any, size: int) -> BaseEstimator:
+    distrust = "which fastbp does not trust; skops.io.load lets you do so."
+    try:
+        check_archive(file, size, _trusted().get)
+    except UntrustedError as error:
+        raise ModelFileError(f"it holds {error}, {distrust}") from error
+    names = package.get_untrusted_types(file=path)
+    strange = ", ".join(name for name in names if name not in _trusted())
     if strange:
-        raise ModelFileError(f"it holds {strange}, which fastbp does not trust; skops.io.load lets you do so.")
-    estimator = package.load(path, trusted=[name for name in package.get_untrusted_types(file=path) if name in _trusted()])
+        raise ModelFileError(f"it holds {strange}, {distrust}")
+    estimator = package.load(path, trusted=names)
     if not isinstance(estimator, BaseEstimator):
         raise ModelFileError(f"it holds no estimator, but a {type(estimator).__name__}.")
-    for network in _networks_of(estimator):
-        check_state(network)
     return estimator
-
-
-def _networks_of(value: Any) -> Iterator[BaseBP]:
-    """Find the networks within an estimator, wherever it keeps them, and within these."""
-    seen: set[int] = set()
-    left = [value]
-    while left:
-        value = left.pop()
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        if isinstance(value, BaseBP):
-            yield value
-        if isinstance(value, dict):
-            left.extend(value.values())
-        elif isinstance(value, list | tuple | set | frozenset):
-            left.extend(value)
-        elif isinstance(value, np.ndarray):
-            left.extend(value.ravel().tolist() if value.dtype == object else ())
-        elif type(value).__module__.partition(".")[0] in ("fastbp", "sklearn") and hasattr(value, "__dict__"):
-            left.extend(item for name, item in vars(value).items() if name not in OF_CALLBACKS)
 
 
 # ---- files
 
 
 def _imported(name: str) -> Any:
+    package = name.split(".")[0]
     try:
-        return importlib.import_module(name)
+        module = importlib.import_module(name)
     except ImportError as error:
-        package = name.split(".")[0]
         raise ImportError(f"Saving and loading such a model needs {package}: pip install 'fastbp[keep]'") from error
+    if package == "skops":
+        version = importlib.import_module(package).__version__
+        if tuple(map(int, re.findall(r"\d+", version)[:2])) < OLDEST_SKOPS:
+            raise ImportError(
+                f"Saving and loading such a model needs skops {'.'.join(map(str, OLDEST_SKOPS))} or newer, not {version}, with"
+                " which a file can run code: pip install --upgrade 'fastbp[keep]'"
+            )
+    return module
 
 
 def replace_file(path: str | os.PathLike[str], write: Callable[[str], None]) -> None:
     """Let `write` write a file beside the path, and put it there when it is whole and on the disk."""
-    path = os.path.realpath(os.fspath(path))  # a link stays a link
+    path = os.fsdecode(path)
+    if os.path.basename(path) in ("", os.curdir, os.pardir):  # a folder's name: the system says what is wrong with it
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT))
+    path = os.path.realpath(path)  # a link stays a link
     exists = os.path.exists(path)
     if exists and not os.path.isfile(path):
         raise ValueError(f"{path} is there and is no file.")
     folder, name = os.path.split(path)
-    beside = os.path.join(folder, f".{name}.{secrets.token_hex(8)}.part")
+    beside = os.path.join(folder, _name_beside(name))
     with open(beside, "xb") as file:
         mode = stat.S_IMODE(os.stat(path if exists else file.fileno()).st_mode)
     try:
@@ -328,7 +365,8 @@ def replace_file(path: str | os.PathLike[str], write: Callable[[str], None]) -> 
             os.fsync(file.fileno())
         os.replace(beside, path)
     except BaseException:
-        os.unlink(beside)
+        with suppress(OSError):
+            os.unlink(beside)
         raise
     if hasattr(os, "O_DIRECTORY"):  # the folder's entry too
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -336,3 +374,12 @@ def replace_file(path: str | os.PathLike[str], write: Callable[[str], None]) -> 
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _name_beside(name: str) -> str:
+    """Return the name of a new file in the same folder; where the name is long, one no longer than it."""
+    before, after = ".", f".{secrets.token_hex(8)}.part"
+    most = max(len(os.fsencode(name)), 64) - len(before) - len(after)  # bytes, which systems limit
+    while len(os.fsencode(name)) > most:
+        name = name[:-1]
+    return before + name + after

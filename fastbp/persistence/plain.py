@@ -1,7 +1,6 @@
 """Values of an estimator as JSON and arrays, and back: plain data only, so that nothing in a file can name code to run."""
 
 import importlib
-import inspect
 import math
 import operator
 from typing import Any
@@ -9,18 +8,17 @@ from typing import Any
 import numpy as np
 
 from fastbp.estimators import BPAutoencoder, BPClassifier, BPRegressor
-from fastbp.estimators.base import NOT_PICKLED, BaseBP
+from fastbp.estimators.base import BaseBP
 from fastbp.estimators.callbacks import OF_CALLBACKS
+from fastbp.estimators.versions import VERSION_KEY
 from fastbp.names import SOLVERS
-from fastbp.persistence.checks import check_state
+from fastbp.persistence.checks import BIT_GENERATOR, N_WORDS, check_state, may_hold
 
 NETWORKS: dict[str, type[BaseBP]] = {kind.__name__: kind for kind in (BPAutoencoder, BPClassifier, BPRegressor)}
 SCALERS = ("StandardScaler", "RobustScaler")  # of scikit-learn, for an estimator may keep one
 
 NATIVE = frozenset("?bhilqBHILQefd")  # characters of the dtypes that safetensors knows
 LAST_CODE_POINT = 0x10FFFF
-# The one bit generator whose state is restored; numpy itself does not look whether a position lies outside of it.
-BIT_GENERATOR, N_WORDS = "MT19937", 624
 
 
 class Encoder:
@@ -40,11 +38,11 @@ class Encoder:
         kind, names = type(estimator), estimator.get_params(deep=False)
         parts: dict[str, Any] = {"class": kind.__name__, "parameters": {}, "attributes": {}}
         for name, value in estimator.__getstate__().items():
-            if name == "_sklearn_version" or name in OF_CALLBACKS:
+            if name in ("_sklearn_version", VERSION_KEY) or name in OF_CALLBACKS:
                 continue
             part = "parameters" if name in names else "attributes"
             try:
-                if part == "attributes" and not _may_hold(kind, name):
+                if part == "attributes" and not may_hold(kind, name):
                     raise TypeError("what is the class's own")
                 parts[part][name] = self.encode(value, path + name)
             except (TypeError, RecursionError) as error:
@@ -127,11 +125,13 @@ class Decoder:
     Parameters
     ----------
     arrays : dict of str to ndarray
-        As they were read, possibly read-only.
+        As they were read, possibly read-only; those that are asked for are taken out of it.
+    version : str
+        Of the fastbp that wrote them.
     """
 
-    def __init__(self, arrays: dict[str, np.ndarray]) -> None:
-        self._arrays = dict(arrays)
+    def __init__(self, arrays: dict[str, np.ndarray], version: str) -> None:
+        self._arrays, self._version = arrays, version
 
     def check_all_used(self) -> None:
         """Raise ValueError for arrays that nothing has asked for."""
@@ -151,10 +151,10 @@ class Decoder:
         estimator = kind(**settings)
         attributes = {name: self.decode(value) for name, value in parts["attributes"].items()}
         for name in attributes:
-            if name in vars(estimator) or not _may_hold(kind, name):
+            if name in vars(estimator) or not may_hold(kind, name):
                 raise ValueError(f"it has an attribute {name[:60]!r}, which is not for a file to say")
         if kind in NETWORKS.values():
-            estimator.__setstate__({**vars(estimator), **attributes})
+            estimator.__setstate__({**vars(estimator), **attributes, VERSION_KEY: self._version})
             check_state(estimator)
         else:
             vars(estimator).update(attributes)
@@ -178,7 +178,10 @@ class Decoder:
             case {"number": number, "dtype": str(name)}:
                 if name not in {np.dtype(char).name for char in NATIVE}:
                     raise ValueError(f"there is no dtype {name!r}")
-                return np.dtype(name).type(self.decode(number))
+                value = self.decode(number)
+                if not isinstance(value, bool | int | float):
+                    raise ValueError(f"there is no number {str(value)[:60]!r}")
+                return np.dtype(name).type(value)
             case {"text": str(text)}:
                 return np.str_(text)
             case {"array": str(name)}:
@@ -237,9 +240,3 @@ class Decoder:
         optimizer: Any = object.__new__(Optimizer)
         optimizer.__setstate__(state)
         return optimizer
-
-
-def _may_hold(kind: type, name: str) -> bool:
-    """Whether an attribute is for a file to say: not what a class defines, but for plain defaults, nor what weights restore."""
-    default = inspect.getattr_static(kind, name, None)
-    return name not in NOT_PICKLED | OF_CALLBACKS and (default is None or isinstance(default, bool | int | float))

@@ -8,11 +8,12 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
+from fastbp.estimators.versions import Versioned
 from fastbp.search.results import report, results_table
 from fastbp.search.space import candidates_of, has_distribution
 
 
-class BPSearchCV(GridSearchCV):
+class BPSearchCV(Versioned, GridSearchCV):
     """Search over hyperparameters of BP networks that trains all candidates on all folds together.
 
     It takes the parameters of scikit-learn's ``GridSearchCV`` and, for candidates that are drawn, those of

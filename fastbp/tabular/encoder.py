@@ -10,6 +10,7 @@ from sklearn.preprocessing import OneHotEncoder
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastbp.estimators import parameters
+from fastbp.estimators.versions import Versioned
 from fastbp.tabular.columns import (
     CATEGORY,
     DATE,
@@ -33,7 +34,7 @@ class UnknownCategoryWarning(UserWarning):
     """Rows hold categories, or missing values in columns of them, that were not seen in fit."""
 
 
-class TableEncoder(TransformerMixin, BaseEstimator):
+class TableEncoder(TransformerMixin, Versioned, BaseEstimator):
     r"""Turn a table with numbers, categories, texts, truth values, dates and missing values into float32 columns for a network.
 
     Numbers, and dates and durations as days, are filled with their median, scaled to

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, check_random_state
 from fastbp.estimators import BPClassifier, BPRegressor, parameters
 from fastbp.estimators.calibration import fitted_temperature, probabilities
 from fastbp.estimators.inputs import read_by, refuse_dates
+from fastbp.estimators.versions import Versioned
 from fastbp.tabular.columns import checked, opened
 from fastbp.tabular.docs import documented_table
 from fastbp.tabular.encoder import TableEncoder
@@ -31,7 +32,7 @@ NOT_OF_NETWORKS = {
 }
 
 
-class _BPTabular(BaseEstimator):
+class _BPTabular(Versioned, BaseEstimator):
     """The shared part: from a table to trained networks."""
 
     _task: Task

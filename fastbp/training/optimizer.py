@@ -150,7 +150,8 @@ class Optimizer:
         return {**self.__dict__, "network": None, "moments": self._kept(), "averaged": []}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, network=None)
+        unknown_once = {"n_epochs": 0, "averaged_from": 0, "dropout_seed": 0, "averaged": []}  # to older versions
+        self.__dict__.update({**unknown_once, **state}, network=None)
         codes = self.solver.rule, self.solver.nesterov_rule  # by which the kernels choose the moments that they write
         n_averaged = len(self.moments.unpacked()) - self.solver.n_moments
         if self._rule[0] not in codes or not 0 <= n_averaged <= 2:
