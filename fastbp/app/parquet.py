@@ -1,7 +1,10 @@
 """Parquet files, whose columns have types of their own."""
 
 import importlib
+import json
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from fastbp.app.source import TableError, title_of
 
@@ -14,7 +17,8 @@ class ParquetColumns(NamedTuple):
     names : list of str
         As they stand in the file.
     columns : list of Series
-        float64, datetime64 (UTC where there is a time zone), or object for text, gaps as NaN, NaT and None.
+        float64, int64 or uint64, datetime64 (UTC where there is a time zone; of a period its start), or object for text, gaps as
+        NaN, NaT and None.
     unusable : dict of int to str
         Which columns have no values that can be used, and what their type is called.
     notes : list of str
@@ -45,7 +49,7 @@ def read_parquet(path, file):
     try:
         # of one file, whatever the path looks like: no folders, and no columns that their names would tell
         table = parquet.ParquetFile(file).read()
-        columns = [_values(pa, pd, column) for column in table.columns]
+        columns = [_values(pa, pd, column, field) for column, field in zip(table.columns, table.schema, strict=True)]
     except (pa.ArrowException, ValueError, OSError) as error:
         raise TableError(f"{title_of(path)} is no Parquet file that can be read: {error}") from error
     if not table.num_columns:
@@ -62,16 +66,27 @@ def read_parquet(path, file):
     return ParquetColumns(names, columns, unusable, notes)
 
 
-def _values(pa, pd, column):
+def _values(pa, pd, column, field):
     """Return the values of a column, or the name of its type; a category is text, and so are true and false, as in CSV."""
-    kind, types = column.type, pa.types
+    kind, types, told = column.type, pa.types, field.metadata or {}
+    if told.get(b"ARROW:extension:name") == b"pandas.period":  # kept as the number of the period
+        periods = pd.PeriodIndex.from_ordinals(column.drop_null().to_numpy(), **json.loads(told[b"ARROW:extension:metadata"]))
+        dates = pd.Series(pd.NaT, index=range(len(column)), dtype="datetime64[ns]")
+        dates[column.is_valid().to_numpy()] = periods.to_timestamp()
+        return dates
     if types.is_dictionary(kind):
-        return _values(pa, pd, column.cast(kind.value_type))
+        return _values(pa, pd, column.cast(kind.value_type), field)
     if types.is_null(kind):
         column, kind = column.cast(pa.string()), pa.string()
     if types.is_boolean(kind):
         return pd.Series(column.to_pandas(), dtype=object).map({True: "True", False: "False"}).astype(object)
-    if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
+    if types.is_integer(kind):  # exactly, for as long as float64 or its own type can
+        values = column.to_pandas(integer_object_nulls=True)
+        if values.dtype != object:
+            return values
+        is_exact = all(value is None or abs(value) <= 2**53 for value in values)
+        return values.astype(np.float64) if is_exact else values.map(str, na_action="ignore")
+    if types.is_floating(kind) or types.is_decimal(kind):
         return pd.Series(column.cast(pa.float64(), safe=False).to_numpy())
     if types.is_date(kind):
         column, kind = column.cast(pa.timestamp("ms")), pa.timestamp("ms")
