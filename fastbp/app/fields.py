@@ -65,9 +65,17 @@ class Body(NamedTuple):
     def records(self):
         """Yield (line, fields) of each row."""
         with self.open() as text, _no_field_limit():
-            reader, line = _split(text, self.separator), self.n_head_lines
+            last = ""
+
+            def lines():
+                nonlocal last
+                for one in text:
+                    last = one
+                    yield one
+
+            reader, line = _split(lines(), self.separator), self.n_head_lines
             for row in reader:
-                if not _is_blank(row):
+                if not _is_blank(row) or '"' in last:  # "" alone is a row of one empty field
                     yield line + 1, row
                 line = self.n_head_lines + reader.line_num
 
