@@ -11,6 +11,7 @@ from fastbp.app.columns import CATEGORY
 from fastbp.app.inputs import inputs_of, parts_of_train
 from fastbp.app.places import check_place, read_model, write_file, write_model
 from fastbp.app.source import TableError
+from fastbp.estimators.base import BaseBP
 from fastbp.interchange import to_c, to_onnx, to_sklearn
 from fastbp.persistence import save
 
@@ -32,7 +33,9 @@ def export(options):
     else:
         plain, order = _without_names(model, inputs)
         if kind == ".onnx":
-            content = _exported(lambda: to_onnx(plain, dtype=options.dtype).SerializeToString())
+            exported = _exported(lambda: to_onnx(plain, dtype=options.dtype))
+            _say_what_does_not_run(exported, options.dtype)
+            content = exported.SerializeToString()
         else:
             fills = isinstance(plain, Pipeline) and isinstance(plain[0], SimpleImputer)
             content = _exported(lambda: to_c(plain[1:] if fills else plain, dtype=options.dtype).encode())
@@ -48,10 +51,11 @@ def export(options):
 
 
 def _with_their_network(model):
-    if not isinstance(model, Pipeline):
-        return to_sklearn(model)
-    *steps, (_, network) = model.steps
-    return Pipeline([*steps, ("network", to_sklearn(network))])
+    *steps, (_, network) = model.steps if isinstance(model, Pipeline) else [("", model)]
+    if isinstance(network, BaseBP):
+        network = copy.copy(network).compact()  # the optimizer would be of a type that load does not trust
+    theirs = to_sklearn(network)
+    return Pipeline([*steps, ("network", theirs)]) if steps else theirs
 
 
 def _without_names(model, inputs):
@@ -74,10 +78,22 @@ def _export_with_text(model, inputs, options, kind):
         raise TableError("the model takes text in columns that have no names, which ONNX needs: fit it on a DataFrame")
     row = inputs.made_up_row(np.dtype(options.dtype).type)
     plain = _with_plain_words(model) if inputs.is_of_train else model
-    write_file(options.output, _exported(lambda: to_onnx(plain, row, dtype=options.dtype).SerializeToString()))
-    print(f"inputs, one by the name of each column: {', '.join(inputs.names)}; text: {', '.join(text)}")
+    exported = _exported(lambda: to_onnx(plain, row, dtype=options.dtype))
+    _say_what_does_not_run(exported, options.dtype)
+    write_file(options.output, exported.SerializeToString())
+    # ONNX calls them by names of letters, digits and underscores
+    called = [
+        f"{one.name} (text)" if column.kind == CATEGORY else one.name
+        for one, column in zip(exported.graph.input, inputs.columns, strict=True)
+    ]
+    print(f"inputs, one for each column, in the order of training: {', '.join(called)}")
     if inputs.is_of_train:
         print('note: a missing value is NaN among numbers, "" among text')
+
+
+def _say_what_does_not_run(exported, dtype):
+    if dtype == "float64" and any(node.op_type == "Imputer" for node in exported.graph.node):
+        print("note: it fills missing values in float64, which ONNX Runtime cannot; --dtype float32 runs there")
 
 
 def _with_plain_words(model):
@@ -122,4 +138,4 @@ def _exported(make):
     try:
         return make()
     except Exception as error:  # of the libraries that convert: whatever they raise for what they do not know
-        raise TableError(f"it cannot be exported: {error}") from error
+        raise TableError(f"it cannot be exported: {str(error) or type(error).__name__}") from error

@@ -34,8 +34,8 @@ def predict(options):
             columns |= _probabilities(model.predict_proba(rows.X), model.classes_, has_labels=predicted.ndim == 2)
         text = pd.DataFrame(columns).head(rows.n_rows).to_csv(index=False, lineterminator="\n").encode()
     except Exception as error:  # whatever a step of somebody's own making raises
-        doubts = "".join(f"; {doubt}" for doubt in rows.doubts)
-        raise TableError(f"{options.model} cannot predict the rows of {title_of(options.data)}: {error}{doubts}") from error
+        why = "; ".join([*rows.doubts, (str(error).strip() or type(error).__name__).splitlines()[0]])
+        raise TableError(f"{options.model} cannot predict the rows of {title_of(options.data)}: {why}") from error
     for remark in rows.remarks + rows.doubts:
         tell(f"note: {remark}")
     if to_file:

@@ -1,5 +1,6 @@
 """The rows of a file as a model takes them."""
 
+import re
 from contextlib import closing
 from typing import Any, NamedTuple
 
@@ -26,6 +27,7 @@ from fastbp.app.source import TableError, brief, open_unpacked, title_of
 from fastbp.app.table import features_of
 
 DATE_ENDS = (" (days)", *(f" ({name}, {wave})" for name in ("season", "weekday", "hour") for wave in ("sine", "cosine")))
+SPAN = re.compile(r"-?[0-9]+ days?\b|-?[0-9]+:[0-9]{2}:[0-9]{2}")
 TRUTHS = {"true": True, "false": False}
 
 
@@ -95,8 +97,11 @@ def _places_of(inputs, fields):
     absent = [repr(brief(name)) for name in dict.fromkeys(absent)]
     if absent:
         more = f" and {len(absent) - MOST_NAMED} more" if len(absent) > MOST_NAMED else ""
-        many = f"columns {', '.join(absent[:MOST_NAMED])}{more}" if len(absent) > 1 else f"column {absent[0]}"
-        raise TableError(f"{title} has no {many}, which the model was trained on")
+        hint = ""
+        if len(fields.names) == 1:
+            hint = f": it has one column only, {brief(fields.names[0])!r}, and --sep names another separator"
+        many = f"columns {', '.join(absent[:MOST_NAMED])}" if len(absent) > 1 else f"column {absent[0]}"
+        raise TableError(f"{title} has no {many}{more}, which the model was trained on{hint}")
     return places
 
 
@@ -179,11 +184,13 @@ class _Reader:
             values, is_gap = within_years(series), series.isna()
             is_odd, is_counted = values.isna() & ~is_gap, ~is_gap
         else:
-            texts = Texts(self.fields.names[place], series, self.options.gaps)
+            texts = Texts(self.fields.names[place], as_text_series(series), self.options.gaps)
             dates, remark = read_dates(texts.texts, texts.counts, self.day_first) if texts.texts else (None, "")
             self._remark(place, [remark] if remark else [])
-            if dates is None and not self.is_of_train:  # spans of time count as dates do
-                dates = pd.Series(pd.to_timedelta(pd.Series(texts.texts, dtype=object), errors="coerce"))
+            spans = [text if SPAN.match(text) else None for text in texts.texts]
+            if dates is None and any(spans) and not self.is_of_train:  # the estimators for tables take them as they take dates
+                dates = pd.to_timedelta(pd.Series(spans, dtype=object), errors="coerce")
+                self._remark(place, [f"{next(filter(None, spans))!r} is read as a span of time"])
             if dates is None:
                 dates = pd.Series(pd.NaT, index=range(len(texts.texts)), dtype="datetime64[ns]")
             gaps = np.array([text in NUMBER_GAPS for text in texts.texts], dtype=bool)
