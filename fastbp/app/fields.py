@@ -110,9 +110,10 @@ class Body(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Rows that are no lines of text."""
+    """Rows that are no lines of text; `exact` are texts of columns whose numbers are not all that the file says."""
 
     path: Any
+    exact: Mapping[int, Any] = MappingProxyType({})
     separator: str = ","
     unit: str = "row"
 
@@ -122,7 +123,7 @@ class Rows(NamedTuple):
 
     def texts_of(self, place, series):
         """Return the column as text, numbers as short as they can be written, NaN for a missing value."""
-        return as_text_series(series)
+        return self.exact.get(place, as_text_series(series))
 
 
 class Fields(NamedTuple):
@@ -194,7 +195,7 @@ def _from_parquet(path, file, options):
     columns = [column.mask(column.isin(gaps)) if column.dtype.kind in "iuf" else column for column in found.columns]
     if options.separator or options.encoding:
         notes.append("--sep and --encoding are for text, not for Parquet")
-    return Fields(Rows(path), None, names, repeated, nameless, columns, [*found.notes, *notes], True, unusable)
+    return Fields(Rows(path, found.exact), None, names, repeated, nameless, columns, [*found.notes, *notes], True, unusable)
 
 
 def _name(names):

@@ -19,6 +19,8 @@ class ParquetColumns(NamedTuple):
     columns : list of Series
         float64, int64 or uint64, datetime64 (UTC where there is a time zone; of a period its start), or object for text, gaps as
         NaN, NaT and None.
+    exact : dict of int to Series
+        The texts of columns whose whole numbers float64 cannot tell apart, and cannot do without, as values are missing.
     unusable : dict of int to str
         Which columns have no values that can be used, and what their type is called.
     notes : list of str
@@ -26,6 +28,7 @@ class ParquetColumns(NamedTuple):
 
     names: list[str]
     columns: list[Any]
+    exact: dict[int, Any]
     unusable: dict[int, str]
     notes: list[str]
 
@@ -54,16 +57,22 @@ def read_parquet(path, file):
         raise TableError(f"{title_of(path)} is no Parquet file that can be read: {error}") from error
     if not table.num_columns:
         raise TableError(f"{title_of(path)} has no columns")
-    names, notes = [str(name).strip() for name in table.column_names], []
+    names, stored, notes = [str(name).strip() for name in table.column_names], table.columns, []
     rows = [i for i, name in enumerate(names) if name.startswith("__index_level_")]  # how pandas stores an index without a name
     if 0 < len(rows) < len(names):
         names = [name for i, name in enumerate(names) if i not in rows]
         columns = [column for i, column in enumerate(columns) if i not in rows]
+        stored = [column for i, column in enumerate(stored) if i not in rows]
         notes = ["the index of the DataFrame, which has no name, is left out"]
     unusable = {i: column for i, column in enumerate(columns) if isinstance(column, str)}
     for i in unusable:
         columns[i] = pd.Series([None] * table.num_rows, dtype=object)
-    return ParquetColumns(names, columns, unusable, notes)
+    exact = {
+        i: column.to_pandas(integer_object_nulls=True).map(str, na_action="ignore")
+        for i, column in enumerate(stored)
+        if pa.types.is_integer(column.type) and columns[i].dtype.kind == "f" and columns[i].abs().max() > 2**53
+    }
+    return ParquetColumns(names, columns, exact, unusable, notes)
 
 
 def _values(pa, pd, column, field):
@@ -80,12 +89,9 @@ def _values(pa, pd, column, field):
         column, kind = column.cast(pa.string()), pa.string()
     if types.is_boolean(kind):
         return pd.Series(column.to_pandas(), dtype=object).map({True: "True", False: "False"}).astype(object)
-    if types.is_integer(kind):  # exactly, for as long as float64 or its own type can
+    if types.is_integer(kind):
         values = column.to_pandas(integer_object_nulls=True)
-        if values.dtype != object:
-            return values
-        is_exact = all(value is None or abs(value) <= 2**53 for value in values)
-        return values.astype(np.float64) if is_exact else values.map(str, na_action="ignore")
+        return values.astype(np.float64) if values.dtype == object else values
     if types.is_floating(kind) or types.is_decimal(kind):
         return pd.Series(column.cast(pa.float64(), safe=False).to_numpy())
     if types.is_date(kind):
