@@ -90,5 +90,7 @@ def write_output(content):
     if binary is None:
         sys.stdout.write(content.decode())
     else:
-        binary.write(content)
+        left = memoryview(content)
+        while left:  # without a buffer, as under python -u, a pipe takes a part at a time
+            left = left[binary.write(left) or 0 :]
         binary.flush()
