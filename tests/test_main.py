@@ -398,3 +398,164 @@ def test_a_closed_pipe_ends_quietly(line, tmp_path):
 def test_warmup(capsys):
     assert main(["warmup"]) == 0
     assert re.search(r"Every kernel is ready after [\d.]+ s", capsys.readouterr().out)
+
+
+VERBS = {
+    "search": lambda d: [
+        "--data",
+        d / "table.csv",
+        "--target",
+        "y",
+        *SMALL,
+        "--no-compare",
+        "--no-tabular",
+        "--output",
+        d / "p.png",
+    ],
+    "train": lambda d: ["train", "--data", d / "table.csv", "--target", "y", "--epochs", 2, "--model", d / "new.skops"],
+    "predict": lambda d: ["predict", "--model", d / "model.skops", "--data", d / "table.csv"],
+    "inspect": lambda d: ["inspect", d / "model.skops"],
+    "export": lambda d: ["export", d / "model.skops", "--output", d / "model.c"],
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A table, and a model of it."""
+    pytest.importorskip("skops")
+    folder = tmp_path_factory.mktemp("verbs")
+    rows = "".join(f"{i / 7:.3f},{(i * i) % 11},{['01', '02', '10'][i % 3]}\n" for i in range(60))
+    (folder / "table.csv").write_text("a,b,y\n" + rows)
+    options = ["--data", folder / "table.csv", "--target", "y", "--epochs", 2, "--model", folder / "model.skops"]
+    assert main(["train", *map(str, options)]) == 0
+    return folder
+
+
+def ended(command, **streams):
+    """Return (exit code, standard error) of a process."""
+    process = subprocess.run([*map(str, command)], stderr=subprocess.PIPE, text=True, timeout=120, **streams)
+    return process.returncode, process.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+@pytest.mark.parametrize("verb", VERBS)
+def test_an_output_that_takes_nothing_ends_with_one_line(verb, folder):
+    command = [sys.executable, "-m", "fastbp", *VERBS[verb](folder)]
+    with open("/dev/full", "w") as full:
+        code, err = ended(command, stdout=full)
+    assert (code, err) == (1, "python -m fastbp: error: standard output cannot be written: No space left on device\n")
+    code, err = ended(["sh", "-c", 'exec "$@" >&-', "sh", *command])
+    assert (code, err.count("\n")) == (1, 1)
+    assert "standard output is closed" in err
+    with open("/dev/full", "w") as full:
+        assert ended([*command[:3], *([] if verb == "search" else [verb]), "--help"], stdout=full)[0] == 1
+
+
+BAD_PLACES = ["absent/file", ".", "x" * 300]
+BAD_DATA = {"absent.csv": "cannot read", ".": "Is a directory", "empty.csv": "is empty", "model.skops": "error"}
+BAD_NUMBERS = ["-1", "0", "1e99", "99999999999", "two", "", "1.5"]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_says_what_is_bad_in_one_line(verb, folder, capsys, monkeypatch):
+    """Places, tables, models and numbers that are none, and files that are read and would be written over."""
+    monkeypatch.chdir(folder)
+    (folder / "empty.csv").touch()
+    for name in ("hard", "soft"):
+        for kind in ("table.csv", "model.skops", "table.png"):
+            link = folder / f"{name}-{kind}"
+            source = folder / kind.replace("png", "csv")
+            if not link.exists():
+                link.hardlink_to(source) if name == "hard" else link.symlink_to(source)
+    good = [str(word) for word in VERBS[verb](folder)]
+    place = {"train": "--model", "search": "--output"}.get(verb, "--output")
+    end = {"train": ".skops", "search": ".png", "export": ".c"}.get(verb, "")
+    bad = []
+    if verb != "inspect":
+        bad += [[place, f"{name}{end if name != '.' else ''}"] for name in BAD_PLACES]
+    if "--data" in good:
+        bad += [["--data", name] for name in BAD_DATA if verb != "predict" or name != "."] + [["--data", "."]]
+        sources = {"search": ["table.png"], "train": [], "predict": ["table.csv", "model.skops"]}[verb]
+        bad += [[place, f"{name}-{source}"] for name in ("hard", "soft") for source in sources]
+    if verb == "export":
+        bad += [["--output", f"{name}-model.skops"] for name in ("hard", "soft")]
+    if verb in ("search", "train"):
+        options = ["--epochs", "--seed", *(["--folds", "--jobs", "--sizes"] if verb == "search" else ["--max-time", "--size"])]
+        bad += [[option, number] for option in options for number in BAD_NUMBERS if (option, number) != ("--seed", "0")]
+        bad = [one for one in bad if one[0] not in ("--size", "--sizes") or one[1] != "99999999999"]
+    if verb == "search":
+        bad += [["--folds", "49"]]
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    for one in bad:
+        capsys.readouterr()
+        try:
+            code = main([*good, *one])
+        except SystemExit as exit:
+            code = exit.code
+        out, err = capsys.readouterr()
+        assert (code, err.count("\n")) == (2, 1), (one, out, err)
+        assert err.startswith("python -m fastbp: error: ")
+    model = {
+        "predict": ["predict", "--data", "table.csv", "--model"],
+        "inspect": ["inspect"],
+        "export": ["export", "--output", "o.c"],
+    }
+    for name in ("absent", ".", "empty.csv", "table.csv") if verb in model else ():
+        capsys.readouterr()
+        assert main([*model[verb], name]) == 2, name
+        assert capsys.readouterr().err.count("\n") == 1
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+
+
+@pytest.mark.parametrize("verb", ["train", "search"])
+def test_a_size_beyond_all_memory_ends_with_one_line(verb, folder, capsys):
+    assert main([*map(str, VERBS[verb](folder)), "--size" + "s" * (verb == "search"), "99999999999"]) in (1, 2)
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and ("memory" in err or "Memory" in err)
+
+
+def test_what_is_read_is_written_over_if_forced(folder, tmp_path, capsys):
+    for name in ("table.csv", "model.skops"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    command = [str(word) for word in VERBS["predict"](tmp_path)]
+    assert main(command) == 0
+    expected = capsys.readouterr().out
+    assert main([*command, "--output", str(tmp_path / "table.csv")]) == 2
+    assert "--force" in capsys.readouterr().err
+    assert main([*command, "--output", str(tmp_path / "table.csv"), "--force"]) == 0
+    assert (tmp_path / "table.csv").read_text() == expected
+    assert set(expected.split()[1:]) <= {"01", "02", "10"}  # classes as they stood in the table
+
+
+def test_the_first_lines_of_many_predictions(folder, tmp_path):
+    rows = "".join(f"{i},{i}\n" for i in range(200_000))
+    (tmp_path / "long.csv").write_text("a,b\n" + rows)
+    command = [sys.executable, "-m", "fastbp", "predict", "--model", folder / "model.skops", "--data", tmp_path / "long.csv"]
+    for unbuffered in ("", "1"):
+        environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+        process = subprocess.Popen(
+            [*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        )
+        assert process.stdout.readline() == "prediction\n"
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait(timeout=60)) == ("", 1)
+        process.stderr.close()
+        whole = subprocess.run([*map(str, command)], stdout=subprocess.PIPE, check=True, env=environment)
+        assert whole.stdout.count(b"\n") == 200_001
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to a process of its own")
+def test_ctrl_c_while_a_table_is_read(folder, tmp_path):
+    """Of predictions on standard output, what is said goes elsewhere."""
+    os.mkfifo(tmp_path / "pipe")
+    command = [sys.executable, "-m", "fastbp", "predict", "--model", folder / "model.skops", "--data", tmp_path / "pipe"]
+    process = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        with open(tmp_path / "pipe", "w") as pipe:  # once it is opened there too
+            pipe.write("a,b\n")
+            pipe.flush()
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert (process.returncode, out, err) == (130, "", "Stopped by Ctrl-C.\n")

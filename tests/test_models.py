@@ -361,7 +361,7 @@ def test_one_line_says_what_is_wrong(flowers, houses, tmp_path, capsys):
         "is no classifier": ["predict", "--model", mixed, "--data", houses, "--proba"],
         "no folder": ["predict", "--model", model, "--data", flowers, "--output", tmp_path / "none" / "out.csv"],
         "ends neither in": ["export", model, "--output", tmp_path / "model.txt"],
-        "only columns of numbers": ["export", mixed, "--output", tmp_path / "mixed.onnx"],
+        "C takes numbers, but the model takes text in 'kind'": ["export", mixed, "--output", tmp_path / "mixed.c"],
         "does not end in .skops": ["train", "--data", flowers, "--target", "kind", "--model", tmp_path / "model.pkl"],
         "File name too long": ["train", "--data", flowers, "--target", "kind", "--model", f"{'x' * 300}.skops"],
         "no column 'color'": ["train", "--data", flowers, "--target", "color", "--model", tmp_path / "model.skops"],

@@ -112,6 +112,7 @@ def test_a_model_of_a_text_file_takes_parquet(tmp_path, capsys):
     pytest.importorskip("skops")
     frame, model = people().drop(columns=["code", "label"]), tmp_path / "people.skops"
     frame["label"] = frame["size"].fillna(0) > 0
+    frame["group"] = frame["group"].map({"07": "5", "7": "7"})  # numbers without zeros before them
     frame.to_csv(tmp_path / "people.csv", index=False)
     assert run("train", "--data", tmp_path / "people.csv", "--target", "label", "--model", model, "--epochs", 30) == 0
     by_pyarrow(frame.assign(group=frame["group"].astype(int)), tmp_path / "people.parquet")  # numbers as in the text

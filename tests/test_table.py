@@ -123,7 +123,9 @@ def test_the_same_numbers_however_they_are_written(separator, write_feature, wri
     assert "note: " in out
 
 
-@pytest.mark.parametrize("word", ["", "NA", "-", ".", "<NA>", "#DIV/0!", "Bad Input", "12 m2", "1_0", "inf", "1e300", "Total"])
+@pytest.mark.parametrize(
+    "word", ["", "NA", "-", ".", "<NA>", "#DIV/0!", "Bad Input", "12 m2", "1_0", "inf", "1e300", "-1e400", "Total"]
+)
 @pytest.mark.parametrize("column", ["size", "price"])
 def test_one_odd_cell_changes_neither_kind_nor_task(word, column, run, plain_r2):
     rows = PLAIN.splitlines()
@@ -134,8 +136,7 @@ def test_one_odd_cell_changes_neither_kind_nor_task(word, column, run, plain_r2)
     assert f"table.csv: {199 if column == 'price' else 200} rows, 2 features, regression" in out
     assert r2_of(out) > plain_r2 - 0.03
     if word not in NUMBER_GAPS:
-        shown = {"1e300": "1e+300"}.get(word, word)
-        assert f"note: column '{column}': 1 cell is no usable number and counts as a gap: '{shown}' (line 9)" in out
+        assert f"note: column '{column}': 1 cell is no usable number and counts as a gap: '{word}' (line 9)" in out
     if column == "price":
         assert "note: 1 row without a target left out (line 9)" in out
 

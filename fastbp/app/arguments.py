@@ -2,6 +2,7 @@
 
 import argparse
 import codecs
+import sys
 
 from fastbp.app.fields import Options
 from fastbp.app.source import TableError
@@ -10,7 +11,11 @@ NAME = "python -m fastbp"
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """A parser whose errors take one line."""
+    """A parser whose errors take one line, and whose help fails where it cannot be written."""
+
+    def print_help(self, file=None):
+        """Write the help, as argparse does, but for swallowing errors."""
+        (file or sys.stdout).write(self.format_help())
 
     def error(self, message):
         """Say what is wrong and end with the code 2."""
@@ -20,7 +25,7 @@ class OneLineParser(argparse.ArgumentParser):
 def add_reading(parser):
     """Add the options that say how a table is written."""
     add = parser.add_argument
-    add("--na", metavar="WORD", nargs="+", default=[], help="what stands for a gap, beside an empty field")
+    add("--na", metavar="WORD", nargs="+", default=[], help="what stands for a missing value, beside an empty field")
     add("--sep", metavar="CHARACTER", type=one_character, help="what separates the fields; tab for a tabulator")
     add("--decimal", metavar="MARK", choices=[".", ","], help="the decimal mark: . or ,")
     add("--thousands", metavar="MARK", choices=[",", ".", "'", " "], help="the mark between thousands: , . ' or a space")

@@ -12,14 +12,15 @@ import sys
 import threading
 import time
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from joblib import cpu_count
 from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 
 from fastbp.app.arguments import NAME, OneLineParser, add_reading, parse_sizes, positive, reading_of, whole_number
-from fastbp.app.job import find_sizes
+from fastbp.app.job import count_folds, find_sizes
+from fastbp.app.places import check_place, tell
 from fastbp.app.problem import load_problem
 from fastbp.app.source import TableError
 
@@ -37,18 +38,39 @@ OF_TABLES = ("target", "sep", "decimal", "thousands", "encoding", "na", "drop")
 
 
 def main(arguments=None):
-    """Run the command line; return the exit code: 0, 1 for a training that failed, 2 for bad input, 130 after Ctrl-C."""
+    """Run the command line; return the exit code.
+
+    It is 0; 1 for what failed on the way, a training or writing what was asked for; 2 for input that cannot be used; 130 after
+    Ctrl-C.
+    """
+    if sys.stdout is None:  # closed: the next file that is opened would get all that is printed
+        tell(f"{NAME}: error: standard output is closed; >/dev/null drops what is printed")
+        return 1
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace", line_buffering=True)
-    arguments = sys.argv[1:] if arguments is None else arguments
-    options = None
-    if arguments and arguments[0] in COMMANDS:
-        from fastbp.app.models import parse  # which knows of files and exports
-
-        options = parse(arguments)
-    options = options or _make_parser().parse_args(arguments)
-    interrupted = threading.Event()
     try:
+        try:
+            return _run(sys.argv[1:] if arguments is None else arguments)
+        finally:
+            sys.stdout.flush()  # while it can still be said that this fails
+    except OSError as error:
+        _drop_output()
+        if not isinstance(error, BrokenPipeError):  # of which a reader that has seen enough, such as head, wants no word
+            place = "standard output cannot be written" if error.filename is None else f"{error.filename} cannot be used"
+            tell(f"{NAME}: error: {place}: {error.strerror or error}")
+        return 1
+
+
+def _run(arguments):
+    interrupted = threading.Event()
+    said_to = sys.stderr if "predict" in arguments[:1] else sys.stdout  # predictions stay alone
+    try:
+        options = None
+        if arguments and arguments[0] in COMMANDS:
+            from fastbp.app.models import parse  # which knows of files and exports
+
+            options = parse(arguments)
+        options = options or _make_parser().parse_args(arguments)
         with _told_of_interrupts(interrupted), warnings.catch_warnings():
             # the table tells what these would: an epoch limit that was reached, a fold that failed or lacks a class
             for category in (ConvergenceWarning, FitFailedWarning, UserWarning):
@@ -60,18 +82,23 @@ def main(arguments=None):
             else:
                 _find_sizes(options, interrupted)
     except TableError as error:
-        print(f"{NAME}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        tell(f"{NAME}: error: {' '.join(str(error).split())}")
         return error.code
-    except BrokenPipeError:
-        # the reader, such as head, has gone: nothing more can be said, not even by the interpreter's last flush
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except MemoryError as error:
+        tell(f"{NAME}: error: there is not enough memory{f': {error}' if str(error) else ''}")
         return 1
     except KeyboardInterrupt:
         interrupted.set()
     if interrupted.is_set():
-        print("Stopped by Ctrl-C.")
+        print("Stopped by Ctrl-C.", file=said_to)
         return 130
     return 0
+
+
+def _drop_output():
+    """Let nothing more be written to standard output, not even by the interpreter's last flush."""
+    with suppress(OSError, ValueError):  # it has no file where somebody stands in for it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _make_parser():
@@ -94,6 +121,7 @@ def _make_parser():
     add("--jobs", type=positive, default=cpu_count(), help="fits side by side, on threads (default: every core)")
     add("--seed", type=whole_number, default=0, help="of the split, the folds and the networks (default: 0)")
     add("--output", metavar="FILE.png", type=Path, default=Path("fastbp-sizes.png"), help="the picture (default: %(default)s)")
+    add("--force", action="store_true", help="write the picture over the table that is read from")
     add("--quick", action="store_true", help=f"a small search: {' '.join(QUICK_SIZES)}, 3 folds, 30 epochs")
     add("--no-tabular", action="store_true", help="do not train BPTabularClassifier or -Regressor on the same folds")
     add("--no-compare", action="store_true", help="do not time scikit-learn's MLP at the end")
@@ -129,6 +157,9 @@ def _warm_up():
 
 def _find_sizes(options, interrupted):
     """Find out what the options leave open, and do the main job."""
+    if options.output.suffix.lower() != ".png":
+        raise TableError(f"--output: {options.output} does not end in .png")
+    check_place(options.output, "--output", [options.data] if options.data else [], options.force)
     if options.data is None:
         for name in OF_TABLES:
             if getattr(options, name):
@@ -137,17 +168,5 @@ def _find_sizes(options, interrupted):
     sizes = options.sizes or [parse_sizes(text) for text in (QUICK_SIZES if options.quick else SIZES)]
     options.sizes = list(dict.fromkeys(sizes))
     options.epochs = options.epochs or (30 if options.quick else 200)
-    options.folds = options.folds or (3 if options.quick else 5)
-    _check_picture(options.output)
+    options.folds = count_folds(problem, options.folds, default=3 if options.quick else 5)
     find_sizes(problem, options, cpu_count(), interrupted)
-
-
-def _check_picture(path):
-    """Refuse, before the search, a place where the picture cannot be saved."""
-    folder = path.absolute().parent
-    if path.suffix.lower() != ".png":
-        raise TableError(f"--output: {path} does not end in .png")
-    if not folder.is_dir():
-        raise TableError(f"--output: there is no folder {folder}")
-    if path.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
-        raise TableError(f"--output: {path} cannot be written")

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastbp.app.fields import NUMBER_GAPS
-from fastbp.app.notation import read_dates, read_numbers, within_years
+from fastbp.app.notation import is_code, read_dates, read_numbers, within_years
 from fastbp.app.source import TableError, brief
 
 NUMBER, DATE, CATEGORY, LEFT_OUT = "number", "date", "category", "left out"
@@ -15,8 +15,8 @@ MOST_CLASSES = 20
 MOST_CATEGORIES = 50
 FEWEST_ROWS_OF_A_CLASS = 3
 LARGEST = 1e150  # the sum of squares of larger numbers may overflow
-_GAP_WORDS = frozenset(["?", "-", "--", "–", "—", ".", "..", "*", "x", "na", "n.a.", "none", "missing", "unknown"])
-_MOST_NAMED = 5  # cells of a column that a message names
+GAP_WORDS = frozenset(["?", "-", "--", "–", "—", ".", "..", "*", "x", "na", "n.a.", "none", "missing", "unknown"])
+MOST_NAMED = 5  # cells of a column that a message names
 
 
 class Column(NamedTuple):
@@ -60,15 +60,18 @@ def understand(name, series, fields, options, is_target=False):
         values, rows = _without_huge(name, numbers)
         if np.isnan(values).all():
             return Column(name, LEFT_OUT, None, remarks=["empty"])
-        odd = [(int(row), f"{numbers[row]:g}") for row in rows[:_MOST_NAMED]]
+        odd = []
+        if len(rows):
+            texts = fields.body.texts_of(fields.names.index(name), series)
+            odd = [(int(row), texts[row].strip()) for row in rows[:MOST_NAMED]]
         return Column(name, NUMBER, values, odd, len(rows), facts=_count_gaps(np.isnan(values)))
     if series.dtype.kind == "M":
         if series.isna().all():
             return Column(name, LEFT_OUT, None, remarks=["empty"])
         values = within_years(series)
         rows = np.flatnonzero(series.notna() & values.isna())
-        return _as_dates(name, values, [(int(row), str(series[row])) for row in rows[:_MOST_NAMED]], len(rows))
-    column = _Texts(name, series, options.gaps)
+        return _as_dates(name, values, [(int(row), str(series[row])) for row in rows[:MOST_NAMED]], len(rows))
+    column = Texts(name, series, options.gaps)
     if not fields.has_types:
         return _understand_texts(name, column, fields, options, is_target)
     remarks = []
@@ -77,46 +80,7 @@ def understand(name, series, fields, options, is_target=False):
     return _as_words(name, column, is_target, remarks)
 
 
-def values_as(kind, name, series, fields, options):
-    """Return the values of a column of this kind (numbers with NaN, words with "" for gaps, or dates) and a remark on cells that
-    are none, if there are any."""
-    import pandas as pd
-
-    if series.dtype.kind == "M":
-        if kind == DATE:
-            return within_years(series), ""
-        series = series.dt.strftime("%Y-%m-%d %H:%M:%S" if has_hours(series) else "%Y-%m-%d")
-    if series.dtype.kind in "iuf":
-        numbers = series.to_numpy(dtype=np.float64)
-        if kind == NUMBER:
-            return np.where(np.abs(numbers) > LARGEST, np.nan, numbers), ""
-        texts = [None if np.isnan(number) else f"{number:.15g}" for number in numbers]
-        series = pd.Series(texts, dtype=object)
-    column = _Texts(name, series, options.gaps)
-    if kind == CATEGORY:
-        return np.array([*column.texts, ""], dtype=object)[column.codes], ""
-    values: Any
-    if kind == NUMBER:
-        found = np.full(len(column.texts), np.nan)
-        if column.texts:
-            read = read_numbers(
-                column.texts, column.counts, options.decimal, options.thousands, fields.decimal, fields.body.separator
-            )
-            found = np.where(np.abs(read.values) > LARGEST, np.nan, read.values)
-        is_none, values = np.isnan(found), np.append(found, np.nan)[column.codes]
-    else:
-        day_first = fields.body.separator == ";" or fields.decimal == ","
-        dates, _ = read_dates(column.texts, column.counts, day_first) if column.texts else (None, "")
-        if dates is None:
-            dates = pd.Series(pd.NaT, index=range(len(column.texts)), dtype="datetime64[ns]")
-        is_none = dates.isna().to_numpy()
-        values = pd.Series(dates.reindex(range(-1, len(column.texts))).to_numpy()[column.codes + 1])
-    is_gap = np.array([text in NUMBER_GAPS or text.lower() in _GAP_WORDS for text in column.texts], dtype=bool)
-    odd, n_odd = column.odd(is_none & ~is_gap)
-    return values, f"{n_odd} cells are no {kind}s and count as gaps, such as {brief(odd[0][1])!r}" if n_odd else ""
-
-
-class _Texts:
+class Texts:
     """The different texts of a column, without spaces around them.
 
     texts: list of str; codes: (n_rows,), which text stands in a row, -1 for none; counts: (n_texts,).
@@ -137,7 +101,7 @@ class _Texts:
     def odd(self, is_odd):
         """Return row and text of the first cells whose text is odd, and how many there are."""
         rows = np.flatnonzero(np.append(is_odd, False)[self.codes])
-        return [(int(row), self.texts[self.codes[row]]) for row in rows[:_MOST_NAMED]], len(rows)
+        return [(int(row), self.texts[self.codes[row]]) for row in rows[:MOST_NAMED]], len(rows)
 
     def words(self):
         """Return the column as a Categorical, its categories sorted."""
@@ -157,18 +121,23 @@ def _understand_texts(name, column, fields, options, is_target):
         return Column(name, LEFT_OUT, None, remarks=["empty"])
     is_gap = np.array([text in NUMBER_GAPS for text in texts])
     # words for a gap, however many, do not tell against numbers
-    counted = ~is_gap & np.array([text.lower() not in _GAP_WORDS for text in texts])
+    counted = ~is_gap & np.array([text.lower() not in GAP_WORDS for text in texts])
     numbers = read_numbers(texts, counts, options.decimal, options.thousands, fields.decimal, fields.body.separator)
     is_number = ~np.isnan(numbers.values)
     n_numbers = counts[is_number].sum()
     share = n_numbers / max(1, counts[counted].sum())
     nearly_all = share >= NEARLY_ALL or (share >= 0.5 and is_number.sum() >= NEARLY_ALL * counted.sum())
+    codes = [] if is_target else [text for text in texts if is_code(text)]
+    if nearly_all and codes and len(texts) <= MOST_CATEGORIES:
+        return _as_words(name, column, is_target, [f"it is taken for words, as numbers have no zeros before them: {codes[0]!r}"])
     if nearly_all and not _has_named_class(numbers, column, is_target):
         values, rows = _without_huge(name, np.append(numbers.values, np.nan)[column.codes])
         is_odd = ~is_number & ~is_gap
         is_odd[column.codes[rows]] = True
         odd, n_odd = column.odd(is_odd)
-        remarks = _how_numbers_are_read(numbers, texts)
+        remarks = how_numbers_are_read(numbers, texts)
+        if codes:
+            remarks.append(f"the zeros before its numbers do not count: {codes[0]!r} is read as {int(codes[0])}")
         return Column(name, NUMBER, values, odd, n_odd, remarks, _count_gaps(np.isnan(values)), numbers.is_quantity)
 
     day_first = fields.body.separator == ";" or fields.decimal == ","
@@ -231,7 +200,8 @@ def _has_named_class(numbers, column, is_target):
     return (column.counts[~is_number & named] >= fewest).any()
 
 
-def _how_numbers_are_read(numbers, texts):
+def how_numbers_are_read(numbers, texts):
+    """Return remarks on numbers that programs would write otherwise."""
     if numbers.example is None:
         return []
     remark = f"{brief(texts[numbers.example])!r} is read as {numbers.values[numbers.example]:.15g}"

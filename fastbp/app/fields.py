@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastbp.app.notation import OTHER_MARK, find_decimal, weigh
+from fastbp.app.notation import OTHER_MARK, find_decimal, is_code, weigh
 from fastbp.app.parquet import is_parquet, read_parquet
 from fastbp.app.source import TableError, as_text, brief, encodings_of, title_of
 
@@ -51,6 +51,7 @@ class Body(NamedTuple):
     encoding: str
     separator: str
     n_head_lines: int
+    n_columns: int
     unit: str = "line"  # what messages count
 
     @contextmanager
@@ -64,9 +65,17 @@ class Body(NamedTuple):
     def records(self):
         """Yield (line, fields) of each row."""
         with self.open() as text, _no_field_limit():
-            reader, line = _split(text, self.separator), self.n_head_lines
+            last = ""
+
+            def lines():
+                nonlocal last
+                for one in text:
+                    last = one
+                    yield one
+
+            reader, line = _split(lines(), self.separator), self.n_head_lines
             for row in reader:
-                if not _is_blank(row):
+                if not _is_blank(row) or '"' in last:  # "" alone is a row of one empty field
                     yield line + 1, row
                 line = self.n_head_lines + reader.line_num
 
@@ -78,6 +87,10 @@ class Body(NamedTuple):
         if len(lines) < len(rows):
             self._refuse_quotes()
         return lines
+
+    def texts_of(self, place, series):
+        """Return the column at this place as it stands in the file: texts, NaN for an empty field."""
+        return series if series.dtype == object else _read(self, [], [str(place)], usecols=[str(place)])[str(place)]
 
     def refuse_ragged(self, width, n_rows=None):
         """Raise if a row has other fields than the header, or if there are not as many rows as pandas found."""
@@ -97,15 +110,20 @@ class Body(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Rows that are no lines of text."""
+    """Rows that are no lines of text; `exact` are texts of columns whose numbers are not all that the file says."""
 
     path: Any
+    exact: Mapping[int, Any] = MappingProxyType({})
     separator: str = ","
     unit: str = "row"
 
     def lines_of(self, rows):
         """Return {row: its place, from 1}."""
         return {row: row + 1 for row in rows}
+
+    def texts_of(self, place, series):
+        """Return the column as text, numbers as short as they can be written, NaN for a missing value."""
+        return self.exact.get(place, as_text_series(series))
 
 
 class Fields(NamedTuple):
@@ -142,16 +160,27 @@ class Fields(NamedTuple):
     unusable: Mapping[str, str] = MappingProxyType({})
 
 
-def read_fields(path, file, options, texts=()):
-    """Return the Fields of the file at `path`, whose unpacked bytes are `file`; columns named in `texts` stay text."""
+def as_text_series(series):
+    """Return numbers as text, as short as they can be written, NaN for missing values; other columns as they are."""
+    if series.dtype.kind in "iu":
+        return series.astype(str).astype(object)
+    if series.dtype.kind == "f":
+        return series.map(lambda number: f"{number:.0f}" if number.is_integer() else repr(number), na_action="ignore").astype(
+            object
+        )
+    return series
+
+
+def read_fields(path, file, options, is_text=lambda name, place: False):
+    """Return the Fields of the file at `path`, whose unpacked bytes are `file`; a column stays text if `is_text(name, place)`."""
     if is_parquet(file):
         return _from_parquet(path, file, options)
     *likely, last = encodings_of(file, options.encoding)
     for encoding in likely:
         with suppress(UnicodeError):
-            return _read_encoded(path, file, encoding, options, texts)
+            return _read_encoded(path, file, encoding, options, is_text)
     try:
-        return _read_encoded(path, file, last, options, texts)
+        return _read_encoded(path, file, last, options, is_text)
     except UnicodeError as error:
         raise TableError(f"{title_of(path)} is not {last} text: {error}; --encoding names another encoding") from error
 
@@ -163,10 +192,10 @@ def _from_parquet(path, file, options):
     names, repeated, nameless, notes = _name(found.names)
     unusable = {names[i]: kind for i, kind in found.unusable.items()}
     gaps = pd.to_numeric(pd.Series([*options.gaps], dtype=object), errors="coerce").dropna()
-    columns = [column.mask(column.isin(gaps)) if column.dtype.kind == "f" else column for column in found.columns]
+    columns = [column.mask(column.isin(gaps)) if column.dtype.kind in "iuf" else column for column in found.columns]
     if options.separator or options.encoding:
         notes.append("--sep and --encoding are for text, not for Parquet")
-    return Fields(Rows(path), None, names, repeated, nameless, columns, [*found.notes, *notes], True, unusable)
+    return Fields(Rows(path, found.exact), None, names, repeated, nameless, columns, [*found.notes, *notes], True, unusable)
 
 
 def _name(names):
@@ -180,7 +209,7 @@ def _name(names):
     return names, repeated, {names[i] for i in without}, notes
 
 
-def _read_encoded(path, file, encoding, options, texts):
+def _read_encoded(path, file, encoding, options, is_text):
     with as_text(file, encoding) as text:
         sample = text.read(_SAMPLE)
         is_whole = not text.read(1)
@@ -201,8 +230,8 @@ def _read_encoded(path, file, encoding, options, texts):
     sample = [[row[i].strip() for row in rows if i < len(row)] for i in range(len(names))]
     decimal, is_plain = _look_at(sample, separator, options)
     names, repeated, nameless, notes_on_names = _name(names)
-    body = Body(path, file, encoding, separator, n_head_lines)
-    is_plain = [is_so and name not in texts for name, is_so in zip(names, is_plain)]
+    body = Body(path, file, encoding, separator, n_head_lines, len(names))
+    is_plain = [is_so and not is_text(name, i) for i, (name, is_so) in enumerate(zip(names, is_plain))]
     columns = _parse(body, is_plain, decimal or ".", options.gaps)
 
     notes = []
@@ -282,10 +311,11 @@ def _tell_apart(names):
 
 def _look_at(columns, separator, options):
     """Return the decimal mark of the columns, and for each column whether pandas can read its numbers with that mark."""
-    evidence = []
+    evidence, has_codes = [], []
     for texts in columns:
         texts = [text for text in dict.fromkeys(texts) if text not in NUMBER_GAPS and text not in options.gaps]
         evidence.append((weigh(texts, np.ones(len(texts)), options.thousands), len(texts)))
+        has_codes.append(any(map(is_code, texts)))
     decimal = options.decimal or OTHER_MARK.get(options.thousands)
     if decimal is None:
         of_numbers = [one for one, n_texts in evidence if one.n_others < n_texts / 2]
@@ -293,8 +323,11 @@ def _look_at(columns, separator, options):
         decimal = found.pop() if len(found) == 1 else None
     usual = decimal or "."
     is_plain = [
-        one.n_others == 0 and one.marks <= {usual} and (not one.marks or find_decimal(one, decimal, separator)[0] == usual)
-        for one, _ in evidence
+        one.n_others == 0
+        and not with_codes
+        and one.marks <= {usual}
+        and (not one.marks or find_decimal(one, decimal, separator)[0] == usual)
+        for (one, _), with_codes in zip(evidence, has_codes)
     ]
     return decimal, is_plain
 
@@ -304,31 +337,10 @@ def _parse(body, is_plain, decimal, gaps):
     import pandas as pd
 
     names = [str(i) for i in range(len(is_plain))]
-    beyond = str(len(names))  # a column for fields that should not be there, which pandas would leave out in silence
-
-    number_gaps, no_text = [*NUMBER_GAPS - {"None"}, *gaps], [""]  # None may be a class: a column with it is read as text
-
-    def read(plain, others, usecols=None):
-        with body.open() as text, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            return pd.read_csv(
-                text,
-                sep=body.separator,
-                decimal=decimal,
-                header=None,
-                names=[*names, beyond] if usecols is None else names,
-                index_col=False,
-                usecols=usecols,
-                dtype=dict.fromkeys(others, object) or None,  # even {} costs pandas 2 memory
-                keep_default_na=False,
-                na_values=dict.fromkeys(plain, number_gaps) | dict.fromkeys([*others, beyond], no_text),
-                skipinitialspace=True,
-            )
-
+    beyond = str(len(names))
     plain = [name for name, is_so in zip(names, is_plain) if is_so]
     try:
-        frame = read(plain, [name for name, is_so in zip(names, is_plain) if not is_so])
+        frame = _read(body, plain, [name for name, is_so in zip(names, is_plain) if not is_so], decimal, gaps)
         if frame[beyond].notna().any() or frame[names[-1]].isna().any():
             body.refuse_ragged(len(names), len(frame))
         columns = {name: frame[name] for name in names}
@@ -336,7 +348,7 @@ def _parse(body, is_plain, decimal, gaps):
         if again:
             for name in again:
                 del columns[name]
-            columns |= dict(read([], again, usecols=again).items())
+            columns |= dict(_read(body, [], again, usecols=again).items())
     except pd.errors.EmptyDataError:
         return [pd.Series(dtype=object) for _ in names]
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
@@ -346,3 +358,28 @@ def _parse(body, is_plain, decimal, gaps):
         body.refuse_ragged(len(names))
         raise TableError(f"{title_of(body.path)} cannot be read: {' '.join(str(error).split())}") from error
     return [columns[name] for name in names]
+
+
+def _read(body, plain, others, decimal=".", gaps=(), usecols=None):
+    """Return a frame of the columns, called by their places; without `usecols` one more, for fields that should not be there,
+    which pandas would leave out in silence."""
+    import pandas as pd
+
+    names = [str(i) for i in range(body.n_columns + (usecols is None))]
+    number_gaps, no_text = [*NUMBER_GAPS - {"None"}, *gaps], [""]  # None may be a class: a column with it is read as text
+    with body.open() as text, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        return pd.read_csv(
+            text,
+            sep=body.separator,
+            decimal=decimal,
+            header=None,
+            names=names,
+            index_col=False,
+            usecols=usecols,
+            dtype=dict.fromkeys(others, object) or None,  # even {} costs pandas 2 memory
+            keep_default_na=False,
+            na_values=dict.fromkeys(plain, number_gaps) | dict.fromkeys([*others, str(body.n_columns)], no_text),
+            skipinitialspace=True,
+        )

@@ -34,7 +34,7 @@ from fastbp.tabular import BPTabularClassifier, BPTabularRegressor
 
 def find_sizes(problem, options, n_cores, interrupted):
     """Search, rank, draw, test and compare; once interrupted, rank and draw what is finished."""
-    sizes, epochs, n_folds = options.sizes, options.epochs, _count_folds(problem, options.folds)
+    sizes, epochs, n_folds = options.sizes, options.epochs, options.folds
     print_problem(problem)
     n_fits = len(sizes) * n_folds
     print(f"{len(sizes)} sizes × {n_folds} folds = {n_fits} fits of at most {epochs} epochs, {options.jobs} at a time")
@@ -70,14 +70,16 @@ def _some_of_each(problem):
     return np.union1d(first, np.arange(min(100, len(problem.y_train)))).astype(int)
 
 
-def _count_folds(problem, n_folds):
-    """Return the folds asked for, or fewer where the rows do not allow as many."""
-    if n_folds < 2:
+def count_folds(problem, n_folds, default):
+    """Return the folds asked for, or the default, or fewer where the rows do not allow as many."""
+    if n_folds is not None and n_folds < 2:
         raise TableError("--folds: at least 2 are needed")
-    most = len(problem.y_train) // 2
+    most, why = len(problem.y_train) // 2, "half of the rows that are not held out"
     if problem.is_classification:
-        most = np.unique(problem.y_train, return_counts=True)[1].max()
-    return max(2, min(n_folds, int(most)))
+        most, why = int(np.unique(problem.y_train, return_counts=True)[1].max()), "the rows of the largest class"
+    if n_folds is not None and n_folds > max(2, most):
+        raise TableError(f"--folds: {n_folds} are too many: at most {max(2, most)} are possible, {why}")
+    return n_folds or max(2, min(default, most))
 
 
 def _folds(problem, n_folds, seed):

@@ -31,6 +31,19 @@ _DATE_LIKE = re.compile(
     re.IGNORECASE,
 )
 _YEARS = 1600, 2200
+_QUARTER = re.compile("([0-9]{4})-?[qQ]([1-4])")
+_CODE = re.compile("0[0-9]+")
+_WHOLE = re.compile("0|-?[1-9][0-9]*")
+
+
+def is_code(text):
+    """Whether zeros stand before the digits, as in 007: a name made of digits, which a number would not keep."""
+    return _CODE.fullmatch(text) is not None
+
+
+def is_whole(text):
+    """Whether an integer writes itself so."""
+    return _WHOLE.fullmatch(text) is not None
 
 
 class Numbers(NamedTuple):
@@ -203,6 +216,7 @@ def read_dates(texts, counts, day_first=False):
     """
     import pandas as pd
 
+    texts = [f"{match[1]}-{3 * int(match[2]) - 2:02d}" if (match := _QUARTER.fullmatch(text)) else text for text in texts]
     few = [text for text, count in zip(texts, counts) if count][:50]
     if not few or sum(_DATE_LIKE.fullmatch(text[:100]) is not None for text in few) < 0.9 * len(few):
         return None, ""

@@ -100,13 +100,13 @@ def load_problem(data, target, task, drop, options, seed):
         return _split(digits, seed)
     if target is None:
         raise TableError("--data needs --target COLUMN")
-    return _problem_of(read_table(data, target, drop, options), data, target, task, seed)
+    return _problem_of(read_table(data, target, drop, options, task=task), data, target, task, seed)
 
 
 def load_frame(data, target, task, drop, options, seed):
     """Return the Problem of a file with its rows as a DataFrame, whose columns a model can be asked for by name; days of dates
     are counted from 1970."""
-    table = read_table(data, target, drop, options, days_from=EPOCH)
+    table = read_table(data, target, drop, options, days_from=EPOCH, task=task)
     problem = _problem_of(table, data, target, task, seed)
     numbers = [name for i, name in enumerate(table.features) if i not in table.words]
     numeric = Pipeline([("fill", SimpleImputer(strategy="median", keep_empty_features=True)), ("scale", StandardScaler())])
@@ -137,7 +137,7 @@ def _problem_of(table, data, target, task, seed):
     """Return the Problem of a table, once its task is known."""
     task = task or find_task(table.y, table.target.is_quantity)
     if task == "classification":
-        table = leave_out_rare_classes(table)
+        table = leave_out_rare_classes(table if table.labels is None else table._replace(y=table.labels, labels=None))
     elif table.y.dtype == object:
         raise TableError(f"--task regression needs numbers, but {target!r} holds text such as {table.y[0]!r}")
     X, y = table.X, table.y
@@ -145,8 +145,6 @@ def _problem_of(table, data, target, task, seed):
         raise TableError(f"{len(y)} rows are too few to search on: at least {FEWEST_ROWS} are needed")
     if len(np.unique(y)) == 1:
         raise TableError(f"the target {target!r} is {str(y[0])!r} in every row: there is nothing to learn")
-    if task == "classification" and y.dtype.kind == "f":
-        y = y.astype(str)
     name = title_of(data) if str(data) == "-" else data.name
     columns = [*table.columns, table.target]
     facts = make_preparation(table), table.n_used, columns, table.notes, functools.partial(_frame_of, table)

@@ -43,6 +43,8 @@ def open_unpacked(path):
     """Return a file, or standard input for "-", as bytes that can be read again: pipes and packed files go to the disk."""
     try:
         if str(path) == "-":
+            if sys.stdin is None:
+                raise TableError("standard input is closed")
             return _unpack(_copy(sys.stdin.buffer), path)
         source = open(path, "rb")  # noqa: SIM115 - the caller closes it
         if not source.seekable():

@@ -23,6 +23,7 @@ from fastbp.app.columns import (
     understand,
 )
 from fastbp.app.fields import SEPARATORS, Options, read_fields
+from fastbp.app.notation import is_code, is_whole
 from fastbp.app.source import TableError, brief, open_unpacked, title_of
 
 _MOST_LINES, _MOST_COLUMNS = 5, 20  # that a message names
@@ -46,6 +47,9 @@ class Table(NamedTuple):
     target : Column
     notes : list of str
         What was left out, and why.
+    labels : ndarray of shape (n_rows,) or None
+        The target as names of classes, where it is numbers: int64 where the file has whole numbers as int64 writes them, else
+        the texts that stand there. None where it is text anyway, or no class.
     """
 
     X: np.ndarray
@@ -55,6 +59,7 @@ class Table(NamedTuple):
     columns: list[Column]
     target: Column
     notes: list[str]
+    labels: np.ndarray | None = None
 
     @property
     def n_used(self):
@@ -62,7 +67,7 @@ class Table(NamedTuple):
         return sum(column.kind != LEFT_OUT for column in self.columns)
 
 
-def read_table(path, target, drop=(), options=Options(), days_from=None):  # noqa: B008 - it is immutable
+def read_table(path, target, drop=(), options=Options(), days_from=None, task=None):  # noqa: B008 - it is immutable
     """Read a table with a header line.
 
     Parameters
@@ -77,6 +82,8 @@ def read_table(path, target, drop=(), options=Options(), days_from=None):  # noq
         How the file is written, where it shall not be found out.
     days_from : Timestamp or None
         From when the days of a date are counted; None is the first date of its column.
+    task : {"classification", "regression"} or None
+        None finds it from the target.
 
     Returns
     -------
@@ -107,6 +114,12 @@ def read_table(path, target, drop=(), options=Options(), days_from=None):  # noq
             raise TableError(
                 f"the target {target!r} holds dates, such as {example:%Y-%m-%d}: make numbers of them, such as days since a start"
             )
+        missing = np.flatnonzero(pd.isna(goal.values))
+        y, labels = _target_values(np.delete(goal.values, missing), goal.kind), None
+        if goal.kind == NUMBER and (task or find_task(y, goal.is_quantity)) == "classification":
+            texts = fields.body.texts_of(place, fields.columns[place]).drop(missing)
+            labels, said = _labels_of(texts.str.strip().to_numpy(), y)
+            notes += said
         columns = []
         for i, name in enumerate(fields.names):
             if name in drop:
@@ -114,7 +127,6 @@ def read_table(path, target, drop=(), options=Options(), days_from=None):  # noq
             elif i != place:
                 columns.append(_understand_feature(name, fields.columns[i], fields, options))
             fields.columns[i] = None  # its memory may be needed
-        missing = np.flatnonzero(pd.isna(goal.values))
         notes += _notes_on_cells([*columns, goal], missing, fields)
 
     names, values, words = [], [], {}
@@ -126,12 +138,11 @@ def read_table(path, target, drop=(), options=Options(), days_from=None):  # noq
             values.append(numbers)
     if not names:
         raise TableError(f"no column of {title_of(path)} can be used: {'; '.join(notes)}")
-    y = _target_values(np.delete(goal.values, missing), goal.kind)
     X = np.empty((len(y), len(names)))
     for i, numbers in enumerate(values):
         X[:, i] = np.delete(numbers, missing)
     columns, goal = [column._replace(values=None) for column in columns], goal._replace(values=None)
-    return Table(X, names, words, y, columns, goal, notes)
+    return Table(X, names, words, y, columns, goal, notes, labels)
 
 
 def _check_names(fields, target, drop):
@@ -230,6 +241,23 @@ def _target_values(values, kind):
     return values.astype(np.int64) if whole else values
 
 
+def _labels_of(texts, numbers):
+    """Return the names of the classes in each row, as the file has them, and notes; what is the same number is one class, unless
+    zeros before them say that they are no numbers."""
+    named, notes, different = {}, [], dict(zip(texts, numbers.tolist()))
+    has_codes = any(map(is_code, different))
+    first = {}
+    for text, number in different.items():
+        key = text if has_codes else int(text) if is_whole(text) else number
+        named[text] = first.setdefault(key, text)
+    same = next(((text, name) for text, name in named.items() if text != name), None)
+    if same:
+        notes = [f"{same[1]!r} and {same[0]!r} in the target are the same number: one class, which is called {same[1]!r}"]
+    if all(is_whole(name) and -(2**63) <= int(name) < 2**63 for name in first.values()):
+        return np.array([int(named[text]) for text in texts], dtype=np.int64), notes
+    return np.array([named[text] for text in texts], dtype=object), notes
+
+
 def find_task(y, is_quantity=False):
     """Return "classification" for text, two values, or few whole numbers that repeat; else, and for quantities, "regression"."""
     if y.dtype.kind not in "iuf":
@@ -249,7 +277,8 @@ def leave_out_rare_classes(table):
     names = ", ".join(str(name) for name in rare[:3]) + (", …" if len(rare) > 3 else "")
     rows = _count(np.count_nonzero(~keep), "row")
     note = f"{rows} of classes with fewer than {FEWEST_ROWS_OF_A_CLASS} rows left out: {names}"
-    return table._replace(X=table.X[keep], y=table.y[keep], notes=[*table.notes, note])
+    labels = None if table.labels is None else table.labels[keep]
+    return table._replace(X=table.X[keep], y=table.y[keep], labels=labels, notes=[*table.notes, note])
 
 
 def make_preparation(table):

@@ -1,0 +1,96 @@
+"""Where the command line reads models and writes what it makes."""
+
+import os
+import stat
+import sys
+import warnings
+from contextlib import suppress
+from pathlib import Path
+
+from sklearn.exceptions import InconsistentVersionWarning
+
+from fastbp.app.source import TableError, TrainingError, brief
+from fastbp.persistence import load, replace_file
+
+
+def tell(text):
+    """Write a line to standard error, if there is one."""
+    if sys.stderr is not None:
+        with suppress(OSError):
+            print(text, file=sys.stderr)
+
+
+def read_model(path):
+    """Return the model in a file."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe, say, that may never begin
+            raise TableError(f"{path} is no file")
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always", InconsistentVersionWarning)
+            model = load(path)
+    except OSError as error:
+        raise TableError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ValueError, ImportError) as error:
+        raise TableError(str(error)) from error
+    older = next((one.message for one in told if isinstance(one.message, InconsistentVersionWarning)), None)
+    if older is not None:
+        tell(
+            f"note: {path} was saved with scikit-learn {older.original_sklearn_version} and is read with"
+            f" {older.current_sklearn_version}, which may not know what the other kept: install that one, or train again"
+        )
+    return model
+
+
+def write_model(write):
+    """Let `write` save a model."""
+    try:
+        write()
+    except OSError as error:
+        raise TrainingError(f"the model cannot be written: {error.strerror or error}") from error
+    except (ValueError, ImportError) as error:
+        raise TrainingError(str(error)) from error
+
+
+def check_place(path, option, sources=(), force=False):
+    """Refuse, before any work, a place where no file can be written, or where one of the sources lies, unless forced to."""
+    folder = path.absolute().parent
+    try:
+        with suppress(FileNotFoundError):
+            path.lstat()  # which raises where newer versions of Python only say that there is no such file
+        if not folder.is_dir():
+            raise TableError(f"{option}: there is no folder {folder}")
+        if path.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+            raise TableError(f"{option}: {path} cannot be written")
+        if path.is_file() and not force:
+            for source in sources:
+                if os.path.samestat(path.stat(), os.fstat(sys.stdin.fileno()) if str(source) == "-" else os.stat(source)):
+                    raise TableError(f"{option}: {path} is what is read from; --force writes over it")
+    except (OSError, AttributeError) as error:  # a name that is too long, say; or a source that is not there, which is told later
+        if isinstance(error, OSError) and getattr(error, "filename", None) in (str(path), path):
+            raise TableError(f"{option}: {brief(str(path))} cannot be written: {error.strerror or error}") from error
+    if option == "--model" and path.exists() and not path.is_file():
+        raise TableError(f"{option}: {path} is there and is no file")
+
+
+def write_file(path, content):
+    """Replace a file as a whole, or not at all; a pipe or a device is written to."""
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+        else:
+            replace_file(path, lambda beside: Path(beside).write_bytes(content))
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from error
+
+
+def write_output(content):
+    """Write text to standard output as UTF-8, whatever a terminal would take."""
+    sys.stdout.flush()
+    binary = getattr(sys.stdout, "buffer", None)
+    if binary is None:
+        sys.stdout.write(content.decode())
+    else:
+        left = memoryview(content)
+        while left:  # without a buffer, as under python -u, a pipe takes a part at a time
+            left = left[binary.write(left) or 0 :]
+        binary.flush()
