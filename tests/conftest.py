@@ -1,8 +1,15 @@
 """What holds for all tests."""
 
 import signal
+from contextlib import suppress
 
 import pytest
+
+with suppress(ImportError):  # where there is only what a page's examples need
+    from hypothesis import HealthCheck, settings
+
+    settings.register_profile("busy machines too", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("busy machines too")
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in what a shell runs in the background; tests send it
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -4,6 +4,8 @@ import ast
 import importlib.util
 import inspect
 import re
+import shlex
+import sys
 from pathlib import Path
 from textwrap import dedent
 
@@ -24,6 +26,8 @@ FILES = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
 
 FENCE = re.compile(r"^ *```(?P<language>\w*)$")
 NOT_RUN = re.compile(r"^<!-- not run: \S.* -->$")  # with a reason
+
+FOR_WORK_ON_FASTBP = {"test", "bench", "docs", "wheel"}  # extras that no user of a page's examples needs
 
 named = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -47,6 +51,9 @@ def split(text):
         before = line.strip() or before
     assert open_block is None, f"the block that starts in line {open_block[1]} does not end"
     return prose, blocks
+
+
+WITH_BLOCKS = [page for page in PAGES if split(page.read_text(encoding="utf-8"))[1]]
 
 
 def check_imports(tree):
@@ -74,9 +81,35 @@ def run_blocks(page, text, folder):
     exec(compile(module.read_text(encoding="utf-8"), module, "exec"), {"__name__": module.stem})
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if split(p.read_text(encoding="utf-8"))[1]], ids=lambda page: page.stem)
+def requirements_of(text):
+    """Return what the page has its reader install: the extras and the other packages of its install lines.
+
+    .ci/pages runs the page's blocks with nothing else. Lines for work on fastbp itself do not count.
+    """
+    extras, others = set(), set()
+    for line in re.findall(r"pip install ([^&|`\n]+)", text):
+        names = [word.partition("[") for word in shlex.split(line) if not word.startswith("-")]
+        own = {extra for name, _, inside in names if name in (".", "fastbp") for extra in inside.rstrip("]").split(",") if extra}
+        if not own & FOR_WORK_ON_FASTBP:
+            extras |= own
+            others |= {name for name, _, _ in names if name not in (".", "fastbp")}
+    return sorted(extras), sorted(others)
+
+
+def pages_by_requirements():
+    """Return {(extras, other packages): names of the pages that have Python blocks}."""
+    found = {}
+    for page in WITH_BLOCKS:
+        extras, others = requirements_of(page.read_text(encoding="utf-8"))
+        found.setdefault((tuple(extras), tuple(others)), []).append(page.stem)
+    return found
+
+
+@pytest.mark.parametrize("page", WITH_BLOCKS, ids=lambda page: page.stem)
 def test_python_blocks_run(page, tmp_path, monkeypatch):
-    pytest.importorskip("matplotlib").use("Agg")
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    if "matplotlib" in sys.modules:
+        sys.modules["matplotlib"].use("Agg")
     monkeypatch.chdir(tmp_path)
     run_blocks(page, page.read_text(encoding="utf-8"), tmp_path)
 
@@ -213,6 +246,11 @@ def test_these_tests_see_what_they_look_for(tmp_path):
     for error, source in ((SyntaxError, "x ="), (ImportError, "from fastbp import unknown")):
         with pytest.raises(error):
             run_blocks(page, f"<!-- not run: it needs a cluster -->\n```python\n{source}\n```\n", tmp_path)
+    lines = (
+        "python3 -m venv .venv && .venv/bin/pip install -q '.[plot,keep]' && ls\n`pip install fastbp onnxruntime`: `x[test]`\n"
+    )
+    assert requirements_of(lines) == (["keep", "plot"], ["onnxruntime"])
+    assert requirements_of("`pip install -e '.[test]' pre-commit`\n") == ([], [])
     (tmp_path / "other.md").write_text("# Some `heading`, here\n")
     text = "# Own\n[a](other.md#some-heading-here) [b](other.md#more) [c](gone.md) [d](#own) [e](#gone) [f](http://x.org)\n"
     page.write_text(text)

@@ -221,7 +221,7 @@ def test_example_prints_its_numbers_and_draws_its_picture(example, tmp_path):
         env=os.environ | {"MPLBACKEND": "Agg", "PYTHONPATH": path},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1200,
     )
     assert run.returncode == 0, run.stderr
     # an old scikit-learn warns about a newer SciPy from its own files

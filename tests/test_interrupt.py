@@ -17,12 +17,17 @@ from fastbp.training.workspace import Scratch
 
 pytestmark = pytest.mark.slow
 
+PATIENCE = 600  # seconds until a process counts as hung, on a machine that is slow and busy
+
 not_windows = pytest.mark.skipif(sys.platform == "win32", reason="sends itself SIGINT")
 
 CHILD = """
 import _thread, os, signal, sys, threading, time, warnings
 import numpy as np
-from fastbp import BPClassifier
+import fastbp.kernels.epochs
+import fastbp.kernels.lbfgs
+from fastbp import BPClassifier, kernels
+from fastbp.training import lbfgs, stochastic
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 rng = np.random.RandomState(0)
@@ -30,15 +35,29 @@ X = rng.normal(size=(20000, 60))
 y = rng.randint(0, 5, 20000)
 options = eval(sys.argv[1])
 BPClassifier(max_iter=1, **options).fit(X[:100], y[:100])  # compiled or loaded before the signal comes
-sent = []
+running, sent = {}, []  # the counters of each run that has begun, which its kernel moves
 
-def interrupt():
-    time.sleep(1.0)
+def advance(loop, n_epochs):
+    running[id(loop)] = loop._counts
+    return advance_loop(loop, n_epochs)
+
+def descend(objective, memory, *arguments, **limits):
+    running[id(memory)] = memory.counts
+    return descend_memory(objective, memory, *arguments, **limits)
+
+advance_loop, stochastic._Loop.advance = stochastic._Loop.advance, advance
+descend_memory, lbfgs.descend = lbfgs.descend, descend
+
+def interrupt():  # once every run that begins at once has ended an epoch, whatever the machine's pace
+    while sum(int(counts[N_ITER] > 0) for counts in [*running.values()]) < n_begun:
+        time.sleep(0.01)
     sent.append(time.perf_counter())
     os.kill(os.getpid(), signal.SIGINT)
 
 n_before = _thread._count()
 model = BPClassifier(max_iter=10**6, tol=0, n_iter_no_change=10**9, **options)
+n_begun = min(model.n_restarts, model.n_threads or 1)
+N_ITER = kernels.lbfgs.N_ITER if model.solver == "lbfgs" else kernels.epochs.N_ITER
 threading.Thread(target=interrupt).start()
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
@@ -46,12 +65,11 @@ with warnings.catch_warnings(record=True) as caught:
 late = time.perf_counter() - sent[0]
 assert any("Training interrupted by user" in str(w.message) for w in caught), caught
 assert all(np.isfinite(W).all() for W in model.coefs_)
-assert model.n_iter_ < 10**6
+assert 0 < model.n_iter_ < 10**6
 assert model.solver == "lbfgs" or len(model.loss_curve_) == model.n_iter_
-n_begun = min(model.n_restarts, model.n_threads or 1)
 assert model.loss_ == np.nanmin(model.restart_losses_[:n_begun])
 assert np.isnan(model.restart_losses_[n_begun:]).all()
-deadline = time.monotonic() + 30
+deadline = time.monotonic() + 60
 while _thread._count() > n_before and time.monotonic() < deadline:
     time.sleep(0.01)
 assert _thread._count() <= n_before
@@ -78,7 +96,7 @@ print(f"came back {late:.3f} s after the signal")
     ],
 )
 def test_signal_stops_the_compiled_loop(options):
-    result = subprocess.run([sys.executable, "-c", CHILD, options], capture_output=True, text=True, timeout=120)
+    result = subprocess.run([sys.executable, "-c", CHILD, options], capture_output=True, text=True, timeout=PATIENCE)
     assert result.returncode == 0, result.stderr[-2000:]
     print(result.stdout)
 
@@ -96,7 +114,7 @@ model = BPClassifier(max_iter=10**6, tol=0, n_iter_no_change=10**9, n_restarts=3
 model.set_params(max_iter=2).fit(X, y)
 model.set_params(max_iter=10**6)
 random.seed(0)
-n_before, go, slowest = _thread._count() + 1, threading.Event(), 0.0
+n_before, go = _thread._count() + 1, threading.Event()
 is_over = False
 
 def send():
@@ -111,18 +129,13 @@ def send():
 
 sender = threading.Thread(target=send)
 sender.start()
-end = time.monotonic() + 8
-n_rounds = 0
-while time.monotonic() < end:
-    n_rounds += 1
+for _ in range(300):
     try:
-        start = time.perf_counter()
         go.set()
         try:
             model.fit(X, y)
         except KeyboardInterrupt:  # before the first or after the last kernel
             pass
-        slowest = max(slowest, time.perf_counter() - start)
         while go.is_set():
             time.sleep(0.0005)
         time.sleep(0.005)  # for the second signal
@@ -136,20 +149,17 @@ while True:
         break
     except KeyboardInterrupt:
         pass
-deadline = time.monotonic() + 5
+deadline = time.monotonic() + 60
 while _thread._count() >= n_before and time.monotonic() < deadline:
     time.sleep(0.01)
 assert _thread._count() < n_before, _thread._count()
-assert n_rounds > 20
-assert slowest < 5, slowest  # a hang, not a slow machine
 model.set_params(max_iter=2).fit(X, y).predict(X)
-print(f"{n_rounds} rounds, the slowest {slowest:.3f} s")
 """
 
 
 @not_windows
 def test_a_storm_of_signals_leaves_neither_a_hang_nor_a_thread():
-    result = subprocess.run([sys.executable, "-c", STORM], capture_output=True, text=True, timeout=100)
+    result = subprocess.run([sys.executable, "-c", STORM], capture_output=True, text=True, timeout=PATIENCE)
     assert result.returncode == 0, result.stderr[-2000:]
     print(result.stdout)
 
@@ -186,7 +196,7 @@ try:
 except KeyboardInterrupt:
     print("ended")
 """
-    result = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=100)
+    result = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=PATIENCE)
     assert result.stdout == "ended\n", result.stderr[-2000:]
 
 

@@ -138,7 +138,7 @@ def results(tmp_path_factory):
     script = folder / "script.py"
     script.write_text(SCRIPT, encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(folder / "cache")}
-    process = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env=environment, timeout=300)
+    process = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env=environment, timeout=1200)
     assert process.returncode == 0, process.stderr[-3000:]
     return json.loads(process.stdout)
 

@@ -367,7 +367,7 @@ def test_interrupt_ends_with_what_is_finished(jobs, tmp_path):
     try:
         read_until(process, "[ 1/12]")
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=600)
     finally:
         process.kill()
     assert process.returncode == 130
@@ -388,7 +388,7 @@ def test_a_closed_pipe_ends_quietly(line, tmp_path):
         process.stdout.close()
         err = process.stderr.read()
         process.stderr.close()
-        assert process.wait(timeout=60) == 1
+        assert process.wait(timeout=600) == 1
     finally:
         process.kill()
     assert err == ""

@@ -238,7 +238,7 @@ def test_ctrl_c_ends_the_training_and_what_it_has_learnt_is_saved(tmp_path):
             if line.startswith("Iteration 1,"):
                 process.send_signal(signal.SIGINT)
                 break
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=600)
     finally:
         process.kill()
     assert (process.returncode, err) == (130, "")
@@ -277,7 +277,7 @@ def test_a_terminal_gets_a_line_that_is_written_over(flowers, tmp_path):
         while piece := os.read(ours, 2**16):
             shown += piece
     os.close(ours)
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=600) == 0
     assert b"\r\x1b[KIteration " in shown
     assert b" s more" in shown
 

@@ -30,7 +30,7 @@ def estimator_for(solver):
 
 
 ENDLESS = {"max_iter": 10**6, "n_iter_no_change": np.inf, "tol": 0}
-PATIENCE = 60  # seconds until a test that waits for another thread gives up
+PATIENCE = 600  # seconds until a test that waits for another thread gives up
 
 
 def weights(model):

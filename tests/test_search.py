@@ -720,9 +720,9 @@ def test_interrupt_of_the_main_thread_ends_running_kernels(monkeypatch):
     monkeypatch.setattr("fastbp.search.plan.Plan.order", lambda self, fits: [3, 4, 5, 0, 1, 2])
     with pytest.warns(UserWarning, match="3 of 6 fits"):
         search = BPSearchCV(classifier(), grid, cv=3, n_jobs=2, refit=False).fit(X, y)
-    assert time.monotonic() - interrupts[0] < 30  # of the hours
+    assert time.monotonic() - interrupts[0] < 600  # of the hours
     assert search.best_index_ == 1
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 600
     while threading.active_count() > 1 and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not [thread for thread in threading.enumerate() if "work" in thread.name]
