@@ -1,6 +1,6 @@
-"""Time today's asv suites against the landmarks of the history, one thread, and make asv's pages of all results.
+"""Time today's asv suites against the landmarks of the history, one thread each, and make asv's pages of the results.
 
-    python benchmarks/history.py [--machine NAME] [--rows REGEX] [--quick] [more commits …]
+    python benchmarks/history.py [--machine NAME] [--rows REGEX] [--quick] [commits …]
 
 The landmarks are in benchmarks/landmarks.txt. asv builds each commit into an environment of its own, with the newest dependencies
 that pip finds; what results/NAME holds already is not timed again. Results go to benchmarks/results, pages to benchmarks/html.
@@ -21,7 +21,7 @@ HERE = Path(__file__).resolve().parent
 ROWS = (
     r"fits.PerSample.track_share",
     r"fits.Batches.track_share\('(full-wide-input|digits-adam-f32|digits-adam-f64|collisions-relu)'\)",
-    r"predict.Predict.track_share",
+    r"predict.Predict.track_share\((1|100000)\)",
     r"startup.ColdStart.track_first_fit",
 )
 
@@ -74,9 +74,9 @@ def main():
         help="which benchmarks (default: those of the picture in docs/performance.md)",
     )
     parser.add_argument("--quick", action="store_true", help="each benchmark once, to see that it runs; nothing is kept")
-    parser.add_argument("commits", nargs="*", help="timed after the landmarks, as HEAD")
+    parser.add_argument("commits", nargs="*", default=[*landmarks()], help="commits instead of the landmarks, as HEAD")
     arguments = parser.parse_args()
-    hashes = dict.fromkeys(full_hash(commit) for commit in (*landmarks(), *arguments.commits))
+    hashes = [full_hash(commit) for commit in arguments.commits]
     options = ["--machine", arguments.machine, "--bench", arguments.rows, "--show-stderr"]
     options += ["--quick", "--dry-run"] if arguments.quick else ["--skip-existing-successful"]
     if arguments.quick:
