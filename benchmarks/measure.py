@@ -40,7 +40,8 @@ class Settings:
 class Row:
     """A row of the table: `run(settings)` returns what `result` makes.
 
-    `once` rows do not depend on the number of threads, or set it themselves, and run with the most threads asked for.
+    `once` rows do not depend on the number of threads, or set it themselves, and run with the most threads asked for. `quick`
+    tells whether a quick run has the row too.
     """
 
     name: str
@@ -48,10 +49,11 @@ class Row:
     section: str
     run: object
     once: bool = False
+    quick: bool = True
 
 
-def interleave(contenders, settings, *, min_rounds=2):
-    """Time functions of no arguments in turns, round after round, each round starting with another one.
+def interleave(contenders, settings, *, min_rounds=2, clock=time.perf_counter):
+    """Time functions of no arguments in turns, round after round, each round starting with another one, by one clock.
 
     Returns the best turn of each, in seconds per call, and the text of the error of each that failed.
     """
@@ -65,22 +67,22 @@ def interleave(contenders, settings, *, min_rounds=2):
         first = round_number % max(1, len(alive))
         for name in alive[first:] + alive[:first]:
             try:
-                turns[name].append(_turn(contenders[name], 0 if settings.quick else TURN))
+                turns[name].append(_turn(contenders[name], 0 if settings.quick else TURN, clock))
             except Exception as error:
                 errors[name] = describe(error)
     return {name: min(seconds) for name, seconds in turns.items() if seconds}, errors
 
 
-def _turn(function, seconds):
+def _turn(function, seconds, clock):
     time.sleep(PAUSE)
     gc.collect()
     gc.disable()
     try:
-        n_calls, started = 0, time.perf_counter()
+        n_calls, started = 0, clock()
         while True:
             function()
             n_calls += 1
-            elapsed = time.perf_counter() - started
+            elapsed = clock() - started
             if elapsed >= seconds:
                 return elapsed / n_calls
     finally:

@@ -6,6 +6,7 @@ A plain fit against itself comes first: what its row says beside 0 % is noise.
 """
 
 import argparse
+import sys
 import warnings
 from functools import partial
 
@@ -110,8 +111,7 @@ def main():
             run()
         seconds, errors = interleave(contenders, settings)
         if errors:
-            print(f"{name:28} {errors}")
-            continue
+            sys.exit(f"options.py: {name}: {errors}")
         plain, option = (1e3 * seconds[key] / n_epochs for key in ("plain", "option"))
         print(f"{name:28} {plain:10.3f} {option:12.3f} {100 * (option / plain - 1):+16.1f}%")
 

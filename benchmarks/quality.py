@@ -3,6 +3,7 @@
     python benchmarks/quality.py run --methods fastbp hgb lightgbm --out quality.jsonl
     python benchmarks/quality.py run --methods fastbp "fastbp:label_smoothing=0" --tables wine titanic --seeds 0 1
     python benchmarks/quality.py report --out quality.jsonl
+    python benchmarks/quality.py --quick
 
 After "fastbp:" come parameters of the estimator or of its networks, values as in JSON, by which a part of the recipe is changed
 or left out.
@@ -20,6 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import argparse
 import json
 import sys
+import tempfile
 import time
 import warnings
 from collections import defaultdict
@@ -39,6 +41,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 SHIFT = 0.01  # added to errors before they are divided, so that a table that all solve does not decide
+QUICK_TABLES = ("wine", "diabetes", "mixed_classes")
 
 
 def categories_of(X: pd.DataFrame) -> list[str]:
@@ -241,6 +244,22 @@ def report(arguments: argparse.Namespace) -> None:
             print(f"| {name} | {' | '.join(_cell(cells[name, method]) for method in methods)} |")
 
 
+def quick(arguments: argparse.Namespace) -> None:
+    """See that every method runs and is reported; what fails ends the program."""
+    missing = {package for package in PACKAGES.values() if find_spec(package) is None}
+    arguments.methods = [method for method in METHODS if PACKAGES.get(method) not in missing]
+    arguments.tables, arguments.folds, arguments.against = list(QUICK_TABLES), 1, "hgb"
+    with tempfile.TemporaryDirectory() as folder:
+        arguments.out = f"{folder}/quality.jsonl"
+        run(arguments)
+        report(arguments)
+        failed = [record for record in read(arguments.out) if "failed" in record]
+    if missing:
+        print(f"left out, as they are not installed: {', '.join(sorted(missing))}")
+    if failed:
+        sys.exit(f"quality.py: {failed}")
+
+
 def _mean(found: dict[Any, Any], key: str = "error") -> float:
     return float(np.mean([record[key] for record in found.values()]))
 
@@ -252,7 +271,7 @@ def _cell(found: dict[Any, Any]) -> str:
 if __name__ == "__main__":
     warnings.filterwarnings("ignore")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["run", "report"])
+    parser.add_argument("what", choices=["run", "report"], nargs="?", default="run")
     parser.add_argument("--methods", nargs="+", default=METHODS[:6], type=method_of, metavar="METHOD", help=", ".join(METHODS))
     parser.add_argument("--against", default="realmlp", help="in a report, the method that the others are divided by")
     parser.add_argument("--tables", nargs="+", choices=list(TABLES))
@@ -261,5 +280,9 @@ if __name__ == "__main__":
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0, help="begin no further fit after so many seconds")
     parser.add_argument("--out", default="quality.jsonl")
+    parser.add_argument("--quick", action="store_true", help="a fold of three tables by every method that is installed, reported")
     arguments = parser.parse_args()
-    (run if arguments.what == "run" else report)(arguments)
+    if arguments.quick:
+        quick(arguments)
+    else:
+        (run if arguments.what == "run" else report)(arguments)

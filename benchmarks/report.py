@@ -94,6 +94,7 @@ def markdown(report):
         + ", ".join(f"{value} {key}" if isinstance(value, int) else str(value) for key, value in machine.items())
         + ".",
         "Versions: " + ", ".join(f"{package} {number}" for package, number in versions.items()) + ".",
+        *(f"Left out, as it is not installed: {package}." for package in ("torch", "jax") if package not in versions),
         f"Date: {report['date']}." + (" Quick run: the harness was checked, nothing was measured." if report["quick"] else ""),
     ]
     rows = [row for row in report["rows"] if "verdicts" in row]

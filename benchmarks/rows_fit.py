@@ -1,6 +1,7 @@
 """The rows that compare fits and predictions with scikit-learn, PyTorch and JAX."""
 
 from functools import partial
+from importlib.util import find_spec
 
 import numpy as np
 from measure import Row, describe, fastest, interleave, ratio, result, seconds_of, verdict
@@ -44,13 +45,20 @@ def make_jax_peer(workload, settings):
 
 
 MAKERS = {SKLEARN: make_sklearn_peer, FASTBP: make_fastbp_peer, TORCH: make_torch_peer, JAX_EPOCH: make_jax_peer}
+PACKAGES = {TORCH: "torch", JAX_EPOCH: "jax"}  # without them their columns stay empty
+
+
+def is_installed(peer):
+    return peer not in PACKAGES or find_spec(PACKAGES[peer]) is not None
 
 
 def chosen_peers(workload, settings):
-    """Return one tuned and warmed peer per package, and the errors of those that cannot run."""
+    """Return one tuned and warmed peer per package that is installed, and the errors of those that cannot run."""
     peers, errors = {}, {}
     n_epochs = 1 if settings.quick or not workload.full_batch else 10
     for name, make in MAKERS.items():
+        if not is_installed(name):
+            continue
         try:
             variants = make(workload, settings).variants()
             if settings.quick:
@@ -171,8 +179,8 @@ def run_predict_many(settings):
     X = X[random.randint(len(X), size=n_rows)] + random.normal(scale=0.1, size=(n_rows, X.shape[1]))
     expected = reference.predict(X)
     contenders = {SKLEARN: partial(reference.predict, X), FASTBP: partial(own.predict, X)}
-    errors, choices = {}, {}
-    try:
+    choices = {}
+    if is_installed(TORCH):
         from peer_torch import class_predictor
 
         predictors = {
@@ -184,13 +192,11 @@ def run_predict_many(settings):
         }
         choices[TORCH] = fastest(list(predictors), lambda choice: seconds_of(predictors[choice]))
         contenders[TORCH] = predictors[choices[TORCH]]
-    except Exception as error:
-        errors[TORCH] = describe(error)
     agreement = {name: float(np.mean(predict() == expected)) for name, predict in contenders.items()}
-    seconds, failed = interleave(contenders, settings)
+    seconds, errors = interleave(contenders, settings)
     return result(
         [verdict(SKLEARN, ratio(seconds, SKLEARN, FASTBP), 3), verdict(TORCH, ratio(seconds, TORCH, FASTBP), 2)],
-        seconds=seconds, errors=errors | failed, notes=[f"PyTorch with {choices[TORCH]}"] if choices else [],
+        seconds=seconds, errors=errors, notes=[f"PyTorch with {choices[TORCH]}"] if choices else [],
         faults=[f"{name} agrees on {part:.4%} only" for name, part in agreement.items() if part < 0.9999],
     )  # fmt: skip
 

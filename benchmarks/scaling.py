@@ -1,11 +1,12 @@
 """Time every training workload with 1, 2, 4 … all cores, and with more threads than cores, and print the efficiency.
 
-    python benchmarks/scaling.py [--rows name,name] [--most THREADS] [--repeat k]
+    python benchmarks/scaling.py [--rows name,name] [--most THREADS] [--repeat k] [--quick]
 
 The numbers of threads take turns in one process. Efficiency is the time with one thread over n times that with n.
 """
 
 import argparse
+import sys
 import warnings
 from functools import partial
 
@@ -27,6 +28,7 @@ def main():
     parser.add_argument("--rows", default=",".join(workload.name for workload in FITS))
     parser.add_argument("--most", type=int, default=16, help="a number of threads beyond the cores")
     parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="few rows and epochs, to see that it runs")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     machine, n_cores = machine_description(), available_cores()
@@ -37,11 +39,14 @@ def main():
     for workload in FITS:
         if workload.name not in arguments.rows.split(","):
             continue
+        workload = workload.shortened() if arguments.quick else workload
         peers = {n: EstimatorPeer(workload, fastbp.BPClassifier, fastbp.BPRegressor, n_threads=n) for n in counts}
         contenders = {n: partial(peer.fit, n_epochs=workload.n_epochs) for n, peer in peers.items()}
         contenders[1]()
-        settings = Settings(max(counts), arguments.repeat, row_seconds=60, quick=False)
-        seconds, _ = interleave(contenders, settings)
+        settings = Settings(max(counts), 1 if arguments.quick else arguments.repeat, row_seconds=60, quick=arguments.quick)
+        seconds, errors = interleave(contenders, settings)
+        if errors:
+            sys.exit(f"scaling.py: {workload.name}: {errors}")
         efficiency = ", ".join(f"{100 * seconds[1] / seconds[n] / n:.0f} %" for n in counts if 1 < n <= n_cores)
         times = "".join(f" {1e3 * seconds[n]:.3g} ms |" for n in counts)
         print(f"| {workload.title}, {workload.n_epochs} epochs |{times} {efficiency} |", flush=True)

@@ -33,6 +33,7 @@ class Batches(AgainstSklearn):
         "pictures-f64",
         "digits-adam-f64",
         "digits-adam-f32",
+        "collisions-relu",
         "collisions-tanh",
         "handwriting-f32",
         "matrix-map",
