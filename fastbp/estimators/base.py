@@ -244,7 +244,7 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
             if resume:
                 network, origin = draft._packed(X.dtype)
                 check_goes_on(draft, settings, network, problem)
-                resumed = resumed_from(draft, network, X.dtype, settings, incremental)
+                resumed = resumed_from(draft, network, problem, settings, incremental)
                 params = aligned_copy(origin)
                 starts = [Start(random_state, lambda _: params)]
             else:

@@ -11,7 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 from fastbp.estimators import parameters
 from fastbp.estimators.base import BaseBP
 from fastbp.estimators.explain import check_layer
-from fastbp.estimators.inputs import MatrixLike
+from fastbp.estimators.inputs import MatrixLike, twin
+from fastbp.estimators.publish import publish
 from fastbp.estimators.versions import Versioned
 
 
@@ -97,11 +98,11 @@ class BPFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned, B
             check_layer(self.layer, n_hidden, self)
             estimator = clone(self.estimator).fit(X, y, sample_weight)
         check_layer(self.layer, len(estimator.coefs_) - 1, self)
-        self.estimator_ = estimator
-        self.n_features_in_ = estimator.n_features_in_
-        self.__dict__.pop("feature_names_in_", None)
+        draft, before = twin(self, estimator_=estimator, n_features_in_=estimator.n_features_in_), vars(self).copy()
+        vars(draft).pop("feature_names_in_", None)
         if hasattr(estimator, "feature_names_in_"):
-            self.feature_names_in_ = estimator.feature_names_in_
+            draft.feature_names_in_ = estimator.feature_names_in_
+        publish(self, draft, before)
         return self
 
     def transform(self, X: MatrixLike) -> np.ndarray:
@@ -118,6 +119,8 @@ class BPFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned, B
             In the dtype of the weights.
         """
         check_is_fitted(self)
+        if not isinstance(self.estimator_, BaseBP):
+            raise TypeError(f"estimator_ must be a network of fastbp, got {self.estimator_!r:.200}.")
         return self.estimator_.hidden_activations(X, self.layer)
 
     @property

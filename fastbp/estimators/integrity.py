@@ -233,7 +233,7 @@ def check_kept(estimator: Any) -> None:
     state = vars(estimator)
     _check_history(state)
     for name in _CURVES:
-        _require(isinstance(state.get(name), list | None), name)
+        _require(type(state.get(name)) in (list, type(None)), name)
     best, optimizer = state.get("_best_params"), state.get("_optimizer")
     if best is not None:
         _require(_are_vectors(best), "_best_params")
@@ -243,10 +243,11 @@ def check_kept(estimator: Any) -> None:
 
 def _check_history(state: Mapping[str, Any]) -> None:
     for name in _COUNTS:
-        _require(name not in state or _is_count(state[name]), name)
+        _require(_is_count(state.get(name, 0)), name)
     for name in _MEASURES:
         value = state.get(name)
-        _require(value is None or type(value) is float or _is_measure(value), name)
+        if value is not None and type(value) is not float:
+            _require(_is_measure(value), name)
     norms = state.get("gradient_norms_")
     _require(norms is None or (isinstance(norms, np.ndarray) and norms.ndim == 2 and norms.dtype.kind == "f"), "gradient_norms_")
 
@@ -258,27 +259,11 @@ def _are_vectors(kept: Any) -> bool:
 
 
 def _check_optimizer(optimizer: Any) -> None:
-    """Of an optimizer that steps, or of one as it came out of a file."""
-    from fastbp.kernels.layout import Network
-    from fastbp.training.kept import KeptVectors
-    from fastbp.training.optimizer import KINDS, Optimizer
+    from fastbp.training.optimizer import Optimizer
 
     _require(type(optimizer) is Optimizer, "_optimizer")
-    state = vars(optimizer)
-    for name, example in KINDS.items():
-        _require(name in state and _is_alike(state[name], example), f"_optimizer.{name}")
-    solver = SOLVERS.get(optimizer.solver_name)
-    _require(solver is not None and solver.is_stochastic, "_optimizer.solver_name")
-    assert solver is not None
-    _require(optimizer._rule[0] in (solver.rule, solver.nesterov_rule), "_optimizer._rule")
-    moments, averaged = state.get("moments"), state.get("averaged")
-    _require(isinstance(averaged, list), "_optimizer.averaged")
-    if isinstance(moments, KeptVectors):  # as it came out of a pickle
-        _require(moments.is_whole, "_optimizer.moments")
-    else:
-        _require(isinstance(moments, list) and len(moments) == 2, "_optimizer.moments")
-        _require(isinstance(state.get("network"), Network), "_optimizer.network")
-        _require(optimizer.is_whole, "_optimizer.moments")
+    fault = optimizer.fault()
+    _require(not fault, f"_optimizer.{fault}")
 
 
 # ---- what files hold
@@ -322,21 +307,13 @@ def _complete_optimizer(estimator: Any) -> None:
 # ---- kinds of values
 
 
-def _is_alike(value: Any, example: Any) -> bool:
-    if isinstance(example, tuple):
-        return isinstance(value, tuple) and len(value) == len(example) and all(map(_is_alike, value, example))
-    if isinstance(example, Integral):
-        return _is_count(value)
-    if isinstance(example, Real):
-        return (type(value) is float or _is_measure(value)) and not math.isnan(value)
-    return type(value) is type(example)
-
-
 def _is_count(value: Any) -> bool:
-    return isinstance(value, Integral) and 0 <= int(value) <= parameters.MOST_COUNT
+    return (type(value) is int or isinstance(value, Integral)) and 0 <= int(value) <= parameters.MOST_COUNT
 
 
 def _is_measure(value: Any) -> bool:
+    if type(value) is float:  # half a microsecond less than to ask the abstract classes
+        return True
     return isinstance(value, Real) and (not isinstance(value, Integral) or abs(int(value)) <= parameters.MOST_COUNT)
 
 

@@ -68,7 +68,7 @@ def check_goes_on(estimator: Any, settings: Any, network: Any, problem: Any) -> 
         _refuse(estimator, "fit_intercept", "a network with intercepts")
 
 
-def resumed_from(estimator: Any, network: Any, dtype: np.dtype, settings: Any, incremental: bool) -> Any:
+def resumed_from(estimator: Any, network: Any, problem: Any, settings: Any, incremental: bool) -> Any:
     """Return what a training goes on with: copies of the history and the best weights, and for partial_fit of the optimizer as
     the last one left it, if it is of the same solver."""
     from fastbp.training.fit import Resumed
@@ -86,10 +86,12 @@ def resumed_from(estimator: Any, network: Any, dtype: np.dtype, settings: Any, i
     history.gradient_norms = [*state.get("gradient_norms_", ())]
     history.no_improvement_count = state.get("_no_improvement_count", 0)
     best, optimizer = state.get("_best_params"), state.get("_optimizer") if incremental else None
-    vectors = None if best is None else best.laid_out(network, dtype)
+    vectors = None if best is None else best.laid_out(network, problem.dtype)
     history.best_params = None if vectors is None else aligned_copy(vectors[0])
     if optimizer is not None:
-        optimizer = optimizer.continued(network, dtype) if optimizer.solver_name == settings.solver else None
+        weights, is_same = problem.sample_weight, optimizer.solver_name == settings.solver
+        is_safe = not settings.verbose and (weights is None or weights.min() > 0)  # no batch without weight, nor a closed stream
+        optimizer = optimizer.continued(network, problem.dtype, is_safe) if is_same else None
     return Resumed(history, optimizer)
 
 

@@ -42,7 +42,7 @@ def fitted_scaling(estimator: Any, problem: Any) -> Scaling:
         X = problem.X[rows]
         is_dense = not issparse(X)  # centred, a sparse matrix would be full
         if estimator.input_scaling == "standard":
-            inputs = StandardScaler(with_mean=is_dense).fit(X, sample_weight=weights)
+            inputs = _of_arrays(StandardScaler(with_mean=is_dense)).fit(X, sample_weight=weights)
         else:
             if weights is not None:
                 there = weights > 0
@@ -52,10 +52,15 @@ def fitted_scaling(estimator: Any, problem: Any) -> Scaling:
                         " leave those (and class_weight) out, or take input_scaling='standard'."
                     )
                 X = X[there]
-            inputs = RobustScaler(with_centering=is_dense).fit(X)
+            inputs = _of_arrays(RobustScaler(with_centering=is_dense)).fit(X)
     if estimator.target_scaling is not None:
-        targets = StandardScaler().fit(problem.Y[rows], sample_weight=weights)
+        targets = _of_arrays(StandardScaler()).fit(problem.Y[rows], sample_weight=weights)
     return Scaling(inputs, targets)
+
+
+def _of_arrays(scaler: Any) -> Any:
+    """Let a scaler return arrays, whatever scikit-learn's `transform_output` is set to."""
+    return scaler.set_output(transform="default")
 
 
 def scaled_inputs(scaler: Any, X: Any) -> Any:

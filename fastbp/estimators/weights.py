@@ -18,6 +18,7 @@ _READ = (
     "feature_names_in_", "out_activation_", "temperature_", "_sparse_labels", "_best_member", "loss", "fit_intercept",
     *sorted({loss.parameter for loss in LOSSES.values()} - {"", "quantile"}),
 )  # fmt: skip
+_WATCHED = (str, list, tuple)
 _PLACES = ("coefs_", "intercepts_", "front_", "embedded_features_")
 
 
@@ -27,7 +28,7 @@ class Bound(NamedTuple):
     network: Any
     params: np.ndarray
     views: tuple[np.ndarray, ...]  # coefs_, intercepts_ and front_, which lie in params
-    seen: list[Any]  # see `Weighted._seen`
+    seen: Any  # list, see `Weighted._seen`; empty before a check
 
 
 class Weighted:
@@ -98,7 +99,7 @@ class Weighted:
             dtype=dtype,
         )
         if bound is not None and dtype == bound.params.dtype and now._has_views(bound.views):
-            self._bound = bound._replace(network=network, seen=now._seen())
+            self._bound = Bound(network, bound.params, bound.views, now._seen())
             return network, bound.params
         params = pack_parameters(network, layout.coefs, layout.intercepts, dtype, layout.front)
         if is_loaded and self.__dict__.pop("_is_loaded", False):  # one thread of those that ask
@@ -109,12 +110,14 @@ class Weighted:
 
     def _has_views(self, views: tuple[np.ndarray, ...]) -> bool:
         """Whether the weights are these arrays, in lists whose items can be watched."""
-        state = self.__dict__
-        if not (type(state["coefs_"]) is type(state["intercepts_"]) is list and type(state.get("front_", {})) is dict):
+        get = self.__dict__.get
+        coefs: Any = get("coefs_")
+        intercepts: Any = get("intercepts_")
+        front: Any = get("front_", {})
+        are_lists = type(coefs) is list and type(intercepts) is list and type(front) is dict
+        if not are_lists or type(self.activation) not in _WATCHED or isinstance(get("quantile"), np.ndarray):
             return False
-        if not isinstance(self.activation, str | list | tuple) or isinstance(state.get("quantile"), np.ndarray):
-            return False
-        own = (*self.coefs_, *self.intercepts_, *state.get("front_", {}).values())
+        own = (*coefs, *intercepts, *front.values())
         return len(own) == len(views) and all(map(operator.is_, own, views))
 
     def _bind(self, network: Any, params: np.ndarray) -> None:
@@ -131,13 +134,13 @@ class Weighted:
                 self.__dict__.pop(name, None)
         self.n_layers_ = len(coefs) + 1
         self.__dict__.pop("_is_loaded", None)
-        self._bound = Bound(network, params, (*coefs, *intercepts, *front.values()), [])
+        self._bound = Bound(network, params, (*coefs, *intercepts, *front.values()), ())
 
     def _seal(self) -> None:
         """Trust what a fit has left, so that the first prediction need not check it."""
-        bound = self._bound
+        bound: Bound = self._bound
         if self._has_views(bound.views):
-            self._bound = bound._replace(seen=self._seen())
+            self._bound = Bound(bound.network, bound.params, bound.views, self._seen())
 
     def _in_places_of(self, old: Self, origin: np.ndarray) -> list[Callable[[], None]]:
         """Take the arrays of `old`, from whose weights, origin, these here were trained, for those here; return what writes into
@@ -147,7 +150,7 @@ class Weighted:
             for name in _PLACES:
                 if name in vars(old):
                     setattr(self, name, vars(old)[name])
-            self._bound = own._replace(params=origin, views=bound.views)
+            self._bound = Bound(own.network, origin, bound.views, ())
             return [partial(operator.setitem, origin, ..., own.params)]
         steps: list[Callable[[], None]] = []
         views = {id(view) for view in bound.views} if bound is not None else set()

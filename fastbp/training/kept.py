@@ -34,10 +34,10 @@ class KeptVectors:
 
     def laid_out(self, network: Any, dtype: np.dtype) -> list[np.ndarray] | None:
         """The vectors in the layout of a network, themselves where it is theirs; None if its layers are others."""
-        if self._network is not None and not np.array_equal(self._network.units, network.units):
-            return None
         if network is self._network and all(vector.dtype == dtype for vector in self._vectors):
             return self._vectors
+        if self._network is not None and not np.array_equal(self._network.units, network.units):
+            return None
         shapes = [*zip(network.units[:-1].tolist(), network.units[1:].tolist())]
         per_layer = self.unpacked()
         front = {name: view.shape for name, view in front_views(network, np.zeros(network.n_parameters, dtype)).items()}
