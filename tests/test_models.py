@@ -19,8 +19,10 @@ import numpy as np
 import pytest
 import sklearn
 from scipy.sparse import csr_matrix
+from sklearn.compose import make_column_transformer
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import fastbp
 from fastbp.app.cli import main
@@ -136,6 +138,69 @@ def test_exports_predict_the_same(flowers, tmp_path, capsys):
     label, probabilities = session.run(None, {"X": table.to_numpy()[:, :4].astype(np.float32)})
     np.testing.assert_array_equal(label, pipeline.predict(table))
     np.testing.assert_allclose(probabilities, pipeline.predict_proba(table), atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_words_are_exported_too(dtype, houses, tmp_path, capsys):
+    """With more of them than columns, missing ones, and such as training has not seen."""
+    pytest.importorskip("skl2onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    table, rng, model = pd.read_csv(houses), np.random.RandomState(0), tmp_path / "houses.skops"
+    table["street (of it)"] = [f"street {int(i)}" for i in rng.exponential(40, len(table))]
+    pd.concat([table] * 4).to_csv(houses, index=False)
+    assert train(houses, "price", model, "--epochs", 30) == 0
+    pipeline = fastbp.load(model)
+    assert pipeline[0].named_transformers_["words"].infrequent_categories_[1] is not None
+    capsys.readouterr()
+    assert run("export", model, "--output", tmp_path / "houses.onnx", "--dtype", dtype) == 0
+    told = capsys.readouterr().out
+    assert "in the order of training: size, kind (text), sold__days_" in told and "street__of_it_ (text)" in told
+    frame = pd.DataFrame({name: rng.normal(0, 1, len(table)) for name in pipeline.feature_names_in_}).assign(
+        **{"size": table["size"].fillna(99.0), "kind": table["kind"].fillna(""), "street (of it)": table["street (of it)"]}
+    )
+    frame.loc[7, ["kind", "street (of it)"]] = ["castle", "nowhere"]
+    if dtype == "float32":
+        frame.loc[3, "size"] = np.nan
+    else:
+        assert "--dtype float32 runs there" in told
+        return
+    session = runtime.InferenceSession(tmp_path / "houses.onnx")
+    assert len(session.get_inputs()) == frame.shape[1]
+    rows = {
+        one.name: frame[name].to_numpy(object if one.type == "tensor(string)" else dtype).reshape(-1, 1)
+        for name, one in zip(frame, session.get_inputs(), strict=True)
+    }
+    (found,) = session.run(None, rows)
+    np.testing.assert_allclose(found.ravel(), pipeline.predict(frame), rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["pipeline", "search", "table"])
+def test_models_of_python_with_words_are_exported_or_refused(kind, houses, tmp_path, capsys):
+    pytest.importorskip("skl2onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    table = pd.read_csv(houses).dropna()
+    X, y = table[["size", "kind"]], np.where(table["price"] > table["price"].median(), "dear", "cheap")
+    encoded = make_column_transformer((StandardScaler(), ["size"]), (OneHotEncoder(), ["kind"]))
+    model = make_pipeline(encoded, fastbp.BPClassifier((5,), solver="lbfgs", max_iter=50, random_state=0))
+    if kind == "search":
+        model = fastbp.BPSearchCV(model, {"bpclassifier__alpha": [1e-4, 1e-2]}, cv=2)
+    if kind == "table":
+        model = fastbp.BPTabularClassifier("fast", random_state=0)
+    fastbp.save(model.fit(X, y), tmp_path / "model.skops")
+    capsys.readouterr()
+    codes = {end: run("export", tmp_path / "model.skops", "--output", tmp_path / f"m.{end}") for end in ("onnx", "c", "skops")}
+    err = capsys.readouterr().err
+    assert err.count("\n") == [*codes.values()].count(2)
+    assert codes["c"] == 2 and "C takes numbers, but the model takes text in 'kind'" in err
+    assert codes["skops"] == (2 if kind == "table" else 0)
+    if kind == "table" and codes["onnx"] == 2:
+        assert "it cannot be exported: This BPTabularClassifier has no form in ONNX" in err
+        return
+    session = runtime.InferenceSession(tmp_path / "m.onnx")
+    rows = {"size": X[["size"]].to_numpy(np.float32), "kind": X[["kind"]].to_numpy(object)}
+    np.testing.assert_array_equal(session.run(None, rows)[0], model.predict(X))
+    if kind != "table":
+        np.testing.assert_array_equal(fastbp.load(tmp_path / "m.skops").predict(X), model.predict(X))
 
 
 def test_a_model_of_another_scikit_learn_is_told(flowers, tmp_path, capsys):

@@ -4,6 +4,8 @@ import datetime
 import decimal
 import gzip
 import io
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -229,3 +231,23 @@ def test_what_is_no_parquet_and_what_only_looks_so(tmp_path):
         read_table(write(tmp_path / "rows.parquet", x=pa.array([], pa.float64()), y=pa.array([], pa.string())), "y")
     with pytest.raises(TableError, match=r"has one column only, 'y'$"):
         read_table(write(tmp_path / "one.parquet", y=[1, 2]), "y")
+
+
+def test_periods_are_dates_and_whole_numbers_keep_their_digits(tmp_path):
+    n, many = 40, 2**53 + 1
+    months = pd.period_range("2020-01", periods=n, freq="M")
+    ids = pd.array([None, many, many + 1, many] * 10, dtype="Int64")
+    frame = pd.DataFrame({"month": months, "whole": [many, many + 1] * 20, "ids": ids, "y": [1.5, 2.5] * 20})
+    frame.loc[3, "month"] = None
+    frame.to_parquet(tmp_path / "t.parquet")
+    code = f"from fastbp.app.table import read_table; print(*read_table({str(tmp_path / 't.parquet')!r}, 'y').X[:, 0])"
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )  # nobody knows of periods there
+    table = read_table(tmp_path / "t.parquet", "y")
+    np.testing.assert_array_equal([float(number) for number in told.stdout.split()], table.X[:, 0])
+    assert [column.kind for column in table.columns] == [DATE, NUMBER, NUMBER]
+    starts = pd.Series(months.start_time).mask(np.arange(n) == 3)
+    np.testing.assert_array_equal(table.X[:, 0], (starts - starts[0]).dt.days)
+    assert read_table(tmp_path / "t.parquet", "whole").labels.tolist() == [many, many + 1] * 20
+    assert read_table(tmp_path / "t.parquet", "ids").labels.tolist() == [many, many + 1, many] * 10

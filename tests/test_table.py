@@ -674,3 +674,56 @@ print(peaks[1] / peaks[0])
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert float(run.stdout) < 2, run.stderr
+
+
+@pytest.mark.parametrize(
+    ("cells", "labels"),
+    [
+        (["01", "02", "10"], ["01", "02", "10"]),
+        (["007", "7"], ["007", "7"]),
+        (["1", "2"], [1, 2]),
+        (["1.0", "2.0"], ["1.0", "2.0"]),
+        (["1", "1.0", "2"], [1, 1, 2]),
+        (["1.50", "2.5"], ["1.50", "2.5"]),
+        (["-1", "+1"], ["-1", "+1"]),
+        ([str(2**53), str(2**53 + 1)], [2**53, 2**53 + 1]),
+        ([str(-(2**63)), str(2**63)], [str(-(2**63)), str(2**63)]),
+        ([str(10**30), str(10**30 + 1)], [str(10**30), str(10**30 + 1)]),
+        (["1", "2", ""], [1, 2]),
+        (["01", "02", "NA"], ["01", "02"]),
+    ],
+)
+def test_classes_of_digits_are_as_they_stand_in_the_file(cells, labels, read):
+    text = lines("x,y", *(f"{i},{cells[i % len(cells)]}" for i in range(60)))
+    table = read(text, "y")
+    assert list(dict.fromkeys(table.labels.tolist())) == list(dict.fromkeys(labels))
+    assert len(table.labels) == len(table.y) == 60 - sum(cells[i % len(cells)] in ("", "NA") for i in range(60))
+    merged = "'1' and '1.0' in the target are the same number: one class, which is called '1'"
+    assert (merged in table.notes) == (cells[:2] == ["1", "1.0"])
+
+
+def test_numbers_of_a_regression_are_no_labels(read, tmp_path):
+    assert read(lines("x,y", *(f"{i},{i / 7}" for i in range(60)))).labels is None
+    (tmp_path / "codes.csv").write_text(lines("x,y", *(f"{i},0{i % 5}" for i in range(60))))
+    table = read_table(tmp_path / "codes.csv", "y", task="regression")
+    assert table.labels is None and table.y.tolist() == [i % 5 for i in range(60)]
+
+
+@pytest.mark.parametrize("n_codes", [9, 70])
+def test_codes_are_words_while_they_are_few(n_codes, read):
+    """Zip codes, say; many of them would be left out as words."""
+    codes = [f"{i % n_codes:05d}" for i in range(210)]
+    table = read(lines("code,y", *(f"{code},{i / 2}" for i, code in enumerate(codes))))
+    (note,) = table.notes
+    if n_codes < 50:
+        assert list(frame(table)["code"]) == codes
+        assert note == "column 'code': it is taken for words, as numbers have no zeros before them: '00000'"
+    else:
+        assert list(frame(table)["code"]) == [int(code) for code in codes]
+        assert note == "column 'code': the zeros before its numbers do not count: '00000' is read as 0"
+
+
+def test_quarters_are_dates(read):
+    table = read(lines("when,y", *(f"{2020 + i // 4}Q{i % 4 + 1},{i / 2}" for i in range(40))))
+    starts = pd.period_range("2020Q1", periods=40, freq="Q").start_time
+    np.testing.assert_array_equal(frame(table)["when (days)"], (starts - starts[0]).days)

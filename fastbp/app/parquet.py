@@ -78,6 +78,8 @@ def read_parquet(path, file):
 def _values(pa, pd, column, field):
     """Return the values of a column, or the name of its type; a category is text, and so are true and false, as in CSV."""
     kind, types, told = column.type, pa.types, field.metadata or {}
+    if getattr(kind, "extension_name", "") == "pandas.period":  # where pandas has told pyarrow of it
+        return column.to_pandas().dt.to_timestamp().astype("datetime64[ns]")
     if told.get(b"ARROW:extension:name") == b"pandas.period":  # kept as the number of the period
         periods = pd.PeriodIndex.from_ordinals(column.drop_null().to_numpy(), **json.loads(told[b"ARROW:extension:metadata"]))
         dates = pd.Series(pd.NaT, index=range(len(column)), dtype="datetime64[ns]")
