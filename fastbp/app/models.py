@@ -27,6 +27,7 @@ from fastbp.app.problem import EPOCH, load_frame
 from fastbp.app.source import TableError, TrainingError, brief, open_unpacked, title_of
 from fastbp.app.table import features_of
 from fastbp.app.text import name_of, print_problem, print_test
+from fastbp.estimators.versions import OtherVersionWarning
 from fastbp.interchange import to_c, to_onnx, to_sklearn
 from fastbp.persistence import load, replace_file, save
 
@@ -317,11 +318,11 @@ def _loaded(path):
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always", InconsistentVersionWarning)
             model = load(path)
-        older = next((one.message for one in told if isinstance(one.message, InconsistentVersionWarning)), None)
-        if older is not None:
+        older = [one.message for one in told if isinstance(one.message, InconsistentVersionWarning)]
+        for library, one in {"fastbp" if isinstance(one, OtherVersionWarning) else "scikit-learn": one for one in older}.items():
             print(
-                f"note: {path} was saved with scikit-learn {older.original_sklearn_version} and is read with"
-                f" {older.current_sklearn_version}, which may not know what the other kept: install that one, or train again",
+                f"note: {path} was saved with {library} {one.original_sklearn_version} and is read with"
+                f" {one.current_sklearn_version}, which may not know what the other kept: install that one, or train again",
                 file=sys.stderr,
             )
         return model

@@ -118,8 +118,8 @@ def load(path: str | os.PathLike[str]) -> Any:
     """Return the estimator that `save` has written into a file.
 
     It predicts as the saved one did, and `partial_fit` and a warm start go on from where that stood, bit for bit. Every name,
-    type, shape and size in the file is checked before anything is computed with it, and no code in it can run. It takes at most 10
-    times the size of the file and 32 MiB of memory. That it comes from somebody you trust is still for you to see to: a wrong
+    type, shape and size in the file is checked before anything is computed with it, and no code in it can run. It takes at most
+    10 times the size of the file and 32 MiB of memory. That it comes from somebody you trust is still for you to see to: a wrong
     model gives wrong answers.
 
     Parameters
