@@ -222,6 +222,18 @@ def test_a_model_of_another_scikit_learn_is_told(flowers, tmp_path, capsys):
     assert err.count("\n") == 1
 
 
+def test_a_model_of_another_fastbp_is_told(flowers, tmp_path, capsys, monkeypatch):
+    model = tmp_path / "flowers.skops"
+    with monkeypatch.context() as patched:
+        patched.setattr(fastbp, "__version__", "0.0.7")
+        assert train(flowers, "kind", model, "--epochs", 2) == 0
+    capsys.readouterr()
+    assert run("predict", "--model", model, "--data", flowers) == 0
+    err = capsys.readouterr().err
+    assert err.startswith(f"note: {model} was saved with fastbp 0.0.7 and is read with {fastbp.__version__}, ")
+    assert err.count("\n") == 1
+
+
 def test_models_that_save_has_written(flowers, tmp_path, capsys):
     table = pd.read_csv(flowers)
     X = table.to_numpy()[:, :4].astype(float)

@@ -10,6 +10,7 @@ from pathlib import Path
 from sklearn.exceptions import InconsistentVersionWarning
 
 from fastbp.app.source import TableError, TrainingError, brief
+from fastbp.estimators.versions import OtherVersionWarning
 from fastbp.persistence import load, replace_file
 
 
@@ -32,11 +33,11 @@ def read_model(path):
         raise TableError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, ImportError) as error:
         raise TableError(str(error)) from error
-    older = next((one.message for one in told if isinstance(one.message, InconsistentVersionWarning)), None)
-    if older is not None:
+    older = [one.message for one in told if isinstance(one.message, InconsistentVersionWarning)]
+    for library, one in {"fastbp" if isinstance(one, OtherVersionWarning) else "scikit-learn": one for one in older}.items():
         tell(
-            f"note: {path} was saved with scikit-learn {older.original_sklearn_version} and is read with"
-            f" {older.current_sklearn_version}, which may not know what the other kept: install that one, or train again"
+            f"note: {path} was saved with {library} {one.original_sklearn_version} and is read with"
+            f" {one.current_sklearn_version}, which may not know what the other kept: install that one, or train again"
         )
     return model
 

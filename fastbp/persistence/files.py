@@ -76,9 +76,9 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
         A parameter or an attribute is not plain data (a function, say), or does not fit the others, or `path` is no place for a
         file. Whatever stood there is still there.
     ImportError
-        safetensors or skops is not installed.
+        safetensors or skops is not installed, or skops is older than 0.12.
     OSError
-        The file cannot be written.
+        The file cannot be written: the disk is full, say, or `path` names a folder.
 
     See Also
     --------
@@ -118,8 +118,9 @@ def load(path: str | os.PathLike[str]) -> Any:
     """Return the estimator that `save` has written into a file.
 
     It predicts as the saved one did, and `partial_fit` and a warm start go on from where that stood, bit for bit. Every name,
-    type, shape and size in the file is checked before anything is computed with it, and no code in it can run. That it comes from
-    somebody you trust is still for you to see to: a wrong model gives wrong answers.
+    type, shape and size in the file is checked before anything is computed with it, and no code in it can run. It takes at most
+    10 times the size of the file and 32 MiB of memory. That it comes from somebody you trust is still for you to see to: a wrong
+    model gives wrong answers.
 
     Parameters
     ----------
@@ -133,11 +134,17 @@ def load(path: str | os.PathLike[str]) -> Any:
     Raises
     ------
     ModelFileError
-        The file is damaged, or holds something else, or was written by a newer fastbp. It is a ValueError.
+        The file is damaged, or holds something else or parts that do not fit each other, or would take too much memory, or its
+        format is newer than this fastbp; or `path` is a pipe or a device. It is a ValueError.
     ImportError
-        safetensors or skops is not installed.
+        safetensors or skops is not installed, or skops is older than 0.12, with which a file can run code.
     OSError
         The file cannot be read.
+
+    Warns
+    -----
+    InconsistentVersionWarning
+        scikit-learn's category: another version of fastbp, or of scikit-learn, has written the file.
 
     See Also
     --------
