@@ -191,7 +191,8 @@ def completed(chosen, missing, rng):
     """Return a pair of levels with a level of each other factor: of those that go with it, one that brings most missing pairs."""
     chosen = list(chosen)
     named = {factor for factor, _ in chosen}
-    for factor in ("task", "solver", *rng.permutation([name for name in FACTORS if name not in ("task", "solver")])):
+    others = [name for name in FACTORS if name not in ("task", "solver")]
+    for factor in ("task", "solver", *(others[number] for number in rng.permutation(len(others)))):
         if factor in named:
             continue
         cells = [(factor, level) for level in FACTORS[factor]]
