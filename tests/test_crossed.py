@@ -88,7 +88,7 @@ FACTORS = {
         "none": {},
         "some": {"rate_factors": {"coefs": "fan_in", "intercepts": 0.1, "embedding": 0.1, "scale": 6.0}},
     },
-    "init": {name: {"init": name} for name in STARTS},
+    "init": {name: {"init": name} for name in STARTS} | {"normal": {"init": "normal", "init_scale": 0.1}},
     "intercepts": {"yes": {}, "no": {"fit_intercept": False}},
     "order": {"shuffled": {}, "as it is": {"shuffle": False}},
     "end": {"late": {"tol": 0.0}, "early": {"tol": 10.0, "n_iter_no_change": 1}, "in time": {"max_time": 1e3}},
@@ -191,7 +191,8 @@ def completed(chosen, missing, rng):
     """Return a pair of levels with a level of each other factor: of those that go with it, one that brings most missing pairs."""
     chosen = list(chosen)
     named = {factor for factor, _ in chosen}
-    for factor in ("task", "solver", *rng.permutation([name for name in FACTORS if name not in ("task", "solver")])):
+    others = [name for name in FACTORS if name not in ("task", "solver")]
+    for factor in ("task", "solver", *(others[number] for number in rng.permutation(len(others)))):
         if factor in named:
             continue
         cells = [(factor, level) for level in FACTORS[factor]]
@@ -406,7 +407,7 @@ def test_a_configuration_goes_through(number, quiet, teams_for_any_work, tmp_pat
     found = outputs(model, new)
     assert np.isfinite(found).all()
     assert found.dtype == rows.dtype
-    np.testing.assert_array_equal(outputs(fitted(levels, rows, n_threads=3), new), found)
+    np.testing.assert_array_equal(outputs(fitted(levels, rows, n_threads=2), new), found)
     check_outputs(model, rows, found)
     check_record(model, levels)
     check_kept(model, new, found, tmp_path)
@@ -486,7 +487,8 @@ def check_explanations(model, rows):
         assert np.isfinite(importances).all()
     X = rows.stored(rows.train)
     before, after = (outputs(one, X) for one in (model, model.pruned(X, tolerance=0.01)))
-    assert (np.sqrt(((after - before) ** 2).mean(axis=0)) <= 0.0101 * before.std(axis=0) + 1e-5).all()
+    if not has_quantiles(model):  # whose columns are sorted after the outputs
+        assert (np.sqrt(((after - before) ** 2).mean(axis=0)) <= 0.0101 * before.std(axis=0) + 1e-5).all()
 
 
 def check_slopes(model, few, rows):
@@ -513,11 +515,11 @@ def has_quantiles(model):
 
 
 def check_further_blocks(model, levels, rows):
-    """partial_fit with blocks of rows of other storage and dtype; the bits of one thread and of three."""
+    """partial_fit with blocks of rows of other storage and dtype; the bits of one thread and of two."""
     if levels["solver"] in AT_ONCE:
         assert not hasattr(model, "partial_fit")
         return
-    one, three = (model_of(levels, n_threads=n_threads, warm_start=False) for n_threads in (1, 3))
+    one, two = (model_of(levels, n_threads=n_threads, warm_start=False) for n_threads in (1, 2))
     y, weights = rows.y, rows.weights_of(slice(None))
     options = {}
     if is_classifier(model):
@@ -525,7 +527,7 @@ def check_further_blocks(model, levels, rows):
     halves = slice(0, 20), slice(20, rows.n_rows)
     kinds = (rows.kind, rows.dtype), ("dense", "float32" if rows.dtype == "float64" else "float64")
     is_refused = one.early_stopping or one.ensemble or one.refit or one.calibration or vars(one).get("class_weight")
-    for network in (one, three):
+    for network in (one, two):
         for part, kind in zip(halves, kinds, strict=True):
             block = rows.stored(part, *kind), y[part], None if weights is None else weights[part]
             if is_refused:
@@ -535,7 +537,7 @@ def check_further_blocks(model, levels, rows):
             network.partial_fit(*block, **options)
     new = rows.stored(rows.val)
     assert np.isfinite(outputs(one, new)).all()
-    np.testing.assert_array_equal(outputs(one, new), outputs(three, new))
+    np.testing.assert_array_equal(outputs(one, new), outputs(two, new))
     sparse = rows.stored(halves[1], "sparse"), y[halves[1]]
     if has_front(one):
         with pytest.raises(ValueError, match="X is sparse"):
