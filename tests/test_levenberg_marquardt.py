@@ -488,7 +488,7 @@ def test_alpha_of_a_network_with_hidden_units_is_where_the_estimates_stay(unit):
     """MacKay's equations by plain numpy, for targets with a spread of 1, slopes by differences of predictions."""
     X = np.linspace(-3, 3, 60)[:, None]
     y = unit * (np.sin(X[:, 0]) + 0.1 * np.random.RandomState(0).standard_normal(60))
-    options = {"hidden_layer_sizes": 4, "activation": "tanh", "solver": "lm", "random_state": 0, "tol": 1e-8, "max_iter": 1000}
+    options = {"hidden_layer_sizes": 3, "activation": "tanh", "solver": "lm", "random_state": 0, "tol": 1e-8, "max_iter": 1000}
     model = BPRegressor(alpha="bayes", **options).fit(X, y)
     spread = y.std()
     own = copy.deepcopy(model)

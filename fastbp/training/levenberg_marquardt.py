@@ -28,7 +28,7 @@ from fastbp.training.workspace import Scratch
 FIRST_DAMPING = 1e-2  # of the largest diagonal element of JᵀJ; 1e-3 to 1 make no great difference
 MOST_DAMPING = 1e20  # likewise; beyond it no step is left
 EPSILON = float(np.finfo(np.float64).eps)
-UNEXPLAINED = 0.01  # part of the squares at the start that counts as noise until alpha is estimated
+UNEXPLAINED = 0.1  # part of the squares at the start that counts as noise until alpha is estimated
 NEARLY = 0.01  # relative change of F by a step, from which on alpha is estimated: before, most of the error is no noise
 SMALL_CHANGE = 2.2e-9  # of the loss in a step, relative: where lbfgs stops too
 SPREADS = 1e-150, 1e150  # of targets, whose squares float64 holds
