@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -451,7 +452,7 @@ def test_an_output_that_takes_nothing_ends_with_one_line(verb, folder):
         assert ended([*command[:3], *([] if verb == "search" else [verb]), "--help"], stdout=full)[0] == 1
 
 
-BAD_PLACES = ["absent/file", ".", "x" * 300]
+BAD_PLACES = ["absent/file", ".", "x" * 300, "folder/", ""]
 BAD_DATA = {"absent.csv": "cannot read", ".": "Is a directory", "empty.csv": "is empty", "model.skops": "error"}
 BAD_NUMBERS = ["-1", "0", "1e99", "99999999999", "two", "", "1.5"]
 
@@ -472,7 +473,7 @@ def test_every_verb_says_what_is_bad_in_one_line(verb, folder, capsys, monkeypat
     end = {"train": ".skops", "search": ".png", "export": ".c"}.get(verb, "")
     bad = []
     if verb != "inspect":
-        bad += [[place, f"{name}{end if name != '.' else ''}"] for name in BAD_PLACES]
+        bad += [[place, f"{name}{end if name not in ('.', 'folder/', '') else ''}"] for name in BAD_PLACES]
     if "--data" in good:
         bad += [["--data", name] for name in BAD_DATA if verb != "predict" or name != "."] + [["--data", "."]]
         sources = {"search": ["table.png"], "train": [], "predict": ["table.csv", "model.skops"]}[verb]
@@ -554,6 +555,7 @@ def test_ctrl_c_while_a_table_is_read(folder, tmp_path):
         with open(tmp_path / "pipe", "w") as pipe:  # once it is opened there too
             pipe.write("a,b\n")
             pipe.flush()
+            time.sleep(2)  # until it waits for more
             process.send_signal(signal.SIGINT)
             out, err = process.communicate(timeout=60)
     finally:

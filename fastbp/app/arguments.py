@@ -2,7 +2,9 @@
 
 import argparse
 import codecs
+import os
 import sys
+from pathlib import Path
 
 from fastbp.app.fields import Options
 from fastbp.app.source import TableError
@@ -37,6 +39,13 @@ def reading_of(options):
     if options.decimal and options.decimal == options.thousands:
         raise TableError("--decimal and --thousands cannot be the same mark")
     return Options(options.decimal, options.thousands, options.encoding, options.sep, frozenset(options.na))
+
+
+def file_name(text):
+    """Return the path of a file to be written."""
+    if not text or text.endswith(("/", os.sep)):  # which a Path would forget
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of a file")
+    return Path(text)
 
 
 def parse_sizes(text):

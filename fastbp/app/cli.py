@@ -18,7 +18,7 @@ from pathlib import Path
 from joblib import cpu_count
 from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 
-from fastbp.app.arguments import NAME, OneLineParser, add_reading, parse_sizes, positive, reading_of, whole_number
+from fastbp.app.arguments import NAME, OneLineParser, add_reading, file_name, parse_sizes, positive, reading_of, whole_number
 from fastbp.app.job import count_folds, find_sizes
 from fastbp.app.places import check_place, tell
 from fastbp.app.problem import load_problem
@@ -120,7 +120,13 @@ def _make_parser():
     add("--folds", type=positive, default=None, help="folds of the cross-validation (default: 5)")
     add("--jobs", type=positive, default=cpu_count(), help="fits side by side, on threads (default: every core)")
     add("--seed", type=whole_number, default=0, help="of the split, the folds and the networks (default: 0)")
-    add("--output", metavar="FILE.png", type=Path, default=Path("fastbp-sizes.png"), help="the picture (default: %(default)s)")
+    add(
+        "--output",
+        metavar="FILE.png",
+        type=file_name,
+        default=Path("fastbp-sizes.png"),
+        help="the picture (default: %(default)s)",
+    )
     add("--force", action="store_true", help="write the picture over the table that is read from")
     add("--quick", action="store_true", help=f"a small search: {' '.join(QUICK_SIZES)}, 3 folds, 30 epochs")
     add("--no-tabular", action="store_true", help="do not train BPTabularClassifier or -Regressor on the same folds")

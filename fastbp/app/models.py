@@ -12,7 +12,7 @@ from pathlib import Path
 from sklearn.base import is_classifier
 from sklearn.pipeline import Pipeline
 
-from fastbp.app.arguments import NAME, OneLineParser, add_reading, parse_sizes, positive, reading_of, whole_number
+from fastbp.app.arguments import NAME, OneLineParser, add_reading, file_name, parse_sizes, positive, reading_of, whole_number
 from fastbp.app.columns import CATEGORY, DATE, NUMBER
 from fastbp.app.exports import export
 from fastbp.app.inputs import TRUTH, inputs_of
@@ -54,7 +54,7 @@ def parse(arguments):
         "--data", metavar="FILE", required=True, type=Path, help="CSV, packed or not, or Parquet; - is standard input"
     )
     train.add_argument("--target", metavar="COLUMN", required=True, help="the column to learn")
-    train.add_argument("--model", metavar="FILE.skops", required=True, type=Path, help="where the model goes")
+    train.add_argument("--model", metavar="FILE.skops", required=True, type=file_name, help="where the model goes")
     train.add_argument("--drop", metavar="COLUMN", nargs="+", default=[], help="columns to leave out")
     train.add_argument("--task", choices=["classification", "regression"], help="default: found from the target")
     train.add_argument("--size", type=parse_sizes, default=(100,), help="hidden sizes, such as 64-32 (default: 100)")
@@ -67,7 +67,7 @@ def parse(arguments):
     predicts.add_argument(
         "--data", metavar="FILE", required=True, type=Path, help="as for train; columns are found by their names"
     )
-    predicts.add_argument("--output", metavar="FILE.csv", type=Path, default=Path("-"), help="default: standard output")
+    predicts.add_argument("--output", metavar="FILE.csv", type=file_name, default=Path("-"), help="default: standard output")
     predicts.add_argument("--proba", action="store_true", help="a classifier's probabilities too, a column per class (or label)")
     add_reading(predicts)
     command("inspect", _inspect, "Say what a saved model is.").add_argument("model", metavar="FILE", type=Path)
@@ -75,7 +75,11 @@ def parse(arguments):
     exports = command("export", export, text)
     exports.add_argument("model", metavar="FILE", type=Path)
     exports.add_argument(
-        "--output", metavar="FILE", required=True, type=Path, help="FILE.onnx, FILE.c, or FILE.skops for scikit-learn's network"
+        "--output",
+        metavar="FILE",
+        required=True,
+        type=file_name,
+        help="FILE.onnx, FILE.c, or FILE.skops for scikit-learn's network",
     )
     exports.add_argument("--dtype", choices=["float32", "float64"], default="float32", help="of the arithmetic in ONNX and C")
     for made in (train, predicts, exports):
