@@ -156,12 +156,14 @@ class _Descent:
         are_last = trained.layers == trained.layers[-1]
         # What the square of a parameter is multiplied by to have the unit of squared targets, as the last layer's have.
         self._factors = np.where(are_last | (not unit.is_free), 1.0, unit.overall**2)
+        self._roots = np.sqrt(self._factors)
         self._penalty = trained.are_weights * (self._factors if self._is_bayes else 1.0)
         self._first_of_layers = np.flatnonzero(np.diff(trained.layers, prepend=-1))
-        # Of the targets that a parameter is for: the last layer's of one output, the others of all of them.
-        self._spreads = np.full(self._equations.n, unit.overall)
+        # How long the errors would be if they were the targets: of one output for the last layer's parameters, else of all.
+        spreads = np.full(self._equations.n, unit.overall)
         own = unit.spreads[trained.units[are_last]]
-        self._spreads[are_last] = np.where(own > 0.0, own, unit.overall)
+        spreads[are_last] = np.where(own > 0.0, own, unit.overall)
+        self._most = spreads * math.sqrt(self._total_weight)
         self._alpha = 0.0 if self._is_bayes else float(settings.alpha)
         self._is_loss_settled, self._is_alpha_settled = False, not self._is_bayes
         self._last_change = math.inf  # of F by a step, relative
@@ -221,12 +223,12 @@ class _Descent:
     def _measure(self) -> None:
         """Note F's gradient, and the largest element of it as a part of what it would be at the steepest parameter of its layer
         if the errors were as large as the targets' spread and all in its direction."""
-        equations = self._equations
-        self._slopes = equations.gradient + self._alpha * self._penalty * self._w
-        lengths = np.sqrt(equations.diagonal + self._alpha * self._penalty)
-        longest = np.maximum.reduceat(lengths, self._first_of_layers)[equations.trained.layers]
-        most, slopes = longest * self._spreads * math.sqrt(self._total_weight), np.abs(self._slopes)
-        self.largest_slope = float(np.divide(slopes, most, where=most > 0.0, out=np.zeros_like(slopes)).max())
+        penalty = self._alpha * self._penalty
+        self._slopes = self._equations.gradient + penalty * self._w
+        slopes = np.maximum.reduceat(np.abs(self._slopes) / self._most, self._first_of_layers)
+        squares = np.maximum.reduceat(self._equations.diagonal + penalty, self._first_of_layers)
+        parts = [slope / math.sqrt(square) for slope, square in zip(slopes.tolist(), squares.tolist()) if square > 0.0]
+        self.largest_slope = max(parts, default=0.0)
 
     def _is_at_rest(self) -> bool:
         return self._is_loss_settled or self.largest_slope <= self._tol
@@ -254,7 +256,7 @@ class _Descent:
         """Take the first step that lowers the loss, with more damping from try to try; return whether that was worth it."""
         equations, w, dtype = self._equations, self._w, self._run.params.dtype
         slopes, before = self._slopes, self._objective(w, self._squares)
-        most, roots = MOST_DAMPING * self._largest_diagonal(), np.sqrt(self._factors)
+        most, roots = MOST_DAMPING * self._largest_diagonal(), self._roots
         while self._damping <= most:
             damping = self._damping * self._factors
             if equations.factorize(self._alpha * self._penalty + damping):
