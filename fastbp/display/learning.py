@@ -93,6 +93,8 @@ class LearningDisplay:
     ----------
     estimator_ : BPClassifier or BPRegressor
         The fitted network.
+    layer_sizes_ : list of int
+        Units of each layer, the inputs first.
     epochs_ : list of int
         The epochs that the page shows.
     losses_ : list of float
@@ -135,10 +137,11 @@ class LearningDisplay:
         self._told = [", ".join(map(_told, np.ravel(row).tolist())) for row in np.asarray(y)]
         self.losses_ = [float(loss) for loss in losses]
         n_features = self._X.shape[1]
-        self._sizes = [n_features, *(W.shape[1] for W in self.estimator_.coefs_)]
-        if max(self._sizes) > MOST_UNITS:
+        self.layer_sizes_ = [n_features, *(W.shape[1] for W in self.estimator_.coefs_)]
+        if max(self.layer_sizes_) > MOST_UNITS:
             raise ValueError(
-                f"A layer has {max(self._sizes)} units, of which LearningDisplay draws {MOST_UNITS} at most: see NetworkDisplay."
+                f"A layer has {max(self.layer_sizes_)} units, of which LearningDisplay draws {MOST_UNITS} at most: see"
+                " NetworkDisplay."
             )
         if not frames:
             raise ValueError("There are no epochs to show.")
@@ -219,8 +222,8 @@ class LearningDisplay:
     # ---- what the page shows
 
     def _fill(self, frames: list[tuple[int, Any]]) -> None:
-        per_frame = 4 * (sum(W.size + b.size for W, b in zip(*frames[0][1])) + 2 * len(self._rows) * sum(self._sizes[1:]))
-        per_frame += {1: 4 * CURVE_SIZE * self._sizes[-1], 2: 2 * MAP_SIZE**2}.get(self._sizes[0], 0)
+        per_frame = 4 * (sum(W.size + b.size for W, b in zip(*frames[0][1])) + 2 * len(self._rows) * sum(self.layer_sizes_[1:]))
+        per_frame += {1: 4 * CURVE_SIZE * self.layer_sizes_[-1], 2: 2 * MAP_SIZE**2}.get(self.layer_sizes_[0], 0)
         most = int(MOST_BYTES / (per_frame * 4 / 3))
         if most < 2:
             raise ValueError("The page would be larger than 1 MB: choose fewer rows.")
@@ -252,7 +255,7 @@ class LearningDisplay:
 
     def _map(self) -> dict[str, Any] | None:
         """Return the outputs over the plane of two inputs, or along one."""
-        n_features, n_outputs = self._sizes[0], self._sizes[-1]
+        n_features, n_outputs = self.layer_sizes_[0], self.layer_sizes_[-1]
         if n_features > 2 or (n_features == 2 and n_outputs > 1 and not is_classifier(self.estimator_)):
             return None
         shown = np.unique(np.linspace(0, len(self._X) - 1, MOST_POINTS).astype(int))
@@ -303,12 +306,12 @@ class LearningDisplay:
         """
         classes = getattr(self.estimator_, "classes_", None)
         epochs, losses = self._losses()
-        n_outputs = self._sizes[-1]
+        n_outputs = self.layer_sizes_[-1]
         outputs = [f"output {k + 1}" for k in range(n_outputs)] if n_outputs > 1 else ["output"]
         if isinstance(classes, np.ndarray) and len(classes) in (n_outputs, n_outputs + 1):
             outputs = [str(name) for name in classes[-n_outputs:]]
         data = {
-            "sizes": self._sizes, "features": self._names, "outputs": outputs, "epochs": self.epochs_,
+            "sizes": self.layer_sizes_, "features": self._names, "outputs": outputs, "epochs": self.epochs_,
             "unit": "iteration" if self.estimator_.solver in ("lbfgs", "lm") else "epoch",
             "rows": [
                 {"name": f"{row} (target {self._told[row]})", "x": [float(x) for x in self._X[row]]}
@@ -319,7 +322,7 @@ class LearningDisplay:
             "norms": _packed(np.array([self._norms(*weights) for weights in self._weights])),
             "loss_epochs": epochs or [0], "losses": losses or [None], "map": self._map(),
         }  # fmt: skip
-        title = f"{type(self.estimator_).__name__} {'-'.join(map(str, self._sizes))}: how it learns"
+        title = f"{type(self.estimator_).__name__} {'-'.join(map(str, self.layer_sizes_))}: how it learns"
         template = Template((resources.files("fastbp.display") / "learning.html").read_text(encoding="utf-8"))
         return template.substitute(title=html.escape(title), data=json.dumps(data, allow_nan=False).replace("<", "\\u003c"))
 
