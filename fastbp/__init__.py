@@ -46,4 +46,4 @@ __all__ = [
     "to_sklearn",
     "warm_up",
 ]
-__version__ = "0.1.0"
+__version__ = "0.2.0"

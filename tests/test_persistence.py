@@ -273,6 +273,7 @@ def outputs_of(table, header, data, rows):
     return {"identity": lambda z: z, "logistic": expit, "exp": np.exp}[name](outputs)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.InconsistentVersionWarning")
 @pytest.mark.parametrize("path", sorted(DATA.glob("*.safetensors")), ids=lambda path: path.stem)
 def test_files_of_released_formats_load_for_ever(path):
     """Beside each lies what NumPy made of its weights on the day it was written (tests/data/make.py)."""

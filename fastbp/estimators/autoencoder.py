@@ -235,7 +235,6 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
         codes : ndarray of shape (n_samples, n_code_units)
             Activations of the code layer, in the dtype of the weights.
         """
-        check_is_fitted(self)
         return self.hidden_activations(X, self.code_layer_)
 
     def inverse_transform(self, X: ArrayLike) -> np.ndarray:
@@ -253,7 +252,7 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
         """
         from fastbp.training.predict import last_layers, predict_outputs
 
-        check_is_fitted(self)
+        check_is_fitted(self, "coefs_")
         network, params = self._packed()
         codes = read_by(check_array, X, dtype=params.dtype, order="C", input_name="X")
         if codes.shape[1] != self._n_features_out:
@@ -303,8 +302,8 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
     @property
     def code_layer_(self) -> int:
         """Number of the narrowest hidden layer, of several the one nearest the middle."""
-        check_is_fitted(self)
-        sizes = [len(bias) for bias in self.intercepts_[:-1]]
+        check_is_fitted(self, "coefs_")
+        sizes = self._packed()[0].units[1:-1].tolist()
         return min(range(len(sizes)), key=lambda layer: (sizes[layer], abs(2 * layer - len(sizes) + 1)))
 
     @property

@@ -399,7 +399,7 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
         network, params, X = self._checked(X)
         if self.estimators_ is None:
             return predict_outputs(network, params, X, only_largest=only_largest, n_threads=self.n_threads)
-        outputs = np.zeros((X.shape[0], self.n_outputs_), dtype=params.dtype)
+        outputs = np.zeros((X.shape[0], int(network.units[-1])), dtype=params.dtype)
         for member in self._networks():
             outputs += predict_outputs(*member, X, n_threads=self.n_threads)
         outputs /= len(self.estimators_)

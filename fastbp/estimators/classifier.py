@@ -306,14 +306,15 @@ class BPClassifier(ClassifierMixin, BaseBP):
         y : ndarray of shape (n_samples,) or (n_samples, n_labels)
             Labels, for several columns of classes one of each, or a 0/1 matrix (sparse if y was in `fit`) for multilabel targets.
         """
-        groups, is_multiclass = self._groups(), getattr(self, "out_activation_", "") == "softmax"
+        own = vars(self).get("out_activation_")
+        groups, is_multiclass = self._groups(), isinstance(own, str) and own == "softmax"
         outputs = self._outputs(X, only_largest=is_multiclass and not groups)
         if groups:
             parts = np.split(outputs, np.cumsum(groups)[:-1], axis=1)
             return np.column_stack([labels[part.argmax(axis=1)] for labels, part in zip(self.classes_, parts)])
         if is_multiclass:
             return self.classes_[outputs]
-        if self.n_outputs_ == 1:
+        if outputs.shape[1] == 1:
             return self.classes_.take(outputs[:, 0] > 0.5, mode="clip")
         labels = (outputs > 0.5).astype(int)
         return csr_matrix(labels) if self._sparse_labels else labels
@@ -335,7 +336,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         outputs = self._outputs(X) if self.temperature_ is None else self._calibrated(X, self.temperature_)
         if self._groups():
             return np.split(outputs, np.cumsum(self._groups())[:-1], axis=1)
-        return np.hstack([1 - outputs, outputs]) if self.n_outputs_ == 1 else outputs
+        return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
 
     def predict_log_proba(self, X: MatrixLike) -> Any:
         """Return the logarithm of the probability of each class.
@@ -434,7 +435,9 @@ class BPClassifier(ClassifierMixin, BaseBP):
 
     def _groups(self) -> tuple[int, ...]:
         classes = self.__dict__.get("classes_")
-        return tuple(map(len, classes)) if isinstance(classes, list) else ()
+        if not isinstance(classes, list) or not all(isinstance(labels, np.ndarray) and labels.ndim for labels in classes):
+            return ()
+        return tuple(map(len, classes))
 
     def _loss_name(self) -> str:
         return "multioutput_log_loss" if self._groups() else class_loss(self.loss, self.out_activation_ == "softmax")

@@ -69,9 +69,8 @@ class Explained:
         """
         from fastbp.training.predict import first_layers, predict_outputs
 
-        check_is_fitted(self)
-        number = check_layer(layer, len(self.coefs_) - 1, self)
         network, params, X = self._asked(X)
+        number = check_layer(layer, len(network.units) - 2, self)
         return predict_outputs(*first_layers(network, params, number + 1), X, n_threads=self.n_threads)
 
     def input_gradients(self, X: MatrixLike, *, of_logits: bool = False) -> np.ndarray:
@@ -324,9 +323,10 @@ def importances_of(estimator: Any, X: Any, sample_weight: np.ndarray | None) -> 
 
 
 def demand_plain_inputs(estimator: Any) -> None:
-    """Raise ValueError where the first weights are not those of the columns of X."""
-    check_is_fitted(estimator)
-    if hasattr(estimator, "front_"):
+    """Raise ValueError where the first weights are not those of the columns of X, or attributes do not fit each other."""
+    check_is_fitted(estimator, "coefs_")
+    network, _ = estimator._packed()
+    if network.has_front:
         raise ValueError("This is for networks whose first layer reads X itself, without embedding and scale_layer.")
 
 

@@ -18,7 +18,12 @@ from fastbp.estimators import parameters
 from fastbp.names import ACTIVATIONS, LOSSES, SOLVERS
 
 Shapes = dict[str, tuple[int, ...]]
-OF_SCALERS = ("mean_", "center_", "scale_", "n_features_in_", "with_mean", "with_centering")  # by which they scale
+# By which scalers scale: of each kind the flag and the array of the shift, and of the scale.
+_FLAGS = {
+    StandardScaler: {"with_mean": "mean_", "with_std": "scale_"},
+    RobustScaler: {"with_centering": "center_", "with_scaling": "scale_"},
+}
+OF_SCALERS = ("n_features_in_", *sorted({name for flags in _FLAGS.values() for pair in flags.items() for name in pair}))
 _COUNTS = ("n_iter_", "t_", "_no_improvement_count", "n_layers_", "n_outputs_", "n_features_in_")
 _MEASURES = ("loss_", "best_loss_", "best_validation_score_", "alpha_", "noise_variance_", "n_effective_parameters_")
 _CURVES = ("loss_curve_", "validation_scores_", "validation_loss_curve_")
@@ -91,7 +96,11 @@ def checked_layout(estimator: Any) -> Layout:
     _check_parameter(estimator, "loss")
     _check_parameter(estimator, "fit_intercept")
     loss = estimator._loss_name()
-    parameters.output_activation_name(state["out_activation_"], loss)
+    if state["out_activation_"] not in LOSSES[loss].outputs:
+        raise ValueError(
+            f"out_activation_={state['out_activation_']!r} does not go with the loss {loss!r}, which needs"
+            f" {' or '.join(map(repr, LOSSES[loss].outputs))}: set back what was changed since the fit, or fit anew."
+        )
     _check_scaler(state.get("input_scaler_"), (StandardScaler, RobustScaler), sizes[0], "input_scaler_")
     _check_scaler(state.get("target_scaler_"), (StandardScaler,), sizes[-1], "target_scaler_")
     _check_members(estimator, sizes)
@@ -144,7 +153,7 @@ def _check_front(state: Mapping[str, Any], layer_sizes: list[int]) -> Shapes:
     network = make_network((n_features, 1), (), "identity", "squared_error", embedded=embedded, scale_layer="scale" in front)
     shapes = {name: view.shape for name, view in front_views(network, np.zeros(network.n_parameters)).items()}
     fits = network.units[0] == n_inputs and {name: array.shape for name, array in front.items()} == shapes
-    _require(fits, "embedded_features_" if len(embedded) != len(front.get("offsets", ())) else "front_")
+    _require(fits, "front_ (or embedded_features_)")
     layer_sizes[0] = n_features
     return shapes
 
@@ -180,7 +189,8 @@ def _check_labels(state: Mapping[str, Any], n_outputs: int) -> None:
     classes = state["classes_"]
     _check_classes(classes)
     if isinstance(classes, list):
-        _require(sum(map(len, classes)) == n_outputs and state["out_activation_"] == "softmax", "classes_")
+        fits = sum(map(len, classes)) == n_outputs and state["out_activation_"] == "softmax"
+        _require(fits, "classes_ (or out_activation_)")
     else:
         is_for_two = n_outputs == 1 and len(classes) == 2
         _require(len(classes) == n_outputs or is_for_two, "classes_")
@@ -197,15 +207,14 @@ def _check_scaler(scaler: Any, kinds: tuple[type, ...], n_columns: int, name: st
         expected = " or ".join(kind.__name__ for kind in kinds)
         raise ValueError(f"{name} must be None or a fitted {expected}, got {type(scaler).__name__}.")
     state = vars(scaler)
-    if state.get("n_features_in_") != n_columns:
-        raise ValueError(f"{name} is for {state.get('n_features_in_', 'no')} columns, but the network has {n_columns} there.")
-    shift = "mean_" if type(scaler) is StandardScaler else "center_"
-    is_shifted = state.get("with_mean" if shift == "mean_" else "with_centering")
-    _require(isinstance(is_shifted, bool | np.bool_), name)
-    for part, may_be_none in ((shift, not is_shifted), ("scale_", True)):
+    n_fitted = state.get("n_features_in_")
+    if not _is_count(n_fitted) or n_fitted != n_columns:
+        raise ValueError(f"{name} is for {n_fitted!r:.20} columns, but the network has {n_columns} there.")
+    for flag, part in _FLAGS[type(scaler)].items():
+        _require(isinstance(state.get(flag), bool | np.bool_), f"{name}.{flag}")
         array = state.get(part)
         is_right = isinstance(array, np.ndarray) and array.shape == (n_columns,) and array.dtype.kind == "f"
-        _require(is_right or (array is None and may_be_none and part in state), f"{name}.{part}")
+        _require(is_right or (array is None and not state[flag]), f"{name}.{part}")
 
 
 def _check_members(estimator: Any, layer_sizes: list[int]) -> None:
@@ -217,9 +226,12 @@ def _check_members(estimator: Any, layer_sizes: list[int]) -> None:
     _require(isinstance(members, list) and len(members) > 0, "estimators_")
     for member in members:
         _require(type(member) is type(estimator) and vars(member).get("estimators_") is None, "estimators_")
-        own = checked_layout(member)
+        try:
+            own = checked_layout(member)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"A member of estimators_: {error}") from error
         _require((own.layer_sizes[0], own.layer_sizes[-1]) == (layer_sizes[0], layer_sizes[-1]), "estimators_")
-        _require(vars(member)["out_activation_"] == state["out_activation_"], "estimators_")
+        _require(vars(member)["out_activation_"] == state["out_activation_"], "estimators_ (or out_activation_)")
         _require(member._groups() == estimator._groups(), "estimators_")
     best = state.get("_best_member", 0)
     _require(_is_count(best) and best < len(members), "_best_member")

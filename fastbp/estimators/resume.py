@@ -110,7 +110,7 @@ def check_scaling(estimator: Any, settings: Any, resume: bool) -> None:
         scaler, wanted = getattr(estimator, f"{name}_scaler_", None), getattr(estimator, f"{name}_scaling", None)
         if type(scaler) is not kinds[wanted]:
             scaled = {StandardScaler: "standard scaling of", RobustScaler: "robust scaling of"}.get(type(scaler), "unscaled")
-            _refuse(estimator, f"{name}_scaling", f"{scaled} {name}s")
+            _refuse(estimator, f"{name}_scaling", f"{scaled} {name}s ({name}_scaler_)")
 
 
 def _refuse(estimator: Any, name: str, what: str) -> None:

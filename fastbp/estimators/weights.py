@@ -71,11 +71,11 @@ class Weighted:
         for value in seen[: len(_LISTS)]:
             if type(value) is list:
                 seen += value
-        front, *scalers = seen[len(_LISTS) : len(_LISTS) + 3]
+        front, inputs, targets = seen[len(_LISTS) : len(_LISTS) + 3]
         if type(front) is dict:
             seen += front.values()
-        if scalers != [None, None]:
-            seen += [getattr(scaler, "__dict__", {}).get(name) for scaler in scalers for name in OF_SCALERS]
+        if inputs is not None or targets is not None:
+            seen += [getattr(scaler, "__dict__", {}).get(name) for scaler in (inputs, targets) for name in OF_SCALERS]
         return seen
 
     def _checked_and_packed(self, dtype: np.dtype | None) -> tuple[Any, np.ndarray]:
