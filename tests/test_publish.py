@@ -336,8 +336,10 @@ def run(call, stop_at):
 name = sys.argv[1]
 warnings.simplefilter("ignore")
 make, action = CASES[name]
-before, model = said(make()), make()
-n_lines, _ = run(action(model), 0)
+before = said(make())
+for _ in range(2):  # the second time nothing is imported any more
+    model = make()
+    n_lines, _ = run(action(model), 0)
 after = said(model)
 model = make()
 action(model)()
