@@ -17,6 +17,7 @@ from pathlib import Path
 from measure import machine_description
 
 HERE = Path(__file__).resolve().parent
+MACHINE = "this-machine"
 # as parts of scikit-learn's time, and seconds of a first fit
 ROWS = (
     r"fits.PerSample.track_share",
@@ -66,7 +67,7 @@ def describe_machine(name):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--machine", default="this-machine", help="the folder of results/ (default: %(default)s)")
+    parser.add_argument("--machine", default=MACHINE, help="the folder of results/ (default: %(default)s)")
     parser.add_argument(
         "--rows",
         default="|".join(ROWS),

@@ -155,7 +155,7 @@ def thread_counts(text):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=names, help="names of rows, joined by commas (default: all)")
-    parser.add_argument("--threads", type=thread_counts, default=sorted({1, min(2, available_cores())}))
+    parser.add_argument("--threads", type=thread_counts, help="numbers of threads (default: 1,2; a quick run: 2)")
     parser.add_argument("--repeat", type=int, help="rounds of turns; the best turn counts (default 5)")
     parser.add_argument("--row-seconds", type=float, default=25, help="no further round starts in a row that took so long")
     parser.add_argument("--json", help="write the report to this file, anew after every row")
@@ -164,6 +164,8 @@ def main():
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     arguments.repeat = arguments.repeat or (1 if arguments.quick else 5)
+    most = min(2, available_cores())
+    arguments.threads = arguments.threads or sorted({most if arguments.quick else 1, most})
     if arguments.worker:
         work(arguments)
     elif arguments.show:
