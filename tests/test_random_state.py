@@ -74,3 +74,22 @@ def test_each_thread_has_its_own():
     np.testing.assert_array_equal(key, mine.get_state()[1])
     assert position[0] == mine.get_state()[2]
     np.testing.assert_array_equal(next_numbers(mine), next_numbers(np.random.RandomState(0)))
+
+
+def test_what_is_lent_is_its_own_until_it_is_given_back():
+    with twister.Lent(3) as outer:
+        drawn = [outer.randint(1000)]
+        for seed in (3, 5):
+            assert twister.seeded(seed) is not outer
+            with twister.Lent(seed) as inner, twister.Lent(7) as innermost:
+                assert len({id(outer), id(inner), id(innermost)}) == 3
+                np.testing.assert_array_equal(next_numbers(inner), next_numbers(np.random.RandomState(seed)))
+            drawn.append(outer.randint(1000))
+    expected = np.random.RandomState(3)
+    assert drawn == [expected.randint(1000) for _ in range(3)]
+    assert twister.seeded(1) is outer  # without the time that a new one takes
+    given = np.random.RandomState(2)
+    with pytest.raises(KeyError), twister.Lent(0) as lent, twister.Lent(given) as own:
+        assert own is given and lent is outer
+        raise KeyError
+    assert twister.seeded(1) is outer

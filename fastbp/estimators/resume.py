@@ -32,7 +32,7 @@ def settings_as_begun(estimator: Any, settings: Any, targets: Any) -> Any:
     if targets.loss != estimator._loss_name():
         raise ValueError(
             f"y needs the loss {targets.loss!r}, but this network was trained with {estimator._loss_name()!r}"
-            f" (out_activation_={own!r})."
+            f" (out_activation_={own!r}), and output_activation={estimator.output_activation!r}."
         )
     if own == settings.output_activation:
         return settings
@@ -48,7 +48,9 @@ def check_goes_on(estimator: Any, settings: Any, network: Any, problem: Any) -> 
     """Raise ValueError that names a parameter, or the data, that the weights which training goes on with are not for."""
     shape = network.n_features, int(network.units[-1])
     if shape != (problem.n_features, problem.n_outputs):
-        about = f" (quantile={estimator.quantile!r})" if settings.loss == "quantile" else ""
+        quantile = getattr(estimator, "quantile", None)
+        is_about_it = estimator.loss == "quantile" or hasattr(quantile, "__len__")
+        about = f", with loss={estimator.loss!r} and quantile={quantile!r}" if is_about_it else ""
         raise ValueError(
             f"coefs_ map {shape[0]} features to {shape[1]} outputs, but X and y have"
             f" {problem.n_features} features and {problem.n_outputs} outputs{about}."
