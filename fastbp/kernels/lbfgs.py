@@ -11,9 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from . import needs
 from .atomics import barrier
-from .compiler import entry, jit, typed_once
+from .compiler import entry, jit
+from .layout import Network, Samples, Strips, Workspace
 from .objective import objective
+from .toolchain.pack import Doubles, Integers, Reals, struct_of
+from .updates import StepRule
 from .vectors import (
     broadcast,
     element,
@@ -42,20 +46,21 @@ N_ITER, N_EVALUATIONS, N_KEPT, NEWEST, STATUS, IS_OVER = range(6)
 LOSS, SCALE = range(2)
 
 
+@struct_of
 class Memory(NamedTuple):
     """Where a run stands between two iterations; all vectors are float64 and laid out like the parameters."""
 
-    counts: np.ndarray
-    measures: np.ndarray
-    x: np.ndarray
-    gradient: np.ndarray
-    direction: np.ndarray
-    last_x: np.ndarray
-    last_gradient: np.ndarray
-    steps: np.ndarray  # (N_PAIRS, n): differences of x, in a ring
-    changes: np.ndarray  # (N_PAIRS, n): the gradients' differences along them
-    curvatures: np.ndarray  # (N_PAIRS,): the products of the two
-    factors: np.ndarray  # (N_PAIRS,)
+    counts: Integers
+    measures: Doubles
+    x: Doubles
+    gradient: Doubles
+    direction: Doubles
+    last_x: Doubles
+    last_gradient: Doubles
+    steps: Doubles  # (N_PAIRS, n): differences of x, in a ring
+    changes: Doubles  # (N_PAIRS, n): the gradients' differences along them
+    curvatures: Doubles  # (N_PAIRS,): the products of the two
+    factors: Doubles  # (N_PAIRS,)
 
 
 @jit
@@ -298,12 +303,25 @@ def _lead(
         set_element(params, i, element(memory.x, i))
 
 
-@typed_once
-@entry
+@entry(parts=needs.objective)
 def lbfgs(
-    thread, n_threads, sync, network, params, samples, order, gather, workspace, strips, rule, memory, n_iterations, max_iter,
-    max_fun, smallest_gradient
-):  # fmt: skip
+    thread: int,
+    n_threads: int,
+    sync: Integers,
+    network: Network,
+    params: Reals,
+    samples: Samples,
+    order: Integers,
+    gather: int,
+    workspace: Workspace,
+    strips: Strips,
+    rule: StepRule,
+    memory: Memory,
+    n_iterations: int,
+    max_iter: int,
+    max_fun: float,
+    smallest_gradient: float,
+):
     """Go on from memory.x for n_iterations, or until counts[STATUS] says why no further; params are then those of memory.x.
 
     The threads after the first one wait for it to ask for a gradient, or to end.
@@ -321,6 +339,3 @@ def lbfgs(
         if memory.counts[IS_OVER]:
             return
         objective(thread, n_threads, sync, network, params, samples, order, gather, workspace, strips, rule)
-
-
-ENTRIES = (lbfgs.dispatcher,)

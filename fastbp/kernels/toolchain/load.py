@@ -1,0 +1,115 @@
+"""Machine code in this process: objects that a wheel carries, from the store, or compiled now; and the slots of their parts."""
+
+import ctypes
+import functools
+import sys
+import threading
+
+import numpy as np
+
+from . import store
+
+_lock = threading.RLock()
+_loaded: dict[tuple[str, np.dtype], "_Loaded"] = {}
+_missing = ctypes.c_int64(0)  # becomes 1 where a kernel calls a part that has not been loaded
+COUNTS = {"compiled": 0, "loaded": 0}  # objects since the process began
+
+
+class _Loaded:
+    """An object's function and slots, at their addresses."""
+
+    def __init__(self, made):
+        self._engine = engine = _engine_of(made.code)  # owns the memory
+        self.address = engine.get_function_address(made.symbol)
+        self.slots = {name: engine.get_global_value_address(f"{made.symbol}_{name}") for name in made.slots}
+
+    def fill(self, name, address):
+        """Set the slot of a part, if there is one."""
+        if name in self.slots:
+            ctypes.c_void_p.from_address(self.slots[name]).value = address
+
+
+@functools.cache
+def triple():
+    """Of the objects: llvmlite's loader takes ELF on Windows, too."""
+    import llvmlite.binding as llvm
+
+    return llvm.get_process_triple() + ("-elf" if sys.platform == "win32" else "")
+
+
+@functools.cache
+def _set_up():
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    return llvm
+
+
+def _engine_of(code):
+    llvm = _set_up()
+    module = llvm.parse_assembly("")
+    module.triple = triple()
+    machine = llvm.Target.from_triple(triple()).create_target_machine()
+    engine = llvm.create_mcjit_compiler(module, machine)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    return engine
+
+
+@functools.cache
+def _address_of_yield():
+    offer = ctypes.windll.kernel32.SwitchToThread if sys.platform == "win32" else ctypes.CDLL(None).sched_yield
+    return ctypes.cast(offer, ctypes.c_void_p).value
+
+
+def is_missing():
+    """Whether a kernel has called a part that was not there, since this was last asked."""
+    if not _missing.value:
+        return False
+    _missing.value = 0
+    return True
+
+
+def load_all(functions, dtype):
+    """Make sure that entries and parts, by name, are loaded for a dtype and know each other's addresses."""
+    with _lock:
+        todo = {name: function for name, function in functions.items() if (name, dtype) not in _loaded}
+        foreign = {name for name, function in todo.items() if not function.__module__.startswith("fastbp.kernels.")}
+        objects = {name: store.load(name, dtype) for name in todo if name not in foreign}
+        absent = [name for name, made in objects.items() if made is None]
+        if absent:
+            from .compile import compile_all
+
+            for name, made in compile_all(absent, dtype).items():
+                store.save(name, dtype, made)
+                objects[name] = made
+        for name in foreign:  # a test's, which a process that compiles would not find
+            from .machine_code import object_code
+
+            objects[name] = object_code(todo[name], dtype)
+        COUNTS["compiled"] += len(absent)
+        COUNTS["loaded"] += len(todo) - len(absent)
+        for name in todo:
+            _add(name, dtype, _Loaded(objects[name]))
+
+
+def _add(name, dtype, new):
+    new.fill("yield", _address_of_yield())
+    new.fill("missing", ctypes.addressof(_missing))
+    for (other_name, other_dtype), other in _loaded.items():
+        if other_dtype == dtype:
+            new.fill(other_name, other.address)
+            other.fill(name, new.address)
+    new.fill(name, new.address)
+    _loaded[name, dtype] = new
+
+
+def address_of(name, dtype):
+    """Address of a loaded entry."""
+    return _loaded[name, dtype].address
+
+
+def loaded():
+    """The names and dtypes of what is loaded."""
+    return set(_loaded)
