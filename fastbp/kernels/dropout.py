@@ -13,11 +13,10 @@ from ..names import IDENTITY, KEPT, LEAKY_RELU, RELU, STEP
 from .activations import multiply_ahead_by_slope
 from .compiler import jit, part
 from .elementary import random_mask
-from .toolchain.pack import Doubles, Integers, Reals, struct_of
+from .toolchain.pack import Doubles, Integers, Reals
 from .vectors import element, first_lane, lane_count, load, set_element, store
 
 
-@struct_of
 class Dropout(NamedTuple):
     """What is left out of the rows of one batch."""
 

@@ -16,7 +16,7 @@ from .passes import CACHED_ROWS, batch_step, forward, share
 from .scores import mean_loss, score
 from .shuffling import shuffle
 from .steps import refresh_own_copies, total
-from .toolchain.pack import Doubles, Integers, Reals, Words, struct_of
+from .toolchain.pack import Doubles, Integers, Reals, Words
 from .updates import StepRule, make_step
 from .vectors import (
     at_least_1,
@@ -46,7 +46,6 @@ N_ITER, SAMPLES_SEEN, NO_IMPROVEMENT, STEPS, STATUS = range(5)
 LEARNING_RATE, BEST_LOSS, BEST_SCORE = range(3)
 
 
-@struct_of
 class EpochPlan(NamedTuple):
     """How a run goes from batch to batch and epoch to epoch."""
 
@@ -66,7 +65,6 @@ class EpochPlan(NamedTuple):
     averaged_from: int  # the step before the first whose weights are averaged
 
 
-@struct_of
 class Factors(NamedTuple):
     """How schedules move with every step: one factor per batch of a call's epochs; (0,) where nothing moves."""
 

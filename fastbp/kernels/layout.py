@@ -7,7 +7,7 @@ n_in), because a row of one output padded to a vector would be mostly padding.
 
 from typing import NamedTuple
 
-from .toolchain.pack import Columns, Doubles, Integers, Reals, struct_of
+from .toolchain.pack import Columns, Doubles, Integers, Reals, kept
 
 # Up to so many outputs, and no more than a vector holds, a layer is stored (n_out, n_in) and its forward pass is a dot product
 # per output.
@@ -21,7 +21,7 @@ PHASES, COSINES, OFFSETS, EMBEDDED_SIZE = N_WAVES, 2 * N_WAVES, (2 + N_EMBEDDED)
 EMBEDDING, SCALE = -1, -2  # "layers" of the strips that belong to the front
 
 
-@struct_of
+@kept
 class Network(NamedTuple):
     """Shape of a network; arrays are int64 and have one element per layer of units (first three) or of weights (the rest)."""
 
@@ -54,7 +54,6 @@ class Network(NamedTuple):
     unscaled_at: int  # sum of the widths before the inputs as they are before the scale
 
 
-@struct_of
 class InputTable(NamedTuple):
     """Rows of samples: dense (values alone, row after row) or CSR."""
 
@@ -65,7 +64,6 @@ class InputTable(NamedTuple):
     n_rows: int
 
 
-@struct_of
 class Samples(NamedTuple):
     """Rows with what is to be learnt from them."""
 
@@ -75,7 +73,7 @@ class Samples(NamedTuple):
     weights: Reals  # (n_rows,) in the table's dtype, or empty
 
 
-@struct_of
+@kept
 class Workspace(NamedTuple):
     """What a pass over a block of rows writes, allocated once per fit."""
 
@@ -104,7 +102,7 @@ class Workspace(NamedTuple):
     n_slabs: int  # a batch is cut into so many; 1: into blocks
 
 
-@struct_of
+@kept
 class Strips(NamedTuple):
     """The parameters cut into pieces of some thousand elements: a thread computes and applies the gradient of whole strips.
 

@@ -16,7 +16,7 @@ from .atomics import barrier
 from .compiler import entry, jit
 from .layout import Network, Samples, Strips, Workspace
 from .objective import objective
-from .toolchain.pack import Doubles, Integers, Reals, struct_of
+from .toolchain.pack import Doubles, Integers, Reals
 from .updates import StepRule
 from .vectors import (
     broadcast,
@@ -46,7 +46,6 @@ N_ITER, N_EVALUATIONS, N_KEPT, NEWEST, STATUS, IS_OVER = range(6)
 LOSS, SCALE = range(2)
 
 
-@struct_of
 class Memory(NamedTuple):
     """Where a run stands between two iterations; all vectors are float64 and laid out like the parameters."""
 

@@ -84,10 +84,15 @@ def _kept(network, of):
     return kept[of]
 
 
+def of_predictions(network):
+    """What predicts with a network."""
+    return {"predict_rows", *of_outputs(network)}
+
+
 def predict(network, table):
     """Of `epochs.predict`."""
-    parts = _kept(network, of_outputs)
-    return {"predict_rows", *parts, "sparse_product"} if table.is_sparse else {"predict_rows", *parts}
+    parts = _kept(network, of_predictions)
+    return {*parts, "sparse_product"} if table.is_sparse else parts
 
 
 def train(network, samples, plan, rule, dropout):

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..names import ADAM, ADAMW, EXPONENTIAL, GRADIENT_ONLY, NESTEROV, POLYAK, RMSPROP, RPROP, SGD
 from .compiler import jit, part
-from .toolchain.pack import Reals, struct_of
+from .toolchain.pack import Reals
 from .vectors import broadcast, lane_count, lane_sum, load, multiply_add, square_root, store, where_less
 
 # How fast rprop's steps grow and shrink, and between what sizes (Riedmiller and Braun 1993; the bounds are PyTorch's).
@@ -21,7 +21,6 @@ LATE_WEIGHT = 3.0  # of Polyak's average: how much more later steps count (Shami
 PLAIN, SHAPED, MEASURED = range(3)  # steps of the rule alone; through steps.shaped_step; and with the gradient's norms
 
 
-@struct_of
 class StepRule(NamedTuple):
     """A step rule and its constants, float64, and what is done to gradients and weights beside it."""
 
@@ -40,7 +39,6 @@ class StepRule(NamedTuple):
     shaping: int = 0  # code: whether some of these are asked for, and whether the gradient's norms are
 
 
-@struct_of
 class Step(NamedTuple):
     """What is different from one step to the next."""
 

@@ -25,7 +25,7 @@ from ..cpu import cpu_name, feature_string
 from . import pack
 from .load import triple
 from .store import Object
-from .types import Flat, Record
+from .types import Flat, Record, is_inside
 
 _ARCHITECTURE = llvm.get_process_triple().split("-")[0]
 X86, ARM = ("x86_64", "amd64", "i686"), ("aarch64", "arm64")
@@ -188,12 +188,11 @@ def _called_by_pointer(function):
     @intrinsic
     def unpacked(typing_context, pointer):
         def codegen(context, builder, sig, args):
-            packed = ir.LiteralStructType([context.get_value_type(each) for each in field_types])
+            fields = [context.get_value_type(each) for each in field_types]
+            packed = ir.LiteralStructType([f.pointee if is_inside(each) else f for f, each in zip(fields, field_types)])
             address = builder.bitcast(args[0], packed.as_pointer())
-            values = []
-            for number, each in enumerate(field_types):
-                place = cgutils.gep_inbounds(builder, address, 0, number)
-                values.append(builder.load(place))
+            places = [cgutils.gep_inbounds(builder, address, 0, number) for number in range(len(fields))]
+            values = [place if is_inside(each) else builder.load(place) for place, each in zip(places, field_types)]
             return context.make_tuple(builder, sig.return_type, values)
 
         return types.Tuple(field_types)(types.voidptr), codegen

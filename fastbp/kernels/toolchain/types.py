@@ -14,6 +14,7 @@ from numba.extending import infer_getattr, lower_builtin, lower_getattr, lower_g
 
 from ..cpu import VECTOR_BYTES
 from ..vectors import address, array_size, splat
+from .pack import is_kept
 
 
 class Flat(types.Type):
@@ -54,6 +55,11 @@ def seen_by_kernels(argument_type):
     return argument_type if argument_type in (types.int64, types.float64) else None
 
 
+def is_inside(field_type):
+    """Whether a field lies in the struct itself, which else holds its address (see pack.py)."""
+    return isinstance(field_type, Record) and not is_kept(field_type.instance_class)
+
+
 @register_model(Flat)
 class _FlatModel(models.StructModel):
     def __init__(self, manager, flat):
@@ -64,6 +70,7 @@ class _FlatModel(models.StructModel):
 class _RecordModel(models.PrimitiveModel):
     def __init__(self, manager, record):
         fields = [manager.lookup(field_type).get_value_type() for field_type in record.types]
+        fields = [field.pointee if is_inside(each) else field for field, each in zip(fields, record.types)]
         super().__init__(manager, record, ir.LiteralStructType(fields).as_pointer())
 
 
@@ -104,6 +111,8 @@ def _field(context, builder, record, pointer, name):
         loaded.set_metadata("invariant.load", builder.module.add_metadata([]))
         return loaded
 
+    if is_inside(record.types[number]):
+        return cgutils.gep_inbounds(builder, pointer, 0, number)
     if isinstance(record.types[number], Flat):
         return cgutils.pack_struct(builder, [load(0), load(1)])
     return load()
