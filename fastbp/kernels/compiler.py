@@ -119,3 +119,15 @@ def as_c_function(function, return_type, argument_types):
 
     compiled = cfunc(return_type(*argument_types), **TUNED)(function)
     return compiled.inspect_llvm(), compiled.native_name
+
+
+def load_everything():
+    """Load all entries and parts, which are compiled where they must be; return how many there are."""
+    from .toolchain import compile, load, pack
+
+    if IS_INTERPRETED or IS_CHECKED:
+        return 0
+    functions = compile.known()
+    for dtype in pack.DTYPES:
+        load.load_all(functions, dtype)
+    return len(functions) * len(pack.DTYPES)

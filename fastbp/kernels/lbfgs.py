@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import needs
-from .atomics import barrier
+from .atomics import FAILED, atomic_load, barrier
 from .compiler import entry, jit
 from .layout import Network, Samples, Strips, Workspace
 from .objective import objective
@@ -335,6 +335,6 @@ def lbfgs(
         return
     while True:
         barrier(sync, n_threads)
-        if memory.counts[IS_OVER]:
+        if memory.counts[IS_OVER] or atomic_load(sync, FAILED):
             return
         objective(thread, n_threads, sync, network, params, samples, order, gather, workspace, strips, rule)

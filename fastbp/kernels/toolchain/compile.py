@@ -67,7 +67,7 @@ def _compile_apart(names, dtype, made):
     environment = {**os.environ, "NUMBA_OPT": "0"}  # all is optimised as a whole, once
     threads = []
     try:
-        for _ in range(min(len(names), os.cpu_count() or 1)):
+        for _ in range(min(len(names), _cores())):
             process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
             )
@@ -82,6 +82,13 @@ def _compile_apart(names, dtype, made):
             process.kill()
             process.wait()
             process.stdout.close()
+
+
+def _cores():
+    """How many processes may compile: as threads of BLAS, one where joblib's workers are many."""
+    allowed = os.environ.get("OMP_NUM_THREADS", "")
+    present = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(present, int(allowed)) if allowed.isdigit() and int(allowed) else present
 
 
 def _received(stream):

@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 
+from .. import carried
 from . import store
 
 _lock = threading.RLock()
@@ -16,12 +17,11 @@ COUNTS = {"compiled": 0, "loaded": 0}  # objects since the process began
 
 
 class _Loaded:
-    """An object's function and slots, at their addresses."""
+    """A C function and its object's slots, at their addresses; `owner` is who keeps them there."""
 
-    def __init__(self, made):
-        self._engine = engine = _engine_of(made.code)  # owns the memory
-        self.address = engine.get_function_address(made.symbol)
-        self.slots = {name: engine.get_global_value_address(f"{made.symbol}_{name}") for name in made.slots}
+    def __init__(self, owner, symbol, slots, address_of):
+        self._owner, self.address = owner, address_of(symbol)
+        self.slots = {name: address_of(f"{symbol}_{name}") for name in slots}
 
     def fill(self, name, address):
         """Set the slot of a part, if there is one."""
@@ -46,15 +46,23 @@ def _set_up():
     return llvm
 
 
-def _engine_of(code):
+def _from_object(made):
     llvm = _set_up()
     module = llvm.parse_assembly("")
     module.triple = triple()
     machine = llvm.Target.from_triple(triple()).create_target_machine()
     engine = llvm.create_mcjit_compiler(module, machine)
-    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.add_object_file(llvm.ObjectFileRef.from_data(made.code))
     engine.finalize_object()
-    return engine
+    return _Loaded(engine, made.symbol, made.slots, engine.get_global_value_address)
+
+
+def _from_library(name, dtype):
+    library, index = carried.library()
+    found = index.get(f"{name} {dtype.name}")
+    if found is None:
+        return None
+    return _Loaded(library, *found, lambda symbol: ctypes.addressof(ctypes.c_byte.in_dll(library, symbol)))
 
 
 @functools.cache
@@ -76,7 +84,8 @@ def load_all(functions, dtype):
     with _lock:
         todo = {name: function for name, function in functions.items() if (name, dtype) not in _loaded}
         foreign = {name for name, function in todo.items() if not function.__module__.startswith("fastbp.kernels.")}
-        objects = {name: store.load(name, dtype) for name in todo if name not in foreign}
+        ready = {name: _from_library(name, dtype) for name in todo if name not in foreign}
+        objects = {name: store.load(name, dtype) for name, found in ready.items() if found is None}
         absent = [name for name, made in objects.items() if made is None]
         if absent:
             from .compile import compile_all
@@ -91,7 +100,7 @@ def load_all(functions, dtype):
         COUNTS["compiled"] += len(absent)
         COUNTS["loaded"] += len(todo) - len(absent)
         for name in todo:
-            _add(name, dtype, _Loaded(objects[name]))
+            _add(name, dtype, ready.get(name) or _from_object(objects[name]))
 
 
 def _add(name, dtype, new):
