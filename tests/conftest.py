@@ -1,8 +1,11 @@
 """What holds for all tests."""
 
+import os
 import signal
 
 import pytest
+
+os.environ.setdefault("NUMBA_OPT", "0")  # for the small entries of tests, which numba compiles here
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in what a shell runs in the background; tests send it
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -101,12 +101,17 @@ def plain(function):
         from numba import njit
 
         machine_code.register()
-        return njit(nogil=True, **TUNED)(function)
+        return njit(nogil=True, **TUNED)(function), *machine_code.mode_switch()[1:]
 
     @functools.wraps(function)
     def call(*arguments):
         if not IS_INTERPRETED:
-            return compiled()(*arguments)
+            run, enter, leave = compiled()
+            mode = enter()
+            try:
+                return run(*arguments)
+            finally:
+                leave(mode)
         with np.errstate(all="ignore"):  # as silent about overflow as machine code is
             return function(*arguments)
 

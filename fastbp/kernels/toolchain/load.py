@@ -12,6 +12,7 @@ from . import store
 
 _lock = threading.RLock()
 _loaded: dict[tuple[str, np.dtype], "_Loaded"] = {}
+_filled: set[tuple[str, np.dtype]] = set()  # those whose address is in the slots
 _missing = ctypes.c_int64(0)  # becomes 1 where a kernel calls a part that has not been loaded
 COUNTS = {"compiled": 0, "loaded": 0}  # objects since the process began
 
@@ -46,14 +47,20 @@ def _set_up():
     return llvm
 
 
-def _from_object(made):
+def engine_of(text="", code=None):
+    """An engine with the machine code of LLVM's text, or of an object file."""
     llvm = _set_up()
-    module = llvm.parse_assembly("")
+    module = llvm.parse_assembly(text)
     module.triple = triple()
-    machine = llvm.Target.from_triple(triple()).create_target_machine()
-    engine = llvm.create_mcjit_compiler(module, machine)
-    engine.add_object_file(llvm.ObjectFileRef.from_data(made.code))
+    engine = llvm.create_mcjit_compiler(module, llvm.Target.from_triple(triple()).create_target_machine())
+    if code is not None:
+        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
+    return engine
+
+
+def _from_object(made):
+    engine = engine_of(code=made.code)
     return _Loaded(engine, made.symbol, made.slots, engine.get_global_value_address)
 
 
@@ -100,18 +107,27 @@ def load_all(functions, dtype):
         COUNTS["compiled"] += len(absent)
         COUNTS["loaded"] += len(todo) - len(absent)
         for name in todo:
-            _add(name, dtype, ready.get(name) or _from_object(objects[name]))
+            _loaded[name, dtype] = new = ready.get(name) or _from_object(objects[name])
+            new.fill("yield", _address_of_yield())
+            new.fill("missing", ctypes.addressof(_missing))
+        for name in functions:
+            for (_, other_dtype), each in _loaded.items():
+                if other_dtype == dtype:
+                    each.fill(name, _loaded[name, dtype].address)
+            for part in _loaded[name, dtype].slots:
+                if (part, dtype) in _filled:
+                    _loaded[name, dtype].fill(part, _loaded[part, dtype].address)
+            _filled.add((name, dtype))
 
 
-def _add(name, dtype, new):
-    new.fill("yield", _address_of_yield())
-    new.fill("missing", ctypes.addressof(_missing))
-    for (other_name, other_dtype), other in _loaded.items():
-        if other_dtype == dtype:
-            new.fill(other_name, other.address)
-            other.fill(name, new.address)
-    new.fill(name, new.address)
-    _loaded[name, dtype] = new
+def forget_addresses():
+    """Empty the slots of all parts, as they are when a process begins: entries say anew which they need."""
+    with _lock:
+        for each in _loaded.values():
+            for part in each.slots:
+                if part not in ("yield", "missing"):
+                    each.fill(part, 0)
+        _filled.clear()
 
 
 def address_of(name, dtype):

@@ -9,6 +9,7 @@ of dead units sink below the normal numbers, and an instruction that meets one c
 adam, float32: 6.6 times the time per epoch). That mode belongs to the thread, so it is set on every call and given back.
 """
 
+import ctypes
 import functools
 import inspect
 import typing
@@ -23,7 +24,7 @@ from numba.extending import intrinsic, lower_builtin, overload, type_callable
 from .. import compiler
 from ..cpu import cpu_name, feature_string
 from . import pack
-from .load import triple
+from .load import engine_of, triple
 from .store import Object
 from .types import Flat, Record, is_inside
 
@@ -246,29 +247,54 @@ def guard(name, inner, architecture=_ARCHITECTURE):
     callee = ir.Function(module, function_type, inner)
     function = ir.Function(module, function_type, name)
     builder = ir.IRBuilder(function.append_basic_block("entry"))
-    slot = builder.alloca(_INT)
-
-    def call(name, result, *arguments):
-        declared = ir.FunctionType(result, [argument.type for argument in arguments])
-        return builder.call(module.globals.get(name) or ir.Function(module, declared, name), arguments)
-
-    def set_mode(mode):
-        if architecture in ARM:
-            call("llvm.aarch64.set.fpcr", ir.VoidType(), mode)
-        else:
-            builder.store(mode, slot)
-            call("llvm.x86.sse.ldmxcsr", ir.VoidType(), builder.bitcast(slot, _POINTER))
-
-    mode = None
-    if architecture in ARM:
-        mode = call("llvm.aarch64.get.fpcr", _WORD)
-        set_mode(builder.or_(mode, mode.type(_ARM_FLUSH)))
-    elif architecture in X86:
-        call("llvm.x86.sse.stmxcsr", ir.VoidType(), builder.bitcast(slot, _POINTER))
-        mode = builder.load(slot)
-        set_mode(builder.or_(mode, mode.type(_X86_FLUSH)))
+    before = _flush_subnormals(builder, architecture)
     builder.call(callee, function.args)
-    if mode is not None:
-        set_mode(mode)
+    _set_mode(builder, architecture, before)
     builder.ret_void()
     return module
+
+
+def _flush_subnormals(builder, architecture):
+    """Emit the switch to the kernels' mode; returns the one before, 0 on a machine that has no such mode."""
+    if architecture in ARM:
+        mode = _call(builder, "llvm.aarch64.get.fpcr", _WORD)
+        _set_mode(builder, architecture, builder.or_(mode, _WORD(_ARM_FLUSH)))
+        return mode
+    if architecture in X86:
+        slot = builder.alloca(_INT)
+        _call(builder, "llvm.x86.sse.stmxcsr", ir.VoidType(), builder.bitcast(slot, _POINTER))
+        mode = builder.zext(builder.load(slot), _WORD)
+        _set_mode(builder, architecture, builder.or_(mode, _WORD(_X86_FLUSH)))
+        return mode
+    return _WORD(0)
+
+
+def _set_mode(builder, architecture, mode):
+    if architecture in ARM:
+        _call(builder, "llvm.aarch64.set.fpcr", ir.VoidType(), mode)
+    elif architecture in X86:
+        slot = builder.alloca(_INT)
+        builder.store(builder.trunc(mode, _INT), slot)
+        _call(builder, "llvm.x86.sse.ldmxcsr", ir.VoidType(), builder.bitcast(slot, _POINTER))
+
+
+def _call(builder, name, result, *arguments):
+    declared = ir.FunctionType(result, [argument.type for argument in arguments])
+    return builder.call(builder.module.globals.get(name) or ir.Function(builder.module, declared, name), arguments)
+
+
+@functools.cache
+def mode_switch():
+    """Two functions for what numba compiles in its own way: one sets the kernels' mode and returns that before, one gives it back."""
+    module = ir.Module()
+    enter = ir.Function(module, ir.FunctionType(_WORD, []), "enter")
+    builder = ir.IRBuilder(enter.append_basic_block("entry"))
+    builder.ret(_flush_subnormals(builder, _ARCHITECTURE))
+    leave = ir.Function(module, ir.FunctionType(ir.VoidType(), [_WORD]), "leave")
+    builder = ir.IRBuilder(leave.append_basic_block("entry"))
+    _set_mode(builder, _ARCHITECTURE, leave.args[0])
+    builder.ret_void()
+    engine = engine_of(str(module))
+    addresses = [engine.get_function_address(function.name) for function in (enter, leave)]
+    prototypes = ctypes.CFUNCTYPE(ctypes.c_int64), ctypes.CFUNCTYPE(None, ctypes.c_int64)
+    return engine, *(prototype(address) for prototype, address in zip(prototypes, addresses))
