@@ -2,8 +2,8 @@
 
     pip install '.[wheel]' && python tools/build_wheel.py
 
-It takes some minutes and a C compiler, which links. On a CPU below x86-64-v3 the installed package compiles its kernels as one from
-source does.
+It takes some minutes and a C compiler, which links. On a CPU below x86-64-v3 the installed package compiles its kernels as one
+from source does.
 """
 
 import argparse

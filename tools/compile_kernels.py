@@ -1,4 +1,4 @@
-"""Compile all kernels for the level of x86-64 that the environment names, and link them to the library that fastbp's wheel carries.
+"""Compile all kernels for the level of x86-64 that the environment names, and link them to what fastbp's wheel carries.
 
 Nothing of it is run, as this CPU may be below the level.
 """
