@@ -21,7 +21,7 @@ def is_private(name):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_no_private_name_of_anybody_else_is_used(path):
-    """An attribute with an underscore is one of this file's own making; nothing private is imported, nor asked for by its name."""
+    """An attribute with an underscore is of this file's own making; nothing private is imported, nor asked for by name."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     own = OF_NAMEDTUPLES | {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     for node in ast.walk(tree):
@@ -58,8 +58,8 @@ from fastbp.kernels.toolchain import compile, machine_code, pack, store
 import llvmlite.binding as llvm
 names = ["update", "pack_panels", "sparse_product", "end_epoch"]
 made = compile.compile_all(names, pack.DTYPES[1])
-print(json.dumps({name: [symbol for word in (b"Py", b"numba", b"NRT", b"pickle") if word in each.code for symbol in [word.decode()]]
-                  for name, each in made.items()}))
+words = "Py_", "PyErr", "numba_", "NRT_", "pickle"
+print(json.dumps({name: [word for word in words if word.encode() in each.code] for name, each in made.items()}))
 """
 
 

@@ -95,7 +95,7 @@ def test_only_what_is_needed_is_compiled():
 def test_a_part_that_nobody_expected_is_an_error():
     for _ in range(2):
         params = np.ones(4)
-        with pytest.raises(RuntimeError, match="call_unexpectedly came to a part that was not expected"):
+        with pytest.raises(RuntimeError, match=r"call_unexpectedly came to a part that was not expected"):
             call_unexpectedly(params)
         np.testing.assert_array_equal(params, [0, 1, 1, 1])  # the part counts as zero
     call_parts(np.zeros(4), 1.0, np.zeros(3))  # nothing is left of it
@@ -114,7 +114,7 @@ def call_wrongly(params: Reals):
 def test_a_part_that_returns_another_type_than_declared_is_not_called():
     params = np.zeros(4)
     for _ in range(2):
-        with pytest.raises(Exception, match="declared_wrongly|unicode_type"):
+        with pytest.raises(Exception, match=r"declared_wrongly|unicode_type"):
             call_wrongly(params)
     np.testing.assert_array_equal(params, 0.0)
 

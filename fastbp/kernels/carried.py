@@ -33,7 +33,7 @@ def library():
         if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
             return None, {}
         return ctypes.CDLL(str(path)), index
-    except (OSError, ValueError, TypeError):  # there is none, most often, or it is damaged; a package in a zip file has no folder
+    except (OSError, ValueError, TypeError):  # there is none, most often, or it is damaged; a zip file has no folder
         return None, {}
 
 

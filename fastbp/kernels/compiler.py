@@ -37,6 +37,7 @@ class Primitive:
         self.emit, self.meaning = emit, meaning
 
     def __call__(self, *arguments):
+        """What it means."""
         return self.meaning(*arguments)
 
 

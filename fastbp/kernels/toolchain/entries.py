@@ -1,5 +1,5 @@
-"""What Python calls: an entry checks and packs its arguments, sees to it that its machine code and the parts it may call are loaded,
-and calls it without the GIL.
+"""What Python calls: an entry checks and packs its arguments, sees to it that its machine code and the parts it may call are
+loaded, and calls it without the GIL.
 """
 
 import ctypes
@@ -38,6 +38,7 @@ class Entry:
         self._all_parts, self._ready = all_parts, {}
 
     def __call__(self, *arguments):
+        """Call the machine code for the dtype of the first array of Reals."""
         try:
             pack_arguments, run, parts = self._ready[arguments[self._at].dtype]
             content = pack_arguments(*arguments)

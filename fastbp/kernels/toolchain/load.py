@@ -13,7 +13,7 @@ from . import store
 _lock = threading.RLock()
 _loaded: dict[tuple[str, np.dtype], "_Loaded"] = {}
 _filled: set[tuple[str, np.dtype]] = set()  # those whose address is in the slots
-_missing = ctypes.c_int64(0)  # becomes 1 where a kernel calls a part that has not been loaded
+missing = ctypes.c_int64(0)  # becomes 1 where a kernel calls a part that has not been loaded
 COUNTS = {"compiled": 0, "loaded": 0}  # objects since the process began
 
 
@@ -73,16 +73,17 @@ def _from_library(name, dtype):
 
 
 @functools.cache
-def _address_of_yield():
+def address_of_yield():
+    """Address of the system's function that lets another thread have the core."""
     offer = ctypes.windll.kernel32.SwitchToThread if sys.platform == "win32" else ctypes.CDLL(None).sched_yield
     return ctypes.cast(offer, ctypes.c_void_p).value
 
 
 def is_missing():
     """Whether a kernel has called a part that was not there, since this was last asked."""
-    if not _missing.value:
+    if not missing.value:
         return False
-    _missing.value = 0
+    missing.value = 0
     return True
 
 
@@ -108,8 +109,8 @@ def load_all(functions, dtype):
         COUNTS["loaded"] += len(todo) - len(absent)
         for name in todo:
             _loaded[name, dtype] = new = ready.get(name) or _from_object(objects[name])
-            new.fill("yield", _address_of_yield())
-            new.fill("missing", ctypes.addressof(_missing))
+            new.fill("yield", address_of_yield())
+            new.fill("missing", ctypes.addressof(missing))
         for name in functions:
             for (_, other_dtype), each in _loaded.items():
                 if other_dtype == dtype:

@@ -4,8 +4,8 @@ An entry and a part are an object each, with one C function. What they have of e
 part reads it from a slot, a pointer in its object's data that Python fills once the object is loaded (load.py). A call through a
 slot costs a nanosecond and what the arguments cost, an array two words; so it has no place in a loop over samples or tiles.
 
-Entries run behind a guard that has the processor count subnormal numbers as zero: from about the 20th epoch on moments and weights
-of dead units sink below the normal numbers, and an instruction that meets one costs a hundred cycles on Intel (measured, digits,
+Entries run behind a guard that has the processor count subnormal numbers as zero: from about the 20th epoch on moments and
+weights of dead units sink below the normal numbers, and an instruction that meets one costs a hundred cycles on Intel (measured, digits,
 adam, float32: 6.6 times the time per epoch). That mode belongs to the thread, so it is set on every call and given back.
 """
 
@@ -24,7 +24,7 @@ from numba.extending import intrinsic, lower_builtin, overload, type_callable
 from .. import compiler
 from ..cpu import cpu_name, feature_string
 from . import pack
-from .load import engine_of, triple
+from .load import address_of_yield, engine_of, missing, triple
 from .store import Object
 from .types import Flat, Record, is_inside
 
@@ -68,6 +68,7 @@ def _signature(function):
 @functools.cache
 def register():
     """Tell numba what kernels are made of."""
+    _show_slots()
     for each in compiler.PRIMITIVES:
         _register_primitive(each)
     for function, options in compiler.INNER.items():
@@ -168,18 +169,23 @@ def object_code(function, dtype):
     name, is_part = function.__name__, compiler.PARTS.get(function.__name__) is function
     _Building.dtype = dtype
     register()
+    _show_slots()  # of parts that have come since, too
     if is_part:
         result, taken = _signature(function)
     else:
         function, result, taken = _called_by_pointer(function), types.void, [types.voidptr]
-    for slot in (
-        *compiler.PARTS,
-        YIELD,
-        MISSING,
-    ):  # numba also loads what it compiles, where a symbol that is nowhere ends the process
-        llvm.add_symbol(SLOT + slot, 8)
     text, inner = compiler.as_c_function(function, result, taken)
     return _finished(text, inner, f"fastbp_{name}_{dtype.name}", is_part)
+
+
+_SLOTS = {YIELD: ctypes.c_void_p(address_of_yield()), MISSING: ctypes.c_void_p(ctypes.addressof(missing))}
+_EMPTY = ctypes.c_void_p(None)
+
+
+def _show_slots():
+    """Tell LLVM of slots for what numba loads itself, where a symbol that is nowhere would end the process."""
+    for name in (*compiler.PARTS, YIELD, MISSING):
+        llvm.add_symbol(SLOT + name, ctypes.addressof(_SLOTS.get(name, _EMPTY)))
 
 
 def _called_by_pointer(function):
@@ -285,7 +291,8 @@ def _call(builder, name, result, *arguments):
 
 @functools.cache
 def mode_switch():
-    """Two functions for what numba compiles in its own way: one sets the kernels' mode and returns that before, one gives it back."""
+    """Two functions for what numba compiles in its own way: one sets the kernels' mode and returns that before, one gives it
+    back."""
     module = ir.Module()
     enter = ir.Function(module, ir.FunctionType(_WORD, []), "enter")
     builder = ir.IRBuilder(enter.append_basic_block("entry"))

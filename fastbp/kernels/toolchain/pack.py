@@ -1,5 +1,5 @@
-"""How Python hands arguments to an entry: as a C struct of 64-bit integers, doubles, arrays (address and size) and pointers to such
-structs, the NamedTuples. Its layout follows from annotations; all that machine code relies on is checked here.
+"""How Python hands arguments to an entry: as a C struct of 64-bit integers, doubles, arrays (address and size) and NamedTuples,
+which are structs within it or the address of one. Its layout follows from annotations; all that machine code relies on is checked here.
 """
 
 import ctypes
@@ -23,7 +23,7 @@ DTYPES = np.dtype(np.float32), np.dtype(np.float64)
 
 
 def kept(cls: Any) -> Any:
-    """Make a NamedTuple one that lies apart from the struct it is in, which holds its address: it is packed once, when it is first
+    """Make a NamedTuple one that lies apart from the struct it is in, which holds its address: it is packed once, when first
     handed over."""
     namespace = {"__module__": cls.__module__, "__doc__": cls.__doc__, "packed": None, "__reduce__": _reduce}
     return type(cls.__name__, (cls,), namespace)
