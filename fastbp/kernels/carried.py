@@ -23,7 +23,7 @@ def path_of(level):
 
 @functools.cache
 def library():
-    """Return the library for this CPU, and by name and dtype the symbol and the slots of what is in it; (None, {}) without one."""
+    """Return the library for this CPU, and by name and dtype symbol and slots of what is in it; (None, {}) without one."""
     # a CPU's name or features from the environment may be less, or other, than its level has
     if LEVEL is None or "NUMBA_CPU_NAME" in os.environ or "NUMBA_CPU_FEATURES" in os.environ:
         return None, {}

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from .toolchain import load, pack
 from .toolchain.entries import Entry
+from .toolchain.late import code, compiling
 
 # Fused multiply-adds and nothing else: nnan/ninf would delete the tests on which the divergence error rests, and reassoc the
 # rounding by a large constant inside the exponential; sums worth vectorising are written on vectors.
@@ -96,13 +98,11 @@ def plain(function):
 
     @functools.cache
     def compiled():
-        from .toolchain import machine_code
-
         os.environ.setdefault("NUMBA_OPT", "0")
         from numba import njit
 
-        machine_code.register()
-        return njit(nogil=True, **TUNED)(function), *machine_code.mode_switch()[1:]
+        code.register()
+        return njit(nogil=True, **TUNED)(function), *code.mode_switch()[1:]
 
     @functools.wraps(function)
     def call(*arguments):
@@ -129,11 +129,9 @@ def as_c_function(function, return_type, argument_types):
 
 def load_everything():
     """Load all entries and parts, which are compiled where they must be; return how many there are."""
-    from .toolchain import compile, load, pack
-
     if IS_INTERPRETED or IS_CHECKED:
         return 0
-    functions = compile.known()
+    functions = compiling.known()
     for dtype in pack.DTYPES:
         load.load_all(functions, dtype)
     return len(functions) * len(pack.DTYPES)

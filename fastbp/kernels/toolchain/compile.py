@@ -20,6 +20,7 @@ import threading
 import numpy as np
 
 from . import store
+from .late import code
 
 # A process that compiles does without fastbp/__init__.py, which would import scikit-learn.
 _BOOT = """
@@ -117,11 +118,9 @@ def serve():
 
 def compile_here(names, dtype, made):
     """Compile in this process."""
-    from .machine_code import object_code
-
     functions = known()
     for name in names:
-        made[name] = object_code(functions[name], dtype)
+        made[name] = code.object_code(functions[name], dtype)
     return made
 
 

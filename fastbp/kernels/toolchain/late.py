@@ -1,4 +1,4 @@
-"""numba and llvmlite for those who write LLVM, imported when something is compiled and not before."""
+"""numba and llvmlite for those who write LLVM, and what is made of it, imported when something is compiled and not before."""
 
 import importlib
 
@@ -17,4 +17,5 @@ class _Late:
 
 ir, types, cgutils = _Late("llvmlite.ir"), _Late("numba.types"), _Late("numba.core.cgutils")
 seen = _Late("fastbp.kernels.toolchain.types")  # numba types of our own
+compiling = _Late("fastbp.kernels.toolchain.compile")
 code = _Late("fastbp.kernels.toolchain.machine_code")  # what makes objects of all this

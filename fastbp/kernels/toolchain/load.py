@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import carried
 from . import store
+from .late import code, compiling
 
 _lock = threading.RLock()
 _loaded: dict[tuple[str, np.dtype], "_Loaded"] = {}
@@ -47,20 +48,20 @@ def _set_up():
     return llvm
 
 
-def engine_of(text="", code=None):
+def engine_of(text="", object_file=None):
     """An engine with the machine code of LLVM's text, or of an object file."""
     llvm = _set_up()
     module = llvm.parse_assembly(text)
     module.triple = triple()
     engine = llvm.create_mcjit_compiler(module, llvm.Target.from_triple(triple()).create_target_machine())
-    if code is not None:
-        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    if object_file is not None:
+        engine.add_object_file(llvm.ObjectFileRef.from_data(object_file))
     engine.finalize_object()
     return engine
 
 
 def _from_object(made):
-    engine = engine_of(code=made.code)
+    engine = engine_of(object_file=made.code)
     return _Loaded(engine, made.symbol, made.slots, engine.get_global_value_address)
 
 
@@ -96,15 +97,11 @@ def load_all(functions, dtype):
         objects = {name: store.load(name, dtype) for name, found in ready.items() if found is None}
         absent = [name for name, made in objects.items() if made is None]
         if absent:
-            from .compile import compile_all
-
-            for name, made in compile_all(absent, dtype).items():
+            for name, made in compiling.compile_all(absent, dtype).items():
                 store.save(name, dtype, made)
                 objects[name] = made
         for name in foreign:  # a test's, which a process that compiles would not find
-            from .machine_code import object_code
-
-            objects[name] = object_code(todo[name], dtype)
+            objects[name] = code.object_code(todo[name], dtype)
         COUNTS["compiled"] += len(absent)
         COUNTS["loaded"] += len(todo) - len(absent)
         for name in todo:

@@ -5,8 +5,8 @@ part reads it from a slot, a pointer in its object's data that Python fills once
 slot costs a nanosecond and what the arguments cost, an array two words; so it has no place in a loop over samples or tiles.
 
 Entries run behind a guard that has the processor count subnormal numbers as zero: from about the 20th epoch on moments and
-weights of dead units sink below the normal numbers, and an instruction that meets one costs a hundred cycles on Intel (measured, digits,
-adam, float32: 6.6 times the time per epoch). That mode belongs to the thread, so it is set on every call and given back.
+weights of dead units sink below the normal numbers, and an instruction that meets one costs a hundred cycles on Intel (measured,
+digits, adam, float32: 6.6 times the time per epoch). That mode belongs to the thread, so it is set on every call and given back.
 """
 
 import ctypes
