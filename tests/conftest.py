@@ -1,9 +1,12 @@
 """What holds for all tests."""
 
+import os
 import signal
 from contextlib import suppress
 
 import pytest
+
+os.environ.setdefault("NUMBA_OPT", "0")  # for the small entries of tests, which numba compiles here
 
 with suppress(ImportError):  # where there is only what a page's examples need
     from hypothesis import HealthCheck, settings

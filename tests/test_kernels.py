@@ -1,5 +1,6 @@
 """Kernels against NumPy and SciPy: every size around the edges of a tile, every code of every registry, any number of threads."""
 
+import inspect
 import math
 import os
 import subprocess
@@ -10,15 +11,12 @@ import numpy as np
 import pytest
 import scipy.sparse
 import scipy.special
-from numba import typeof
 
 from fastbp import BPClassifier, BPRegressor, names
 from fastbp.estimators.settings import settings_of
-from fastbp.kernels import epochs, lbfgs, vectors
-from fastbp.kernels import jacobian as jacobian_kernels
-from fastbp.kernels import objective as objective_kernels
+from fastbp.kernels import vectors
 from fastbp.kernels.activations import activate, log, multiply_by_slope
-from fastbp.kernels.compiler import FASTMATH, PARTS, entry
+from fastbp.kernels.compiler import ENTRIES, FASTMATH, PARTS, entry
 from fastbp.kernels.losses import early_loss, output_deltas, output_losses
 from fastbp.kernels.products import (
     dot_product,
@@ -31,15 +29,13 @@ from fastbp.kernels.products import (
     sparse_transposed_product,
     transpose_into_panels,
 )
-from fastbp.kernels.records import seen_by_kernels
 from fastbp.kernels.scores import score
 from fastbp.kernels.shuffling import shuffle
+from fastbp.kernels.toolchain import load as loader
 from fastbp.kernels.updates import StepRule, rate_of_step, update
 from fastbp.kernels.vectors import lane_count, load, store
 from fastbp.training import stochastic
-from fastbp.training.lbfgs import descend, make_memory
 from fastbp.training.network import make_network, pack_parameters, parameter_views
-from fastbp.training.normal_equations import NormalEquations
 from fastbp.training.objective import Objective
 from fastbp.training.outcome import Run
 from fastbp.training.predict import predict_outputs
@@ -702,56 +698,70 @@ def test_padding_stays_zero():
     assert not params.any()
 
 
-def test_one_compilation_per_dtype(monkeypatch):
-    modules = epochs, lbfgs, objective_kernels, jacobian_kernels
-    kernels = [kernel for module in modules for kernel in module.ENTRIES]
-    called_with = {kernel.__name__: set() for kernel in kernels if kernel.__name__ != "end_epoch"}  # whose guard converts scalars
+EVERY_OPTION = [
+    *({"solver": solver} for solver in names.SOLVERS if solver != "lm"),
+    *({"activation": name} for name in names.HIDDEN_ACTIVATIONS),
+    *({"activation": name, "solver": "sgd", "batch_size": 1} for name in ("relu", "elu", "gelu")),
+    *({"early_stopping": True, "scoring": score} for score in (None, "neg_mean_absolute_error")),
+    *({"loss": loss} for loss in names.REGRESSION_LOSSES),
+    *({"loss": loss, "solver": "sgd", "batch_size": 1, "learning_rate_init": 1e-6} for loss in ("huber", "poisson", "quantile")),
+    {"dropout": (0.1, 0.1, 0.1)},
+    {"dropout": (0.0, 0.5, 0.5), "activation": "selu"},
+    {"embedding": "periodic", "scale_layer": True},
+    {"clip_norm": 1.0},
+    {"l1_ratio": 0.5},
+    {"averaging": 0.9},
+    {"hidden_layer_sizes": (300,)},
+    {"shuffle": False},
+    {"init": "data"},
+]
 
-    def noting(call):
-        def note(*arguments):
-            called_with[call.__name__].add(tuple(seen_by_kernels(typeof(argument)) for argument in arguments))
-            call(*arguments)
 
-        return note
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("options", EVERY_OPTION, ids=str)
+def test_every_part_that_a_fit_comes_to_is_expected(options, dtype):
+    """With all slots empty: a part that nobody has asked for would be an error."""
+    X = np.random.RandomState(0).normal(size=(40, 5)).astype(dtype)
+    y = np.abs(X[:, 0]) + 0.1
+    forget_parts()
+    model = BPRegressor(**{"hidden_layer_sizes": (4, 3), "max_iter": 2, "random_state": 0, **options})
+    first = model.fit(X, y).predict(X)
+    np.testing.assert_array_equal(model.fit(X, y).predict(X), first)
 
-    for module in modules:
-        for kernel in module.ENTRIES:
-            if kernel.__name__ in called_with:
-                monkeypatch.setattr(module, kernel.__name__, noting(getattr(module, kernel.__name__)))
-    monkeypatch.setattr("fastbp.training.objective.evaluate", objective_kernels.evaluate)
-    monkeypatch.setattr("fastbp.training.normal_equations.jacobian", jacobian_kernels.jacobian)
-    for dtype in DTYPES:
-        for sizes in [(1, 1), (3, 4, 2), (40, 70, 33, 5), (2, 3, 4, 5, 6, 1)]:
-            for name in names.HIDDEN_ACTIVATIONS:
-                network, params = random_network(sizes, dtype, [name] * (len(sizes) - 2), "identity", "squared_error")
-                predict_outputs(network, params, np.zeros((3, sizes[0]), dtype))
-        one = {"batch_size": 1}
-        for options in [{}, {"solver": "sgd"}, one, one | {"solver": "sgd"}, {"sparse": True}, {"validation": True}]:
-            run(1, dtype, **options)
-            run(2, dtype, **options)
-        readonly = np.zeros((3, 5), dtype)
-        readonly.flags.writeable = False
-        network, params = random_network((5, 2), dtype)
-        predict_outputs(network, params, readonly)
-        for rows, weights in ((None, None), (np.array([2, 0]), np.ones(3))):
-            objective = Objective(network, Problem(readonly, readonly[:, :1], weights, numbers=rows), alpha=0.0)
-            objective(params)
-            descend(objective, make_memory(params), 3, max_iter=3)
-            equations = NormalEquations(network, Problem(readonly, readonly[:, :2], weights, numbers=rows))
-            equations.accumulate(params[equations.positions])
-            equations.sum_of_squares(params[equations.positions])
-        Objective(network, Problem(scipy.sparse.csr_matrix(readonly), readonly[:, :1]), alpha=0.0)(params)
-    for dtype in DTYPES:
-        scored = BPRegressor(hidden_layer_sizes=(3,), max_iter=1, early_stopping=True, scoring="neg_mean_absolute_error")
-        scored.fit(np.ones((20, 2), dtype), np.arange(20.0))
-    own_parts = [kernel for kernel in PARTS if kernel.py_func.__module__.startswith("fastbp.")]
-    for name, signatures in called_with.items():
-        assert len(signatures) == len(DTYPES), (name, signatures)
-    for kernel in kernels:
-        assert len(kernel.signatures) == len(DTYPES), (kernel, kernel.signatures)
-    for kernel in own_parts:  # of which a fit compiles those it uses; kernels' tuples and those of tests count as one
-        seen = {tuple(seen_by_kernels(each) or each for each in signature) for signature in kernel.signatures}
-        assert len(seen) <= len(DTYPES), (kernel, kernel.signatures)
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_part_of_other_calls_is_expected(dtype):
+    X = np.random.RandomState(0).normal(size=(40, 5)).astype(dtype)
+    Y = np.stack([X[:, 0] > 0, X[:, 1] > 0, X[:, 2] > 0.5], axis=1).astype(int)
+    sparse, wide = scipy.sparse.csr_matrix(X), np.tile(X, 300)
+    for targets in (Y[:, 0], Y.sum(axis=1), Y):
+        for loss, smoothing in (("log_loss", 0.0), ("log_loss", 0.1), ("focal", 0.0)):
+            for rows, options in ((X, {}), (sparse, {}), (X, {"solver": "lbfgs"}), (X, {"solver": "sgd", "batch_size": 1})):
+                forget_parts()
+                model = BPClassifier((3,), max_iter=2, loss=loss, label_smoothing=smoothing, random_state=0, **options)
+                assert model.fit(rows, targets).predict_proba(rows).shape[0] == 40
+    for rows in (X, sparse):
+        for activation in ("relu", "softplus", "mish"):
+            forget_parts()
+            model = BPRegressor(hidden_layer_sizes=(3,), activation=activation, solver="lm", max_iter=2).fit(rows, X[:, 0])
+            forget_parts()
+            assert np.isfinite(model.input_gradients(rows)).all()
+    forget_parts()
+    BPRegressor(hidden_layer_sizes=(3,), solver="sgd", max_iter=100).fit(wide, X[:, 0])
+
+
+def forget_parts():
+    loader.forget_addresses()
+    for each in ENTRIES.values():
+        each._ready.clear()
+
+
+def test_the_types_of_all_entries_and_parts_are_declared():
+    for function in (*PARTS.values(), *(each.function for each in ENTRIES.values())):
+        if function.__module__.startswith("fastbp."):
+            assert set(inspect.signature(function).parameters) <= set(function.__annotations__), function
 
 
 def test_fastmath_keeps_nan_and_infinity():

@@ -19,13 +19,12 @@ import json, os, warnings
 warnings.simplefilter("error", RuntimeWarning)
 import numpy as np
 import fastbp
-from fastbp.kernels import epochs
 outputs = {}
 for dtype in (np.float32, np.float64)[-int(os.environ.get("N_DTYPES", 2)) :]:
     network = [np.array([[2.0], [3.0]], dtype)], [np.array([0.5], dtype)], np.array([[1.0, -1.0]], dtype)
     outputs[dtype.__name__] = float(fastbp.forward(*network, activation=[], output_activation="leaky_relu")[-1][0, 0])
-stats = epochs.predict.dispatcher.stats
-n_compiled, n_loaded = sum(stats.cache_misses.values()), sum(stats.cache_hits.values())
+from fastbp.kernels.toolchain.load import COUNTS
+n_compiled, n_loaded = COUNTS["compiled"], COUNTS["loaded"]
 """
 REPORT = "print(json.dumps([*outputs.values(), n_compiled, n_loaded]))"
 # 2 · 1 + 3 · (-1) + 0.5 = -0.5, times the leak of 0.01
@@ -33,19 +32,15 @@ RIGHT = [pytest.approx(-0.005), pytest.approx(-0.005)]
 
 FUZZ = """
 from pathlib import Path
-import numpy as np
-from fastbp.kernels.compiler import entry
+from fastbp.kernels.toolchain import store
 
-dispatcher = epochs.predict.dispatcher
-cache, context = dispatcher._cache, dispatcher.targetctx
-signatures = {str(signature[2].dtype): signature for signature in dispatcher.signatures}  # of params
-keys = {dtype: cache._index_key(signature, context.codegen()) for dtype, signature in signatures.items()}
-files = cache._cache_file
-index = Path(files._index_path)
-paths = {dtype: Path(files._data_path(files._load_index()[key])) for dtype, key in keys.items()}
-sound = {path: path.read_bytes() for path in [index, *paths.values()]}
-payloads = {dtype: files.load(key) for dtype, key in keys.items()}
 random = np.random.RandomState(0)
+dtypes = {dtype: np.dtype(dtype) for dtype in ("float32", "float64")}
+(folder, *_) = store.folders()
+paths = {dtype: folder / store._file_name("predict_rows", store._key("predict_rows", dtypes[dtype])) for dtype in dtypes}
+sound = {path: path.read_bytes() for path in paths.values()}
+objects = {dtype: store.load("predict_rows", dtypes[dtype]) for dtype in dtypes}
+other = store.load("predict", dtypes["float64"])
 wrong = []
 
 def damages(stored):
@@ -61,65 +56,27 @@ def damages(stored):
             yield f"page {page}", stored[:page] + filler * min(4096, size - page) + stored[page + 4096 :]
     yield "more", stored + b"\\0"
     yield "twice", stored * 2
+    yield "the other dtype's", next(other for other in sound.values() if other != stored)
+    yield "another part's", (folder / store._file_name("predict", store._key("predict", dtypes["float64"]))).read_bytes()
 
-def is_refused(dtype):
-    return cache.load_overload(signatures[dtype], context) is None
-
-def is_kept(dtype):
-    payload = files.load(keys[dtype])
-    return payload is not None and payload[0] == payloads[dtype][0]  # name and machine code
-
-def check(what, dtype, other_stays=True):
-    if not is_refused(dtype):
+def check(what, dtype):
+    if store.load("predict_rows", dtypes[dtype]) is not None:
         wrong.append(f"{what}: {dtype} is loaded")
-    other = "float64" if dtype == "float32" else "float32"
-    files.save(keys[dtype], payloads[dtype])
-    if not is_kept(dtype):
-        wrong.append(f"{what}: {dtype} is not replaced")
-    if other_stays and not is_kept(other):
-        wrong.append(f"{what}: {other} is lost")
+    store.save("predict_rows", dtypes[dtype], objects[dtype])
+    for each in dtypes:
+        if store.load("predict_rows", dtypes[each]) != objects[each]:
+            wrong.append(f"{what}: {each} is lost")
 
 n_damages = 0
-for path, stored in sound.items():
-    for what, damaged in damages(stored):
-        dtype = "float64" if path == paths["float64"] else "float32"
+for dtype, path in paths.items():
+    for what, damaged in damages(sound[path]):
         path.write_bytes(damaged)
         check(f"{path.name}, {what}", dtype)
-        path.write_bytes(stored)
         n_damages += 1
-
-for dtype, path in paths.items():
     path.unlink()
     check(f"{path.name} removed", dtype)
-index.unlink()
-check("index removed", "float64")
-first, second = paths.values()
-first.write_bytes(sound[second])
-second.write_bytes(sound[first])
-if not (is_refused("float32") and is_refused("float64")):
-    wrong.append("files that changed places are loaded")
-check("changed places", "float32", other_stays=False)
-check("changed places", "float64")
-second.unlink()
-second.mkdir()
-if not is_refused("float64" if second == paths["float64"] else "float32"):
-    wrong.append("a folder is loaded")
-second.rmdir()
-second.write_bytes(sound[second])
-
-@entry
-def other(x):
-    return x
-
-other(1.0)
-for path in Path(other._cache.cache_path).glob("*other*"):
-    foreign = path.read_bytes()
-    for mine in (index, *paths.values()):
-        if mine.suffix == path.suffix:
-            mine.write_bytes(foreign)
-            check(f"{mine.name}, of another entry", "float64" if mine == paths["float64"] else "float32", mine == index)
-            mine.write_bytes(sound[mine])
-print(json.dumps([n_damages, wrong]))
+left = [path.name for path in folder.iterdir() if not path.name.endswith(".kernel")]
+print(json.dumps([n_damages, wrong + left]))
 """
 
 
@@ -134,39 +91,44 @@ def run(code, site, cache=None, *options, **environment):
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cache")
-    assert run(FORWARD + REPORT, ROOT, folder) == [*RIGHT, 2, 0]
+    assert run(FORWARD + REPORT, ROOT, folder) == [*RIGHT, 4, 0]  # the entry and a part, in both dtypes
     return folder
 
 
 def test_damaged_files_are_never_loaded_and_are_replaced(cache, tmp_path):
-    """Hundreds of damages in one process, in which what passes as sound would go to LLVM."""
+    """Hundreds of damages: what passes as sound would go to LLVM."""
     shutil.copytree(cache, tmp_path / "cache")
-    script = tmp_path / "script.py"  # an entry needs a file
-    script.write_text(FORWARD + FUZZ, encoding="utf-8")
-    code = f"import runpy; runpy.run_path({str(script)!r}, run_name='__main__')"
-    n_damages, wrong = run(code, ROOT, tmp_path / "cache")
+    n_damages, wrong = run(FORWARD + FUZZ, ROOT, tmp_path / "cache")
     assert n_damages > 150
     assert wrong == []
 
 
-@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
-def test_a_flipped_bit_costs_one_compilation(cache, suffix, tmp_path):
+def test_a_flipped_bit_costs_one_compilation(cache, tmp_path):
     shutil.copytree(cache, tmp_path / "cache")
-    path = sorted((tmp_path / "cache").rglob(f"*predict*{suffix}"))[0]
+    path = sorted((tmp_path / "cache").rglob("predict-*"))[0]
     stored = bytearray(path.read_bytes())
     stored[len(stored) // 2] ^= 1
     path.write_bytes(stored)
-    first = run(FORWARD + REPORT, ROOT, tmp_path / "cache")
-    assert first == [*RIGHT, 1, 1]
-    assert run(FORWARD + REPORT, ROOT, tmp_path / "cache") == [*RIGHT, 0, 2]
+    assert run(FORWARD + REPORT, ROOT, tmp_path / "cache") == [*RIGHT, 1, 3]
+    assert run(FORWARD + REPORT, ROOT, tmp_path / "cache") == [*RIGHT, 0, 4]
 
 
-@pytest.mark.parametrize("option", ["NUMBA_BOUNDSCHECK"])
-def test_options_of_the_compiler_have_code_of_their_own(cache, option, tmp_path):
+def test_checked_kernels_are_none_of_the_stored(cache, tmp_path):
     shutil.copytree(cache, tmp_path / "cache")
-    for expected in ([RIGHT[0], 1, 0], [RIGHT[0], 0, 1]):
-        assert run(FORWARD + REPORT, ROOT, tmp_path / "cache", N_DTYPES="1", **{option: "1"}) == expected
-    assert run(FORWARD + REPORT, ROOT, tmp_path / "cache") == [*RIGHT, 0, 2]
+    before = sorted((tmp_path / "cache").rglob("*"))
+    assert run(FORWARD + REPORT, ROOT, tmp_path / "cache", N_DTYPES="1", NUMBA_BOUNDSCHECK="1") == [RIGHT[0], 0, 0]
+    assert sorted((tmp_path / "cache").rglob("*")) == before
+
+
+def test_where_no_process_can_be_started_this_one_compiles(tmp_path):
+    code = """
+import subprocess
+def fail(*arguments, **options):
+    raise PermissionError("no processes here")
+subprocess.Popen = fail
+"""
+    assert run(code + FORWARD + REPORT, ROOT, tmp_path, N_DTYPES="1") == [RIGHT[0], 2, 0]
+    assert run(FORWARD + REPORT, ROOT, tmp_path, N_DTYPES="1") == [RIGHT[0], 0, 2]
 
 
 def copy_package(site):
@@ -185,11 +147,11 @@ def test_an_install_of_bytecode_alone(tmp_path):
     without_sources(site)
     site = site.rename(tmp_path / "site")
     one = {"N_DTYPES": "1"}
-    assert run(FORWARD + REPORT, site, **one) == [RIGHT[0], 1, 0]
-    assert run(FORWARD + REPORT, site, **one) == [RIGHT[0], 0, 1]
+    assert run(FORWARD + REPORT, site, **one) == [RIGHT[0], 2, 0]
+    assert run(FORWARD + REPORT, site, **one) == [RIGHT[0], 0, 2]
     # Other bytecode, other machine code, in a file in which no entry lies.
     cached = site / "fastbp" / "kernels" / "__pycache__"
-    assert list(cached.glob("*.nbc"))
+    assert list(cached.glob("*.kernel"))
     cached.rename(tmp_path / "cached")
     shutil.rmtree(site / "fastbp")
     copy_package(site)
@@ -199,7 +161,7 @@ def test_an_install_of_bytecode_alone(tmp_path):
     path.write_text(source.replace("LEAK = 0.01", "LEAK = 0.02"), encoding="utf-8")
     without_sources(site)
     (tmp_path / "cached").rename(cached)
-    assert run(FORWARD + REPORT, site, **one) == [pytest.approx(-0.01), 1, 0]
+    assert run(FORWARD + REPORT, site, **one) == [pytest.approx(-0.01), 2, 0]
 
 
 def test_the_codes_of_the_names_are_part_of_what_is_cached(cache, tmp_path):
@@ -209,14 +171,14 @@ def test_the_codes_of_the_names_are_part_of_what_is_cached(cache, tmp_path):
         site = copy_package(tmp_path / f"site{len(edit)}")
         path = site / "fastbp" / "names.py"
         path.write_text(path.read_text(encoding="utf-8") + edit, encoding="utf-8")
-        hashes.add(run("import json; from fastbp.kernels.cache import SOURCES; print(json.dumps(SOURCES))", site))
+        hashes.add(run("import json; from fastbp.kernels.sources import SOURCES; print(json.dumps(SOURCES))", site))
     assert len(hashes) == 2
 
 
 def test_an_install_in_a_zip_file(tmp_path):
     archive = shutil.make_archive(str(tmp_path / "fastbp"), "zip", copy_package(tmp_path / "site"))
     code = f"import sys; sys.path.insert(0, {archive!r})\n"
-    hashed = "from fastbp.kernels.cache import SOURCES; print(json.dumps(SOURCES))"
+    hashed = "from fastbp.kernels.sources import SOURCES; print(json.dumps(SOURCES))"
     environment = {"PYTHONPATH": "", "XDG_CACHE_HOME": str(tmp_path / "home"), "HOME": str(tmp_path / "home")}
     folder = tmp_path / "elsewhere"
     folder.mkdir()

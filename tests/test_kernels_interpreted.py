@@ -16,6 +16,7 @@ from fastbp.kernels.compiler import entry
 from fastbp.kernels.elementary import exponent, polynomial, power_of_two, random_mask, round_to_integer
 from fastbp.kernels.tiles import BLOCK, TILE_ROWS, edge_tile_1, edge_tile_2, four_sums, tile_1, tile_2, transpose_block
 from fastbp.kernels.vectors import (
+    at_least_1,
     broadcast,
     broadcast_element,
     element,
@@ -85,7 +86,7 @@ def exact(x, y, z, result, counts):
     set_element(result, at + 3, lane_max(with_lane(b, 1, np.nan)))
     set_element(result, at + 4, lane_max(with_lane(b, n - 1, np.nan)))
     set_element(result, at + 5, lane_sum(b))
-    set_element(counts, 0, atomic_add(counts, 1, 5))
+    set_element(counts, 0, atomic_add(counts, 1, at_least_1(n - n - 3) + 4))
     set_element(counts, 2, atomic_load(counts, 1))
 
 
@@ -272,7 +273,7 @@ def test_exp_tanh_and_log_have_a_meaning_too():
             if hasattr(value, "meaning"):
                 namespace[key] = value.meaning
         for key, value in list(namespace.items()):
-            if hasattr(value, "py_func"):
-                namespace[key] = types.FunctionType(value.py_func.__code__, namespace)
+            if isinstance(value, types.FunctionType) and not value.__closure__:
+                namespace[key] = types.FunctionType(value.__code__, namespace)
         argument = np.abs(x) + 0.1 if name == "log" else x
         np.testing.assert_allclose(namespace[name](argument), expected(argument), rtol=1e-14)

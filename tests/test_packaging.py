@@ -23,13 +23,10 @@ with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     import fastbp
     outputs = fastbp.forward([[[1.0], [1.0]]], [[0.0]], [[-1.0, -2.0]], activation=[], output_activation="leaky_relu")
-from fastbp.kernels import epochs, lbfgs
-from fastbp.kernels.compiler import PARTS
-stats = [entry.stats for entry in (*epochs.ENTRIES, *lbfgs.ENTRIES, *PARTS)]
+from fastbp.kernels.toolchain.load import COUNTS
 print(json.dumps({
     "output": float(outputs[-1][0, 0]),
-    "compiled": sum(sum(stat.cache_misses.values()) for stat in stats),
-    "loaded": sum(sum(stat.cache_hits.values()) for stat in stats),
+    **COUNTS,
     "warnings": [str(warning.message) for warning in caught if "fastbp" in str(warning.message) or "fastbp" in warning.filename],
     "path": fastbp.__file__,
 }))
@@ -48,9 +45,8 @@ for dtype in (np.float32, np.float64):
 X = np.random.RandomState(0).normal(size=(40, 1100))
 BPClassifier((4, 3), solver="sgd").fit(X, X[:, 0] > 0)
 BPClassifier((4, 3), solver="sgd").fit(X.astype(np.float32), X[:, 0] > 0)
-from fastbp.kernels import compiler, epochs, lbfgs, triangular
-entries = *epochs.ENTRIES, *lbfgs.ENTRIES, *triangular.ENTRIES, *compiler.PARTS
-print(json.dumps(sum(sum(entry.stats.cache_misses.values()) for entry in entries)))
+from fastbp.kernels.toolchain.load import COUNTS
+print(json.dumps(COUNTS["compiled"]))
 """
 
 
@@ -151,10 +147,10 @@ def test_nowhere_to_write(tmp_path):
 def test_full_disk(compiled, tmp_path):
     site, _ = compiled
     full_disk = """
-import errno, numba.core.caching
+import errno, os
 def fail(*arguments):
     raise OSError(errno.ENOSPC, "No space left on device")
-numba.core.caching.IndexDataCacheFile._open_for_write = fail
+os.replace = fail
 """
     result = run(full_disk + FORWARD, site, NUMBA_CACHE_DIR=str(tmp_path / "cache"))
     assert result["output"] == pytest.approx(-0.03)
@@ -164,11 +160,9 @@ numba.core.caching.IndexDataCacheFile._open_for_write = fail
 
 def test_warm_up_leaves_nothing_to_compile():
     from fastbp import warm_up
-    from fastbp.kernels.compiler import PARTS
+    from fastbp.kernels.toolchain import compile
 
-    assert warm_up() > 0
-    own = [part for part in PARTS if part.py_func.__module__.startswith("fastbp.")]
-    assert [part.py_func.__name__ for part in own if len(part.signatures) < 2] == []
+    assert warm_up() == 2 * len(compile.known())
     assert run(FITS, ROOT) == 0
 
 

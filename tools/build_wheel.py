@@ -1,9 +1,9 @@
-"""Build a wheel that carries its compiled kernels, for this platform and Python: a first fit then waits for nothing.
+"""Build a wheel that carries its compiled kernels, for this platform and every Python: a first fit then waits for nothing.
 
     pip install '.[wheel]' && python tools/build_wheel.py
 
-It takes some minutes. The numba to build with is the one to run with: under another version, or on a CPU below x86-64-v3, the
-installed package compiles its kernels as one from source does.
+It takes some minutes and a C compiler, which links. On a CPU below x86-64-v3 the installed package compiles its kernels as one
+from source does.
 """
 
 import argparse
@@ -29,36 +29,33 @@ def build(output):
         (plain,) = Path(folder).glob("*.whl")
         run("wheel", "unpack", "--dest", folder, plain)
         (site,) = (path for path in Path(folder).iterdir() if path.is_dir())
-        signatures = Path(folder) / "signatures"
-        for level in reversed(LEVELS):  # the first is run as well, the second may be beyond this CPU
-            compile_kernels(site, signatures, level)
+        for level in LEVELS:
+            compile_kernels(site, level)
         mark(site)
         output.mkdir(parents=True, exist_ok=True)
         run("wheel", "pack", "--dest-dir", output, site)
 
 
-def compile_kernels(site, signatures, level):
-    """Write the kernels of one level where the unpacked wheel `site` carries them."""
+def compile_kernels(site, level, *names):
+    """Write the kernels of one level, all or those of these names, where the unpacked wheel `site` carries them."""
     _, features = LEVELS[level]
     environment = {
         **os.environ,
         "PYTHONPATH": str(site),
         "NUMBA_CPU_NAME": level,
         "NUMBA_CPU_FEATURES": ",".join(f"+{feature}" for feature in sorted(features)),
-        "NUMBA_CACHE_DIR": str(signatures.with_name(f"cache-{level}")),
     }
     script = Path(__file__).with_name("compile_kernels.py")
-    subprocess.run([sys.executable, script, signatures], env=environment, check=True, cwd=site)
+    subprocess.run([sys.executable, script, level, *names], env=environment, check=True, cwd=site)
 
 
 def mark(site):
-    """Say in an unpacked wheel that it is for this platform and Python alone."""
+    """Say in an unpacked wheel that it is for this platform alone."""
     (path,) = site.glob("*.dist-info/WHEEL")
-    python = f"cp{sys.version_info.major}{sys.version_info.minor}"
     platform = re.sub(r"\W", "_", sysconfig.get_platform())
     text = path.read_text(encoding="utf-8")
     text = text.replace("Root-Is-Purelib: true", "Root-Is-Purelib: false")
-    path.write_text(text.replace("Tag: py3-none-any", f"Tag: {python}-{python}{sys.abiflags}-{platform}"), encoding="utf-8")
+    path.write_text(text.replace("Tag: py3-none-any", f"Tag: py3-none-{platform}"), encoding="utf-8")
 
 
 def run(module, *arguments):

@@ -1,42 +1,32 @@
-"""Compile kernels for the level of x86-64 that the environment names, and put them where fastbp's wheel carries them.
+"""Compile all kernels for the level of x86-64 that the environment names, and link them to what fastbp's wheel carries.
 
-The first process compiles what `fastbp.warm_up` calls and writes down for which types; one for a level that this CPU may be
-below compiles the same and runs nothing.
+Nothing of it is run, as this CPU may be below the level.
 """
 
-import importlib
-import pickle
-import pkgutil
+import os
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
-from numba.core.serialize import dumps
-
-import fastbp.kernels
-from fastbp.kernels import carried, compiler, pipeline
+from fastbp.kernels import carried
+from fastbp.kernels.toolchain import compile, pack
 
 
-def kernels():
-    """All dispatchers of entries and parts by their names."""
-    modules = [importlib.import_module(f"fastbp.kernels.{found.name}") for found in pkgutil.iter_modules(fastbp.kernels.__path__)]
-    entries = [entry for module in modules for entry in getattr(module, "ENTRIES", ())]
-    return {f"{kernel.py_func.__module__}.{kernel.py_func.__name__}": kernel for kernel in (*entries, *compiler.PARTS)}
-
-
-def main(path):
-    """Compile for the types in the file `path`, which the first process writes, and store the machine code."""
-    found = kernels()
-    if not path.exists():
-        fastbp.warm_up()
-        path.write_bytes(dumps({name: kernel.signatures for name, kernel in found.items()}))
+def main(level, names=()):
+    """Write the library of a level, with all entries and parts or those of these names."""
+    names = list(names) or list(compile.known())
     carried.FOLDER.mkdir(exist_ok=True)
-    for name, signatures in pickle.loads(path.read_bytes()).items():
-        for signature in signatures:
-            found[name].compile(signature)
-            carried.carry(found[name], signature, carried.FOLDER)
-    if pipeline.switched_off:
-        raise SystemExit(f"numba compiles the kernels in its own way: {pipeline.switched_off[0]}")
+    index, path = {}, carried.path_of(level)
+    with tempfile.TemporaryDirectory() as folder:
+        for dtype in pack.DTYPES:
+            for name, made in compile.compile_all(names, dtype).items():
+                (Path(folder) / f"{made.symbol}.o").write_bytes(made.code)
+                index[f"{name} {dtype.name}"] = made.symbol, made.slots
+        objects = sorted(Path(folder).glob("*.o"))
+        subprocess.run([os.environ.get("CC", "cc"), "-shared", "-o", path, *objects, "-lm"], check=True)
+    carried.write_index(path, index)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1], sys.argv[2:])

@@ -26,9 +26,11 @@ from ..names import (
     STEP,
     TANH,
 )
-from .compiler import apart, inline, jit, part
+from .compiler import inline, jit, part
 from .elementary import exponent, polynomial, power_of_two, round_to_integer
+from .toolchain.pack import Integers, Reals
 from .vectors import (
+    at_least_1,
     broadcast,
     keep_first,
     lane_count,
@@ -180,7 +182,7 @@ def log(x):
     return multiply_add(n, _ln2_high(x), multiply_add(n, _ln2_low(x), near_one)) + (x - x)
 
 
-@apart
+@jit
 def fill_with_nan(A, start, stop):
     """What becomes of elements start to stop, whole vectors, by a code that no branch matches."""
     for i in range(start, stop, lane_count(A)):
@@ -226,7 +228,7 @@ def activate(code, Z, z, n_rows, n_units, width, slopes, groups):
         if groups.size > 2:
             _softmax_in_groups(Z, z, n_rows, width, groups)
         else:
-            for row in range(z, stop, width):
+            for row in range(z, stop, at_least_1(width)):
                 _softmax(Z, row, n_units, width)
     elif code == IDENTITY:
         pass
@@ -234,13 +236,13 @@ def activate(code, Z, z, n_rows, n_units, width, slopes, groups):
         _activate_apart(code, Z, z, stop, slopes)
     if n_units < width and (code == LOGISTIC or code == EXP or code == SOFTPLUS):  # which are not zero at zero
         tail = n_units - n_units % n_lanes
-        for row in range(z, stop, width):
+        for row in range(z, stop, at_least_1(width)):
             for i in range(tail, width, n_lanes):
                 store(Z, row + i, keep_first(load(Z, row + i), n_units - i, 0.0))
 
 
-@part("void")
-def _activate_apart(code, Z, z, stop, slopes):
+@part
+def _activate_apart(code: int, Z: Reals, z: int, stop: int, slopes: int) -> None:
     """The same for elements z to stop and for activations that few networks have."""
     n_lanes = lane_count(Z)
     if code == ELU:
@@ -333,8 +335,8 @@ def _softmax(Z, z, n_units, width):
         store(Z, z + i, load(Z, z + i) / total)
 
 
-@part("void")
-def _softmax_in_groups(Z, z, n_rows, width, groups):
+@part
+def _softmax_in_groups(Z: Reals, z: int, n_rows: int, width: int, groups: Integers) -> None:
     """Softmax of each group of units, of as many rows at a time as a vector holds; shifted by the largest value."""
     n_lanes = lane_count(Z)
     for i in range(0, n_rows, n_lanes):
@@ -395,8 +397,8 @@ def multiply_ahead_by_slope(code, A, slopes, D, at, size, ahead):
         _multiply_by_slope_apart(code, A, D, at, at + size, ahead)
 
 
-@part("void")
-def _multiply_by_slope_apart(code, A, D, at, stop, ahead):
+@part
+def _multiply_by_slope_apart(code: int, A: Reals, D: Reals, at: int, stop: int, ahead: int) -> None:
     """The same for elements `at` to stop, as `_activate_apart`."""
     n_lanes = lane_count(D)
     if code == ELU:

@@ -1,21 +1,12 @@
 """What threads that share a fit need: atomic integers, a barrier, and giving the core away while waiting."""
 
-import ctypes
 import operator
-import sys
 import threading
 import time
 
-import llvmlite.binding
-from llvmlite import ir
-from numba.core import types
-
 from .compiler import IS_INTERPRETED, jit, primitive
+from .toolchain.late import code, types
 from .vectors import address
-
-# The machine code names this function by a symbol of our own, so that cached code runs on every platform.
-_yield = ctypes.windll.kernel32.SwitchToThread if sys.platform == "win32" else ctypes.CDLL(None).sched_yield
-llvmlite.binding.add_symbol("fastbp_yield", ctypes.cast(_yield, ctypes.c_void_p).value)
 
 # Elements of a team's `sync` array, a cache line (8 elements) apart so that waiting on one does not slow the others.
 ARRIVED, INTERRUPT, STOP, FAILED = 0, 8, 16, 24
@@ -59,9 +50,7 @@ def offer_core(typing_context):
     """Let another thread have the core if one waits for it."""
 
     def codegen(context, builder, sig, args):
-        name = "fastbp_yield"
-        function = builder.module.globals.get(name) or ir.Function(builder.module, ir.FunctionType(ir.IntType(32), []), name)
-        builder.call(function, [])
+        code.offer_core(builder)
         return context.get_dummy_value()
 
     return types.void(), codegen
@@ -80,7 +69,7 @@ def is_stopped(sync):
 def barrier(sync, n_threads):
     """Wait until all n_threads of the team are here; sync[ARRIVED] counts arrivals and starts at a multiple of n_threads.
 
-    A thread may fail, for a part that does not compile or with bounds checks: sync[FAILED] is then 1 and nobody waits for it.
+    A thread may fail, with bounds checks for one: sync[FAILED] is then 1, nobody waits for it, and all are to stop.
     """
     if n_threads == 1:
         return
@@ -89,7 +78,8 @@ def barrier(sync, n_threads):
     spins = 0
     while atomic_load(sync, ARRIVED) < everybody:
         if atomic_load(sync, FAILED):
-            raise RuntimeError("another thread of the team has failed")
+            sync[INTERRUPT] = sync[STOP] = 1
+            return
         spins += 1
         if spins > SPINS:
             offer_core()

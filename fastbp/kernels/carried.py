@@ -1,57 +1,43 @@
-"""Kernels that a wheel carries: machine code for a level of x86-64, made where the wheel was built (tools/build_wheel.py).
+"""Kernels that a wheel carries: a shared library for a level of x86-64, made where the wheel was built (tools/build_wheel.py).
 
-A carried kernel goes by a digest of all that its machine code rests on. For another CPU, another numba or other sources there is
-none by that name, and the kernel is compiled.
+It goes by a digest of the sources; for others, or another CPU, there is none, and kernels are compiled.
 """
 
+import ctypes
+import functools
 import hashlib
-import importlib.machinery
+import json
+import os
 import pathlib
-import pickle
 
-import llvmlite
-import numba
-import numpy as np
-from numba.core import config
-from numba.core.serialize import dumps
-
-from . import pipeline
 from .cpu import LEVEL
 from .sources import SOURCES
 
 FOLDER = pathlib.Path(__file__).with_name("carried_kernels")
 
-_DIGEST_SIZE = hashlib.sha256().digest_size
-# A CPU's name or features from the environment may be less, or other, than its level has; the others change what is compiled.
-_IS_OF_THE_HOST = config.CPU_NAME is None and config.CPU_FEATURES is None and not config.BOUNDSCHECK
+
+def path_of(level):
+    """Where the library of a level lies, beside it an index."""
+    return FOLDER / f"{level}-{SOURCES[:32]}.so"
 
 
-def find(function, signature):
-    """Return what numba rebuilds a compiled function from, or None if none is carried; raises what a damaged file may."""
-    if LEVEL is None or not _IS_OF_THE_HOST or pipeline.switched_off:
-        return None
-    path, key = _where(function, signature)
+@functools.cache
+def library():
+    """Return the library for this CPU, and by name and dtype symbol and slots of what is in it; (None, {}) without one."""
+    # a CPU's name or features from the environment may be less, or other, than its level has
+    if LEVEL is None or "NUMBA_CPU_NAME" in os.environ or "NUMBA_CPU_FEATURES" in os.environ:
+        return None, {}
+    path = path_of(LEVEL)
     try:
-        stored = path.read_bytes()
-    except OSError:  # most often there is none; a package in a zip file has no folder
-        return None
-    digest, content = stored[:_DIGEST_SIZE], stored[_DIGEST_SIZE:]
-    if digest != hashlib.sha256(key.encode() + content).digest():
-        return None
-    stored_signature, data = pickle.loads(content)
-    return data if stored_signature == signature else None
+        digest, index = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+            return None, {}
+        return ctypes.CDLL(str(path)), index
+    except (OSError, ValueError, TypeError):  # there is none, most often, or it is damaged; a zip file has no folder
+        return None, {}
 
 
-def carry(dispatcher, signature, folder):
-    """Write what a dispatcher has compiled for a signature, in a process in which numba compiles for a level of x86-64."""
-    path, key = _where(dispatcher.py_func, signature)
-    content = dumps((signature, dispatcher._cache._impl.reduce(dispatcher.overloads[signature])))
-    (folder / path.name).write_bytes(hashlib.sha256(key.encode() + content).digest() + content)
-
-
-def _where(function, signature):
-    """The file of a carried kernel, and the text of all that its machine code rests on, by whose digest it goes."""
-    versions = numba.__version__, llvmlite.__version__, np.__version__.split(".")[0]  # NumPy's ABI: where an array has its fields
-    python = importlib.machinery.EXTENSION_SUFFIXES[0]  # names the version, its ABI and the platform
-    key = repr((function.__module__, function.__qualname__, signature, LEVEL, versions, python, SOURCES))
-    return FOLDER / f"{function.__name__}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.kernel", key
+def write_index(path, index):
+    """Write what is in a library beside it."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    path.with_suffix(".json").write_text(json.dumps([digest, index]), encoding="utf-8")

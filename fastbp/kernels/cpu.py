@@ -1,7 +1,8 @@
 """The CPU that kernels are compiled for: how wide its vectors are, and which level of x86-64 it is."""
 
+import os
+
 import llvmlite.binding
-from numba.core import config
 
 # The levels that a wheel carries kernels for, best first: what each asks for beyond the one below, in LLVM's names, after the
 # ABI's document ("x86-64 psABI", 3.1.1); and the bytes of a vector of a CPU that has no more than it.
@@ -10,12 +11,25 @@ _V4 = "avx512f avx512bw avx512cd avx512dq avx512vl".split()
 LEVELS = {"x86-64-v4": (64, frozenset(_V3 + _V4)), "x86-64-v3": (32, frozenset(_V3))}
 
 
+def cpu_name() -> str:
+    """LLVM's name of the CPU that kernels are compiled for."""
+    return os.environ.get("NUMBA_CPU_NAME") or llvmlite.binding.get_host_cpu_name()
+
+
 def host_features() -> set[str]:
-    """CPU features numba compiles for, with its environment overrides applied."""
-    if config.CPU_FEATURES is not None:
-        return {name.removeprefix("+") for name in config.CPU_FEATURES.split(",") if not name.startswith("-")}
-    features = {name for name, is_on in llvmlite.binding.get_host_cpu_features().items() if is_on}
-    return features if config.ENABLE_AVX else {name for name in features if not name.startswith("avx")}
+    """Features of that CPU, as numba's environment variables have them."""
+    return {name.removeprefix("+") for name in feature_string().split(",") if name.startswith("+")}
+
+
+def feature_string() -> str:
+    """The same as LLVM takes them."""
+    given = os.environ.get("NUMBA_CPU_FEATURES")
+    if given is not None:
+        return given
+    features = dict(llvmlite.binding.get_host_cpu_features())
+    if os.environ.get("NUMBA_ENABLE_AVX") == "0":
+        features.update((name, False) for name in features if name.startswith("avx"))
+    return ",".join(f"{'+' if is_on else '-'}{name}" for name, is_on in sorted(features.items()))
 
 
 def vectors_of(features) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from ..names import IDENTITY, KEPT, LEAKY_RELU, RELU, STEP
 from .activations import multiply_ahead_by_slope
 from .compiler import jit, part
 from .elementary import random_mask
+from .toolchain.pack import Doubles, Integers, Reals
 from .vectors import element, first_lane, lane_count, load, set_element, store
 
 
@@ -20,8 +21,8 @@ class Dropout(NamedTuple):
     """What is left out of the rows of one batch."""
 
     is_on: int  # 0: nothing, and what follows has no meaning
-    rates: np.ndarray  # float64, per layer of weights the part of what comes into it
-    slopes: np.ndarray  # codes of the activations' own slopes, as the network's are KEPT where units are dropped
+    rates: Doubles  # float64, per layer of weights the part of what comes into it
+    slopes: Integers  # codes of the activations' own slopes, as the network's are KEPT where units are dropped
     seed: int
     step: int
     factor: float  # on the rates in this step
@@ -62,8 +63,10 @@ def _odds(dropout, layer):
     return min(np.int64(kept * 4294967296.0), 4294967295), 1.0 / kept
 
 
-@part("void")
-def drop_units(dropout, layer, A, at, first_row, n_rows, n_units, width, slopes):
+@part
+def drop_units(
+    dropout: Dropout, layer: int, A: Reals, at: int, first_row: int, n_rows: int, n_units: int, width: int, slopes: int
+) -> None:
     """Mask the outputs, (n_rows, width) of A from element `at` on, that go into a layer, and write the masked slopes down.
 
     first_row: where in the order the first row stands.
@@ -90,8 +93,8 @@ def drop_units(dropout, layer, A, at, first_row, n_rows, n_units, width, slopes)
             store(A, i + slopes, load(A, i + slopes) * scale)
 
 
-@part("void")
-def drop_inputs(dropout, X, start, stop, first_sample):
+@part
+def drop_inputs(dropout: Dropout, X: Reals, start: int, stop: int, first_sample: int) -> None:
     """Mask elements start to stop of the gathered inputs X; first_sample: what the first element of X is in the whole order's."""
     threshold, scale = _odds(dropout, 0)
     key, n_lanes = _key(dropout, 0), lane_count(X)

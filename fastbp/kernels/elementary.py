@@ -1,11 +1,10 @@
 """What elementary functions are made of: polynomials, rounding, powers of two; and masks of random numbers."""
 
 import numpy as np
-from llvmlite import ir
-from numba.core import types
 
 from .compiler import primitive
-from .vectors import Vector, call_overloaded, constant, lanes, splat
+from .toolchain.late import ir, seen, types
+from .vectors import call_overloaded, constant, lanes, splat
 
 
 def polynomial(coefficients_by_bits):
@@ -102,7 +101,7 @@ def random_mask(typing_context, like, key, counter, threshold, value):
     The number of a lane is that of counter + lane, modulo 2**32, by the key, of 64 bits, whatever the dtype: the finaliser that
     C. Wellons found (hash-prospector, 2018; 16 21f0aaad 15 d35a2d97 15), with half of the key before it and half within.
     """
-    vector = Vector(like.dtype)
+    vector = seen.Vector(like.dtype)
 
     def codegen(context, builder, sig, args):
         _, key, counter, threshold, value = args

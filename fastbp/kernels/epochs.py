@@ -6,16 +6,31 @@ from typing import NamedTuple
 import numpy as np
 
 from ..names import ADAPTIVE, CONSTANT, EXPONENTIAL, INVSCALING, NEGATIVE_LOSS, NO_AVERAGE, POLYAK
+from . import needs
 from .atomics import STOP, atomic_load, barrier, is_stopped
-from .compiler import entry, jit, part, typed_once
-from .dropout import dropped_in
+from .compiler import entry, jit, part
+from .dropout import Dropout, dropped_in
+from .layout import InputTable, Network, Samples, Strips, Workspace
 from .online import online_epoch
 from .passes import CACHED_ROWS, batch_step, forward, share
 from .scores import mean_loss, score
 from .shuffling import shuffle
 from .steps import refresh_own_copies, total
-from .updates import make_step
-from .vectors import broadcast, keep_first, lane_count, lane_max, lane_numbers, lane_sum, load, store, where_equal, where_less
+from .toolchain.pack import Doubles, Integers, Reals, Words
+from .updates import StepRule, make_step
+from .vectors import (
+    at_least_1,
+    broadcast,
+    keep_first,
+    lane_count,
+    lane_max,
+    lane_numbers,
+    lane_sum,
+    load,
+    store,
+    where_equal,
+    where_less,
+)
 
 IN_ORDER, SHUFFLED, ONLY_DRAWN = range(3)
 
@@ -53,19 +68,32 @@ class EpochPlan(NamedTuple):
 class Factors(NamedTuple):
     """How schedules move with every step: one factor per batch of a call's epochs; (0,) where nothing moves."""
 
-    rate: np.ndarray
-    weight_decay: np.ndarray
-    dropout: np.ndarray
+    rate: Doubles
+    weight_decay: Doubles
+    dropout: Doubles
 
 
-@part("void")
-def predict_rows(sync, network, params, table, order, workspace, thread, n_threads, outputs, first, stop, only_largest):
+@part
+def predict_rows(
+    sync: Integers,
+    network: Network,
+    params: Reals,
+    table: InputTable,
+    order: Integers,
+    workspace: Workspace,
+    thread: int,
+    n_threads: int,
+    outputs: Reals,
+    first: int,
+    stop: int,
+    only_largest: int,
+) -> None:
     """Write the outputs for rows first to stop of the table to outputs: (n_rows, n_outputs), with this thread's part of the
     workspace; with only_largest the number of the largest one, to outputs: (n_rows,). Cut short when told to stop."""
     at = share(workspace.block_rows, thread, n_threads)
     size = max(1, min(CACHED_ROWS, share(workspace.block_rows, thread + 1, n_threads) - at))
     n_outputs, width = network.units[-1], network.widths[-1]
-    for row in range(first, stop, size):
+    for row in range(first, stop, at_least_1(size)):
         if is_stopped(sync):
             return
         end = at + min(size, stop - row)
@@ -98,9 +126,19 @@ def _largest(values, first, n):
     return found if found < n else 0
 
 
-@typed_once
-@entry
-def predict(sync, network, params, table, order, workspace, outputs, first, stop, only_largest):
+@entry(parts=needs.predict)
+def predict(
+    sync: Integers,
+    network: Network,
+    params: Reals,
+    table: InputTable,
+    order: Integers,
+    workspace: Workspace,
+    outputs: Reals,
+    first: int,
+    stop: int,
+    only_largest: int,
+):
     """Outputs for rows first to stop of a table; outputs, only_largest: as `predict_rows`'; order: (0,), unused."""
     predict_rows(sync, network, params, table, order, workspace, 0, 1, outputs, first, stop, only_largest)
 
@@ -130,9 +168,17 @@ def _end_of_epoch(plan, counts, measures, loss, validation_score, params, best_p
             counts[STATUS] = STOPPED
 
 
-@typed_once
 @entry
-def end_epoch(plan, counts, measures, loss, validation_score, params, best_params, n_rows):
+def end_epoch(
+    plan: EpochPlan,
+    counts: Integers,
+    measures: Doubles,
+    loss: float,
+    validation_score: float,
+    params: Reals,
+    best_params: Reals,
+    n_rows: int,
+):
     """End an epoch with a score that is the caller's."""
     _end_of_epoch(plan, counts, measures, loss, validation_score, params, best_params, n_rows)
 
@@ -179,13 +225,37 @@ def _predict_part(sync, network, params, table, order, workspace, thread, n_thre
     predict_rows(sync, network, params, table, order, workspace, thread, n_threads, outputs, first, stop, 0)
 
 
-@typed_once
-@entry
+@entry(parts=needs.train)
 def train(
-    thread, n_threads, sync, network, params, best_params, backup, moment_1, moment_2, samples, validation, validation_outputs,
-    order, key, position, plan,
-    rule, workspace, strips, average, dropout, counts, measures, factors, norms, losses, scores, validation_losses,
-):  # fmt: skip
+    thread: int,
+    n_threads: int,
+    sync: Integers,
+    network: Network,
+    params: Reals,
+    best_params: Reals,
+    backup: Reals,
+    moment_1: Reals,
+    moment_2: Reals,
+    samples: Samples,
+    validation: Samples,
+    validation_outputs: Reals,
+    order: Integers,
+    key: Words,
+    position: Integers,
+    plan: EpochPlan,
+    rule: StepRule,
+    workspace: Workspace,
+    strips: Strips,
+    average: Reals,
+    dropout: Dropout,
+    counts: Integers,
+    measures: Doubles,
+    factors: Factors,
+    norms: Doubles,
+    losses: Doubles,
+    scores: Doubles,
+    validation_losses: Doubles,
+):
     """Train for losses.size epochs or until a stopping test, divergence or interrupt; counts[STATUS] says which.
 
     Run by every thread of the team on the same arrays. losses, scores, validation_losses: (n_epochs,) float64; average: laid out
@@ -224,7 +294,7 @@ def train(
                 if sync[STOP]:
                     counts[STATUS] = INTERRUPTED
         else:
-            for start in range(0, n_rows, plan.batch_size):
+            for start in range(0, n_rows, at_least_1(plan.batch_size)):
                 stop = min(start + plan.batch_size, n_rows)
                 step += 1
                 if factors.rate.size:
@@ -293,6 +363,3 @@ def train(
         _predict_part(sync, network, shown, validation.table, order, workspace, thread, n_threads, validation_outputs)
         if atomic_load(sync, STOP):
             counts[STATUS] = INTERRUPTED
-
-
-ENTRIES = train.dispatcher, predict.dispatcher, end_epoch.dispatcher

@@ -1,13 +1,16 @@
 """Slopes of the outputs by the inputs, row by row: from each output back through all layers to the inputs."""
 
 from ..names import CANCELS, SOFTMAX
+from . import needs
 from .activations import multiply_by_slope
 from .atomics import is_stopped
-from .compiler import entry, jit, typed_once
+from .compiler import entry, jit
+from .layout import InputTable, Network, Workspace
 from .passes import CACHED_ROWS, backward, forward
 from .products import panel_width, product
 from .steps import refresh_copies
-from .vectors import element, set_element
+from .toolchain.pack import Integers, Reals
+from .vectors import at_least_1, element, set_element
 
 
 @jit
@@ -26,18 +29,28 @@ def _start_at_output(network, workspace, output, of_logits, n_rows):
         set_element(deltas, i, 1.0)
     if not (is_softmax or of_logits):
         multiply_by_slope(code if slope == CANCELS else slope, activations, workspace.slopes, deltas, at, n_rows * width)
-    for row in range(at, at + n_rows * width, width):
+    for row in range(at, at + n_rows * width, at_least_1(width)):
         own = element(activations, row + output) if is_softmax else element(deltas, row + output)
         for j in range(network.units[-1]):
             of_other = -own * element(activations, row + j) if is_softmax and first <= j < stop else 0.0
             set_element(deltas, row + j, of_other + own if j == output else of_other)
 
 
-@typed_once
-@entry
+@entry(parts=needs.explain)
 def input_gradients(
-    sync, network, params, table, order, workspace, first_transposed, inner, gradients, first, stop, of_logits
-):  # fmt: skip
+    sync: Integers,
+    network: Network,
+    params: Reals,
+    table: InputTable,
+    order: Integers,
+    workspace: Workspace,
+    first_transposed: Reals,
+    inner: Reals,
+    gradients: Reals,
+    first: int,
+    stop: int,
+    of_logits: int,
+):
     """Write the slopes of the outputs, or with of_logits of the z they are made from, for rows first to stop of a table to
     gradients: (n_rows, n_outputs, n_features).
 
@@ -48,7 +61,7 @@ def input_gradients(
     width, size = first_transposed.size // n_inner, min(CACHED_ROWS, workspace.block_rows)
     for layer in range(network.units.size - 1):
         refresh_copies(network, params, workspace, layer, 0, network.units[layer])
-    for row in range(first, stop, size):
+    for row in range(first, stop, at_least_1(size)):
         if is_stopped(sync):
             return
         n_rows = min(size, stop - row)
@@ -64,6 +77,3 @@ def input_gradients(
                 target = ((row + i) * n_outputs + output) * n_features
                 for j in range(n_features):
                     set_element(gradients, target + j, element(inner, i * width + j))
-
-
-ENTRIES = (input_gradients.dispatcher,)

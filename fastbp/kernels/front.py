@@ -10,8 +10,10 @@ import math
 
 from .compiler import jit, part
 from .elementary import polynomial, round_to_integer
-from .layout import COSINES, EMBEDDED_SIZE, N_EMBEDDED, N_WAVES, OFFSETS, PHASES
+from .layout import COSINES, EMBEDDED_SIZE, N_EMBEDDED, N_WAVES, OFFSETS, PHASES, Network
+from .toolchain.pack import Reals
 from .vectors import (
+    at_least_1,
     broadcast,
     broadcast_element,
     element,
@@ -56,8 +58,10 @@ def sine_and_cosine(turns):
     return (s * c) * 2.0, 1.0 - (s * s) * 2.0
 
 
-@part("void")
-def front_forward(network, params, X, x, activations, block_rows, first, n_rows):
+@part
+def front_forward(
+    network: Network, params: Reals, X: Reals, x: int, activations: Reals, block_rows: int, first: int, n_rows: int
+) -> None:
     """Write the first layer's inputs of n_rows rows, which are dense from X[x] on, to rows `first` on of layer 0 of the
     activations; before the scale, if there is one, also to where `unscaled_at` says."""
     n_lanes, n_features, width = lane_count(activations), network.n_features, element(network.widths, 0)
@@ -87,24 +91,38 @@ def front_forward(network, params, X, x, activations, block_rows, first, n_rows)
             set_element(activations, target, element(X, x + row * n_features + j))
     if network.has_scale:
         a = first * width
-        for row in range(0, n_rows * width, width):
+        for row in range(0, n_rows * width, at_least_1(width)):
             for j in range(0, width, n_lanes):
                 store(activations, a + row + j, load(activations, u + row + j) * load(params, network.scale_at + j))
 
 
-@part("void")
-def front_backward(network, params, deltas, block_rows, first, n_rows):
+@part
+def front_backward(network: Network, params: Reals, deltas: Reals, block_rows: int, first: int, n_rows: int) -> None:
     """Deltas of the embedded columns before the scale, from those of the first layer's inputs."""
     width = element(network.widths, 0)
     if network.has_scale:
         d, u = first * width, block_rows * network.unscaled_at + first * width
-        for row in range(0, n_rows * width, width):
+        for row in range(0, n_rows * width, at_least_1(width)):
             for j in range(0, network.embedded.size * N_EMBEDDED, lane_count(deltas)):
                 store(deltas, u + row + j, load(deltas, d + row + j) * load(params, network.scale_at + j))
 
 
-@part("void")
-def embedding_gradient(network, params, X, x, deltas, block_rows, first_row, n_rows, gradient, g, first, stop, accumulate):
+@part
+def embedding_gradient(
+    network: Network,
+    params: Reals,
+    X: Reals,
+    x: int,
+    deltas: Reals,
+    block_rows: int,
+    first_row: int,
+    n_rows: int,
+    gradient: Reals,
+    g: int,
+    first: int,
+    stop: int,
+    accumulate: bool,
+) -> None:
     """Gradient, at gradient[g], of the embedding of the first'th to stop'th embedded column over n_rows rows, which are dense
     from X[x] on and whose deltas begin at first_row."""
     n_lanes, n_features, width = lane_count(deltas), network.n_features, element(network.widths, 0)
@@ -149,7 +167,7 @@ def embedding_gradient(network, params, X, x, deltas, block_rows, first_row, n_r
         total_0 = element(gradient, target + OFFSETS)  # side by side, as each waits for itself
         total_1 = element(gradient, target + OFFSETS + 1)
         total_2 = element(gradient, target + OFFSETS + 2)
-        for row in range(source, source + n_rows * width, width):
+        for row in range(source, source + n_rows * width, at_least_1(width)):
             total_0 += element(deltas, row)
             total_1 += element(deltas, row + 1)
             total_2 += element(deltas, row + 2)
@@ -158,13 +176,23 @@ def embedding_gradient(network, params, X, x, deltas, block_rows, first_row, n_r
         set_element(gradient, target + OFFSETS + 2, total_2)
 
 
-@part("void")
-def scale_gradient(network, activations, deltas, block_rows, first_row, n_rows, gradient, g, accumulate):
+@part
+def scale_gradient(
+    network: Network,
+    activations: Reals,
+    deltas: Reals,
+    block_rows: int,
+    first_row: int,
+    n_rows: int,
+    gradient: Reals,
+    g: int,
+    accumulate: bool,
+) -> None:
     """Gradient, at gradient[g], of the scale over n_rows rows: the sum of inputs before the scale times deltas after it."""
     width = element(network.widths, 0)
     d, u = first_row * width, block_rows * network.unscaled_at + first_row * width
     for j in range(0, width, lane_count(deltas)):
         total = load(gradient, g + j) if accumulate else broadcast(deltas, 0.0)
-        for row in range(0, n_rows * width, width):
+        for row in range(0, n_rows * width, at_least_1(width)):
             total = multiply_add(load(activations, u + row + j), load(deltas, d + row + j), total)
         store(gradient, g + j, total)

@@ -9,11 +9,14 @@ import math
 import numpy as np
 
 from ..names import CANCELS
+from . import needs
 from .activations import multiply_by_slope
 from .atomics import barrier, is_stopped
-from .compiler import apart, entry, jit, typed_once
+from .compiler import entry, jit, part
+from .layout import Network, Samples, Strips, Workspace
 from .passes import CACHED_ROWS, backward, forward, gather_samples, share
 from .steps import refresh_own_copies
+from .toolchain.pack import Doubles, Integers, Reals
 from .vectors import broadcast, element, lane_count, load, load_strided, multiply_add, set_element, store
 
 IS_COMPLETE = 0  # element of `result`
@@ -73,8 +76,21 @@ def _root_weight(weights, i):
     return math.sqrt(np.float64(element(weights, i))) if weights.size else 1.0
 
 
-@apart
-def _pass_rows(network, params, samples, order, first_sample, gather, workspace, first, stop, J, width, n_columns):
+@part
+def _pass_rows(
+    network: Network,
+    params: Reals,
+    samples: Samples,
+    order: Integers,
+    first_sample: int,
+    gather: int,
+    workspace: Workspace,
+    first: int,
+    stop: int,
+    J: Doubles,
+    width: int,
+    n_columns: int,
+) -> None:
     """Residuals of rows first to stop of a block, and unless n_columns is 0 their slopes; arguments as `jacobian`'s."""
     targets, weights, offset = samples.targets, samples.weights, first_sample
     if gather:
@@ -106,12 +122,25 @@ def _pass_rows(network, params, samples, order, first_sample, gather, workspace,
             set_element(J, j + n_columns, _root_weight(weights, offset + i) * error)
 
 
-@typed_once
-@entry
+@entry(parts=needs.jacobian)
 def jacobian(
-    thread, n_threads, sync, network, params, samples, order, gather, workspace, strips, first_sample, n_rows, J, width,
-    n_columns, result
-):  # fmt: skip
+    thread: int,
+    n_threads: int,
+    sync: Integers,
+    network: Network,
+    params: Reals,
+    samples: Samples,
+    order: Integers,
+    gather: int,
+    workspace: Workspace,
+    strips: Strips,
+    first_sample: int,
+    n_rows: int,
+    J: Doubles,
+    width: int,
+    n_columns: int,
+    result: Doubles,
+):
     """Residuals √s·(ŷ - y) and their slopes by the parameters, for n_rows rows of a block whose row i is sample
     order[first_sample + i] (or first_sample + i), of weight s.
 
@@ -128,6 +157,3 @@ def jacobian(
             break
         stop = min(first + CACHED_ROWS, own_stop)
         _pass_rows(network, params, samples, order, first_sample, gather, workspace, first, stop, J, width, n_columns)
-
-
-ENTRIES = (jacobian.dispatcher,)

@@ -7,7 +7,7 @@ n_in), because a row of one output padded to a vector would be mostly padding.
 
 from typing import NamedTuple
 
-import numpy as np
+from .toolchain.pack import Columns, Doubles, Integers, Reals, kept
 
 # Up to so many outputs, and no more than a vector holds, a layer is stored (n_out, n_in) and its forward pass is a dot product
 # per output.
@@ -21,24 +21,25 @@ PHASES, COSINES, OFFSETS, EMBEDDED_SIZE = N_WAVES, 2 * N_WAVES, (2 + N_EMBEDDED)
 EMBEDDING, SCALE = -1, -2  # "layers" of the strips that belong to the front
 
 
+@kept
 class Network(NamedTuple):
     """Shape of a network; arrays are int64 and have one element per layer of units (first three) or of weights (the rest)."""
 
-    units: np.ndarray  # units per layer, the input first
-    widths: np.ndarray  # the same rounded up to whole vectors, for some a vector more; the input is padded behind a front only
-    first_units: np.ndarray  # sum of the widths of the layers between the table and this one
-    weights_at: np.ndarray  # offset of the layer's weights in the flat vector
-    biases_at: np.ndarray  # offset of its biases
-    mirrors_at: np.ndarray  # offset of its transposed copy, in panels, in the mirror vector
-    wide: np.ndarray  # 1 where weights and deltas are copied into panels before they are multiplied
-    panels_at: np.ndarray  # offset of its weights in the vector of panels
-    first_panels: np.ndarray  # like first_units, of the widths rounded up to whole panels (one element per layer of units)
-    narrow: np.ndarray  # 1 where weights are stored (n_out, n_in)
-    activations: np.ndarray  # code of the activation of the layer's outputs
-    slopes: np.ndarray  # code of the slope of that activation: the same, KEPT or CANCELS
+    units: Integers  # units per layer, the input first
+    widths: Integers  # the same rounded up to whole vectors, for some a vector more; the input is padded behind a front only
+    first_units: Integers  # sum of the widths of the layers between the table and this one
+    weights_at: Integers  # offset of the layer's weights in the flat vector
+    biases_at: Integers  # offset of its biases
+    mirrors_at: Integers  # offset of its transposed copy, in panels, in the mirror vector
+    wide: Integers  # 1 where weights and deltas are copied into panels before they are multiplied
+    panels_at: Integers  # offset of its weights in the vector of panels
+    first_panels: Integers  # like first_units, of the widths rounded up to whole panels (one element per layer of units)
+    narrow: Integers  # 1 where weights are stored (n_out, n_in)
+    activations: Integers  # code of the activation of the layer's outputs
+    slopes: Integers  # code of the slope of that activation: the same, KEPT or CANCELS
     loss: int
-    loss_parameter: np.ndarray  # float64, (n_outputs,): what shapes the loss of each output; 0 where it has no parameter
-    groups: np.ndarray  # int64, (n_groups + 1,): where the outputs of each softmax begin, and the number of all; mostly 0, all
+    loss_parameter: Doubles  # float64, (n_outputs,): what shapes the loss of each output; 0 where it has no parameter
+    groups: Integers  # int64, (n_groups + 1,): where the outputs of each softmax begin, and the number of all; mostly 0, all
     fit_intercept: int
     n_parameters: int  # length of the flat vector, padding included
     n_mirror: int  # length of the mirror vector
@@ -46,7 +47,7 @@ class Network(NamedTuple):
     n_features: int  # columns of the table
     row_width: int  # elements of a row in all layers whose activations are written down
     has_front: int  # 1: the first layer does not read the table itself, and what it reads is layer 0 of the activations
-    embedded: np.ndarray  # int64, columns that are embedded
+    embedded: Integers  # int64, columns that are embedded
     embedding_at: int  # offset of the first one's parameters
     has_scale: int  # 1: the first layer's inputs have a factor each
     scale_at: int  # offset of these
@@ -56,9 +57,9 @@ class Network(NamedTuple):
 class InputTable(NamedTuple):
     """Rows of samples: dense (values alone, row after row) or CSR."""
 
-    values: np.ndarray
-    columns: np.ndarray  # int32, empty if dense
-    row_starts: np.ndarray  # int64, empty if dense
+    values: Reals
+    columns: Columns  # int32, empty if dense
+    row_starts: Integers  # int64, empty if dense
     is_sparse: int
     n_rows: int
 
@@ -67,49 +68,51 @@ class Samples(NamedTuple):
     """Rows with what is to be learnt from them."""
 
     table: InputTable
-    targets: np.ndarray  # (n_rows · n_targets,); for log_loss and focal one class index per row
+    targets: Reals  # (n_rows · n_targets,); for log_loss and focal one class index per row
     n_targets: int
-    weights: np.ndarray  # (n_rows,) in the table's dtype, or empty
+    weights: Reals  # (n_rows,) in the table's dtype, or empty
 
 
+@kept
 class Workspace(NamedTuple):
     """What a pass over a block of rows writes, allocated once per fit."""
 
-    inputs: np.ndarray  # the block's rows where they had to be gathered: (block_rows, n_features)
-    targets: np.ndarray  # likewise: (block_rows, n_targets)
-    weights: np.ndarray  # likewise: (block_rows,), or empty
+    inputs: Reals  # the block's rows where they had to be gathered: (block_rows, n_features)
+    targets: Reals  # likewise: (block_rows, n_targets)
+    weights: Reals  # likewise: (block_rows,), or empty
     # All layers' outputs: layer l at block_rows · first_units[l], (block_rows, widths[l]); behind them, if some layer's
     # activation keeps its slopes, as much again for these.
-    activations: np.ndarray
-    deltas: np.ndarray  # all layers' error signals, laid out like `activations`
-    mirror: np.ndarray  # transposed weights for the backward pass, in panels: (n_out, widths of the layer's input)
-    panels: np.ndarray  # wide layers' weights in panels: (n_in, n_out)
-    delta_panels: np.ndarray  # wide layers' deltas in panels: layer l at block_rows · first_panels[l]
-    strip_inputs: np.ndarray  # per thread, what one strip of a wide layer's weights is multiplied with: (block_rows, STRIP_ROWS)
+    activations: Reals
+    deltas: Reals  # all layers' error signals, laid out like `activations`
+    mirror: Reals  # transposed weights for the backward pass, in panels: (n_out, widths of the layer's input)
+    panels: Reals  # wide layers' weights in panels: (n_in, n_out)
+    delta_panels: Reals  # wide layers' deltas in panels: layer l at block_rows · first_panels[l]
+    strip_inputs: Reals  # per thread, what one strip of a wide layer's weights is multiplied with: (block_rows, STRIP_ROWS)
     # Laid out like the parameters, one such vector per slab; behind them, per thread, room for one strip.
-    gradient: np.ndarray
-    constants: np.ndarray  # zeros, as many as the widest row, and a 1 behind them
-    row_losses: np.ndarray  # float64, one per row of the block
-    strip_norms: np.ndarray  # float64, sum of squared weights per strip
-    strip_sums: np.ndarray  # float64, sum of the weights' magnitudes per strip
-    strip_squares: np.ndarray  # float64, sum of squares of the gradient per strip
-    slab_sums: np.ndarray  # float64, sums of the rows' losses and weights per slab
+    gradient: Reals
+    constants: Reals  # zeros, as many as the widest row, and a 1 behind them
+    row_losses: Doubles  # float64, one per row of the block
+    strip_norms: Doubles  # float64, sum of squared weights per strip
+    strip_sums: Doubles  # float64, sum of the weights' magnitudes per strip
+    strip_squares: Doubles  # float64, sum of squares of the gradient per strip
+    slab_sums: Doubles  # float64, sums of the rows' losses and weights per slab
     slopes: int  # how far behind an activation its slope is; 0 where no layer's are kept
     block_rows: int  # rows there is room for
     block_size: int  # rows that a batch is cut by, for any number of threads the same
     n_slabs: int  # a batch is cut into so many; 1: into blocks
 
 
+@kept
 class Strips(NamedTuple):
     """The parameters cut into pieces of some thousand elements: a thread computes and applies the gradient of whole strips.
 
     The pieces do not depend on the number of threads; that, and sums in the order of strips, gives the same bits for any number.
     """
 
-    layers: np.ndarray  # int64; EMBEDDING, whose rows are embedded columns, and SCALE too
-    firsts: np.ndarray  # first stored row of the weights; -1: the biases
-    stops: np.ndarray
-    owners: np.ndarray  # (n_threads + 1,): thread t works on strips owners[t] to owners[t + 1]
+    layers: Integers  # int64; EMBEDDING, whose rows are embedded columns, and SCALE too
+    firsts: Integers  # first stored row of the weights; -1: the biases
+    stops: Integers
+    owners: Integers  # (n_threads + 1,): thread t works on strips owners[t] to owners[t + 1]
     largest: int  # elements of the largest
-    rates: np.ndarray  # float64, factor on the learning rate of each
-    decays: np.ndarray  # float64, factor on what decoupled decay takes
+    rates: Doubles  # float64, factor on the learning rate of each
+    decays: Doubles  # float64, factor on what decoupled decay takes

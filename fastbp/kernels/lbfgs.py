@@ -11,9 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .atomics import barrier
-from .compiler import entry, jit, typed_once
+from . import needs
+from .atomics import FAILED, atomic_load, barrier
+from .compiler import entry, jit
+from .layout import Network, Samples, Strips, Workspace
 from .objective import objective
+from .toolchain.pack import Doubles, Integers, Reals
+from .updates import StepRule
 from .vectors import (
     broadcast,
     element,
@@ -45,17 +49,17 @@ LOSS, SCALE = range(2)
 class Memory(NamedTuple):
     """Where a run stands between two iterations; all vectors are float64 and laid out like the parameters."""
 
-    counts: np.ndarray
-    measures: np.ndarray
-    x: np.ndarray
-    gradient: np.ndarray
-    direction: np.ndarray
-    last_x: np.ndarray
-    last_gradient: np.ndarray
-    steps: np.ndarray  # (N_PAIRS, n): differences of x, in a ring
-    changes: np.ndarray  # (N_PAIRS, n): the gradients' differences along them
-    curvatures: np.ndarray  # (N_PAIRS,): the products of the two
-    factors: np.ndarray  # (N_PAIRS,)
+    counts: Integers
+    measures: Doubles
+    x: Doubles
+    gradient: Doubles
+    direction: Doubles
+    last_x: Doubles
+    last_gradient: Doubles
+    steps: Doubles  # (N_PAIRS, n): differences of x, in a ring
+    changes: Doubles  # (N_PAIRS, n): the gradients' differences along them
+    curvatures: Doubles  # (N_PAIRS,): the products of the two
+    factors: Doubles  # (N_PAIRS,)
 
 
 @jit
@@ -298,12 +302,25 @@ def _lead(
         set_element(params, i, element(memory.x, i))
 
 
-@typed_once
-@entry
+@entry(parts=needs.objective)
 def lbfgs(
-    thread, n_threads, sync, network, params, samples, order, gather, workspace, strips, rule, memory, n_iterations, max_iter,
-    max_fun, smallest_gradient
-):  # fmt: skip
+    thread: int,
+    n_threads: int,
+    sync: Integers,
+    network: Network,
+    params: Reals,
+    samples: Samples,
+    order: Integers,
+    gather: int,
+    workspace: Workspace,
+    strips: Strips,
+    rule: StepRule,
+    memory: Memory,
+    n_iterations: int,
+    max_iter: int,
+    max_fun: float,
+    smallest_gradient: float,
+):
     """Go on from memory.x for n_iterations, or until counts[STATUS] says why no further; params are then those of memory.x.
 
     The threads after the first one wait for it to ask for a gradient, or to end.
@@ -318,9 +335,6 @@ def lbfgs(
         return
     while True:
         barrier(sync, n_threads)
-        if memory.counts[IS_OVER]:
+        if memory.counts[IS_OVER] or atomic_load(sync, FAILED):
             return
         objective(thread, n_threads, sync, network, params, samples, order, gather, workspace, strips, rule)
-
-
-ENTRIES = (lbfgs.dispatcher,)

@@ -25,7 +25,9 @@ from ..names import (
 )
 from .activations import fill_with_nan, log, multiply_by_slope
 from .compiler import inline, jit, part
+from .toolchain.pack import Doubles, Reals
 from .vectors import (
+    at_least_1,
     broadcast,
     element,
     first_lane,
@@ -51,8 +53,21 @@ def _squared_error(outputs, first, n_outputs, targets, first_target):
     return 0.5 * total / n_outputs
 
 
-@part("void")
-def _rarer_losses(loss, parameter, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, row_losses, first_row):
+@part
+def _rarer_losses(
+    loss: int,
+    parameter: Doubles,
+    outputs: Reals,
+    at: int,
+    n_rows: int,
+    n_outputs: int,
+    width: int,
+    targets: Reals,
+    target: int,
+    n_targets: int,
+    row_losses: Doubles,
+    first_row: int,
+) -> None:
     """Losses of the rows that are neither log-losses nor squared errors, without their weights; arguments as `output_losses`'."""
     for i in range(n_rows):
         row_loss = _row_loss(loss, parameter, outputs, at + i * width, n_outputs, targets, target + i * n_targets)
@@ -154,8 +169,21 @@ def log_losses(loss, parameter, outputs, at, n_rows, n_outputs, width, targets, 
             store_strided(row_losses, first_row + i, 1, n, 0.0 - total)
 
 
-@part("void")
-def _smooth_log_losses(loss, parameter, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, row_losses, first_row):
+@part
+def _smooth_log_losses(
+    loss: int,
+    parameter: Doubles,
+    outputs: Reals,
+    at: int,
+    n_rows: int,
+    n_outputs: int,
+    width: int,
+    targets: Reals,
+    target: int,
+    n_targets: int,
+    row_losses: Doubles,
+    first_row: int,
+) -> None:
     """The same with targets that give a part of their certainty, parameter[0], to all classes alike (Szegedy et al. 2016)."""
     epsilon, n_lanes = broadcast(row_losses, _smallest_probability(outputs)), lane_count(row_losses)
     smoothing = element(parameter, 0)
@@ -268,15 +296,27 @@ def output_deltas(
         _smooth_deltas(loss, parameter, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight)
     if slope != CANCELS:
         multiply_by_slope(slope, outputs, slopes, deltas, at, n_rows * width)
-        for row in range(at, at + n_rows * width, width):
+        for row in range(at, at + n_rows * width, at_least_1(width)):
             for j in range(n_outputs, width):  # zero times the slope at an output that overflowed is NaN
                 set_element(deltas, row + j, 0.0)
 
 
-@part("void")
+@part
 def _error_deltas(
-    loss, parameter, outputs, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight
-):  # fmt: skip
+    loss: int,
+    parameter: Doubles,
+    outputs: Reals,
+    deltas: Reals,
+    at: int,
+    n_rows: int,
+    n_outputs: int,
+    width: int,
+    targets: Reals,
+    target: int,
+    n_targets: int,
+    weights: Reals,
+    first_weight: int,
+) -> None:
     """dE/dŷ of losses of the error alone, times the weights; NaN for one that nobody knows. At a kink the slope is 0."""
     if not (loss == HUBER or loss == ABSOLUTE_ERROR or loss == QUANTILE):
         fill_with_nan(deltas, at, at + n_rows * width)
@@ -296,10 +336,22 @@ def _error_deltas(
             set_element(deltas, row + j, delta * weight)
 
 
-@part("void")
+@part
 def _scale_deltas(
-    loss, parameter, outputs, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight
-):  # fmt: skip
+    loss: int,
+    parameter: Doubles,
+    outputs: Reals,
+    deltas: Reals,
+    at: int,
+    n_rows: int,
+    n_outputs: int,
+    width: int,
+    targets: Reals,
+    target: int,
+    n_targets: int,
+    weights: Reals,
+    first_weight: int,
+) -> None:
     """Multiply outputs - targets by what the derivative of a loss has beside them."""
     epsilon = _smallest_probability(outputs)
     for i in range(n_rows):
@@ -329,8 +381,21 @@ def _focal_factor(p, gamma):
     return (1.0 - p) ** gamma - gamma * p * (1.0 - p) ** (gamma - 1.0) * math.log(p)
 
 
-@part("void")
-def _smooth_deltas(loss, parameter, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight):
+@part
+def _smooth_deltas(
+    loss: int,
+    parameter: Doubles,
+    deltas: Reals,
+    at: int,
+    n_rows: int,
+    n_outputs: int,
+    width: int,
+    targets: Reals,
+    target: int,
+    n_targets: int,
+    weights: Reals,
+    first_weight: int,
+) -> None:
     """Move the targets in outputs - targets by a part, parameter[0], of their way to the same for all classes."""
     smoothing = element(parameter, 0)
     for i in range(n_rows):

@@ -1,17 +1,32 @@
 """Loss and gradient over all samples at once, for the solvers that go by these."""
 
+from . import needs
 from .atomics import barrier
-from .compiler import apart, entry, typed_once
+from .compiler import entry, part
 from .dropout import nothing_dropped
+from .layout import Network, Samples, Strips, Workspace
 from .passes import batch_step
 from .steps import refresh_own_copies, total
-from .updates import Step
+from .toolchain.pack import Doubles, Integers, Reals
+from .updates import Step, StepRule
 
 LOSS, IS_COMPLETE = range(2)  # elements of `result`
 
 
-@apart
-def objective(thread, n_threads, sync, network, params, samples, order, gather, workspace, strips, rule):
+@part
+def objective(
+    thread: int,
+    n_threads: int,
+    sync: Integers,
+    network: Network,
+    params: Reals,
+    samples: Samples,
+    order: Integers,
+    gather: int,
+    workspace: Workspace,
+    strips: Strips,
+    rule: StepRule,
+) -> tuple[bool, float]:
     """Loss with its penalty and gradient, to workspace.gradient, over all samples as one batch, made by all threads of a team.
 
     Returns whether it is complete, not cut short by an interrupt, and the loss.
@@ -26,14 +41,23 @@ def objective(thread, n_threads, sync, network, params, samples, order, gather, 
     return is_complete, loss + 0.5 * rule.alpha * total(workspace.strip_norms) / weight_sum
 
 
-@typed_once
-@entry
-def evaluate(thread, n_threads, sync, network, params, samples, order, gather, workspace, strips, rule, result):
+@entry(parts=needs.objective)
+def evaluate(
+    thread: int,
+    n_threads: int,
+    sync: Integers,
+    network: Network,
+    params: Reals,
+    samples: Samples,
+    order: Integers,
+    gather: int,
+    workspace: Workspace,
+    strips: Strips,
+    rule: StepRule,
+    result: Doubles,
+):
     """The same on its own; result: (2,) float64 gets the loss and whether it is complete."""
     is_complete, loss = objective(thread, n_threads, sync, network, params, samples, order, gather, workspace, strips, rule)
     if thread == 0:
         result[LOSS] = loss
         result[IS_COMPLETE] = 1.0 if is_complete else 0.0
-
-
-ENTRIES = (evaluate.dispatcher,)

@@ -9,8 +9,11 @@ from ..names import BINARY_LOG_LOSS, LOG_LOSS, NESTEROV, SGD
 from .activations import activate, multiply_by_slope
 from .atomics import INTERRUPT, atomic_load
 from .compiler import inline, part
+from .layout import Network, Samples, Workspace
 from .losses import early_loss, log_losses, output_deltas
 from .products import dot_product
+from .toolchain.pack import Integers, Reals
+from .updates import StepRule
 from .vectors import (
     broadcast,
     broadcast_element,
@@ -223,8 +226,20 @@ def _next_weighted(samples, order, position, n_rows, gather):
     return position
 
 
-@part("boolean", "float64")
-def online_epoch(network, params, velocity, samples, order, n_rows, gather, workspace, rule, learning_rate, sync):
+@part
+def online_epoch(
+    network: Network,
+    params: Reals,
+    velocity: Reals,
+    samples: Samples,
+    order: Integers,
+    n_rows: int,
+    gather: int,
+    workspace: Workspace,
+    rule: StepRule,
+    learning_rate: float,
+    sync: Integers,
+) -> tuple[bool, float]:
     """One epoch of sgd with a step per sample, dense rows; returns (whether interrupted, sum of the samples' losses with
     penalty). Plain twin: naive.train with batches of one.
 

@@ -12,10 +12,10 @@ import math
 from ..names import GRADIENT_ONLY
 from .activations import activate, multiply_by_slope
 from .atomics import STOP, atomic_load, barrier, is_stopped
-from .compiler import apart, jit
-from .dropout import drop_inputs, drop_units, nothing_dropped
+from .compiler import jit, part
+from .dropout import Dropout, drop_inputs, drop_units, nothing_dropped
 from .front import embedding_gradient, front_backward, front_forward, scale_gradient
-from .layout import EMBEDDING, SCALE
+from .layout import EMBEDDING, SCALE, Network, Samples, Workspace
 from .losses import output_deltas, output_losses
 from .products import (
     dot_product,
@@ -29,8 +29,9 @@ from .products import (
 )
 from .steps import shaped_step, strip_bounds, strip_step
 from .tiles import EDGE_ROWS, STRIP_ROWS, TILE_ROWS
+from .toolchain.pack import Integers, Reals
 from .updates import PLAIN
-from .vectors import element, lane_count, prefetch, set_element
+from .vectors import at_least_1, element, lane_count, prefetch, set_element
 
 CACHED_ROWS = 4 * TILE_ROWS  # rows that go through all layers together: their activations stay in the first-level cache
 PREFETCH_FROM = 1 << 20  # bytes of a table; a smaller one stays in the second-level cache
@@ -230,8 +231,20 @@ def share(n, part, n_parts):
     return min(n, (n_tiles * part // n_parts) * EDGE_ROWS)
 
 
-@apart
-def pass_rows(network, params, samples, order, first_sample, gather, workspace, first, stop, following, dropout):
+@part
+def pass_rows(
+    network: Network,
+    params: Reals,
+    samples: Samples,
+    order: Integers,
+    first_sample: int,
+    gather: int,
+    workspace: Workspace,
+    first: int,
+    stop: int,
+    following: int,
+    dropout: Dropout,
+) -> None:
     """Forward pass, losses and deltas of rows first to stop of a block whose row i is sample first_sample + i of the order;
     `following`: where in the order this thread goes on."""
     n_features = network.n_features
@@ -287,10 +300,10 @@ def pass_share(
         piece = workspace.block_rows // n_threads
         at = piece * thread
     own_start, own_stop = block + share(n_rows, first_part, n_parts), block + share(n_rows, last_part, n_parts)
-    for part in range(first_part, last_part):
-        part_start, part_stop = block + share(n_rows, part, n_parts), block + share(n_rows, part + 1, n_parts)
+    for number in range(first_part, last_part):
+        part_start, part_stop = block + share(n_rows, number, n_parts), block + share(n_rows, number + 1, n_parts)
         loss_sum, weight_sum = 0.0, 0.0
-        for row in range(part_start, part_stop, piece):
+        for row in range(part_start, part_stop, at_least_1(piece)):
             n_piece = min(piece, part_stop - row)
             for first in range(at, at + n_piece, CACHED_ROWS):
                 if is_stopped(sync):
@@ -307,10 +320,10 @@ def pass_share(
                 for strip in range(strips.layers.size):
                     strip_gradient(
                         thread, network, params, samples.table, order, row - at, gather, workspace, strips.layers[strip],
-                        strips.firsts[strip], strips.stops[strip], at, n_piece, part * network.n_parameters, row > part_start,
+                        strips.firsts[strip], strips.stops[strip], at, n_piece, number * network.n_parameters, row > part_start,
                     )  # fmt: skip
         if n_slabs > 1:
-            workspace.slab_sums[2 * part], workspace.slab_sums[2 * part + 1] = loss_sum, weight_sum
+            workspace.slab_sums[2 * number], workspace.slab_sums[2 * number + 1] = loss_sum, weight_sum
 
 
 @jit
@@ -329,7 +342,7 @@ def batch_step(
     # A strip's gradient that is complete and used at once takes the same few places for all strips, which stay in the cache.
     is_at_once = n_slabs == 1 and stop - start <= block_size and rule.shaping == PLAIN and rule.code != GRADIENT_ONLY
     gradient_at = 0
-    for block in range(start, stop, block_size):
+    for block in range(start, stop, at_least_1(block_size)):
         end = min(block + block_size, stop)
         pass_share(
             thread, n_threads, sync, network, params, samples, order, block, end, gather, workspace, strips, n_slabs, dropout

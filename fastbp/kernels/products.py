@@ -1,6 +1,7 @@
 """Matrix products of every size a layer needs, dense and sparse."""
 
-from .compiler import apart, inline, jit, part
+from .compiler import inline, jit, part
+from .layout import InputTable
 from .tiles import (
     BLOCK,
     EDGE_ROWS,
@@ -13,7 +14,9 @@ from .tiles import (
     tile_2,
     transpose_block,
 )
+from .toolchain.pack import Integers, Reals
 from .vectors import (
+    at_least_1,
     broadcast,
     element,
     keep_first,
@@ -109,11 +112,11 @@ def panel_width(x):
     return PANEL_VECTORS * lane_count(x)
 
 
-@apart
-def pack_panels(A, a, a_row, B, b, b_panel, n_rows, width):
+@part
+def pack_panels(A: Reals, a: int, a_row: int, B: Reals, b: int, b_panel: int, n_rows: int, width: int) -> None:
     """Copy A: (n_rows, width), whole vectors, to the same rows of B's panels, (n_rows, panel_width) each."""
     n_lanes, panel = lane_count(A), panel_width(A)
-    for first in range(0, width, panel):
+    for first in range(0, width, at_least_1(panel)):
         is_whole = first + n_lanes < width
         for i in range(n_rows):
             store(B, b + i * panel, load(A, a + i * a_row + first))
@@ -122,8 +125,8 @@ def pack_panels(A, a, a_row, B, b, b_panel, n_rows, width):
         b += b_panel
 
 
-@apart
-def transpose_into_panels(A, a, a_row, B, b, first, n_rows, n_columns):
+@part
+def transpose_into_panels(A: Reals, a: int, a_row: int, B: Reals, b: int, first: int, n_rows: int, n_columns: int) -> None:
     """Columns first to first + n_rows of B's panels, (n_columns, panel_width) each, become Aᵀ; A: (n_rows, n_columns).
 
     `first` is a multiple of BLOCK, so that no block lies in two panels.
@@ -141,8 +144,8 @@ def transpose_into_panels(A, a, a_row, B, b, first, n_rows, n_columns):
                 transpose_block(A, a + row * a_row + j, a_row, B, target + j * panel, panel)
 
 
-@apart
-def pack_columns(A, a, a_row, B, b, n_rows, n_columns):
+@part
+def pack_columns(A: Reals, a: int, a_row: int, B: Reals, b: int, n_rows: int, n_columns: int) -> None:
     """Copy n_columns of A's rows to B: (n_rows, n_columns)."""
     for i in range(n_rows):
         source, target = a + i * a_row, b + i * n_columns
@@ -158,8 +161,20 @@ def _add_scaled_row(scalar, A, a, C, c, width):
         store(C, c + j, multiply_add(scalar_, load(A, a + j), load(C, c + j)))
 
 
-@part("void")
-def sparse_product(table, order, first, gather, B, b, start, C, c, n_rows, width):
+@part
+def sparse_product(
+    table: InputTable,
+    order: Integers,
+    first: int,
+    gather: int,
+    B: Reals,
+    b: int,
+    start: int,
+    C: Reals,
+    c: int,
+    n_rows: int,
+    width: int,
+) -> None:
     """C = start + X · B; X: rows of a CSR table picked like `gather_rows` does, B: (n_features, width), start: one row of B's
     array."""
     n_lanes = lane_count(C)
@@ -172,8 +187,22 @@ def sparse_product(table, order, first, gather, B, b, start, C, c, n_rows, width
             _add_scaled_row(table.values[entry], B, b + table.columns[entry] * width, C, target, width)
 
 
-@part("void")
-def sparse_transposed_product(table, order, first, gather, D, d, C, c, n_rows, width, first_column, stop_column, accumulate):
+@part
+def sparse_transposed_product(
+    table: InputTable,
+    order: Integers,
+    first: int,
+    gather: int,
+    D: Reals,
+    d: int,
+    C: Reals,
+    c: int,
+    n_rows: int,
+    width: int,
+    first_column: int,
+    stop_column: int,
+    accumulate: bool,
+) -> None:
     """C = Xᵀ · D for columns first_column to stop_column of X (CSR, columns sorted within rows); D: (n_rows, width)."""
     n_lanes = lane_count(C)
     if not accumulate:

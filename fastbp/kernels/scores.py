@@ -6,8 +6,11 @@ import numpy as np
 
 from ..names import ACCURACY, R2
 from .compiler import jit, part
+from .layout import Network, Samples
 from .losses import output_losses
 from .passes import sum_rows
+from .toolchain.pack import Doubles, Integers, Reals
+from .vectors import at_least_1
 
 
 @jit
@@ -38,8 +41,8 @@ def _is_right(outputs, row, n_outputs, targets, row_target, n_targets, groups):
     return True
 
 
-@part("float64")
-def score(code, outputs, n_outputs, samples, groups):
+@part
+def score(code: int, outputs: Reals, n_outputs: int, samples: Samples, groups: Integers) -> float:
     """Score of outputs: (n_rows, n_outputs), in groups as in `Network`; accuracy, or R² averaged over the outputs (NaN where an
     output is not finite), or NaN for a code that nobody knows."""
     targets, weights, n_rows = samples.targets, samples.weights, samples.table.n_rows
@@ -76,12 +79,12 @@ def score(code, outputs, n_outputs, samples, groups):
     return mean_score / n_outputs
 
 
-@part("float64")
-def mean_loss(network, outputs, samples, row_losses):
+@part
+def mean_loss(network: Network, outputs: Reals, samples: Samples, row_losses: Doubles) -> float:
     """Mean loss of rows with these outputs, (n_rows, n_outputs), no penalty; row_losses: float64, for a piece of them."""
     n_rows, n_outputs, n_targets = samples.table.n_rows, network.units[-1], samples.n_targets
     loss_sum, weight_sum = 0.0, 0.0
-    for row in range(0, n_rows, row_losses.size):
+    for row in range(0, n_rows, at_least_1(row_losses.size)):
         n = min(row_losses.size, n_rows - row)
         output_losses(
             network.loss, network.loss_parameter, outputs, row * n_outputs, n, n_outputs, n_outputs, samples.targets,

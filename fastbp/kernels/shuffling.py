@@ -6,7 +6,8 @@ in the order of draws of numpy.random.RandomState.shuffle, so that a fit stays i
 
 import numpy as np
 
-from .compiler import apart, jit
+from .compiler import jit, part
+from .toolchain.pack import Integers, Words
 from .vectors import element, set_element
 
 N_STATE = 624
@@ -31,8 +32,8 @@ def _refill(key):
     _twist(key, N_STATE - 1, 0, _OFFSET - 1)
 
 
-@apart
-def shuffle(order, key, position, moves):
+@part
+def shuffle(order: Integers, key: Words, position: Integers, moves: bool) -> None:
     """Shuffle order: (n,) in place as RandomState.shuffle does, or without `moves` only draw as if; position: (1,) words of `key`
     used so far.
 

@@ -9,10 +9,23 @@ import math
 from ..names import GRADIENT_ONLY
 from .atomics import barrier
 from .compiler import jit, part
-from .layout import EMBEDDED_SIZE, EMBEDDING, SCALE
+from .layout import EMBEDDED_SIZE, EMBEDDING, SCALE, Network, Strips, Workspace
 from .products import pack_panels, panel_width, transpose_into_panels
-from .updates import MEASURED, update
-from .vectors import broadcast, element, lane_count, lane_sum, load, magnitude, multiply_add, square_root, store, where_less
+from .toolchain.pack import Integers, Reals
+from .updates import MEASURED, Step, StepRule, update
+from .vectors import (
+    at_least_1,
+    broadcast,
+    element,
+    lane_count,
+    lane_sum,
+    load,
+    magnitude,
+    multiply_add,
+    square_root,
+    store,
+    where_less,
+)
 
 NORM_FLOOR = 1e-6  # added to a norm before it divides, as torch.nn.utils.clip_grad_norm_ does
 
@@ -93,10 +106,23 @@ def strip_step(
         refresh_copies(network, params, workspace, layer, first, stop)
 
 
-@part("void")
+@part
 def shaped_step(
-    thread, n_threads, sync, network, params, workspace, strips, n_slabs, rule, step, moment_1, moment_2, average, weight_sum
-):  # fmt: skip
+    thread: int,
+    n_threads: int,
+    sync: Integers,
+    network: Network,
+    params: Reals,
+    workspace: Workspace,
+    strips: Strips,
+    n_slabs: int,
+    rule: StepRule,
+    step: Step,
+    moment_1: Reals,
+    moment_2: Reals,
+    average: Reals,
+    weight_sum: float,
+) -> None:
     """The same for all strips of this thread, of a batch with this sum of weights, whatever the rule asks for beside.
 
     In this order: norms are measured, elements clipped to ± clip_value or the whole to clip_norm, penalties added, the step
@@ -205,9 +231,9 @@ def limit_norms(thread, n_threads, network, params, max_norm):
             n_vectors = width // n_lanes
             for vector in range(n_vectors * thread // n_threads, n_vectors * (thread + 1) // n_threads):
                 unit, squares = vector * n_lanes, zero
-                for i in range(weights + unit, weights + unit + n_inputs * width, width):
+                for i in range(weights + unit, weights + unit + n_inputs * width, at_least_1(width)):
                     squares = multiply_add(load(params, i), load(params, i), squares)
                 norm = square_root(squares)
                 factor = where_less(largest, norm, largest / norm, one)
-                for i in range(weights + unit, weights + unit + n_inputs * width, width):
+                for i in range(weights + unit, weights + unit + n_inputs * width, at_least_1(width)):
                     store(params, i, load(params, i) * factor)

@@ -3,12 +3,11 @@
 import math
 
 import numpy as np
-from llvmlite import ir
-from numba.core import types
 
 from .compiler import primitive
 from .cpu import N_REGISTERS, VECTOR_BYTES
-from .vectors import Vector, array_data, call_overloaded, demand_inside, lanes, splat
+from .toolchain.late import ir, seen, types
+from .vectors import array_data, call_overloaded, demand_inside, lanes, splat
 
 # A product's register tile: rows × 2 vectors of accumulators, two vectors of the right-hand side and one broadcast must fit the
 # registers.
@@ -121,7 +120,7 @@ def _make_tile(n_rows, n_vectors, clamp_rows):
 
         def codegen(context, builder, sig, args):
             A_, a_, a_row_, a_inner_, B_, b_, b_inner_, S_, s_, s_row_, C_, c_, c_row_, n_inner_, n_valid_ = args
-            vector_pointer = context.get_value_type(Vector(C.dtype)).as_pointer()
+            vector_pointer = context.get_value_type(seen.Vector(C.dtype)).as_pointer()
             itemsize = C.dtype.bitwidth // 8
             intp = n_inner_.type
             n_computed = n_valid_ if clamp_rows else ir.Constant(intp, n_rows)

@@ -1,24 +1,36 @@
 """Products, Cholesky's factor and what is solved with it, outside of a network, in one order of operations: a threaded BLAS may
 give other bits with other numbers of threads."""
 
-import functools
 import math
 
-from .compiler import entry, jit, typed_once
+from .compiler import entry, jit
 from .passes import CACHED_ROWS
 from .products import product
-from .vectors import broadcast, element, keep_first, lane_count, lane_sum, load, multiply_add, set_element, store
+from .toolchain.pack import Integers, Reals
+from .vectors import at_least_1, broadcast, element, keep_first, lane_count, lane_sum, load, multiply_add, set_element, store
 
 FACTORIZE, SOLVE, SOLVE_TRANSPOSED = range(3)
 
 
-@functools.partial(typed_once, by="A")
 @entry
-def multiply(thread, n_threads, sync, A, a_row, a_inner, B, C, n_rows, n_inner, width, only_lower):
+def multiply(
+    thread: int,
+    n_threads: int,
+    sync: Integers,
+    A: Reals,
+    a_row: int,
+    a_inner: int,
+    B: Reals,
+    C: Reals,
+    n_rows: int,
+    n_inner: int,
+    width: int,
+    only_lower: int,
+):
     """C += A · B; A: (n_rows, n_inner) with any strides, B: (n_inner, width), C: (n_rows, width), both of whole vectors; with
     only_lower no more than the lower triangle of C is sure to be right. The threads of the team take turns at the rows."""
     n_lanes = lane_count(C)
-    for first in range(CACHED_ROWS * thread, n_rows, CACHED_ROWS * n_threads):
+    for first in range(CACHED_ROWS * thread, n_rows, at_least_1(CACHED_ROWS * n_threads)):
         n = min(CACHED_ROWS, n_rows - first)
         columns = min(width, (first + n + n_lanes - 1) // n_lanes * n_lanes) if only_lower else width
         c = first * width
@@ -35,16 +47,15 @@ def _dot(A, a, B, b, n):
     return lane_sum(total)
 
 
-@functools.partial(typed_once, by="L")
 @entry
-def triangular(task, L, B, n_rows, n, stride):
+def triangular(task: int, L: Reals, B: Reals, n_rows: int, n: int, stride: int):
     """With L: (n, n) a lower triangle solve X · Lᵀ = B or X · L = B in place, B: (n_rows, n); or FACTORIZE L, a symmetric matrix,
     whose upper triangle becomes zero.
 
     Rows of both lie `stride` elements apart, whole vectors, padded with zeros.
     """
     n_lanes = lane_count(L)
-    for row in range(0, n_rows * stride, stride):
+    for row in range(0, n_rows * stride, at_least_1(stride)):
         if task == SOLVE_TRANSPOSED:
             for j in range(n - 1, -1, -1):
                 value = element(B, row + j) / element(L, j * stride + j)
@@ -61,6 +72,3 @@ def triangular(task, L, B, n_rows, n, stride):
                 set_element(B, row + n_unknown, math.sqrt(element(B, row + n_unknown) - _dot(B, row, B, row, n_unknown)))
                 for j in range(n_unknown + 1, n):
                     set_element(B, row + j, 0.0)
-
-
-ENTRIES = multiply.dispatcher, triangular.dispatcher

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..names import ADAM, ADAMW, EXPONENTIAL, GRADIENT_ONLY, NESTEROV, POLYAK, RMSPROP, RPROP, SGD
-from .compiler import apart, jit, part
+from .compiler import jit, part
+from .toolchain.pack import Reals
 from .vectors import broadcast, lane_count, lane_sum, load, multiply_add, square_root, store, where_less
 
 # How fast rprop's steps grow and shrink, and between what sizes (Riedmiller and Braun 1993; the bounds are PyTorch's).
@@ -75,8 +76,22 @@ def make_step(rule, rate, decay_factor, step, n_averaged):
     return Step(rate_of_step(rule, rate, step), epsilon, shrinkage, average_share)
 
 
-@apart
-def update(rule, rate, epsilon, kept, params, gradient, gradient_at, moment_1, moment_2, start, stop, scale, decay):
+@part
+def update(
+    rule: StepRule,
+    rate: float,
+    epsilon: float,
+    kept: float,
+    params: Reals,
+    gradient: Reals,
+    gradient_at: int,
+    moment_1: Reals,
+    moment_2: Reals,
+    start: int,
+    stop: int,
+    scale: float,
+    decay: float,
+) -> float:
     """Step elements start to stop of the flat params by gradient · scale + params · decay; returns the sum of params² before the
     step, or takes none and returns NaN for a rule that nobody knows. Element i of the gradient is at gradient_at + i.
 
@@ -128,8 +143,21 @@ def update(rule, rate, epsilon, kept, params, gradient, gradient_at, moment_1, m
     return np.float64(lane_sum(norm))
 
 
-@part("float64")
-def _update_apart(rule, rate, epsilon, params, gradient, gradient_at, moment_1, moment_2, start, stop, scale, decay):
+@part
+def _update_apart(
+    rule: StepRule,
+    rate: float,
+    epsilon: float,
+    params: Reals,
+    gradient: Reals,
+    gradient_at: int,
+    moment_1: Reals,
+    moment_2: Reals,
+    start: int,
+    stop: int,
+    scale: float,
+    decay: float,
+) -> float:
     """The same for the rules that few fits use."""
     n_lanes = lane_count(params)
     scale_, decay_, rate_ = broadcast(params, scale), broadcast(params, decay), broadcast(params, -rate)

@@ -13,35 +13,15 @@ import operator
 import re
 
 import numpy as np
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import lower_builtin, models, register_model
 
 from .compiler import IS_CHECKED, primitive
 from .cpu import VECTOR_BYTES
-from .records import Flat
+from .toolchain.late import cgutils, ir, seen, types
 
 
 def lanes(dtype) -> int:
     """Number of elements of `dtype` in one vector."""
     return VECTOR_BYTES // np.dtype(dtype).itemsize
-
-
-class Vector(types.Type):
-    """The numba type of one SIMD register of `dtype` elements."""
-
-    def __init__(self, dtype):
-        self.dtype = dtype
-        self.lanes = VECTOR_BYTES * 8 // dtype.bitwidth
-        super().__init__(name=f"Vector({dtype} x {self.lanes})")
-
-
-@register_model(Vector)
-class _VectorModel(models.PrimitiveModel):
-    def __init__(self, manager, vector):
-        element = manager.lookup(vector.dtype).get_value_type()
-        super().__init__(manager, vector, ir.VectorType(element, vector.lanes))
 
 
 def splat(builder, scalar, n_lanes):
@@ -73,14 +53,14 @@ def call_overloaded(builder, name, arguments, result=None):
 
 def array_data(context, builder, array_type, array):
     """Pointer to the first element."""
-    if isinstance(array_type, Flat):
+    if isinstance(array_type, seen.Flat):
         return builder.extract_value(array, 0)
     return context.make_array(array_type)(context, builder, array).data
 
 
 def array_size(context, builder, array_type, array):
     """Number of elements."""
-    if isinstance(array_type, Flat):
+    if isinstance(array_type, seen.Flat):
         return builder.extract_value(array, 1)
     return context.make_array(array_type)(context, builder, array).nitems
 
@@ -124,44 +104,10 @@ def _parts_of(symbol):
         rest = rest[stop:]
 
 
-def _is_operand(candidate):
-    return isinstance(candidate, (types.Float, types.Integer))
-
-
-def _register_operator(operation, emit):
-    """Give Vectors the Python operator `operation`; a scalar operand is cast to the vector's dtype and splat."""
-
-    @infer_global(operation)
-    class Template(AbstractTemplate):
-        def generic(self, args, kws):
-            if len(args) == 2:
-                left, right = args
-                if isinstance(left, Vector) and (left == right or _is_operand(right)):
-                    return signature(left, left, right if left == right else left.dtype)
-                if isinstance(right, Vector) and _is_operand(left):
-                    return signature(right, right.dtype, right)
-
-    def lower(context, builder, sig, args):
-        n_lanes = sig.return_type.lanes
-        wide = [a if isinstance(t, Vector) else splat(builder, a, n_lanes) for a, t in zip(args, sig.args)]
-        return emit(builder, *wide)
-
-    lower_builtin(operation, Vector, Vector)(lower)
-    lower_builtin(operation, Vector, types.Float)(lower)
-    lower_builtin(operation, types.Float, Vector)(lower)
-
-
-# No fast-math flags here: the order of operations is what the kernel wrote, which the exponential's rounding trick relies on.
-_register_operator(operator.add, lambda builder, a, b: builder.fadd(a, b))
-_register_operator(operator.sub, lambda builder, a, b: builder.fsub(a, b))
-_register_operator(operator.mul, lambda builder, a, b: builder.fmul(a, b))
-_register_operator(operator.truediv, lambda builder, a, b: builder.fdiv(a, b))
-
-
 @primitive(lambda array, index: _span(array, index).copy())
 def load(typing_context, array, index):
     """The vector that starts at `array[index]`."""
-    vector = Vector(array.dtype)
+    vector = seen.Vector(array.dtype)
 
     def codegen(context, builder, sig, args):
         pointer = address(context, builder, sig.args[0], *args, "load", vector.lanes, context.get_value_type(vector))
@@ -188,7 +134,7 @@ def store(typing_context, array, index, value):
 @primitive(lambda array, scalar: np.full(lanes(array.dtype), scalar, array.dtype))
 def broadcast(typing_context, array, scalar):
     """A vector of `array`'s dtype with `scalar` in every lane."""
-    vector = Vector(array.dtype)
+    vector = seen.Vector(array.dtype)
 
     def codegen(context, builder, sig, args):
         return splat(builder, context.cast(builder, args[1], sig.args[1], array.dtype), vector.lanes)
@@ -199,7 +145,7 @@ def broadcast(typing_context, array, scalar):
 @primitive(lambda array, index: np.full(lanes(array.dtype), array[index]))
 def broadcast_element(typing_context, array, index):
     """A vector with array[index] in every lane; unlike array[index] it spends nothing on negative indices."""
-    vector = Vector(array.dtype)
+    vector = seen.Vector(array.dtype)
 
     def codegen(context, builder, sig, args):
         element = builder.load(address(context, builder, sig.args[0], *args, "broadcast_element"))
@@ -230,40 +176,6 @@ def set_element(typing_context, array, index, value):
     return types.void(array, types.intp, value), codegen
 
 
-def _at_index(context, builder, array_type, array, index):
-    """Pointer to array[index], counted from the end where it is negative."""
-    from_end = builder.add(index, array_size(context, builder, array_type, array))
-    index = builder.select(builder.icmp_signed("<", index, index.type(0)), from_end, index)
-    return address(context, builder, array_type, array, index, "an index")
-
-
-@infer_global(operator.getitem)
-class _GetItem(AbstractTemplate):
-    def generic(self, args, kws):
-        array, index = args
-        if isinstance(array, Flat) and isinstance(index, types.Integer):
-            return signature(array.dtype, array, types.intp)
-
-
-@lower_builtin(operator.getitem, Flat, types.intp)
-def _get_item(context, builder, sig, args):
-    return builder.load(_at_index(context, builder, sig.args[0], *args))
-
-
-@infer_global(operator.setitem)
-class _SetItem(AbstractTemplate):
-    def generic(self, args, kws):
-        array, index, _ = args
-        if isinstance(array, Flat) and isinstance(index, types.Integer):
-            return signature(types.none, array, types.intp, array.dtype)
-
-
-@lower_builtin(operator.setitem, Flat, types.intp, types.Number)
-def _set_item(context, builder, sig, args):
-    builder.store(args[2], _at_index(context, builder, sig.args[0], *args[:2]))
-    return context.get_dummy_value()
-
-
 def _span(array, index):
     """The elements of a vector, as a view."""
     if not 0 <= index <= array.size - lanes(array.dtype):
@@ -289,7 +201,7 @@ def _strided_pointers(context, builder, array_type, array, start, stride, n, n_l
 @primitive(lambda array, start, stride, n, like: array[_strided(start, stride, n, lanes(like.dtype))].astype(like.dtype))
 def load_strided(typing_context, array, start, stride, n, like):
     """The n elements array[start], array[start + stride], … in `like`'s dtype; the other lanes repeat the last one."""
-    vector = Vector(like.dtype)
+    vector = seen.Vector(like.dtype)
 
     def codegen(context, builder, sig, args):
         result = ir.Constant(context.get_value_type(vector), ir.Undefined)
@@ -337,6 +249,17 @@ def lane_count(typing_context, array):
         return context.get_constant(types.intp, n_lanes)
 
     return types.intp(array), codegen
+
+
+@primitive(lambda n: max(1, n))
+def at_least_1(typing_context, n):
+    """A step of range() of which LLVM knows that it is not zero: no kernel has an error to raise."""
+
+    def codegen(context, builder, sig, args):
+        one = ir.Constant(args[0].type, 1)
+        return builder.select(builder.icmp_signed("<", args[0], one), one, args[0])
+
+    return types.intp(types.intp), codegen
 
 
 @primitive(lambda a, b, c: a * b + c)
@@ -437,7 +360,7 @@ def with_lane(typing_context, a, lane, value):
 @primitive(lambda like: np.arange(lanes(like.dtype), dtype=like.dtype))
 def lane_numbers(typing_context, like):
     """0, 1, 2, … in a vector of `like`'s dtype."""
-    vector = Vector(like.dtype)
+    vector = seen.Vector(like.dtype)
 
     def codegen(context, builder, sig, args):
         return ir.Constant(context.get_value_type(vector), [float(lane) for lane in range(vector.lanes)])

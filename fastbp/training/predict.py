@@ -1,5 +1,6 @@
 """Outputs of a network for rows it has or has not seen."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -41,6 +42,17 @@ def demand_rows_for(network: Network, dtype: Any, X: Any) -> None:
         raise ValueError("X is sparse, but embedding and scale_layer need dense rows: X.toarray() makes them.")
 
 
+_kept = threading.local()
+
+
+def _scratch_of_thread() -> Scratch:
+    """Memory for the outputs of one row, which a thread keeps for its next: making it takes as long as all the rest."""
+    if not hasattr(_kept, "scratch"):
+        _kept.scratch = Scratch()
+    _kept.scratch.sync[INTERRUPT] = 0
+    return _kept.scratch
+
+
 def predict_outputs(
     network: Network,
     params: np.ndarray,
@@ -67,9 +79,9 @@ def predict_outputs(
     outputs : ndarray of shape (n_samples, n_outputs), or (n_samples,) of int64
     """
     demand_rows_for(network, params.dtype, X)
-    scratch = scratch or Scratch()
     table = make_table(X)
     n_rows, n_outputs = X.shape[0], int(network.units[-1])
+    scratch = scratch or (Scratch() if n_rows > 1 else _scratch_of_thread())
     outputs = np.empty(n_rows if only_largest else (n_rows, n_outputs), dtype=params.dtype)
 
     def predict_part(thread: int, first: int, stop: int) -> None:

@@ -1,0 +1,138 @@
+"""Which parts a call of an entry may come to: they are loaded, or compiled, before it.
+
+What is not among the common codes here is taken for one whose branch is in a part. A part too many costs a first fit the time to
+compile it; one that is missing is an error when a kernel comes to it.
+"""
+
+from ..names import (
+    ADAM,
+    ADAMW,
+    BINARY_LOG_LOSS,
+    CANCELS,
+    EXP,
+    GRADIENT_ONLY,
+    IDENTITY,
+    KEPT,
+    LEAKY_RELU,
+    LOG_LOSS,
+    LOGISTIC,
+    NEGATIVE_LOSS,
+    NESTEROV,
+    RELU,
+    SGD,
+    SOFTMAX,
+    SQUARED_ERROR,
+    STEP,
+    TANH,
+)
+
+COMMON_ACTIVATIONS = {RELU, TANH, LOGISTIC, LEAKY_RELU, STEP, EXP, SOFTMAX, IDENTITY}
+COMMON_SLOPES = {RELU, TANH, LOGISTIC, LEAKY_RELU, KEPT, EXP, IDENTITY, STEP, CANCELS}
+COMMON_RULES = {ADAM, ADAMW, GRADIENT_ONLY, SGD, NESTEROV}
+LOG_LOSSES = {LOG_LOSS, BINARY_LOG_LOSS}
+
+
+def of_outputs(network):
+    """What makes the outputs of a network."""
+    codes = network.activations.tolist()
+    parts = {"front_forward"} if network.has_front else set()
+    if not COMMON_ACTIVATIONS.issuperset(codes):
+        parts.add("_activate_apart")
+    if SOFTMAX in codes and network.groups.size > 2:
+        parts.add("_softmax_in_groups")
+    return parts
+
+
+def of_loss(network):
+    """What computes its loss."""
+    if network.loss not in LOG_LOSSES:
+        return set() if network.loss == SQUARED_ERROR else {"_rarer_losses"}
+    return {"_smooth_log_losses"} if network.loss_parameter[0] > 0.0 else set()
+
+
+def of_slopes(network):
+    """What goes back through its layers."""
+    parts = {"front_backward"} if network.has_front else set()
+    if not COMMON_SLOPES.issuperset(network.slopes.tolist()):
+        parts.add("_multiply_by_slope_apart")
+    if network.wide.any():
+        parts.add("pack_panels")
+    return parts
+
+
+def of_gradient(network):
+    """What makes its loss and its gradient."""
+    parts = of_outputs(network) | of_loss(network) | of_slopes(network)
+    if network.loss in LOG_LOSSES:
+        parts |= {"_smooth_deltas"} if network.loss_parameter[0] > 0.0 else set()
+    elif network.loss != SQUARED_ERROR:
+        parts |= {"_scale_deltas"} | (set() if network.slopes[-1] == CANCELS else {"_error_deltas"})
+    if network.embedded.size:
+        parts.add("embedding_gradient")
+    if network.has_scale:
+        parts.add("scale_gradient")
+    if network.wide.any():
+        parts.add("pack_columns")
+    return parts
+
+
+def _kept(network, of):
+    """The same, found out once for a network."""
+    kept = network.__dict__.setdefault("parts", {})
+    if of not in kept:
+        kept[of] = of(network)
+    return kept[of]
+
+
+def of_predictions(network):
+    """What predicts with a network."""
+    return {"predict_rows", *of_outputs(network)}
+
+
+def predict(network, table):
+    """Of `epochs.predict`."""
+    parts = _kept(network, of_predictions)
+    return {*parts, "sparse_product"} if table.is_sparse else parts
+
+
+def train(network, samples, plan, rule, dropout):
+    """Of `epochs.train`."""
+    parts = ["transpose_into_panels", *_kept(network, of_gradient)]
+    parts += ["online_epoch"] if plan.online else ["pass_rows", "update"]
+    if plan.shuffle:
+        parts.append("shuffle")
+    if samples.table.is_sparse:
+        parts += ["sparse_product", "sparse_transposed_product"]
+    if plan.validate:
+        parts += ["predict_rows", "mean_loss"]
+        if plan.score != NEGATIVE_LOSS:
+            parts.append("score")
+    if rule.code not in COMMON_RULES:
+        parts.append("_update_apart")
+    if rule.shaping:
+        parts.append("shaped_step")
+    if dropout.is_on:
+        parts += ["drop_inputs", "drop_units"]
+        if not COMMON_SLOPES.issuperset(dropout.slopes.tolist()):
+            parts.append("_multiply_by_slope_apart")
+    return parts
+
+
+def objective(network, samples):
+    """Of entries that go by the loss and the gradient over all rows."""
+    parts = ["objective", "pass_rows", "update", "transpose_into_panels", *_kept(network, of_gradient)]
+    return [*parts, "sparse_product", "sparse_transposed_product"] if samples.table.is_sparse else parts
+
+
+def jacobian(network, samples):
+    """Of `jacobian.jacobian`."""
+    parts = ["_pass_rows", "transpose_into_panels", *_kept(network, of_outputs), *_kept(network, of_slopes)]
+    return [*parts, "sparse_product"] if samples.table.is_sparse else parts
+
+
+def explain(network, table):
+    """Of `explain.input_gradients`."""
+    parts = ["transpose_into_panels", *_kept(network, of_outputs), *_kept(network, of_slopes)]
+    if not COMMON_SLOPES.issuperset(network.activations.tolist()):  # by which slopes that cancel are had
+        parts.append("_multiply_by_slope_apart")
+    return [*parts, "sparse_product"] if table.is_sparse else parts
