@@ -19,6 +19,7 @@ _READ = (
     *sorted({loss.parameter for loss in LOSSES.values()} - {"", "quantile"}),
 )  # fmt: skip
 _WATCHED = (str, list, tuple)
+_NEVER = (object(),)  # seen by a network some of whose weights are arrays of the user's, which are read anew at each call
 _PLACES = ("coefs_", "intercepts_", "front_", "embedded_features_")
 
 
@@ -108,6 +109,10 @@ class Weighted:
             self.__dict__.update({name: vars(now)[name] for name in (*_PLACES, "_bound") if name in vars(now)})
         return network, params
 
+    def _can_be_watched(self) -> bool:
+        """Whether parameters that are sequences are such whose items `_seen` looks at."""
+        return type(self.activation) in _WATCHED and not isinstance(self.__dict__.get("quantile"), np.ndarray)
+
     def _has_views(self, views: tuple[np.ndarray, ...]) -> bool:
         """Whether the weights are these arrays, in lists whose items can be watched."""
         get = self.__dict__.get
@@ -115,7 +120,7 @@ class Weighted:
         intercepts: Any = get("intercepts_")
         front: Any = get("front_", {})
         are_lists = type(coefs) is list and type(intercepts) is list and type(front) is dict
-        if not are_lists or type(self.activation) not in _WATCHED or isinstance(get("quantile"), np.ndarray):
+        if not (are_lists and self._can_be_watched()):
             return False
         own = (*coefs, *intercepts, *front.values())
         return len(own) == len(views) and all(map(operator.is_, own, views))
@@ -139,7 +144,7 @@ class Weighted:
     def _seal(self) -> None:
         """Trust what a fit has left, so that the first prediction need not check it."""
         bound: Bound = self._bound
-        if self._has_views(bound.views):
+        if bound.seen is not _NEVER and self._can_be_watched():
             self._bound = Bound(bound.network, bound.params, bound.views, self._seen())
 
     def _in_places_of(self, old: Self, origin: np.ndarray) -> list[Callable[[], None]]:
@@ -159,6 +164,8 @@ class Weighted:
             are_own = [id(array) not in views and _holds(array, values) for array, values in pairs]
             steps += [partial(operator.setitem, array, ..., values) for (array, values), is_own in zip(pairs, are_own) if is_own]
             setattr(self, name, [pair[0] if is_own else pair[1] for pair, is_own in zip(pairs, are_own)])
+        if steps:
+            self._bound = own._replace(seen=_NEVER)
         return steps
 
 
