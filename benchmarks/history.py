@@ -3,7 +3,7 @@
     python benchmarks/history.py [--machine NAME] [--rows REGEX] [--quick] [commits …]
 
 The landmarks are in benchmarks/landmarks.txt. asv builds each commit into an environment of its own, with the newest dependencies
-that pip finds; what results/NAME holds already is not timed again. Results go to benchmarks/results, pages to benchmarks/html.
+that pip finds; what results/NAME holds already is not timed again. Results go to benchmarks/results, pages to .asv/html.
 Needs the extra "bench", or asv and virtualenv, in a clone with its whole history.
 """
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from history import MACHINE, describe_machine
 
 HERE = Path(__file__).resolve().parent
-NOT_COPIED = ("env", "results", "html", ".*", "build", "__pycache__", "*.egg-info")
+NOT_COPIED = ("results", ".*", "build", "__pycache__", "*.egg-info")
 QUICK_HISTORY = ["--rows", "predict.Predict.time_fastbp", "HEAD"]
 
 
