@@ -97,6 +97,16 @@ def predict(network, table):
 
 def train(network, samples, plan, rule, dropout):
     """Of `epochs.train`."""
+    if dropout.is_on:
+        return _train(network, samples, plan, rule, dropout)
+    key = plan.online, plan.shuffle, plan.validate, plan.score, rule.code, rule.shaping, samples.table.is_sparse
+    kept = network.__dict__.setdefault("parts", {})
+    if key not in kept:
+        kept[key] = frozenset(_train(network, samples, plan, rule, dropout))
+    return kept[key]
+
+
+def _train(network, samples, plan, rule, dropout):
     parts = ["transpose_into_panels", *_kept(network, of_gradient)]
     parts += ["online_epoch"] if plan.online else ["pass_rows", "update"]
     if plan.shuffle:

@@ -1,5 +1,6 @@
-"""How Python hands arguments to an entry: as a C struct of 64-bit integers, doubles, arrays (address and size) and NamedTuples, as
-structs within it or by their address. Its layout follows from annotations; all that machine code relies on is checked here.
+"""How Python hands arguments to an entry: as a C struct of 64-bit integers, doubles, arrays (address and size) and NamedTuples.
+
+Its layout follows from annotations; all that machine code relies on is checked here.
 """
 
 import ctypes
