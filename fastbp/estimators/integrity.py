@@ -151,7 +151,7 @@ def _check_front(state: Mapping[str, Any], layer_sizes: list[int]) -> Shapes:
     are_columns = isinstance(embedded, tuple) and all(_is_count(column) and column < n_features for column in embedded)
     _require(are_columns and len(embedded) == len(set(embedded)), "embedded_features_")
     network = make_network((n_features, 1), (), "identity", "squared_error", embedded=embedded, scale_layer="scale" in front)
-    shapes = {name: view.shape for name, view in front_views(network, np.zeros(network.n_parameters)).items()}
+    shapes = {name: view.shape for name, view in front_views(network, np.broadcast_to(0.0, network.n_parameters)).items()}
     fits = network.units[0] == n_inputs and {name: array.shape for name, array in front.items()} == shapes
     _require(fits, "front_ (or embedded_features_)")
     layer_sizes[0] = n_features
