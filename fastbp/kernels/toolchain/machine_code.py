@@ -65,14 +65,19 @@ def _signature(function):
 # ---- what numba is told
 
 
-@functools.cache
+_registered: set = set()
+
+
 def register():
-    """Tell numba what kernels are made of."""
+    """Tell numba what kernels are made of, those too whose modules have been imported since it was last told."""
     _show_slots()
     for each in compiler.PRIMITIVES:
-        _register_primitive(each)
+        if each not in _registered:
+            _register_primitive(each)
     for function, options in compiler.INNER.items():
-        _register_inner(function, options)
+        if function not in _registered:
+            _register_inner(function, options)
+    _registered.update(compiler.PRIMITIVES, compiler.INNER)
 
 
 def _register_primitive(primitive):
