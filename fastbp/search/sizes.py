@@ -55,8 +55,7 @@ def suggest_hidden_layer_sizes(X: Any, y: Any = None, *, max_layers: int = 2, n_
     >>> suggest_hidden_layer_sizes((1000, 20), max_layers=1)
     [(4,), (8,), (14,), (25,), (45,)]
     """
-    is_shape = isinstance(X, tuple) and len(X) == 2 and all(isinstance(size, Integral) for size in X)
-    shape = X if is_shape else np.shape(X)
+    shape = shape_of(X)
     n_outputs = y if isinstance(y, Integral) else _count_outputs(y)
     if len(shape) != 2:
         raise ValueError(f"X must have the shape (n_samples, n_features), got {shape}.")
@@ -72,6 +71,12 @@ def suggest_hidden_layer_sizes(X: Any, y: Any = None, *, max_layers: int = 2, n_
         widths = np.geomspace(low, high, n_sizes) if n_sizes > 1 else [math.sqrt(low * high)]
         sizes += [(width,) * n_layers for width in sorted({round(width) for width in widths})]
     return sizes
+
+
+def shape_of(X: Any) -> Any:
+    """Return the shape of inputs, or what is one already."""
+    is_shape = isinstance(X, tuple) and len(X) == 2 and all(isinstance(size, Integral) for size in X)
+    return X if is_shape else np.shape(X)
 
 
 def _count_outputs(y: Any) -> int:

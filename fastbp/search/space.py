@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
-import numpy as np
 from scipy.stats import loguniform, uniform
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 from sklearn.pipeline import Pipeline
@@ -12,7 +11,7 @@ from sklearn.pipeline import Pipeline
 from fastbp.estimators import BPClassifier, BPRegressor
 from fastbp.estimators.parameters import InvalidParameterError
 from fastbp.names import SOLVERS
-from fastbp.search.sizes import suggest_hidden_layer_sizes
+from fastbp.search.sizes import shape_of, suggest_hidden_layer_sizes
 
 N_DRAWN = 10  # candidates that are drawn from distributions if nobody says how many, as in RandomizedSearchCV
 BATCH_SIZES = (16, 32, 64, 128, 256)
@@ -90,7 +89,6 @@ def suggest_search_space(estimator: Any, X: Any, y: Any = None) -> dict[str, Any
             "suggest_search_space takes a BPClassifier, a BPRegressor or a pipeline that ends in one, got"
             f" {type(estimator).__name__}."
         )
-    shape = X if isinstance(X, tuple) and len(X) == 2 and all(isinstance(n, Integral) for n in X) else np.shape(X)
     space: dict[str, Any] = {"hidden_layer_sizes": suggest_hidden_layer_sizes(X, y), "alpha": loguniform(1e-6, 10.0)}
     solver = SOLVERS.get(network.solver)
     if solver is not None and solver.is_stochastic:
@@ -98,5 +96,5 @@ def suggest_search_space(estimator: Any, X: Any, y: Any = None) -> dict[str, Any
         if not solver.is_full_batch:
             space["dropout"] = uniform(0.0, 0.5)
             # a batch of more than half of the rows leaves hardly any steps
-            space["batch_size"] = [size for size in BATCH_SIZES if size <= shape[0] / 2] or [BATCH_SIZES[0]]
+            space["batch_size"] = [size for size in BATCH_SIZES if size <= shape_of(X)[0] / 2] or [BATCH_SIZES[0]]
     return {f"{prefix}{name}": values for name, values in space.items()}
