@@ -2,15 +2,13 @@
 
 import inspect
 import math
-import os
-import subprocess
-import sys
 
 import naive
 import numpy as np
 import pytest
 import scipy.sparse
 import scipy.special
+from covering import covering
 
 from fastbp import BPClassifier, BPRegressor, names
 from fastbp.estimators.settings import settings_of
@@ -147,10 +145,15 @@ def tolerance(dtype):
     return 1e-12 if dtype == np.float64 else 2e-5
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("n_rows", [1, 2, 3, 4, 5, 11, 12, 13, 25, 31])
-@pytest.mark.parametrize("n_inner", [0, 1, 2, 9, 33])
-@pytest.mark.parametrize("n_columns", [1, 8, 17, 40])
+PRODUCTS = {
+    "dtype": DTYPES,
+    "n_rows": [1, 2, 3, 4, 5, 11, 12, 13, 25, 31],
+    "n_inner": [0, 1, 2, 9, 33],
+    "n_columns": [1, 8, 17, 40],
+}
+
+
+@pytest.mark.parametrize(PRODUCTS, [tuple(case.values()) for case in covering(PRODUCTS)])
 def test_product(dtype, n_rows, n_inner, n_columns):
     rng = np.random.default_rng(0)
     A = rng.normal(size=(n_rows, n_inner)).astype(dtype)
@@ -293,11 +296,16 @@ def test_accuracy_of_the_logarithm():
     assert np.isnan(y[:16]).all()
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("n_rows", [1, 2, 7, 8, 9, 50])
-@pytest.mark.parametrize("name", ["log_loss", "binary_log_loss"])
-@pytest.mark.parametrize("n_outputs", [1, 3, 5, 21])
-@pytest.mark.parametrize("is_weighted", [False, True])
+LOG_LOSSES = {
+    "dtype": DTYPES,
+    "n_rows": [1, 2, 7, 8, 9, 50],
+    "name": ["log_loss", "binary_log_loss"],
+    "n_outputs": [1, 3, 5, 21],
+    "is_weighted": [False, True],
+}
+
+
+@pytest.mark.parametrize(LOG_LOSSES, [tuple(case.values()) for case in covering(LOG_LOSSES)])
 def test_log_losses_and_deltas(dtype, n_rows, name, n_outputs, is_weighted):
     rng = np.random.default_rng(0)
     width = padded(n_outputs, dtype)
@@ -411,8 +419,7 @@ SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-310, -1e-310, 1e-40, -1e-40, 5
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("n_rows", [1, 5])
-@pytest.mark.parametrize("n_units", [1, 2, 10])
+@pytest.mark.parametrize(("n_rows", "n_units"), [(1, 10), (5, 1), (5, 2)])
 @pytest.mark.parametrize("name", [name for name in names.ACTIVATIONS if name != "softmax"])
 def test_special_values(name, n_units, n_rows, dtype):
     """NaN stays NaN, whichever way a row goes; infinities and what stands next to zero are as the formula has them."""
@@ -766,24 +773,6 @@ def test_the_types_of_all_entries_and_parts_are_declared():
 
 def test_fastmath_keeps_nan_and_infinity():
     assert not FASTMATH & {"fast", "nnan", "ninf", "reassoc"}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("features", ["", "+avx,+avx2,+fma"])
-def test_narrower_vectors(features, tmp_path):
-    """The kernels on CPUs with 128- and 256-bit vectors, in a process of its own."""
-    if features and vectors.VECTOR_BYTES == 16:
-        pytest.skip("this CPU has 128-bit vectors only")
-    if os.environ.get("FASTBP_NARROW"):
-        pytest.skip("already inside such a process")
-    environment = dict(
-        os.environ, NUMBA_CPU_NAME="x86-64", NUMBA_CPU_FEATURES=features, NUMBA_CACHE_DIR=str(tmp_path), FASTBP_NARROW="1"
-    )
-    tests = "product or dot or activation_and or accuracy or slope or update or same_bits or per_sample"
-    options = ["-q", "-x", "-p", "no:cacheprovider", "-n", "0", "-k", f"({tests}) and not narrower"]
-    command = [sys.executable, "-m", "pytest", *options, __file__]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-2000:]
 
 
 def test_product_is_the_plain_loop():

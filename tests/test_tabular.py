@@ -3,7 +3,9 @@
 import datetime
 import decimal
 import fractions
+import itertools
 import pickle
+import time
 import warnings
 
 import naive
@@ -481,6 +483,18 @@ def test_a_time_that_allows_for_less():
     np.testing.assert_array_equal(model.predict(frame), clone(model).set_params(max_time=None).fit(frame, y).predict(frame))
 
 
+@pytest.mark.parametrize("n_networks", [2, 4])
+def test_two_workers_have_the_time_for_twice_as_many_epochs(n_networks, monkeypatch):
+    """By a clock that says how long an epoch takes."""
+    frame, y = mixed_table(200)
+    ticks = itertools.count()
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(ticks)))
+    options = {"n_ensemble": n_networks, "max_iter": 1000, "max_time": 100.0, "random_state": 0}
+    one, two = (BPTabularRegressor(n_threads=n_threads, **options).fit(frame, y) for n_threads in (1, 2))
+    assert 1 < one.n_iter_ < two.n_iter_ < 1000
+    assert two.n_iter_ == pytest.approx(2 * one.n_iter_, abs=1)
+
+
 def test_weights_of_rows_and_classes():
     X, y = load_breast_cancer(return_X_y=True)
     balanced = BPTabularClassifier(class_weight="balanced", **QUICK).fit(X, y)
@@ -728,6 +742,14 @@ def test_searches_of_fastbps():
     with pytest.raises(ValueError, match="resource"):
         BPSearchCV(BPTabularRegressor(**QUICK), grid, resource="epochs").fit(frame, y)
     assert not hasattr(BPTabularClassifier(), "partial_fit")
+
+
+def test_importances_are_of_the_size_of_the_change():
+    """Three times the slope has three times the importance, not nine times."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (400, 2))
+    model = BPTabularRegressor(random_state=0, max_iter=64).fit(X, 3 * X[:, 0] + X[:, 1])
+    assert model.feature_importances_[0] / model.feature_importances_[1] == pytest.approx(3, rel=0.2)
 
 
 def test_importances():
