@@ -8,7 +8,7 @@ import threading
 import numpy as np
 
 from .. import carried
-from . import store
+from . import notice, store
 from .late import code, compiling
 
 _lock = threading.RLock()
@@ -97,9 +97,10 @@ def load_all(functions, dtype):
         objects = {name: store.load(name, dtype) for name, found in ready.items() if found is None}
         absent = [name for name, made in objects.items() if made is None]
         if absent:
-            for name, made in compiling.compile_all(absent, dtype).items():
-                store.save(name, dtype, made)
-                objects[name] = made
+            with notice.told(len(absent), compiling.cores()):
+                objects.update(compiling.compile_all(absent, dtype))
+            for name in absent:
+                store.save(name, dtype, objects[name])
         for name in foreign:  # a test's, which a process that compiles would not find
             objects[name] = code.object_code(todo[name], dtype)
         COUNTS["compiled"] += len(absent)
