@@ -68,7 +68,7 @@ def _compile_apart(names, dtype, made):
     environment = {**os.environ, "NUMBA_OPT": "0"}  # all is optimised as a whole, once
     threads = []
     try:
-        for _ in range(min(len(names), cores())):
+        for _ in range(min(len(names), _cores())):
             process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
             )
@@ -85,7 +85,7 @@ def _compile_apart(names, dtype, made):
             process.stdout.close()
 
 
-def cores():
+def _cores():
     """How many processes may compile: as threads of BLAS, one where joblib's workers are many."""
     allowed = os.environ.get("OMP_NUM_THREADS", "")
     present = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -97,7 +97,7 @@ def load_all(functions, dtype):
         objects = {name: store.load(name, dtype) for name, found in ready.items() if found is None}
         absent = [name for name, made in objects.items() if made is None]
         if absent:
-            with notice.told(len(absent), compiling.cores()):
+            with notice.told():
                 objects.update(compiling.compile_all(absent, dtype))
             for name in absent:
                 store.save(name, dtype, objects[name])

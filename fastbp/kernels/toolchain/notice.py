@@ -6,7 +6,9 @@ import sys
 import threading
 
 AFTER_SECONDS = 1.0
-SECONDS_PER_KERNEL = 2.2  # of one core, roughly; a first fit needs some seven kernels
+# measured: 6 s on two idle cores, 11 s on one
+TEXT = "fastbp compiles its kernels for this computer: usually 5 to 15 s, and only once, as they are stored …\n"
+_was_told = False
 
 
 def _is_watched(stream):
@@ -17,18 +19,18 @@ def _is_watched(stream):
 
 
 @contextlib.contextmanager
-def told(n_kernels, n_cores):
-    """Say within what takes longer than a second that so many kernels are compiled, how long that takes, and that it is once."""
+def told():
+    """Say it where what is within takes longer than a second, once in a process."""
     stream = sys.stderr
-    if stream is None or not _is_watched(stream):
+    if _was_told or stream is None or not _is_watched(stream):
         yield
         return
-    seconds = max(2, round(n_kernels * SECONDS_PER_KERNEL / min(n_kernels, n_cores)))
-    text = f"fastbp compiles {n_kernels} kernels for this computer, which takes about {seconds} s and happens once …\n"
 
     def tell():
+        global _was_told
+        _was_told = True
         with contextlib.suppress(OSError, ValueError):  # it was closed meanwhile
-            stream.write(text)
+            stream.write(TEXT)
             stream.flush()
 
     timer = threading.Timer(AFTER_SECONDS, tell)
