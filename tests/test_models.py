@@ -416,11 +416,21 @@ def test_the_entry_point_is_the_command_line(capsys):
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
     assert list(scripts) == ["fastbp"]
     entry = EntryPoint("fastbp", scripts["fastbp"], "console_scripts").load()
-    for command in ([], ["train"], ["predict"], ["inspect"], ["export"]):
+    verbs = ("search", "train", "predict", "inspect", "export", "warmup")
+    for verb in verbs:
         with pytest.raises(SystemExit) as ended:
-            entry([*command, "--help"])
+            entry([verb, "--help"])
         assert ended.value.code == 0
-        assert "example" in capsys.readouterr().out
+        assert capsys.readouterr().out.startswith(f"usage: python -m fastbp {verb} ")
+    for arguments, code in ((["--help"], 0), (["bogus"], 2)):
+        with pytest.raises(SystemExit) as ended:
+            entry(arguments)
+        assert ended.value.code == code
+        said = "".join(capsys.readouterr())
+        assert all(verb in said for verb in verbs)
+    with pytest.raises(SystemExit) as ended:
+        entry(["--version"])
+    assert (ended.value.code, capsys.readouterr().out) == (0, f"fastbp {fastbp.__version__}\n")
 
 
 def test_one_line_says_what_is_wrong(flowers, houses, tmp_path, capsys):

@@ -158,13 +158,12 @@ def test_kinds_of_columns(name, tmp_path):
     told = " ".join(table.notes)
     if kind == NUMBER:
         expected = [np.nan if value is None else float(value) for value in plain.to_pylist()]
-        np.testing.assert_array_equal(table.X[:, table.features.index("x")], expected)
+        np.testing.assert_array_equal(table.X["x"], expected)
     if kind == CATEGORY:
-        words = [None if np.isnan(code) else table.words[0][int(code)] for code in table.X[:, 0]]
-        assert words == [None if value is None else str(value) for value in plain.to_pylist()]
+        assert table.X["x"].tolist() == [None if value is None else str(value) for value in plain.to_pylist()]
     if kind == DATE:
-        days = [np.nan if value is None else pd.Timestamp(value).timestamp() / 86400 for value in plain.to_pylist()]
-        np.testing.assert_allclose(table.X[:, 0], np.array(days) - np.nanmin(days))
+        days = [None if value is None else pd.Timestamp(value).timestamp() for value in plain.to_pylist()]
+        assert [None if day is pd.NaT else day.timestamp() for day in table.X["x"]] == days
     if name in ("lists", "bytes", "clock", "span"):
         assert f"left out, of the type {str(plain.type).partition('<')[0]}" in told
     assert ("it is taken for words, as the file has it as text: '1'" in told) == (name == "text of numbers")
@@ -188,29 +187,29 @@ def test_gaps_that_are_named_hold_for_numbers_and_text(tmp_path):
     path = write(tmp_path / "t.parquet", x=[1.0, -9.0, 3.0] * 9, word=["a", "-9", "b"] * 9, y=[1.5, 2.5, -9.0] * 9)
     table = read_table(path, "y", (), Options(gaps=frozenset(["-9", "none"])))
     assert table.y.tolist() == [1.5, 2.5] * 9
-    np.testing.assert_array_equal(table.X[:2], [[1, 0], [np.nan, np.nan]])
+    np.testing.assert_array_equal(table.X["x"][:2], [1, np.nan])
+    assert table.X["word"][:2].tolist() == ["a", None]
 
 
 def test_dates_far_off_are_gaps_that_are_told(tmp_path):
     far = [datetime.date(9999, 12, 31), *[datetime.date(2020, 1, 1 + i) for i in range(29)]]
     table = read_table(write(tmp_path / "t.parquet", far=far, y=np.arange(30) % 2), "y")
     assert "column 'far': 1 cell is no usable date and counts as a gap: '9999-12-31 00:00:00' (row 1)" in table.notes
-    assert np.isnan(table.X[0]).all()
-    assert not np.isnan(table.X[1:]).any()
+    assert table.X["far"].isna().tolist() == [True] + [False] * 29
 
 
 def test_names_and_the_index_of_pandas(tmp_path):
     columns = [np.arange(30.0), np.arange(30.0) ** 2, np.arange(30) % 2]
     pq.write_table(pa.table(list(map(pa.array, columns)), names=["a", "a", "y"]), tmp_path / "twice.parquet")
     table = read_table(tmp_path / "twice.parquet", "y")
-    assert table.features == ["a", "a.1"]
+    assert list(table.X) == ["a", "a.1"]
     assert "stands in the header more than once" in table.notes[0]
     frame = pd.DataFrame({"a": columns[0], "y": columns[2]}, index=np.arange(30)[::-1])
     frame.to_parquet(tmp_path / "index.parquet")
     table = read_table(tmp_path / "index.parquet", "y")
-    assert (table.features, len(table.notes)) == (["a"], 1)
+    assert (list(table.X), len(table.notes)) == (["a"], 1)
     frame.rename_axis("id").to_parquet(tmp_path / "named.parquet")  # a column for everybody else
-    assert sorted(read_table(tmp_path / "named.parquet", "y").features) == ["a", "id"]
+    assert sorted(read_table(tmp_path / "named.parquet", "y").X) == ["a", "id"]
 
 
 def test_what_is_no_parquet_and_what_only_looks_so(tmp_path):
@@ -223,7 +222,7 @@ def test_what_is_no_parquet_and_what_only_looks_so(tmp_path):
     (tmp_path / "t.csv").write_text("PAR1,y\n" + "".join(f"{i},{i % 2}\n" for i in range(30)))
     (tmp_path / "t.gz").write_bytes(gzip.compress(content))
     for name in ("t.csv", "t.gz"):
-        np.testing.assert_array_equal(read_table(tmp_path / name, "y").X[:, 0], np.arange(30))
+        np.testing.assert_array_equal(read_table(tmp_path / name, "y").X["PAR1"], np.arange(30))
     with pytest.raises(TableError, match="has no columns"):
         pq.write_table(pa.table({}), tmp_path / "none.parquet")
         read_table(tmp_path / "none.parquet", "y")
@@ -240,14 +239,15 @@ def test_periods_are_dates_and_whole_numbers_keep_their_digits(tmp_path):
     frame = pd.DataFrame({"month": months, "whole": [many, many + 1] * 20, "ids": ids, "y": [1.5, 2.5] * 20})
     frame.loc[3, "month"] = None
     frame.to_parquet(tmp_path / "t.parquet")
-    code = f"from fastbp.app.table import read_table; print(*read_table({str(tmp_path / 't.parquet')!r}, 'y').X[:, 0])"
+    path = str(tmp_path / "t.parquet")
+    code = f"from fastbp.app.table import read_table; print(*map(str, read_table({path!r}, 'y').X['month']), sep='\\n')"
     told = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )  # nobody knows of periods there
     table = read_table(tmp_path / "t.parquet", "y")
-    np.testing.assert_array_equal([float(number) for number in told.stdout.split()], table.X[:, 0])
+    assert told.stdout.splitlines() == list(map(str, table.X["month"]))
     assert [column.kind for column in table.columns] == [DATE, NUMBER, NUMBER]
     starts = pd.Series(months.start_time).mask(np.arange(n) == 3)
-    np.testing.assert_array_equal(table.X[:, 0], (starts - starts[0]).dt.days)
+    assert list(map(str, table.X["month"])) == list(map(str, starts))
     assert read_table(tmp_path / "t.parquet", "whole").labels.tolist() == [many, many + 1] * 20
     assert read_table(tmp_path / "t.parquet", "ids").labels.tolist() == [many, many + 1, many] * 10

@@ -1,8 +1,8 @@
-"""The command line: which hidden sizes suit these data?
+"""The command line, `python -m fastbp` or `fastbp`: its verbs, its exit codes, and what ends it early.
 
-``python -m fastbp`` searches hidden sizes with BPSearchCV on scikit-learn's digits, or on a table of yours, shows
-BPTabularClassifier or BPTabularRegressor beside them, and tests the winner on rows it has not seen. ``train``, ``predict``,
-``inspect`` and ``export`` are for models in files; ``warmup`` compiles every kernel once.
+``search``, which is meant where no verb is given, searches hidden sizes with BPSearchCV on scikit-learn's digits or on a table of
+yours, shows BPTabularClassifier or BPTabularRegressor beside them, and tests the winner on rows it has not seen. ``train``,
+``predict``, ``inspect`` and ``export`` are for models in files (app/models.py); ``warmup`` compiles every kernel once.
 """
 
 import argparse
@@ -20,20 +20,22 @@ from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 
 from fastbp.app.arguments import NAME, OneLineParser, add_reading, file_name, parse_sizes, positive, reading_of, whole_number
 from fastbp.app.job import count_folds, find_sizes
+from fastbp.app.models import add_verbs
 from fastbp.app.places import check_place, tell
 from fastbp.app.problem import load_problem
 from fastbp.app.source import TableError
+from fastbp.estimators.versions import current_version
 
 SIZES = ["8", "16", "32", "64", "128", "32-16", "64-32", "128-64"]
 QUICK_SIZES = ["16", "32", "32-16"]
-EPILOG = f"""examples:
-  {NAME}
-  {NAME} --data houses.csv --target price --sizes 32 64-32 --output houses.png
-  gunzip -c flowers.csv.gz | {NAME} --data - --target kind --quick
+EXAMPLES = f"""examples:
+  {NAME} search
+  {NAME} search --data houses.csv --target price --sizes 32 64-32 --output houses.png
+  gunzip -c flowers.csv.gz | {NAME} search --data - --target kind --quick
 
 Without --data it runs on scikit-learn's bundled digits. How a table is written is found out: --sep, --decimal, --thousands
-and --encoding are for where that fails. Commands of models in files, each with its --help: train, predict, inspect, export."""
-COMMANDS = ("train", "predict", "inspect", "export")  # of models in files, with options of their own
+and --encoding are for where that fails."""
+EPILOG = f"""Each verb has its own --help, as {NAME} train --help. Without a verb it is search."""
 OF_TABLES = ("target", "sep", "decimal", "thousands", "encoding", "na", "drop")
 
 
@@ -65,22 +67,12 @@ def _run(arguments):
     interrupted = threading.Event()
     said_to = sys.stderr if "predict" in arguments[:1] else sys.stdout  # predictions stay alone
     try:
-        options = None
-        if arguments and arguments[0] in COMMANDS:
-            from fastbp.app.models import parse  # which knows of files and exports
-
-            options = parse(arguments)
-        options = options or _make_parser().parse_args(arguments)
+        options = _parsed(arguments)
         with _told_of_interrupts(interrupted), warnings.catch_warnings():
             # the table tells what these would: an epoch limit that was reached, a fold that failed or lacks a class
             for category in (ConvergenceWarning, FitFailedWarning, UserWarning):
                 warnings.simplefilter("ignore", category)
-            if options.command in COMMANDS:
-                options.run(options)
-            elif options.command == "warmup":
-                _warm_up()
-            else:
-                _find_sizes(options, interrupted)
+            options.run(options, interrupted)
     except TableError as error:
         tell(f"{NAME}: error: {' '.join(str(error).split())}")
         return error.code
@@ -101,15 +93,33 @@ def _drop_output():
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _make_parser():
+def _parsed(arguments):
+    """Return the options, with the function that does what the verb says as `run`."""
     parser = OneLineParser(
-        prog="python -m fastbp",
-        description="Search the hidden sizes of a BP network by cross-validation, then test the best one on held-out rows.",
+        prog=NAME,
+        description="Back-propagation networks on tables: search hidden sizes, train, predict, inspect, export.",
         epilog=EPILOG,
+    )
+    parser.add_argument("--version", action="version", version=f"fastbp {current_version()}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs", parser_class=OneLineParser)
+    _add_search(verbs)
+    add_verbs(verbs)
+    text = "Compile every kernel once: the next process finds them stored."
+    verbs.add_parser("warmup", help="compile every kernel once", description=text).set_defaults(run=_warm_up)
+    is_search = not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help", "--version"))
+    return parser.parse_args(["search", *arguments] if is_search else arguments)
+
+
+def _add_search(verbs):
+    parser = verbs.add_parser(
+        "search",
+        help="rank hidden sizes by cross-validation and test the best one; what is done where no verb is given",
+        description="Search the hidden sizes of a BP network by cross-validation, then test the best one on held-out rows.",
+        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.set_defaults(run=_find_sizes)
     add = parser.add_argument
-    add("command", nargs="?", choices=["search", "warmup"], default="search", help="warmup: compile every kernel once, then end")
     add("--data", metavar="FILE.csv", type=Path, help="a table with a header line, packed or not; - is standard input")
     add("--target", metavar="COLUMN", help="the column of FILE.csv to predict")
     add("--drop", metavar="COLUMN", nargs="+", default=[], help="columns of FILE.csv to leave out")
@@ -131,7 +141,6 @@ def _make_parser():
     add("--quick", action="store_true", help=f"a small search: {' '.join(QUICK_SIZES)}, 3 folds, 30 epochs")
     add("--no-tabular", action="store_true", help="do not train BPTabularClassifier or -Regressor on the same folds")
     add("--no-compare", action="store_true", help="do not time scikit-learn's MLP at the end")
-    return parser
 
 
 @contextmanager
@@ -152,7 +161,7 @@ def _told_of_interrupts(interrupted):
         signal.signal(signal.SIGINT, before)
 
 
-def _warm_up():
+def _warm_up(options, interrupted):
     from fastbp.estimators import warm_up
 
     print("Compiling the kernels …")

@@ -157,8 +157,7 @@ def _understand_texts(name, column, fields, options, is_target):
 def _as_dates(name, values, odd=(), n_odd=0, remarks=()):
     if values.isna().all():
         return Column(name, LEFT_OUT, None, remarks=["no date in it can be used"])
-    parts = "season, weekday and hour" if has_hours(values) else "season and weekday"
-    facts = [f"{values.min():%Y-%m-%d} to {values.max():%Y-%m-%d}, as days, {parts}", *_count_gaps(values.isna())]
+    facts = [f"{values.min():%Y-%m-%d} to {values.max():%Y-%m-%d}", *_count_gaps(values.isna())]
     return Column(name, DATE, values, odd, n_odd, remarks, facts)
 
 

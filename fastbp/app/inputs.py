@@ -41,11 +41,10 @@ class Input(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """What a model takes: a list of Input; their names, or None if it goes by their order; and whether `train` has made it."""
+    """What a model takes: a list of Input; and their names, or None if it goes by their order."""
 
     columns: list[Input]
     names: list[str] | None
-    is_of_train: bool
 
     @property
     def has_text(self):
@@ -85,30 +84,13 @@ def inputs_of(model, path):
     columns = [Input()] * n_columns
     names = None if names is None else [str(name) for name in names]
     _listen(model, list(range(n_columns)), columns)
-    is_of_train = _is_of_train(model)
-    if is_of_train:
-        columns = [column._replace(missing="") if column.kind == CATEGORY else column for column in columns]
-    return Inputs(columns, names, is_of_train)
+    return Inputs(columns, names)
 
 
 def is_missing(value):
     """Whether a value of a cell is None, NaN, NaT or pandas' NA."""
     is_itself = value == value
     return value is None or not isinstance(is_itself, bool | np.bool_) or not is_itself
-
-
-def parts_of_train(model):
-    """Return the parts of the preparation that `train` makes: (name, transformer, columns); none for other models."""
-    return model[0].transformers_ if _is_of_train(model) else []
-
-
-def _is_of_train(model):
-    return (
-        isinstance(model, Pipeline)
-        and [name for name, _ in model.steps] == ["prepare", "network"]
-        and isinstance(model[0], ColumnTransformer)
-        and {name for name, *_ in model[0].transformers} <= {"numbers", "words"}
-    )
 
 
 def _first(model, name):

@@ -29,7 +29,6 @@ from fastbp.app.text import (
     spread_of,
 )
 from fastbp.search import BPSearchCV
-from fastbp.tabular import BPTabularClassifier, BPTabularRegressor
 
 
 def find_sizes(problem, options, n_cores, interrupted):
@@ -40,7 +39,7 @@ def find_sizes(problem, options, n_cores, interrupted):
     print(f"{len(sizes)} sizes × {n_folds} folds = {n_fits} fits of at most {epochs} epochs, {options.jobs} at a time")
     start = time.perf_counter()
     rows = _some_of_each(problem)
-    problem.model((1,), 1, options.seed).fit(problem.X_train[rows], problem.y_train[rows]).predict(problem.X_test[:1])
+    problem.model((1,), 1, options.seed).fit(_rows(problem.X_train, rows), problem.y_train[rows]).predict(problem.X_test[:1])
     if not options.no_tabular:
         _warm_up_for_tables(problem, rows)
     print(f"kernels ready after {time.perf_counter() - start:.1f} s (compiled once, then cached)\n")
@@ -59,7 +58,7 @@ def find_sizes(problem, options, n_cores, interrupted):
     if np.isnan(candidates[0].mean):
         raise TableError("no size could be trained on every fold")
     seconds, model = _fit(problem.model(best, epochs, options.seed), problem, interrupted)
-    print_test(problem, best, model)
+    print_test(problem, name_of(best), model)
     if not options.no_compare:
         _compare(problem, best, seconds, model, options, n_cores, interrupted)
 
@@ -68,6 +67,10 @@ def _some_of_each(problem):
     """Return rows with every class among them."""
     first = np.unique(problem.y_train, return_index=True)[1] if problem.is_classification else []
     return np.union1d(first, np.arange(min(100, len(problem.y_train)))).astype(int)
+
+
+def _rows(X, rows):
+    return X.iloc[rows] if hasattr(X, "iloc") else X[rows]
 
 
 def count_folds(problem, n_folds, default):
@@ -123,25 +126,21 @@ def _search(problem, sizes, epochs, n_folds, options, interrupted):
     return [one for one in candidates if not np.isnan(one.mean)] if interrupted.is_set() else candidates
 
 
-def _kind_for_tables(problem):
-    return BPTabularClassifier if problem.is_classification else BPTabularRegressor
-
-
 def _warm_up_for_tables(problem, rows):
     """Compile what `_score_as_table` needs, which times its fits; what fails here is told there."""
-    model = _kind_for_tables(problem)(max_iter=1, cv=[(np.arange(len(rows)),) * 2])
+    model = problem.table_kind(max_iter=1, cv=[(np.arange(len(rows)),) * 2])
     with suppress(ValueError):
-        model.fit(problem.as_table(problem.X_train[rows]), problem.y_train[rows])
+        model.fit(_rows(problem.X_train, rows), problem.y_train[rows])
 
 
 def _score_as_table(problem, n_folds, options, interrupted):
     """Return the estimator for tables as a candidate, scored on the search's folds; None if it could not be trained on them."""
     folds = list(_folds(problem, n_folds, options.seed).split(problem.X_train, problem.y_train))
-    kind = _kind_for_tables(problem)
+    kind = problem.table_kind
     model = kind("fast" if options.quick else "default", cv=folds, random_state=options.seed, n_threads=options.jobs)
     start = time.perf_counter()
     try:
-        model.fit(problem.as_table(problem.X_train), problem.y_train)
+        model.fit(problem.X_train, problem.y_train)
     except ValueError as error:
         print(f"note: {kind.__name__} could not be trained: {error}")
         return None

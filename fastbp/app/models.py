@@ -1,7 +1,7 @@
-"""The commands of models in files: ``train``, ``predict``, ``inspect`` and ``export``.
+"""The verbs for models in files: ``train``, ``predict``, ``inspect`` and ``export``.
 
-What `train` saves is a pipeline of scikit-learn's transformers, which fill gaps, scale numbers and spread words over 0/1 columns
-by the columns' names, and a network. `predict` takes it, or any other model that `fastbp.save` has written.
+What `train` saves is BPTabularClassifier or BPTabularRegressor, or, with --size, a pipeline of TableEncoder and a plain network.
+`predict` takes either, or any other model that `fastbp.save` has written.
 """
 
 import argparse
@@ -12,17 +12,18 @@ from pathlib import Path
 from sklearn.base import is_classifier
 from sklearn.pipeline import Pipeline
 
-from fastbp.app.arguments import NAME, OneLineParser, add_reading, file_name, parse_sizes, positive, reading_of, whole_number
+from fastbp.app.arguments import NAME, add_reading, file_name, parse_sizes, positive, reading_of, whole_number
 from fastbp.app.columns import CATEGORY, DATE, NUMBER
 from fastbp.app.exports import export
 from fastbp.app.inputs import TRUTH, inputs_of
 from fastbp.app.places import check_place, read_model, write_model
 from fastbp.app.predictions import predict
-from fastbp.app.problem import load_frame
+from fastbp.app.problem import load_problem
 from fastbp.app.source import TableError, TrainingError, brief
 from fastbp.app.text import name_of, print_problem, print_test
 from fastbp.persistence import save
 
+PLAIN_EPOCHS = 200
 EXAMPLES = {
     "train": f"""examples:
   {NAME} train --data houses.csv --target price --model houses.skops
@@ -38,18 +39,17 @@ EXAMPLES = {
 }
 
 
-def parse(arguments):
-    """Return the options of a command, with the function that does it as `run`."""
-    parser = OneLineParser(prog=NAME)
-    commands = parser.add_subparsers(dest="command", parser_class=OneLineParser)
+def add_verbs(verbs):
+    """Add the verbs to a parser, each with the function that does it as `run`."""
 
     def command(name, run, text):
         form = argparse.RawDescriptionHelpFormatter
-        made = commands.add_parser(name, description=text, epilog=EXAMPLES[name], formatter_class=form)
-        made.set_defaults(run=run)
+        short = text[0].lower() + text[1:].rstrip(".")
+        made = verbs.add_parser(name, help=short, description=text, epilog=EXAMPLES[name], formatter_class=form)
+        made.set_defaults(run=lambda options, interrupted: run(options))
         return made
 
-    train = command("train", _train, "Train a network on a table and save it together with the way the columns are read.")
+    train = command("train", _train, "Train on a table and save the model together with the way the columns are read.")
     train.add_argument(
         "--data", metavar="FILE", required=True, type=Path, help="CSV, packed or not, or Parquet; - is standard input"
     )
@@ -57,8 +57,12 @@ def parse(arguments):
     train.add_argument("--model", metavar="FILE.skops", required=True, type=file_name, help="where the model goes")
     train.add_argument("--drop", metavar="COLUMN", nargs="+", default=[], help="columns to leave out")
     train.add_argument("--task", choices=["classification", "regression"], help="default: found from the target")
-    train.add_argument("--size", type=parse_sizes, default=(100,), help="hidden sizes, such as 64-32 (default: 100)")
-    train.add_argument("--epochs", type=positive, default=200, help="the most epochs (default: 200)")
+    train.add_argument(
+        "--size",
+        type=parse_sizes,
+        help="a plain network of these hidden sizes, such as 64-32 (default: the estimator for tables)",
+    )
+    train.add_argument("--epochs", type=positive, help="the most epochs (default: 200 with --size, else found out)")
     train.add_argument("--max-time", metavar="SECONDS", type=positive, help="end the training after so long")
     train.add_argument("--seed", type=whole_number, default=0, help="of the test rows and the network (default: 0)")
     add_reading(train)
@@ -84,7 +88,6 @@ def parse(arguments):
     exports.add_argument("--dtype", choices=["float32", "float64"], default="float32", help="of the arithmetic in ONNX and C")
     for made in (train, predicts, exports):
         made.add_argument("--force", action="store_true", help="write over a file that is read from")
-    return parser.parse_args(arguments)
 
 
 # ---- train
@@ -96,27 +99,44 @@ def _train(options):
         raise TableError(f"--model: {options.model} does not end in .skops")
     if find_spec("skops") is None:  # said before the training, not after it
         raise TableError("saving a model needs skops: pip install 'fastbp[keep]'")
-    problem = load_frame(options.data, options.target, options.task, options.drop, reading_of(options), options.seed)
+    problem = load_problem(options.data, options.target, options.task, options.drop, reading_of(options), options.seed)
     print_problem(problem)
-    print(f"training {name_of(options.size)} for at most {options.epochs} epochs")
-    verbose = 1 if sys.stdout.isatty() else max(1, options.epochs // 10)
-    pipeline = problem.pipeline(options.size, options.epochs, options.seed)
+    try:
+        name, model = _fit_table(problem, options) if options.size is None else _fit_plain(problem, options)
+    except ValueError as error:
+        raise TrainingError(f"the training failed: {error}") from error
+    print_test(problem, name, model)
+    write_model(lambda: save(model, options.model))
+    print(f"\nModel, as tested: {options.model}")
+
+
+def _fit_table(problem, options):
+    """Return what is trained on a table where nothing else is asked for, and its name."""
+    kind = problem.table_kind
+    print(f"training {kind.__name__}")
+    model = kind(max_iter=options.epochs, max_time=options.max_time, random_state=options.seed)
+    return kind.__name__, model.fit(problem.X_train, problem.y_train).set_params(max_time=None)
+
+
+def _fit_plain(problem, options):
+    """Return a pipeline with a network of the size that is asked for, and its name."""
+    epochs = options.epochs or PLAIN_EPOCHS
+    print(f"training {name_of(options.size)} for at most {epochs} epochs")
+    verbose = 1 if sys.stdout.isatty() else max(1, epochs // 10)
+    pipeline = problem.pipeline(options.size, epochs, options.seed)
     pipeline.set_params(network__verbose=verbose, network__max_time=options.max_time)
     y, mean, scale = problem.y_train, 0.0, 1.0
     if not problem.is_classification:
         mean, scale = float(y.mean()), float(y.std())
         y = (y - mean) / scale  # what a fresh network learns best
-    try:
-        pipeline.fit(problem.X_train, y)
-    except ValueError as error:
-        raise TrainingError(f"the training failed: {error}") from error
+    pipeline.fit(problem.X_train, y)
     network = pipeline[-1].compact().set_params(verbose=False, max_time=None)
+    if network.n_iter_ >= epochs:
+        print(f"note: the loss was still falling after {epochs} epochs: more --epochs may fit better")
     if not problem.is_classification:  # the last layer is linear: it gives the target's own unit from here on
         network.coefs_[-1][...] *= scale
         network.intercepts_[-1][...] = network.intercepts_[-1] * scale + mean
-    print_test(problem, options.size, pipeline)
-    write_model(lambda: save(pipeline, options.model))
-    print(f"\nModel, as tested: {options.model}")
+    return name_of(options.size), pipeline
 
 
 # ---- inspect

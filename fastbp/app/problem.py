@@ -1,33 +1,30 @@
 """What is searched on: the data, split, the task, and the model for a size."""
 
-import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_digits
-from sklearn.impute import SimpleImputer
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import StandardScaler
 
-from fastbp.app.columns import MOST_CATEGORIES, Column
+from fastbp.app.columns import Column
 from fastbp.app.source import TableError, title_of
-from fastbp.app.table import find_task, leave_out_rare_classes, make_preparation, read_table
+from fastbp.app.table import find_task, leave_out_rare_classes, read_table
 from fastbp.estimators import BPClassifier, BPRegressor
+from fastbp.tabular import BPTabularClassifier, BPTabularRegressor, TableEncoder
 
 FEWEST_ROWS = 10
-EPOCH = np.datetime64(0, "D")
 
 
 class Problem(NamedTuple):
-    """The data, the task and the steps before the network.
+    """The data, the task and the step before the network.
 
     Attributes
     ----------
     name, task : str
-    X_train, X_test : ndarray of shape (n_rows, n_features)
+    X_train, X_test : DataFrame, or ndarray, of shape (n_rows, n_features)
     y_train, y_test : ndarray of shape (n_rows,)
     prepare : transformer
     n_columns : int
@@ -35,21 +32,18 @@ class Problem(NamedTuple):
     columns : list of Column
         All columns of a file, the target last.
     notes : list of str
-    as_table : callable
-        Turns rows into what the estimators for tables take, words as words.
     """
 
     name: str
     task: str
-    X_train: np.ndarray
-    X_test: np.ndarray | None
+    X_train: Any
+    X_test: Any
     y_train: np.ndarray
     y_test: np.ndarray | None
     prepare: Any
     n_columns: int
     columns: list[Column]
     notes: list[str]
-    as_table: Callable[[np.ndarray], Any]
 
     @property
     def is_classification(self):
@@ -79,6 +73,11 @@ class Problem(NamedTuple):
         # a fresh network's outputs are near 0, so it learns best a target of mean 0 and deviation 1
         return pipeline if self.is_classification else TransformedTargetRegressor(pipeline, transformer=StandardScaler())
 
+    @property
+    def table_kind(self):
+        """The estimator for tables."""
+        return BPTabularClassifier if self.is_classification else BPTabularRegressor
+
     def search_target(self):
         """Return the target of the search's rows as the bare pipeline learns it best.
 
@@ -96,41 +95,11 @@ def load_problem(data, target, task, drop, options, seed):
         if task == "regression":
             raise TableError("the digits are classes; --task regression needs --data FILE.csv")
         X, y = load_digits(return_X_y=True)
-        digits = Problem("digits", "classification", X, None, y, None, StandardScaler(), X.shape[1], [], [], np.asarray)
+        digits = Problem("digits", "classification", X, None, y, None, StandardScaler(), X.shape[1], [], [])
         return _split(digits, seed)
     if target is None:
         raise TableError("--data needs --target COLUMN")
     return _problem_of(read_table(data, target, drop, options, task=task), data, target, task, seed)
-
-
-def load_frame(data, target, task, drop, options, seed):
-    """Return the Problem of a file with its rows as a DataFrame, whose columns a model can be asked for by name; days of dates
-    are counted from 1970."""
-    table = read_table(data, target, drop, options, days_from=EPOCH, task=task)
-    problem = _problem_of(table, data, target, task, seed)
-    numbers = [name for i, name in enumerate(table.features) if i not in table.words]
-    numeric = Pipeline([("fill", SimpleImputer(strategy="median", keep_empty_features=True)), ("scale", StandardScaler())])
-    text = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MOST_CATEGORIES, sparse_output=False)
-    parts = [("numbers", numeric, numbers)] if numbers else []
-    if table.words:
-        parts.append(("words", text, [table.features[i] for i in table.words]))
-    prepare = ColumnTransformer(parts)
-    as_frame = problem.as_table
-    return problem._replace(prepare=prepare, X_train=as_frame(problem.X_train), X_test=as_frame(problem.X_test))
-
-
-def _frame_of(table, X):
-    """Return rows as a DataFrame, words as such, "" where there is none."""
-    import pandas as pd
-
-    columns = {}
-    for i, name in enumerate(table.features):
-        values = X[:, i]
-        if i in table.words:
-            words = np.array([*table.words[i], ""], dtype=object)
-            values = words[np.where(np.isnan(values), -1, values).astype(int)]
-        columns[name] = values
-    return pd.DataFrame(columns)
 
 
 def _problem_of(table, data, target, task, seed):
@@ -147,8 +116,7 @@ def _problem_of(table, data, target, task, seed):
         raise TableError(f"the target {target!r} is {str(y[0])!r} in every row: there is nothing to learn")
     name = title_of(data) if str(data) == "-" else data.name
     columns = [*table.columns, table.target]
-    facts = make_preparation(table), table.n_used, columns, table.notes, functools.partial(_frame_of, table)
-    return _split(Problem(name, task, X, None, y, None, *facts), seed)
+    return _split(Problem(name, task, X, None, y, None, TableEncoder(), table.n_used, columns, table.notes), seed)
 
 
 def _split(problem, seed):

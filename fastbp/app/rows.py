@@ -10,23 +10,18 @@ from fastbp.app.columns import (
     CATEGORY,
     DATE,
     GAP_WORDS,
-    LARGEST,
     MOST_NAMED,
     NEARLY_ALL,
     NUMBER,
-    Column,
     Texts,
     has_hours,
     how_numbers_are_read,
 )
 from fastbp.app.fields import NUMBER_GAPS, as_text_series, read_fields
-from fastbp.app.inputs import ANY, TRUTH, Input, is_missing
+from fastbp.app.inputs import ANY, TRUTH, is_missing
 from fastbp.app.notation import is_code, read_dates, read_numbers, within_years
-from fastbp.app.problem import EPOCH
 from fastbp.app.source import TableError, brief, open_unpacked, title_of
-from fastbp.app.table import features_of
 
-DATE_ENDS = (" (days)", *(f" ({name}, {wave})" for name in ("season", "weekday", "hour") for wave in ("sine", "cosine")))
 SPAN = re.compile(r"-?[0-9]+ days?\b|-?[0-9]+:[0-9]{2}:[0-9]{2}")
 TRUTHS = {"true": True, "false": False}
 
@@ -60,13 +55,8 @@ def read_rows(inputs, path, options):
         text_places = {i for i, column in enumerate(inputs.columns) if names is None and column.kind not in (NUMBER, ANY)}
         fields = read_fields(path, file, options, lambda name, place: name in text_names or place in text_places)
         places = _places_of(inputs, fields)
-        n_rows, reader = len(fields.columns[0]), _Reader(fields, options, inputs.is_of_train)
-        values = []
-        for name, place, column in zip(names or fields.names, places, inputs.columns, strict=True):
-            if inputs.is_of_train and fields.names[place] != name:  # a number made of a date
-                values.append(reader.date_feature(place, name))
-            else:
-                values.append(reader.column(place, column))
+        n_rows, reader = len(fields.columns[0]), _Reader(fields, options)
+        values = [reader.column(place, column) for place, column in zip(places, inputs.columns, strict=True)]
         X = inputs.frame(values) if n_rows else inputs.made_up_row()
         return Rows(X, n_rows, [*fields.notes, *reader.remarks], reader.doubts)
 
@@ -84,10 +74,7 @@ def _places_of(inputs, fields):
     place_of |= {name: i for i, name in enumerate(fields.names)}
     places, absent = [], []
     for name in inputs.names:
-        source = name
-        if inputs.is_of_train and name not in place_of and name.endswith(DATE_ENDS):
-            source = name[: name.rindex(" (")]
-        source = source if source in place_of else source.strip()
+        source = name if name in place_of else name.strip()
         if source not in place_of:
             absent.append(source)
         elif not set(inputs.names).issuperset(fields.repeated.get(source, ())):
@@ -108,10 +95,10 @@ def _places_of(inputs, fields):
 class _Reader:
     """Reads columns of a file as a model takes them, and collects what is to be said of them."""
 
-    def __init__(self, fields, options, is_of_train):
-        self.fields, self.options, self.is_of_train = fields, options, is_of_train
+    def __init__(self, fields, options):
+        self.fields, self.options = fields, options
         self.day_first = fields.body.separator == ";" or fields.decimal == ","
-        self.remarks, self.doubts, self.features = [], [], {}
+        self.remarks, self.doubts = [], []
 
     def column(self, place, column):
         """Return the values of the column at this place, of a kind that is an Input's."""
@@ -129,24 +116,11 @@ class _Reader:
             self.doubts.append(f"column {brief(name)!r}: {_count(n_empty, 'missing value')}, the first in {line}")
         return values
 
-    def date_feature(self, place, name):
-        """Return one of the numbers that `train` makes of the date at this place."""
-        source = self.fields.names[place]
-        if name not in self.features:
-            dates = self.column(place, Input(DATE, is_filled=True))
-            import pandas as pd
-
-            self.features |= {
-                name: pd.Series(values) for name, values in features_of(Column(source, DATE, dates), EPOCH, with_hours=True)
-            }
-        return self.features[name]
-
     # ---- kinds
 
     def _numbers(self, place, series, column):
         import pandas as pd
 
-        most = LARGEST if self.is_of_train else np.finfo(np.float64).max
         if series.dtype.kind in "iuf":
             values, is_gap, is_counted = series, series.isna(), series.notna()
         elif series.dtype.kind == "M":
@@ -156,9 +130,9 @@ class _Reader:
             texts = Texts(self.fields.names[place], series, self.options.gaps)
             of_texts = zip(self._numbers_of(texts, place), (np.nan, True, False), strict=True)
             values, is_gap, is_counted = (pd.Series(np.append(one, of_none)[texts.codes]) for one, of_none in of_texts)
-        is_odd = ~is_gap & ~(values.abs() <= most)
+        is_odd = ~is_gap & ~(values.abs() < np.inf)
         if is_odd.any():
-            self._odd(place, is_odd, is_counted, "number")
+            self._odd(place, column, is_odd, is_counted, "number")
             values = values.where(~is_odd)
         if any(not isinstance(value, np.number) for value in column.known):
             values = values.astype(object).where(values.notna(), column.missing)
@@ -188,7 +162,7 @@ class _Reader:
             dates, remark = read_dates(texts.texts, texts.counts, self.day_first) if texts.texts else (None, "")
             self._remark(place, [remark] if remark else [])
             spans = [text if SPAN.match(text) else None for text in texts.texts]
-            if dates is None and any(spans) and not self.is_of_train:  # the estimators for tables take them as they take dates
+            if dates is None and any(spans):  # the estimators for tables take them as they take dates
                 dates = pd.to_timedelta(pd.Series(spans, dtype=object), errors="coerce")
                 self._remark(place, [f"{next(filter(None, spans))!r} is read as a span of time"])
             if dates is None:
@@ -199,7 +173,7 @@ class _Reader:
             counted = np.array([text.lower() not in GAP_WORDS for text in texts.texts], dtype=bool) & ~gaps
             is_odd, is_counted = values.isna() & ~is_gap, pd.Series(np.append(counted, False)[texts.codes])
         if is_odd.any():
-            self._odd(place, is_odd, is_counted, "date")
+            self._odd(place, column, is_odd, is_counted, "date")
         return values
 
     def _truths(self, place, series, column):
@@ -208,7 +182,7 @@ class _Reader:
         values = texts.str.lower().map(TRUTHS)
         is_odd = values.isna() & ~is_gap
         if is_odd.any():
-            self._odd(place, is_odd, ~is_gap, "truth value")
+            self._odd(place, column, is_odd, ~is_gap, "truth value")
         return values.where(~is_gap, column.missing) if is_gap.any() else values.astype(bool)
 
     def _words(self, place, series, column):
@@ -232,8 +206,6 @@ class _Reader:
     def _finder(self, place, column):
         """Return the function that finds the word that the model means by a text."""
         gaps, known = self.options.gaps, [word for word in column.known if isinstance(word, str)]
-        if self.is_of_train:
-            return lambda text: "" if text.strip() in gaps else text.strip()
         stripped, names = {}, set(known)
         for word in known:
             if stripped.setdefault(word.strip(), word) != word:
@@ -274,14 +246,14 @@ class _Reader:
     def _remark(self, place, remarks):
         self.remarks += [f"column {brief(self.fields.names[place])!r}: {remark}" for remark in remarks]
 
-    def _odd(self, place, is_odd, is_counted, what):
+    def _odd(self, place, column, is_odd, is_counted, what):
         """Say which cells are none of what the column holds, and that they count as missing values; refuse them where the model
-        is not of `train`, whose columns may hold a few such cells, or where they are not few."""
+        does not fill those, or where they are not few."""
         rows = np.flatnonzero(is_odd)
         name, texts = self.fields.names[place], as_text_series(self.fields.body.texts_of(place, self.fields.columns[place]))
         cells = [(str(texts[row]).strip(), self._lines([row])) for row in rows[:MOST_NAMED]]
         n_wrong, n_counted = np.count_nonzero(is_odd & is_counted), np.count_nonzero(is_counted)
-        if not self.is_of_train or n_wrong > (1 - NEARLY_ALL) * n_counted:
+        if not column.is_filled or n_wrong > (1 - NEARLY_ALL) * n_counted:
             text, line = cells[0]
             more = f" ({len(rows)} cells of the column are none)" if len(rows) > 1 else ""
             raise TableError(

@@ -2,26 +2,11 @@
 
 import difflib
 from contextlib import closing
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.compose import ColumnTransformer
-from sklearn.impute import SimpleImputer
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from fastbp.app.columns import (
-    CATEGORY,
-    DATE,
-    FEWEST_ROWS_OF_A_CLASS,
-    LEFT_OUT,
-    MOST_CATEGORIES,
-    NUMBER,
-    Column,
-    are_class_like,
-    has_hours,
-    understand,
-)
+from fastbp.app.columns import CATEGORY, DATE, FEWEST_ROWS_OF_A_CLASS, LEFT_OUT, NUMBER, Column, are_class_like, understand
 from fastbp.app.fields import SEPARATORS, Options, read_fields
 from fastbp.app.notation import is_code, is_whole
 from fastbp.app.source import TableError, brief, open_unpacked, title_of
@@ -34,12 +19,8 @@ class Table(NamedTuple):
 
     Attributes
     ----------
-    X : ndarray of shape (n_rows, n_features)
-        Numbers, and words as positions in the sorted ones of their column; a gap is NaN in both. A date is several numbers.
-    features : list of str
-        What the columns of X are called.
-    words : dict of int to list of str
-        Which of them are words, and which words.
+    X : DataFrame of shape (n_rows, n_features)
+        Numbers are float64, dates datetime64, words objects; missing values are NaN, NaT and None.
     y : ndarray of shape (n_rows,)
         The target: int64, float64, or object where it is text.
     columns : list of Column
@@ -52,9 +33,7 @@ class Table(NamedTuple):
         the texts that stand there. None where it is text anyway, or no class.
     """
 
-    X: np.ndarray
-    features: list[str]
-    words: dict[int, list[str]]
+    X: Any
     y: np.ndarray
     columns: list[Column]
     target: Column
@@ -67,7 +46,7 @@ class Table(NamedTuple):
         return sum(column.kind != LEFT_OUT for column in self.columns)
 
 
-def read_table(path, target, drop=(), options=Options(), days_from=None, task=None):  # noqa: B008 - it is immutable
+def read_table(path, target, drop=(), options=Options(), task=None):  # noqa: B008 - it is immutable
     """Read a table with a header line.
 
     Parameters
@@ -80,8 +59,6 @@ def read_table(path, target, drop=(), options=Options(), days_from=None, task=No
         Columns to leave out.
     options : Options
         How the file is written, where it shall not be found out.
-    days_from : Timestamp or None
-        From when the days of a date are counted; None is the first date of its column.
     task : {"classification", "regression"} or None
         None finds it from the target.
 
@@ -129,20 +106,22 @@ def read_table(path, target, drop=(), options=Options(), days_from=None, task=No
             fields.columns[i] = None  # its memory may be needed
         notes += _notes_on_cells([*columns, goal], missing, fields)
 
-    names, values, words = [], [], {}
-    for column in columns:
-        if column.kind == CATEGORY:
-            words[len(names)] = list(column.values.categories)
-        for name, numbers in features_of(column, days_from):
-            names.append(name)
-            values.append(numbers)
-    if not names:
+    used = [column for column in columns if column.kind != LEFT_OUT]
+    if not used:
         raise TableError(f"no column of {title_of(path)} can be used: {'; '.join(notes)}")
-    X = np.empty((len(y), len(names)))
-    for i, numbers in enumerate(values):
-        X[:, i] = np.delete(numbers, missing)
+    X = pd.DataFrame({column.name: _cells(column) for column in used}).drop(index=missing).reset_index(drop=True)
     columns, goal = [column._replace(values=None) for column in columns], goal._replace(values=None)
-    return Table(X, names, words, y, columns, goal, notes, labels)
+    return Table(X, y, columns, goal, notes, labels)
+
+
+def _cells(column):
+    """Return the values of a column as a frame has them."""
+    import pandas as pd
+
+    if column.kind != CATEGORY:
+        return column.values
+    words = np.append(np.asarray(column.values.categories, dtype=object), None)
+    return pd.Series(words[column.values.codes], dtype=object)  # the code -1 is the last
 
 
 def _check_names(fields, target, drop):
@@ -214,25 +193,6 @@ def _count(number, what):
     return f"1 {what}" if number == 1 else f"{number} {what}s"
 
 
-def features_of(column, days_from=None, with_hours=None):
-    """Yield name and values of what the network gets of a column; days are counted from its first date, or that day, and the
-    hours of dates are among it where these have some, unless it is said."""
-    if column.kind == NUMBER:
-        yield column.name, column.values
-    if column.kind == CATEGORY:
-        yield column.name, np.where(column.values.codes < 0, np.nan, column.values.codes)
-    if column.kind == DATE:
-        date = column.values.dt
-        days = (column.values - (column.values.min() if days_from is None else days_from)).dt.total_seconds() / 86400
-        phases = {"season": (date.day_of_year - 1) / 365.25, "weekday": date.day_of_week / 7}
-        if has_hours(column.values) if with_hours is None else with_hours:
-            phases["hour"] = (date.hour + date.minute / 60) / 24
-        yield f"{column.name} (days)", days.to_numpy()
-        for name, phase in phases.items():  # the end of a year, week or day is near its beginning
-            yield f"{column.name} ({name}, sine)", np.sin(2 * np.pi * phase).to_numpy()
-            yield f"{column.name} ({name}, cosine)", np.cos(2 * np.pi * phase).to_numpy()
-
-
 def _target_values(values, kind):
     """Return the target as int64 where all are whole numbers, else float64, or as words."""
     if kind == CATEGORY:
@@ -278,16 +238,4 @@ def leave_out_rare_classes(table):
     rows = _count(np.count_nonzero(~keep), "row")
     note = f"{rows} of classes with fewer than {FEWEST_ROWS_OF_A_CLASS} rows left out: {names}"
     labels = None if table.labels is None else table.labels[keep]
-    return table._replace(X=table.X[keep], y=table.y[keep], labels=labels, notes=[*table.notes, note])
-
-
-def make_preparation(table):
-    """Return the transformer that fills and scales the numbers and spreads the words over 0/1 columns."""
-    numbers = [i for i in range(len(table.features)) if i not in table.words]
-    numeric = StandardScaler()
-    if np.isnan(table.X[:, numbers]).any():
-        numeric = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), numeric)
-    if not table.words:
-        return numeric
-    text = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MOST_CATEGORIES, sparse_output=False)
-    return ColumnTransformer([("numbers", numeric, numbers), ("words", text, list(table.words))])
+    return table._replace(X=table.X[keep].reset_index(drop=True), y=table.y[keep], labels=labels, notes=[*table.notes, note])

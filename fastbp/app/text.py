@@ -94,10 +94,10 @@ def print_ranking(candidates, problem, epochs, beside=None):
         print(f"* still improving at the limit in every fold: more than --epochs {epochs} may score higher")
 
 
-def print_test(problem, sizes, model):
+def print_test(problem, name, model):
     """Print how the winner, trained again on all the search's rows, does on the others."""
     y, predicted = problem.y_test, model.predict(problem.X_test)
-    print(f"\nTest of {name_of(sizes)}, trained on {len(problem.y_train)} rows, on the {len(y)} rows held out")
+    print(f"\nTest of {name}, trained on {len(problem.y_train)} rows, on the {len(y)} rows held out")
     if problem.is_classification:
         classes, counts = np.unique(problem.y_train, return_counts=True)
         common = classes[counts.argmax()]
