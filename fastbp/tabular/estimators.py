@@ -93,7 +93,7 @@ class _BPTabular(Versioned, BaseEstimator):
         for name in ("n_ensemble", "max_iter", "n_threads"):
             value = getattr(self, name)
             if value is not None:
-                check(name, value, parameters.RULES["max_iter"], self)
+                check(name, value, parameters.COUNT, self)
         if self.max_time is not None and not (isinstance(self.max_time, Real) and float(self.max_time) > 0):
             raise ValueError(f"max_time must be a number of seconds above 0 or None, got {self.max_time!r}.")
         if not (self.network_params is None or isinstance(self.network_params, dict)):
@@ -435,7 +435,7 @@ class BPTabularClassifier(ClassifierMixin, _BPTabular):
 
     def _check(self) -> Preset:
         if self.calibrate is not None:
-            parameters.check_parameter("calibrate", self.calibrate, parameters.RULES["early_stopping"], self)
+            parameters.check_parameter("calibrate", self.calibrate, parameters.FLAG, self)
         return super()._check()
 
     def _calibrates(self, preset: Preset) -> bool:
