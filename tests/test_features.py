@@ -221,11 +221,11 @@ def test_noise_is_added_to_the_inputs_alone(monkeypatch):
 
     seen = []
 
-    def catch(network, problem, *args, **options):
+    def catch(settings, problem, *args, **options):
         seen.append(problem)
         raise StopIteration
 
-    monkeypatch.setattr(road, "fit", catch)
+    monkeypatch.setattr(road, "fit_network", catch)
     X = np.random.default_rng(0).normal(3, [1, 10], size=(20_000, 2))
     for seed in (0, 0, 1):
         with pytest.raises(StopIteration):

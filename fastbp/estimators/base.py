@@ -95,7 +95,7 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
         classes: Any = None,
     ) -> Self:
         """Train a draft, and become what it is when nothing can fail any more."""
-        from fastbp.training.fit import Start, drawn_starts, fit
+        from fastbp.training.fit import Start, fit_network
         from fastbp.training.network import aligned_copy, network_for
         from fastbp.training.problem import Problem
         from fastbp.training.random_state import Lent
@@ -147,19 +147,17 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
                 check_goes_on(draft, settings, network, problem)
                 resumed = resumed_from(draft, network, problem, settings, incremental)
                 params = aligned_copy(origin)
-                starts = [Start(random_state, lambda _: params)]
+                starts: Any = [Start(random_state, lambda _: params)]
             else:
                 network = network_for(settings, problem.n_features, problem.n_outputs, X.dtype)
-                starts = drawn_starts(network, settings, random_state, problem.dtype)
+                starts = random_state
 
             def train(hooks: Any = None) -> Any:
-                fitted = fit(
-                    network, problem, settings, starts, resumed=resumed, prepare=scaling, keeps_all=self.ensemble, hooks=hooks
-                )
+                options: dict[str, Any] = {"prepare": scaling, "keeps_all": self.ensemble, "hooks": hooks}
+                fitted = fit_network(settings, problem, starts, network=network, resumed=resumed, **options)
                 run = fitted.run
                 if again is not None and run.error is None and run.history.validation_scores and not fitted.is_interrupted:
-                    anew = drawn_starts(network, settings, again, problem.dtype)
-                    fitted = refitted(fitted, all_rows(problem), settings, anew, scaling)
+                    fitted = refitted(fitted, all_rows(problem), settings, again, scaling)
                 complaints = draft._finish(fitted, settings, X, weights, incremental, is_new=not resume)
                 steps = [] if origin is None else draft._in_places_of(self, origin)
                 if resume and incremental and isinstance(vars(self).get("loss_curve_"), list):

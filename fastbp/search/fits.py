@@ -22,7 +22,7 @@ from fastbp.estimators.parameter_table import parameters_beside_training
 from fastbp.estimators.settings import settings_of
 from fastbp.estimators.targets import Targets, class_targets, real_targets
 from fastbp.search.results import Result
-from fastbp.training.fit import Fitted, Resumed, Start, draw_weights, fit, random_states
+from fastbp.training.fit import Fitted, Resumed, Start, draw_weights, fit_network, random_states
 from fastbp.training.network import aligned_copy, network_for
 from fastbp.training.outcome import MAX_ITER, TIME_OVER
 from fastbp.training.predict import predict_outputs
@@ -358,11 +358,8 @@ class Fit:
             n_done = 0 if resumed is None else resumed.history.n_iter
             limited = settings._replace(max_iter=min(self.until, settings.max_iter) - n_done)
         options: dict[str, Any] = {"resumed": resumed, "test": test, "scratch": scratch}
-        fitted = fit(network, problem, limited, begins, n_threads=settings.n_threads or n_threads, **options)
-        if fitted.is_interrupted:
-            raise KeyboardInterrupt
-        if fitted.run.error is not None:
-            raise fitted.run.error
+        options |= {"network": network, "n_threads": settings.n_threads or n_threads}
+        fitted = fit_network(limited, problem, begins, **options).completed()
         if fitted.run.outcome.status == MAX_ITER and fitted.run.history.n_iter < settings.max_iter:
             self._paused = fitted, settings
         return fitted, settings

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, check_random_state
 
 from fastbp.estimators import BPClassifier, BPRegressor, parameters
 from fastbp.estimators.calibration import fitted_temperature, probabilities
-from fastbp.estimators.inputs import read_by, refuse_dates
+from fastbp.estimators.inputs import read_by, refuse_dates, twin
 from fastbp.estimators.versions import Versioned
 from fastbp.tabular.columns import checked, opened
 from fastbp.tabular.docs import documented_table
@@ -217,8 +217,7 @@ class _BPTabular(Versioned, BaseEstimator):
         """Return the mean of the networks' outputs, (n_rows, n_outputs) float64."""
         total = np.zeros(())
         for model in self.networks_:
-            model.n_threads = self.n_threads
-            total = total + model._outputs(encoded).astype(np.float64)
+            total = total + twin(model, n_threads=self.n_threads)._outputs(encoded).astype(np.float64)
         return total / len(self.networks_)
 
     @property
