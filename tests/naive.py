@@ -79,6 +79,7 @@ UNITS = {
     "mish": lambda z: z * math.tanh(softplus(z)),
     "softplus": softplus,
     "hardswish": lambda z: z * min(max(z + 3, 0), 6) / 6,
+    "softsign": lambda z: z / (1 + abs(z)),
     "exp": exp,
 }
 
@@ -99,6 +100,7 @@ SLOPES = {
     "mish": lambda a, z: mish_slope(z),
     "softplus": lambda a, z: -math.expm1(-a),
     "hardswish": lambda a, z: 0.0 if z <= -3 else 1.0 if z >= 3 else (2 * z + 3) / 6,
+    "softsign": lambda a, z: 1 / (1 + abs(z)) ** 2,
     "exp": lambda a, z: a,
 }
 

@@ -136,6 +136,10 @@ def hardswish(x):
     return x * share, where_less(magnitude(x), constant(x, 3.0), t + x * (1.0 / 6.0), share)
 
 
+def softsign(x):
+    return x / (magnitude(x) + 1.0)
+
+
 # Slopes by outputs: what becomes of delta on its way back through the activation, whose output is y.
 
 
@@ -176,6 +180,11 @@ def back_through_exp(delta, y):
     return delta * y
 
 
+def back_through_softsign(delta, y):
+    share = 1.0 - magnitude(y)
+    return delta * (share * share)
+
+
 ACTIVATIONS = {
     "identity": Activation("x itself", identity, back_through_identity, is_common=True, is_homogeneous=True),
     "logistic": Activation(
@@ -207,6 +216,7 @@ ACTIVATIONS = {
     "mish": Activation("x·tanh(log(1 + e**x))", mish),
     "softplus": Activation("log(1 + e**x)", softplus, back_through_softplus, flat=((0.0, 0.01),)),
     "hardswish": Activation("x times x/6 + 1/2 kept between 0 and 1, a silu without exponentials", hardswish, flat=((0.0, 0.0),)),
+    "softsign": Activation("x / (1 + abs(x))", softsign, back_through_softsign, flat=((-1.0, -0.9), (0.9, 1.0))),
     "softmax": Activation("exponentials over their sum", None, is_common=True, is_hidden=False),
     "exp": Activation("e**x", exp, back_through_exp, is_common=True, is_hidden=False),
 }
