@@ -174,6 +174,7 @@ OF_NUMBERS = {
     "poisson": (lambda y, p: xlogy(y, y / p) - y + p, lambda y, p: 1 - y / p),
     "huber": (lambda y, p: huber(p - y), lambda y, p: max(-1.0, min(1.0, p - y))),
     "absolute_error": (lambda y, p: abs(p - y), lambda y, p: math.copysign(1.0, p - y)),
+    "log_cosh": (lambda y, p: math.log(math.cosh(p - y)), lambda y, p: math.tanh(p - y)),
     "quantile": (lambda y, p: pinball(p - y), lambda y, p: math.copysign(0.5, p - y)),
     "gamma": (lambda y, p: math.log(p / y) + y / p - 1, lambda y, p: 1 / p - y / p**2),
     "tweedie": (tweedie, lambda y, p: p**-0.5 - y * p**-1.5),

@@ -92,6 +92,15 @@ def quantile_slope(output, y, shape):
     return 1.0 - shape if error > 0.0 else (-shape if error < 0.0 else error)
 
 
+def log_cosh(output, y, shape):
+    error = abs(output - y)
+    return error + math.log1p(math.exp(-2.0 * error)) - math.log(2.0)
+
+
+def log_cosh_slope(output, y, shape):
+    return math.tanh(output - y)
+
+
 _REAL_OUTPUTS = tuple(name for name in ACTIVATIONS if name != "softmax")
 LOSSES = {
     "squared_error": Loss("half the squared error", _REAL_OUTPUTS, canonical="identity"),
@@ -141,6 +150,12 @@ LOSSES = {
     ),
     "absolute_error": Loss(
         "the absolute error, whose best prediction is the median", _REAL_OUTPUTS, absolute_error, absolute_error_slope
+    ),
+    "log_cosh": Loss(
+        "the logarithm of the hyperbolic cosine of the error, half its square near zero and straight far out",
+        _REAL_OUTPUTS,
+        log_cosh,
+        log_cosh_slope,
     ),
     "quantile": Loss(
         "the pinball loss, whose best prediction is the `quantile` of the target",
