@@ -320,12 +320,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         """
         if not self._has_quantiles():
             return super().score(X, y, sample_weight)
-        predicted = self.predict(X).reshape(-1, len(self.quantile)).T
-        scores = [
-            d2_pinball_score(y, of_level, sample_weight=sample_weight, alpha=level)
-            for of_level, level in zip(predicted, self.quantile)
-        ]
-        return float(np.mean(scores))
+        return mean_pinball_score(y, self.predict(X), self.quantile, sample_weight)
 
     def _has_quantiles(self) -> bool:
         """Whether there is an output for each of a sequence of quantiles."""
@@ -348,3 +343,10 @@ class BPRegressor(RegressorMixin, BaseBP):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def mean_pinball_score(y: Any, predicted: np.ndarray, levels: Any, sample_weight: Any = None) -> float:
+    """Return the mean D² of quantiles, (n_rows, n_levels)."""
+    columns = predicted.reshape(-1, len(levels)).T
+    scores = [d2_pinball_score(y, column, sample_weight=sample_weight, alpha=level) for column, level in zip(columns, levels)]
+    return float(np.mean(scores))

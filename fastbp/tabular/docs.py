@@ -23,6 +23,10 @@ network_params : dict or None, default=None
 """
 
 _RUN_PARAMETERS = """
+scoring : str, callable or None, default=None
+    What `oof_score_` and `validation_scores_` are, as in scikit-learn; None is {score}.
+verbose : bool or int, default=False
+    Print what is trained, and every `verbose` epochs (True is 1) the loss of each network.
 random_state : int, RandomState instance or None, default=None
     Source of starts, orders of rows, dropped units and folds.
 n_threads : int or None, default=None
@@ -38,7 +42,11 @@ networks_ : list of {network}
 oof_prediction_ : ndarray of shape {oof_shape}
     With `cv`: {oof_content} for each row from the networks that were not trained on it, for a row of weight 0 from all.
 oof_score_ : float
-    With `cv`: their {score}, an honest estimate of the score on new rows.
+    With `cv`: their {score}, or `scoring`, an honest estimate of the score on new rows.
+loss_curve_ : list of float
+    Loss of training after each epoch, the mean over the networks; ``LossCurveDisplay.from_estimator`` draws it.
+validation_loss_curve_, validation_scores_ : list of float or None
+    Likewise loss and score of the rows of `X_val`, where `fit` was given such.
 feature_importances_ : ndarray of shape (n_features,)
     How much predictions change when a column is shuffled, by the weights of rows.
 n_iter_ : int

@@ -11,7 +11,9 @@ from sklearn.metrics import r2_score
 from fastbp.estimators import parameters
 from fastbp.estimators.base import fitted_copy
 from fastbp.estimators.settings import settings_of
+from fastbp.estimators.targets import Targets
 from fastbp.tabular.recipe import LITTLE_NOISE, MUCH_NOISE, Preset, shorter_and_longer
+from fastbp.tabular.watching import Watching
 from fastbp.training.fit import drawn_starts, fit
 from fastbp.training.network import network_for
 from fastbp.training.problem import Problem
@@ -35,44 +37,53 @@ class Trial(NamedTuple):
 
 
 class Trainer:
-    """What all networks of a table share: rows (n_rows, n_inputs), targets, (n_rows, 1) of class numbers or (n_rows, n_outputs),
-    weights of rows or None, attributes of fitted networks, and threads; `network_of` (n_rows, max_iter, seed) makes a network."""
+    """What all networks of a table share: rows (n_rows, n_inputs), targets, weights of rows or None, attributes of fitted
+    networks, and threads; `network_of` (n_rows, max_iter, seed) makes a network."""
 
     def __init__(
         self,
         network_of: Callable[..., Any],
         X: np.ndarray,
-        Y: np.ndarray,
+        targets: Targets,
         weights: Any,
-        n_outputs: int,
-        loss: str,
         fitted: Any,
         *,
         n_networks: int,
         n_threads: int | None,
+        watching: Watching,
     ) -> None:
-        self._network_of, self._fitted, self._loss, self._n_outputs = network_of, fitted, loss, n_outputs
-        self._X, self._Y, self._weights = X, Y, weights
+        self._network_of, self._fitted, self._targets, self._watching = network_of, fitted, targets, watching
+        self._X, self._Y, self._weights = X, targets.Y, weights
         n_allowed = allowed_threads(n_threads)
         self._n_workers = min(n_networks, n_allowed)  # networks side by side, each with as many threads as are left for it
         self._scratches = [Scratch() for _ in range(self._n_workers)]
         self._n_each = max(1, n_allowed // self._n_workers)
         self.epochs_left = math.inf  # of single networks, summed over workers
 
-    def train(self, rows: Any, seed: int, max_iter: int, scratch: Any) -> Any:
-        """Return a network trained on the numbered rows, on all if `rows` is None."""
+    def train(self, rows: Any, seed: int, max_iter: int, scratch: Any, number: int | None = None) -> Any:
+        """Return a network trained on the numbered rows, on all if `rows` is None; number: of one that is kept."""
         model = self._network_of(len(self._X) if rows is None else len(rows), max_iter, int(seed))
         parameters.check_parameters(model)
-        settings = settings_of(model, self._loss)._replace(decay_schedule="flat_cos", dropout_schedule="flat_cos")
-        network = network_for(settings, self._X.shape[1], self._n_outputs, self._X.dtype)
-        problem = Problem(self._X, self._Y, self._weights, numbers=rows, n_outputs=self._n_outputs)
+        targets = self._targets
+        settings = settings_of(model, targets.loss)._replace(
+            decay_schedule="flat_cos", dropout_schedule="flat_cos", groups=targets.groups
+        )
+        network = network_for(settings, self._X.shape[1], targets.n_outputs, self._X.dtype)
+        problem = Problem(self._X, self._Y, self._weights, numbers=rows, n_outputs=targets.n_outputs)
         starts = drawn_starts(network, settings, np.random.RandomState(seed), problem.dtype)
-        result = fit(network, problem, settings, starts, scratch=scratch, n_threads=self._n_each)
+        told: dict[str, Any] = {}
+        if number is not None:
+            settings, told = self._watching.of_network(number, model, self._fitted, network, problem, settings)
+        result = fit(network, problem, settings, starts, scratch=scratch, n_threads=self._n_each, **told)
         if result.run.error is not None:
             raise result.run.error
         if result.is_interrupted:
             raise KeyboardInterrupt
         return fitted_copy(model, self._fitted, result, settings)
+
+    def train_kept(self, number: int, rows: Any, seed: int, max_iter: int, scratch: Any) -> Any:
+        """Return a network as `train` does, whose training is told of."""
+        return self.train(rows, seed, max_iter, scratch, number)
 
     def side_by_side(self, train: Callable[..., Any], tasks: Any) -> list[Any]:
         """Return what `train` (*task, scratch) returns for each task."""

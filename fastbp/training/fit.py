@@ -129,6 +129,8 @@ def fit(
     prepare: Callable[[Problem], Problem] | None = None,
     keeps_all: bool = False,
     hooks: Hooks | None = None,
+    name: str = "",
+    first_number: int = 0,
 ) -> Fitted:
     """Train a network from every start and keep the best.
 
@@ -152,6 +154,10 @@ def fit(
         Keep the runs of all starts, not of the best alone.
     hooks : Hooks or None
         What is called as training goes on.
+    name : str
+        What lines of a single start begin with, for one of several networks.
+    first_number : int
+        Number of the first start, likewise, by which hooks know it.
 
     Returns
     -------
@@ -173,8 +179,9 @@ def fit(
 
     def begin(number: int) -> Run:
         start = starts[number]
-        name = f"Start {number + 1} of {len(starts)}" if len(starts) > 1 else ""
-        run = Run(start.weights(seen), start.random_state, number=number, name=name, test=test, deadline=deadline, hooks=hooks)
+        said = f"Start {number + 1} of {len(starts)}" if len(starts) > 1 else name
+        known = {"number": first_number + number, "name": said, "test": test, "deadline": deadline, "hooks": hooks}
+        run = Run(start.weights(seen), start.random_state, **known)
         run.is_drawn = resumed is None and isinstance(settings.init, str)
         if resumed is not None:
             run.history, run.optimizer, run.order = resumed
