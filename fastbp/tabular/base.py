@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, check_random_state
 from fastbp.estimators import parameters
 from fastbp.estimators.callbacks import OF_CALLBACKS, CallbackSupportMixin, fit_watched, has_callbacks
 from fastbp.estimators.inputs import check_sample_weight
+from fastbp.estimators.representation import ShownInNotebooks
 from fastbp.estimators.targets import Targets
 from fastbp.estimators.versions import Versioned
 from fastbp.names import LOSSES
@@ -34,7 +35,7 @@ NOT_OF_NETWORKS = {
 }
 
 
-class BaseTabular(Versioned, CallbackSupportMixin, BaseEstimator):
+class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimator):
     """The shared part: from a table to trained networks."""
 
     _task: Task
@@ -385,6 +386,9 @@ class BaseTabular(Versioned, CallbackSupportMixin, BaseEstimator):
                 squares = np.mean((self._averaged(shuffled) - before) ** 2, axis=1)
                 changes[column] = np.sqrt(np.average(squares, weights=self._weights_of_examples))
         return changes / changes.sum() if changes.any() else changes
+
+    def _facts_html(self) -> str:
+        return self.encoder_._facts_html() if hasattr(self, "encoder_") else ""
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

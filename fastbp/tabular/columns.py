@@ -12,6 +12,7 @@ from sklearn.utils import check_array
 from fastbp.estimators.inputs import DATES, DURATIONS
 
 NUMBER, DATE, DURATION, CATEGORY, EMPTY = "number", "date", "duration", "category", "empty"
+TEXT, IDENTIFIER = "text", "identifier"  # of the categories, or numbers, those that are told apart by all their rows
 _DAY = np.timedelta64(1, "D")
 _CATEGORICAL = ("category", "categorical", "enum", "dictionary")  # how pandas, polars and Arrow call them
 
@@ -130,6 +131,11 @@ def _refuse(cell_type: type) -> None:
         raise ValueError("Periods: make dates of them, for example by .dt.to_timestamp()")
     if issubclass(cell_type, Iterable | np.void) and not issubclass(cell_type, str | bytes):
         raise ValueError(f"values of the type {name}: give each of their fields a column of its own")
+
+
+def are_texts(column: np.ndarray) -> bool:
+    """Whether there are texts alone, but for missing values."""
+    return column.dtype.kind == "U" or all(isinstance(cell, str) or is_missing(cell) for cell in column.tolist())
 
 
 def as_numbers(column: np.ndarray, kind: str) -> np.ndarray:
