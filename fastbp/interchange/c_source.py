@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from fastbp.estimators.scaling import shift_of
 from fastbp.interchange.formulas import FORMULAS, Plain, Value, plain
 from fastbp.interchange.reserved import is_reserved
+from fastbp.interchange.table_c import table_source
 
 DTYPES = {"float32": ("float", "f"), "float64": ("double", "")}
 WIDTH = 100
@@ -26,7 +27,7 @@ def to_c(estimator: Any, *, name: str = "predict", dtype: Any = None) -> str:
 
     Parameters
     ----------
-    estimator : BPClassifier, BPRegressor or Pipeline
+    estimator : BPClassifier, BPRegressor, BPTabularClassifier, BPTabularRegressor or Pipeline
         Fitted. Steps of a pipeline before its network must be StandardScaler or RobustScaler.
     name : str, default='predict'
         The function's name, which is no keyword and none of the C library's; those of the arrays begin with it too.
@@ -39,6 +40,9 @@ def to_c(estimator: Any, *, name: str = "predict", dtype: Any = None) -> str:
         ``void predict(const float x[n_features], float y[n_outputs])`` for a regressor, and for several labels, of which y are
         the probabilities. Other classifiers have ``int predict(const float x[n_features], float y[n_classes])``, which puts the
         probabilities of all classes into y and returns the number of the predicted one in `classes_`. x and y do not overlap.
+        A tabular estimator takes ``const double x[n_columns]``, where NAN is a missing number, a date is in days since 1970, and
+        a category is what ``int predict_code(int column, const char *text)`` says of its text in UTF-8, a missing value being 0
+        for the text. For several columns of classes y holds the probabilities of all, one column after the other.
 
     Raises
     ------
@@ -56,6 +60,11 @@ def to_c(estimator: Any, *, name: str = "predict", dtype: Any = None) -> str:
         raise ValueError(f"name must be a name in C, got {name!r}.")
     if is_reserved(name):
         raise ValueError(f"name must be a name in C that is free, but {name!r} is a keyword, reserved, or of the C library.")
+    if hasattr(estimator, "_plain_table"):
+        chosen = np.dtype("float32" if dtype is None else dtype).name
+        if chosen not in DTYPES:
+            raise ValueError(f"dtype must be 'float32' or 'float64', got {chosen!r}.")
+        return table_source(estimator._plain_table(), name, _C(chosen), _C("float64"), _harmless)
     steps, last = (estimator.steps[:-1], estimator[-1]) if isinstance(estimator, Pipeline) else ([], estimator)
     network = plain(last)
     chosen = np.dtype(network.coefs[0].dtype if dtype is None else dtype).name
@@ -162,6 +171,15 @@ class _C:
 
     def tanh(self, x: Value) -> str:
         return f"tanh{self.suffix}({self._text(x)})"
+
+    def floor(self, x: Value) -> str:
+        return f"floor{self.suffix}({self._text(x)})"
+
+    def sin(self, x: Value) -> str:
+        return f"sin{self.suffix}({self._text(x)})"
+
+    def cos(self, x: Value) -> str:
+        return f"cos{self.suffix}({self._text(x)})"
 
     def logistic(self, x: Value) -> str:
         return f"({self.number(1)} / ({self.number(1)} + exp{self.suffix}(-{self._text(x)})))"

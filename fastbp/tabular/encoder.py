@@ -212,7 +212,9 @@ class TableEncoder(TransformerMixin, Versioned, ShownInNotebooks, BaseEstimator)
         new._used = np.flatnonzero(new._scales)
         new.n_numbers_ = len(new._used)
         new._extras = [
-            extra for k, i in enumerate(new._numbers) for extra in extras_of(k, Z[:, k], rows.weights, is_date=kinds[i] == DATE)
+            tuple(extra)
+            for k, i in enumerate(new._numbers)
+            for extra in extras_of(k, Z[:, k], rows.weights, is_date=kinds[i] == DATE)
         ]
         sources = [new._numbers[k] for k in new._used] + [new._numbers[number] for number, *_ in new._extras]
         sources += [i for (i, *_), encoded in zip(new._texts, of_texts, strict=True) for _ in range(encoded.shape[1])]

@@ -13,12 +13,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastbp.estimators import BPClassifier, BPRegressor, parameters
 from fastbp.estimators.calibration import fitted_temperature, probabilities
+from fastbp.estimators.plain_table import PlainTable
 from fastbp.estimators.regressor import mean_pinball_score
 from fastbp.estimators.targets import check_range, repeated
 from fastbp.names import LOSSES
 from fastbp.tabular.base import BaseTabular
 from fastbp.tabular.conformal import check_coverage, class_sets, intervals, levels_around
 from fastbp.tabular.docs import documented_table
+from fastbp.tabular.exported import plain_table
 from fastbp.tabular.recipe import CLASSES, NUMBERS, Preset
 from fastbp.tabular.rows import rows_of
 from fastbp.tabular.targets import (
@@ -410,6 +412,22 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
         likely = (outputs - smoothing / n_classes) / (1 - smoothing)
         return np.log(np.clip(likely, min(SMALLEST_PROBABILITY, 0.5 / n_classes), 1))
 
+    def _plain_table(self) -> PlainTable:
+        """Return what is computed, as plain data for other languages."""
+        check_is_fitted(self)
+        kinds = {ONE: "one", COLUMNS: "columns", LABELS: "labels"}
+        columns = self._columns_of(self._counting)
+        return plain_table(
+            self,
+            kinds[self._kind],
+            sizes=list(map(len, columns)),
+            classes=[np.arange(2)] * len(columns) if self._kind == LABELS else self._columns_of(self.classes_),
+            counting=columns,
+            temperatures=np.broadcast_to(self.temperature_, len(columns)).tolist(),
+            smoothing=float(self.networks_[0].label_smoothing) if self.networks_ else 0.0,
+            least=SMALLEST_PROBABILITY,
+        )
+
     def _score_of(self, y: np.ndarray, predicted: Any, weights: np.ndarray | None) -> float:
         codes = self._codes(y)
         if self._kind == LABELS:
@@ -722,6 +740,12 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
 
     def _compared(self, Y: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
         return {"truth": self._truth(Y), "predicted": self._in_units(outputs)}
+
+    def _plain_table(self) -> PlainTable:
+        """Return what is computed, as plain data for other languages."""
+        check_is_fitted(self)
+        ends = {"mean": self._mean, "spread": self._spread, "low": self._low, "high": self._high}
+        return plain_table(self, "numbers", is_sorted=self._levels is not None, **ends)
 
     def _score_of(self, y: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> float:
         truth = self._truth(y)

@@ -22,9 +22,9 @@ _NAMES_OF_IDENTIFIERS = re.compile(
 # ---- dates: formulas of days since 1970, of which C and ONNX are written too
 
 
-def civil(f: Any, days: Any) -> tuple[Any, Any]:
-    """Return year and month of days since 1970-01-01, in a language that knows floor, add, multiply and is_above (H. Hinnant,
-    chrono-compatible low-level date algorithms, civil_from_days)."""
+def _from_march(f: Any, days: Any) -> tuple[Any, Any, Any]:
+    """Return era of 400 years, year in it and month in that, both counted from March on, of days since 1970-01-01, in a language
+    that knows floor, add and multiply (H. Hinnant, chrono-compatible low-level date algorithms, civil_from_days)."""
 
     def whole(x: Any, n: float) -> Any:
         return f.floor(f.multiply(f.add(x, 0.5), 1 / n))  # whole numbers, so that rounding does not matter
@@ -38,9 +38,19 @@ def civil(f: Any, days: Any) -> tuple[Any, Any]:
     counted = f.add(less(day, whole(day, 1460)), less(whole(day, 36524), whole(day, 146096)))
     year = whole(counted, 365)
     of_year = less(day, less(f.add(f.multiply(year, 365.0), whole(year, 4)), whole(year, 100)))
-    place = whole(f.add(f.multiply(of_year, 5.0), 2.0), 153)  # of the month, from March on
-    month = f.add(f.add(place, 3.0), f.multiply(f.is_above(place, 9.5), -12.0))
-    return f.add(f.add(year, f.multiply(era, 400.0)), f.is_above(2.5, month)), month
+    return era, year, whole(f.add(f.multiply(of_year, 5.0), 2.0), 153)
+
+
+def month_of(f: Any, days: Any) -> Any:
+    """The month, from 1 on."""
+    month = _from_march(f, days)[2]
+    return f.add(f.add(month, 3.0), f.multiply(f.is_above(month, 9.5), -12.0))
+
+
+def year_of(f: Any, days: Any) -> Any:
+    """The year."""
+    era, year, month = _from_march(f, days)
+    return f.add(f.add(year, f.multiply(era, 400.0)), f.is_above(month, 9.5))
 
 
 def _turn(number: Callable[[Any, Any], Any], n: int, is_sine: bool) -> Callable[[Any, Any], Any]:
@@ -63,13 +73,13 @@ def _hour(f: Any, days: Any) -> Any:
 
 
 _OF_DAYS: dict[str, tuple[Callable[[Any, Any], Any], int]] = {
-    "month": (lambda f, days: civil(f, days)[1], 12),
+    "month": (month_of, 12),
     "weekday": (_weekday, 7),
     "hour": (_hour, 24),
 }
 YEAR, MISSING = "year", "missing"
 PARTS_OF_DATES: dict[str, Callable[[Any, Any], Any]] = {
-    YEAR: lambda f, days: civil(f, days)[0],
+    YEAR: year_of,
     **{f"{name}_sin": _turn(number, n, True) for name, (number, n) in _OF_DAYS.items()},
     **{f"{name}_cos": _turn(number, n, False) for name, (number, n) in _OF_DAYS.items()},
 }
@@ -111,7 +121,7 @@ def extras_of(number: int, x: np.ndarray, weights: np.ndarray | None, is_date: b
     is_missing, found = np.isnan(x), []
     there = x[~is_missing]
     if is_date and there.size:
-        years = civil(ByNumPy, there)[0]
+        years = year_of(ByNumPy, there)
         if np.ptp(years):
             found.append(Extra(number, YEAR, float(years.min() + years.max()) / 2, 2.0 / float(np.ptp(years))))
         for name, (of_days, _) in _OF_DAYS.items():
