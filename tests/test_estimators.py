@@ -79,8 +79,7 @@ def test_constructor_begins_like_scikit_learns(ours, theirs):
 def test_every_parameter_is_documented_and_has_a_rule(estimator):
     names = list(inspect.signature(estimator).parameters)
     assert set(estimator()._rules) == set(names)
-    text = inspect.cleandoc(estimator.__doc__).replace("beta_1, beta_2 :", "beta_1 :\nbeta_2 :")
-    assert [line.split(" :")[0] for line in parameter_section(text) if line[:1].strip()] == names
+    assert [line.split(" :")[0] for line in parameter_section(estimator.__doc__) if line[:1].strip()] == names
 
 
 def parameter_section(text):
@@ -529,14 +528,7 @@ def test_output_activation(name):
     model = BPRegressor(hidden_layer_sizes=3, output_activation=name, max_iter=2, random_state=0).fit(X_IRIS, Y_IRIS / 3)
     assert model.out_activation_ == name
     z = np.maximum(X_IRIS @ model.coefs_[0] + model.intercepts_[0], 0) @ model.coefs_[1] + model.intercepts_[1]
-    expected = {
-        "identity": lambda: z, "logistic": lambda: 1 / (1 + np.exp(-z)), "tanh": lambda: np.tanh(z), "relu": lambda: z.clip(0),
-        "leaky_relu": lambda: np.where(z < 0, 0.01 * z, z), "step": lambda: z > 0, "elu": lambda: np.where(z > 0, z, np.expm1(z)),
-        "gelu": lambda: z * (1 + np.tanh(np.sqrt(2 / np.pi) * (z + 0.044715 * z**3))) / 2, "exp": lambda: np.exp(z),
-        "selu": lambda: 1.0507009873554805 * np.where(z > 0, z, 1.6732632423543772 * np.expm1(z)),
-        "silu": lambda: z / (1 + np.exp(-z)), "mish": lambda: z * np.tanh(np.log1p(np.exp(z))),
-        "softplus": lambda: np.log1p(np.exp(z)), "hardswish": lambda: z * np.clip(z + 3, 0, 6) / 6,
-    }[name]()  # fmt: skip
+    expected = np.frompyfunc(naive.UNITS[name], 1, 1)(z).astype(float)
     np.testing.assert_allclose(model.predict(X_IRIS), expected[:, 0], rtol=1e-9, atol=1e-12)
 
 
@@ -867,7 +859,7 @@ def test_get_params_round_trip():
 def test_subclass_takes_over_the_constructor(estimator):
     own = type("Own", (estimator,), {})
     assert clone(own(alpha=0.5)).get_params() == {**estimator().get_params(), "alpha": 0.5}
-    with pytest.raises(TypeError, match=r"Own\.__init__"):
+    with pytest.raises(TypeError, match=rf"{estimator.__name__}\.__init__\(\) .* 'no_such_parameter'"):
         own(no_such_parameter=1)
 
 

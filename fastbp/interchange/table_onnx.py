@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.estimators.plain_table import Category, PlainNetwork, PlainTable
-from fastbp.interchange.formulas import FORMULAS
+from fastbp.interchange.formulas import formula
 
 TURN = 2 * np.pi
 FARTHEST = 1e18
@@ -147,7 +147,7 @@ def _network(network: PlainNetwork, table: PlainTable, values: str, graph: Any) 
         values = graph.multiply(values, graph.constant(front["scale"]))
     for W, b, name in zip(network.coefs, network.intercepts, network.activations, strict=True):
         z = graph.node("Gemm", values, graph.constant(W), graph.constant(b))
-        values = softmax(graph, z, table.sizes) if name == "softmax" else FORMULAS[name](graph, z)
+        values = softmax(graph, z, table.sizes) if name == "softmax" else formula(name, graph, z)
     return values
 
 

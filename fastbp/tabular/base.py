@@ -102,8 +102,8 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
         for name in ("n_ensemble", "max_iter", "n_threads"):
             value = getattr(self, name)
             if value is not None:
-                check(name, value, parameters.RULES["max_iter"], self)
-        check("verbose", self.verbose, parameters.RULES["verbose"], self)
+                check(name, value, parameters.COUNT, self)
+        check("verbose", self.verbose, (parameters.integer_from(0), parameters.BOOLEAN), self)
         if self.max_time is not None and not (isinstance(self.max_time, Real) and float(self.max_time) > 0):
             raise ValueError(f"max_time must be a number of seconds above 0 or None, got {self.max_time!r}.")
         if not (self.network_params is None or isinstance(self.network_params, dict)):
@@ -316,7 +316,7 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
         from fastbp.training.predict import predict_outputs
 
         if self.n_threads is not None:
-            parameters.check_parameter("n_threads", self.n_threads, parameters.RULES["n_threads"], self)
+            parameters.check_parameter("n_threads", self.n_threads, parameters.COUNT, self)
         each = []
         for model in self.networks_:
             network, params = model._packed()

@@ -14,8 +14,7 @@ from fastbp.estimators.settings import settings_of
 from fastbp.estimators.targets import Targets
 from fastbp.tabular.recipe import LITTLE_NOISE, MUCH_NOISE, Preset, shorter_and_longer
 from fastbp.tabular.watching import Watching
-from fastbp.training.fit import drawn_starts, fit
-from fastbp.training.network import network_for
+from fastbp.training.fit import fit_network
 from fastbp.training.problem import Problem
 from fastbp.training.threads import allowed_threads, run_pool
 from fastbp.training.workspace import Scratch
@@ -68,18 +67,13 @@ class Trainer:
         settings = settings_of(model, targets.loss)._replace(
             decay_schedule="flat_cos", dropout_schedule="flat_cos", groups=targets.groups
         )
-        network = network_for(settings, self._X.shape[1], targets.n_outputs, self._X.dtype)
         problem = Problem(self._X, self._Y, self._weights, numbers=rows, n_outputs=targets.n_outputs)
-        starts = drawn_starts(network, settings, np.random.RandomState(seed), problem.dtype)
         told: dict[str, Any] = {}
         if number is not None:
-            settings, told = self._watching.of_network(number, model, self._fitted, network, problem, settings)
-        result = fit(network, problem, settings, starts, scratch=scratch, n_threads=self._n_each, **told)
-        if result.run.error is not None:
-            raise result.run.error
-        if result.is_interrupted:
-            raise KeyboardInterrupt
-        return fitted_copy(model, self._fitted, result, settings)
+            settings, told = self._watching.of_network(number, model, self._fitted, problem, settings)
+        random_state = np.random.RandomState(seed)
+        result = fit_network(settings, problem, random_state, scratch=scratch, n_threads=self._n_each, **told)
+        return fitted_copy(model, self._fitted, result.completed(), settings)
 
     def train_kept(self, number: int, rows: Any, seed: int, max_iter: int, scratch: Any) -> Any:
         """Return a network as `train` does, whose training is told of."""

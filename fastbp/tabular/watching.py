@@ -57,10 +57,11 @@ class Watching:
             print(text, flush=True)
 
     def of_network(
-        self, number: int, model: Any, attributes: dict[str, Any], network: Any, problem: Any, settings: Any
+        self, number: int, model: Any, attributes: dict[str, Any], problem: Any, settings: Any
     ) -> tuple[Any, dict[str, Any]]:
         """Return the settings and options with which the training of a network tells what is wanted."""
         from fastbp.training.fit import Fitted
+        from fastbp.training.network import network_for
         from fastbp.training.outcome import Run
         from fastbp.training.problem import Problem
 
@@ -70,6 +71,7 @@ class Watching:
         if self.n_networks > 1:
             told["name"] = f"Network {number + 1} of {self.n_networks}"
         if self._hooks is not None or (self.score is not None and self.looked is not None):
+            network = told["network"] = network_for(settings, problem.n_features, problem.n_outputs, problem.dtype)
 
             def trained_now(run: Any) -> Any:
                 ended = Run(run.shown(), None, history=run.history.copied())
