@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from fastbp.estimators.plain_table import PlainNetwork, PlainTable
-from fastbp.interchange.formulas import formula
 
 FARTHEST = 1e18
 
@@ -179,12 +178,13 @@ def _network(network: PlainNetwork, table: PlainTable, name: str, language: Any)
     for layer, (W, activation) in enumerate(zip(network.coefs, network.activations, strict=True)):
         source = "first" if layer == 0 else f"layer_{(layer - 1) % 2}"
         target = "outputs" if layer == n_layers - 1 else f"layer_{layer % 2}"
-        value = "z" if activation == "softmax" else formula(activation, language, "z")
+        steps, value = language.formula(activation, "z")
         lines += [
             f"    for (int j = 0; j < {W.shape[1]}; ++j) {{",
             f"        {kind} z = {name}_intercepts_{layer}[j];",
             f"        for (int i = 0; i < {W.shape[0]}; ++i)",
             f"            z += {name}_coefs_{layer}[j][i] * {source}[i];",
+            *(f"        {step}" for step in steps),
             f"        {target}[j] = {value};",
             "    }",
         ]

@@ -212,7 +212,7 @@ class _Ending:
         graph, n = self._graph, 2 if table.kind == "labels" else table.sizes[column]
         likely = graph.multiply(graph.add(part, -table.smoothing / n), 1 / (1 - table.smoothing))
         likely = graph.minimum(graph.maximum(likely, min(table.least, 0.5 / n)), 1.0)
-        return graph.node("Softmax", graph.multiply(graph.log(likely), 1 / table.temperatures[column]), axis=1)
+        return graph.node("Softmax", graph.multiply(graph.node("Log", likely), 1 / table.temperatures[column]), axis=1)
 
     def _numbers(self, table: PlainTable, outputs: str) -> tuple[str, Any, list[Any]]:
         graph, n = self._graph, table.networks[0].coefs[-1].shape[1]

@@ -44,13 +44,13 @@ def _from_march(f: Any, days: Any) -> tuple[Any, Any, Any]:
 def month_of(f: Any, days: Any) -> Any:
     """The month, from 1 on."""
     month = _from_march(f, days)[2]
-    return f.add(f.add(month, 3.0), f.multiply(f.is_above(month, 9.5), -12.0))
+    return f.add(f.add(month, 3.0), f.multiply(f.where_less(9.5, month, 1.0, 0.0), -12.0))
 
 
 def year_of(f: Any, days: Any) -> Any:
     """The year."""
     era, year, month = _from_march(f, days)
-    return f.add(f.add(year, f.multiply(era, 400.0)), f.is_above(month, 9.5))
+    return f.add(f.add(year, f.multiply(era, 400.0)), f.where_less(9.5, month, 1.0, 0.0))
 
 
 def _turn(number: Callable[[Any, Any], Any], n: int, is_sine: bool) -> Callable[[Any, Any], Any]:
@@ -91,9 +91,9 @@ class ByNumPy:
     add, multiply, floor, sin, cos = np.add, np.multiply, np.floor, np.sin, np.cos
 
     @staticmethod
-    def is_above(x: Any, y: Any) -> np.ndarray:
-        """1 where x > y, else 0."""
-        return np.greater(x, y).astype(np.float64)
+    def where_less(a: Any, b: Any, v: float, w: float) -> np.ndarray:
+        """v where a < b, else w."""
+        return np.where(np.less(a, b), v, w)
 
 
 class Extra(NamedTuple):
