@@ -874,3 +874,46 @@ def test_encoder_sees_the_names():
     model = BPTabularRegressor(**QUICK).fit(frame, y)
     assert model.feature_names_in_.tolist() == frame.columns.tolist() and model.n_features_in_ == 5
     assert isinstance(model.encoder_, TableEncoder)
+
+
+class Plain:
+    """What has no text of its own."""
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda f: f[["c", "a", "d"]], "Column 0 is 'c', which was 'a'"),
+        (lambda f: f.drop(columns="a"), "missing:\n- a"),
+        (lambda f: f.assign(e=1), "unseen at fit time:\n- e"),
+        (
+            lambda f: f.assign(a=["1.5", *["n/a"] * 29]),
+            "'a' held numbers in fit, but now holds categories, first '1.5' in row 0: make",
+        ),
+        (lambda f: f.assign(d=1.0), "'d' held dates in fit, but now holds numbers: make dates"),
+        (lambda f: f.assign(a=f.d), "'a' held numbers in fit, but now holds dates: make numbers"),
+        (lambda f: f.assign(c=[[1]] * 30), "'c' holds values of the type list: give each"),
+        (
+            lambda f: f.assign(c=[Plain() for _ in range(30)]),
+            "'c' holds values of the type Plain, which have no text of their own: make",
+        ),
+        (lambda f: f.assign(d=pd.period_range("2020", periods=30)), "'d' holds Periods: make dates"),
+        (lambda f: pd.concat([f, f[["c"]]], axis=1), "Several columns are called 'c': rename"),
+    ],
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_column_that_is_of_no_use_is_named(kind, change, message):
+    frame = pd.DataFrame({"a": np.arange(30.0) % 7, "c": list("xyz") * 10, "d": pd.date_range("2020", periods=30)})
+    model = kind("fast", **QUICK).fit(frame, np.arange(30) % 2)
+    with pytest.raises(ValueError) as caught:
+        model.predict(change(frame))
+    assert message in str(caught.value)
+    if message.startswith(("'c' holds", "'d' holds", "Several")):
+        with pytest.raises(ValueError) as caught:
+            kind("fast", **QUICK).fit(change(frame), np.arange(30) % 2)
+        assert message in str(caught.value)
+
+
+def test_targets_that_are_no_numbers():
+    with pytest.raises(ValueError, match="y holds what is no number, 'a': classes are for BPTabularClassifier"):
+        BPTabularRegressor(**QUICK).fit(np.eye(4), list("abab"))

@@ -422,6 +422,12 @@ def _shown(number: float, kind: str) -> str:
     return str(np.datetime64(0, "s") + np.timedelta64(round(number * 86400), "s")) if kind == DATE else f"{number:.6g}"
 
 
+def _first_of(column: np.ndarray, kind: str) -> str:
+    """The first text in a column that is to have none, for a message."""
+    rows = [row for row, cell in enumerate(column.tolist()) if kind == CATEGORY and isinstance(cell, str)]
+    return f", first {str(column[rows[0]])[:60]!r} in row {rows[0]}" if rows else ""
+
+
 def _plural(kind: str) -> str:
     return "categories" if kind == CATEGORY else f"{kind}s"
 
@@ -454,5 +460,8 @@ def _kinds(columns: list[np.ndarray], names: list[Any], before: list[str] | None
         except ValueError as error:
             raise ValueError(f"Column {name!r} holds {error}.") from error
         if before is not None and before[i] not in (CATEGORY, TEXT) and kinds[i] not in (before[i], EMPTY):
-            raise ValueError(f"Column {name!r} held {_plural(before[i])} in fit, but now holds {_plural(kinds[i])}.")
+            raise ValueError(
+                f"Column {name!r} held {_plural(before[i])} in fit, but now holds {_plural(kinds[i])}"
+                f"{_first_of(column, kinds[i])}: make {_plural(before[i])} of them, and None of what is none."
+            )
     return kinds

@@ -109,7 +109,7 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
 
     _task = CLASSES
     _kind, _is_sparse = ONE, False
-    _counting: Any  # positions in the classes, of each column, of those that a row of weight above 0 has
+    _counting: Any = None  # positions in the classes, of each column, of those that a row of weight above 0 has
     temperature_: Any = 1.0
 
     def __init__(
@@ -306,11 +306,11 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
         coverage = check_coverage(coverage)
         if self.__dict__.get("networks_") == []:
             n_rows = len(self.encoder_._encoded(X))
-            return np.tile(np.isin(np.arange(len(self.classes_)), np.asarray(self._counting)), (n_rows, 1))
+            return np.tile(np.isin(np.arange(len(self.classes_)), self._places()[0]), (n_rows, 1))
         outputs, kept = self._compared_with(X, "predict_set", method)
         sizes = [2] * len(self.classes_) if self._kind == LABELS else list(map(len, self._columns_of(self.classes_)))
         sets = []
-        for column, (counting, n_classes) in enumerate(zip(self._columns_of(self._counting), sizes, strict=True)):
+        for column, (counting, n_classes) in enumerate(zip(self._places(), sizes, strict=True)):
             likely = np.array([self._distributions(of_group)[column] for of_group in outputs])
             is_in = class_sets(likely, kept["scores"][:, column], kept["group_of"], kept["weights"], coverage)
             if not allow_empty:
@@ -371,6 +371,12 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
             return np.column_stack([part.argmax(axis=1) for part in self._distributions(Y)])
         return Y.astype(np.intp)
 
+    def _places(self) -> list[np.ndarray]:
+        """Return, for each column, the positions in its classes of those that count: all, in one of an earlier version."""
+        if self._counting is None:
+            return [np.arange(len(classes)) for classes in self._columns_of(self.classes_)]
+        return self._columns_of(self._counting)
+
     def _columns_of(self, values: Any) -> list[Any]:
         """Return what there is for each column of classes."""
         return [values] if self._kind == ONE else list(values)
@@ -380,7 +386,7 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
         if self._kind == LABELS:
             return [np.column_stack([1 - output, output]) for output in outputs.T]
         if self._kind == COLUMNS:
-            return np.split(outputs, np.cumsum(list(map(len, self._counting)))[:-1], axis=1)
+            return np.split(outputs, np.cumsum(list(map(len, self._places())))[:-1], axis=1)
         return [outputs]
 
     def _compared(self, Y: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
@@ -389,15 +395,13 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
 
     def _finished(self, outputs: np.ndarray) -> Any:
         found = []
-        temperatures = np.broadcast_to(self.temperature_, len(self._columns_of(self._counting))).tolist()
+        temperatures = np.broadcast_to(self.temperature_, len(self._places())).tolist()
         each = zip(self._distributions(outputs), temperatures, strict=True)
         for part, temperature in each:
             found.append(probabilities(self._logits(part), temperature, True) if self.networks_ else part)
         if self._kind == LABELS:
             return np.column_stack([likely[:, 1] for likely in found])
-        for column, (counting, classes) in enumerate(
-            zip(self._columns_of(self._counting), self._columns_of(self.classes_), strict=True)
-        ):
+        for column, (counting, classes) in enumerate(zip(self._places(), self._columns_of(self.classes_), strict=True)):
             if len(counting) < len(classes):
                 spread = np.zeros((len(outputs), len(classes)))  # a class all of whose rows have weight 0 is not expected
                 spread[:, counting] = found[column]
@@ -416,7 +420,7 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
         """Return what is computed, as plain data for other languages."""
         check_is_fitted(self)
         kinds = {ONE: "one", COLUMNS: "columns", LABELS: "labels"}
-        columns = self._columns_of(self._counting)
+        columns = self._places()
         return plain_table(
             self,
             kinds[self._kind],
@@ -432,7 +436,7 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
         codes = self._codes(y)
         if self._kind == LABELS:
             return float(accuracy_score(codes, predicted > 0.5, sample_weight=weights))
-        each = zip(self._columns_of(self._counting), codes.T, self._columns_of(predicted), strict=True)
+        each = zip(self._places(), codes.T, self._columns_of(predicted), strict=True)
         is_right = [counting[own] == part.argmax(axis=1) for counting, own, part in each]
         return float(np.average(np.all(is_right, axis=0), weights=weights))
 

@@ -130,7 +130,14 @@ def checked_numbers(y: Any) -> np.ndarray:
     """Return targets as float64, (n_rows,) or (n_rows, n_outputs), or raise ValueError."""
     y = opened(y)
     refuse_dates(np.asarray(y))
-    checked = read_by(check_array, y, dtype=np.float64, ensure_2d=False, input_name="y")
+    try:
+        checked = read_by(check_array, y, dtype=np.float64, ensure_2d=False, input_name="y")
+    except ValueError as error:
+        if "could not convert" not in str(error):
+            raise
+        raise ValueError(
+            f"y holds what is no number, {str(error).rpartition(': ')[2]}: classes are for BPTabularClassifier."
+        ) from error
     return column_or_1d(checked, warn=True) if checked.ndim == 2 and checked.shape[1] == 1 else checked
 
 
