@@ -176,3 +176,43 @@ def test_empty_texts_beside_missing_values():
         fastbp.to_onnx(model)
     with pytest.raises(ValueError, match="X and options"):
         fastbp.to_onnx(model, frame)
+
+
+SMALL = {
+    "numbers": np.random.RandomState(1).normal(size=(40, 3)),
+    "words": pd.DataFrame({"a b": list("xyzx") * 10, "c": list("ppqq") * 10}),
+    "nothing that differs": pd.DataFrame({"a": [1.0] * 40}),
+    "dates": pd.DataFrame({"when": pd.date_range("2020-01-30", periods=40, freq="31h")}),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", SMALL)
+def test_small_tables(name, dtype, tmp_path):
+    X, y = SMALL[name], np.random.RandomState(0).normal(size=40)
+    model = BPTabularRegressor("fast", **QUICK).fit(X, y)
+    frame = pd.DataFrame(X, columns=[f"x{i}" for i in range(3)]) if isinstance(X, np.ndarray) else X
+    numbers = {column: days(frame[column]) if column == "when" else frame[column].to_numpy() for column in frame}
+    wanted = model.predict(X)
+    if shutil.which("cc") is not None:
+        source, library = tmp_path / "model.c", tmp_path / "model.so"
+        source.write_text(fastbp.to_c(model, name="model", dtype=dtype), encoding="utf-8")
+        flags = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-shared", "-fPIC", "-o", library, source, "-lm"]
+        subprocess.run(["cc", *map(str, flags)], check=True)
+        loaded = ctypes.CDLL(str(library))
+        x = np.empty(frame.shape)
+        for place, values in enumerate(numbers.values()):
+            is_text = values.dtype.kind not in "fiu"
+            x[:, place] = [loaded.model_code(place, text.encode()) for text in values] if is_text else values
+        y = np.zeros(40, dtype)
+        for row in range(40):
+            loaded.model(*(array[row : row + 1].ctypes.data_as(ctypes.c_void_p) for array in (x, y)))
+        np.testing.assert_allclose(y, wanted, rtol=1e-4, atol=1e-4)
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("skl2onnx")
+    exported = fastbp.to_onnx(model, dtype=dtype)
+    session = runtime.InferenceSession(exported.SerializeToString(), providers=["CPUExecutionProvider"])
+    inputs = {name: (v if v.dtype.kind in "fiu" else v.astype(object))[:, np.newaxis] for name, v in numbers.items()}
+    (got,) = session.run(None, inputs)
+    assert got.dtype == dtype
+    np.testing.assert_allclose(got[:, 0], wanted, rtol=1e-4, atol=1e-4)
