@@ -32,7 +32,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from quality_tables import CHOSEN_ON, LOOKED_AT, NEVER_USED, TABLES, Table
+from quality_tables import CHOSEN_BY_NAME, CHOSEN_ON, LOOKED_AT, NEVER_USED, TABLES, Table
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.metrics import accuracy_score, log_loss, r2_score
@@ -166,7 +166,7 @@ def run(arguments: argparse.Namespace) -> None:
     started = time.perf_counter()
     for method in arguments.methods:
         warm: set[bool] = set()
-        for name in arguments.tables or (NEVER_USED if arguments.never_used else TABLES):
+        for name in arguments.tables or (NEVER_USED | CHOSEN_BY_NAME if arguments.never_used else TABLES):
             todo = [(seed, fold) for seed in arguments.seeds for fold in range(5) if (name, method, fold, seed) not in done]
             if not todo:
                 continue
@@ -221,7 +221,12 @@ def report(arguments: argparse.Namespace) -> None:
         if "failed" not in record:
             cells[record["table"], record["method"]][record["seed"], record["fold"]] = record
     methods = sorted({method for _, method in cells}, key=lambda method: (METHODS.index(method.partition(":")[0]), method))
-    for title, names in (("chosen on", CHOSEN_ON), ("looked at", LOOKED_AT), ("never used", NEVER_USED)):
+    for title, names in (
+        ("chosen on", CHOSEN_ON),
+        ("looked at", LOOKED_AT),
+        ("never used", NEVER_USED),
+        ("chosen by name", CHOSEN_BY_NAME),
+    ):
         print(f"\n| {title} | error against {arguments.against} | log-loss | seconds | better than hgb / lightgbm | tables |")
         print("|---|---|---|---|---|---|")
         for method in methods:
