@@ -123,7 +123,19 @@ def make(method: str, table: Table, seed: int) -> Any:
     return Filled(model, lambda X: {"cat_col_names": categories_of(X)})
 
 
-METHODS = ["fastbp", "fastbp-fast", "fastbp-best", "mlp", "hgb", "lightgbm", "catboost", "realmlp", "realmlp-s", "tabm"]
+METHODS = [
+    "fastbp",
+    "fastbp-fast",
+    "fastbp-best",
+    "fastbp-ensemble",
+    "mlp",
+    "hgb",
+    "lightgbm",
+    "catboost",
+    "realmlp",
+    "realmlp-s",
+    "tabm",
+]
 PACKAGES = {"lightgbm": "lightgbm", "catboost": "catboost", "realmlp": "pytabkit", "realmlp-s": "pytabkit", "tabm": "pytabkit"}
 
 
@@ -277,7 +289,7 @@ if __name__ == "__main__":
     warnings.filterwarnings("ignore")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["run", "report"], nargs="?", default="run")
-    parser.add_argument("--methods", nargs="+", default=METHODS[:6], type=method_of, metavar="METHOD", help=", ".join(METHODS))
+    parser.add_argument("--methods", nargs="+", default=METHODS[:7], type=method_of, metavar="METHOD", help=", ".join(METHODS))
     parser.add_argument("--against", default="realmlp", help="in a report, the method that the others are divided by")
     parser.add_argument("--tables", nargs="+", choices=list(TABLES))
     parser.add_argument("--never-used", action="store_true", help="the tables alone on which nothing was chosen")

@@ -142,6 +142,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         max_time: float | None = None,
         embedding: str | None = None,
         embedded_features: Any = "all",
+        frequency_init_scale: float = 0.1,
         scale_layer: bool = False,
         rate_factors: Any = None,
         scoring: Any = None,
@@ -198,6 +199,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
             max_time=max_time,
             embedding=embedding,
             embedded_features=embedded_features,
+            frequency_init_scale=frequency_init_scale,
             scale_layer=scale_layer,
             rate_factors=rate_factors,
         )

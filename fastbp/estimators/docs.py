@@ -137,6 +137,8 @@ embedding : {embeddings} or None, default=None
     What the first layer sees of a number: {about_embeddings}. For numbers scaled so that their quartiles are about 1 apart.
 embedded_features : 'all' or array-like of int, default='all'
     Numbers of the columns that `embedding` is for.
+frequency_init_scale : float, default=0.1
+    Standard deviation of the frequencies that an `embedding` starts with: the larger, the finer what it tells apart.
 scale_layer : bool, default=False
     Whether every input of the first layer, behind the embedding, is multiplied by a factor that is trained and starts at 1.
 rate_factors : dict or None, default=None

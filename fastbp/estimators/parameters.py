@@ -136,6 +136,7 @@ RULES: dict[str, tuple[Allowed, ...]] = {
     "max_time": (*POSITIVE, _NONE),
     "embedding": (one_of(*EMBEDDINGS), _NONE),
     "embedded_features": (one_of("all"), Allowed(is_sequence, "an array-like of column numbers")),
+    "frequency_init_scale": POSITIVE,
     "scale_layer": _FLAG,
     "rate_factors": (Allowed(lambda value: isinstance(value, dict), "a dict"), _NONE),
 }

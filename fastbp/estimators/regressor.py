@@ -144,6 +144,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         max_time: float | None = None,
         embedding: str | None = None,
         embedded_features: Any = "all",
+        frequency_init_scale: float = 0.1,
         scale_layer: bool = False,
         rate_factors: Any = None,
         scoring: Any = None,
@@ -199,6 +200,7 @@ class BPRegressor(RegressorMixin, BaseBP):
             max_time=max_time,
             embedding=embedding,
             embedded_features=embedded_features,
+            frequency_init_scale=frequency_init_scale,
             scale_layer=scale_layer,
             rate_factors=rate_factors,
         )

@@ -53,6 +53,7 @@ def settings_of(estimator: Any, loss: str) -> Settings:
         groups=(),
         fit_intercept=bool(estimator.fit_intercept),
         embedded=parameters.embedded_columns(estimator),
+        frequency_init_scale=float(estimator.frequency_init_scale),
         scale_layer=bool(estimator.scale_layer),
         init=init if isinstance(init, str) else parameters.check_weights(*init)[:2],
         init_scale=float(estimator.init_scale),

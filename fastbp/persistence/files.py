@@ -44,8 +44,12 @@ TRUSTED = (
     *(f"{kind.__module__}.{kind.__qualname__}" for kind in (*NETWORKS.values(), BPFeatures)),
     "fastbp.search.grid.BPSearchCV",
     "fastbp.tabular.encoder.TableEncoder",
+    "fastbp.tabular.encodings.FoldEncodings",
+    "fastbp.tabular.encodings.Reader",
+    "fastbp.tabular.encodings.Statistics",
     "fastbp.tabular.estimators.BPTabularClassifier",
     "fastbp.tabular.estimators.BPTabularRegressor",
+    "fastbp.tabular.pool.Pool",
     "fastbp.training.kept.KeptVectors",
     "fastbp.training.optimizer.Optimizer",
 )

@@ -12,10 +12,10 @@ from fastbp.estimators.versions import Versioned
 from fastbp.tabular.columns import checked, opened
 from fastbp.tabular.encoder import TableEncoder
 from fastbp.tabular.folds import check_folds, drawn_folds
-from fastbp.tabular.recipe import PRESETS, Preset, Task, network_options
+from fastbp.tabular.pool import Pool, train_pool
+from fastbp.tabular.recipe import EXAMPLES, PRESETS, Preset, Task, network_options
 from fastbp.tabular.rows import Rows, unfitted
 
-EXAMPLES = 256  # rows that are kept for the importances of features
 # what BPClassifier and BPRegressor do around a training, or is the recipe's own; in `network_params` it would do nothing
 NOT_OF_NETWORKS = {
     *("loss", "delta", "focal_gamma", "power", "quantile", "warm_start", "validation_split", "refit", "scoring", "calibration"),
@@ -29,8 +29,9 @@ class BaseTabular(Versioned, BaseEstimator):
     _task: Task
     encoder_: TableEncoder
     networks_: list[Any]
-    _examples: np.ndarray
+    _examples: Any
     _weights_of_examples: np.ndarray | None = None
+    _pool: Pool | None = None
 
     def __init__(
         self,
@@ -95,6 +96,10 @@ class BaseTabular(Versioned, BaseEstimator):
                 f"network_params cannot set {', '.join(sorted(mine))}: these are not for the networks of a {type(self).__name__}."
             )
         chosen = PRESETS[self.preset]
+        if chosen.has_pool and "embedded_features" in (self.network_params or {}):
+            raise ValueError(
+                f"network_params cannot set embedded_features with preset={self.preset!r}: its networks see other columns."
+            )
         values: dict[str, Any] = {
             name: getattr(self, name) for name in ("n_ensemble", "max_iter") if getattr(self, name) is not None
         }
@@ -128,6 +133,9 @@ class BaseTabular(Versioned, BaseEstimator):
         from fastbp.tabular.trainer import Trainer
 
         preset, n_rows = self._check(), len(X)
+        if preset.has_pool:
+            train_pool(self, table, labels, rows, Y, n_outputs, loss)
+            return
         random_state = check_random_state(self.random_state)
         folds: list[Any] = [(None, None)]
         if self.cv is not None:
@@ -173,13 +181,17 @@ class BaseTabular(Versioned, BaseEstimator):
         self._examples, self._weights_of_examples = X[chosen], None if weights is None else weights[chosen]
         if self.cv is not None:
             outputs = self._held_out_outputs(X, [held_out for _, held_out in folds] * n_rounds)
-            if calibrates:
-                self._calibrate(Y, outputs, weights)
-            predicted = self._finished(outputs)
-            self.oof_score_ = self._score_of(Y, predicted, weights)
-            self.oof_prediction_ = rows.spread_out(predicted)
-            if not rows.are_all:  # which no network was trained on
-                self.oof_prediction_[rows.others] = self._finished(self._averaged(self.encoder_._encoded(table, rows.others)))
+            self._publish_held_out(table, rows, Y, outputs, calibrates)
+
+    def _publish_held_out(self, table: Any, rows: Rows, Y: np.ndarray, outputs: np.ndarray, calibrates: bool) -> None:
+        """Calibrate by outputs for the rows that count, of networks that have not seen them, and keep what they say."""
+        if calibrates:
+            self._calibrate(Y, outputs, rows.weights)
+        predicted = self._finished(outputs)
+        self.oof_score_ = self._score_of(Y, predicted, rows.weights)
+        self.oof_prediction_ = rows.spread_out(predicted)
+        if not rows.are_all:  # which no network was trained on
+            self.oof_prediction_[rows.others] = self._finished(self._averaged(self._inputs(table, rows.others)))
 
     def _held_out_outputs(self, X: np.ndarray, held_out: list[np.ndarray]) -> np.ndarray:
         """Average, for each row that counts, the outputs of the networks that have not seen it."""
@@ -204,8 +216,18 @@ class BaseTabular(Versioned, BaseEstimator):
         """Return averaged outputs as what users get: probabilities, or numbers in the target's units."""
         raise NotImplementedError
 
-    def _averaged(self, encoded: np.ndarray) -> np.ndarray:
+    def _targets_of_outputs(self, Y: np.ndarray) -> np.ndarray:
+        """Return what the networks' outputs, (n_rows, n_outputs), were to be in training."""
+        return Y
+
+    def _inputs(self, X: Any, rows: Any = slice(None)) -> Any:
+        """Return numbered rows of a table as `_averaged` takes them."""
+        return self.encoder_._encoded(X, rows) if self._pool is None else self._pool.reader.read(X, rows)
+
+    def _averaged(self, encoded: Any) -> np.ndarray:
         """Return the mean of the networks' outputs, (n_rows, n_outputs) float64."""
+        if self._pool is not None:
+            return self._pool.averaged(self.networks_, encoded, self.n_threads)
         total = np.zeros(())
         for model in self.networks_:
             model.n_threads = self.n_threads
@@ -225,11 +247,18 @@ class BaseTabular(Versioned, BaseEstimator):
         if self.networks_:
             before, random = self._averaged(self._examples), np.random.RandomState(0)
             for column in np.unique(self.encoder_.sources_):
-                shuffled, mine = self._examples.copy(), self.encoder_.sources_ == column
-                shuffled[:, mine] = shuffled[random.permutation(len(shuffled))][:, mine]
-                squares = np.mean((self._averaged(shuffled) - before) ** 2, axis=1)
+                order = random.permutation(len(before))
+                squares = np.mean((self._averaged(self._shuffled(column, order)) - before) ** 2, axis=1)
                 changes[column] = np.sqrt(np.average(squares, weights=self._weights_of_examples))
         return changes / changes.sum() if changes.any() else changes
+
+    def _shuffled(self, column: int, order: np.ndarray) -> Any:
+        """Return the examples with one column of the table in another order."""
+        if self._pool is not None:
+            return self._pool.reader.shuffled(self._examples, column, order)
+        shuffled, mine = self._examples.copy(), self.encoder_.sources_ == column
+        shuffled[:, mine] = shuffled[order][:, mine]
+        return shuffled
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -170,8 +170,9 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
             Columns in the order of `classes_`; none is below about 0.002 before calibration, but that of a class without weight.
         """
         check_is_fitted(self)
-        encoded = self.encoder_._encoded(X)
-        return self._finished(self._averaged(encoded) if self.networks_ else np.ones((len(encoded), 1)))
+        if not self.networks_:
+            return self._finished(np.ones((len(self.encoder_._encoded(X)), 1)))
+        return self._finished(self._averaged(self._inputs(X)))
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithm of the probability of each class.
@@ -228,6 +229,10 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
         spread = np.zeros((len(likely), len(self.classes_)))  # a class all of whose rows have weight 0 is not expected
         spread[:, self._counting] = likely
         return spread
+
+    def _targets_of_outputs(self, Y: np.ndarray) -> np.ndarray:
+        n_classes, smoothing = len(self._counting), self.networks_[0].label_smoothing
+        return (1 - smoothing) * (np.arange(n_classes) == Y) + smoothing / n_classes
 
     def _logits(self, outputs: np.ndarray) -> np.ndarray:
         """Return the logarithms of what the networks mean, (n_rows, n_classes), but for a constant per row."""
@@ -349,7 +354,7 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
             Predictions, float64.
         """
         check_is_fitted(self)
-        return self._finished(self._averaged(self.encoder_._encoded(X)))
+        return self._finished(self._averaged(self._inputs(X)))
 
     def _network(self, options: dict[str, Any]) -> Any:
         return BPRegressor(**options)
