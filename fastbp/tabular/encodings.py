@@ -57,9 +57,9 @@ class Reader:
         encoded = encoder._joined(Z, texts)
         numbers = encoded[:, : encoder.n_numbers_].astype(np.float64)
         shares = np.linspace(0, 1, min(MOST_RANKS, max(2, len(encoded))))
-        self._shares, self._landmarks = shares, quantiles(numbers, rows.weights, shares.tolist())
-        share_missing = np.average(np.isnan(Z), axis=0, weights=rows.weights)
-        self._with_missing = np.flatnonzero((share_missing > 0.01) & (share_missing < 0.99))
+        self._shares, self._landmarks = shares, quantiles(numbers, rows.weights, shares.tolist()).astype(np.float32)
+        share_missing = [np.average(np.isnan(column), weights=rows.weights) for column in Z.T]
+        self._with_missing = np.flatnonzero([0.01 < share < 0.99 for share in share_missing])
         weights = np.ones(len(texts)) if rows.weights is None else rows.weights
         self._levels = [_levels(column, weights) for column in texts.T]
         return self._columns(Z, texts, encoded)
@@ -91,7 +91,7 @@ class Reader:
         of_missing = np.array(encoder._numbers, dtype=np.int64)[self._with_missing]
         return Columns(of_encoded, encoder.sources_[: encoder.n_numbers_], of_missing, np.array(encoder._categories, np.int64))
 
-    def shuffled(self, columns: Columns, source: int, order: np.ndarray) -> Columns:
+    def shuffled(self, columns: Any, source: int, order: np.ndarray) -> Columns:
         """Return rows in which one column of the table is that of other rows."""
         parts = []
         for part, sources in zip(columns, self.sources(), strict=True):
@@ -113,7 +113,7 @@ def _levels(column: np.ndarray, weights: np.ndarray) -> list[str | None]:
 def _normal_scores(column: np.ndarray, landmarks: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """Return which quantile of a normal distribution numbers are, its quartiles 1 apart; of equal ones the middle."""
     below = np.interp(column, landmarks, shares)
-    above = -np.interp(-column.astype(np.float64), -landmarks[::-1], -shares[::-1])
+    above = -np.interp(-column, -landmarks[::-1], -shares[::-1])
     tiny = 1e-7
     return np.clip(ndtri(np.clip((below + above) / 2, tiny, 1 - tiny)), -LARGEST_RANK, LARGEST_RANK) / QUARTILES
 

@@ -122,9 +122,9 @@ class Pool:
     def __init__(self, reader: Reader, encodings: list[FoldEncodings], members: list[tuple[int, tuple[str, ...]]], weights: Any):
         self.reader, self.encodings, self.members, self.weights = reader, encodings, members, weights
 
-    def averaged(self, networks: list[Any], columns: Columns, n_threads: int | None) -> np.ndarray:
-        """Return the weighted mean of the networks' outputs, (n_rows, n_outputs) float64."""
-        total: Any = 0.0
+    def averaged(self, networks: list[Any], parts: Any, n_threads: int | None) -> np.ndarray:
+        """Return the weighted mean of the networks' outputs for the parts of `Columns`, (n_rows, n_outputs) float64."""
+        columns, total = Columns(*parts), np.zeros(())
         for model, (fold, names), weight in zip(networks, self.members, self.weights, strict=True):
             model.n_threads = n_threads
             X, _ = self.encodings[fold].inputs(names, columns)
@@ -233,7 +233,7 @@ def train_pool(model: Any, table: Any, labels: np.ndarray, rows: Rows, Y: np.nda
     members = [(fold, configurations[number].encodings) for fold, number, _ in used]
     model._pool = Pool(reader, encodings, members, model.weights_)
     model.n_iter_ = max(network.n_iter_ for network in model.networks_)
-    model._examples, model._weights_of_examples = columns.take(examples), None if weights is None else weights[examples]
+    model._examples, model._weights_of_examples = tuple(columns.take(examples)), None if weights is None else weights[examples]
     scores = [np.nan] * n_trained
     if has_scores:
         scores = [model._score_of(Y, model._finished(part), weights) for part in outputs]
