@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, check_random_state
 
 from fastbp.estimators import parameters
+from fastbp.estimators.inputs import twin
 from fastbp.estimators.versions import Versioned
 from fastbp.tabular.columns import checked, opened
 from fastbp.tabular.encoder import TableEncoder
@@ -85,7 +86,7 @@ class BaseTabular(Versioned, BaseEstimator):
         for name in ("n_ensemble", "max_iter", "n_threads"):
             value = getattr(self, name)
             if value is not None:
-                check(name, value, parameters.RULES["max_iter"], self)
+                check(name, value, parameters.COUNT, self)
         if self.max_time is not None and not (isinstance(self.max_time, Real) and float(self.max_time) > 0):
             raise ValueError(f"max_time must be a number of seconds above 0 or None, got {self.max_time!r}.")
         if not (self.network_params is None or isinstance(self.network_params, dict)):
@@ -230,8 +231,7 @@ class BaseTabular(Versioned, BaseEstimator):
             return self._pool.averaged(self.networks_, encoded, self.n_threads)
         total = np.zeros(())
         for model in self.networks_:
-            model.n_threads = self.n_threads
-            total = total + model._outputs(encoded).astype(np.float64)
+            total = total + twin(model, n_threads=self.n_threads)._outputs(encoded).astype(np.float64)
         return total / len(self.networks_)
 
     @property

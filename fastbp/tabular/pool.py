@@ -8,6 +8,7 @@ import joblib
 import numpy as np
 from sklearn.utils.validation import check_random_state
 
+from fastbp.estimators.inputs import twin
 from fastbp.tabular.encodings import (
     FEW_LEVELS,
     MISSING,
@@ -101,9 +102,8 @@ class Member:
         )  # fmt: skip
         outputs = None
         if len(self.held_out):
-            model.n_threads = n_threads
             held_out, _ = self.encodings.inputs(self.names, shared.columns.take(self.held_out))
-            outputs = model._outputs(held_out).astype(np.float64)
+            outputs = twin(model, n_threads=n_threads)._outputs(held_out).astype(np.float64)
         return model, outputs
 
 
@@ -126,9 +126,8 @@ class Pool:
         """Return the weighted mean of the networks' outputs for the parts of `Columns`, (n_rows, n_outputs) float64."""
         columns, total = Columns(*parts), np.zeros(())
         for model, (fold, names), weight in zip(networks, self.members, self.weights, strict=True):
-            model.n_threads = n_threads
             X, _ = self.encodings[fold].inputs(names, columns)
-            total = total + weight * model._outputs(X).astype(np.float64)
+            total = total + weight * twin(model, n_threads=n_threads)._outputs(X).astype(np.float64)
         return total
 
 

@@ -12,8 +12,7 @@ from fastbp.estimators import parameters
 from fastbp.estimators.base import fitted_copy
 from fastbp.estimators.settings import settings_of
 from fastbp.tabular.recipe import LITTLE_NOISE, MUCH_NOISE, Preset, shorter_and_longer
-from fastbp.training.fit import drawn_starts, fit
-from fastbp.training.network import network_for
+from fastbp.training.fit import fit_network
 from fastbp.training.problem import Problem
 from fastbp.training.threads import allowed_threads, run_pool
 from fastbp.training.workspace import Scratch
@@ -62,15 +61,9 @@ def trained_network(
     """Return a network, unfitted so far, trained on the numbered rows, on all if `rows` is None."""
     parameters.check_parameters(model)
     settings = settings_of(model, loss)._replace(decay_schedule="flat_cos", dropout_schedule="flat_cos")
-    network = network_for(settings, X.shape[1], n_outputs, X.dtype)
     problem = Problem(X, Y, weights, numbers=rows, n_outputs=n_outputs)
-    starts = drawn_starts(network, settings, np.random.RandomState(seed), problem.dtype)
-    result = fit(network, problem, settings, starts, scratch=scratch, n_threads=n_threads)
-    if result.run.error is not None:
-        raise result.run.error
-    if result.is_interrupted:
-        raise KeyboardInterrupt
-    return fitted_copy(model, fitted, result, settings)
+    result = fit_network(settings, problem, np.random.RandomState(seed), scratch=scratch, n_threads=n_threads)
+    return fitted_copy(model, fitted, result.completed(), settings)
 
 
 class Trainer(Workers):
