@@ -1,7 +1,7 @@
-"""BPTabularClassifier and BPTabularRegressor as a model of AutoGluon, for TabArena; README.md beside this file says how to run it.
+"""BPTabularClassifier and BPTabularRegressor as a model of AutoGluon, for TabArena; README.md beside it says how to run it.
 
-AutoGluon's hyperparameters of it are the estimators' parameters, such as `preset` and `n_ensemble`; all others are of the networks,
-as in `network_params`.
+Its hyperparameters are the estimators' parameters, such as `preset` and `n_ensemble`; all others are of the networks, as in
+`network_params`.
 """
 
 import time
