@@ -185,7 +185,7 @@ def test_out_of_fold(kind, cv):
     assert model.weights_.shape == (len(model.networks_),) and model.weights_.sum() == pytest.approx(1)
     assert (model.weights_ > 0).all()
     ranking = [each["score"] for each in model.configurations_]
-    assert sum(each["weight"] for each in model.configurations_) == pytest.approx(1) and len(ranking) == 6
+    assert sum(each["weight"] for each in model.configurations_) == pytest.approx(1) and len(ranking) == 4
     n_folds = len(model._pool.encodings)
     n_used = sum(each["weight"] > 0 for each in model.configurations_)
     assert len(model.networks_) == n_used * n_folds

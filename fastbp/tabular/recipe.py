@@ -37,7 +37,7 @@ PRESETS = {
         64,
         64,
         True,
-        "six configurations of networks, each on five folds, weighted by the rows held out",
+        "four configurations of networks, each on five folds, weighted by the rows held out",
         has_pool=True,
     ),
 }
