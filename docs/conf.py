@@ -41,7 +41,8 @@ html_math_renderer = "mathml"  # which browsers draw by themselves: the site loa
 
 
 def arguments_of(gallery, script):
-    """Return how an example is called, and give it back its own first text, which sphinx-gallery empties."""
+    """Return how an example is called; give it back its own first text, which sphinx-gallery empties, and its file."""
+    script["example_globals"]["__file__"] = script["src_file"]
     text = Path(script["src_file"]).read_text(encoding="utf-8")
     script["example_globals"]["__doc__"] = ast.get_docstring(ast.parse(text))
     return ["--quick", "--output", str(Path(tempfile.gettempdir()) / "fastbp-gallery.png")]
@@ -50,8 +51,7 @@ def arguments_of(gallery, script):
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
-    # not run: what starts processes of its own, and what writes hundreds of megabytes
-    "filename_pattern": r"/(?!search_on_dask|larger_than_memory)\w+\.py",
+    "filename_pattern": r"/\w+\.py",
     "reset_argv": arguments_of,
     "download_all_examples": False,
     "write_computation_times": False,
