@@ -1,8 +1,8 @@
 """The search on a cluster: the same GridSearchCV, run by Dask workers, with the same scores as here.
 
-Needs the extra fastbp[dask]. This file starts two worker processes on this machine; on a real cluster only the address in
-Client(...) is another. The data and the folds are sent to every worker before the search, so that the search survives the death
-of a worker: its fits are done again by the others.
+It needs Dask: pip install 'dask[distributed]'. This file starts two worker processes on this machine. On a real cluster, pass its
+address to Client(...). The data and the folds are sent to every worker before the search. So the search survives the death of a
+worker: the others repeat its fits.
 """
 
 import argparse

@@ -86,7 +86,7 @@ def _skl2onnx() -> Any:
     try:
         return importlib.import_module("skl2onnx")
     except ImportError as error:
-        raise ImportError("An export to ONNX needs skl2onnx: pip install 'fastbp[onnx]'") from error
+        raise ImportError("An export to ONNX needs skl2onnx: pip install skl2onnx onnx") from error
 
 
 def _register(skl2onnx: Any) -> None:

@@ -341,13 +341,13 @@ def _imported(name: str) -> Any:
     try:
         module = importlib.import_module(name)
     except ImportError as error:
-        raise ImportError(f"Saving and loading such a model needs {package}: pip install 'fastbp[keep]'") from error
+        raise ImportError(f"Saving and loading such a model needs {package}: pip install {package}") from error
     if package == "skops":
         version = importlib.import_module(package).__version__
         if tuple(map(int, re.findall(r"\d+", version)[:2])) < OLDEST_SKOPS:
             raise ImportError(
                 f"Saving and loading such a model needs skops {'.'.join(map(str, OLDEST_SKOPS))} or newer, not {version}, with"
-                " which a file can run code: pip install --upgrade 'fastbp[keep]'"
+                " which a file can run code: pip install --upgrade skops"
             )
     return module
 
