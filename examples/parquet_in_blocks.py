@@ -1,8 +1,8 @@
 """Training on Parquet in blocks: a network for a file that does not fit into the memory that the process may use.
 
 Two passes read the file block by block with pyarrow. The first finds the mean and standard deviation of each column, with
-`StandardScaler.partial_fit`. The second trains, with `partial_fit`. On Linux, training runs in a process of its own that may allocate
-only a fraction of the size of the data. There, reading the whole table at once fails, which is shown too.
+`StandardScaler.partial_fit`. The second trains, with `partial_fit`. On Linux, training runs in a process of its own that may
+allocate only a fraction of the size of the data. Reading the whole table at once fails there, which is shown too.
 """
 
 import argparse
@@ -114,7 +114,8 @@ def main():
 
     figure, axes = plt.subplots(figsize=(7.5, 4.5), layout="constrained")
     axes.plot(np.arange(1, len(scores) + 1) * BLOCK_ROWS / 1000, scores, color="#1f4e9c")
-    axes.set(xlabel="thousand rows trained on", ylabel="accuracy on the next block", title=f"{megabytes:.0f} MB of Parquet in blocks")
+    axes.set_title(f"{megabytes:.0f} MB of Parquet in blocks")
+    axes.set(xlabel="thousand rows trained on", ylabel="accuracy on the next block")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(arguments.output, dpi=120)
 

@@ -1,7 +1,7 @@
 """Which columns of a table matter? BPTabularClassifier on wines with missing values, and two kinds of importances.
 
-A fifth of the cells is removed, and a column of categories is added, so that nothing but a tabular estimator takes the table as it
-is. `feature_importances_` measures how much the predictions change when a column is shuffled. scikit-learn's permutation importance
+A fifth of the cells is removed, and two columns of categories are added. A tabular estimator takes the table as it is.
+`feature_importances_` measures how much the predictions change when a column is shuffled. scikit-learn's permutation importance
 measures how much the accuracy on held-out rows falls.
 """
 
@@ -18,7 +18,7 @@ from fastbp import BPTabularClassifier
 
 
 def make_table():
-    """Return the wines with missing values, a column of categories that says a little and one that says nothing, and their kinds."""
+    """Return wines with missing values, a column of categories that helps and one that is random; and their kinds."""
     wine = load_wine(as_frame=True)
     random = np.random.RandomState(0)
     table = wine.data.mask(random.rand(*wine.data.shape) < 0.2)
