@@ -1,7 +1,7 @@
 """How many hidden units? Test score against the width of two equal hidden layers, with four other classifiers to compare.
 
-There is no formula for the number of units, so one tries: networks (5, 5), (10, 10) … (100, 100) are trained with L-BFGS on
-a table of 1000 rows and 20 columns, of which only four carry information, and scored on the quarter kept aside.
+No formula gives the number of units. So networks (5, 5), (10, 10) … (100, 100) are trained with L-BFGS on a table of 1000 rows
+and 20 columns, of which only four carry information. A held-out quarter of the rows gives the test score.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Levenberg and Marquardt's method on sin(x): how the training loss falls with the seconds, beside L-BFGS and adam."""
+"""Levenberg-Marquardt on sin(x): training loss against seconds, compared with L-BFGS and Adam."""
 
 import argparse
 import time
@@ -62,7 +62,7 @@ def main():
         curves.plot(x, model.predict(X), color=color, label=f"{solver}, {milestones[-1]} iterations")
     falling.set(xlabel="seconds", ylabel="training loss", title="1-10-1 tanh units, 200 points of sin(x)")
     falling.legend(frameon=False)
-    curves.set(xlabel="x", ylabel="y", ylim=(-1.15, 1.6), title="What each has learnt")
+    curves.set(xlabel="x", ylabel="y", ylim=(-1.15, 1.6), title="The learned curves")
     curves.legend(frameon=False, loc="upper center", ncols=2)
     figure.savefig(arguments.output, dpi=120)
 

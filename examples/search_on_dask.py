@@ -1,4 +1,4 @@
-"""The search on a cluster: the same GridSearchCV, run by Dask workers, with the same scores as here.
+"""A search on a cluster: Dask workers run the fits of a GridSearchCV, and the scores are the same as on one machine.
 
 It needs Dask: pip install 'dask[distributed]'. This file starts two worker processes on this machine. On a real cluster, pass its
 address to Client(...). The data and the folds are sent to every worker before the search. So the search survives the death of a

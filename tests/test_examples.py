@@ -151,7 +151,7 @@ def shows_xor(text):
 
 def shows_dropout(text):
     """It fits the noisy rows less well, and is nearer to the truth."""
-    rows = numbers(text, r"squared error: ([\d.]+) on the noisy rows, ([\d.]+) from the truth")
+    rows = numbers(text, r"squared error: ([\d.]+) on the noisy rows, ([\d.]+) from the true function")
     assert len(rows) == 4
     assert rows[0, 0] < rows[1:, 0].min()
     assert rows[0, 1] > rows[1:, 1].max()
