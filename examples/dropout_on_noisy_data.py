@@ -38,7 +38,8 @@ def main():
             errors.append(np.mean((model.predict(X_test) - truth(X_test)) ** 2))
         fit = np.mean((model.predict(X) - y) ** 2)
         print(
-            f"dropout={dropout!s:15} squared error: {fit:.3f} on the noisy rows, {errors[-1]:.3f} from the true function on new ones"
+            f"dropout={dropout!s:15} squared error: {fit:.3f} on the noisy rows, "
+            f"{errors[-1]:.3f} from the true function on new ones"
         )
         axes.plot(np.arange(1, n_epochs + 1), errors, color=color, linewidth=2, label=f"dropout={dropout}")
     axes.set(xlabel="epoch", ylabel="mean squared distance to the true function, new rows", ylim=(0, None), xscale="log")

@@ -1,4 +1,4 @@
-"""ONNX through skl2onnx: a converter for each estimator, so that pipelines with one at their end convert too."""
+"""ONNX through skl2onnx: a converter for each estimator, so that pipelines that end in one convert too."""
 
 import importlib
 import warnings

@@ -1,4 +1,4 @@
-"""Saving and loading: a file is replaced as a whole or not at all, and nothing in it is believed before it is checked."""
+"""Saving and loading: a file is replaced completely or not at all, and its content is checked before it is used."""
 
 import functools
 import hashlib
@@ -52,23 +52,22 @@ TRUSTED = (
 
 
 class ModelFileError(ValueError):
-    """A file is no model that this fastbp can read, or is damaged; the message says what and where."""
+    """A file is damaged, or is not a model that this version of fastbp can read. The message says what is wrong, and where."""
 
 
 def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
-    """Write an estimator into a file that `load` reads, and that runs no code when it is read.
+    """Write an estimator to a file for `load`. Loading the file cannot run code.
 
-    The file appears, or replaces an older one, as a whole: it is written under another name in the same folder, brought to the
-    disk, and renamed. A process that is killed on the way leaves the old file as it was.
+    An older file is replaced completely or not at all: the new one is written under another name in the same folder, flushed to
+    the disk, and renamed. If the process is killed meanwhile, the old file stays as it was.
 
     Parameters
     ----------
     estimator : BPClassifier, BPRegressor, or another estimator of fastbp's or scikit-learn's
-        Fitted or not. A network becomes a file of the format safetensors, with its parameters, fitted attributes, optimizer and
-        random state; a pipeline, a search, a tabular or another estimator one of skops. They need the packages of these names
-        (extra ``keep``).
+        Fitted or not. A network is stored as safetensors, with its parameters, fitted attributes, optimizer and random state.
+        Pipelines, searches, tabular and other estimators are stored with skops. These packages must be installed.
     path : str or path-like
-        The file; by custom it ends in ``.safetensors``, or ``.skops`` for all but networks.
+        The file. Its name should end in ``.safetensors`` for a network, and in ``.skops`` otherwise.
 
     Raises
     ------
@@ -115,12 +114,11 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
 
 
 def load(path: str | os.PathLike[str]) -> Any:
-    """Return the estimator that `save` has written into a file.
+    """Return the estimator that `save` has written to a file.
 
-    It predicts as the saved one did, and `partial_fit` and a warm start go on from where that stood, bit for bit. Every name,
-    type, shape and size in the file is checked before anything is computed with it, and no code in it can run. It takes at most
-    10 times the size of the file and 32 MiB of memory. That it comes from somebody you trust is still for you to see to: a wrong
-    model gives wrong answers.
+    It predicts as the saved one did, and `partial_fit` and a warm start continue its training, bit for bit. Every name, type,
+    shape and size in the file is checked before it is used, and no code in the file can run. Loading takes at most 10 times the
+    size of the file and 32 MiB of memory. Load files only from people whom you trust: a forged model gives wrong predictions.
 
     Parameters
     ----------
