@@ -35,6 +35,7 @@ autodoc_typehints = "none"  # numpydoc's sections say the types
 
 html_theme = "pydata_sphinx_theme"
 html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False, "show_nav_level": 2}
+html_title = project
 html_show_sourcelink = False
 html_sidebars = {"index": []}
 html_math_renderer = "mathml"  # which browsers draw by themselves: the site loads nothing from elsewhere
