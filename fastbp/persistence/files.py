@@ -152,7 +152,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     with open(path, "rb", opener=_opened_at_once) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
-            raise ModelFileError(f"{path} is no file.")
+            raise ModelFileError(f"{path} is not a file.")
         start = file.read(8)
         is_zip = start.startswith(ZIP_START)
         package = _imported("skops.io" if is_zip else "safetensors.numpy")
@@ -166,7 +166,7 @@ def load(path: str | os.PathLike[str]) -> Any:
         except ModelFileError as error:
             raise ModelFileError(f"{path}: {error}") from error
         except Exception as error:
-            raise ModelFileError(f"{path} is damaged, or no model of fastbp's: {error}") from error
+            raise ModelFileError(f"{path} is damaged, or is not a model of fastbp: {error}") from error
 
 
 def _opened_at_once(path: str, flags: int) -> int:
@@ -219,17 +219,21 @@ def _load_network(package: Any, file: Any, size: int) -> BaseBP:
     file.seek(0)
     start = file.read(8)
     n_header = int.from_bytes(start, "little")
-    if len(start) < 8 or n_header > min(size - 8, MOST_HEADER):
-        raise ModelFileError("this is no model of fastbp's: it does not begin as safetensors does.")
+    if len(start) < 8 or n_header > MOST_HEADER or file.read(1) not in (b"{", b""):
+        raise ModelFileError("this is not a model of fastbp: it does not begin like a safetensors file.")
+    if n_header > size - 8:
+        raise ModelFileError(f"it is truncated: its header has {n_header} bytes, but only {size - 8} follow.")
+    file.seek(8)
     budget, n_given = Budget(size), size - 8 - n_header
     budget.spend(4 * n_given)  # as they are read, as arrays, as the estimator's, and as numbers in a list
     tables = budget.parsed(file.read(n_header))
     metadata = tables.pop("__metadata__", {})
     if "fastbp" not in metadata:
-        raise ModelFileError("this file of safetensors holds no model of fastbp's.")
+        raise ModelFileError("this safetensors file does not contain a model of fastbp.")
     n_data = sum(end - begin for begin, end in (table["data_offsets"] for table in tables.values()))
     if n_data != n_given:
-        raise ModelFileError(f"it is damaged: its header tells of {n_data} bytes of numbers, but {n_given} follow.")
+        what = "truncated" if n_given < n_data else "damaged"
+        raise ModelFileError(f"it is {what}: its header describes {n_data} bytes of numbers, but {n_given} follow.")
     described = budget.parsed(metadata["fastbp"])
     version = described["versions"]["fastbp"]
     if described["format_version"] != FORMAT_VERSION:
@@ -240,12 +244,12 @@ def _load_network(package: Any, file: Any, size: int) -> BaseBP:
     file.seek(0)
     arrays = package.load(file.read(size))
     if _digest(metadata["fastbp"], arrays) != metadata["sha256"]:
-        raise ModelFileError("it is damaged: what it holds is not what was written.")
+        raise ModelFileError("it is damaged: its content does not match its digest.")
     decoder = Decoder(arrays, version)
     estimator = decoder.estimator(described)
     decoder.check_all_used()
     if not isinstance(estimator, BaseBP):
-        raise ModelFileError(f"it holds no network, but a {type(estimator).__name__}.")
+        raise ModelFileError(f"it contains a {type(estimator).__name__}, not a network.")
     return estimator
 
 
@@ -281,7 +285,7 @@ def _skops_file(estimator: BaseEstimator) -> bytes:
     except UntrustedError as error:
         strange = strange or str(error)
     except ValueError as error:
-        raise ValueError(f"This {name} has no form in a file: {error}.") from error
+        raise ValueError(f"This {name} cannot be saved: {error}.") from error
     if strange:
         best = (
             " What it has found is kept by save(search.best_estimator_, path)." if hasattr(estimator, "best_estimator_") else ""
@@ -327,7 +331,7 @@ def _load_skops(package: Any, path: str, file: Any, size: int) -> BaseEstimator:
         raise ModelFileError(f"it holds {strange}, {distrust}")
     estimator = package.load(path, trusted=names)
     if not isinstance(estimator, BaseEstimator):
-        raise ModelFileError(f"it holds no estimator, but a {type(estimator).__name__}.")
+        raise ModelFileError(f"it contains a {type(estimator).__name__}, not an estimator.")
     return estimator
 
 
@@ -358,7 +362,7 @@ def replace_file(path: str | os.PathLike[str], write: Callable[[str], None]) -> 
     path = os.path.realpath(path)  # a link stays a link
     exists = os.path.exists(path)
     if exists and not os.path.isfile(path):
-        raise ValueError(f"{path} is there and is no file.")
+        raise ValueError(f"{path} exists and is not a file.")
     folder, name = os.path.split(path)
     beside = os.path.join(folder, _name_beside(name))
     with open(beside, "xb") as file:
