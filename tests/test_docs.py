@@ -13,6 +13,7 @@ import pytest
 from test_architecture import FLOORS
 
 import fastbp
+from fastbp.app.cli import main
 from fastbp.names import SOLVERS
 
 pytestmark = pytest.mark.slow
@@ -192,6 +193,20 @@ def missing_names(text):
 
 def test_names_of_the_architecture_exist():
     assert missing_names((ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")) == []
+
+
+def test_the_verbs_and_options_of_the_command_line_exist(capsys):
+    pytest.importorskip("pandas")
+    text = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
+    verbs, helps = set(re.findall(r"(?m)^\| .*`fastbp (\w+)`", text)), ""
+    assert {"search", "train", "predict", "inspect", "export", "warmup"} <= verbs
+    for verb in verbs:
+        with pytest.raises(SystemExit) as ended:
+            main([verb, "--help"])
+        assert ended.value.code == 0
+        helps += capsys.readouterr().out
+    options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text))
+    assert options - set(re.findall(r"--[a-z][a-z-]*", helps)) == set()
 
 
 # ---- pictures
