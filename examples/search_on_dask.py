@@ -45,6 +45,8 @@ def main():
     ):
         client.amm.stop()  # Dask's memory manager would take away the spare copies of the data
         client.run(ignore_convergence)
+        first = next(iter(client.scheduler_info()["workers"]))
+        client.run(warm_up, workers=[first])  # compiles, and stores the kernels where the other workers find them
         client.run(warm_up)
         with parallel_config("dask", scatter=[X, y, *chain(*folds)]):
             search.fit(X, y)
