@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from fastbp import BPClassifier, BPTabularClassifier, BPTabularRegressor
 
-distributed = pytest.importorskip("dask.distributed", reason="dask is not installed: pip install 'fastbp[dask]'")
+distributed = pytest.importorskip("dask.distributed", reason="dask is not installed: pip install 'dask[distributed]'")
 
 pytestmark = [
     pytest.mark.slow,

@@ -35,7 +35,7 @@ class UnknownCategoryWarning(UserWarning):
 
 
 class TableEncoder(TransformerMixin, Versioned, BaseEstimator):
-    r"""Turn a table with numbers, categories, texts, truth values, dates and missing values into float32 columns for a network.
+    r"""Turn a table with numbers, categories, texts, booleans, dates and missing values into float32 columns for a network.
 
     Numbers, and dates and durations as days, are filled with their median, scaled to
     :math:`(x - \mathrm{median}) / (q_{75} - q_{25})`, or by half the range where the quartiles are equal, and bent by

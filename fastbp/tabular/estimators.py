@@ -33,7 +33,7 @@ SMALLEST_PROBABILITY = 0.002  # few tables are as sure as a network that has lea
     and_longer="",
 )
 class BPTabularClassifier(ClassifierMixin, BaseTabular):
-    r"""Networks for classes, for tables as they are: numbers, categories, texts, truth values, dates and missing values.
+    r"""Networks for classes, for tables as they are: numbers, categories, texts, booleans, dates and missing values.
 
     Nothing needs to be scaled, encoded or tuned. `TableEncoder` turns the table into numbers; the network is `BPClassifier` with
     a periodic embedding, a scale layer, three hidden layers of 64 and the training that docs/tabular.md tells, after RealMLP
@@ -259,7 +259,7 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
     the others, 32 epochs are enough, of at least 700 rows; if more than 90 %, up to 256 are taken if they explain more still""",
 )
 class BPTabularRegressor(RegressorMixin, BaseTabular):
-    r"""Networks for numbers, for tables as they are: numbers, categories, texts, truth values, dates and missing values.
+    r"""Networks for numbers, for tables as they are: numbers, categories, texts, booleans, dates and missing values.
 
     Nothing needs to be scaled, encoded or tuned. `TableEncoder` turns the table into numbers; targets are standardised, and
     predictions stay within the range of the targets seen in training. The network is `BPRegressor` with a periodic embedding, a

@@ -40,7 +40,7 @@ class Configuration(NamedTuple):
     options: dict[str, Any]
 
 
-# In the order in which they are trained. Chosen on tables of benchmarks/quality_tables.py, as docs/accuracy.md tells.
+# In the order in which they are trained; docs/accuracy.md tells what was tried beside.
 OF_CLASSES = (
     Configuration("ranks", (NUMBERS, RANKS, ONE_HOT), 64, {"frequency_init_scale": 0.3}),
     Configuration(
