@@ -239,16 +239,21 @@ def test_networks_of_a_fold_do_not_know_the_targets_held_out():
     other[folds[0][1]] = np.random.default_rng(0).permutation(y[folds[0][1]])
     models = [BPTabularClassifier(cv=folds, **QUICK).fit(frame, labels) for labels in (y, other)]
     kept = [
-        {names: network for (fold, names), network in zip(model._pool.members, model.networks_, strict=True) if fold == 0}
+        {
+            (names, network.random_state): network
+            for (fold, names), network in zip(model._pool.members, model.networks_)
+            if fold == 0
+        }
         for model in models
     ]
     common = kept[0].keys() & kept[1].keys()
     assert common
     columns = models[0]._pool.reader.read(frame)
-    for names in common:
+    for key in common:
+        names, _ = key
         inputs = [model._pool.encodings[0].inputs(names, columns)[0] for model in models]
         np.testing.assert_array_equal(*inputs)
-        np.testing.assert_array_equal(*(each[names]._outputs(inputs[0]) for each in kept))
+        np.testing.assert_array_equal(*(each[key]._outputs(inputs[0]) for each in kept))
 
 
 # ---- how it is run
