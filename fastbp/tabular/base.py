@@ -23,11 +23,11 @@ from fastbp.tabular.columns import checked, opened
 from fastbp.tabular.conformal import Members, members_of
 from fastbp.tabular.encoder import TableEncoder
 from fastbp.tabular.folds import check_folds, drawn_folds, number_of_folds
-from fastbp.tabular.recipe import PRESETS, Preset, Task, network_options
+from fastbp.tabular.pool import Pool, train_pool
+from fastbp.tabular.recipe import EXAMPLES, PRESETS, Preset, Task, network_options
 from fastbp.tabular.rows import Rows, unfitted
 from fastbp.tabular.watching import Looked, Watching, expected, mean_curve
 
-EXAMPLES = 256  # rows that are kept for the importances of features
 # what BPClassifier and BPRegressor do around a training, or is the recipe's own; in `network_params` it would do nothing
 NOT_OF_NETWORKS = {
     *("loss", "delta", "focal_gamma", "power", "quantile", "warm_start", "validation_split", "refit", "scoring", "calibration"),
@@ -41,10 +41,11 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
     _task: Task
     encoder_: TableEncoder
     networks_: list[Any]
-    _examples: np.ndarray
+    _examples: Any
     _weights_of_examples: np.ndarray | None = None
     _held_out: dict[str, Any] | None = None
     _validation_scores: list[float] | None = None
+    _pool: Pool | None = None
 
     def __init__(
         self,
@@ -114,6 +115,10 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
                 f"network_params cannot set {', '.join(sorted(mine))}: these are not for the networks of a {type(self).__name__}."
             )
         chosen = PRESETS[self.preset]
+        if chosen.has_pool and "embedded_features" in (self.network_params or {}):
+            raise ValueError(
+                f"network_params cannot set embedded_features with preset={self.preset!r}: its networks see other columns."
+            )
         values: dict[str, Any] = {
             name: getattr(self, name) for name in ("n_ensemble", "max_iter") if getattr(self, name) is not None
         }
@@ -185,13 +190,17 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
 
         preset, n_rows = self._check(), len(X)
         scorer = None if self.scoring is None else check_scoring(self, scoring=self.scoring)
+        fitted: dict[str, Any] = {}
+        if targets.classes is not None:
+            fitted = {"classes_": targets.classes, "_sparse_labels": False}
+        if preset.has_pool:
+            train_pool(self, table, y, strata, rows, targets, fitted, watching, scorer)
+            return
         random_state = check_random_state(self.random_state)
         folds: list[Any] = [(None, None)]
         if self.cv is not None:
             folds = drawn_folds(self.cv, table, strata, rows, LOSSES[targets.loss].has_class_numbers, random_state)
-        weights, fitted = rows.weights, {"n_features_in_": X.shape[1]}
-        if targets.classes is not None:
-            fitted |= {"classes_": targets.classes, "_sparse_labels": False}
+        weights, fitted = rows.weights, {"n_features_in_": X.shape[1]} | fitted
         n_networks, n_needed = preset.n_ensemble * len(folds), len(folds)
         seeds = random_state.randint(2**31 - 1, size=n_networks)
         tasks: list[Any] = [(train, seed) for (train, _), seed in zip(folds * preset.n_ensemble, seeds, strict=True)]
@@ -241,32 +250,32 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
         chosen = random_state.permutation(n_rows)[:EXAMPLES]
         self._examples, self._weights_of_examples = X[chosen], None if weights is None else weights[chosen]
         if self.cv is not None:
-            self._keep_held_out(table, y, rows, X, targets.Y, [held_out for _, held_out in folds] * n_rounds, calibrates, scorer)
+            of_networks = [held_out for _, held_out in folds] * n_rounds
+            members = members_of(of_networks, n_rows)
+            self._publish_held_out(table, y, rows, targets.Y, self._held_out_outputs(X, of_networks), members, calibrates, scorer)
             watching.say(f"Held out: score {self.oof_score_:.4f}.")
 
-    def _keep_held_out(
+    def _publish_held_out(
         self,
         table: Any,
         y: np.ndarray,
         rows: Rows,
-        X: np.ndarray,
         Y: np.ndarray,
-        held_out: list[np.ndarray],
+        outputs: np.ndarray,
+        members: Members,
         calibrates: bool,
         scorer: Any,
     ) -> None:
-        """Set what is known by the networks that have not seen a row; held_out: numbers of rows for each network."""
-        outputs = self._held_out_outputs(X, held_out)
+        """Calibrate by outputs for the rows that count, of networks that have not seen them, and keep what they say."""
         if calibrates:
             self._calibrate(Y, outputs, rows.weights)
-        members = members_of(held_out, len(X))
         self._held_out = {**members._asdict(), "weights": rows.weights, **self._compared(Y, outputs)}
         self.oof_score_ = (
             self._score_of(Y, self._finished(outputs), rows.weights)
             if scorer is None
-            else float(scorer(self._answering(outputs, self.networks_), X, y[rows.numbers], **given(rows.weights)))
+            else float(scorer(self._answering(outputs, self.networks_), outputs, y[rows.numbers], **given(rows.weights)))
         )
-        others = None if rows.are_all else self._averaged(self.encoder_._encoded(table, rows.others))
+        others = None if rows.are_all else self._averaged(self._inputs(table, rows.others))
         spread = rows.spread_out(outputs)
         if others is not None:  # which no network was trained on
             spread[rows.others] = others
@@ -307,24 +316,36 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
         """Return averaged outputs as what users get: probabilities, or numbers in the target's units."""
         raise NotImplementedError
 
+    def _targets_of_outputs(self, Y: np.ndarray) -> np.ndarray:
+        """Return what the networks' outputs, (n_rows, n_outputs), were to be in training."""
+        return Y
+
+    def _inputs(self, X: Any, rows: Any = slice(None)) -> Any:
+        """Return numbered rows of a table as `_averaged` takes them."""
+        return self.encoder_._encoded(X, rows) if self._pool is None else self._pool.reader.read(X, rows)
+
     def _outputs(self, X: Any) -> np.ndarray:
         """Return the mean of the networks' outputs for rows of a table."""
-        return self._averaged(self.encoder_._encoded(X))
+        return self._averaged(self._inputs(X))
 
-    def _by_network(self, encoded: np.ndarray) -> list[np.ndarray]:
+    def _by_network(self, encoded: Any) -> list[np.ndarray]:
         """Return the outputs of each network, (n_rows, n_outputs) float64; nothing is written to."""
         from fastbp.training.predict import predict_outputs
 
         if self.n_threads is not None:
             parameters.check_parameter("n_threads", self.n_threads, parameters.COUNT, self)
+        if self._pool is not None:
+            return list(self._pool.outputs(self.networks_, encoded, self.n_threads))
         each = []
         for model in self.networks_:
             network, params = model._packed()
             each.append(predict_outputs(network, params, encoded, n_threads=self.n_threads).astype(np.float64))
         return each
 
-    def _averaged(self, encoded: np.ndarray) -> np.ndarray:
+    def _averaged(self, encoded: Any) -> np.ndarray:
         """Return the mean of the networks' outputs, (n_rows, n_outputs) float64."""
+        if self._pool is not None:
+            return self._pool.averaged(self.networks_, encoded, self.n_threads)
         total = np.zeros(())
         for outputs in self._by_network(encoded):
             total = total + outputs
@@ -340,7 +361,7 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
                 f"{wanted} goes by rows that training has not seen, and this {type(self).__name__} was fitted on all: fit it with"
                 " cv=5, or another number of folds."
             )
-        kept, encoded = self._held_out, self.encoder_._encoded(X)
+        kept, encoded = self._held_out, self._inputs(X)
         if method == "cv":
             return self._averaged(encoded)[np.newaxis], kept | {"group_of": np.zeros_like(kept["group_of"])}
         return Members(kept["shares"], kept["group_of"]).outputs(np.array(self._by_network(encoded))), kept
@@ -381,14 +402,21 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
         if self.networks_:
             before, random = self._averaged(self._examples), np.random.RandomState(0)
             for column in np.unique(self.encoder_.sources_):
-                shuffled, mine = self._examples.copy(), self.encoder_.sources_ == column
-                shuffled[:, mine] = shuffled[random.permutation(len(shuffled))][:, mine]
-                squares = np.mean((self._averaged(shuffled) - before) ** 2, axis=1)
+                order = random.permutation(len(before))
+                squares = np.mean((self._averaged(self._shuffled(column, order)) - before) ** 2, axis=1)
                 changes[column] = np.sqrt(np.average(squares, weights=self._weights_of_examples))
         return changes / changes.sum() if changes.any() else changes
 
     def _facts_html(self) -> str:
         return self.encoder_._facts_html() if hasattr(self, "encoder_") else ""
+
+    def _shuffled(self, column: int, order: np.ndarray) -> Any:
+        """Return the examples with one column of the table in another order."""
+        if self._pool is not None:
+            return self._pool.reader.shuffled(self._examples, column, order)
+        shuffled, mine = self._examples.copy(), self.encoder_.sources_ == column
+        shuffled[:, mine] = shuffled[order][:, mine]
+        return shuffled
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

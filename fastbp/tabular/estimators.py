@@ -54,7 +54,7 @@ SMALLEST_PROBABILITY = 0.002  # few tables are as sure as a network that has lea
     and_longer="",
 )
 class BPTabularClassifier(ClassifierMixin, BaseTabular):
-    r"""Networks for classes, for tables as they are: numbers, categories, texts, truth values, dates and missing values.
+    r"""Networks for classes, for tables as they are: numbers, categories, texts, booleans, dates and missing values.
 
     Nothing needs to be scaled, encoded or tuned. `TableEncoder` turns the table into numbers; the network is `BPClassifier` with
     a periodic embedding, a scale layer, three hidden layers of 64 and the training that docs/tabular.md tells, after RealMLP
@@ -408,6 +408,15 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
                 found[column] = spread
         return found[0] if self._kind == ONE else found
 
+    def _targets_of_outputs(self, Y: np.ndarray) -> np.ndarray:
+        if self._kind == COLUMNS:
+            return Y
+        smoothing = self.networks_[0].label_smoothing
+        if self._kind == LABELS:
+            return (1 - smoothing) * Y + smoothing / 2
+        n_classes = len(self._places()[0])
+        return (1 - smoothing) * (np.arange(n_classes) == Y) + smoothing / n_classes
+
     def _logits(self, outputs: np.ndarray) -> np.ndarray:
         """Return the logarithms of what the networks mean, (n_rows, n_classes), but for a constant per row."""
         # A network that is right about p has learnt q = (1 - ε) p + ε / k from smoothed labels: p is got back from q. What it
@@ -474,7 +483,7 @@ def codes_among(more: Classes, known: Classes, counting: list[np.ndarray]) -> np
     the others, 32 epochs are enough, of at least 700 rows; if more than 90 %, up to 256 are taken if they explain more still""",
 )
 class BPTabularRegressor(RegressorMixin, BaseTabular):
-    r"""Networks for numbers, for tables as they are: numbers, categories, texts, truth values, dates and missing values.
+    r"""Networks for numbers, for tables as they are: numbers, categories, texts, booleans, dates and missing values.
 
     Nothing needs to be scaled, encoded or tuned. `TableEncoder` turns the table into numbers; targets are standardised, by
     mean and standard deviation for the squared error, by median and quartiles for other losses of any target, and divided by

@@ -63,6 +63,8 @@ def of_network(network: Any) -> PlainNetwork:
 
 def plain_table(estimator: Any, kind: str, **own: Any) -> PlainTable:
     """Return an estimator's own data with what both share."""
+    if estimator._pool is not None:
+        raise ValueError("The networks of preset='ensemble' see encodings that have no form in ONNX and C: take another preset.")
     networks = [of_network(network) for network in estimator.networks_]
     none = dict.fromkeys(("mean", "spread", "low", "high"), NOTHING)
     lists: dict[str, list[Any]] = {name: [] for name in ("sizes", "classes", "counting", "temperatures")}
