@@ -452,7 +452,7 @@ def test_whose_noise_is_not_asked_for():
     assert BPTabularRegressor(max_iter=64, random_state=0).fit(X, y).n_iter_ == 64
     assert BPTabularRegressor(random_state=0).fit(X[:49], y[:49]).n_iter_ == 64
     epochs = {preset: BPTabularClassifier(preset, random_state=0).fit(X, y > 0).n_iter_ for preset in recipe.PRESETS}
-    assert epochs == {"fast": 16, "default": 48, "best": 64}
+    assert epochs == {"fast": 16, "default": 48, "best": 64, "ensemble": 64}
 
 
 def test_what_counts_in_the_trial():

@@ -24,7 +24,7 @@ from sklearn.metrics import (
 )
 from sklearn.model_selection import KFold, RepeatedKFold
 
-from fastbp import BPTabularClassifier, BPTabularRegressor, LossCurveDisplay
+from fastbp import BPTabularClassifier, BPTabularRegressor, LossCurveDisplay, to_c
 from fastbp.names import LOSSES, REGRESSION_LOSSES
 from fastbp.tabular import conformal
 
@@ -495,3 +495,37 @@ def test_folds_of_the_user_serve_sets_too():
         warnings.simplefilter("error")
         model = BPTabularClassifier(cv=folds, **QUICK).fit(X_IRIS, NAMES)
         assert model.predict_set(X_IRIS, 0.9).shape == (150, 3)
+
+
+# ---- with the preset 'ensemble'
+
+
+@pytest.mark.parametrize(
+    "kind, options, y",
+    [
+        (BPTabularRegressor, {"loss": "poisson"}, IRIS),
+        (BPTabularRegressor, {"loss": "quantile", "quantile": [0.1, 0.9]}, X_IRIS[:, 0]),
+        (BPTabularRegressor, {"scoring": "neg_mean_absolute_error"}, X_IRIS[:, :2]),
+        (BPTabularClassifier, {}, NAMES),
+        (BPTabularClassifier, {}, np.column_stack([IRIS == 0, IS_LONG]).astype(int)),
+        (BPTabularClassifier, {}, np.column_stack([NAMES, np.where(IS_LONG, "long", "short")])),
+    ],
+    ids=["counts", "quantiles", "several numbers", "classes", "labels", "columns"],
+)
+def test_ensembles_of_any_target(kind, options, y):
+    X = pd.DataFrame(X_IRIS[:, 1:], columns=list("abc")).assign(d=np.where(X_IRIS[:, 1] > 3, "x", "y"))
+    with redirect_stdout(io.StringIO()) as said:
+        model = kind("ensemble", max_iter=4, random_state=0, verbose=True, **options).fit(X, y)
+    assert "Trained: 20 networks" in said.getvalue() and np.isfinite(model.oof_score_) and len(model.loss_curve_) == 4
+    assert model.predict(X).shape[0] == 150 and model.weights_.sum() == pytest.approx(1)
+    ask = model.predict_interval if kind is BPTabularRegressor else model.predict_set
+    for method in ("cv", "cv+"):
+        first = ask(X, 0.8, method=method)
+        for part, own in zip(*(each if isinstance(each, list) else [each] for each in (first, ask(X[:9], 0.8, method=method)))):
+            np.testing.assert_allclose(part[:9], own, rtol=1e-6)
+    kept = model._held_out
+    np.testing.assert_allclose(kept["shares"].sum(axis=1), 1)
+    with pytest.raises(ValueError, match="X_val is not for"):
+        kind("ensemble", **QUICK, **options).fit(X, y, X_val=X, y_val=y)
+    with pytest.raises(ValueError, match="preset='ensemble'"):
+        to_c(model)
