@@ -54,6 +54,7 @@ def settings_of(estimator: Any, loss: str) -> Settings:
         fit_intercept=bool(estimator.fit_intercept),
         embedded=parameters.embedded_columns(estimator),
         scale_layer=bool(estimator.scale_layer),
+        categories=(),
         init=init if isinstance(init, str) else parameters.check_weights(*init)[:2],
         init_scale=float(estimator.init_scale),
         # scikit-learn draws the output layer as if its activation were the hidden one
@@ -172,11 +173,14 @@ def _check_together(estimator: Any) -> None:
         raise ValueError(f"warmup_steps does not go with solver={estimator.solver!r}, which finds its steps itself.")
     if estimator.clip_norm is not None and estimator.clip_value is not None:
         raise ValueError("clip_norm and clip_value do not go together: give one of them.")
-    if estimator.embedding is not None or estimator.scale_layer:
+    has_categories = getattr(estimator, "categorical_features", None) is not None
+    if estimator.embedding is not None or estimator.scale_layer or has_categories:
         if solver.trainer == "lm":
-            raise ValueError("embedding and scale_layer do not go with solver='lm', which is for weights and intercepts.")
+            raise ValueError(
+                "embedding, scale_layer and categorical_features do not go with solver='lm', which is for weights and intercepts."
+            )
         if estimator.feature_importances:
-            raise ValueError("feature_importances does not go with embedding and scale_layer.")
+            raise ValueError("feature_importances does not go with embedding, scale_layer and categorical_features.")
 
 
 def _check_solver(estimator: Any, loss: str, activations: Sequence[str]) -> None:
