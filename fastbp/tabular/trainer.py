@@ -36,7 +36,8 @@ class Trial(NamedTuple):
 
 class Trainer:
     """What all networks of a table share: rows (n_rows, n_inputs), targets, (n_rows, 1) of class numbers or (n_rows, n_outputs),
-    weights of rows or None, attributes of fitted networks, and threads; `network_of` (n_rows, max_iter, seed) makes a network."""
+    weights of rows or None, attributes of fitted networks, how many categories each of the last inputs has, and threads;
+    `network_of` (n_rows, max_iter, seed) makes a network."""
 
     def __init__(
         self,
@@ -48,11 +49,12 @@ class Trainer:
         loss: str,
         fitted: Any,
         *,
+        categories: list[int],
         n_networks: int,
         n_threads: int | None,
     ) -> None:
         self._network_of, self._fitted, self._loss, self._n_outputs = network_of, fitted, loss, n_outputs
-        self._X, self._Y, self._weights = X, Y, weights
+        self._X, self._Y, self._weights, self._categories = X, Y, weights, tuple(categories)
         n_allowed = allowed_threads(n_threads)
         self._n_workers = min(n_networks, n_allowed)  # networks side by side, each with as many threads as are left for it
         self._scratches = [Scratch() for _ in range(self._n_workers)]
@@ -63,7 +65,9 @@ class Trainer:
         """Return a network trained on the numbered rows, on all if `rows` is None."""
         model = self._network_of(len(self._X) if rows is None else len(rows), max_iter, int(seed))
         parameters.check_parameters(model)
-        settings = settings_of(model, self._loss)._replace(decay_schedule="flat_cos", dropout_schedule="flat_cos")
+        settings = settings_of(model, self._loss)._replace(
+            categories=self._categories, decay_schedule="flat_cos", dropout_schedule="flat_cos"
+        )
         network = network_for(settings, self._X.shape[1], self._n_outputs, self._X.dtype)
         problem = Problem(self._X, self._Y, self._weights, numbers=rows, n_outputs=self._n_outputs)
         starts = drawn_starts(network, settings, np.random.RandomState(seed), problem.dtype)
