@@ -68,6 +68,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         2016), as in PyTorch's ``CrossEntropyLoss``; a yes or no becomes ``y * (1 - label_smoothing) + label_smoothing / 2``.
     focal_gamma : float, default=2.0
         Exponent of the loss 'focal', 0 or larger; with 0 it is the log-loss.
+    {categorical_parameter}
 
     Attributes
     ----------
@@ -153,6 +154,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         loss: str = "log_loss",
         label_smoothing: float = 0.0,
         focal_gamma: float = 2.0,
+        categorical_features: Any = None,
     ) -> None:
         super().__init__(
             hidden_layer_sizes=hidden_layer_sizes,
@@ -210,6 +212,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         self.loss = loss
         self.label_smoothing = label_smoothing
         self.focal_gamma = focal_gamma
+        self.categorical_features = categorical_features
 
     @filled
     def fit(

@@ -163,6 +163,15 @@ input_scaling : {'standard', 'robust'} or None, default=None
     until a new start. `coefs_` are for the scaled features; `fold_scaling` makes them those for the raw ones.
 """
 
+_CATEGORICAL_PARAMETER = """
+categorical_features : array-like of bool, int or str, 'from_dtype' or None, default=None
+    Columns that hold categories: a mask, numbers or names of columns, or with 'from_dtype' those of a frame whose dtype says so.
+    The network is the one that a column of zeros and ones for each category would have, without these columns: time and memory go
+    with the number of columns, not of categories. Categories are numbers, truth values or texts, those of the first `fit` or
+    `partial_fit`; a missing value (None, NaN) is one where there were any. Others, later, add nothing. `embedding` and
+    `input_scaling` are for the other columns. Not with a sparse X, `solver` 'lm' and `feature_importances`.
+"""
+
 _ATTRIBUTES = """
 coefs_ : list of ndarray of shape (n_in, n_out)
     Weights of each layer. They are views: assigning to their elements changes the predictions.
@@ -174,7 +183,14 @@ front_ : dict of str to ndarray
     ``cosines @ cos(2π·frequencies·x + phases) + offsets``, which the first layer has before the columns themselves; and of
     `scale_layer` the 'scale', (n_inputs,). Views, as `coefs_` are.
 embedded_features_ : tuple of int
-    Columns that are embedded, where any are.
+    Columns that are embedded, where any are; with `categorical_features` counted among the other columns.
+categories_ : list of ndarray
+    With `categorical_features`, what each of these columns held in training, in order, a missing value last. The first weights'
+    rows are those of the other columns, and then one for each category of each of these.
+categorical_features_ : tuple of int
+    The columns that these are for.
+n_categories_ : tuple of int
+    How many there are in each.
 loss_ : float
     Loss of the last epoch (for {other_solvers}: at the end).
 loss_curve_ : list of float
@@ -287,6 +303,7 @@ def documented(**own: Any) -> Any:
             "parameters": _PARAMETERS,
             "run_parameters": _RUN_PARAMETERS + _STEP_PARAMETERS.strip("\n"),
             "later_parameters": _LATER_PARAMETERS,
+            "categorical_parameter": _CATEGORICAL_PARAMETER,
             "attributes": _ATTRIBUTES,
             "notes": _NOTES,
         }

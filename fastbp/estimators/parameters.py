@@ -170,6 +170,7 @@ _PREDICTOR_RULES: dict[str, tuple[Allowed, ...]] = {
     "refit": _FLAG,
     "ensemble": _FLAG,
     "input_scaling": (one_of("standard", "robust"), _NONE),
+    "categorical_features": (one_of("from_dtype"), Allowed(is_sequence, "an array-like of bool, int or str"), _NONE),
 }
 CLASSIFIER_RULES: dict[str, tuple[Allowed, ...]] = {
     **_PREDICTOR_RULES,

@@ -63,6 +63,7 @@ class BPRegressor(RegressorMixin, BaseBP):
     power : float, default=1.5
         For the loss 'tweedie', within (1, 2): the variance of the target grows as this power of its mean. 1 would be 'poisson', 2
         'gamma'.
+    {categorical_parameter}
 
     Attributes
     ----------
@@ -154,6 +155,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         target_scaling: str | None = None,
         quantile: Any = 0.5,
         power: float = 1.5,
+        categorical_features: Any = None,
     ) -> None:
         super().__init__(
             hidden_layer_sizes=hidden_layer_sizes,
@@ -211,6 +213,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         self.target_scaling = target_scaling
         self.quantile = quantile
         self.power = power
+        self.categorical_features = categorical_features
 
     @filled
     def fit(
