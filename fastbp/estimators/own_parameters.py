@@ -261,9 +261,10 @@ OWN_PARAMETERS = (
         says so. The network is the one that a column of zeros and ones for each category would have, without these columns: time
         and memory go with the number of columns, not of categories. Categories are numbers, truth values or texts, those of the
         first `fit` or `partial_fit`; a missing value (None, NaN) is one where there were any. Others, later, add nothing.
-        `embedding` and `input_scaling` are for the other columns. Not with a sparse X, 'lm' and `feature_importances`.""",
+        `embedding` and `input_scaling` are for the other columns. Not with a sparse X and `feature_importances`.""",
         estimators=PREDICTORS,
         acts=BEFORE,
+        of_solver={"lm": "Nor with 'lm'."},
     ),
     # ---- of one of them
     Parameter(
