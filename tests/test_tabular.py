@@ -466,6 +466,21 @@ def test_what_counts_in_the_trial():
     assert BPTabularRegressor(random_state=0).fit(X, noisy, sample_weight=weights).n_iter_ == 256
 
 
+def test_very_many_rows(monkeypatch):
+    """Of so many that few epochs have as many steps; here of a thousand."""
+    monkeypatch.setattr("fastbp.tabular.trainer.MANY_ROWS", 900)
+    noisy, clean = smooth_table(1000, noise=3.0), smooth_table(1000)
+    model = BPTabularRegressor(random_state=0).fit(*noisy)
+    assert model.n_iter_ == 8 and BPTabularRegressor(random_state=0, max_time=1e6).fit(*noisy).n_iter_ == 8
+    told = clone(model).set_params(max_iter=8).fit(*noisy)  # the trial changes nothing else
+    np.testing.assert_array_equal(model.predict(noisy[0]), told.predict(noisy[0]))
+    assert BPTabularRegressor("fast", random_state=0).fit(*noisy).n_iter_ == 16
+    assert BPTabularRegressor(max_iter=20, random_state=0).fit(*noisy).n_iter_ == 20
+    monkeypatch.setattr("fastbp.tabular.trainer.MANY_ROWS", 990)
+    monkeypatch.setattr("fastbp.tabular.trainer.MUCH_NOISE", 0.0)
+    assert BPTabularRegressor(random_state=0).fit(*clean).n_iter_ == 64
+
+
 def test_epochs_of_larger_tables():
     sizes = (50, 500, 800, 1500, 3000, 6000, 10**6)
     epochs = {n_rows: recipe.shorter_and_longer(recipe.PRESETS["default"], n_rows) for n_rows in sizes}

@@ -11,7 +11,7 @@ from sklearn.metrics import r2_score
 from fastbp.estimators import parameters
 from fastbp.estimators.base import fitted_copy
 from fastbp.estimators.settings import settings_of
-from fastbp.tabular.recipe import LITTLE_NOISE, MUCH_NOISE, Preset, shorter_and_longer
+from fastbp.tabular.recipe import FEW_EPOCHS, LITTLE_NOISE, MANY_ROWS, MUCH_NOISE, Preset, shorter_and_longer
 from fastbp.training.fit import fit_network
 from fastbp.training.problem import Problem
 from fastbp.training.threads import allowed_threads, run_pool
@@ -104,6 +104,9 @@ class Trainer:
     def tried_epochs(self, preset: Preset, n_trials: int, random_state: Any, n_needed: int) -> int:
         """Return for how many epochs to train n_needed networks and more on numbers, by trials."""
         max_iter = preset.max_iter
+        if len(self._X) > MANY_ROWS and preset.short_max_iter < max_iter:
+            trials = self.trials(1, FEW_EPOCHS, max_iter * n_needed, random_state)
+            return FEW_EPOCHS if trials and self._explained(trials, FEW_EPOCHS) < MUCH_NOISE else max_iter
         shorter, longer = shorter_and_longer(preset, len(self._X))
         trials = [] if longer == max_iter else self.trials(n_trials, max_iter + longer, longer * n_needed, random_state)
         if not trials:
