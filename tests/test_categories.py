@@ -349,6 +349,13 @@ def test_codes_out_of_range_end_in_errors(checked, tmp_path):
     assert done.stdout == "all refused\n", done.stderr
 
 
+def test_as_many_categories_as_a_number_tells_apart():
+    shape = (3, 2, 1), ("tanh",), "identity", "squared_error"
+    assert make_network(*shape, categories=(2**23, 2**23), dtype=np.float32).units[0] == 2**24 + 1
+    with pytest.raises(ValueError, match="float64"):
+        make_network(*shape, categories=(2**23, 2**23 + 1), dtype=np.float32)
+
+
 def test_a_code_within_a_network_may_be_none():
     network = make_network((3, 4, 1), ("tanh",), "identity", "squared_error", categories=(3,))
     params = np.random.RandomState(0).normal(size=network.n_parameters)
