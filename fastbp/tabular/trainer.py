@@ -71,7 +71,8 @@ def trained_network(
 
 class Trainer(Workers):
     """What all networks of a table share: rows (n_rows, n_inputs), targets, (n_rows, 1) of class numbers or (n_rows, n_outputs),
-    weights of rows or None, attributes of fitted networks, how many categories each of the last inputs has, and threads; `network_of` (n_rows, max_iter, seed) makes a network."""
+    weights of rows or None, attributes of fitted networks, how many categories each of the last inputs has, and threads;
+    `network_of` (n_rows, max_iter, seed) makes a network."""
 
     def __init__(
         self,
