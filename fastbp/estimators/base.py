@@ -51,7 +51,7 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
     """Training, packing and pickling; the subclasses add targets, labels and scores."""
 
     _rules = parameters.RULES
-    loss: str
+    loss: Any
     # what not all estimators have for a parameter
     scoring: Any = None
     refit: bool = False

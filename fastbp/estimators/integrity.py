@@ -39,7 +39,7 @@ class Layout(NamedTuple):
     front: dict[str, np.ndarray]
     front_shapes: Shapes
     embedded: tuple[int, ...]
-    loss: str
+    loss: Any
     loss_parameter: Any
 
     @property
@@ -125,14 +125,15 @@ def _check_parameter(estimator: Any, name: str) -> Any:
     return value
 
 
-def _checked_loss_parameter(estimator: Any, loss: str, n_outputs: int) -> Any:
+def _checked_loss_parameter(estimator: Any, loss: Any, n_outputs: int) -> Any:
     name = LOSSES[loss].parameter
     if name:
         _check_parameter(estimator, name)
     value = parameters.loss_parameter_of(estimator, loss)
     if isinstance(value, tuple) and len(value) != n_outputs:
         raise ValueError(
-            f"{name} has {len(value)} values, but this {type(estimator).__name__} was fitted for {n_outputs} outputs."
+            f"{name or repr(loss)} has {len(value)} values, but this {type(estimator).__name__} was fitted for {n_outputs}"
+            " outputs."
         )
     return value
 

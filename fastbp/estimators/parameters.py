@@ -23,6 +23,7 @@ from fastbp.names import (
     SOLVERS,
     STARTS,
 )
+from fastbp.training.custom_loss import CustomLoss
 
 MOST_UNITS = 2**53
 MOST_COUNT = 2**53  # as a float it is still exact
@@ -71,6 +72,7 @@ _BOOLEAN = Allowed(lambda value: isinstance(value, bool | np.bool_), "an instanc
 _NONE = Allowed(lambda value: value is None, "None")
 INTEGER = (Allowed(lambda value: isinstance(value, Integral), "an int"),)
 _NONNEGATIVE = (_real_in(0, math.inf, "[)"),)
+CUSTOM_LOSS = Allowed(lambda value: isinstance(value, CustomLoss), "a CustomLoss")
 POSITIVE = (_real_in(0, math.inf, "()"),)
 _FRACTION = (_real_in(0, 1, "[)"),)
 _COUNT = (_integer_from(1),)
@@ -193,7 +195,7 @@ AUTOENCODER_RULES: dict[str, tuple[Allowed, ...]] = {
 }
 REGRESSOR_RULES: dict[str, tuple[Allowed, ...]] = {
     **_PREDICTOR_RULES,
-    "loss": (one_of(*REGRESSION_LOSSES),),
+    "loss": (one_of(*REGRESSION_LOSSES), CUSTOM_LOSS),
     "alpha": (*_NONNEGATIVE, one_of(BAYES)),
     "validation_split": (one_of("random"),),
     "target_scaling": (one_of("standard"), _NONE),
@@ -266,7 +268,7 @@ def activation_names(activation: Any, n_hidden: int, owner: Any) -> tuple[str, .
     return names
 
 
-def output_activation_name(output_activation: str, loss: str) -> str:
+def output_activation_name(output_activation: str, loss: Any) -> str:
     """Resolve "auto" and refuse outputs for which the loss is not defined."""
     possible = LOSSES[loss].outputs
     if output_activation == "auto":
@@ -277,8 +279,10 @@ def output_activation_name(output_activation: str, loss: str) -> str:
     return output_activation
 
 
-def loss_parameter_of(estimator: Any, loss: str) -> float | tuple[float, ...]:
+def loss_parameter_of(estimator: Any, loss: Any) -> float | tuple[float, ...]:
     """Return what the estimator's parameter shapes a loss by, for all outputs or for each; 0 where there is none."""
+    if isinstance(loss, CustomLoss):
+        return loss.shape
     parameter = LOSSES[loss].parameter
     if not parameter:
         return 0.0

@@ -13,6 +13,7 @@ from fastbp.estimators.base import BaseBP, has_partial_fit
 from fastbp.estimators.docs import documented, filled
 from fastbp.estimators.inputs import MatrixLike
 from fastbp.estimators.targets import Targets, real_targets, repeated
+from fastbp.training.custom_loss import CustomLoss
 
 _ABOUT_ALPHA = r""" 'bayes', for the solver 'lm', estimates it together
     with the variance of the noise from the training rows alone, by the evidence for them (D. J. C. MacKay, A practical Bayesian
@@ -39,8 +40,8 @@ class BPRegressor(RegressorMixin, BaseBP):
 
     Parameters
     ----------
-    loss : {losses}, default='squared_error'
-        What is minimised: {about_losses}.
+    loss : {losses} or CustomLoss, default='squared_error'
+        What is minimised: {about_losses}; or a loss of your own, see `CustomLoss`.
     {parameters}
     output_activation : str, default='auto'
         'auto' is 'identity' for the squared error, which takes any name of `activation` and 'exp' too, as the losses of the
@@ -99,7 +100,7 @@ class BPRegressor(RegressorMixin, BaseBP):
 
     def __init__(
         self,
-        loss: str = "squared_error",
+        loss: str | CustomLoss = "squared_error",
         hidden_layer_sizes: Any = (100,),
         activation: Any = "relu",
         *,
@@ -341,7 +342,7 @@ class BPRegressor(RegressorMixin, BaseBP):
             raise ValueError(f"y_val has {more.n_outputs} outputs, but y has {targets.n_outputs}.")
         return more
 
-    def _loss_name(self) -> str:
+    def _loss_name(self) -> Any:
         return self.loss
 
     def __sklearn_tags__(self) -> Any:
