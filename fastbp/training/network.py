@@ -66,6 +66,8 @@ def make_network(
     Network
     """
     dtype = np.dtype(dtype)
+    if isinstance(loss_parameter, tuple) and len(loss_parameter) != layer_sizes[-1]:
+        raise ValueError(f"{loss} has {len(loss_parameter)} parameters, but the network has {layer_sizes[-1]} outputs.")
     last = tuple(groups), bool(fit_intercept), tuple(embedded), bool(scale_layer), dtype
     return _make_network(tuple(layer_sizes), tuple(activations), output_activation, loss, loss_parameter, *last)
 
