@@ -155,7 +155,7 @@ def test_an_install_of_bytecode_alone(tmp_path):
     cached.rename(tmp_path / "cached")
     shutil.rmtree(site / "fastbp")
     copy_package(site)
-    path = site / "fastbp" / "kernels" / "activations.py"
+    path = site / "fastbp" / "functions" / "activations.py"
     source = path.read_text(encoding="utf-8")
     assert source.count("LEAK = 0.01") == 1
     path.write_text(source.replace("LEAK = 0.01", "LEAK = 0.02"), encoding="utf-8")

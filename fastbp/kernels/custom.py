@@ -88,8 +88,12 @@ def _parts_of(loss):
 
 
 def _of_three(function, n):
-    """A user's function as one of a prediction, a target and what shapes the loss of the output."""
-    function = jit(function)
+    """A user's function as one of a prediction, a target and what shapes the loss of the output.
+
+    It is copied, as numba would keep the function itself with the constants that it saw first.
+    """
+    parts = function.__globals__, function.__name__, function.__defaults__, function.__closure__
+    function = jit(types.FunctionType(function.__code__, *parts))
 
     def of_three(output, y, shape):
         return float(function(output, y))
