@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, check_random_state
 
 from fastbp.estimators import parameters
 from fastbp.estimators.callbacks import OF_CALLBACKS, CallbackSupportMixin, fit_watched, has_callbacks
-from fastbp.estimators.inputs import check_sample_weight
+from fastbp.estimators.inputs import check_sample_weight, twin
 from fastbp.estimators.representation import ShownInNotebooks
 from fastbp.estimators.targets import Targets
 from fastbp.estimators.versions import Versioned
@@ -160,7 +160,8 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
 
     def _encode(self, table: Any, rows: Rows) -> np.ndarray:
         """Fit the encoder; return the encoded rows that count."""
-        self.encoder_ = TableEncoder()
+        takes_codes = not PRESETS[self.preset].has_pool and (self.network_params or {}).get("solver") != "lm"
+        self.encoder_ = TableEncoder(as_codes=takes_codes)
         encoded = self.encoder_._learn(table, rows)
         self.n_features_in_ = self.encoder_.n_features_in_
         if hasattr(self.encoder_, "feature_names_in_"):
@@ -214,6 +215,7 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
         n_calibrating = n_trials if calibrates and self.cv is None else 0  # with cv there are rows held out anyway
         trainer = Trainer(
             network_of, X, targets, weights, fitted,
+            categories=self.encoder_.n_categories_ if self.encoder_.as_codes else [],
             n_networks=n_networks + n_calibrating, n_threads=self.n_threads, watching=watching,
         )  # fmt: skip
         watching.say(f"Table: {rows.n_all} rows, {self.n_features_in_} columns that become {X.shape[1]} inputs of the networks.")
@@ -330,17 +332,11 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
 
     def _by_network(self, encoded: Any) -> list[np.ndarray]:
         """Return the outputs of each network, (n_rows, n_outputs) float64; nothing is written to."""
-        from fastbp.training.predict import predict_outputs
-
         if self.n_threads is not None:
             parameters.check_parameter("n_threads", self.n_threads, parameters.COUNT, self)
         if self._pool is not None:
             return list(self._pool.outputs(self.networks_, encoded, self.n_threads))
-        each = []
-        for model in self.networks_:
-            network, params = model._packed()
-            each.append(predict_outputs(network, params, encoded, n_threads=self.n_threads).astype(np.float64))
-        return each
+        return [twin(model, n_threads=self.n_threads)._outputs(encoded).astype(np.float64) for model in self.networks_]
 
     def _averaged(self, encoded: Any) -> np.ndarray:
         """Return the mean of the networks' outputs, (n_rows, n_outputs) float64."""

@@ -197,7 +197,7 @@ def train_pool(
     of_encodings = random_state.randint(2**31 - 1, size=len(folds))
     examples = random_state.permutation(len(Y))[:EXAMPLES]
     reader = Reader()
-    columns = reader.learn(model.encoder_, table, rows)
+    columns = reader.learn(table, rows)
     weights = rows.weights
     shared = Shared(columns, targets, weights, fitted)
     names = tuple(sorted({name for configuration in configurations for name in configuration.encodings}))
