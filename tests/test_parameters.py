@@ -75,6 +75,7 @@ EXAMPLES = {
     "refit": (True, STOPPING),
     "ensemble": (True, {"n_restarts": 2}),
     "input_scaling": ("standard", {}),
+    "categorical_features": ([3], {}),
     "class_weight": ({0: 3.0}, {}),
     "calibration": ("temperature", STOPPING),
     "loss": ("the other loss", {}),

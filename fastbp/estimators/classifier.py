@@ -124,6 +124,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         refit: bool = False,
         ensemble: bool = False,
         input_scaling: str | None = None,
+        categorical_features: Any = None,
         class_weight: Any = None,
         calibration: str | None = None,
         loss: str = "log_loss",
@@ -181,6 +182,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         self.refit = refit
         self.ensemble = ensemble
         self.input_scaling = input_scaling
+        self.categorical_features = categorical_features
         self.class_weight = class_weight
         self.calibration = calibration
         self.loss = loss

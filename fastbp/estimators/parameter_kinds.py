@@ -187,6 +187,11 @@ DROPOUT = Kind(
     (*FRACTION, Allowed(is_sequence, "a sequence of these, one for the inputs and one per hidden layer")),
 )
 COLUMNS = Kind("Any", "'all' or array-like of int", (one_of("all"), Allowed(is_sequence, "an array-like of column numbers")))
+CATEGORICAL = Kind(
+    "Any",
+    "array-like of bool, int or str, 'from_dtype' or None",
+    (one_of("from_dtype"), Allowed(is_sequence, "an array-like of bool, int or str"), NONE),
+)
 FACTORS = Kind("Any", "dict or None", (Allowed(lambda value: isinstance(value, dict), "a dict"), NONE))
 EMBEDDING = choice_or_none(*EMBEDDINGS)
 SCORER = Kind(

@@ -120,6 +120,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         refit: bool = False,
         ensemble: bool = False,
         input_scaling: str | None = None,
+        categorical_features: Any = None,
         delta: float = 1.0,
         target_scaling: str | None = None,
         quantile: Any = 0.5,
@@ -177,6 +178,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         self.refit = refit
         self.ensemble = ensemble
         self.input_scaling = input_scaling
+        self.categorical_features = categorical_features
         self.delta = delta
         self.target_scaling = target_scaling
         self.quantile = quantile

@@ -121,7 +121,8 @@ class BaseTabular(Versioned, BaseEstimator):
 
     def _encode(self, table: Any, rows: Rows) -> np.ndarray:
         """Fit the encoder; return the encoded rows that count."""
-        self.encoder_ = TableEncoder()
+        takes_codes = not PRESETS[self.preset].has_pool and (self.network_params or {}).get("solver") != "lm"
+        self.encoder_ = TableEncoder(as_codes=takes_codes)
         encoded = self.encoder_._learn(table, rows)
         self.n_features_in_ = self.encoder_.n_features_in_
         if hasattr(self.encoder_, "feature_names_in_"):
@@ -155,6 +156,7 @@ class BaseTabular(Versioned, BaseEstimator):
         n_calibrating = n_trials if calibrates and self.cv is None else 0  # with cv there are rows held out anyway
         trainer = Trainer(
             network_of, X, Y, weights, n_outputs, loss, fitted,
+            categories=self.encoder_.n_categories_ if self.encoder_.as_codes else [],
             n_networks=n_networks + n_calibrating, n_threads=self.n_threads,
         )  # fmt: skip
         if self.max_time is not None:

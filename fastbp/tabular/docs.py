@@ -36,7 +36,8 @@ encoder_ : TableEncoder
     What turns tables into numbers; `encoder_.unknown_counts(X)` counts unseen categories, and
     `encoder_.get_feature_names_out()` names the networks' inputs.
 networks_ : list of {network}
-    The networks, for encoded rows{and_of_networks}; of 'ensemble' each for an encoding of its own.
+    The networks, for rows as `encoder_` makes them, with categories as codes{and_of_networks}; of 'ensemble' each for an
+    encoding of its own.
 oof_prediction_ : ndarray of shape {oof_shape}
     With `cv` or 'ensemble': {oof_content} for each row from the networks that were not trained on it, for a row of weight 0 from
     all.

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ from sklearn.metrics import r2_score
 from fastbp.estimators import parameters
 from fastbp.estimators.base import fitted_copy
 from fastbp.estimators.settings import settings_of
-from fastbp.tabular.recipe import LITTLE_NOISE, MUCH_NOISE, Preset, shorter_and_longer
+from fastbp.tabular.recipe import FEW_EPOCHS, LITTLE_NOISE, MANY_ROWS, MUCH_NOISE, Preset, shorter_and_longer
 from fastbp.training.fit import fit_network
 from fastbp.training.problem import Problem
 from fastbp.training.threads import allowed_threads, run_pool
@@ -56,11 +56,14 @@ class Workers:
 
 def trained_network(
     model: Any, X: np.ndarray, Y: np.ndarray, weights: Any, rows: Any, n_outputs: int, loss: str, fitted: Any, seed: int,
-    scratch: Any, n_threads: int,
+    scratch: Any, n_threads: int, categories: Sequence[int] = (),
 ) -> Any:  # fmt: skip
-    """Return a network, unfitted so far, trained on the numbered rows, on all if `rows` is None."""
+    """Return a network, unfitted so far, trained on the numbered rows, on all if `rows` is None; categories: how many each of the
+    last columns has, which hold their numbers."""
     parameters.check_parameters(model)
-    settings = settings_of(model, loss)._replace(decay_schedule="flat_cos", dropout_schedule="flat_cos")
+    settings = settings_of(model, loss)._replace(
+        categories=tuple(categories), decay_schedule="flat_cos", dropout_schedule="flat_cos"
+    )
     problem = Problem(X, Y, weights, numbers=rows, n_outputs=n_outputs)
     result = fit_network(settings, problem, np.random.RandomState(seed), scratch=scratch, n_threads=n_threads)
     return fitted_copy(model, fitted, result.completed(), settings)
@@ -68,7 +71,8 @@ def trained_network(
 
 class Trainer(Workers):
     """What all networks of a table share: rows (n_rows, n_inputs), targets, (n_rows, 1) of class numbers or (n_rows, n_outputs),
-    weights of rows or None, attributes of fitted networks, and threads; `network_of` (n_rows, max_iter, seed) makes a network."""
+    weights of rows or None, attributes of fitted networks, how many categories each of the last inputs has, and threads;
+    `network_of` (n_rows, max_iter, seed) makes a network."""
 
     def __init__(
         self,
@@ -80,11 +84,12 @@ class Trainer(Workers):
         loss: str,
         fitted: Any,
         *,
+        categories: Sequence[int],
         n_networks: int,
         n_threads: int | None,
     ) -> None:
         self._network_of, self._fitted, self._loss, self._n_outputs = network_of, fitted, loss, n_outputs
-        self._X, self._Y, self._weights = X, Y, weights
+        self._X, self._Y, self._weights, self._categories = X, Y, weights, categories
         super().__init__(n_networks, n_threads)
         self.epochs_left = math.inf  # of single networks, summed over workers
 
@@ -92,8 +97,9 @@ class Trainer(Workers):
         """Return a network trained on the numbered rows, on all if `rows` is None."""
         model = self._network_of(len(self._X) if rows is None else len(rows), max_iter, int(seed))
         return trained_network(
-            model, self._X, self._Y, self._weights, rows, self._n_outputs, self._loss, self._fitted, seed, scratch, self.n_each
-        )
+            model, self._X, self._Y, self._weights, rows, self._n_outputs, self._loss, self._fitted, seed, scratch, self.n_each,
+            self._categories,
+        )  # fmt: skip
 
     def keep_within(self, max_time: float, rows: Any, seed: int) -> None:
         """Limit the epochs to those for which so many seconds suffice, by two of a network on such rows that are timed."""
@@ -117,6 +123,9 @@ class Trainer(Workers):
     def tried_epochs(self, preset: Preset, n_trials: int, random_state: Any, n_needed: int) -> int:
         """Return for how many epochs to train n_needed networks and more on numbers, by trials."""
         max_iter = preset.max_iter
+        if len(self._X) > MANY_ROWS and preset.short_max_iter < max_iter:
+            trials = self.trials(1, FEW_EPOCHS, max_iter * n_needed, random_state)
+            return FEW_EPOCHS if trials and self._explained(trials, FEW_EPOCHS) < MUCH_NOISE else max_iter
         shorter, longer = shorter_and_longer(preset, len(self._X))
         trials = [] if longer == max_iter else self.trials(n_trials, max_iter + longer, longer * n_needed, random_state)
         if not trials:

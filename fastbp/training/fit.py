@@ -18,7 +18,7 @@ from fastbp.names import SOLVERS, STARTS
 from fastbp.training.between import Hooks
 from fastbp.training.network import network_for, pack_parameters
 from fastbp.training.outcome import DIVERGED, INTERRUPTED, History, Outcome, Run
-from fastbp.training.problem import Problem
+from fastbp.training.problem import Problem, check_codes
 from fastbp.training.settings import Settings
 from fastbp.training.solvers import trainer_of
 from fastbp.training.starts import draw_front, draw_parameters, fit_start
@@ -111,7 +111,11 @@ def _demand_rows_for(network: Any, where: str, problem: Problem) -> None:
             f" {network.n_features} and {network.units[-1]}."
         )
     if network.has_front and problem.is_sparse:
-        raise ValueError(f"{where}X is sparse, but embedding and scale_layer need dense rows: X.toarray() makes them.")
+        raise ValueError(
+            f"{where}X is sparse, but embedding, scale_layer and categories need dense rows: X.toarray() makes them."
+        )
+    if network.coded.size > 1:
+        check_codes(network, problem.X)
 
 
 def _check_weights(problem: Problem, settings: Settings) -> None:
