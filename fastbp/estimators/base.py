@@ -53,7 +53,7 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
 
     _rules: dict[str, tuple[parameters.Allowed, ...]]
     # parameters that are asked for here
-    loss: str
+    loss: Any
     solver: str
     random_state: Any
     warm_start: bool

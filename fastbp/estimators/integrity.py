@@ -40,7 +40,7 @@ class Layout(NamedTuple):
     front_shapes: Shapes
     embedded: tuple[int, ...]
     categories: tuple[int, ...]
-    loss: str
+    loss: Any
     loss_parameter: Any
 
     @property
@@ -128,14 +128,15 @@ def _check_parameter(estimator: Any, name: str) -> Any:
     return value
 
 
-def _checked_loss_parameter(estimator: Any, loss: str, n_outputs: int) -> Any:
+def _checked_loss_parameter(estimator: Any, loss: Any, n_outputs: int) -> Any:
     name = LOSSES[loss].parameter
     if name:
         _check_parameter(estimator, name)
     value = parameters.loss_parameter_of(estimator, loss)
     if isinstance(value, tuple) and len(value) != n_outputs:
         raise ValueError(
-            f"{name} has {len(value)} values, but this {type(estimator).__name__} was fitted for {n_outputs} outputs."
+            f"{name or repr(loss)} has {len(value)} values, but this {type(estimator).__name__} was fitted for {n_outputs}"
+            " outputs."
         )
     return value
 

@@ -11,6 +11,7 @@ import numpy as np
 from fastbp.estimators.parameters import (
     BOOLEAN,
     COUNT,
+    CUSTOM_LOSS,
     FLAG,
     FRACTION,
     HIDDEN_ACTIVATION,
@@ -125,8 +126,13 @@ def chosen_from(*names: str) -> Kind:
     return Kind("str", "{" + ", ".join(map(repr, names)) + "}", (one_of(*names),))
 
 
+def loss_from(*names: str) -> Kind:
+    """Return the kind of a loss's name or a loss of the user's own."""
+    return Kind("str | CustomLoss", "{" + ", ".join(map(repr, names)) + "} or CustomLoss", (one_of(*names), CUSTOM_LOSS))
+
+
 def of_a_loss(name: str) -> Kind:
-    """Return the kind of what shapes a loss, whose record in names.py has its range."""
+    """Return the kind of what shapes a loss, whose record has its range."""
     return Kind("float", "float", LOSS_PARAMETER_RULES[name])
 
 

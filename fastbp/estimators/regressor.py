@@ -13,6 +13,7 @@ from fastbp.estimators.docs import documented, filled
 from fastbp.estimators.inputs import MatrixLike
 from fastbp.estimators.parameter_table import rules_of
 from fastbp.estimators.targets import Targets, real_targets, repeated
+from fastbp.training.custom_loss import CustomLoss
 
 
 @documented(score="R²", score_name="R², or 'loss' for quantiles")
@@ -68,7 +69,7 @@ class BPRegressor(RegressorMixin, BaseBP):
 
     def __init__(
         self,
-        loss: str = "squared_error",
+        loss: str | CustomLoss = "squared_error",
         hidden_layer_sizes: Any = (100,),
         activation: Any = "relu",
         *,
@@ -313,7 +314,7 @@ class BPRegressor(RegressorMixin, BaseBP):
             raise ValueError(f"y_val has {more.n_outputs} outputs, but y has {targets.n_outputs}.")
         return more
 
-    def _loss_name(self) -> str:
+    def _loss_name(self) -> Any:
         return self.loss
 
     def __sklearn_tags__(self) -> Any:

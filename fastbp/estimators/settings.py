@@ -38,7 +38,7 @@ def known_settings(estimator: Any) -> dict[str, Settings]:
     return known
 
 
-def settings_of(estimator: Any, loss: str) -> Settings:
+def settings_of(estimator: Any, loss: Any) -> Settings:
     """Return the parameters of an estimator, checked before, as training takes them; loss: the kernels' name of it."""
     _check_together(estimator)
     sizes = tuple(parameters.hidden_sizes(estimator.hidden_layer_sizes))
@@ -129,7 +129,7 @@ def _check_together(estimator: Any) -> None:
             raise ValueError("feature_importances does not go with embedding, scale_layer and categorical_features.")
 
 
-def _check_solver(estimator: Any, loss: str, activations: Sequence[str]) -> None:
+def _check_solver(estimator: Any, loss: Any, activations: Sequence[str]) -> None:
     """Refuse what the solver is not for."""
     name, solver = estimator.solver, SOLVERS[estimator.solver]
     if solver.losses and loss not in solver.losses:

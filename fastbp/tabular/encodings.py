@@ -50,9 +50,10 @@ class Columns(NamedTuple):
 class Reader:
     """What is learnt of a table without its target, once for all folds."""
 
-    def learn(self, encoder: TableEncoder, table: Any, rows: Rows) -> Columns:
-        """Learn from the rows that count, of which the encoder has learnt before; return them."""
-        self.encoder = encoder
+    def learn(self, table: Any, rows: Rows) -> Columns:
+        """Learn from the rows that count; return them."""
+        self.encoder = encoder = TableEncoder()  # one of its own, whatever form of categories other networks see
+        encoder._learn(table, rows)
         Z, texts = encoder._read(table, rows.numbers)
         encoded = encoder._joined(Z, texts)
         numbers = encoded[:, : encoder.n_numbers_].astype(np.float64)

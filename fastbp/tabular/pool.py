@@ -182,7 +182,7 @@ def train_pool(model: Any, table: Any, labels: np.ndarray, rows: Rows, Y: np.nda
     of_encodings = random_state.randint(2**31 - 1, size=len(folds))
     examples = random_state.permutation(len(Y))[:EXAMPLES]
     reader = Reader()
-    columns = reader.learn(model.encoder_, table, rows)
+    columns = reader.learn(table, rows)
     weights = rows.weights
     shared = Shared(columns, Y, weights, n_outputs, loss, model._of_networks(n_outputs))
     names = tuple(sorted({name for configuration in configurations for name in configuration.encodings}))

@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastbp.kernels import custom
 from fastbp.names import SOLVERS, STARTS
 from fastbp.training.between import Hooks
+from fastbp.training.custom_loss import CustomLoss
 from fastbp.training.network import network_for, pack_parameters
 from fastbp.training.outcome import DIVERGED, INTERRUPTED, History, Outcome, Run
 from fastbp.training.problem import Problem, check_codes
@@ -206,6 +208,9 @@ def fit_network(
         )
     if prepare is not None:
         problem = prepare(problem)
+    if isinstance(settings.loss, CustomLoss):
+        settings.loss.check(problem.Y, settings.output_activation)
+        custom.prepare(settings.loss, problem.dtype)
     if first is None:
         seen = problem
         first = begin(0)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastbp.kernels.custom import code_of
 from fastbp.kernels.layout import COSINES, EMBEDDED_SIZE, N_EMBEDDED, N_WAVES, NARROW, OFFSETS, PHASES, Network
 from fastbp.kernels.tiles import PANEL_VECTORS
 from fastbp.kernels.vectors import lanes
@@ -26,7 +27,7 @@ def make_network(
     layer_sizes: Sequence[int],
     activations: Sequence[str],
     output_activation: str,
-    loss: str,
+    loss: Any,
     *,
     loss_parameter: float | tuple[float, ...] = 0.0,
     groups: Sequence[int] = (),
@@ -44,8 +45,10 @@ def make_network(
         Units per layer: features, hidden layers, outputs.
     activations : sequence of str
         One name per hidden layer.
-    output_activation, loss : str
-        Names out of `ACTIVATIONS` and `LOSSES`.
+    output_activation : str
+        A name out of `ACTIVATIONS`.
+    loss : str or CustomLoss
+        A name out of `LOSSES`, or the user's own.
     loss_parameter : float or tuple of float
         What the loss is shaped by, if it has a parameter (`Loss.parameter`); one for all outputs or one for each.
     groups : sequence of int
@@ -66,6 +69,8 @@ def make_network(
     Network
     """
     dtype = np.dtype(dtype)
+    if isinstance(loss_parameter, tuple) and len(loss_parameter) != layer_sizes[-1]:
+        raise ValueError(f"{loss} has {len(loss_parameter)} parameters, but the network has {layer_sizes[-1]} outputs.")
     last = tuple(groups), bool(fit_intercept), tuple(embedded), bool(scale_layer), tuple(categories), dtype
     return _make_network(tuple(layer_sizes), tuple(activations), output_activation, loss, loss_parameter, *last)
 
@@ -75,7 +80,7 @@ def _make_network(
     layer_sizes: Sequence[int],
     activations: Sequence[str],
     output_activation: str,
-    loss: str,
+    loss: Any,
     loss_parameter: float | tuple[float, ...],
     groups: tuple[int, ...],
     fit_intercept: Any,
@@ -133,7 +138,7 @@ def _make_network(
         narrow=narrow,
         activations=np.array([function.code for function in functions], dtype=np.int64),
         slopes=np.array(slopes, dtype=np.int64),
-        loss=LOSSES[loss].code,
+        loss=LOSSES[loss].code if isinstance(loss, str) else code_of(loss, dtype),
         loss_parameter=np.full(layer_sizes[-1], loss_parameter, dtype=np.float64),
         groups=np.cumsum((0, *(groups or layer_sizes[-1:])), dtype=np.int64),
         fit_intercept=int(fit_intercept),

@@ -25,7 +25,7 @@ class Settings(NamedTuple):
     hidden_sizes: tuple[int, ...]
     activations: tuple[str, ...]  # one per hidden layer
     output_activation: str
-    loss: str
+    loss: Any  # a name, or a CustomLoss
     loss_parameter: float | tuple[float, ...]  # one for all outputs or one for each; 0 for a loss that has none
     groups: tuple[int, ...]  # sizes of the groups of outputs that have a softmax each; () where all are one
     fit_intercept: bool
