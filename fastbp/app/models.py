@@ -98,7 +98,7 @@ def _train(options):
     if options.model.suffix != ".skops":
         raise TableError(f"--model: {options.model} does not end in .skops")
     if find_spec("skops") is None:  # said before the training, not after it
-        raise TableError("saving a model needs skops: pip install 'fastbp[keep]'")
+        raise TableError("saving a model needs skops: pip install skops")
     problem = load_problem(options.data, options.target, options.task, options.drop, reading_of(options), options.seed)
     print_problem(problem)
     try:
@@ -114,8 +114,9 @@ def _fit_table(problem, options):
     """Return what is trained on a table where nothing else is asked for, and its name."""
     kind = problem.table_kind
     print(f"training {kind.__name__}")
-    model = kind(max_iter=options.epochs, max_time=options.max_time, random_state=options.seed)
-    return kind.__name__, model.fit(problem.X_train, problem.y_train).set_params(max_time=None)
+    own = {"max_iter": options.epochs, "max_time": options.max_time, "random_state": options.seed}
+    model = kind(verbose=sys.stdout.isatty(), **own)
+    return kind.__name__, model.fit(problem.X_train, problem.y_train).set_params(max_time=None, verbose=False)
 
 
 def _fit_plain(problem, options):

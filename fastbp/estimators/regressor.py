@@ -13,6 +13,7 @@ from fastbp.estimators.docs import documented, filled
 from fastbp.estimators.inputs import MatrixLike
 from fastbp.estimators.parameter_table import rules_of
 from fastbp.estimators.targets import Targets, real_targets, repeated
+from fastbp.training.custom_loss import CustomLoss
 
 
 @documented(score="R²", score_name="R², or 'loss' for quantiles")
@@ -68,7 +69,7 @@ class BPRegressor(RegressorMixin, BaseBP):
 
     def __init__(
         self,
-        loss: str = "squared_error",
+        loss: str | CustomLoss = "squared_error",
         hidden_layer_sizes: Any = (100,),
         activation: Any = "relu",
         *,
@@ -113,12 +114,14 @@ class BPRegressor(RegressorMixin, BaseBP):
         max_time: float | None = None,
         embedding: str | None = None,
         embedded_features: Any = "all",
+        frequency_init_scale: float = 0.1,
         scale_layer: bool = False,
         rate_factors: Any = None,
         scoring: Any = None,
         refit: bool = False,
         ensemble: bool = False,
         input_scaling: str | None = None,
+        categorical_features: Any = None,
         delta: float = 1.0,
         target_scaling: str | None = None,
         quantile: Any = 0.5,
@@ -169,12 +172,14 @@ class BPRegressor(RegressorMixin, BaseBP):
         self.max_time = max_time
         self.embedding = embedding
         self.embedded_features = embedded_features
+        self.frequency_init_scale = frequency_init_scale
         self.scale_layer = scale_layer
         self.rate_factors = rate_factors
         self.scoring = scoring
         self.refit = refit
         self.ensemble = ensemble
         self.input_scaling = input_scaling
+        self.categorical_features = categorical_features
         self.delta = delta
         self.target_scaling = target_scaling
         self.quantile = quantile
@@ -288,12 +293,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         """
         if not self._has_quantiles():
             return super().score(X, y, sample_weight)
-        predicted = self.predict(X).reshape(-1, len(self.quantile)).T
-        scores = [
-            d2_pinball_score(y, of_level, sample_weight=sample_weight, alpha=level)
-            for of_level, level in zip(predicted, self.quantile)
-        ]
-        return float(np.mean(scores))
+        return mean_pinball_score(y, self.predict(X), self.quantile, sample_weight)
 
     def _has_quantiles(self) -> bool:
         """Whether there is an output for each of a sequence of quantiles."""
@@ -309,10 +309,17 @@ class BPRegressor(RegressorMixin, BaseBP):
             raise ValueError(f"y_val has {more.n_outputs} outputs, but y has {targets.n_outputs}.")
         return more
 
-    def _loss_name(self) -> str:
+    def _loss_name(self) -> Any:
         return self.loss
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def mean_pinball_score(y: Any, predicted: np.ndarray, levels: Any, sample_weight: Any = None) -> float:
+    """Return the mean D² of quantiles, (n_rows, n_levels)."""
+    columns = predicted.reshape(-1, len(levels)).T
+    scores = [d2_pinball_score(y, column, sample_weight=sample_weight, alpha=level) for column, level in zip(columns, levels)]
+    return float(np.mean(scores))

@@ -30,6 +30,8 @@ def of_outputs(network):
     """What makes the outputs of a network."""
     codes = network.activations.tolist()
     parts = {"front_forward"} if network.has_front else set()
+    if network.coded.size > 1:
+        parts.add("coded_forward")
     if not COMMON_ACTIVATIONS.issuperset(codes):
         parts.add("_activate_apart")
     if SOFTMAX in codes and network.groups.size > 2:
@@ -40,13 +42,15 @@ def of_outputs(network):
 def of_loss(network):
     """What computes its loss."""
     if network.loss not in LOG_LOSSES:
-        return set() if network.loss == SQUARED_ERROR else {"_rarer_losses"}
+        return set() if network.loss == SQUARED_ERROR else {"rarer_losses"}
     return {"_smooth_log_losses"} if network.loss_parameter[0] > 0.0 else set()
 
 
 def of_slopes(network):
     """What goes back through its layers."""
-    parts = {"front_backward"} if network.has_front else set()
+    parts = {"front_backward"} if network.embedded.size or network.has_scale else set()
+    if network.coded.size > 1 and network.has_scale:
+        parts.add("coded_backward")
     if not COMMON_SLOPES.issuperset(network.slopes.tolist()):
         parts.add("_multiply_by_slope_apart")
     if network.wide.any():
@@ -60,11 +64,13 @@ def of_gradient(network):
     if network.loss in LOG_LOSSES:
         parts |= {"_smooth_deltas"} if network.loss_parameter[0] > 0.0 else set()
     elif network.loss != SQUARED_ERROR:
-        parts |= {"_scale_deltas"} | (set() if network.slopes[-1] == CANCELS else {"_error_deltas"})
+        parts |= {"scale_deltas"} | (set() if network.slopes[-1] == CANCELS else {"error_deltas"})
     if network.embedded.size:
         parts.add("embedding_gradient")
     if network.has_scale:
         parts.add("scale_gradient")
+    if network.coded.size > 1:
+        parts |= {"coded_gradient", "coded_scale_gradient"} if network.has_scale else {"coded_gradient"}
     if network.wide.any():
         parts.add("pack_columns")
     return parts

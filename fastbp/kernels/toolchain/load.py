@@ -101,8 +101,13 @@ def load_all(functions, dtype):
                 objects.update(compiling.compile_all(absent, dtype))
             for name in absent:
                 store.save(name, dtype, objects[name])
-        for name in foreign:  # a test's, which a process that compiles would not find
-            objects[name] = code.object_code(todo[name], dtype)
+        for name in foreign:  # a test's or of a user's loss, which a process that compiles would not find
+            is_stored = getattr(todo[name], "is_stored", False)
+            objects[name] = store.load(name, dtype) if is_stored else None
+            if objects[name] is None:
+                objects[name] = code.object_code(todo[name], dtype)
+                if is_stored:
+                    store.save(name, dtype, objects[name])
         COUNTS["compiled"] += len(absent)
         COUNTS["loaded"] += len(todo) - len(absent)
         for name in todo:
