@@ -9,6 +9,7 @@ from sklearn.utils import check_array, check_consistent_length
 
 from fastbp.estimators import parameters
 from fastbp.estimators.inputs import check_sample_weight, read_by
+from fastbp.estimators.missing import IGNORE, filled_in, with_missing
 from fastbp.estimators.targets import check_range
 from fastbp.names import ACTIVATIONS, LOSSES
 
@@ -103,6 +104,7 @@ def gradients(
     loss_parameter: float | Sequence[float] | None = None,
     alpha: float = 0.0,
     sample_weight: ArrayLike | None = None,
+    missing_targets: str = "error",
 ) -> Gradients:
     r"""Return the loss over all rows and its gradient with respect to weights, intercepts and inputs.
 
@@ -139,6 +141,9 @@ def gradients(
         L2 penalty on the weights.
     sample_weight : array-like of shape (n_samples,), default=None
         Weight of each row in the loss; None is 1.
+    missing_targets : {'error', 'ignore'}, default='error'
+        As in the estimators: 'ignore' leaves targets that are NaN out of the loss and the gradients, and rows without any out of
+        everything. Then `loss_parameter` is one for all outputs.
 
     Returns
     -------
@@ -176,11 +181,20 @@ def gradients(
     network, params = _network(
         coefs, intercepts, inputs, activation, output_activation, loss, "gradients", loss_parameter=loss_parameter
     )
+    parameters.check_parameter("missing_targets", missing_targets, parameters.MISSING_TARGETS, "gradients")
+    missing = None
+    if missing_targets == IGNORE:
+        y, missing = filled_in(y, "y", is_whole=False)
     targets = _targets(y, inputs, np.shape(coefs[-1])[1], loss)
+    if missing is not None:
+        if parameters.is_sequence(loss_parameter):
+            raise ValueError("missing_targets='ignore' takes one loss_parameter for all outputs.")
+        targets = with_missing(targets, missing)
     weights = check_sample_weight(sample_weight, inputs)
-    if weights is not None and weights.sum(dtype=np.float64) == 0.0:
+    problem = Problem(inputs, targets, weights, may_miss=missing is not None)
+    if problem.total_weight() == 0.0:
         raise ValueError("The sample weights sum to zero, so there is no mean over the rows.")
-    value, gradient, by_inputs = gradients_at(network, params, Problem(inputs, targets, weights), alpha=alpha)
+    value, gradient, by_inputs = gradients_at(network, params, problem, alpha=alpha)
     by_coefs, by_intercepts = parameter_views(network, gradient)
     return Gradients(value, by_coefs, by_intercepts, by_inputs)
 

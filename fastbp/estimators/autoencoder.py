@@ -39,9 +39,10 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
     denoising : float, default=0.0
         Standard deviation, in standard deviations of each feature, of normal noise that is added to the inputs but not to the
         targets, so that the code learns what noise does not change (Vincent et al., Extracting and composing robust features
-        with denoising autoencoders, ICML 2008). It is drawn once per `fit` and call of `partial_fit`, from `random_state` (with
-        the rows seen before in the seed), and stays the same over the epochs, so that it goes with every solver and with
-        `n_restarts`. Not for a sparse X, which it would fill. (`dropout` of the inputs is drawn anew at every step.)
+        with denoising autoencoders, ICML 2008). It is drawn anew for every epoch; with 'lbfgs' and 'rprop', which need the same
+        loss at every step, once per `fit` and call of `partial_fit`. It follows from a number drawn from `random_state` and from
+        the number of the epoch, and is the same for all starts of `n_restarts` and any number of threads. Rows that validate have
+        none. Not for a sparse X, which it would fill.
 
     Attributes
     ----------
@@ -311,22 +312,22 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
         return len(self.intercepts_[self.code_layer_])
 
     def _rows(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
-        """Return the inputs, with noise if wanted, and themselves as targets."""
+        """Return the inputs, and themselves as targets."""
         if not parameters.hidden_sizes(self.hidden_layer_sizes):
             raise ValueError("hidden_layer_sizes has no layer, but the code of an autoencoder is a hidden layer.")
         X = check_structure(read_by(validate_data, self, X, reset=reset, dtype=DTYPES, order="C", accept_sparse="csr"))
-        return (self._with_noise(X) if self.denoising else X), X
+        if self.denoising and issparse(X):
+            raise ValueError("denoising does not go with a sparse X, which the noise would fill: pass X.toarray().")
+        return X, X
 
-    def _with_noise(self, X: Any) -> np.ndarray:
+    def _noise(self, X: Any) -> Any:
+        from fastbp.training.noise import InputNoise
         from fastbp.training.random_state import seeded
 
-        if issparse(X):
-            raise ValueError("denoising does not go with a sparse X, which the noise would fill: pass X.toarray().")
-        drawn = seeded(self.random_state).randint(2**31 - 1)
-        noise = np.random.default_rng([drawn, getattr(self, "t_", 0)]).standard_normal(X.shape, dtype=X.dtype)
-        noise *= np.asarray(self.denoising * X.std(axis=0, dtype=np.float64), dtype=X.dtype)
-        noise += X
-        return noise
+        if not self.denoising:
+            return None
+        spreads = np.asarray(self.denoising * X.std(axis=0, dtype=np.float64), dtype=X.dtype)
+        return InputNoise(int(seeded(self.random_state).randint(2**31 - 1)), spreads)
 
     def _encode(self, y: Any, dtype: np.dtype, incremental: bool) -> Targets:
         Y = y.toarray() if issparse(y) else y

@@ -15,6 +15,7 @@ from fastbp.estimators.calibration import fitted_temperature, logits_of, probabi
 from fastbp.estimators.class_weights import class_tables, refuse_balanced
 from fastbp.estimators.docs import documented, filled
 from fastbp.estimators.inputs import MatrixLike
+from fastbp.estimators.missing import known_accuracy, without_missing
 from fastbp.estimators.targets import (
     Targets,
     all_labels,
@@ -153,6 +154,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         loss: str = "log_loss",
         label_smoothing: float = 0.0,
         focal_gamma: float = 2.0,
+        missing_targets: str = "error",
     ) -> None:
         super().__init__(
             hidden_layer_sizes=hidden_layer_sizes,
@@ -210,6 +212,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         self.loss = loss
         self.label_smoothing = label_smoothing
         self.focal_gamma = focal_gamma
+        self.missing_targets = missing_targets
 
     @filled
     def fit(
@@ -236,7 +239,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
             Rows of your own that validate, in place of those that `early_stopping` would set aside. Without `early_stopping` they
             decide nothing: `validation_scores_` and `validation_loss_curve_` show how the network did on them. In a pipeline
-            they need ``Pipeline(..., transform_input=["X_val"])``. Not for {other_solvers}.
+            they need ``Pipeline(..., transform_input=["X_val"])``.
         y_val : array-like of shape (n_val,) or (n_val, n_labels), default=None
             Their targets, of classes that y has.
         sample_weight_val : array-like of shape (n_val,), default=None
@@ -318,6 +321,28 @@ class BPClassifier(ClassifierMixin, BaseBP):
             return self.classes_.take(outputs[:, 0] > 0.5, mode="clip")
         labels = (outputs > 0.5).astype(int)
         return csr_matrix(labels) if self._sparse_labels else labels
+
+    def score(self, X: MatrixLike, y: MatrixLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the part of the rows all of whose labels are predicted.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+        y : {array-like, sparse matrix} of shape (n_samples,) or (n_samples, n_labels)
+            True labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row; None is 1.
+
+        Returns
+        -------
+        score : float
+            ``sklearn.metrics.accuracy_score``; with ``missing_targets="ignore"`` of the labels that are not missing.
+        """
+        y, missing = without_missing(self, y, is_whole=False)
+        if missing is not None:
+            return known_accuracy(y, self.predict(X), missing, sample_weight)
+        return super().score(X, y, sample_weight)
 
     def predict_proba(self, X: MatrixLike) -> Any:
         """Return the probability of each class.

@@ -44,9 +44,9 @@ random_state : int, RandomState instance or None, default=None
     Source of the starting weights, the validation split and the order of rows.
 tol : float, default=1e-4
     {stochastic_solvers} stop when the loss (validation score with `early_stopping`) did not get better by `tol` for more than
-    `n_iter_no_change` epochs; {other_solvers} when no element of the gradient is larger, or a step lowers the loss by less
-    than about 2e-9 of it. The gradient of 'lm' is relative: to the targets' spread and to the steepest parameter of the layer,
-    so that the unit of the targets does not matter.
+    `n_iter_no_change` epochs; {other_solvers} by the validation score likewise, and when no element of the gradient is larger,
+    or a step lowers the loss by less than about 2e-9 of it. The gradient of 'lm' is relative: to the targets' spread and to the
+    steepest parameter of the layer, so that the unit of the targets does not matter.
 verbose : bool or int, default=False
     Print the loss every `verbose` epochs (True is 1) and at the end.
 warm_start : bool, default=False
@@ -55,11 +55,12 @@ momentum : float, default=0.9
     Momentum of 'sgd', between 0 and 1.
 nesterovs_momentum : bool, default=True
     Whether the momentum of 'sgd' is Nesterov's.
-early_stopping : bool, default=False
-    Set `validation_fraction` of the rows aside, or take `X_val`, stop by their score and keep the weights with the best one; not
-    for {other_solvers}, which go on until they converge, as scikit-learn's 'lbfgs' does, and warn. Small tables are stopped
-    before they have learnt much: measured on 16 of them, the error was 35 % above that without early stopping, and 13 % with
-    ``n_iter_no_change=40``, which is the better setting there.
+early_stopping : bool or 'stochastic', default=False
+    Set `validation_fraction` of the rows aside, or take `X_val`, stop by their score and keep the weights with the best one. With
+    {other_solvers} the rows are scored after each iteration. scikit-learn ignores it with 'lbfgs', in silence; 'stochastic' does
+    likewise, and is True for {stochastic_solvers}. Small tables are stopped before they have learnt much: measured on 16 of
+    them, the error was 35 % above that without early stopping, and 13 % with ``n_iter_no_change=40``, which is the better
+    setting there.
 validation_fraction : float, default=0.1
     Part of the rows that `early_stopping` sets aside, in [0, 1).
 beta_1, beta_2 : float, default=0.9, 0.999
@@ -67,7 +68,7 @@ beta_1, beta_2 : float, default=0.9, 0.999
 epsilon : float, default=1e-8
     Keeps the step of 'adam', 'adamw' and 'rmsprop' finite.
 n_iter_no_change : int or inf, default=10
-    Epochs without improvement that are tolerated.
+    Epochs without improvement that are tolerated; with {other_solvers} iterations without a better validation score.
 max_fun : int, default=15000
     Most evaluations of the loss by 'lbfgs'.
 init : {starts} or (coefs, intercepts), default='glorot_uniform'
@@ -149,10 +150,10 @@ _LATER_PARAMETERS = """
 scoring : str, callable or None, default=None
     By what `early_stopping` decides: None is {score_name}; 'loss' the mean loss, of which the scores are minus the value,
     without the penalty; other names and callables ``scorer(estimator, X, y)`` are scikit-learn's, and are called between two
-    epochs (with ``sample_weight`` where there are weights).
+    epochs or iterations (with ``sample_weight`` where there are weights).
 refit : bool, default=False
-    With `early_stopping`, train again on all rows, `X_val` too, from the same start for as many epochs as were best. The scores
-    stay those of the first training.
+    With `early_stopping`, train again on all rows, `X_val` too, from the same start for as many epochs (iterations) as were
+    best. The scores stay those of the first training.
 ensemble : bool, default=False
     Keep the networks of all `n_restarts` and predict by the mean of their outputs: probabilities of a classifier, targets of a
     regressor. `coefs_` and what else describes one network are the best one's. Not for `partial_fit`, `warm_start` and `refit`.
@@ -161,6 +162,12 @@ input_scaling : {'standard', 'robust'} or None, default=None
     the middle half, by scikit-learn's scalers, fitted on the rows that are trained on with their weights ('robust' takes none).
     A sparse X is only divided, as its zeros would not stay zero otherwise. The scaling of the first `fit` or `partial_fit` stays
     until a new start. `coefs_` are for the scaled features; `fold_scaling` makes them those for the raw ones.
+missing_targets : {'error', 'ignore'}, default='error'
+    What NaN in y is: an error, or a target that is not known, of one of several outputs or labels (as floats). It counts in no
+    loss and no gradient, as if its error had a weight of 0 of its own; what the sums over the others are divided by stays the
+    number of outputs and the weight of the rows. A row without any target counts nowhere. Scores are those of the targets that
+    are there: R² of each output over the rows that have it, and the part of the rows that have a label whose labels are all
+    right; scikit-learn's scorers get y as it is. Of the weights of classes a missing label takes none.
 """
 
 _ATTRIBUTES = """
@@ -178,16 +185,17 @@ embedded_features_ : tuple of int
 loss_ : float
     Loss of the last epoch (for {other_solvers}: at the end).
 loss_curve_ : list of float
-    Loss of each epoch ({stochastic_solvers}) or after each iteration ('lm').
+    Loss of each epoch ({stochastic_solvers}) or after each iteration ('lm', and 'lbfgs' with validation rows).
 gradient_norms_ : ndarray of shape (n_epochs, n_layers - 1)
     With `record_gradient_norms`: the mean over the steps of an epoch of the norm of each layer's gradient (weights and
     intercepts, of the mean loss of a batch without penalty), before it is clipped.
 best_loss_ : float or None
     Smallest loss, for {stochastic_solvers}; None with `early_stopping`.
 validation_scores_ : list of float or None
-    {score}, or what `scoring` says, on the validation rows after each epoch.
+    {score}, or what `scoring` says, on the validation rows after each epoch (iteration); {other_solvers} have this and
+    the next two attributes only where there are such rows.
 validation_loss_curve_ : list of float or None
-    Mean loss on the validation rows after each epoch, without the penalty.
+    Mean loss on the validation rows after each epoch (iteration), without the penalty.
 best_validation_score_ : float or None
     The largest of the scores, with `early_stopping`.
 restart_losses_ : ndarray of shape (n_restarts,)

@@ -13,6 +13,7 @@ import numpy as np
 
 from fastbp.names import (
     ACTIVATIONS,
+    AS_SKLEARN,
     BAYES,
     CLASSIFIER_LOSSES,
     EMBEDDINGS,
@@ -69,6 +70,7 @@ def is_sequence(value: Any) -> bool:
 
 _BOOLEAN = Allowed(lambda value: isinstance(value, bool | np.bool_), "an instance of 'bool' or an instance of 'numpy.bool'")
 _NONE = Allowed(lambda value: value is None, "None")
+MISSING_TARGETS = (one_of("error", "ignore"),)
 INTEGER = (Allowed(lambda value: isinstance(value, Integral), "an int"),)
 _NONNEGATIVE = (_real_in(0, math.inf, "[)"),)
 POSITIVE = (_real_in(0, math.inf, "()"),)
@@ -101,7 +103,7 @@ RULES: dict[str, tuple[Allowed, ...]] = {
     "warm_start": _FLAG,
     "momentum": (_real_in(0, 1, "[]"),),
     "nesterovs_momentum": _FLAG,
-    "early_stopping": _FLAG,
+    "early_stopping": (*_FLAG, one_of(AS_SKLEARN)),
     "validation_fraction": _FRACTION,
     "beta_1": _FRACTION,
     "beta_2": _FRACTION,
@@ -167,6 +169,7 @@ _PREDICTOR_RULES: dict[str, tuple[Allowed, ...]] = {
         Allowed(callable, "a callable"),
         _NONE,
     ),
+    "missing_targets": MISSING_TARGETS,
     "refit": _FLAG,
     "ensemble": _FLAG,
     "input_scaling": (one_of("standard", "robust"), _NONE),

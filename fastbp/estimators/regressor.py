@@ -12,6 +12,7 @@ from fastbp.estimators import parameters
 from fastbp.estimators.base import BaseBP, has_partial_fit
 from fastbp.estimators.docs import documented, filled
 from fastbp.estimators.inputs import MatrixLike
+from fastbp.estimators.missing import known_r2, without_missing
 from fastbp.estimators.targets import Targets, real_targets, repeated
 
 _ABOUT_ALPHA = r""" 'bayes', for the solver 'lm', estimates it together
@@ -154,6 +155,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         target_scaling: str | None = None,
         quantile: Any = 0.5,
         power: float = 1.5,
+        missing_targets: str = "error",
     ) -> None:
         super().__init__(
             hidden_layer_sizes=hidden_layer_sizes,
@@ -211,6 +213,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         self.target_scaling = target_scaling
         self.quantile = quantile
         self.power = power
+        self.missing_targets = missing_targets
 
     @filled
     def fit(
@@ -236,7 +239,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
             Rows of your own that validate, in place of those that `early_stopping` would set aside. Without `early_stopping` they
             decide nothing: `validation_scores_` and `validation_loss_curve_` show how the network did on them. In a pipeline
-            they need ``Pipeline(..., transform_input=["X_val"])``. Not for {other_solvers}.
+            they need ``Pipeline(..., transform_input=["X_val"])``.
         y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
             Their targets.
         sample_weight_val : array-like of shape (n_val,), default=None
@@ -294,7 +297,7 @@ class BPRegressor(RegressorMixin, BaseBP):
             Predicted targets in the dtype of the weights; of several quantiles a column for each, from left to right not falling.
         """
         outputs = self._outputs(X)
-        if self._has_quantiles():
+        if self._fitted_levels():
             outputs.sort(axis=1)
         if self.target_scaler_ is not None:
             outputs = self.target_scaler_.inverse_transform(outputs)
@@ -318,18 +321,40 @@ class BPRegressor(RegressorMixin, BaseBP):
             ``sklearn.metrics.r2_score``; for a sequence of `quantile` the mean of ``sklearn.metrics.d2_pinball_score``, the part
             of the pinball loss of the best constant that is saved.
         """
-        if not self._has_quantiles():
+        levels = self._fitted_levels()
+        truth, missing = without_missing(self, y, is_whole=False)
+        if missing is not None and not levels:
+            return known_r2(truth, self.predict(X), missing, sample_weight)
+        if not levels:
             return super().score(X, y, sample_weight)
-        predicted = self.predict(X).reshape(-1, len(self.quantile)).T
+        predicted = self.predict(X).reshape(-1, len(levels))
+        if missing is not None:
+            known = ~missing[:, 0]
+            truth, predicted = truth[known], predicted[known]
+            sample_weight = None if sample_weight is None else np.asarray(sample_weight)[known]
         scores = [
-            d2_pinball_score(y, of_level, sample_weight=sample_weight, alpha=level)
-            for of_level, level in zip(predicted, self.quantile)
+            d2_pinball_score(truth, of_level, sample_weight=sample_weight, alpha=level)
+            for of_level, level in zip(predicted.T, levels)
         ]
         return float(np.mean(scores))
 
     def _has_quantiles(self) -> bool:
         """Whether there is an output for each of a sequence of quantiles."""
         return self.loss == "quantile" and hasattr(self.quantile, "__len__")
+
+    def _fitted_levels(self) -> tuple[float, ...]:
+        """Return the quantiles that the outputs were fitted to, if there were several; parameters may have changed since."""
+        levels = vars(self).get("_levels")  # which files of older versions do not have
+        if levels is None:
+            levels = self._levels_asked()
+        return levels
+
+    def _levels_asked(self) -> tuple[float, ...]:
+        return tuple(map(float, self.quantile)) if self._has_quantiles() else ()
+
+    def _publish(self, fitted: Any, settings: Any, is_new: bool) -> None:
+        super()._publish(fitted, settings, is_new)
+        self._levels = self._levels_asked()
 
     def _encode(self, y: Any, dtype: np.dtype, incremental: bool) -> Targets:
         targets = real_targets(y, self.loss, dtype)

@@ -89,12 +89,18 @@ def settings_of(estimator: Any, loss: str) -> Settings:
         max_time=_limit(estimator.max_time),
         tol=estimator.tol,
         n_iter_no_change=min(estimator.n_iter_no_change, parameters.MOST_COUNT),
-        early_stopping=bool(estimator.early_stopping) and SOLVERS[estimator.solver].is_stochastic,
+        early_stopping=stops_early(estimator),
         validation_fraction=estimator.validation_fraction,
         score="loss" if LOSSES[loss].is_own_score else "r2" if LOSSES[loss].is_regression else "accuracy",
         verbose=_count(estimator.verbose),
         n_threads=estimator.n_threads,
     )
+
+
+def stops_early(estimator: Any) -> bool:
+    """Whether early stopping is asked for, and that with this solver."""
+    wanted = estimator.early_stopping
+    return SOLVERS[estimator.solver].is_stochastic if isinstance(wanted, str) else bool(wanted)
 
 
 def _count(value: Any) -> int:
@@ -122,7 +128,7 @@ def dropout_rates(dropout: Any, n_hidden: int, solver: str, owner: Any) -> tuple
         rates = (0.0, *[float(dropout)] * n_hidden)
     if not any(rates):
         return ()
-    if not SOLVERS[solver].is_stochastic or SOLVERS[solver].is_full_batch:
+    if not SOLVERS[solver].is_by_batches:
         raise ValueError(
             f"dropout={dropout!r} does not go with solver={solver!r}, which needs the same loss at every step; solvers that go"
             " batch by batch, as 'adam', take it."

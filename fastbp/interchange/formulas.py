@@ -138,7 +138,7 @@ def plain(estimator: Any) -> Plain:
     has_classes = isinstance(estimator, BPClassifier) and (layer_sizes[-1] == 1 or estimator.out_activation_ == "softmax")
     classes = estimator.classes_ if has_classes else None
     is_classifier = isinstance(estimator, BPClassifier)
-    is_sorted = not is_classifier and estimator._has_quantiles()
+    is_sorted = not is_classifier and bool(estimator._fitted_levels())
     network = Plain(coefs, intercepts, [*hidden, estimator.out_activation_], classes, is_classifier, is_sorted)
     _check_nothing_is_overlooked(network, estimator)
     return network

@@ -71,6 +71,7 @@ class Samples(NamedTuple):
     targets: Reals  # (n_rows · n_targets,); for log_loss and focal one class index per row
     n_targets: int
     weights: Reals  # (n_rows,) in the table's dtype, or empty
+    has_missing: int  # 1: some targets are NaN, and count nowhere
 
 
 @kept

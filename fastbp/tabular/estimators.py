@@ -435,7 +435,7 @@ class BPTabularClassifier(ClassifierMixin, _BPTabular):
 
     def _check(self) -> Preset:
         if self.calibrate is not None:
-            parameters.check_parameter("calibrate", self.calibrate, parameters.RULES["early_stopping"], self)
+            parameters.check_parameter("calibrate", self.calibrate, parameters.RULES["warm_start"], self)
         return super()._check()
 
     def _calibrates(self, preset: Preset) -> bool:
