@@ -232,7 +232,8 @@ def _network(
     parameters.check_parameter("output_activation", output_activation, _OUTPUT_RULES, caller)
     parameters.output_activation_name(output_activation, loss)
     names = parameters.activation_names(activation, len(layer_sizes) - 2, caller)
-    parameter: Any = LOSSES[loss].parameter_default if loss_parameter is None else loss_parameter
+    is_shaped = loss_parameter is not None and LOSSES[loss].parameter
+    parameter: Any = loss_parameter if is_shaped else LOSSES[loss].parameter_default
     if np.ndim(parameter):
         parameter = tuple(map(float, parameter))
         if len(parameter) != layer_sizes[-1]:

@@ -38,7 +38,8 @@ class Network(NamedTuple):
     activations: Integers  # code of the activation of the layer's outputs
     slopes: Integers  # code of the slope of that activation: the same, KEPT or CANCELS
     loss: int
-    loss_parameter: Doubles  # float64, (n_outputs,): what shapes the loss of each output; 0 where it has no parameter
+    # float64, (n_outputs,): what shapes the loss of each output, or divides the squared error; 0 where it has no parameter
+    loss_parameter: Doubles
     groups: Integers  # int64, (n_groups + 1,): where the outputs of each softmax begin, and the number of all; mostly 0, all
     fit_intercept: int
     n_parameters: int  # length of the flat vector, padding included

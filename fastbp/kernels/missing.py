@@ -5,7 +5,6 @@ Rows without any target never come here: they are left out of the order (trainin
 naive.gradients_by_output.
 """
 
-from ..names import SQUARED_ERROR
 from .compiler import part
 from .losses import output_losses
 from .toolchain.pack import Doubles, Reals
@@ -57,6 +56,4 @@ def mend_losses(
                     row_losses, first_row + i,
                 )  # fmt: skip
                 total += element(row_losses, first_row + i)
-        if loss == SQUARED_ERROR:  # a mean over all outputs, as if the others had no error
-            total /= n_outputs
         set_element(row_losses, first_row + i, total)

@@ -167,7 +167,7 @@ class _Descent:
     ) -> None:
         self._run, self._tol = run, settings.tol
         self._equations = NormalEquations(network, problem, n_threads=n_threads, sync=scratch.sync)
-        self._total_weight, self._n_outputs = problem.total_weight(), problem.n_outputs
+        self._total_weight, self._n_sharing = problem.total_weight(), float(network.loss_parameter[0])
         self._n_residuals = problem.known_weight()
         self._w = run.params[self._equations.trained.positions].astype(np.float64)
         self._squares = math.nan
@@ -238,7 +238,7 @@ class _Descent:
 
     def loss(self) -> float:
         """Loss with its penalty, as the other solvers report it."""
-        return 0.5 * (self._squares / self._n_outputs + self._alpha * self._norm(self._w)) / self._total_weight
+        return 0.5 * (self._squares / self._n_sharing + self._alpha * self._norm(self._w)) / self._total_weight
 
     def _measure(self) -> None:
         """Note F's gradient, and the largest element of it as a part of what it would be at the steepest parameter of its layer
