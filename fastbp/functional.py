@@ -14,6 +14,7 @@ from fastbp.estimators.targets import check_range
 from fastbp.names import ACTIVATIONS, LOSSES
 
 _LOSS_RULES = (parameters.one_of(*(name for name, loss in LOSSES.items() if not loss.has_groups)),)
+_MISSING_RULES = (parameters.one_of("error", IGNORE),)
 _OUTPUT_RULES = (parameters.one_of(*ACTIVATIONS),)
 
 
@@ -172,7 +173,7 @@ def gradients(
     from fastbp.training.objective import gradients_at
     from fastbp.training.problem import Problem
 
-    parameters.check_parameter("alpha", alpha, parameters.RULES["alpha"], "gradients")
+    parameters.check_parameter("alpha", alpha, parameters.NONNEGATIVE, "gradients")
     parameters.check_parameter("loss", loss, _LOSS_RULES, "gradients")
     inputs: np.ndarray = read_by(check_array, X, dtype=(np.float64, np.float32), order="C", input_name="X")
     if loss_parameter is not None and LOSSES[loss].parameter:
@@ -181,7 +182,7 @@ def gradients(
     network, params = _network(
         coefs, intercepts, inputs, activation, output_activation, loss, "gradients", loss_parameter=loss_parameter
     )
-    parameters.check_parameter("missing_targets", missing_targets, parameters.MISSING_TARGETS, "gradients")
+    parameters.check_parameter("missing_targets", missing_targets, _MISSING_RULES, "gradients")
     missing = None
     if missing_targets == IGNORE:
         y, missing = filled_in(y, "y", is_whole=False)
