@@ -114,7 +114,8 @@ def gradients(
     :math:`\partial E / \partial W^{(l)} = a^{(l-1)\top} \delta^{(l)}`. Losses are scaled as scikit-learn scales them: the mean
     over rows of half the squared error, of the log-loss (natural logarithm) or of half the Poisson deviance, plus
     :math:`\frac{\alpha}{2S} \sum_l \lVert W^{(l)} \rVert^2`, S being the number (or weight) of the rows.
-    For several outputs the loss averages the squared error over them and the gradient sums it, as in scikit-learn.
+    For several outputs the loss averages the squared error over them and the gradient sums it, as in scikit-learn (or the loss
+    sums it too, where the installed one does).
 
     Parameters
     ----------
