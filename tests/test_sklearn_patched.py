@@ -41,7 +41,9 @@ lm = BPRegressor(hidden_layer_sizes=(5,), solver="lm", max_iter=3, alpha=0.0, ra
 missing = np.where(random_state.uniform(size=Y.shape) < 0.3, np.nan, Y)
 some = BPRegressor(hidden_layer_sizes=(5,), solver="lbfgs", alpha=0.0, max_iter=3, random_state=0, missing_targets="ignore")
 some.fit(X, missing)
-squares = [0.5 * np.nansum((model.predict(X) - T) ** 2) / len(X) for model, T in ((lm, Y), (some, missing))]
+n_rows = [len(X), np.count_nonzero(~np.isnan(missing).all(axis=1))]
+sums = [0.5 * np.nansum((model.predict(X) - T) ** 2) for model, T in ((lm, Y), (some, missing))]
+squares = [total / n for total, n in zip(sums, n_rows)]
 print(first[1] / first[0], squares[0] / lm.loss_, squares[1] / some.loss_)
 """
 

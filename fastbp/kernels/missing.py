@@ -37,9 +37,10 @@ def mend_losses(
     first_weight: int,
     row_losses: Doubles,
     first_row: int,
-) -> None:
+) -> bool:
     """Losses of rows with missing targets become those of their other targets; arguments as those of `output_losses`, but that
-    the parameter is the same for all outputs."""
+    the parameter is the same for all outputs. Returns whether there was such a row."""
+    is_mended = False
     for i in range(n_rows):
         row, row_target, n_known, total = at + i * width, target + i * n_targets, 0, 0.0
         for j in range(n_targets):
@@ -57,3 +58,5 @@ def mend_losses(
                 )  # fmt: skip
                 total += element(row_losses, first_row + i)
         set_element(row_losses, first_row + i, total)
+        is_mended = True
+    return is_mended

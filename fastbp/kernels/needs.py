@@ -5,29 +5,23 @@ compile it; one that is missing is an error when a kernel comes to it.
 """
 
 from ..names import (
+    ACTIVATIONS,
     ADAM,
     ADAMW,
     BINARY_LOG_LOSS,
     CANCELS,
-    EXP,
     GRADIENT_ONLY,
-    IDENTITY,
     KEPT,
-    LEAKY_RELU,
     LOG_LOSS,
-    LOGISTIC,
     NEGATIVE_LOSS,
     NESTEROV,
-    RELU,
     SGD,
     SOFTMAX,
     SQUARED_ERROR,
-    STEP,
-    TANH,
 )
 
-COMMON_ACTIVATIONS = {RELU, TANH, LOGISTIC, LEAKY_RELU, STEP, EXP, SOFTMAX, IDENTITY}
-COMMON_SLOPES = {RELU, TANH, LOGISTIC, LEAKY_RELU, KEPT, EXP, IDENTITY, STEP, CANCELS}
+COMMON_ACTIVATIONS = {record.code for record in ACTIVATIONS.values() if record.is_common}
+COMMON_SLOPES = {KEPT, CANCELS, *COMMON_ACTIVATIONS} - {SOFTMAX}
 COMMON_RULES = {ADAM, ADAMW, GRADIENT_ONLY, SGD, NESTEROV}
 LOG_LOSSES = {LOG_LOSS, BINARY_LOG_LOSS}
 

@@ -175,13 +175,13 @@ def _step_columns(nesterov, momentum, x, first, inner_width, deltas, d, n_column
 @jit
 def _mend_loss(network, samples, workspace, sample):
     """`mend_losses` of one sample, without its weight."""
-    last, loss = network.units.size - 1, element(workspace.row_losses, 0)
-    mend_losses(
+    last = network.units.size - 1
+    is_mended = mend_losses(
         network.loss, network.loss_parameter, workspace.activations, workspace.block_rows * element(network.first_units, last), 1,
         element(network.units, last), element(network.widths, last), samples.targets, sample * samples.n_targets,
         samples.n_targets, samples.weights, sample, workspace.row_losses, 0,
     )  # fmt: skip
-    if samples.weights.size and not math.isfinite(loss):  # else it was whole
+    if is_mended and samples.weights.size:
         workspace.row_losses[0] = element(workspace.row_losses, 0) / np.float64(element(samples.weights, sample))
 
 
