@@ -356,10 +356,10 @@ OWN_PARAMETERS = (
         REAL_FROM_0,
         """Standard deviation, in standard deviations of each feature, of normal noise that is added to the inputs but not to the
         targets, so that the code learns what noise does not change (Vincent et al., Extracting and composing robust features
-        with denoising autoencoders, ICML 2008). It is drawn anew for every epoch; with 'lbfgs' and 'rprop', which need the same
-        loss at every step, once per `fit` and call of `partial_fit`. It follows from a number drawn from `random_state` and from
-        the number of the epoch, and is the same for all starts of `n_restarts` and any number of threads. Rows that validate
-        have none. Not for a sparse X, which it would fill.""",
+        with denoising autoencoders, ICML 2008). It is drawn anew for every epoch; with {other_solvers} and 'rprop',
+        which need the same loss at every step, once per `fit` and call of `partial_fit`. It follows from a number drawn from
+        `random_state` and from the number of the epoch, and is the same for all starts of `n_restarts` and any number of
+        threads. Rows that validate have none. Not for a sparse X, which it would fill.""",
         estimators=(AUTOENCODER,),
         acts=BEFORE,
     ),
