@@ -1,4 +1,4 @@
-"""The network without an estimator: layer activations and gradients for given weights, by the estimators' own kernels."""
+"""Plain functions: the activations and the gradients of a network with given weights, computed by the estimators' kernels."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ _OUTPUT_RULES = (parameters.one_of(*ACTIVATIONS),)
 
 
 class Gradients(NamedTuple):
-    """The loss and its partial derivatives, each shaped like what it belongs to.
+    """The loss and its gradient; each array has the shape of what it is the gradient of.
 
     Attributes
     ----------

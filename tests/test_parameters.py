@@ -68,6 +68,7 @@ EXAMPLES = {
     "max_time": (1e-9, {}),
     "embedding": ("periodic", {}),
     "embedded_features": ([0], {"embedding": "periodic"}),
+    "frequency_init_scale": (2.0, {"embedding": "periodic"}),
     "scale_layer": (True, {}),
     "rate_factors": ({"intercepts": 0.1}, {}),
     "scoring": ("the other scorer", STOPPING),

@@ -1,4 +1,4 @@
-"""A page on which a network can be watched as it learns."""
+"""A page on which you can watch a network learn."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ class LearningDisplay:
         estimator : BPClassifier or BPRegressor
             The network, fitted or not, with at most 32 units per layer. It stays as it is.
         X : array-like of shape (n_samples, n_features)
-            Inputs, scaled as the network is to see them.
+            Inputs, scaled as the network needs them.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         rows : sequence of int, default=None
@@ -332,7 +332,7 @@ class LearningDisplay:
         Parameters
         ----------
         path : str or path-like
-            Where to; a file that is there is replaced.
+            The file, which is replaced if it exists.
         """
         with open(path, "w", encoding="utf-8") as file:
             file.write(self.to_html())

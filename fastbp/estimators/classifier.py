@@ -118,6 +118,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         max_time: float | None = None,
         embedding: str | None = None,
         embedded_features: Any = "all",
+        frequency_init_scale: float = 0.1,
         scale_layer: bool = False,
         rate_factors: Any = None,
         scoring: Any = None,
@@ -175,6 +176,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         self.max_time = max_time
         self.embedding = embedding
         self.embedded_features = embedded_features
+        self.frequency_init_scale = frequency_init_scale
         self.scale_layer = scale_layer
         self.rate_factors = rate_factors
         self.scoring = scoring

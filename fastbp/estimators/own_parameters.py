@@ -197,6 +197,13 @@ OWN_PARAMETERS = (
     ),
     Parameter("embedded_features", "all", kinds.COLUMNS, "Numbers of the columns that `embedding` is for."),
     Parameter(
+        "frequency_init_scale",
+        0.1,
+        REAL_ABOVE_0,
+        """Standard deviation of the frequencies that an `embedding` starts with: the larger, the smaller the differences that it
+        tells apart.""",
+    ),
+    Parameter(
         "scale_layer",
         False,
         SWITCH,

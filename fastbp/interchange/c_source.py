@@ -1,4 +1,4 @@
-"""C: one file in C99 that needs nothing but the C library, for microcontrollers, databases and whatever has a compiler."""
+"""C: one file in C99 that needs only the C library, for microcontrollers, databases and every system with a C compiler."""
 
 import re
 import warnings
@@ -20,9 +20,9 @@ WIDTH = 100
 def to_c(estimator: Any, *, name: str = "predict", dtype: Any = None) -> str:
     """Return a fitted network as the text of a C file with one function.
 
-    The file is C99 and needs nothing but ``math.h`` (link with ``-lm``). Weights are constant arrays, so that they can stay in
-    read-only memory; the function allocates nothing and keeps nothing between calls, so that threads may share it. It needs two
-    layers' outputs on the stack, and the scaled inputs of a pipeline.
+    The file is C99 and needs nothing but ``math.h`` (link with ``-lm``). Weights are constant arrays, which can be in
+    read-only memory. The function allocates nothing and keeps nothing between calls, so threads can share it. It needs stack
+    for the outputs of two layers, and for the scaled inputs of a pipeline.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""ONNX through skl2onnx: a converter for each estimator, so that pipelines with one at their end convert too."""
+"""ONNX through skl2onnx: a converter for each estimator, so that pipelines that end in one convert too."""
 
 import importlib
 import warnings
@@ -86,7 +86,7 @@ def _skl2onnx() -> Any:
     try:
         return importlib.import_module("skl2onnx")
     except ImportError as error:
-        raise ImportError("An export to ONNX needs skl2onnx: pip install 'fastbp[onnx]'") from error
+        raise ImportError("An export to ONNX needs skl2onnx: pip install skl2onnx onnx") from error
 
 
 def _register(skl2onnx: Any) -> None:

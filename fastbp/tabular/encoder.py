@@ -35,7 +35,7 @@ class UnknownCategoryWarning(UserWarning):
 
 
 class TableEncoder(TransformerMixin, Versioned, BaseEstimator):
-    r"""Turn a table with numbers, categories, texts, truth values, dates and missing values into float32 columns for a network.
+    r"""Turn a table with numbers, categories, texts, booleans, dates and missing values into float32 columns for a network.
 
     Numbers, and dates and durations as days, are filled with their median, scaled to
     :math:`(x - \mathrm{median}) / (q_{75} - q_{25})`, or by half the range where the quartiles are equal, and bent by
@@ -172,13 +172,17 @@ class TableEncoder(TransformerMixin, Versioned, BaseEstimator):
 
     def _encoded(self, X: Any, rows: Any = slice(None)) -> np.ndarray:
         """Return numbered rows as `transform` does, whatever is set about its output."""
+        return self._joined(*self._read(X, rows))
+
+    def _read(self, X: Any, rows: Any = slice(None)) -> tuple[np.ndarray, np.ndarray]:
+        """Return numbered rows as numbers, with NaN for missing values, and texts, with None, and warn of unseen categories."""
         columns, kinds, names = self._opened(X, rows)
         texts = self._read_texts(columns)
         unknown = self._unknown(texts)
         if unknown:
             counts = ", ".join(f"{n} in {name!r}" for name, n in unknown.items())
-            warnings.warn(f"Categories or missing values that fit has not seen: {counts}.", UnknownCategoryWarning, stacklevel=3)
-        return self._joined(self._read_numbers(columns, kinds, names), texts)
+            warnings.warn(f"Categories or missing values that fit has not seen: {counts}.", UnknownCategoryWarning, stacklevel=4)
+        return self._read_numbers(columns, kinds, names), texts
 
     def _opened(self, X: Any, rows: Any = slice(None)) -> tuple[list[np.ndarray], list[str], list[Any]]:
         """Return the columns of a table that is as that of `fit`, their kinds now, and their names."""

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 BATCH_ROWS = 256
+EXAMPLES = 256  # rows that are kept for the importances of features
 
 
 # By how much of the variance of rows held out a network explains, numbers are trained on for longer, if that explains still more,
@@ -22,12 +23,23 @@ class Preset(NamedTuple):
     class_max_iter: int
     calibrate: bool
     text: str  # for the documentation, after the name
+    has_pool: bool = False  # of configurations, `fastbp/tabular/pool.py`
 
 
 PRESETS = {
     "fast": Preset(1, 16, 16, 16, 16, False, "one network"),
     "default": Preset(1, 64, 32, 256, 48, True, "one network"),
     "best": Preset(8, 64, 32, 256, 64, True, "eight networks, averaged"),
+    "ensemble": Preset(
+        1,
+        64,
+        64,
+        64,
+        64,
+        True,
+        "four configurations of networks, each on five folds, weighted by the rows held out",
+        has_pool=True,
+    ),
 }
 
 

@@ -66,7 +66,7 @@ def draw_weights(
 ) -> np.ndarray:
     """Flat starting parameters, drawn, some fitted to rows of a problem, or as `init` gives them."""
     layer_sizes = network.units.tolist()
-    front = draw_front(network, random_state, dtype)
+    front = draw_front(network, random_state, dtype, settings.frequency_init_scale)
     if isinstance(settings.init, str) and STARTS[settings.init].fits_rows and problem is not None:
         numbers, weights = problem.counting()
         options: dict[str, Any] = {"init_scale": settings.init_scale, "n_threads": settings.n_threads}

@@ -30,6 +30,7 @@ class Settings(NamedTuple):
     groups: tuple[int, ...]  # sizes of the groups of outputs that have a softmax each; () where all are one
     fit_intercept: bool
     embedded: tuple[int, ...] | None  # columns that are embedded; None is all of them
+    frequency_init_scale: float  # of the embedding: the spread of what its frequencies start with
     scale_layer: bool
     # where it starts
     init: Any  # a name, or (coefs, intercepts) as arrays
