@@ -12,8 +12,9 @@ from fastbp.estimators.inputs import check_sample_weight, read_by
 from fastbp.estimators.missing import IGNORE, filled_in, with_missing
 from fastbp.estimators.targets import check_range
 from fastbp.names import ACTIVATIONS, LOSSES
+from fastbp.training.custom_loss import CustomLoss
 
-_LOSS_RULES = (parameters.one_of(*(name for name, loss in LOSSES.items() if not loss.has_groups)),)
+_LOSS_RULES = (parameters.one_of(*(name for name, loss in LOSSES.items() if not loss.has_groups)), parameters.CUSTOM_LOSS)
 _MISSING_RULES = (parameters.one_of("error", IGNORE),)
 _OUTPUT_RULES = (parameters.one_of(*ACTIVATIONS),)
 
@@ -101,7 +102,7 @@ def gradients(
     *,
     activation: str | Sequence[str] = "relu",
     output_activation: str = "identity",
-    loss: str = "squared_error",
+    loss: str | CustomLoss = "squared_error",
     loss_parameter: float | Sequence[float] | None = None,
     alpha: float = 0.0,
     sample_weight: ArrayLike | None = None,
@@ -130,10 +131,10 @@ def gradients(
     activation : str or sequence of str, default='relu'
         As in `BPClassifier`: one name, or one per hidden layer. A 'step' has the slope 1 here (straight-through).
     output_activation : str, default='identity'
-        A name that `activation` takes or 'exp' for 'squared_error', 'huber', 'absolute_error' and 'quantile'; 'exp' for
+        A name that `activation` takes or 'exp' for 'squared_error' and losses of the error alone; 'exp' for
         'poisson', 'gamma' and 'tweedie', 'logistic' for 'binary_log_loss' and 'binary_focal', 'softmax' for 'log_loss' and
         'focal'.
-    loss : str, default='squared_error'
+    loss : str or CustomLoss, default='squared_error'
         What `loss` of the estimators takes; the log-losses of yes or no are 'binary_log_loss' and 'binary_focal'. All but
         'squared_error' are summed over the outputs.
     loss_parameter : float, sequence of float or None, default=None
@@ -170,6 +171,7 @@ def gradients(
     >>> result.coefs[0].ravel().round(3), result.intercepts[0].round(3), result.inputs.round(3)
     (array([-0.144, -0.287]), array([0.144]), array([[ 0.287, -0.431]]))
     """
+    from fastbp.kernels import custom
     from fastbp.training.network import parameter_views
     from fastbp.training.objective import gradients_at
     from fastbp.training.problem import Problem
@@ -188,6 +190,9 @@ def gradients(
     if missing_targets == IGNORE:
         y, missing = filled_in(y, "y", is_whole=False)
     targets = _targets(y, inputs, np.shape(coefs[-1])[1], loss)
+    if isinstance(loss, CustomLoss):
+        loss.check(targets, output_activation)
+        custom.prepare(loss, inputs.dtype)
     if missing is not None:
         if parameters.is_sequence(loss_parameter):
             raise ValueError("missing_targets='ignore' takes one loss_parameter for all outputs.")
@@ -201,7 +206,7 @@ def gradients(
     return Gradients(value, by_coefs, by_intercepts, by_inputs)
 
 
-def _targets(y: ArrayLike, X: np.ndarray, n_outputs: int, loss: str) -> np.ndarray:
+def _targets(y: ArrayLike, X: np.ndarray, n_outputs: int, loss: Any) -> np.ndarray:
     """Return targets of shape (n_samples, n_outputs) in X's dtype, or (n_samples, 1) for class numbers."""
     Y = read_by(check_array, y, dtype=X.dtype, ensure_2d=False, order="C", input_name="y")
     check_consistent_length(X, Y)
@@ -221,7 +226,7 @@ def _network(
     X: np.ndarray,
     activation: str | Sequence[str],
     output_activation: str,
-    loss: str,
+    loss: Any,
     caller: str,
     loss_parameter: float | Sequence[float] | None = None,
 ) -> tuple[Any, np.ndarray]:
@@ -236,6 +241,7 @@ def _network(
     names = parameters.activation_names(activation, len(layer_sizes) - 2, caller)
     is_shaped = loss_parameter is not None and LOSSES[loss].parameter
     parameter: Any = loss_parameter if is_shaped else LOSSES[loss].parameter_default
+    parameter = loss.shape if isinstance(loss, CustomLoss) else parameter
     if np.ndim(parameter):
         parameter = tuple(map(float, parameter))
         if len(parameter) != layer_sizes[-1]:

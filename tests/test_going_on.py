@@ -67,6 +67,7 @@ OTHERS = {
     "embedded_features": [[0]],
     "scale_layer": [True],
     "rate_factors": [{"coefs": "fan_in"}, {"intercepts": 0.5}],
+    "categorical_features": [[0], "from_dtype"],
     "scoring": ["neg_log_loss", "loss", "r2"],
     "refit": [True],
     "ensemble": [True],

@@ -465,13 +465,11 @@ def test_what_has_no_form_in_c_or_onnx():
     with pytest.raises(NotFittedError):
         fastbp.to_c(make_pipeline(StandardScaler(), model[-1]))
     embedded = BPClassifier((3,), max_iter=2, embedding="periodic").fit(X, LABELS)
-    tabular = fastbp.BPTabularClassifier("fast", max_iter=1).fit(X, LABELS)
     search = fastbp.BPSearchCV(BPClassifier((3,), max_iter=2), {"alpha": [0.1, 1.0]}, cv=2).fit(X, LABELS)
     scaled = BPRegressor(hidden_layer_sizes=3, max_iter=2, input_scaling="standard").fit(X, NUMBERS)
     for other, match in (
         (embedded, "without embedding"),
         (scaled, "call fold_scaling"),
-        (tabular, "BPTabular"),
         (search, "BPSea"),
     ):
         with pytest.raises(ValueError, match=match):
@@ -480,7 +478,6 @@ def test_what_has_no_form_in_c_or_onnx():
     for other, match in (
         (embedded, "without embedding"),
         (scaled, "call fold_scaling"),
-        (tabular, "no form in ONNX"),
         (search, "Take its best"),
     ):
         with pytest.raises(ValueError, match=match) as caught:

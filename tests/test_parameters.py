@@ -76,6 +76,7 @@ EXAMPLES = {
     "ensemble": (True, {"n_restarts": 2}),
     "input_scaling": ("standard", {}),
     "missing_targets": ("ignore", {}),
+    "categorical_features": ([3], {}),
     "class_weight": ({0: 3.0}, {}),
     "calibration": ("temperature", STOPPING),
     "loss": ("the other loss", {}),

@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import time
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -869,3 +870,41 @@ def test_tabular_estimators_come_back(kind, options, tmp_path):
     model.networks_[-1].n_features_in_ = 99
     with pytest.raises(ValueError, match="n_features_in_"):
         fastbp.save(model, tmp_path / "table.skops")
+
+
+@pytest.mark.parametrize(
+    "kind, options, target",
+    [
+        (fastbp.BPTabularRegressor, {"loss": "quantile", "quantile": [0.1, 0.9], "cv": 3}, "numbers"),
+        (fastbp.BPTabularRegressor, {"loss": "poisson", "cv": 3, "scoring": "neg_mean_absolute_error"}, "counts"),
+        (fastbp.BPTabularClassifier, {"cv": 3}, "labels"),
+        (fastbp.BPTabularClassifier, {"cv": 3}, "columns"),
+    ],
+    ids=["quantiles", "counts", "labels", "columns"],
+)
+def test_tables_of_every_kind_come_back(kind, options, target, tmp_path):
+    pytest.importorskip("skops")
+    words = ["cat", "dog", "sat", "on", "mat", "under", "roof", "sang"]
+    random = np.random.RandomState(0)
+    table = pd.DataFrame(
+        {
+            "x": np.where(random.uniform(size=60) < 0.1, np.nan, random.normal(size=60)),
+            "when": pd.date_range("2020-01-01", periods=60, freq="17h"),
+            "note": [" ".join(random.choice(words, 6)) for _ in range(60)],
+            "id": range(60),
+        }
+    )
+    y = {
+        "numbers": random.normal(size=60),
+        "counts": random.poisson(2, 60),
+        "labels": random.randint(0, 2, (60, 2)),
+        "columns": random.choice(["a", "b", "c"], (60, 2)),
+    }[target]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = kind("fast", max_iter=2, random_state=0, **options).fit(table, y, X_val=table, y_val=y)
+    again = kept(model, tmp_path, "table.skops")
+    ask = "predict_interval" if kind is fastbp.BPTabularRegressor else "predict_set"
+    np.testing.assert_array_equal(again.predict(table), model.predict(table))
+    np.testing.assert_array_equal(getattr(again, ask)(table, 0.8), getattr(model, ask)(table, 0.8))
+    assert again.validation_scores_ == model.validation_scores_ and again.encoder_.summary() == model.encoder_.summary()

@@ -17,7 +17,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fastbp
-from fastbp import BPTabularClassifier, BPTabularRegressor, TableEncoder
+from fastbp import BPTabularClassifier, BPTabularRegressor
 from fastbp.tabular import encodings, pool
 from fastbp.tabular.encoder import UnknownCategoryWarning
 from fastbp.tabular.rows import rows_of
@@ -65,9 +65,8 @@ def test_scikit_learns_checks(estimator, check):
 
 
 def read(frame, weights=None):
-    rows = rows_of(weights, len(frame))
-    encoder, reader = TableEncoder().fit(frame), encodings.Reader()
-    return reader, reader.learn(encoder, frame, rows)
+    reader = encodings.Reader()
+    return reader, reader.learn(frame, rows_of(weights, len(frame)))
 
 
 def learnt(frame, y, *names, n_outputs=1, weights=None):

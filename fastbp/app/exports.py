@@ -14,6 +14,7 @@ from fastbp.app.source import TableError
 from fastbp.estimators.base import BaseBP
 from fastbp.interchange import to_c, to_onnx, to_sklearn
 from fastbp.persistence import save
+from fastbp.tabular import BPTabularClassifier, BPTabularRegressor
 
 
 def export(options):
@@ -28,6 +29,8 @@ def export(options):
     if kind == ".skops":
         theirs = _exported(lambda: _with_their_network(model))
         write_model(lambda: save(theirs, options.output))
+    elif isinstance(model, BPTabularClassifier | BPTabularRegressor):
+        _export_table(model, inputs, options, kind)
     elif inputs.has_text:
         _export_with_text(model, inputs, options, kind)
     else:
@@ -48,6 +51,20 @@ def export(options):
                 " fill"
             )
     print(f"{kind[1:]}: {options.output}")
+
+
+def _export_table(model, inputs, options, kind):
+    """Write ONNX with an input for each column, or C with a function for the codes of text."""
+    names = inputs.names or [f"x{i}" for i in range(len(inputs.columns))]
+    if kind == ".onnx":
+        content = _exported(lambda: to_onnx(model, dtype=options.dtype)).SerializeToString()
+    else:
+        content = _exported(lambda: to_c(model, dtype=options.dtype).encode())
+    write_file(options.output, content)
+    called = [f"{name} (text)" if column.kind == CATEGORY else name for name, column in zip(names, inputs.columns, strict=True)]
+    print(f"inputs, one for each column, in the order of training: {', '.join(called)}")
+    print("note: a missing value is NaN among numbers and dates, which are in days since 1970-01-01; among text it is", end=" ")
+    print('""' if kind == ".onnx" else "the pointer 0")
 
 
 def _with_their_network(model):

@@ -195,6 +195,8 @@ def _listen_to_encoder(encoder, sources, columns):
     for source, kind in zip(sources, encoder.kinds_, strict=True):
         if kind == CATEGORY:
             _say(columns, source, Input(CATEGORY, tuple(next(texts, ()))))
+        elif kind == "text":
+            _say(columns, source, Input(CATEGORY))
         elif kind in (NUMBER, DATE):
             _say(columns, source, Input(kind, is_filled=True))
 

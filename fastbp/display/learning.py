@@ -26,7 +26,7 @@ MAP_SIZE, CURVE_SIZE = 28, 101  # cells on each side of the picture for two inpu
 # Parameters that what `forward` and `gradients` compute does not know, each with the value that it needs to have.
 PLAIN = {
     "embedding": None, "scale_layer": False, "input_scaling": None, "target_scaling": None, "label_smoothing": 0.0,
-    "ensemble": False, "n_restarts": 1, "refit": False,
+    "ensemble": False, "n_restarts": 1, "refit": False, "categorical_features": None,
 }  # fmt: skip
 
 

@@ -126,6 +126,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         ensemble: bool = False,
         input_scaling: str | None = None,
         missing_targets: str = "error",
+        categorical_features: Any = None,
         class_weight: Any = None,
         calibration: str | None = None,
         loss: str = "log_loss",
@@ -184,6 +185,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         self.ensemble = ensemble
         self.input_scaling = input_scaling
         self.missing_targets = missing_targets
+        self.categorical_features = categorical_features
         self.class_weight = class_weight
         self.calibration = calibration
         self.loss = loss

@@ -14,6 +14,7 @@ from fastbp.estimators.inputs import MatrixLike
 from fastbp.estimators.missing import known_r2, without_missing
 from fastbp.estimators.parameter_table import rules_of
 from fastbp.estimators.targets import Targets, real_targets, repeated
+from fastbp.training.custom_loss import CustomLoss
 
 
 @documented(score="R²", score_name="R², or 'loss' for quantiles")
@@ -69,7 +70,7 @@ class BPRegressor(RegressorMixin, BaseBP):
 
     def __init__(
         self,
-        loss: str = "squared_error",
+        loss: str | CustomLoss = "squared_error",
         hidden_layer_sizes: Any = (100,),
         activation: Any = "relu",
         *,
@@ -122,6 +123,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         ensemble: bool = False,
         input_scaling: str | None = None,
         missing_targets: str = "error",
+        categorical_features: Any = None,
         delta: float = 1.0,
         target_scaling: str | None = None,
         quantile: Any = 0.5,
@@ -180,6 +182,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         self.ensemble = ensemble
         self.input_scaling = input_scaling
         self.missing_targets = missing_targets
+        self.categorical_features = categorical_features
         self.delta = delta
         self.target_scaling = target_scaling
         self.quantile = quantile
@@ -302,11 +305,7 @@ class BPRegressor(RegressorMixin, BaseBP):
             known = ~missing[:, 0]
             truth, predicted = truth[known], predicted[known]
             sample_weight = None if sample_weight is None else np.asarray(sample_weight)[known]
-        scores = [
-            d2_pinball_score(truth, of_level, sample_weight=sample_weight, alpha=level)
-            for of_level, level in zip(predicted.T, levels)
-        ]
-        return float(np.mean(scores))
+        return mean_pinball_score(truth, predicted, levels, sample_weight)
 
     def _has_quantiles(self) -> bool:
         """Whether there is an output for each of a sequence of quantiles."""
@@ -336,10 +335,17 @@ class BPRegressor(RegressorMixin, BaseBP):
             raise ValueError(f"y_val has {more.n_outputs} outputs, but y has {targets.n_outputs}.")
         return more
 
-    def _loss_name(self) -> str:
+    def _loss_name(self) -> Any:
         return self.loss
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def mean_pinball_score(y: Any, predicted: np.ndarray, levels: Any, sample_weight: Any = None) -> float:
+    """Return the mean D² of quantiles, (n_rows, n_levels)."""
+    columns = predicted.reshape(-1, len(levels)).T
+    scores = [d2_pinball_score(y, column, sample_weight=sample_weight, alpha=level) for column, level in zip(columns, levels)]
+    return float(np.mean(scores))

@@ -8,7 +8,8 @@ from sklearn.utils import estimator_html_repr
 
 
 class ShownInNotebooks:
-    """What notebooks ask for, as IPython has it: the layers of a fitted network above what scikit-learn shows."""
+    """What notebooks ask for, as IPython has it: what there is to know of a fitted estimator above what scikit-learn shows, by
+    default the layers of a network."""
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
         bundle = super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]
@@ -19,8 +20,17 @@ class ShownInNotebooks:
         super()._repr_html_  # type: ignore[misc]  # noqa: B018 - there is none where set_config(display="text") says so
         return self._html
 
+    def _facts_html(self) -> str:
+        return architecture_html(self)
+
     def _html(self) -> str:
-        return architecture_html(self) + documentation_html(self) + estimator_html_repr(self)
+        return self._facts_html() + documentation_html(self) + estimator_html_repr(self)
+
+
+def lines_html(title: str, lines: list[str]) -> str:
+    """Lines that may be folded away."""
+    rows = "".join(f"<tr><td style='text-align:left'>{escape(line)}</td></tr>" for line in lines)
+    return f"<details><summary>{escape(title)}</summary><table><tbody>{rows}</tbody></table></details>"
 
 
 def architecture_html(estimator: Any) -> str:

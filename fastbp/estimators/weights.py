@@ -14,13 +14,14 @@ from fastbp.names import LOSSES
 # What decides what a prediction reads; the lists among it are looked through.
 _LISTS = ("coefs_", "intercepts_", "activation", "classes_", "estimators_", "quantile")
 _READ = (
-    *_LISTS, "front_", "input_scaler_", "target_scaler_", "embedded_features_", "n_features_in_", "n_outputs_", "n_layers_",
+    *_LISTS, "front_", "input_scaler_", "target_scaler_", "embedded_features_", "n_categories_",
+    "n_features_in_", "n_outputs_", "n_layers_",
     "feature_names_in_", "out_activation_", "temperature_", "_sparse_labels", "_best_member", "loss", "fit_intercept",
     *sorted({loss.parameter for loss in LOSSES.values()} - {"", "quantile"}),
 )  # fmt: skip
 _WATCHED = (str, list, tuple)
 _NEVER = (object(),)  # seen by a network some of whose weights are arrays of the user's, which are read anew at each call
-_PLACES = ("coefs_", "intercepts_", "front_", "embedded_features_")
+_PLACES = ("coefs_", "intercepts_", "front_", "embedded_features_", "n_categories_")
 
 
 class Bound(NamedTuple):
@@ -97,6 +98,7 @@ class Weighted:
             fit_intercept=now.fit_intercept,
             embedded=layout.embedded,
             scale_layer="scale" in layout.front,
+            categories=layout.categories,
             dtype=dtype,
         )
         if bound is not None and dtype == bound.params.dtype and now._has_views(bound.views):
@@ -132,7 +134,9 @@ class Weighted:
         coefs, intercepts = parameter_views(network, params)
         front = front_views(network, params)
         self.coefs_, self.intercepts_ = coefs, intercepts
-        for name, value in (("front_", front), ("embedded_features_", tuple(network.embedded.tolist()))):
+        embedded = tuple(network.embedded.tolist())
+        categories = tuple(np.diff(network.coded).tolist()) if network.coded.size > 1 else ()
+        for name, value in (("front_", front), ("embedded_features_", embedded), ("n_categories_", categories)):
             if value:
                 setattr(self, name, value)
             else:

@@ -10,8 +10,9 @@ from sklearn.preprocessing import RobustScaler, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from fastbp.estimators.scaling import shift_of
-from fastbp.interchange.formulas import Plain, Value, formula, plain
+from fastbp.interchange.formulas import Inputs, Plain, Value, categories_in, formula, plain
 from fastbp.interchange.reserved import is_reserved
+from fastbp.interchange.table_c import table_source
 
 DTYPES = {"float32": ("float", "f"), "float64": ("double", "")}
 WIDTH = 100
@@ -26,7 +27,7 @@ def to_c(estimator: Any, *, name: str = "predict", dtype: Any = None) -> str:
 
     Parameters
     ----------
-    estimator : BPClassifier, BPRegressor or Pipeline
+    estimator : BPClassifier, BPRegressor, BPTabularClassifier, BPTabularRegressor or Pipeline
         Fitted. Steps of a pipeline before its network must be StandardScaler or RobustScaler.
     name : str, default='predict'
         The function's name, which is no keyword and none of the C library's; those of the arrays begin with it too.
@@ -39,6 +40,9 @@ def to_c(estimator: Any, *, name: str = "predict", dtype: Any = None) -> str:
         ``void predict(const float x[n_features], float y[n_outputs])`` for a regressor, and for several labels, of which y are
         the probabilities. Other classifiers have ``int predict(const float x[n_features], float y[n_classes])``, which puts the
         probabilities of all classes into y and returns the number of the predicted one in `classes_`. x and y do not overlap.
+        A tabular estimator takes ``const double x[n_columns]``, where NAN is a missing number, a date is in days since 1970, and
+        a category is what ``int predict_code(int column, const char *text)`` says of its text in UTF-8, a missing value being 0
+        for the text. For several columns of classes y holds the probabilities of all, one column after the other.
 
     Raises
     ------
@@ -56,11 +60,18 @@ def to_c(estimator: Any, *, name: str = "predict", dtype: Any = None) -> str:
         raise ValueError(f"name must be a name in C, got {name!r}.")
     if is_reserved(name):
         raise ValueError(f"name must be a name in C that is free, but {name!r} is a keyword, reserved, or of the C library.")
+    if hasattr(estimator, "_plain_table"):
+        chosen = np.dtype("float32" if dtype is None else dtype).name
+        if chosen not in DTYPES:
+            raise ValueError(f"dtype must be 'float32' or 'float64', got {chosen!r}.")
+        return table_source(estimator._plain_table(), name, _C(chosen), _C("float64"), _harmless)
     steps, last = (estimator.steps[:-1], estimator[-1]) if isinstance(estimator, Pipeline) else ([], estimator)
     network = plain(last)
     chosen = np.dtype(network.coefs[0].dtype if dtype is None else dtype).name
     if chosen not in DTYPES:
         raise ValueError(f"dtype must be 'float32' or 'float64', got {chosen!r}.")
+    if steps and network.inputs is not None:
+        raise ValueError("C holds no scaler before a network with categorical_features: take to_c(pipeline[-1]).")
     language = _C(chosen)
     scalers = [language.parts(step, network.coefs[0].dtype) for step in _scalers([step for _, step in steps])]
     arrays = [
@@ -73,6 +84,13 @@ def to_c(estimator: Any, *, name: str = "predict", dtype: Any = None) -> str:
         for layer, (W, b) in enumerate(zip(network.coefs, network.intercepts))
         for text in (language.array(f"{name}_coefs_{layer}", W.T), language.array(f"{name}_intercepts_{layer}", b))
     ]
+    if network.inputs is not None:
+        values = categories_in(network.inputs, chosen)
+        arrays += [language.array(f"{name}_categories_{k}", each) for k, each in enumerate(values) if len(each)]
+        numbers = network.inputs.numbers
+        if numbers:
+            text = "\n".join(_wrapped([str(column) for column in numbers]))
+            arrays.append(f"static const int {name}_columns[{len(numbers)}] = {{\n{text}\n}};\n")
     return "\n".join(
         [_comment(last, network, chosen), "#include <math.h>\n", *arrays, _function(network, scalers, name, language)]
     )
@@ -176,6 +194,15 @@ class _C:
     def tanh(self, x: Value) -> str:
         return f"tanh{self.suffix}({self._text(x)})"
 
+    def floor(self, x: Value) -> str:
+        return f"floor{self.suffix}({self._text(x)})"
+
+    def sin(self, x: Value) -> str:
+        return f"sin{self.suffix}({self._text(x)})"
+
+    def cos(self, x: Value) -> str:
+        return f"cos{self.suffix}({self._text(x)})"
+
     def logistic(self, x: Value) -> str:
         return f"({self.number(1)} / ({self.number(1)} + exp{self.suffix}(-{self._text(x)})))"
 
@@ -226,7 +253,7 @@ def _scaled(scalers: list[Any], n_features: int, name: str, language: _C) -> lis
 
 
 def _function(network: Plain, scalers: list[Any], name: str, language: _C) -> str:
-    n_features, n_layers = len(network.coefs[0]), len(network.coefs)
+    n_features, n_layers = network.n_features, len(network.coefs)
     n_outputs = 2 if network.is_binary else network.coefs[-1].shape[1]
     kind = language.type
     returned = "void" if network.classes is None else "int"
@@ -234,6 +261,8 @@ def _function(network: Plain, scalers: list[Any], name: str, language: _C) -> st
     widths = [max(W.shape[1] for W in network.coefs[start:-1:2]) for start in range(min(2, n_layers - 1))]
     lines += [f"    {kind} layer_{number}[{width}];" for number, width in enumerate(widths)]
     lines += _scaled(scalers, n_features, name, language)
+    if network.inputs is not None:
+        lines += _rows_of_categories(network.inputs, name)
     for layer, (W, activation) in enumerate(zip(network.coefs, network.activations)):
         source = ("scaled" if scalers else "x") if layer == 0 else f"layer_{(layer - 1) % 2}"
         target = "y" if layer == n_layers - 1 else f"layer_{layer % 2}"
@@ -242,8 +271,7 @@ def _function(network: Plain, scalers: list[Any], name: str, language: _C) -> st
         lines += [
             f"    for (int j = 0; j < {W.shape[1]}; ++j) {{",
             f"        {kind} z = {name}_intercepts_{layer}[j];",
-            f"        for (int i = 0; i < {W.shape[0]}; ++i)",
-            f"            z += {name}_coefs_{layer}[j][i] * {source}[i];",
+            *(_sum(W, name, layer, source) if layer or network.inputs is None else _sum_of_categories(network.inputs, name)),
             *(f"        {declaration}" for declaration in declarations),
             f"        {target}[{at}] = {value};",
             "    }",
@@ -258,6 +286,45 @@ def _function(network: Plain, scalers: list[Any], name: str, language: _C) -> st
     elif network.is_sorted:
         lines += _sorted(n_outputs, kind)
     return "\n".join([*lines, "}", ""])
+
+
+def _sum(W: np.ndarray, name: str, layer: int, source: str) -> list[str]:
+    return [
+        f"        for (int i = 0; i < {len(W)}; ++i)",
+        f"            z += {name}_coefs_{layer}[j][i] * {source}[i];",
+    ]
+
+
+def _rows_of_categories(inputs: Inputs, name: str) -> list[str]:
+    """Find which of the first layer's weights each column of categories names; -1 for none."""
+    lines, first = [f"    int row[{len(inputs.categories)}];"] if inputs.categories else [], len(inputs.numbers)
+    for k, (column, values, has_missing) in enumerate(inputs.categories):
+        missing = f"x[{column}] != x[{column}] ? {first + len(values)} : -1" if has_missing else "-1"
+        lines.append(f"    row[{k}] = {missing};")
+        if len(values):
+            lines += [
+                f"    for (int i = 0; i < {len(values)}; ++i)",
+                f"        if (x[{column}] == {name}_categories_{k}[i])",
+                f"            row[{k}] = {first} + i;",
+            ]
+        first += len(values) + has_missing
+    return lines
+
+
+def _sum_of_categories(inputs: Inputs, name: str) -> list[str]:
+    lines = []
+    if inputs.numbers:
+        lines = [
+            f"        for (int i = 0; i < {len(inputs.numbers)}; ++i)",
+            f"            z += {name}_coefs_0[j][i] * x[{name}_columns[i]];",
+        ]
+    if inputs.categories:
+        lines += [
+            f"        for (int k = 0; k < {len(inputs.categories)}; ++k)",
+            "            if (row[k] >= 0)",
+            f"                z += {name}_coefs_0[j][row[k]];",
+        ]
+    return lines
 
 
 def _sorted(n: int, kind: str) -> list[str]:

@@ -9,7 +9,9 @@ from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from fastbp.estimators import BPClassifier, BPRegressor
-from fastbp.interchange.formulas import Plain, Value, formula, plain
+from fastbp.estimators.versions import current_version
+from fastbp.interchange.formulas import Inputs, Plain, Value, categories_in, formula, plain
+from fastbp.interchange.table_onnx import onnx_labels, table_model
 
 OPSET = {"": 18, "ai.onnx.ml": 3}  # of early 2023, which runtimes of today know
 DTYPES = ("float32", "float64")
@@ -24,7 +26,7 @@ def to_onnx(
 
     Parameters
     ----------
-    estimator : BPClassifier, BPRegressor, or a fitted estimator of scikit-learn's that holds one
+    estimator : BPClassifier, BPRegressor, a tabular estimator, or a fitted estimator of scikit-learn's that holds a network
         A pipeline, say, of steps that skl2onnx can convert.
     X : array-like or DataFrame of a few rows, default=None
         What the estimator takes, from which skl2onnx has the names and types of the inputs; a DataFrame gives an input per
@@ -41,13 +43,16 @@ def to_onnx(
     model : onnx.ModelProto
         A classifier's outputs are ``label`` (int64 for labels that are numbers or booleans, else strings; for several labels a
         0/1 matrix) and ``probabilities`` in the order of `classes_`; a regressor's is ``variable``, of shape (n, n_outputs).
-        ``model.SerializeToString()`` is what runtimes load.
+        ``model.SerializeToString()`` is what runtimes load. A tabular estimator has an input of shape (n, 1) for each column, of
+        its name: double for numbers, NaN being a missing value, and for dates, in days since 1970; strings for categories, as
+        Python's ``str`` has them ("True", "7"), a missing value being "". Several columns of classes have ``label_0``,
+        ``probabilities_0`` and so on.
 
     Raises
     ------
     ValueError
         `dtype` is another, or labels are neither numbers nor strings, or weights are not finite, or `estimator` is or holds
-        something that skl2onnx has no converter for, such as the tabular estimators.
+        something that skl2onnx has no converter for, or a table holds free text.
     ImportError
         skl2onnx is not installed.
 
@@ -63,6 +68,13 @@ def to_onnx(
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}.")
     check_is_fitted(estimator)
+    if hasattr(estimator, "_plain_table"):
+        if X is not None or options is not None:
+            raise ValueError("X and options are not for estimators of tables, whose columns are known: leave them out.")
+        versions = (
+            target_opset if isinstance(target_opset, dict) else OPSET | ({} if target_opset is None else {"": target_opset})
+        )
+        return table_model(estimator._plain_table(), _Graph, versions, dtype, current_version())
     _register(skl2onnx)
     types, exceptions = (importlib.import_module(f"skl2onnx.common.{name}") for name in ("data_types", "exceptions"))
     if X is None:
@@ -132,11 +144,7 @@ def _labels(scope: Any, estimator: Any, network: Plain) -> np.ndarray | None:
         classes = np.repeat(classes, 2)
     if scope.get_options(estimator, {"nocl": False}).get("nocl"):
         return np.arange(len(classes))
-    if classes.dtype.kind in "biu" or (classes.dtype.kind == "f" and (classes == np.floor(classes)).all()):
-        return classes.astype(np.int64)
-    if all(isinstance(label, str) for label in classes):
-        return classes.astype(str)
-    raise ValueError(f"ONNX has labels that are whole numbers or strings, not {classes.dtype}.")
+    return onnx_labels(classes)
 
 
 class _Graph:
@@ -208,6 +216,15 @@ class _Graph:
     def tanh(self, x: Value) -> str:
         return self.node("Tanh", x)
 
+    def floor(self, x: Value) -> str:
+        return self.node("Floor", x)
+
+    def sin(self, x: Value) -> str:
+        return self.node("Sin", x)
+
+    def cos(self, x: Value) -> str:
+        return self.node("Cos", x)
+
     def logistic(self, x: Value) -> str:
         return self.node("Sigmoid", x)
 
@@ -218,6 +235,8 @@ class _Graph:
 def _outputs(operator: Any, network: Plain, graph: _Graph) -> str:
     """Write down the layers; return the name of the outputs of the last."""
     values = graph.cast(operator.inputs[0].full_name)
+    if network.inputs is not None:
+        values = _read(network.inputs, values, graph)
     for W, b, name in zip(network.coefs, network.intercepts, network.activations):
         z = graph.node("Gemm", values, graph.constant(W), graph.constant(b))
         values = graph.node("Softmax", z, axis=1) if name == "softmax" else formula(name, graph, z)
@@ -225,6 +244,21 @@ def _outputs(operator: Any, network: Plain, graph: _Graph) -> str:
         n = network.coefs[-1].shape[1]
         values = graph.smallest_first(values, n)
     return values
+
+
+def _read(inputs: Inputs, rows: str, graph: _Graph) -> str:
+    """Write down what the first layer sees of rows; return its name."""
+    int64, parts = graph.type.INT64, []
+    if inputs.numbers:
+        parts.append(graph.node("Gather", rows, graph.constant(np.array(inputs.numbers), int64), axis=1))
+    dtype = np.float64 if graph.element == graph.type.DOUBLE else np.float32
+    for category, values in zip(inputs.categories, categories_in(inputs, dtype), strict=True):
+        column = graph.node("Gather", rows, graph.constant(np.array([category.column]), int64), axis=1)
+        if len(values):
+            parts.append(graph.cast(graph.node("Equal", column, graph.constant(values[np.newaxis]))))
+        if category.has_missing:
+            parts.append(graph.cast(graph.node("IsNaN", column)))
+    return graph.node("Concat", *parts, axis=1)
 
 
 def _graph(scope: Any, operator: Any, container: Any) -> _Graph:

@@ -18,7 +18,7 @@ NARROW = 4
 N_WAVES, N_EMBEDDED = 16, 3
 PHASES, COSINES, OFFSETS, EMBEDDED_SIZE = N_WAVES, 2 * N_WAVES, (2 + N_EMBEDDED) * N_WAVES, (3 + N_EMBEDDED) * N_WAVES
 
-EMBEDDING, SCALE = -1, -2  # "layers" of the strips that belong to the front
+EMBEDDING, SCALE, CODED_SCALE = -1, -2, -3  # "layers" of the strips that belong to the front
 
 
 @kept
@@ -51,8 +51,13 @@ class Network(NamedTuple):
     embedded: Integers  # int64, columns that are embedded
     embedding_at: int  # offset of the first one's parameters
     has_scale: int  # 1: the first layer's inputs have a factor each
-    scale_at: int  # offset of these
+    scale_at: int  # offset of these, but for those of categories
     unscaled_at: int  # sum of the widths before the inputs as they are before the scale
+    coded: Integers  # int64, (n_coded + 1,): first category of each column of codes, and the number of all; mostly 0
+    n_dense: int  # inputs of the first layer but for the categories, which are the last
+    coded_scale_at: int  # offset of the factors of categories
+    coded_at: int  # sum of the widths before the numbers of a row's categories
+    coded_width: int  # elements of these and of one more, whole vectors
 
 
 class InputTable(NamedTuple):
@@ -111,7 +116,7 @@ class Strips(NamedTuple):
     The pieces do not depend on the number of threads; that, and sums in the order of strips, gives the same bits for any number.
     """
 
-    layers: Integers  # int64; EMBEDDING, whose rows are embedded columns, and SCALE too
+    layers: Integers  # int64; EMBEDDING, whose rows are embedded columns, SCALE and CODED_SCALE too
     firsts: Integers  # first stored row of the weights; -1: the biases
     stops: Integers
     owners: Integers  # (n_threads + 1,): thread t works on strips owners[t] to owners[t + 1]

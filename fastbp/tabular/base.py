@@ -1,21 +1,32 @@
 """What BPTabularClassifier and BPTabularRegressor share: from a table to trained networks, and their outputs."""
 
+import copy
+import functools
+from collections.abc import Callable
 from numbers import Real
 from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.metrics import check_scoring
+from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted, check_random_state
 
 from fastbp.estimators import parameters
-from fastbp.estimators.inputs import twin
+from fastbp.estimators.callbacks import OF_CALLBACKS, CallbackSupportMixin, fit_watched, has_callbacks
+from fastbp.estimators.inputs import check_sample_weight, twin
+from fastbp.estimators.representation import ShownInNotebooks
+from fastbp.estimators.targets import Targets
 from fastbp.estimators.versions import Versioned
+from fastbp.names import LOSSES
 from fastbp.tabular.columns import checked, opened
+from fastbp.tabular.conformal import Members, members_of
 from fastbp.tabular.encoder import TableEncoder
-from fastbp.tabular.folds import check_folds, drawn_folds
+from fastbp.tabular.folds import check_folds, drawn_folds, number_of_folds
 from fastbp.tabular.pool import Pool, train_pool
 from fastbp.tabular.recipe import EXAMPLES, PRESETS, Preset, Task, network_options
 from fastbp.tabular.rows import Rows, unfitted
+from fastbp.tabular.watching import Looked, Watching, expected, mean_curve
 
 # what BPClassifier and BPRegressor do around a training, or is the recipe's own; in `network_params` it would do nothing
 NOT_OF_NETWORKS = {
@@ -24,7 +35,7 @@ NOT_OF_NETWORKS = {
 }
 
 
-class BaseTabular(Versioned, BaseEstimator):
+class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimator):
     """The shared part: from a table to trained networks."""
 
     _task: Task
@@ -32,6 +43,8 @@ class BaseTabular(Versioned, BaseEstimator):
     networks_: list[Any]
     _examples: Any
     _weights_of_examples: np.ndarray | None = None
+    _held_out: dict[str, Any] | None = None
+    _validation_scores: list[float] | None = None
     _pool: Pool | None = None
 
     def __init__(
@@ -43,6 +56,8 @@ class BaseTabular(Versioned, BaseEstimator):
         max_iter: int | None = None,
         max_time: float | None = None,
         network_params: dict[str, Any] | None = None,
+        scoring: Any = None,
+        verbose: bool | int = False,
         random_state: int | np.random.RandomState | None = None,
         n_threads: int | None = None,
     ) -> None:
@@ -52,6 +67,8 @@ class BaseTabular(Versioned, BaseEstimator):
         self.max_iter = max_iter
         self.max_time = max_time
         self.network_params = network_params
+        self.scoring = scoring
+        self.verbose = verbose
         self.random_state = random_state
         self.n_threads = n_threads
 
@@ -61,7 +78,7 @@ class BaseTabular(Versioned, BaseEstimator):
         """Return an unfitted network of the estimator below."""
         raise NotImplementedError
 
-    def _learn(self, table: Any, y: Any, sample_weight: Any) -> None:
+    def _learn(self, table: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], watching: Watching) -> None:
         """Set the fitted attributes."""
         raise NotImplementedError
 
@@ -87,6 +104,7 @@ class BaseTabular(Versioned, BaseEstimator):
             value = getattr(self, name)
             if value is not None:
                 check(name, value, parameters.COUNT, self)
+        check("verbose", self.verbose, (parameters.integer_from(0), parameters.BOOLEAN), self)
         if self.max_time is not None and not (isinstance(self.max_time, Real) and float(self.max_time) > 0):
             raise ValueError(f"max_time must be a number of seconds above 0 or None, got {self.max_time!r}.")
         if not (self.network_params is None or isinstance(self.network_params, dict)):
@@ -108,40 +126,82 @@ class BaseTabular(Versioned, BaseEstimator):
             values |= dict.fromkeys(("short_max_iter", "long_max_iter", "class_max_iter"), self.max_iter)
         return chosen._replace(**values)
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any) -> Self:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any]) -> Self:
         """Fit a copy, then take over all that it has learnt: all or nothing."""
-        self._check()
+        preset = self._check()
         check_folds(self.cv)
         if y is None:
             raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
+        if (validation[0] is None) != (validation[1] is None) or (validation[0] is None and validation[2] is not None):
+            raise ValueError("X_val and y_val go together: give both, or neither.")
         new = unfitted(self)
-        new._learn(checked(X), opened(y), sample_weight)
-        self.__dict__ = vars(new)
+
+        def learn(hooks: Any = None) -> None:
+            watching._hooks = hooks
+            new._learn(checked(X), opened(y), sample_weight, validation, watching)
+            of_callbacks = {name: value for name, value in vars(self).items() if name in OF_CALLBACKS}
+            self.__dict__ = vars(new) | of_callbacks
+
+        def now(run: Any) -> dict[str, Any]:
+            mine = self.get_params(deep=False).keys() | OF_CALLBACKS
+            told = vars(new) | {"networks_": [watching.underway[run.number](run)], "n_iter_": run.history.n_iter}
+            return {name: value for name, value in told.items() if name not in mine}
+
+        watching = Watching(int(self.verbose))
+        if has_callbacks(self):
+            stops_early = bool((self.network_params or {}).get("early_stopping", False))
+            n_folds = 1 if self.cv is None else number_of_folds(self.cv, X, y)
+            most = max(preset.max_iter, preset.long_max_iter, preset.class_max_iter)
+            told = expected(preset.n_ensemble * n_folds, most, stops_early)
+            fit_watched(self, (X, y, sample_weight), told, learn, now)
+        else:
+            learn()
         return self
 
     def _encode(self, table: Any, rows: Rows) -> np.ndarray:
         """Fit the encoder; return the encoded rows that count."""
-        self.encoder_ = TableEncoder()
+        takes_codes = not PRESETS[self.preset].has_pool and (self.network_params or {}).get("solver") != "lm"
+        self.encoder_ = TableEncoder(as_codes=takes_codes)
         encoded = self.encoder_._learn(table, rows)
         self.n_features_in_ = self.encoder_.n_features_in_
         if hasattr(self.encoder_, "feature_names_in_"):
             self.feature_names_in_ = self.encoder_.feature_names_in_
         return encoded
 
-    def _train(self, table: Any, labels: np.ndarray, rows: Rows, X: np.ndarray, Y: np.ndarray, n_outputs: int, loss: str) -> None:
-        """Train the networks on encoded rows and targets, (n_rows, 1) of class numbers or (n_rows, n_outputs), of the rows that
-        count; cv splits the table and its labels, (n_all_rows,)."""
+    def _looked_at(self, validation: tuple[Any, Any, Any], targets_of: Callable[[Any], tuple[np.ndarray, Any]]) -> Looked | None:
+        """Return the user's rows to look at, encoded; targets_of: from targets as given to those of the networks, and to an
+        array."""
+        X, y, weights = validation
+        if X is None:
+            return None
+        try:
+            encoded = self.encoder_._encoded(X)
+            Y, y = targets_of(opened(y))
+            check_consistent_length(encoded, y)
+            return Looked(encoded, Y, check_sample_weight(weights, encoded), y)
+        except ValueError as error:
+            raise ValueError(f"X_val, y_val: {error}") from error
+
+    def _train(
+        self, table: Any, y: np.ndarray, strata: np.ndarray, rows: Rows, X: np.ndarray, targets: Targets, watching: Any
+    ) -> None:
+        """Train the networks on encoded rows and the targets of the rows that count; cv splits the table and its targets, y, of
+        one column of classes by their numbers, strata, (n_all_rows,)."""
         from fastbp.tabular.trainer import Trainer
 
         preset, n_rows = self._check(), len(X)
+        scorer = None if self.scoring is None else check_scoring(self, scoring=self.scoring)
+        fitted: dict[str, Any] = {}
+        if targets.classes is not None:
+            fitted = {"classes_": targets.classes, "_sparse_labels": False}
         if preset.has_pool:
-            train_pool(self, table, labels, rows, Y, n_outputs, loss)
+            train_pool(self, table, y, strata, rows, targets, fitted, watching, scorer)
             return
         random_state = check_random_state(self.random_state)
         folds: list[Any] = [(None, None)]
         if self.cv is not None:
-            folds = drawn_folds(self.cv, table, labels, rows, loss == "log_loss", random_state)
-        weights, fitted = rows.weights, {"n_features_in_": X.shape[1]} | self._of_networks(n_outputs)
+            folds = drawn_folds(self.cv, table, strata, rows, LOSSES[targets.loss].has_class_numbers, random_state)
+        weights, fitted = rows.weights, {"n_features_in_": X.shape[1]} | fitted
         n_networks, n_needed = preset.n_ensemble * len(folds), len(folds)
         seeds = random_state.randint(2**31 - 1, size=n_networks)
         tasks: list[Any] = [(train, seed) for (train, _), seed in zip(folds * preset.n_ensemble, seeds, strict=True)]
@@ -154,45 +214,86 @@ class BaseTabular(Versioned, BaseEstimator):
         calibrates = self._calibrates(preset)
         n_calibrating = n_trials if calibrates and self.cv is None else 0  # with cv there are rows held out anyway
         trainer = Trainer(
-            network_of, X, Y, weights, n_outputs, loss, fitted,
-            n_networks=n_networks + n_calibrating, n_threads=self.n_threads,
+            network_of, X, targets, weights, fitted,
+            categories=self.encoder_.n_categories_ if self.encoder_.as_codes else [],
+            n_networks=n_networks + n_calibrating, n_threads=self.n_threads, watching=watching,
         )  # fmt: skip
+        watching.say(f"Table: {rows.n_all} rows, {self.n_features_in_} columns that become {X.shape[1]} inputs of the networks.")
         if self.max_time is not None:
             trainer.keep_within(self.max_time, *tasks[0])
         trials: list[Any] = []
-        if loss == "squared_error":
-            max_iter = trainer.tried_epochs(preset, n_trials, random_state, n_needed)
-        else:
+        if not LOSSES[targets.loss].is_regression:
             max_iter = preset.class_max_iter
             if n_calibrating:
                 trials = trainer.trials(n_calibrating, max_iter, max_iter * n_needed, random_state)
+        elif LOSSES[targets.loss].is_own_score:  # R² says little of its aim
+            max_iter = preset.max_iter
+        else:
+            max_iter = trainer.tried_epochs(preset, n_trials, random_state, n_needed)
         # A whole round of folds at least, so that every row is held out once.
         max_iter = int(np.clip(trainer.epochs_left / n_needed, 1, max_iter))
         n_rounds = int(np.clip(trainer.epochs_left / (max_iter * n_needed), 1, preset.n_ensemble))
         tasks = [(train, seed, max_iter) for train, seed in tasks[: n_rounds * n_needed]]
-        networks = trainer.side_by_side(trainer.train, [*tasks, *(trial.task(max_iter) for trial in trials)])
+        watching.n_networks = len(tasks)
+        watching.say(f"Training: {len(tasks)} network{'s' * (len(tasks) > 1)} of {max_iter} epochs.")
+        if scorer is not None and watching.looked is not None:
+            watching.score = functools.partial(self._score_looked, scorer, watching.looked)
+        kept = [(number, *task) for number, task in enumerate(tasks)]
+        networks = trainer.side_by_side(trainer.train_kept, [*kept, *((None, *trial.task(max_iter)) for trial in trials)])
         self.networks_ = networks[: len(tasks)]
+        if watching.scores:
+            self._validation_scores = mean_curve(list(watching.scores.values()))
         if trials:
             held_out = np.concatenate([trial.held_out for trial in trials])
             tried = zip(networks[len(tasks) :], trials, strict=True)
             outputs = np.concatenate([network._outputs(X[trial.held_out]) for network, trial in tried])
-            self._calibrate(Y[held_out], outputs, None if weights is None else weights[held_out])
+            self._calibrate(targets.Y[held_out], outputs, None if weights is None else weights[held_out])
         self.n_iter_ = max_iter
         chosen = random_state.permutation(n_rows)[:EXAMPLES]
         self._examples, self._weights_of_examples = X[chosen], None if weights is None else weights[chosen]
         if self.cv is not None:
-            outputs = self._held_out_outputs(X, [held_out for _, held_out in folds] * n_rounds)
-            self._publish_held_out(table, rows, Y, outputs, calibrates)
+            of_networks = [held_out for _, held_out in folds] * n_rounds
+            members = members_of(of_networks, n_rows)
+            self._publish_held_out(table, y, rows, targets.Y, self._held_out_outputs(X, of_networks), members, calibrates, scorer)
+            watching.say(f"Held out: score {self.oof_score_:.4f}.")
 
-    def _publish_held_out(self, table: Any, rows: Rows, Y: np.ndarray, outputs: np.ndarray, calibrates: bool) -> None:
+    def _publish_held_out(
+        self,
+        table: Any,
+        y: np.ndarray,
+        rows: Rows,
+        Y: np.ndarray,
+        outputs: np.ndarray,
+        members: Members,
+        calibrates: bool,
+        scorer: Any,
+    ) -> None:
         """Calibrate by outputs for the rows that count, of networks that have not seen them, and keep what they say."""
         if calibrates:
             self._calibrate(Y, outputs, rows.weights)
-        predicted = self._finished(outputs)
-        self.oof_score_ = self._score_of(Y, predicted, rows.weights)
-        self.oof_prediction_ = rows.spread_out(predicted)
-        if not rows.are_all:  # which no network was trained on
-            self.oof_prediction_[rows.others] = self._finished(self._averaged(self._inputs(table, rows.others)))
+        self._held_out = {**members._asdict(), "weights": rows.weights, **self._compared(Y, outputs)}
+        self.oof_score_ = (
+            self._score_of(Y, self._finished(outputs), rows.weights)
+            if scorer is None
+            else float(scorer(self._answering(outputs, self.networks_), outputs, y[rows.numbers], **given(rows.weights)))
+        )
+        others = None if rows.are_all else self._averaged(self._inputs(table, rows.others))
+        spread = rows.spread_out(outputs)
+        if others is not None:  # which no network was trained on
+            spread[rows.others] = others
+        self.oof_prediction_ = self._finished(spread)
+
+    def _answering(self, outputs: np.ndarray, networks: list[Any]) -> Any:
+        """Return a copy that predicts by given outputs, whatever it is asked, for a scorer."""
+        copied: Any = copy.copy(self)
+        copied.networks_ = networks
+        copied._outputs = lambda X: outputs
+        return copied
+
+    def _score_looked(self, scorer: Any, looked: Looked, network: Any) -> float:
+        """Return the score of one network on the rows to look at."""
+        told = self._answering(network._outputs(looked.X).astype(np.float64), [network])
+        return float(scorer(told, looked.X, looked.y, **given(looked.weights)))
 
     def _held_out_outputs(self, X: np.ndarray, held_out: list[np.ndarray]) -> np.ndarray:
         """Average, for each row that counts, the outputs of the networks that have not seen it."""
@@ -209,11 +310,11 @@ class BaseTabular(Versioned, BaseEstimator):
 
     # ---- prediction
 
-    def _of_networks(self, n_outputs: int) -> dict[str, Any]:
-        """Return fitted attributes of each network."""
-        return {}
+    def _compared(self, Y: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
+        """Return what intervals or sets need to know of the rows held out."""
+        raise NotImplementedError
 
-    def _finished(self, outputs: np.ndarray) -> np.ndarray:
+    def _finished(self, outputs: np.ndarray) -> Any:
         """Return averaged outputs as what users get: probabilities, or numbers in the target's units."""
         raise NotImplementedError
 
@@ -225,14 +326,64 @@ class BaseTabular(Versioned, BaseEstimator):
         """Return numbered rows of a table as `_averaged` takes them."""
         return self.encoder_._encoded(X, rows) if self._pool is None else self._pool.reader.read(X, rows)
 
+    def _outputs(self, X: Any) -> np.ndarray:
+        """Return the mean of the networks' outputs for rows of a table."""
+        return self._averaged(self._inputs(X))
+
+    def _by_network(self, encoded: Any) -> list[np.ndarray]:
+        """Return the outputs of each network, (n_rows, n_outputs) float64; nothing is written to."""
+        if self.n_threads is not None:
+            parameters.check_parameter("n_threads", self.n_threads, parameters.COUNT, self)
+        if self._pool is not None:
+            return list(self._pool.outputs(self.networks_, encoded, self.n_threads))
+        return [twin(model, n_threads=self.n_threads)._outputs(encoded).astype(np.float64) for model in self.networks_]
+
     def _averaged(self, encoded: Any) -> np.ndarray:
         """Return the mean of the networks' outputs, (n_rows, n_outputs) float64."""
         if self._pool is not None:
             return self._pool.averaged(self.networks_, encoded, self.n_threads)
         total = np.zeros(())
-        for model in self.networks_:
-            total = total + twin(model, n_threads=self.n_threads)._outputs(encoded).astype(np.float64)
+        for outputs in self._by_network(encoded):
+            total = total + outputs
         return total / len(self.networks_)
+
+    def _compared_with(self, X: Any, wanted: str, method: str) -> tuple[np.ndarray, dict[str, Any]]:
+        """Return what groups of networks say of rows, (n_groups, n_rows, n_outputs), and of the rows held out what each group is
+        compared with: for 'cv+' the networks that have not seen these, for 'cv' the mean of all with all."""
+        parameters.check_parameter("method", method, (parameters.one_of("cv", "cv+"),), wanted)
+        check_is_fitted(self)
+        if self._held_out is None:
+            raise ValueError(
+                f"{wanted} goes by rows that training has not seen, and this {type(self).__name__} was fitted on all: fit it with"
+                " cv=5, or another number of folds."
+            )
+        kept, encoded = self._held_out, self._inputs(X)
+        if method == "cv":
+            return self._averaged(encoded)[np.newaxis], kept | {"group_of": np.zeros_like(kept["group_of"])}
+        return Members(kept["shares"], kept["group_of"]).outputs(np.array(self._by_network(encoded))), kept
+
+    # ---- the course of the training
+
+    @property
+    def loss_curve_(self) -> list[float]:
+        """Loss of training after each epoch, the mean over the networks."""
+        return self._curve("loss_curve_")
+
+    @property
+    def validation_loss_curve_(self) -> list[float] | None:
+        """Loss of the rows of `X_val` after each epoch, the mean over the networks; None without these."""
+        return self._curve("validation_loss_curve_")
+
+    @property
+    def validation_scores_(self) -> list[float] | None:
+        """Score of the rows of `X_val` after each epoch, the mean over the networks; None without these."""
+        return self._curve("validation_scores_") if self._validation_scores is None else self._validation_scores
+
+    def _curve(self, name: str) -> Any:
+        if not self.__dict__.get("networks_"):
+            raise AttributeError(f"This {type(self).__name__} has no {name}: it has trained no network.")
+        curves: list[Any] = [getattr(network, name, None) for network in self.networks_]
+        return None if any(curve is None for curve in curves) else mean_curve(curves)
 
     @property
     def feature_importances_(self) -> np.ndarray:
@@ -252,6 +403,9 @@ class BaseTabular(Versioned, BaseEstimator):
                 changes[column] = np.sqrt(np.average(squares, weights=self._weights_of_examples))
         return changes / changes.sum() if changes.any() else changes
 
+    def _facts_html(self) -> str:
+        return self.encoder_._facts_html() if hasattr(self, "encoder_") else ""
+
     def _shuffled(self, column: int, order: np.ndarray) -> Any:
         """Return the examples with one column of the table in another order."""
         if self._pool is not None:
@@ -266,3 +420,8 @@ class BaseTabular(Versioned, BaseEstimator):
         tags.input_tags.string = True
         tags.input_tags.categorical = True
         return tags
+
+
+def given(weights: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Return weights as an option of scorers, some of which take none."""
+    return {} if weights is None else {"sample_weight": weights}

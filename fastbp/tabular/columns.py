@@ -2,6 +2,7 @@
 
 import datetime
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from numbers import Number
 from typing import Any
@@ -12,6 +13,7 @@ from sklearn.utils import check_array
 from fastbp.estimators.inputs import DATES, DURATIONS
 
 NUMBER, DATE, DURATION, CATEGORY, EMPTY = "number", "date", "duration", "category", "empty"
+TEXT, IDENTIFIER = "text", "identifier"  # of the categories, or numbers, those that are told apart by all their rows
 _DAY = np.timedelta64(1, "D")
 _CATEGORICAL = ("category", "categorical", "enum", "dictionary")  # how pandas, polars and Arrow call them
 
@@ -44,6 +46,11 @@ def checked(X: Any) -> Any:
         elif isinstance(X, np.ndarray) and X.dtype.kind == "c":
             X = X.astype(object)  # whose columns are refused by name
         return check_array(X, dtype=None, ensure_all_finite=False, input_name="X")
+    twice = sorted({str(name) for name, count in Counter(X.columns).items() if count > 1})
+    if twice:
+        raise ValueError(
+            f"Several columns are called {', '.join(map(repr, twice))}: rename them, so that each has a name of its own."
+        )
     if X.shape[0] < 1 or X.shape[1] < 1:
         raise ValueError(f"Found array with {X.shape[0]} sample(s) (shape={X.shape}) while a minimum of 1 is required.")
     return X
@@ -128,8 +135,15 @@ def _refuse(cell_type: type) -> None:
         raise ValueError("complex numbers: give both of their parts columns of their own. Complex data not supported")
     if name == "Period":
         raise ValueError("Periods: make dates of them, for example by .dt.to_timestamp()")
+    if cell_type.__str__ is object.__str__ and cell_type.__repr__ is object.__repr__:  # which would tell where it lies
+        raise ValueError(f"values of the type {name}, which have no text of their own: make numbers, dates or texts of them")
     if issubclass(cell_type, Iterable | np.void) and not issubclass(cell_type, str | bytes):
         raise ValueError(f"values of the type {name}: give each of their fields a column of its own")
+
+
+def are_texts(column: np.ndarray) -> bool:
+    """Whether there are texts alone, but for missing values."""
+    return column.dtype.kind == "U" or all(isinstance(cell, str) or is_missing(cell) for cell in column.tolist())
 
 
 def as_numbers(column: np.ndarray, kind: str) -> np.ndarray:

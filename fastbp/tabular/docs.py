@@ -25,6 +25,10 @@ network_params : dict or None, default=None
 """
 
 _RUN_PARAMETERS = """
+scoring : str, callable or None, default=None
+    What `oof_score_` and `validation_scores_` are, as in scikit-learn; None is {score}.
+verbose : bool or int, default=False
+    Print what is trained, and every `verbose` epochs (True is 1) the loss of each network.
 random_state : int, RandomState instance or None, default=None
     Source of starts, orders of rows, dropped units and folds.
 n_threads : int or None, default=None
@@ -36,12 +40,17 @@ encoder_ : TableEncoder
     What turns tables into numbers; `encoder_.unknown_counts(X)` counts unseen categories, and
     `encoder_.get_feature_names_out()` names the networks' inputs.
 networks_ : list of {network}
-    The networks, for encoded rows{and_of_networks}; of 'ensemble' each for an encoding of its own.
+    The networks, for rows as `encoder_` makes them, with categories as codes{and_of_networks}; of 'ensemble' each for an
+    encoding of its own.
 oof_prediction_ : ndarray of shape {oof_shape}
     With `cv` or 'ensemble': {oof_content} for each row from the networks that were not trained on it, for a row of weight 0 from
     all.
 oof_score_ : float
-    With `cv` or 'ensemble': their {score}, an honest estimate of the score on new rows.
+    With `cv` or 'ensemble': their {score}, or `scoring`, an honest estimate of the score on new rows.
+loss_curve_ : list of float
+    Loss of training after each epoch, the mean over the networks; ``LossCurveDisplay.from_estimator`` draws it.
+validation_loss_curve_, validation_scores_ : list of float or None
+    Likewise loss and score of the rows of `X_val`, where `fit` was given such.
 weights_ : ndarray of shape (n_networks,)
     With 'ensemble': how much each of `networks_` counts; they sum to 1.
 configurations_ : list of dict

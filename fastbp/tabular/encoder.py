@@ -5,18 +5,23 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastbp.estimators import parameters
+from fastbp.estimators.representation import ShownInNotebooks, lines_html
 from fastbp.estimators.versions import Versioned
 from fastbp.tabular.columns import (
     CATEGORY,
     DATE,
     DURATION,
     EMPTY,
+    IDENTIFIER,
     NUMBER,
+    TEXT,
+    are_texts,
     as_numbers,
     as_texts,
     checked,
@@ -24,6 +29,16 @@ from fastbp.tabular.columns import (
     is_frame,
     kind_of,
     names_of,
+)
+from fastbp.tabular.parts import (
+    MISSING,
+    Extra,
+    encoded_text,
+    extras_of,
+    fitted_text,
+    is_free_text,
+    is_identifier,
+    is_numbered,
 )
 from fastbp.tabular.rows import Rows, quantiles, rows_of, unfitted
 
@@ -34,31 +49,51 @@ class UnknownCategoryWarning(UserWarning):
     """Rows hold categories, or missing values in columns of them, that were not seen in fit."""
 
 
-class TableEncoder(TransformerMixin, Versioned, BaseEstimator):
+class LeftOutWarning(UserWarning):
+    """Columns are left out because they say which row it is, and nothing of new rows."""
+
+
+class InfiniteNumberWarning(UserWarning):
+    """Numbers are infinite, or too large for float64, and taken for missing values."""
+
+
+class TableEncoder(TransformerMixin, Versioned, ShownInNotebooks, BaseEstimator):
     r"""Turn a table with numbers, categories, texts, booleans, dates and missing values into float32 columns for a network.
 
     Numbers, and dates and durations as days, are filled with their median, scaled to
     :math:`(x - \mathrm{median}) / (q_{75} - q_{25})`, or by half the range where the quartiles are equal, and bent by
-    :math:`x / \sqrt{1 + (x / 3)^2}`, so that outliers stay within 3 [1]_. Columns that hold one value, or none, are left out; one
-    without a value in `fit` is not looked at later. All else is a category, a missing value too: a column of zeros and ones for
-    each.
+    :math:`x / \sqrt{1 + (x / 3)^2}`, so that outliers stay within 3 [1]_. Where at least a hundredth of their rows has no value,
+    a column of zeros and ones tells which. Dates have their year beside, and sine and cosine of month, weekday and hour, as far
+    as these differ. Columns that hold one value, or none, are left out; one without a value in `fit` is not looked at later.
 
-    A column of numbers, dates or durations has to stay one. Infinite numbers, or too large for float64, are refused by the name
-    of their column, and so are complex numbers, Periods of pandas, and cells that hold several values, such as lists and structs.
+    Texts of several words most of which stand there once are free text: scikit-learn's TfidfVectorizer weighs their words, of
+    which TruncatedSVD keeps at most 30 directions. Texts that all differ otherwise, and whole numbers that all differ in a column
+    called id, key, index or the like, are identifiers of rows, of 20 rows or more: they are left out, with a `LeftOutWarning`.
+    All else is a category, a missing value too: a column of zeros and ones for each.
+
+    A column of numbers, dates or durations has to stay one. Infinite numbers, or too large for float64, are taken for missing
+    values, with an `InfiniteNumberWarning`. Refused by the name of their column are complex numbers, Periods of pandas, and cells
+    that hold several values, such as lists and structs. `summary` says what was made of each column.
 
     Parameters
     ----------
     max_categories : int, default=256
         Most columns that one category column becomes; the rarest categories share one then.
+    as_codes : bool, default=False
+        Make one column of each column of categories, behind the numbers: which of its columns would be 1, counted from 0, or -1
+        where none would be.
 
     Attributes
     ----------
     kinds_ : list of str
-        'number', 'date' (of durations too) or 'category' for each column of the table; 'number' where it has no value.
+        'number', 'date' (of durations too), 'category', 'text' or 'identifier' for each column of the table; 'number' where it
+        has no value.
     n_numbers_ : int
         How many of the columns that come out are numbers; they are the first.
     sources_ : ndarray of shape (n_columns_out,)
         Number of the column that each of them comes from.
+    n_categories_ : list of int
+        How many columns each column of categories becomes without `as_codes`.
     n_features_in_ : int
         Columns seen in fit.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -73,15 +108,25 @@ class TableEncoder(TransformerMixin, Versioned, BaseEstimator):
     --------
     >>> from fastbp import TableEncoder
     >>> table = [[1.0, "red"], [3.0, "blue"], [None, "red"], [5.0, None]]
-    >>> TableEncoder().fit_transform(table).round(2)
-    array([[-0.95,  0.  ,  1.  ,  0.  ],
-           [ 0.  ,  1.  ,  0.  ,  0.  ],
-           [ 0.  ,  0.  ,  1.  ,  0.  ],
-           [ 0.95,  0.  ,  0.  ,  1.  ]], dtype=float32)
+    >>> encoder = TableEncoder()
+    >>> encoder.fit_transform(table).round(2)
+    array([[-0.95,  0.  ,  0.  ,  1.  ,  0.  ],
+           [ 0.  ,  0.  ,  1.  ,  0.  ,  0.  ],
+           [ 0.  ,  1.  ,  0.  ,  1.  ,  0.  ],
+           [ 0.95,  0.  ,  0.  ,  0.  ,  1.  ]], dtype=float32)
+    >>> print(encoder.summary())
+    x0: number; scaled by the median 3 and 2; 1 missing values (25.0%) told by a column of their own
+    x1: category; 3 categories, a missing value among them
     """
 
-    def __init__(self, max_categories: int = 256) -> None:
+    # of encoders that were kept by an earlier version
+    _extras: list[Any] = []  # noqa: RUF012 - never written to
+    _texts: list[Any] = []  # noqa: RUF012
+    _told: list[str] = []  # noqa: RUF012
+
+    def __init__(self, max_categories: int = 256, as_codes: bool = False) -> None:
         self.max_categories = max_categories
+        self.as_codes = as_codes
 
     def fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | float | None = None) -> Self:
         """Learn medians, quartiles and categories.
@@ -103,12 +148,13 @@ class TableEncoder(TransformerMixin, Versioned, BaseEstimator):
         Raises
         ------
         ValueError
-            `max_categories` is no int of at least 1; X is empty, or holds what is no number, date or category; weights are
-            negative or all 0.
+            `max_categories` is no int of at least 1, or `as_codes` no bool; X is empty, or holds what is no number, date or
+            category; weights are negative or all 0.
         TypeError
             X is sparse, or of a library that is not known.
         """
         parameters.check_parameter("max_categories", self.max_categories, parameters.COUNT, self)
+        parameters.check_parameter("as_codes", self.as_codes, parameters.FLAG, self)
         table = checked(X)
         self._learn(table, rows_of(sample_weight, table.shape[0]))
         return self
@@ -138,14 +184,34 @@ class TableEncoder(TransformerMixin, Versioned, BaseEstimator):
 
     def _learn(self, table: Any, rows: Rows) -> np.ndarray:
         """Learn from the rows of a table that count; return these encoded."""
-        new = unfitted(self)
+        new, names = unfitted(self), names_of(table)
         validate_data(new, table, skip_check_array=True)
         columns = [column[rows.numbers] for column in columns_of(table)]
-        kinds = _kinds(columns, names_of(table))
+        kinds = _kinds(columns, names)
+        new._texts, of_texts = [], []
+        for i, (column, name, kind) in enumerate(zip(columns, names, kinds, strict=True)):
+            if kind == CATEGORY and are_texts(column):
+                texts = as_texts(column)
+                if is_free_text(texts) and (found := fitted_text(texts)) is not None:
+                    kinds[i] = TEXT
+                    new._texts.append((i, *found[:3]))
+                    of_texts.append(found[3])
+                elif is_identifier(texts):
+                    kinds[i] = IDENTIFIER
+            elif kind == NUMBER and is_numbered(column, name):
+                kinds[i] = IDENTIFIER
+        left_out = [repr(name) for name, kind in zip(names, kinds, strict=True) if kind == IDENTIFIER]
+        if left_out:
+            warnings.warn(
+                f"Left out as identifiers, of which each stands in one row: column {', '.join(left_out)}. To keep whole numbers,"
+                " make floats of them.",
+                LeftOutWarning,
+                stacklevel=5,
+            )
         new._exact_kinds, new.kinds_ = kinds, [{EMPTY: NUMBER, DURATION: DATE}.get(kind, kind) for kind in kinds]
-        new._numbers = [i for i, kind in enumerate(kinds) if kind not in (CATEGORY, EMPTY)]
+        new._numbers = [i for i, kind in enumerate(kinds) if kind in (NUMBER, DATE, DURATION)]
         new._categories = [i for i, kind in enumerate(kinds) if kind == CATEGORY]
-        Z = new._read_numbers(columns, kinds, names_of(table))
+        Z = new._read_numbers(columns, kinds, names)
         lowest, low, new._medians, high, highest = quantiles(Z, rows.weights, [0.0, 0.25, 0.5, 0.75, 1.0])
         with np.errstate(divide="ignore", over="ignore"):
             spread, range_ = high - low, highest - lowest
@@ -153,20 +219,28 @@ class TableEncoder(TransformerMixin, Versioned, BaseEstimator):
         new._scales[~np.isfinite(new._scales)] = 0.0
         new._used = np.flatnonzero(new._scales)
         new.n_numbers_ = len(new._used)
-        sources = [new._numbers[k] for k in new._used]
-        texts = new._read_texts(columns)
+        new._extras = [
+            tuple(extra)
+            for k, i in enumerate(new._numbers)
+            for extra in extras_of(k, Z[:, k], rows.weights, is_date=kinds[i] == DATE)
+        ]
+        sources = [new._numbers[k] for k in new._used] + [new._numbers[number] for number, *_ in new._extras]
+        sources += [i for (i, *_), encoded in zip(new._texts, of_texts, strict=True) for _ in range(encoded.shape[1])]
+        texts = new._read_categories(columns)
         new._one_hot = OneHotEncoder(
-            handle_unknown="infrequent_if_exist", max_categories=self.max_categories, sparse_output=False, dtype=np.float32
+            handle_unknown="infrequent_if_exist", max_categories=self.max_categories, dtype=np.float32
         ).set_output(transform="default")
+        new.n_categories_ = []
         if new._categories:
             coded = new._one_hot.fit(_representatives(texts, rows.weights, self.max_categories))
-            per_column = [
+            new.n_categories_ = [
                 len(names) - (0 if rare is None else len(rare) - 1)
                 for names, rare in zip(coded.categories_, coded.infrequent_categories_, strict=True)
             ]
-            sources += np.repeat(new._categories, per_column).tolist()
+            sources += np.repeat(new._categories, 1 if self.as_codes else new.n_categories_).tolist()
         new.sources_ = np.array(sources, dtype=np.int64)
-        encoded = new._joined(Z, texts)
+        new._told = new._told_of(columns, Z, rows)
+        encoded = new._joined(Z, of_texts, texts)
         self.__dict__ = vars(new)  # all or nothing
         return encoded
 
@@ -174,15 +248,17 @@ class TableEncoder(TransformerMixin, Versioned, BaseEstimator):
         """Return numbered rows as `transform` does, whatever is set about its output."""
         return self._joined(*self._read(X, rows))
 
-    def _read(self, X: Any, rows: Any = slice(None)) -> tuple[np.ndarray, np.ndarray]:
-        """Return numbered rows as numbers, with NaN for missing values, and texts, with None, and warn of unseen categories."""
+    def _read(self, X: Any, rows: Any = slice(None)) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+        """Return numbered rows as numbers, with NaN for missing values, encoded texts, and categories, with None, and warn of
+        those that were not seen."""
         columns, kinds, names = self._opened(X, rows)
-        texts = self._read_texts(columns)
+        texts = self._read_categories(columns)
         unknown = self._unknown(texts)
         if unknown:
             counts = ", ".join(f"{n} in {name!r}" for name, n in unknown.items())
             warnings.warn(f"Categories or missing values that fit has not seen: {counts}.", UnknownCategoryWarning, stacklevel=4)
-        return self._read_numbers(columns, kinds, names), texts
+        of_texts = [encoded_text(words, svd, factor, as_texts(columns[i])) for i, words, svd, factor in self._texts]
+        return self._read_numbers(columns, kinds, names), of_texts, texts
 
     def _opened(self, X: Any, rows: Any = slice(None)) -> tuple[list[np.ndarray], list[str], list[Any]]:
         """Return the columns of a table that is as that of `fit`, their kinds now, and their names."""
@@ -200,19 +276,33 @@ class TableEncoder(TransformerMixin, Versioned, BaseEstimator):
         columns = [column[rows] for column in columns_of(table)]
         return columns, _kinds(columns, names, getattr(self, "_exact_kinds", self.kinds_)), names
 
-    def _joined(self, Z: np.ndarray, texts: np.ndarray) -> np.ndarray:
-        """Return scaled numbers and coded categories."""
+    def _joined(self, Z: np.ndarray, of_texts: list[np.ndarray], texts: np.ndarray) -> np.ndarray:
+        """Return scaled numbers, what is told beside them, encoded texts, and coded categories."""
         used = self._used
+        beside = [Extra(*extra).of(Z[:, extra[0]])[:, np.newaxis] for extra in self._extras] + of_texts
         Z = np.where(np.isnan(Z[:, used]), self._medians[used], Z[:, used])
         with np.errstate(over="ignore"):  # numbers far from all that fit has seen
             Z = np.clip((Z - self._medians[used]) * self._scales[used], -1e18, 1e18)
-        parts = [(Z / np.sqrt(1 + (Z / BEND) ** 2)).astype(np.float32)]
+        parts = [(Z / np.sqrt(1 + (Z / BEND) ** 2)).astype(np.float32), *(part.astype(np.float32) for part in beside)]
         if self._categories:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="Found unknown categories")
-                parts.append(self._one_hot.transform(texts))
+                ones = self._one_hot.transform(texts)
+            if self.as_codes:
+                ones = self._codes(ones)
+            parts.append(ones.toarray() if issparse(ones) else ones)  # dense in models of earlier versions
         encoded = np.ascontiguousarray(np.hstack(parts))
         return encoded if encoded.shape[1] else np.zeros((len(encoded), 1), np.float32)
+
+    def _codes(self, ones: Any) -> np.ndarray:
+        """Return, for each row of a CSR matrix of zeros and ones, where in each column's own columns it has its 1, or -1."""
+        stops = np.cumsum(self.n_categories_)
+        codes = np.full((ones.shape[0], len(stops)), -1, np.float32)
+        columns = np.searchsorted(stops, ones.indices, side="right")
+        codes[np.repeat(np.arange(ones.shape[0]), np.diff(ones.indptr)), columns] = (
+            ones.indices - (stops - self.n_categories_)[columns]
+        )
+        return codes
 
     def unknown_counts(self, X: Any) -> dict[str, int]:
         """Count, per column, the rows whose category, or missing value, was not seen in fit.
@@ -227,7 +317,53 @@ class TableEncoder(TransformerMixin, Versioned, BaseEstimator):
         counts : dict of str to int
             By the names of the columns; those with none are left out.
         """
-        return self._unknown(self._read_texts(self._opened(X)[0]))
+        return self._unknown(self._read_categories(self._opened(X)[0]))
+
+    def summary(self) -> str:
+        """Say in a line per column what was made of it.
+
+        Returns
+        -------
+        lines : str
+            Name, kind, and what the network gets of it.
+        """
+        check_is_fitted(self)
+        return "\n".join(self._told)
+
+    def _facts_html(self) -> str:
+        title = f"{self.n_features_in_} columns become {max(1, len(self.sources_))}" if self._told else ""
+        return lines_html(title, self._told) if title else ""
+
+    def _told_of(self, columns: list[np.ndarray], Z: np.ndarray, rows: Rows) -> list[str]:
+        """Return the lines of `summary`."""
+        lines = []
+        for i, (name, kind) in enumerate(zip(self._names().tolist(), self._exact_kinds, strict=True)):
+            said = [{EMPTY: "no value at all, left out", IDENTIFIER: "identifier, left out"}.get(kind, kind)]
+            if i in self._numbers:
+                k = self._numbers.index(i)
+                x = Z[:, k]
+                n_missing, parts = np.count_nonzero(np.isnan(x)), [part for number, part, *_ in self._extras if number == k]
+                if k in self._used:
+                    unit = " days" if kind in (DATE, DURATION) else ""
+                    said.append(f"scaled by the median {_shown(self._medians[k], kind)} and {1 / self._scales[k]:.6g}{unit}")
+                else:
+                    said.append("of one value, left out")
+                of_dates = [part for part in parts if part != MISSING]
+                if of_dates:
+                    said.append(f"with {', '.join(of_dates)}")
+                if n_missing:
+                    share = f"{n_missing} missing values ({n_missing / len(x):.1%})"
+                    said.append(f"{share} told by a column of their own" if MISSING in parts else share)
+            elif kind == CATEGORY:
+                k = self._categories.index(i)
+                texts, n_out = self._one_hot.categories_[k], self.n_categories_[k]
+                said.append(f"{len(texts)} categories{', a missing value among them' * (None in texts.tolist())}")
+                if n_out < len(texts):
+                    said.append(f"the rarest {len(texts) - n_out + 1} as one")
+            elif kind == TEXT:
+                said.append(f"its words in {np.count_nonzero(self.sources_ == i)} directions")
+            lines.append(f"{name}: {'; '.join(said)}")
+        return lines
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return the names of the columns that come out.
@@ -240,12 +376,17 @@ class TableEncoder(TransformerMixin, Versioned, BaseEstimator):
         Returns
         -------
         names : ndarray of str
-            Those of numbers are their columns', those of categories the column's and the category, joined by "_".
+            Those of numbers are their columns'; those of parts of dates, of missing values, of components of texts and of
+            categories the column's and what it is, joined by "_"; with `as_codes` those of categories the column's alone.
         """
         check_is_fitted(self)
         names = self._names() if input_features is None else np.asarray(input_features, dtype=object)
         found = [names[self._numbers[k]] for k in self._used]
-        if self._categories:
+        found += [f"{names[self._numbers[number]]}_{part}" for number, part, *_ in self._extras]
+        found += [f"{names[i]}_{n}" for i, _, directions, _ in self._texts for n in range(directions.n_components)]
+        if self.as_codes:
+            found += [names[i] for i in self._categories]
+        elif self._categories:
             found += self._one_hot.get_feature_names_out([str(names[i]) for i in self._categories]).tolist()
         unique: dict[str, None] = {}
         for name in map(str, found or ["nothing"]):
@@ -260,7 +401,7 @@ class TableEncoder(TransformerMixin, Versioned, BaseEstimator):
 
     def _read_numbers(self, columns: list[np.ndarray], kinds: list[str], names: list[Any]) -> np.ndarray:
         """Return the columns of numbers, (n_rows, n), float64 with NaN for missing values."""
-        Z = np.full((len(columns[0]), len(self._numbers)), np.nan)
+        Z, found = np.full((len(columns[0]), len(self._numbers)), np.nan), []
         for k, i in enumerate(self._numbers):
             if kinds[i] == EMPTY:
                 continue
@@ -268,14 +409,19 @@ class TableEncoder(TransformerMixin, Versioned, BaseEstimator):
                 Z[:, k] = as_numbers(columns[i], kinds[i])
             except (TypeError, ValueError, OverflowError) as error:
                 raise ValueError(f"Column {names[i]!r} holds {_plural(kinds[i])} that cannot be read: {error}.") from error
-            if np.isinf(Z[:, k]).any():
-                raise ValueError(
-                    f"Input X contains infinity or a value too large for float64, in column {names[i]!r}: give a"
-                    " bound, or None for a missing value, instead."
-                )
+            infinite = np.isinf(Z[:, k])
+            if infinite.any():
+                found.append(f"{np.count_nonzero(infinite)} in {names[i]!r}")
+                Z[infinite, k] = np.nan
+        if found:
+            warnings.warn(
+                f"Infinite numbers, or numbers too large for float64, are taken for missing values: {', '.join(found)}.",
+                InfiniteNumberWarning,
+                stacklevel=4,
+            )
         return Z
 
-    def _read_texts(self, columns: list[np.ndarray]) -> np.ndarray:
+    def _read_categories(self, columns: list[np.ndarray]) -> np.ndarray:
         """Return the columns of categories, (n_rows, n) objects."""
         texts = np.empty((len(columns[0]), len(self._categories)), dtype=object)
         for k, i in enumerate(self._categories):
@@ -298,6 +444,17 @@ class TableEncoder(TransformerMixin, Versioned, BaseEstimator):
         tags.input_tags.categorical = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _shown(number: float, kind: str) -> str:
+    """A number as it is, days since 1970 as a date."""
+    return str(np.datetime64(0, "s") + np.timedelta64(round(number * 86400), "s")) if kind == DATE else f"{number:.6g}"
+
+
+def _first_of(column: np.ndarray, kind: str) -> str:
+    """The first text in a column that is to have none, for a message."""
+    rows = [row for row, cell in enumerate(column.tolist()) if kind == CATEGORY and isinstance(cell, str)]
+    return f", first {str(column[rows[0]])[:60]!r} in row {rows[0]}" if rows else ""
 
 
 def _plural(kind: str) -> str:
@@ -324,13 +481,16 @@ def _kinds(columns: list[np.ndarray], names: list[Any], before: list[str] | None
     """Return what the columns hold, of which those that were empty before are not looked at."""
     kinds = []
     for i, (column, name) in enumerate(zip(columns, names, strict=True)):
-        if before is not None and before[i] == EMPTY:
-            kinds.append(EMPTY)
+        if before is not None and before[i] in (EMPTY, IDENTIFIER):
+            kinds.append(before[i])
             continue
         try:
             kinds.append(kind_of(column))
         except ValueError as error:
             raise ValueError(f"Column {name!r} holds {error}.") from error
-        if before is not None and before[i] != CATEGORY and kinds[i] not in (before[i], EMPTY):
-            raise ValueError(f"Column {name!r} held {_plural(before[i])} in fit, but now holds {_plural(kinds[i])}.")
+        if before is not None and before[i] not in (CATEGORY, TEXT) and kinds[i] not in (before[i], EMPTY):
+            raise ValueError(
+                f"Column {name!r} held {_plural(before[i])} in fit, but now holds {_plural(kinds[i])}"
+                f"{_first_of(column, kinds[i])}: make {_plural(before[i])} of them, and None of what is none."
+            )
     return kinds

@@ -4,6 +4,7 @@ What needs no target is read once for all rows (`Reader`); what is learnt from t
 are trained on alone (`FoldEncodings`), and the statistics by which these rows are described leave out their own targets.
 """
 
+import warnings
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -50,11 +51,14 @@ class Columns(NamedTuple):
 class Reader:
     """What is learnt of a table without its target, once for all folds."""
 
-    def learn(self, encoder: TableEncoder, table: Any, rows: Rows) -> Columns:
-        """Learn from the rows that count, of which the encoder has learnt before; return them."""
-        self.encoder = encoder
-        Z, texts = encoder._read(table, rows.numbers)
-        encoded = encoder._joined(Z, texts)
+    def learn(self, table: Any, rows: Rows) -> Columns:
+        """Learn from the rows that count; return them."""
+        self.encoder = encoder = TableEncoder()  # one of its own, whatever form of categories other networks see
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of which the other encoder has warned
+            encoder._learn(table, rows)
+            Z, of_texts, texts = encoder._read(table, rows.numbers)
+        encoded = encoder._joined(Z, of_texts, texts)
         numbers = encoded[:, : encoder.n_numbers_].astype(np.float64)
         shares = np.linspace(0, 1, min(MOST_RANKS, max(2, len(encoded))))
         self._shares, self._landmarks = shares, quantiles(numbers, rows.weights, shares.tolist()).astype(np.float32)
@@ -66,8 +70,8 @@ class Reader:
 
     def read(self, table: Any, rows: Any = slice(None)) -> Columns:
         """Return numbered rows of a table."""
-        Z, texts = self.encoder._read(table, rows)
-        return self._columns(Z, texts, self.encoder._joined(Z, texts))
+        Z, of_texts, texts = self.encoder._read(table, rows)
+        return self._columns(Z, texts, self.encoder._joined(Z, of_texts, texts))
 
     def _columns(self, Z: np.ndarray, texts: np.ndarray, encoded: np.ndarray) -> Columns:
         ranks = np.empty((len(encoded), self.encoder.n_numbers_), np.float32)

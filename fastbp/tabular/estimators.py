@@ -4,21 +4,42 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.sparse import csr_matrix
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
-from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils import check_consistent_length
 from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from fastbp.estimators import BPClassifier, BPRegressor, parameters
 from fastbp.estimators.calibration import fitted_temperature, probabilities
-from fastbp.estimators.inputs import read_by, refuse_dates
+from fastbp.estimators.plain_table import PlainTable
+from fastbp.estimators.regressor import mean_pinball_score
+from fastbp.estimators.targets import check_range, repeated
+from fastbp.names import LOSSES
 from fastbp.tabular.base import BaseTabular
+from fastbp.tabular.conformal import check_coverage, class_sets, intervals, levels_around
 from fastbp.tabular.docs import documented_table
+from fastbp.tabular.exported import plain_table
 from fastbp.tabular.recipe import CLASSES, NUMBERS, Preset
 from fastbp.tabular.rows import rows_of
+from fastbp.tabular.targets import (
+    COLUMNS,
+    LABELS,
+    ONE,
+    Classes,
+    Targets,
+    check_one_kind,
+    checked_numbers,
+    network_classes,
+    network_numbers,
+    read_classes,
+    stacked,
+    unit_of,
+)
+from fastbp.tabular.watching import Watching
 
+LOSS_PARAMETERS = tuple(sorted({loss.parameter for loss in LOSSES.values() if loss.is_regression and loss.parameter}))
 SMALLEST_PROBABILITY = 0.002  # few tables are as sure as a network that has learnt their rows by heart
 
 
@@ -27,7 +48,7 @@ SMALLEST_PROBABILITY = 0.002  # few tables are as sure as a network that has lea
     network="BPClassifier",
     and_stratifies=" and stratifies",
     and_of_networks="; none for a single class",
-    oof_shape="(n_samples, n_classes)",
+    oof_shape="(n_samples, n_classes), or list of these",
     oof_content="probabilities",
     score="accuracy",
     and_longer="",
@@ -42,8 +63,8 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
     Parameters
     ----------
     {table_parameters}
-    class_weight : dict, 'balanced' or None, default=None
-        Weights of the classes, as in scikit-learn.
+    class_weight : dict, list of dict, 'balanced' or None, default=None
+        Weights of the classes, as in scikit-learn; for several columns or labels a dict for each.
     calibrate : bool or None, default=None
         Divide the logarithms of the probabilities by the one number, `temperature_`, that suits rows which training has not
         seen [2]_: with `cv` those held out, else a fifth of the rows, by another network, up to three for several, trained on
@@ -53,10 +74,11 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
-        Class labels; one all of whose rows have weight 0 has the probability 0.
-    temperature_ : float
-        What the logarithms of probabilities are divided by; 1 without calibration.
+    classes_ : ndarray of shape (n_classes,), or list of these
+        Class labels, of several columns those of each, of multilabel targets the numbers of the labels; a class all of whose rows
+        have weight 0 has the probability 0.
+    temperature_ : float, or ndarray of shape (n_columns,)
+        What the logarithms of probabilities are divided by, of several columns or labels those of each; 1 without calibration.
     {table_attributes}
 
     See Also
@@ -66,12 +88,14 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
 
     Notes
     -----
-    Sparse input raises an error, as do multilabel targets. There is no `partial_fit`: the schedules need to know the end.
+    Sparse input raises an error. There is no `partial_fit`: the schedules need to know the end.
 
     References
     ----------
     {table_references}
     .. [2] Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", ICML 2017.
+    .. [3] Romano, Sesia and Candès, "Classification with valid and adaptive coverage", NeurIPS 2020.
+    .. [4] Sadinle, Lei and Wasserman, "Least ambiguous set-valued classifiers with bounded error levels", JASA 2019.
 
     Examples
     --------
@@ -84,7 +108,9 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
     """
 
     _task = CLASSES
-    temperature_ = 1.0
+    _kind, _is_sparse = ONE, False
+    _counting: Any = None  # positions in the classes, of each column, of those that a row of weight above 0 has
+    temperature_: Any = 1.0
 
     def __init__(
         self,
@@ -97,6 +123,8 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
         network_params: dict[str, Any] | None = None,
         class_weight: Any = None,
         calibrate: bool | None = None,
+        scoring: Any = None,
+        verbose: bool | int = False,
         random_state: int | np.random.RandomState | None = None,
         n_threads: int | None = None,
     ) -> None:
@@ -107,23 +135,42 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
             max_iter=max_iter,
             max_time=max_time,
             network_params=network_params,
+            scoring=scoring,
+            verbose=verbose,
             random_state=random_state,
             n_threads=n_threads,
         )
         self.class_weight = class_weight
         self.calibrate = calibrate
 
-    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | float | None = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | float | None = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: ArrayLike | float | None = None,
+    ) -> Self:
         """Train the networks.
 
         Parameters
         ----------
         X : table or array-like of shape (n_samples, n_features)
             A frame of pandas, polars or Dask, a LazyFrame, which is collected, a Table of pyarrow, an array or a list of rows.
-        y : array-like of shape (n_samples,)
-            Class labels.
+        y : array-like of shape (n_samples,), or of shape (n_samples, n_columns)
+            Class labels; several columns of classes, each of which has a softmax of its own; or a matrix of 0 and 1, also sparse,
+            for multilabel targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each row in the loss and in all that is learnt of the table; rows of weight 0 are left out. None is 1.
+        X_val : table or array-like of shape (n_val, n_features), default=None
+            Rows of your own to look at, which decide nothing: `validation_scores_` and `validation_loss_curve_` show how the
+            networks did on them after each epoch.
+        y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
+            Their targets.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their weights.
 
         Returns
         -------
@@ -135,28 +182,42 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
         ValueError
             Parameters or data are not valid, or sample weights negative or all 0.
         """
-        return self._fit(X, y, sample_weight)
+        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
 
-    def _learn(self, table: Any, y: Any, sample_weight: Any) -> None:
-        y = column_or_1d(y, warn=True)
-        check_classification_targets(y)
-        check_consistent_length(table, y)
-        rows = rows_of(sample_weight, len(y), np.float32)
+    def _learn(self, table: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], watching: Watching) -> None:
+        told = read_classes(y)
+        labels = told.labels
+        check_consistent_length(table, labels)
+        rows = rows_of(sample_weight, len(labels), np.float32)
         if self.class_weight is not None:
-            counting = rows.numbers if isinstance(self.class_weight, str) and not rows.are_all else None
-            of_class = compute_sample_weight(self.class_weight, y, indices=counting).astype(np.float32)
-            rows = rows_of(of_class * rows.spread_out(1 if rows.weights is None else rows.weights), len(y), np.float32)
-        self.classes_, labels = np.unique(y, return_inverse=True)
-        self._counting, codes = np.unique(labels[rows.numbers], return_inverse=True)
+            seen = rows.numbers if isinstance(self.class_weight, str) and not rows.are_all else None
+            of_class = compute_sample_weight(self.class_weight, labels, indices=seen).astype(np.float32)
+            rows = rows_of(of_class * rows.spread_out(1 if rows.weights is None else rows.weights), len(labels), np.float32)
+        self.classes_, self._kind, self._is_sparse = told.shown(), told.kind, told.is_sparse
+        found = [np.unique(codes[rows.numbers], return_inverse=True) for codes in told.codes.T]
+        counting: list[Any] = [np.arange(2) if told.kind == LABELS else places for places, _ in found]
+        self._counting = counting[0] if told.kind == ONE else counting
         X = self._encode(table, rows)
         self.networks_, self.n_iter_, self.temperature_ = [], 1, 1.0
-        n_classes = len(self._counting)
-        if n_classes > 1:
-            self._train(table, labels, rows, X, codes[:, np.newaxis].astype(X.dtype), n_classes, "log_loss")
-        elif self.cv is not None:
-            self.oof_prediction_, self.oof_score_ = self._finished(np.ones((len(y), 1))), 1.0
+        if told.kind == ONE and len(counting[0]) == 1:
+            if self.cv is not None:
+                self.oof_prediction_, self.oof_score_ = self._finished(np.ones((len(labels), 1))), 1.0
+            return
+        smoothing = (self.network_params or {}).get("label_smoothing", self._task.of_outputs["label_smoothing"])
 
-    def predict_proba(self, X: Any) -> np.ndarray:
+        def targets_of(codes: Any) -> Targets:
+            return network_classes(told.kind, codes, list(map(len, counting)), X.dtype, smoothing)
+
+        def looked_at(y_val: Any) -> tuple[np.ndarray, Any]:
+            more = read_classes(y_val, told.kind)
+            return targets_of(codes_among(more, told, counting)).Y, more.labels
+
+        codes = told.codes[rows.numbers] if told.kind == LABELS else np.column_stack([codes for _, codes in found])
+        watching.looked = self._looked_at(validation, looked_at)
+        strata = told.codes[:, 0] if told.kind == ONE else labels
+        self._train(table, labels, strata, rows, X, targets_of(codes), watching)
+
+    def predict_proba(self, X: Any) -> Any:
         """Return the probability of each class, the mean over the networks.
 
         Parameters
@@ -166,15 +227,14 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
 
         Returns
         -------
-        probabilities : ndarray of shape (n_samples, n_classes)
+        probabilities : ndarray of shape (n_samples, n_classes), or list of these
             Columns in the order of `classes_`; none is below about 0.002 before calibration, but that of a class without weight.
+            An array for each of several columns of classes; for multilabel targets they do not sum to 1.
         """
         check_is_fitted(self)
-        if not self.networks_:
-            return self._finished(np.ones((len(self.encoder_._encoded(X)), 1)))
-        return self._finished(self._averaged(self._inputs(X)))
+        return self._finished(self._outputs(X))
 
-    def predict_log_proba(self, X: Any) -> np.ndarray:
+    def predict_log_proba(self, X: Any) -> Any:
         """Return the logarithm of the probability of each class.
 
         Parameters
@@ -184,12 +244,13 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
 
         Returns
         -------
-        log_probabilities : ndarray of shape (n_samples, n_classes)
+        log_probabilities : ndarray of shape (n_samples, n_classes), or list of these
             ``log(predict_proba(X))``.
         """
-        return np.log(self.predict_proba(X))
+        likely = self.predict_proba(X)
+        return [np.log(part) for part in likely] if isinstance(likely, list) else np.log(likely)
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Any) -> Any:
         """Return the most probable class of each row.
 
         Parameters
@@ -199,14 +260,97 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
 
         Returns
         -------
-        y : ndarray of shape (n_samples,)
-            Labels.
+        y : ndarray of shape (n_samples,) or (n_samples, n_columns)
+            Labels, for several columns of classes one of each, or a 0/1 matrix (sparse if y was in `fit`) for multilabel targets.
         """
-        largest = self.predict_proba(X).argmax(axis=1)
+        likely = self.predict_proba(X)
+        if self._kind == LABELS:
+            labels = (likely > 0.5).astype(int)
+            return csr_matrix(labels) if self._is_sparse else labels
+        if self._kind == COLUMNS:
+            return stacked([classes[part.argmax(axis=1)] for classes, part in zip(self.classes_, likely, strict=True)])
+        largest = likely.argmax(axis=1)
         return self.classes_[largest]
 
+    def predict_set(self, X: Any, coverage: float = 0.9, *, method: str = "cv", allow_empty: bool = True) -> Any:
+        """Return, for each row, a set of classes that holds the true one as often as asked, on average over rows like fit's.
+
+        A class belongs to the set unless the networks say less of it than they said of the true class of most of the rows that
+        they had not seen [4]_; of several columns or labels, each is held so often by itself. It needs a fit with `cv`.
+
+        Parameters
+        ----------
+        X : table or array-like of shape (n_samples, n_features)
+            Rows.
+        coverage : float, default=0.9
+            Part of the rows whose set is to hold the true class, above 0 and below 1.
+        method : {'cv', 'cv+'}, default='cv'
+            'cv' goes by the mean of all networks, and holds about as many as asked. 'cv+' compares each row with each of training
+            by the networks that have not seen that one [3]_: no less than ``2 * coverage - 1`` are held then, whatever the
+            networks are worth, and in practice more than asked.
+        allow_empty : bool, default=True
+            Whether a set may be empty, of a row that is like none: needed where the most probable class alone is right more often
+            than `coverage`. False puts that class into it, and covers more than asked then.
+
+        Returns
+        -------
+        sets : ndarray of bool, of shape (n_samples, n_classes), or list of these
+            Whether a class, in the order of `classes_`, belongs to the set of a row; for several columns of classes or several
+            labels, of which the classes are 0 and 1, one for each.
+
+        Raises
+        ------
+        ValueError
+            There was no `cv`, or too few rows for such a `coverage`.
+        """
+        coverage = check_coverage(coverage)
+        if self.__dict__.get("networks_") == []:
+            n_rows = len(self.encoder_._encoded(X))
+            return np.tile(np.isin(np.arange(len(self.classes_)), self._places()[0]), (n_rows, 1))
+        outputs, kept = self._compared_with(X, "predict_set", method)
+        sizes = [2] * len(self.classes_) if self._kind == LABELS else list(map(len, self._columns_of(self.classes_)))
+        sets = []
+        for column, (counting, n_classes) in enumerate(zip(self._places(), sizes, strict=True)):
+            likely = np.array([self._distributions(of_group)[column] for of_group in outputs])
+            is_in = class_sets(likely, kept["scores"][:, column], kept["group_of"], kept["weights"], coverage)
+            if not allow_empty:
+                is_in[np.arange(len(is_in)), likely.mean(axis=0).argmax(axis=1)] |= ~is_in.any(axis=1)
+            spread = np.zeros((len(is_in), n_classes), dtype=bool)
+            spread[:, counting] = is_in
+            sets.append(spread)
+        return sets[0] if self._kind == ONE else sets
+
+    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+        """Return the accuracy: the part of the rows of which all is right.
+
+        Parameters
+        ----------
+        X : table or array-like of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,) or (n_samples, n_columns)
+            True labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row; None is 1.
+
+        Returns
+        -------
+        score : float
+            Between 0 and 1.
+        """
+        if getattr(self, "_kind", ONE) != COLUMNS:
+            return super().score(X, y, sample_weight)
+        is_right = (self.predict(X) == read_classes(y, COLUMNS).labels).all(axis=1)
+        return float(np.average(is_right, weights=None if sample_weight is None else np.asarray(sample_weight)))
+
     def _network(self, options: dict[str, Any]) -> Any:
+        if self._kind == LABELS and options["output_activation"] == "softmax":
+            options = options | {"output_activation": "auto"}
         return BPClassifier(**options)
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        if self.networks_:
+            return super()._outputs(X)
+        return np.ones((len(self.encoder_._encoded(X)), 1))
 
     def _check(self) -> Preset:
         if self.calibrate is not None:
@@ -217,21 +361,60 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
         return preset.calibrate or self.cv is not None if self.calibrate is None else bool(self.calibrate)
 
     def _calibrate(self, Y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> None:
-        self.temperature_ = fitted_temperature(self._logits(outputs), Y, weights, True)
+        each = zip(self._distributions(outputs), self._codes(Y).T, strict=True)
+        found = [fitted_temperature(self._logits(part), codes[:, np.newaxis], weights, True) for part, codes in each]
+        self.temperature_ = found[0] if self._kind == ONE else np.array(found)
 
-    def _of_networks(self, n_outputs: int) -> dict[str, Any]:
-        return {"classes_": np.arange(n_outputs)}
+    def _codes(self, Y: np.ndarray) -> np.ndarray:
+        """Return the numbers of the true classes among those that count, (n_rows, n_columns)."""
+        if self._kind == COLUMNS:
+            return np.column_stack([part.argmax(axis=1) for part in self._distributions(Y)])
+        return Y.astype(np.intp)
 
-    def _finished(self, outputs: np.ndarray) -> np.ndarray:
-        likely = probabilities(self._logits(outputs), self.temperature_, True) if self.networks_ else outputs
-        if likely.shape[1] == len(self.classes_):
-            return likely
-        spread = np.zeros((len(likely), len(self.classes_)))  # a class all of whose rows have weight 0 is not expected
-        spread[:, self._counting] = likely
-        return spread
+    def _places(self) -> list[np.ndarray]:
+        """Return, for each column, the positions in its classes of those that count: all, in one of an earlier version."""
+        if self._counting is None:
+            return [np.arange(len(classes)) for classes in self._columns_of(self.classes_)]
+        return self._columns_of(self._counting)
+
+    def _columns_of(self, values: Any) -> list[Any]:
+        """Return what there is for each column of classes."""
+        return [values] if self._kind == ONE else list(values)
+
+    def _distributions(self, outputs: np.ndarray) -> list[np.ndarray]:
+        """Return the outputs of each softmax, (n_rows, n_classes), and of each label as one of two classes."""
+        if self._kind == LABELS:
+            return [np.column_stack([1 - output, output]) for output in outputs.T]
+        if self._kind == COLUMNS:
+            return np.split(outputs, np.cumsum(list(map(len, self._places())))[:-1], axis=1)
+        return [outputs]
+
+    def _compared(self, Y: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
+        each = zip(self._distributions(outputs), self._codes(Y).T, strict=True)
+        return {"scores": -np.column_stack([part[np.arange(len(part)), codes] for part, codes in each])}
+
+    def _finished(self, outputs: np.ndarray) -> Any:
+        found = []
+        temperatures = np.broadcast_to(self.temperature_, len(self._places())).tolist()
+        each = zip(self._distributions(outputs), temperatures, strict=True)
+        for part, temperature in each:
+            found.append(probabilities(self._logits(part), temperature, True) if self.networks_ else part)
+        if self._kind == LABELS:
+            return np.column_stack([likely[:, 1] for likely in found])
+        for column, (counting, classes) in enumerate(zip(self._places(), self._columns_of(self.classes_), strict=True)):
+            if len(counting) < len(classes):
+                spread = np.zeros((len(outputs), len(classes)))  # a class all of whose rows have weight 0 is not expected
+                spread[:, counting] = found[column]
+                found[column] = spread
+        return found[0] if self._kind == ONE else found
 
     def _targets_of_outputs(self, Y: np.ndarray) -> np.ndarray:
-        n_classes, smoothing = len(self._counting), self.networks_[0].label_smoothing
+        if self._kind == COLUMNS:
+            return Y
+        smoothing = self.networks_[0].label_smoothing
+        if self._kind == LABELS:
+            return (1 - smoothing) * Y + smoothing / 2
+        n_classes = len(self._places()[0])
         return (1 - smoothing) * (np.arange(n_classes) == Y) + smoothing / n_classes
 
     def _logits(self, outputs: np.ndarray) -> np.ndarray:
@@ -242,8 +425,49 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
         likely = (outputs - smoothing / n_classes) / (1 - smoothing)
         return np.log(np.clip(likely, min(SMALLEST_PROBABILITY, 0.5 / n_classes), 1))
 
-    def _score_of(self, y: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> float:
-        return float(accuracy_score(self._counting[y[:, 0].astype(np.intp)], predicted.argmax(axis=1), sample_weight=weights))
+    def _plain_table(self) -> PlainTable:
+        """Return what is computed, as plain data for other languages."""
+        check_is_fitted(self)
+        kinds = {ONE: "one", COLUMNS: "columns", LABELS: "labels"}
+        columns = self._places()
+        return plain_table(
+            self,
+            kinds[self._kind],
+            sizes=list(map(len, columns)),
+            classes=[np.arange(2)] * len(columns) if self._kind == LABELS else self._columns_of(self.classes_),
+            counting=columns,
+            temperatures=np.broadcast_to(self.temperature_, len(columns)).tolist(),
+            smoothing=float(self.networks_[0].label_smoothing) if self.networks_ else 0.0,
+            least=SMALLEST_PROBABILITY,
+        )
+
+    def _score_of(self, y: np.ndarray, predicted: Any, weights: np.ndarray | None) -> float:
+        codes = self._codes(y)
+        if self._kind == LABELS:
+            return float(accuracy_score(codes, predicted > 0.5, sample_weight=weights))
+        each = zip(self._places(), codes.T, self._columns_of(predicted), strict=True)
+        is_right = [counting[own] == part.argmax(axis=1) for counting, own, part in each]
+        return float(np.average(np.all(is_right, axis=0), weights=weights))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = tags.target_tags.multi_output = True
+        return tags
+
+
+def codes_among(more: Classes, known: Classes, counting: list[np.ndarray]) -> np.ndarray:
+    """Return other labels as positions in the classes that count, or raise ValueError for those that are not among these."""
+    check_one_kind(more, known)
+    columns = []
+    for number, (classes, own, codes, places) in enumerate(
+        zip(known.of_columns, more.of_columns, more.codes.T, counting, strict=True)
+    ):
+        new = np.setdiff1d(own, classes[places])
+        if len(new):
+            where = "" if known.kind == ONE else f" in column {number}"
+            raise ValueError(f"there are classes{where} that y has not: {new[:5].tolist()}.")
+        columns.append(np.searchsorted(classes[places], own)[codes])
+    return np.column_stack(columns)
 
 
 @documented_table(
@@ -256,18 +480,31 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
     score="R²",
     and_longer=""". 'default' and
     'best' first train a network on four fifths of the rows, of 50 to some 6000: if it explains less than 75 % of the variance of
-    the others, 32 epochs are enough, of at least 700 rows; if more than 90 %, up to 256 are taken if they explain more still""",
+    the others, 32 epochs are enough, of at least 700 rows; if more than 90 %, up to 256 are taken if they explain more still.
+    Of more than 100,000 rows 8 epochs are tried, and are enough if they explain less than 75 %""",
 )
 class BPTabularRegressor(RegressorMixin, BaseTabular):
     r"""Networks for numbers, for tables as they are: numbers, categories, texts, booleans, dates and missing values.
 
-    Nothing needs to be scaled, encoded or tuned. `TableEncoder` turns the table into numbers; targets are standardised, and
-    predictions stay within the range of the targets seen in training. The network is `BPRegressor` with a periodic embedding, a
-    scale layer, three hidden layers of 64 and the training that docs/tabular.md tells, after RealMLP [1]_.
+    Nothing needs to be scaled, encoded or tuned. `TableEncoder` turns the table into numbers; targets are standardised, by
+    mean and standard deviation for the squared error, by median and quartiles for other losses of any target, and divided by
+    their mean for losses of positive ones; predictions stay within the range of the targets seen in training. The network is
+    `BPRegressor` with a periodic embedding, a scale layer, three hidden layers of 64 and the training that docs/tabular.md tells,
+    after RealMLP [1]_.
 
     Parameters
     ----------
     {table_parameters}
+    loss : {losses}, default='squared_error'
+        What is minimised: {about_losses}.
+    delta : float, default=1.0
+        For the loss 'huber': the error from which it grows in proportion to the error, in units of the targets' spread, that is
+        of (q75 - q25) / 1.349.
+    quantile : float or sequence of float, default=0.5
+        For the loss 'quantile': which quantile of the target to predict, within (0, 1); an increasing sequence predicts several
+        of one target, a column for each.
+    power : float, default=1.5
+        For the loss 'tweedie', within (1, 2): the variance of the target grows as this power of its mean.
     {table_run_parameters}
 
     Attributes
@@ -286,6 +523,8 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
     References
     ----------
     {table_references}
+    .. [2] Barber, Candès, Ramdas and Tibshirani, "Predictive inference with the jackknife+", Annals of Statistics 2021.
+    .. [3] Romano, Patterson and Candès, "Conformalized quantile regression", NeurIPS 2019.
 
     Examples
     --------
@@ -298,8 +537,54 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
     """
 
     _task = NUMBERS
+    _levels: list[float] | None = None
+    _lowest = -np.inf
 
-    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | float | None = None) -> Self:
+    def __init__(
+        self,
+        preset: str = "default",
+        *,
+        loss: str = "squared_error",
+        n_ensemble: int | None = None,
+        cv: Any = None,
+        max_iter: int | None = None,
+        max_time: float | None = None,
+        network_params: dict[str, Any] | None = None,
+        delta: float = 1.0,
+        quantile: Any = 0.5,
+        power: float = 1.5,
+        scoring: Any = None,
+        verbose: bool | int = False,
+        random_state: int | np.random.RandomState | None = None,
+        n_threads: int | None = None,
+    ) -> None:
+        super().__init__(
+            preset,
+            n_ensemble=n_ensemble,
+            cv=cv,
+            max_iter=max_iter,
+            max_time=max_time,
+            network_params=network_params,
+            scoring=scoring,
+            verbose=verbose,
+            random_state=random_state,
+            n_threads=n_threads,
+        )
+        self.loss = loss
+        self.delta = delta
+        self.quantile = quantile
+        self.power = power
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | float | None = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: ArrayLike | float | None = None,
+    ) -> Self:
         """Train the networks.
 
         Parameters
@@ -310,6 +595,13 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each row in the loss and in all that is learnt of the table; rows of weight 0 are left out. None is 1.
+        X_val : table or array-like of shape (n_val, n_features), default=None
+            Rows of your own to look at, which decide nothing: `validation_scores_` and `validation_loss_curve_` show how the
+            networks did on them after each epoch.
+        y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
+            Their targets.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their weights.
 
         Returns
         -------
@@ -321,24 +613,34 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
         ValueError
             Parameters or data are not valid, or sample weights negative or all 0.
         """
-        return self._fit(X, y, sample_weight)
+        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
 
-    def _learn(self, table: Any, y: Any, sample_weight: Any) -> None:
-        y = _checked_numbers(y)
+    def _learn(self, table: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], watching: Watching) -> None:
+        y = checked_numbers(y)
         check_consistent_length(table, y)
         rows = rows_of(sample_weight, len(y), np.float32)
         self._is_single = y.ndim == 1
         Y = y.reshape(len(y), -1)[rows.numbers]
+        loss = LOSSES[self.loss]
+        Z, (self._mean, self._spread) = unit_of(Y, rows.weights, self.loss)
         self._low, self._high = Y.min(axis=0), Y.max(axis=0)
-        unit = 2.0 ** (np.frexp(np.abs(Y).max(axis=0))[1] - 1)  # so that no square leaves the range of float64
-        Z = Y / unit
-        mean = np.average(Z, axis=0, weights=rows.weights)
-        spread = np.sqrt(np.average((Z - mean) ** 2, axis=0, weights=rows.weights))
-        spread[~(spread > 0)] = 1.0
-        self._mean, self._spread = mean * unit, spread * unit
+        self._lowest, self._levels = loss.lowest_target, self._trained_levels()
         X = self._encode(table, rows)
-        standard = ((Z - mean) / spread).astype(X.dtype)
-        self._train(table, y, rows, X, standard, Y.shape[1], "squared_error")
+
+        def targets_of(standard: np.ndarray) -> Targets:
+            targets = Targets(network_numbers(standard, self.loss, X.dtype), standard.shape[1], self.loss)
+            return targets if self._levels is None else repeated(targets, len(self._levels))
+
+        def looked_at(y_val: Any) -> tuple[np.ndarray, Any]:
+            more = checked_numbers(y_val)
+            columns = more.reshape(len(more), -1)
+            if columns.shape[1] != Y.shape[1]:
+                raise ValueError(f"y_val has {columns.shape[1]} targets, but y has {Y.shape[1]}.")
+            check_range(columns, self.loss)
+            return targets_of((columns - self._mean) / self._spread).Y, more
+
+        watching.looked = self._looked_at(validation, looked_at)
+        self._train(table, y, y, rows, X, targets_of(Z), watching)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the mean of the networks' predictions, within the range of the targets of training.
@@ -351,30 +653,121 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            Predictions, float64.
+            Predictions, float64; of several quantiles a column for each, from left to right not falling.
         """
         check_is_fitted(self)
-        return self._finished(self._averaged(self._inputs(X)))
+        return self._finished(self._outputs(X))
+
+    def predict_interval(self, X: Any, coverage: float = 0.9, *, method: str = "cv") -> np.ndarray:
+        """Return, for each row, an interval that holds the true target as often as asked, on average over rows like those of fit.
+
+        Predictions are widened by how wrong those were for the rows that the networks had not seen. Where several levels of
+        `quantile` were trained, the two of them that are nearest to the ends of such an interval are widened [3]_, so that it is
+        as wide as each row asks for. It needs a fit with `cv`. Where few networks differ much from each other, their mean is
+        nearer to the truth than each was on its fold, and more is held than asked: `n_ensemble` of 4 or more, or the preset
+        'best', helps.
+
+        Parameters
+        ----------
+        X : table or array-like of shape (n_samples, n_features)
+            Rows.
+        coverage : float, default=0.9
+            Part of the rows whose interval is to hold the target, above 0 and below 1.
+        method : {'cv', 'cv+'}, default='cv'
+            'cv' widens the mean prediction of all networks, and holds about as many as asked. 'cv+' compares each row with each
+            of training by the networks that have not seen that one [2]_: no less than ``2 * coverage - 1`` are held then,
+            whatever the networks are worth, and in practice more than asked.
+
+        Returns
+        -------
+        intervals : ndarray of shape (n_samples, 2), or (n_samples, n_outputs, 2) for several targets
+            Lower and upper ends, in the target's units.
+
+        Raises
+        ------
+        ValueError
+            There was no `cv`, or too few rows for such a `coverage`.
+        """
+        coverage = check_coverage(coverage)
+        outputs, kept = self._compared_with(X, "predict_interval", method)
+        said = np.array([self._in_units(of_group) for of_group in outputs])
+        found = []
+        for target in range(kept["truth"].shape[1]):
+            low, high = (target, target) if self._levels is None else (0, 0)
+            if self._levels is not None and len(self._levels) > 1:
+                low, high = levels_around(self._levels, coverage)
+            truth, predicted = kept["truth"][:, target], kept["predicted"]
+            scores = np.maximum(predicted[:, low] - truth, truth - predicted[:, high])
+            found.append(intervals(said[:, :, low], said[:, :, high], scores, kept["group_of"], kept["weights"], coverage))
+        together = np.maximum(np.stack(found, axis=1), self._lowest)
+        return together[:, 0] if self._is_single else together
+
+    def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return R² of the predictions, or the mean D² of several quantiles.
+
+        Parameters
+        ----------
+        X : table or array-like of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            True targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row; None is 1.
+
+        Returns
+        -------
+        score : float
+            ``sklearn.metrics.r2_score``; for a sequence of `quantile` the mean of ``sklearn.metrics.d2_pinball_score``, the part
+            of the pinball loss of the best constant that is saved.
+        """
+        if getattr(self, "_levels", None) is None:
+            return super().score(X, y, sample_weight)
+        return mean_pinball_score(y, self.predict(X), self._levels, sample_weight)
+
+    def _check(self) -> Preset:
+        rules = BPRegressor._rules
+        for name in ("loss", *LOSS_PARAMETERS):
+            parameters.check_parameter(name, getattr(self, name), rules[name], self)
+        return super()._check()
+
+    def _trained_levels(self) -> list[float] | None:
+        """Return the levels of several quantiles; None where there is one output for each target."""
+        is_several = LOSSES[self.loss].parameter == "quantile" and parameters.is_sequence(self.quantile)
+        return list(map(float, self.quantile)) if is_several else None
 
     def _network(self, options: dict[str, Any]) -> Any:
-        return BPRegressor(**options)
+        return BPRegressor(loss=self.loss, **{name: getattr(self, name) for name in LOSS_PARAMETERS}, **options)
+
+    def _in_units(self, outputs: np.ndarray) -> np.ndarray:
+        """Return outputs in the target's units, (n_rows, n_outputs), of several quantiles in order."""
+        if self._levels is not None:
+            outputs = np.sort(outputs, axis=1)
+        return np.clip(outputs * self._spread + self._mean, self._low, self._high)
 
     def _finished(self, outputs: np.ndarray) -> np.ndarray:
-        predicted = np.clip(outputs * self._spread + self._mean, self._low, self._high)
-        return predicted[:, 0] if self._is_single else predicted
+        predicted = self._in_units(outputs)
+        return predicted[:, 0] if self._is_single and predicted.shape[1] == 1 else predicted
+
+    def _truth(self, Y: np.ndarray) -> np.ndarray:
+        """Return the networks' targets in the user's units, (n_rows, n_targets)."""
+        return (Y if self._levels is None else Y[:, :1]) * self._spread + self._mean
+
+    def _compared(self, Y: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
+        return {"truth": self._truth(Y), "predicted": self._in_units(outputs)}
+
+    def _plain_table(self) -> PlainTable:
+        """Return what is computed, as plain data for other languages."""
+        check_is_fitted(self)
+        ends = {"mean": self._mean, "spread": self._spread, "low": self._low, "high": self._high}
+        return plain_table(self, "numbers", is_sorted=self._levels is not None, **ends)
 
     def _score_of(self, y: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> float:
-        truth = y * self._spread + self._mean
+        truth = self._truth(y)
+        if self._levels is not None:
+            return mean_pinball_score(truth[:, 0], predicted, self._levels, weights)
         return float(r2_score(truth, predicted.reshape(truth.shape), sample_weight=weights))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
-
-
-def _checked_numbers(y: Any) -> np.ndarray:
-    """Return targets as float64, (n_rows,) or (n_rows, n_outputs), or raise ValueError."""
-    refuse_dates(np.asarray(y))
-    checked = read_by(check_array, y, dtype=np.float64, ensure_2d=False, input_name="y")
-    return column_or_1d(checked, warn=True) if checked.ndim == 2 and checked.shape[1] == 1 else checked

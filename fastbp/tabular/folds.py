@@ -18,6 +18,13 @@ def check_folds(cv: Any) -> None:
         raise ValueError(f"cv must be an int of at least 2, a splitter, pairs of row numbers or None, got {cv!r}.")
 
 
+def number_of_folds(cv: Any, table: Any, y: Any) -> int:
+    """Return how many folds a cv, checked before, is going to have, or about that where it will be told only as it goes."""
+    if isinstance(cv, Integral):
+        return int(cv)
+    return int(cv.get_n_splits(table, y)) if hasattr(cv, "get_n_splits") else len(cv) if hasattr(cv, "__len__") else 1
+
+
 def drawn_folds(
     cv: Any, table: Any, labels: np.ndarray, rows: Rows, is_classifier: bool, random_state: Any
 ) -> list[tuple[np.ndarray, np.ndarray]]:

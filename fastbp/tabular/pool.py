@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import joblib
@@ -9,6 +10,9 @@ import numpy as np
 from sklearn.utils.validation import check_random_state
 
 from fastbp.estimators.inputs import twin
+from fastbp.estimators.targets import Targets
+from fastbp.names import LOSSES
+from fastbp.tabular.conformal import members_of
 from fastbp.tabular.encodings import (
     FEW_LEVELS,
     MISSING,
@@ -72,9 +76,8 @@ class Shared:
     would lay on one worker, and lose.
     """
 
-    def __init__(self, columns: Columns, Y: np.ndarray, weights: Any, n_outputs: int, loss: str, fitted: dict[str, Any]) -> None:
-        self.columns, self.Y, self.weights = columns, Y, weights
-        self.n_outputs, self.loss, self.fitted = n_outputs, loss, fitted
+    def __init__(self, columns: Columns, targets: Targets, weights: Any, fitted: dict[str, Any]) -> None:
+        self.columns, self.targets, self.weights, self.fitted = columns, targets, weights, fitted
 
 
 class Member:
@@ -96,9 +99,9 @@ class Member:
             embedding = self.network.embedding if n_embedded else None
             self.network.set_params(embedding=embedding, embedded_features=tuple(range(n_embedded)))
         model = trained_network(
-            self.network, X, shared.Y[self.train], None if shared.weights is None else shared.weights[self.train], None,
-            shared.n_outputs, shared.loss, {"n_features_in_": X.shape[1]} | shared.fitted, self.seed,
-            scratch or Scratch(), n_threads,
+            self.network, X, shared.targets._replace(Y=shared.targets.Y[self.train]),
+            None if shared.weights is None else shared.weights[self.train], None,
+            {"n_features_in_": X.shape[1]} | shared.fitted, self.seed, scratch or Scratch(), n_threads,
         )  # fmt: skip
         outputs = None
         if len(self.held_out):
@@ -122,12 +125,18 @@ class Pool:
     def __init__(self, reader: Reader, encodings: list[FoldEncodings], members: list[tuple[int, tuple[str, ...]]], weights: Any):
         self.reader, self.encodings, self.members, self.weights = reader, encodings, members, weights
 
-    def averaged(self, networks: list[Any], parts: Any, n_threads: int | None) -> np.ndarray:
-        """Return the weighted mean of the networks' outputs for the parts of `Columns`, (n_rows, n_outputs) float64."""
-        columns, total = Columns(*parts), np.zeros(())
-        for model, (fold, names), weight in zip(networks, self.members, self.weights, strict=True):
+    def outputs(self, networks: list[Any], parts: Any, n_threads: int | None) -> Iterator[np.ndarray]:
+        """Yield the networks' outputs for the parts of `Columns`, (n_rows, n_outputs) float64."""
+        columns = Columns(*parts)
+        for model, (fold, names) in zip(networks, self.members, strict=True):
             X, _ = self.encodings[fold].inputs(names, columns)
-            total = total + weight * twin(model, n_threads=n_threads)._outputs(X).astype(np.float64)
+            yield twin(model, n_threads=n_threads)._outputs(X).astype(np.float64)
+
+    def averaged(self, networks: list[Any], parts: Any, n_threads: int | None) -> np.ndarray:
+        """Return the weighted mean of the networks' outputs."""
+        total = np.zeros(())
+        for weight, outputs in zip(self.weights, self.outputs(networks, parts, n_threads), strict=True):
+            total = total + weight * outputs
         return total
 
 
@@ -169,22 +178,28 @@ def pool_folds(
         return drawn_folds(n_folds, table, labels, rows, is_classification, random_state)
 
 
-def train_pool(model: Any, table: Any, labels: np.ndarray, rows: Rows, Y: np.ndarray, n_outputs: int, loss: str) -> None:
+def train_pool(
+    model: Any, table: Any, y: np.ndarray, labels: np.ndarray, rows: Rows, targets: Targets, fitted: dict[str, Any],
+    watching: Any, scorer: Any,
+) -> None:  # fmt: skip
     """Train the networks of a table's estimator with a pool, and set its attributes; as `BaseTabular._train`."""
     from fastbp.tabular.trainer import Workers
 
     begun = time.monotonic()
-    preset, is_classification = model._check(), loss == "log_loss"
+    if watching.looked is not None:
+        raise ValueError("X_val is not for preset='ensemble', whose networks see the rows each in its own way: leave it out.")
+    Y, n_outputs, loss = targets.Y, targets.n_outputs, LOSSES[targets.loss]
+    preset, is_classification = model._check(), loss.has_class_numbers
     random_state = check_random_state(model.random_state)
     folds = pool_folds(model.cv, table, labels, rows, is_classification, random_state)
-    configurations = OF_CLASSES if is_classification else OF_NUMBERS
+    configurations = OF_NUMBERS if loss.is_regression else OF_CLASSES
     seeds = random_state.randint(2**31 - 1, size=(len(folds), len(configurations), preset.n_ensemble))
     of_encodings = random_state.randint(2**31 - 1, size=len(folds))
     examples = random_state.permutation(len(Y))[:EXAMPLES]
     reader = Reader()
-    columns = reader.learn(model.encoder_, table, rows)
+    columns = reader.learn(table, rows)
     weights = rows.weights
-    shared = Shared(columns, Y, weights, n_outputs, loss, model._of_networks(n_outputs))
+    shared = Shared(columns, targets, weights, fitted)
     names = tuple(sorted({name for configuration in configurations for name in configuration.encodings}))
 
     def learnt(fold: int, scratch: Any) -> FoldEncodings:
@@ -213,6 +228,8 @@ def train_pool(model: Any, table: Any, labels: np.ndarray, rows: Rows, Y: np.nda
         found = _all_trained([member(*key) for key in keys], shared, workers)
         trained |= dict(zip(keys, found, strict=True))
         lasted = max(lasted, time.monotonic() - started)
+        told = ", ".join(configurations[number].name for number in numbers)
+        watching.say(f"Trained: {len(keys)} networks ({told}) in {time.monotonic() - started:.1f} s.")
     for each in encodings:
         each.forget()
 
@@ -221,7 +238,7 @@ def train_pool(model: Any, table: Any, labels: np.ndarray, rows: Rows, Y: np.nda
     has_scores = all(part is not None for part in outputs)
     of_configurations, losses = np.full(n_trained, 1 / n_trained), np.full(n_trained, np.nan)
     model.networks_ = [network for network, _ in trained.values()]
-    if has_scores:
+    if has_scores and not loss.is_own_score:  # by whose aim the squared error would not choose
         errors = np.stack(outputs) - model._targets_of_outputs(Y)
         counts = np.ones(len(Y)) if weights is None else weights.astype(np.float64)
         products = np.array([[np.average((a * b).sum(axis=1), weights=counts) for b in errors] for a in errors])
@@ -237,7 +254,9 @@ def train_pool(model: Any, table: Any, labels: np.ndarray, rows: Rows, Y: np.nda
     if has_scores:
         scores = [model._score_of(Y, model._finished(part), weights) for part in outputs]
         mean = sum(weight * part for weight, part in zip(of_configurations, outputs, strict=True))
-        model._publish_held_out(table, rows, Y, mean, model._calibrates(preset))
+        members_held_out = members_of([folds[fold][1] for fold, _, _ in used], len(Y), model.weights_)
+        model._publish_held_out(table, y, rows, Y, mean, members_held_out, model._calibrates(preset), scorer)
+        watching.say(f"Held out: score {model.oof_score_:.4f}.")
     ranking = sorted(range(n_trained), key=lambda number: (losses[number], number))
     model.configurations_ = [
         {"name": configurations[n].name, "score": float(scores[n]), "weight": float(of_configurations[n])} for n in ranking

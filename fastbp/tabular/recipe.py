@@ -10,6 +10,8 @@ EXAMPLES = 256  # rows that are kept for the importances of features
 # or less long. Steps of small batches count, not epochs: beyond so many nothing is gained, with fewer too little is learnt.
 LITTLE_NOISE, MUCH_NOISE = 0.9, 0.75
 LONG_STEPS, SHORT_STEPS = 1536, 96
+# Of more rows, numbers with much noise are trained on for few epochs: each has as many steps as others' whole training.
+MANY_ROWS, FEW_EPOCHS = 100_000, 8
 
 
 class Preset(NamedTuple):

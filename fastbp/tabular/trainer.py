@@ -1,8 +1,9 @@
 """Training on an encoded table: single networks, for how long, and several side by side."""
 
+import functools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +12,9 @@ from sklearn.metrics import r2_score
 from fastbp.estimators import parameters
 from fastbp.estimators.base import fitted_copy
 from fastbp.estimators.settings import settings_of
-from fastbp.tabular.recipe import LITTLE_NOISE, MUCH_NOISE, Preset, shorter_and_longer
+from fastbp.estimators.targets import Targets
+from fastbp.tabular.recipe import FEW_EPOCHS, LITTLE_NOISE, MANY_ROWS, MUCH_NOISE, Preset, shorter_and_longer
+from fastbp.tabular.watching import Watching
 from fastbp.training.fit import fit_network
 from fastbp.training.problem import Problem
 from fastbp.training.threads import allowed_threads, run_pool
@@ -55,45 +58,58 @@ class Workers:
 
 
 def trained_network(
-    model: Any, X: np.ndarray, Y: np.ndarray, weights: Any, rows: Any, n_outputs: int, loss: str, fitted: Any, seed: int,
-    scratch: Any, n_threads: int,
+    model: Any, X: np.ndarray, targets: Targets, weights: Any, rows: Any, fitted: Any, seed: int, scratch: Any, n_threads: int,
+    told: Callable[..., Any] | None = None, categories: Sequence[int] = (),
 ) -> Any:  # fmt: skip
-    """Return a network, unfitted so far, trained on the numbered rows, on all if `rows` is None."""
+    """Return a network, unfitted so far, trained on the numbered rows, on all if `rows` is None; told: from model, attributes,
+    problem and settings to the settings and options with which the training is told of; categories: how many each of the last
+    columns has, which hold their numbers."""
     parameters.check_parameters(model)
-    settings = settings_of(model, loss)._replace(decay_schedule="flat_cos", dropout_schedule="flat_cos")
-    problem = Problem(X, Y, weights, numbers=rows, n_outputs=n_outputs)
-    result = fit_network(settings, problem, np.random.RandomState(seed), scratch=scratch, n_threads=n_threads)
+    settings = settings_of(model, targets.loss)._replace(
+        categories=tuple(categories), decay_schedule="flat_cos", dropout_schedule="flat_cos", groups=targets.groups
+    )
+    problem = Problem(X, targets.Y, weights, numbers=rows, n_outputs=targets.n_outputs)
+    options: dict[str, Any] = {}
+    if told is not None:
+        settings, options = told(model, fitted, problem, settings)
+    result = fit_network(settings, problem, np.random.RandomState(seed), scratch=scratch, n_threads=n_threads, **options)
     return fitted_copy(model, fitted, result.completed(), settings)
 
 
 class Trainer(Workers):
-    """What all networks of a table share: rows (n_rows, n_inputs), targets, (n_rows, 1) of class numbers or (n_rows, n_outputs),
-    weights of rows or None, attributes of fitted networks, and threads; `network_of` (n_rows, max_iter, seed) makes a network."""
+    """What all networks of a table share: rows (n_rows, n_inputs), targets, weights of rows or None, attributes of fitted
+    networks, how many categories each of the last inputs has, and threads; `network_of` (n_rows, max_iter, seed) makes a
+    network."""
 
     def __init__(
         self,
         network_of: Callable[..., Any],
         X: np.ndarray,
-        Y: np.ndarray,
+        targets: Targets,
         weights: Any,
-        n_outputs: int,
-        loss: str,
         fitted: Any,
         *,
+        categories: Sequence[int],
         n_networks: int,
         n_threads: int | None,
+        watching: Watching,
     ) -> None:
-        self._network_of, self._fitted, self._loss, self._n_outputs = network_of, fitted, loss, n_outputs
-        self._X, self._Y, self._weights = X, Y, weights
+        self._network_of, self._fitted, self._targets, self._watching = network_of, fitted, targets, watching
+        self._X, self._Y, self._weights, self._categories = X, targets.Y, weights, categories
         super().__init__(n_networks, n_threads)
         self.epochs_left = math.inf  # of single networks, summed over workers
 
-    def train(self, rows: Any, seed: int, max_iter: int, scratch: Any) -> Any:
-        """Return a network trained on the numbered rows, on all if `rows` is None."""
+    def train(self, rows: Any, seed: int, max_iter: int, scratch: Any, number: int | None = None) -> Any:
+        """Return a network trained on the numbered rows, on all if `rows` is None; number: of one that is kept."""
         model = self._network_of(len(self._X) if rows is None else len(rows), max_iter, int(seed))
+        told = None if number is None else functools.partial(self._watching.of_network, number)
         return trained_network(
-            model, self._X, self._Y, self._weights, rows, self._n_outputs, self._loss, self._fitted, seed, scratch, self.n_each
+            model, self._X, self._targets, self._weights, rows, self._fitted, seed, scratch, self.n_each, told, self._categories
         )
+
+    def train_kept(self, number: int, rows: Any, seed: int, max_iter: int, scratch: Any) -> Any:
+        """Return a network as `train` does, whose training is told of."""
+        return self.train(rows, seed, max_iter, scratch, number)
 
     def keep_within(self, max_time: float, rows: Any, seed: int) -> None:
         """Limit the epochs to those for which so many seconds suffice, by two of a network on such rows that are timed."""
@@ -117,6 +133,9 @@ class Trainer(Workers):
     def tried_epochs(self, preset: Preset, n_trials: int, random_state: Any, n_needed: int) -> int:
         """Return for how many epochs to train n_needed networks and more on numbers, by trials."""
         max_iter = preset.max_iter
+        if len(self._X) > MANY_ROWS and preset.short_max_iter < max_iter:
+            trials = self.trials(1, FEW_EPOCHS, max_iter * n_needed, random_state)
+            return FEW_EPOCHS if trials and self._explained(trials, FEW_EPOCHS) < MUCH_NOISE else max_iter
         shorter, longer = shorter_and_longer(preset, len(self._X))
         trials = [] if longer == max_iter else self.trials(n_trials, max_iter + longer, longer * n_needed, random_state)
         if not trials:

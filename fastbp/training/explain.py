@@ -34,7 +34,9 @@ def input_gradients(
     gradients : ndarray of shape (n_samples, n_outputs, n_features)
     """
     if network.has_front:
-        raise ValueError("Slopes are for networks whose first layer reads X itself, without embedding and scale_layer.")
+        raise ValueError(
+            "Slopes are for networks whose first layer reads X itself, without embedding, scale_layer and categories."
+        )
     demand_rows_for(network, params.dtype, X)
     dtype, table, sync = params.dtype, make_table(X), Scratch().sync
     n_rows, n_features, n_outputs = X.shape[0], int(network.units[0]), int(network.units[-1])

@@ -14,11 +14,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastbp.kernels import custom
 from fastbp.names import SOLVERS, STARTS
 from fastbp.training.between import Hooks
+from fastbp.training.custom_loss import CustomLoss
 from fastbp.training.network import network_for, pack_parameters
 from fastbp.training.outcome import DIVERGED, INTERRUPTED, History, Outcome, Run
-from fastbp.training.problem import Problem
+from fastbp.training.problem import Problem, check_codes
 from fastbp.training.settings import Settings
 from fastbp.training.solvers import trainer_of
 from fastbp.training.starts import draw_front, draw_parameters, fit_start
@@ -111,7 +113,11 @@ def _demand_rows_for(network: Any, where: str, problem: Problem) -> None:
             f" {network.n_features} and {network.units[-1]}."
         )
     if network.has_front and problem.is_sparse:
-        raise ValueError(f"{where}X is sparse, but embedding and scale_layer need dense rows: X.toarray() makes them.")
+        raise ValueError(
+            f"{where}X is sparse, but embedding, scale_layer and categories need dense rows: X.toarray() makes them."
+        )
+    if network.coded.size > 1:
+        check_codes(network, problem.X)
 
 
 def _check_weights(problem: Problem, settings: Settings) -> None:
@@ -137,6 +143,8 @@ def fit_network(
     prepare: Callable[[Problem], Problem] | None = None,
     keeps_all: bool = False,
     hooks: Hooks | None = None,
+    name: str = "",
+    first_number: int = 0,
 ) -> Fitted:
     """Train a network from every start and keep the best.
 
@@ -161,6 +169,10 @@ def fit_network(
         Keep the runs of all starts, not of the best alone.
     hooks : Hooks or None
         What is called as training goes on.
+    name : str
+        What lines of a single start begin with, for one of several networks.
+    first_number : int
+        Number of the first start, likewise, by which hooks know it.
 
     Returns
     -------
@@ -185,8 +197,9 @@ def fit_network(
 
     def begin(number: int) -> Run:
         start = starts[number]
-        name = f"Start {number + 1} of {len(starts)}" if len(starts) > 1 else ""
-        run = Run(start.weights(seen), start.random_state, number=number, name=name, test=test, deadline=deadline, hooks=hooks)
+        said = f"Start {number + 1} of {len(starts)}" if len(starts) > 1 else name
+        known = {"number": first_number + number, "name": said, "test": test, "deadline": deadline, "hooks": hooks}
+        run = Run(start.weights(seen), start.random_state, **known)
         run.is_drawn = resumed is None and isinstance(settings.init, str)
         if resumed is not None:
             run.history, run.optimizer, run.order = resumed
@@ -202,6 +215,9 @@ def fit_network(
         )
     if prepare is not None:
         problem = prepare(problem)
+    if isinstance(settings.loss, CustomLoss):
+        settings.loss.check(problem.Y, settings.output_activation)
+        custom.prepare(settings.loss, problem.dtype)
     if not SOLVERS[settings.solver].is_by_batches:
         problem = problem.with_noise(0 if resumed is None else resumed.history.n_epochs)
     if first is None:

@@ -51,7 +51,7 @@ class KeptVectors:
         if self._network is None:
             return self._per_layer
         parts = [(*parameter_views(self._network, vector), front_views(self._network, vector)) for vector in self._vectors]
-        return parts if self._network.has_front else [part[:2] for part in parts]
+        return [part if part[2] else part[:2] for part in parts]
 
     def __getstate__(self) -> dict[str, Any]:
         copied: list[tuple[Any, ...]] = []

@@ -25,13 +25,14 @@ class Settings(NamedTuple):
     hidden_sizes: tuple[int, ...]
     activations: tuple[str, ...]  # one per hidden layer
     output_activation: str
-    loss: str
+    loss: Any  # a name, or a CustomLoss
     loss_parameter: float | tuple[float, ...]  # one for all outputs or one for each; 0 for a loss that has none
     groups: tuple[int, ...]  # sizes of the groups of outputs that have a softmax each; () where all are one
     fit_intercept: bool
     embedded: tuple[int, ...] | None  # columns that are embedded; None is all of them
     frequency_init_scale: float  # of the embedding: the spread of what its frequencies start with
     scale_layer: bool
+    categories: tuple[int, ...]  # in each of the last columns, which hold their numbers
     # where it starts
     init: Any  # a name, or (coefs, intercepts) as arrays
     init_scale: float
@@ -79,7 +80,7 @@ class Settings(NamedTuple):
     @property
     def is_plain(self) -> bool:
         """Whether the network has no front, and one learning rate for all its parameters."""
-        return self.embedded == () and not self.scale_layer and self.rate_factors == EQUAL_RATES
+        return self.embedded == () and not self.scale_layer and not self.categories and self.rate_factors == EQUAL_RATES
 
     def rows_per_step(self, n_rows: int) -> int:
         """Rows of a batch, of n_rows."""

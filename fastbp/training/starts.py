@@ -93,7 +93,9 @@ def draw_front(network: Network, random_state: Any, dtype: Any, frequency_scale:
         drawn["cosines"] = random_state.uniform(-bound, bound, (n, N_EMBEDDED, N_WAVES))
         drawn["offsets"] = random_state.uniform(-bound, bound, (n, N_EMBEDDED))
     if network.has_scale:
-        drawn["scale"] = np.ones(network.units[0])
+        drawn["scale"] = np.ones(network.n_dense)
+        if network.coded.size > 1:
+            drawn["category_scale"] = np.ones(network.coded[-1])
     return {name: values.astype(dtype) for name, values in drawn.items()}
 
 
@@ -158,6 +160,7 @@ def fit_start(
             "squared_error",
             embedded=network.embedded.tolist(),
             scale_layer=network.has_scale,
+            categories=np.diff(network.coded).tolist(),
             dtype=dtype,
         )
         params = pack_parameters(below, [*coefs, W], [*intercepts, np.zeros(n_out)], dtype, front)

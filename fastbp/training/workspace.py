@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.kernels.atomics import SYNC_SIZE
-from fastbp.kernels.layout import EMBEDDED_SIZE, EMBEDDING, N_WAVES, SCALE, Network, Samples, Strips, Workspace
+from fastbp.kernels.layout import CODED_SCALE, EMBEDDED_SIZE, EMBEDDING, N_WAVES, SCALE, Network, Samples, Strips, Workspace
 from fastbp.kernels.tiles import EDGE_ROWS, STRIP_ROWS, TILE_ROWS
 from fastbp.names import KEPT
 from fastbp.training.network import aligned_arrays
@@ -139,7 +139,8 @@ def _row_elements(network: Network) -> int:
 def make_strips(network: Network, n_threads: int, is_sparse: bool, rate_factors: RateFactors = EQUAL_RATES) -> Strips:
     """Cut the parameters into strips and share them among threads by their size; rate_factors: on the learning rate."""
     shape = tuple(network.units.tolist()), tuple(network.widths.tolist()), tuple(network.narrow.tolist())
-    front = network.embedded.size, network.has_scale
+    coded = int(network.coded[-1]), network.n_parameters - network.coded_scale_at
+    front = network.embedded.size, network.has_scale, *coded
     return _make_strips(*shape, *front, network.fit_intercept, n_threads, is_sparse, rate_factors)
 
 
@@ -150,6 +151,8 @@ def _make_strips(
     narrow_layers: tuple[int, ...],
     n_embedded: int,
     has_scale: int,
+    n_categories: int,
+    coded_scale_size: int,
     fit_intercept: Any,
     n_threads: int,
     is_sparse: bool,
@@ -160,10 +163,13 @@ def _make_strips(
     for layer, narrow in enumerate(narrow_layers):
         n_rows, width = (units[layer + 1], widths[layer]) if narrow else (units[layer], widths[layer + 1])
         rows = max(1, STRIP_ELEMENTS // width // STRIP_ROWS) * STRIP_ROWS
-        if layer == 0 and is_sparse:
-            rows = -(-n_rows // SPARSE_STRIPS)
-        for first in range(0, n_rows, rows):
-            stop = min(first + rows, n_rows)
+        n_dense, sparse_rows = n_rows, 0  # of those whose strips each look through all rows
+        if layer == 0 and (is_sparse or n_categories):
+            n_dense = 0 if is_sparse else n_rows - n_categories
+            sparse_rows = -(-(n_rows - n_dense) // SPARSE_STRIPS)
+            sparse_rows = sparse_rows if is_sparse else max(sparse_rows, rows)
+        cuts = [*range(0, n_dense, rows), *range(n_dense, n_rows, max(1, sparse_rows)), n_rows]
+        for first, stop in zip(cuts[:-1], cuts[1:]):
             layers.append(layer)
             firsts.append(first)
             stops.append(stop)
@@ -192,6 +198,13 @@ def _make_strips(
         sizes.append(widths[0])
         rates.append(rate_factors.scale)
         decays.append(rate_factors.scale)
+    if has_scale and n_categories:
+        layers.append(CODED_SCALE)
+        firsts.append(0)
+        stops.append(1)
+        sizes.append(coded_scale_size)
+        rates.append(rate_factors.scale)
+        decays.append(rate_factors.scale)
     bounds = np.array(layers), np.array(firsts), np.array(stops)
     work = np.array(sizes) * np.where(bounds[0] == EMBEDDING, EMBEDDED_WORK, 1)
     owners = np.searchsorted(np.cumsum(work) - work / 2, np.arange(n_threads + 1) * (work.sum() / n_threads))
@@ -200,7 +213,7 @@ def _make_strips(
 
 def flops_per_row(network: Network) -> float:
     """Floating-point operations of forward and backward pass and gradient for one row."""
-    units = network.units.tolist()
+    units = [network.n_dense + network.coded.size - 1, *network.units[1:].tolist()]
     products = [n_in * n_out for n_in, n_out in zip(units[:-1], units[1:])]
     if not network.has_front:  # whose backward pass ends at the first layer
         return 6 * sum(products) - 2 * products[0]
@@ -233,7 +246,7 @@ class Scratch:
     def get(self, network: Network, dtype: Any, key: Any, make: Callable[[], Any]) -> Any:
         """What make() returns, or has returned for this key and shape of network."""
         if network is not self._network:
-            front = network.embedded.tobytes(), network.has_scale
+            front = network.embedded.tobytes(), network.has_scale, network.coded.tobytes()
             shape = network.units.tobytes(), network.fit_intercept, keeps_slopes(network), front, dtype
             if shape != self._shape:
                 self._shape, self._kept = shape, {}

@@ -1,0 +1,300 @@
+"""Tables in C: a function that finds the code of a text, and one from a row, of numbers and codes, to predictions."""
+
+from typing import Any
+
+import numpy as np
+
+from fastbp.estimators.plain_table import PlainNetwork, PlainTable
+
+FARTHEST = 1e18
+
+
+class Steps:
+    """The language of C with a line, and a name, for each step, so that nothing is computed twice."""
+
+    def __init__(self, language: Any, indent: str) -> None:
+        self._language, self._indent = language, indent
+        self.lines: list[str] = []
+
+    def _step(self, expression: str) -> str:
+        name = f"step_{len(self.lines)}"
+        self.lines.append(f"{self._indent}const double {name} = {expression};")
+        return name
+
+    def __getattr__(self, operation: str) -> Any:
+        return lambda *values: self._step(getattr(self._language, operation)(*values))
+
+
+def table_source(table: PlainTable, name: str, language: Any, exact: Any, quote: Any) -> str:
+    """Return the text of the file; language: C in the networks' numbers, exact: C in double; quote: what makes a label harmless
+    in a comment."""
+    parts = ["#include <math.h>", "#include <string.h>", "", *_codes(table, name)]
+    if len(table.numbers):
+        parts += [exact.array(f"{name}_{part}", getattr(table, part)) for part in ("medians", "scales")]
+        parts.append(
+            f"static const int {name}_numbers[{len(table.numbers)}] = {{{', '.join(map(str, table.numbers.tolist()))}}};\n"
+        )
+    for number, network in enumerate(table.networks):
+        parts += _network(network, table, f"{name}_{number}", language)
+    parts += _inputs(table, name, language, exact)
+    parts += _function(table, name, language, exact)
+    return "\n".join([_comment(table, name, quote), *parts, ""])
+
+
+def _comment(table: PlainTable, name: str, quote: Any) -> str:
+    lines = [
+        f"A table of {len(table.names)} columns, {len(table.networks)} networks of fastbp. x holds, by its place in the table:"
+    ]
+    for i, (column, kind) in enumerate(zip(table.names, table.kinds, strict=True)):
+        what = {
+            "category": f"the code of its text, {name}_code({i}, text); a missing value is the text 0",
+            "date": "a date in days since 1970-01-01 in universal time, or NAN",
+            "duration": "a duration in days, or NAN",
+            "number": "a number, or NAN",
+            "": "anything, which is not looked at",
+        }[kind]
+        lines.append(f"  x[{i}]: {quote(column)}: {what}")
+    if table.kind != "numbers":
+        lines.append("y holds the probabilities of:")
+        lines += [f"  {quote(label)}" for classes in table.classes for label in classes.tolist()]
+    return "/* " + "\n * ".join(lines) + "\n */"
+
+
+def _literal(text: str | None) -> str:
+    """A text as C has it, in UTF-8, each byte that is no letter or digit as an octal number."""
+    if text is None:
+        return "0"
+    return '"' + "".join(chr(b) if chr(b).isalnum() and b < 128 else f"\\{b:03o}" for b in text.encode()) + '"'
+
+
+def _codes(table: PlainTable, name: str) -> list[str]:
+    """The texts of each column of categories and the input of each, and the function that looks for one."""
+    lines, cases = [], []
+    for part in table.categories:
+        n, column = len(part.texts), part.column
+        lines.append(f"static const char *const {name}_texts_{column}[{n}] = {{{', '.join(map(_literal, part.texts))}}};")
+        lines.append(f"static const int {name}_inputs_{column}[{n}] = {{{', '.join(map(str, part.inputs))}}};")
+        cases += [f"    case {column}:", f"        texts = {name}_texts_{column};", f"        n = {n};", "        break;"]
+    body = ["    for (int i = 0; i < n; ++i)", "        if (texts[i] && text ? !strcmp(texts[i], text) : texts[i] == text)"]
+    return [
+        *lines,
+        "",
+        f"int {name}_code(int column, const char *text);",
+        f"int {name}_code(int column, const char *text)",
+        "{",
+        "    const char *const *texts = 0;",
+        "    int n = 0;",
+        "    switch (column) {",
+        *cases,
+        "    default:",
+        "        break;",
+        "    }",
+        *body,
+        "            return i;",
+        "    return -1;",
+        "}",
+        "",
+    ]
+
+
+def _inputs(table: PlainTable, name: str, language: Any, exact: Any) -> list[str]:
+    """The function from a row of the table to the networks' inputs."""
+    n, kind = len(table.numbers), language.type
+    lines = [f"static void {name}_encode(const double x[], {kind} inputs[])", "{"]
+    if not (n or table.extras or table.categories):
+        return [*lines, "    (void)x;", "    inputs[0] = 0;", "}", ""]
+    if n:
+        bend = exact.number(table.bend)
+        lines += [
+            f"    for (int i = 0; i < {n}; ++i) {{",
+            f"        const double value = x[{name}_numbers[i]];",
+            f"        double z = isfinite(value) ? (value - {name}_medians[i]) * {name}_scales[i] : 0.0;",
+            f"        z = z > {FARTHEST} ? {FARTHEST} : z < -{FARTHEST} ? -{FARTHEST} : z;",
+            f"        inputs[i] = ({kind})(z / sqrt(1.0 + (z / {bend}) * (z / {bend})));",
+            "    }",
+        ]
+    for place, extra in enumerate(table.extras, n):
+        lines.append(f"    inputs[{place}] = {int(extra.formula is None)};")
+        lines.append(f"    if (isfinite(x[{extra.column}])) {{")
+        if extra.formula is None:
+            lines.append(f"        inputs[{place}] = 0;")
+        else:
+            steps = Steps(exact, "        ")
+            value = steps.multiply(steps.add(extra.formula(steps, f"x[{extra.column}]"), -extra.shift), extra.factor)
+            lines += [*steps.lines, f"        inputs[{place}] = ({kind}){value};"]
+        lines.append("    }")
+    place = n + len(table.extras)
+    for part in table.categories:
+        value, column = f"x[{part.column}]", part.column
+        lines += [
+            "    {",
+            f"        const int known = {value} >= 0 && {value} < {len(part.texts)};",
+            f"        const int place = known ? {name}_inputs_{column}[(int){value}] : {part.unknown};",
+            f"        for (int i = 0; i < {part.n_inputs}; ++i)",
+            f"            inputs[{place} + i] = i == place;",
+            "    }",
+        ]
+        place += part.n_inputs
+    return [*lines, "}", ""]
+
+
+def _network(network: PlainNetwork, table: PlainTable, name: str, language: Any) -> list[str]:
+    """The arrays of a network and its function."""
+    kind, front, k = language.type, network.front, len(network.embedded)
+    arrays = [
+        language.array(f"{name}_{part}", front[part].reshape(k, -1))
+        for part in ("frequencies", "phases", "cosines", "offsets")
+        if k
+    ]
+    if k:
+        arrays.append(f"static const int {name}_embedded[{k}] = {{{', '.join(map(str, network.embedded))}}};\n")
+    if "scale" in front:
+        arrays.append(language.array(f"{name}_scale", front["scale"]))
+    for layer, (W, b) in enumerate(zip(network.coefs, network.intercepts, strict=True)):
+        arrays += [language.array(f"{name}_coefs_{layer}", W.T), language.array(f"{name}_intercepts_{layer}", b)]
+    n_first, n_inputs, n_layers = len(network.coefs[0]), table.n_inputs, len(network.coefs)
+    widest = [max([W.shape[1] for W in network.coefs[start:-1:2]], default=1) for start in range(2)]
+    lines = [f"static void {name}_network(const {kind} inputs[], {kind} outputs[])", "{", f"    {kind} first[{n_first}];"]
+    lines += [f"    {kind} layer_{i}[{widest[i]}];" for i in range(min(2, n_layers - 1))]
+    if k:
+        n_waves, n_sums = front["frequencies"].shape[1], front["offsets"].shape[1]
+        turn = language.number(2 * np.pi)
+        lines += [
+            f"    for (int k = 0; k < {k}; ++k) {{",
+            f"        const {kind} number = inputs[{name}_embedded[k]];",
+            f"        for (int o = 0; o < {n_sums}; ++o)",
+            f"            first[k * {n_sums} + o] = {name}_offsets[k][o];",
+            f"        for (int w = 0; w < {n_waves}; ++w) {{",
+            f"            const {kind} angle = {turn} * number * {name}_frequencies[k][w] + {name}_phases[k][w];",
+            f"            const {kind} wave = cos{language.suffix}(angle);",
+            f"            for (int o = 0; o < {n_sums}; ++o)",
+            f"                first[k * {n_sums} + o] += {name}_cosines[k][o * {n_waves} + w] * wave;",
+            "        }",
+            "    }",
+        ]
+    lines += [f"    for (int i = 0; i < {n_inputs}; ++i)", f"        first[{n_first - n_inputs} + i] = inputs[i];"]
+    if "scale" in front:
+        lines += [f"    for (int i = 0; i < {n_first}; ++i)", f"        first[i] *= {name}_scale[i];"]
+    for layer, (W, activation) in enumerate(zip(network.coefs, network.activations, strict=True)):
+        source = "first" if layer == 0 else f"layer_{(layer - 1) % 2}"
+        target = "outputs" if layer == n_layers - 1 else f"layer_{layer % 2}"
+        steps, value = language.formula(activation, "z")
+        lines += [
+            f"    for (int j = 0; j < {W.shape[1]}; ++j) {{",
+            f"        {kind} z = {name}_intercepts_{layer}[j];",
+            f"        for (int i = 0; i < {W.shape[0]}; ++i)",
+            f"            z += {name}_coefs_{layer}[j][i] * {source}[i];",
+            *(f"        {step}" for step in steps),
+            f"        {target}[j] = {value};",
+            "    }",
+        ]
+    if network.activations[-1] == "softmax":
+        lines += _softmax(table.sizes, kind, f"exp{language.suffix}", "outputs")
+    return [*arrays, *lines, "}", ""]
+
+
+def _softmax(sizes: list[int], kind: str, exp: str, values: str) -> list[str]:
+    """Exponentials over their sum, in place, for each group."""
+    lines, first = [], 0
+    for size in sizes:
+        lines += [
+            "    {",
+            f"        {kind} *part = {values} + {first}, largest = part[0], total = 0;",
+            f"        for (int j = 1; j < {size}; ++j)",
+            "            largest = part[j] > largest ? part[j] : largest;",
+            f"        for (int j = 0; j < {size}; ++j) {{",
+            f"            part[j] = {exp}(part[j] - largest);",
+            "            total += part[j];",
+            "        }",
+            f"        for (int j = 0; j < {size}; ++j)",
+            "            part[j] /= total;",
+            "    }",
+        ]
+        first += size
+    return lines
+
+
+def _function(table: PlainTable, name: str, language: Any, exact: Any) -> list[str]:
+    kind = language.type
+    n_raw = table.networks[0].coefs[-1].shape[1] if table.networks else 1
+    of_classes = [2] * n_raw if table.kind == "labels" else list(map(len, table.classes))
+    n_out = n_raw if table.kind in ("numbers", "labels") else sum(of_classes)
+    returned = "int" if table.kind == "one" else "void"
+    head = f"{returned} {name}(const double x[{len(table.names)}], {kind} y[{n_out}])"
+    lines = [f"{head};", head, "{", f"    {kind} inputs[{table.n_inputs}];", f"    {kind} outputs[{n_raw}];"]
+    lines += [f"    double mean[{n_raw}] = {{0.0}};", f"    {name}_encode(x, inputs);"]
+    if not table.networks:
+        lines += ["    (void)outputs;", "    mean[0] = 1.0;"]
+    for number, share in enumerate(table.shares.tolist()):
+        lines += [f"    {name}_{number}_network(inputs, outputs);", f"    for (int j = 0; j < {n_raw}; ++j)"]
+        lines.append(f"        mean[j] += {exact.number(share)} * outputs[j];")
+    if table.kind == "numbers":
+        lines += _numbers(table, n_raw, kind, exact)
+    else:
+        lines += _classes(table, kind, exact)
+    return [*lines, "}", ""]
+
+
+def _numbers(table: PlainTable, n: int, kind: str, exact: Any) -> list[str]:
+    lines = []
+    if table.is_sorted:
+        lines += [
+            f"    for (int j = 1; j < {n}; ++j) {{",
+            "        const double value = mean[j];",
+            "        int i = j;",
+            "        for (; i > 0 && mean[i - 1] > value; --i)",
+            "            mean[i] = mean[i - 1];",
+            "        mean[i] = value;",
+            "    }",
+        ]
+    ends = [np.broadcast_to(part, n).tolist() for part in (table.spread, table.mean, table.low, table.high)]
+    for j, (spread, mean, low, high) in enumerate(zip(*ends, strict=True)):
+        value = exact.add(exact.multiply(f"mean[{j}]", spread), mean)
+        lines.append(f"    mean[{j}] = {value};")
+        lines.append(f"    y[{j}] = ({kind}){exact.minimum(exact.maximum(f'mean[{j}]', low), high)};")
+    return lines
+
+
+def _classes(table: PlainTable, kind: str, exact: Any) -> list[str]:
+    lines, first, place = [], 0, 0
+    for column, counting in enumerate(table.counting):
+        size = len(counting)
+        sources = [f"mean[{first + j}]" for j in range(size)]
+        if table.kind == "labels":
+            sources = [f"1.0 - mean[{column}]", f"mean[{column}]"]
+        first += 1 if table.kind == "labels" else size
+        n = len(sources)
+        least = min(table.least, 0.5 / n)
+        lines += ["    {", f"        double part[{n}] = {{{', '.join(sources)}}};"]
+        if table.networks:
+            shift, factor = exact.number(-table.smoothing / n), exact.number(1 / (1 - table.smoothing))
+            lines += [
+                "        double largest = -INFINITY, total = 0.0;",
+                f"        for (int j = 0; j < {n}; ++j) {{",
+                f"            const double likely = (part[j] + {shift}) * {factor};",
+                f"            part[j] = log(likely < {least!r} ? {least!r} : likely > 1.0 ? 1.0 : likely)"
+                f" / {exact.number(table.temperatures[column])};",
+                "            largest = part[j] > largest ? part[j] : largest;",
+                "        }",
+                f"        for (int j = 0; j < {n}; ++j)",
+                "            total += part[j] = exp(part[j] - largest);",
+                f"        for (int j = 0; j < {n}; ++j)",
+                "            part[j] /= total;",
+            ]
+        if table.kind == "labels":
+            lines += [f"        y[{column}] = ({kind})part[1];", "    }"]
+            continue
+        n_classes = len(table.classes[column])
+        lines += [f"        for (int j = 0; j < {n_classes}; ++j)", f"            y[{place} + j] = 0;"]
+        lines += [f"        y[{place + int(number)}] = ({kind})part[{j}];" for j, number in enumerate(counting)]
+        lines.append("    }")
+        place += n_classes
+    if table.kind == "one":
+        lines += [
+            "    int largest = 0;",
+            f"    for (int j = 1; j < {place}; ++j)",
+            "        if (y[j] > y[largest])",
+            "            largest = j;",
+            "    return largest;",
+        ]
+    return lines

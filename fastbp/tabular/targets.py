@@ -1,0 +1,165 @@
+"""Targets of tables: one column of classes, several, or labels; numbers, in a unit of their own."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.utils import check_array, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+
+from fastbp.estimators.inputs import read_by, refuse_dates
+from fastbp.estimators.targets import Targets, check_range, class_targets, column_targets
+from fastbp.names import LOSSES
+from fastbp.tabular.columns import is_frame, is_missing, opened
+from fastbp.tabular.rows import quantiles
+
+ONE, COLUMNS, LABELS = "one column of classes", "columns of classes", "labels"
+NORMAL_QUARTILES = 1.3489795003921634  # how far the quartiles of a standard normal distribution are apart
+
+
+# ---- classes
+
+
+class Classes(NamedTuple):
+    """Class labels as a user has given them."""
+
+    kind: str  # ONE, COLUMNS or LABELS
+    of_columns: list[np.ndarray]  # sorted labels of each column; of LABELS 0 and 1
+    codes: np.ndarray  # (n_rows, n_columns), positions in these
+    is_sparse: bool
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The labels again, (n_rows,) or (n_rows, n_columns) of objects or of whole numbers."""
+        if self.kind == ONE:
+            return self.of_columns[0][self.codes[:, 0]]
+        columns = [classes[codes] for classes, codes in zip(self.of_columns, self.codes.T, strict=True)]
+        return stacked(columns)
+
+    def shown(self) -> Any:
+        """What `classes_` is."""
+        if self.kind == LABELS:
+            return np.arange(len(self.of_columns))
+        return self.of_columns[0] if self.kind == ONE else self.of_columns
+
+
+def read_classes(y: Any, kind: str | None = None) -> Classes:
+    """Return class labels, or raise ValueError for what are none; kind: what they are known to be."""
+    is_sparse = issparse(y)
+    if is_sparse:
+        y = y.toarray()
+    columns = _columns_of(y)
+    if columns is None:
+        y = column_or_1d(y, warn=True)
+        _refuse_missing(y, "")
+        check_classification_targets(y)
+        classes, codes = np.unique(y, return_inverse=True)
+        return Classes(ONE, [classes], codes[:, np.newaxis], is_sparse)
+    for number, column in enumerate(columns):
+        _refuse_missing(column, f" in column {number}")
+        check_classification_targets(column)
+    if kind != COLUMNS and all(column.dtype.kind in "biuf" and np.isin(column, (0, 1)).all() for column in columns):
+        return Classes(LABELS, [np.arange(2)] * len(columns), np.column_stack(columns).astype(np.intp), is_sparse)
+    found = [np.unique(column, return_inverse=True) for column in columns]
+    return Classes(COLUMNS, [classes for classes, _ in found], np.column_stack([codes for _, codes in found]), is_sparse)
+
+
+def stacked(columns: list[np.ndarray]) -> np.ndarray:
+    """Return columns side by side, (n_rows, n_columns), in their own dtype if that is one, so that no number becomes a text."""
+    kinds = {"n" if column.dtype.kind in "biuf" else column.dtype.kind for column in columns}
+    return np.column_stack(columns if len(kinds) == 1 else [column.astype(object) for column in columns])
+
+
+def _columns_of(y: Any) -> list[np.ndarray] | None:
+    """Return several columns as arrays of their own dtypes; None for a single one."""
+    if is_frame(y) and len(y.columns) > 1:
+        columns = [np.asarray(y.iloc[:, i] if hasattr(y, "iloc") else y[name]) for i, name in enumerate(y.columns)]
+    else:
+        array = np.asarray(y)
+        if array.ndim != 2 or array.shape[1] < 2:
+            return None
+        columns = list(array.T)
+    return [_narrowed(column) for column in columns]
+
+
+def _narrowed(column: np.ndarray) -> np.ndarray:
+    """Return objects in the dtype that they have in common, if that tells numbers from texts."""
+    if column.dtype.kind != "O" or {isinstance(cell, str) for cell in column.tolist()} == {True, False}:
+        return column
+    narrow = np.array(column.tolist())
+    return narrow if narrow.ndim == 1 else column
+
+
+def _refuse_missing(y: np.ndarray, where: str) -> None:
+    """Raise ValueError where a row has no label."""
+    if y.dtype.kind in "fO":
+        missing = np.flatnonzero([is_missing(value) for value in y.tolist()])
+        if len(missing):
+            raise ValueError(
+                f"Input y contains NaN or None{where}: {len(missing)} rows have no label, the first of them row {missing[0]};"
+                " leave them out."
+            )
+
+
+def network_classes(kind: str, codes: np.ndarray, counts: list[int], dtype: Any, smoothing: float) -> Targets:
+    """Return the targets of networks, from positions in the classes that count, (n_rows, n_columns), and how many each has."""
+    if kind == LABELS:
+        return class_targets(codes.astype(bool), np.arange(codes.shape[1]), dtype, "log_loss")
+    if kind == COLUMNS:
+        return column_targets(codes, [np.arange(n) for n in counts], dtype, smoothing)
+    return Targets(codes.astype(dtype), counts[0], "log_loss", np.arange(counts[0]))
+
+
+def check_one_kind(y_val: Classes, y: Classes) -> None:
+    """Raise ValueError for labels of rows to look at that are not as those trained on."""
+    if (y_val.kind, len(y_val.of_columns)) != (y.kind, len(y.of_columns)):
+        raise ValueError(f"y_val holds {y_val.kind}, {len(y_val.of_columns)} of them, but y {y.kind}, {len(y.of_columns)}.")
+
+
+# ---- numbers
+
+
+class Unit(NamedTuple):
+    """What is taken from each target, and what it is divided by, (n_targets,)."""
+
+    location: np.ndarray
+    spread: np.ndarray
+
+
+def checked_numbers(y: Any) -> np.ndarray:
+    """Return targets as float64, (n_rows,) or (n_rows, n_outputs), or raise ValueError."""
+    y = opened(y)
+    refuse_dates(np.asarray(y))
+    try:
+        checked = read_by(check_array, y, dtype=np.float64, ensure_2d=False, input_name="y")
+    except ValueError as error:
+        if "could not convert" not in str(error):
+            raise
+        raise ValueError(
+            f"y holds what is no number, {str(error).rpartition(': ')[2]}: classes are for BPTabularClassifier."
+        ) from error
+    return column_or_1d(checked, warn=True) if checked.ndim == 2 and checked.shape[1] == 1 else checked
+
+
+def unit_of(Y: np.ndarray, weights: np.ndarray | None, loss: str) -> tuple[np.ndarray, Unit]:
+    """Return targets of about the size of 1, (n_rows, n_targets), and their unit: mean and standard deviation for the squared
+    error; for losses of a positive output the mean alone, which these are in proportion to; else, as outliers are what they are
+    for, the median and the spread of a normal distribution with such quartiles."""
+    check_range(Y, loss)
+    factor = 2.0 ** (np.frexp(np.abs(Y).max(axis=0))[1] - 1)  # so that no square leaves the range of float64
+    Z = Y / factor
+    mean = np.average(Z, axis=0, weights=weights)
+    spread = np.sqrt(np.average((Z - mean) ** 2, axis=0, weights=weights))
+    if LOSSES[loss].outputs[0] == "exp":
+        mean, spread = np.zeros_like(mean), mean
+    elif loss != "squared_error":
+        low, middle, high = quantiles(Z, weights, [0.25, 0.5, 0.75])
+        mean, spread = np.where(high > low, middle, mean), np.where(high > low, (high - low) / NORMAL_QUARTILES, spread)
+    spread[~(spread > 0)] = 1.0
+    return (Z - mean) / spread, Unit(mean * factor, spread * factor)
+
+
+def network_numbers(Z: np.ndarray, loss: str, dtype: Any) -> np.ndarray:
+    """Return numbers in their unit as the networks take them; rounding makes nothing of them that the loss is not defined for."""
+    Z = Z.astype(dtype)
+    return np.maximum(Z, np.finfo(dtype).tiny) if LOSSES[loss].excludes_lowest else Z
