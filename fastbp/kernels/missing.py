@@ -9,7 +9,8 @@ import numpy as np
 
 from ..names import BINARY_LOG_LOSS, SQUARED_ERROR
 from .compiler import jit, part
-from .losses import _clipped, _smallest_probability, output_losses
+from .losses import _clipped, output_losses
+from .rare_losses import smallest_probability
 from .toolchain.pack import Doubles, Reals
 from .vector_functions import log
 from .vectors import broadcast, element, lane_count, load_strided, set_element, store_strided, where_equal
@@ -29,7 +30,7 @@ def _fill_with_known(
     loss, parameter, outputs, at, n_rows, width, targets, target, n_targets, weights, first_weight, row_losses, first_row
 ):
     """The two most usual losses of all rows, as many at a time as a vector holds, without a branch on what is missing."""
-    epsilon, n_lanes = broadcast(row_losses, _smallest_probability(outputs)), lane_count(row_losses)
+    epsilon, n_lanes = broadcast(row_losses, smallest_probability(outputs)), lane_count(row_losses)
     zero, divisor = broadcast(row_losses, 0.0), broadcast(row_losses, element(parameter, 0))
     for i in range(0, n_rows, n_lanes):
         n, total = min(n_lanes, n_rows - i), zero
