@@ -16,8 +16,17 @@ _LOSS_RULES = (parameters.one_of(*(name for name, loss in LOSSES.items() if not 
 _OUTPUT_RULES = (parameters.one_of(*ACTIVATIONS),)
 
 
-class Gradients(NamedTuple):
+class _Gradients(NamedTuple):
+    loss: float
+    coefs: list[np.ndarray]
+    intercepts: list[np.ndarray]
+    inputs: np.ndarray
+
+
+class Gradients(_Gradients):
     """The loss and its partial derivatives, each shaped like what it belongs to.
+
+    It unpacks as (loss, coefs, intercepts, inputs).
 
     Attributes
     ----------
@@ -29,12 +38,11 @@ class Gradients(NamedTuple):
         With respect to the intercepts of each layer.
     inputs : ndarray of shape (n_samples, n_features)
         With respect to X.
+    skip_coefs : ndarray of shape (n_features, n_outputs) or None
+        With respect to `skip_coefs`, where these were given.
     """
 
-    loss: float
-    coefs: list[np.ndarray]
-    intercepts: list[np.ndarray]
-    inputs: np.ndarray
+    skip_coefs: np.ndarray | None = None
 
 
 def forward(
@@ -44,6 +52,7 @@ def forward(
     *,
     activation: str | Sequence[str] = "relu",
     output_activation: str = "identity",
+    skip_coefs: ArrayLike | None = None,
 ) -> list[np.ndarray]:
     r"""Return the activations of every layer after the input.
 
@@ -61,6 +70,8 @@ def forward(
         As in `BPClassifier`: one name, or one per hidden layer.
     output_activation : str, default='identity'
         A name that `activation` takes, or 'exp' or 'softmax'.
+    skip_coefs : array-like of shape (n_features, n_outputs), default=None
+        Weights of a `skip_layer`: X @ skip_coefs is added to what the outputs are made from.
 
     Returns
     -------
@@ -87,7 +98,7 @@ def forward(
 
     inputs: np.ndarray = read_by(check_array, X, dtype=(np.float64, np.float32), order="C", input_name="X")
     loss = "log_loss" if output_activation == "softmax" else "squared_error"
-    network, params = _network(coefs, intercepts, inputs, activation, output_activation, loss, "forward")
+    network, params = _network(coefs, intercepts, inputs, activation, output_activation, loss, "forward", skip_coefs=skip_coefs)
     return layer_activations(network, params, inputs)
 
 
@@ -103,6 +114,7 @@ def gradients(
     loss_parameter: float | Sequence[float] | None = None,
     alpha: float = 0.0,
     sample_weight: ArrayLike | None = None,
+    skip_coefs: ArrayLike | None = None,
 ) -> Gradients:
     r"""Return the loss over all rows and its gradient with respect to weights, intercepts and inputs.
 
@@ -139,6 +151,8 @@ def gradients(
         L2 penalty on the weights.
     sample_weight : array-like of shape (n_samples,), default=None
         Weight of each row in the loss; None is 1.
+    skip_coefs : array-like of shape (n_features, n_outputs), default=None
+        Weights of a `skip_layer`, which the penalty is for too.
 
     Returns
     -------
@@ -163,7 +177,7 @@ def gradients(
     >>> result.coefs[0].ravel().round(3), result.intercepts[0].round(3), result.inputs.round(3)
     (array([-0.144, -0.287]), array([0.144]), array([[ 0.287, -0.431]]))
     """
-    from fastbp.training.network import parameter_views
+    from fastbp.training.network import front_views, parameter_views
     from fastbp.training.objective import gradients_at
     from fastbp.training.problem import Problem
 
@@ -174,7 +188,7 @@ def gradients(
         name = LOSSES[loss].parameter
         parameters.check_parameter("loss_parameter", loss_parameter, parameters.LOSS_PARAMETER_RULES[name], "gradients")
     network, params = _network(
-        coefs, intercepts, inputs, activation, output_activation, loss, "gradients", loss_parameter=loss_parameter
+        coefs, intercepts, inputs, activation, output_activation, loss, "gradients", loss_parameter, skip_coefs
     )
     targets = _targets(y, inputs, np.shape(coefs[-1])[1], loss)
     weights = check_sample_weight(sample_weight, inputs)
@@ -182,7 +196,9 @@ def gradients(
         raise ValueError("The sample weights sum to zero, so there is no mean over the rows.")
     value, gradient, by_inputs = gradients_at(network, params, Problem(inputs, targets, weights), alpha=alpha)
     by_coefs, by_intercepts = parameter_views(network, gradient)
-    return Gradients(value, by_coefs, by_intercepts, by_inputs)
+    found = Gradients(value, by_coefs, by_intercepts, by_inputs)
+    found.skip_coefs = front_views(network, gradient).get("skip")
+    return found
 
 
 def _targets(y: ArrayLike, X: np.ndarray, n_outputs: int, loss: str) -> np.ndarray:
@@ -208,6 +224,7 @@ def _network(
     loss: str,
     caller: str,
     loss_parameter: float | Sequence[float] | None = None,
+    skip_coefs: ArrayLike | None = None,
 ) -> tuple[Any, np.ndarray]:
     """Return the network and its flat parameter vector in X's dtype."""
     from fastbp.training.network import make_network, pack_parameters
@@ -223,5 +240,14 @@ def _network(
         parameter = tuple(map(float, parameter))
         if len(parameter) != layer_sizes[-1]:
             raise ValueError(f"loss_parameter has {len(parameter)} values, but the network {layer_sizes[-1]} outputs.")
-    network = make_network(layer_sizes, names, output_activation, loss, loss_parameter=parameter, dtype=X.dtype)
-    return network, pack_parameters(network, weights, biases, X.dtype)
+    beside = {}
+    if skip_coefs is not None:
+        beside["skip"] = skip = read_by(check_array, skip_coefs, dtype=X.dtype, input_name="skip_coefs")
+        if len(layer_sizes) < 3 or skip.shape != (layer_sizes[0], layer_sizes[-1]):
+            raise ValueError(
+                f"skip_coefs of shape {skip.shape} do not lead past the hidden layers of a network with the layers {layer_sizes}:"
+                f" they need the shape {(layer_sizes[0], layer_sizes[-1])}, and a hidden layer."
+            )
+    options: dict[str, Any] = {"loss_parameter": parameter, "skip_layer": bool(beside), "dtype": X.dtype}
+    network = make_network(layer_sizes, names, output_activation, loss, **options)
+    return network, pack_parameters(network, weights, biases, X.dtype, beside)

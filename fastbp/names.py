@@ -10,6 +10,7 @@ from typing import NamedTuple
 # ---- activations
 
 IDENTITY, LOGISTIC, TANH, RELU, LEAKY_RELU, STEP, SOFTMAX, EXP, ELU, GELU, SELU, SILU, MISH, SOFTPLUS, HARDSWISH = range(15)
+CUMULATIVE = 15
 # Codes of slopes that are not had from an activation's output.
 KEPT = -1  # the forward pass wrote it down
 CANCELS = -2  # the loss cancels the slope of the outputs: the error signal is outputs - targets, times a factor for some losses
@@ -56,6 +57,9 @@ ACTIVATIONS = {
     ),
     "softmax": Activation(SOFTMAX, "exponentials over their sum", is_hidden=False),
     "exp": Activation(EXP, "e**x", is_hidden=False),
+    "cumulative": Activation(
+        CUMULATIVE, "differences of 1, the logistic function of each but the first, and 0, from left to right", is_hidden=False
+    ),
 }
 HIDDEN_ACTIVATIONS = tuple(name for name, activation in ACTIVATIONS.items() if activation.is_hidden)
 
@@ -63,6 +67,7 @@ HIDDEN_ACTIVATIONS = tuple(name for name, activation in ACTIVATIONS.items() if a
 
 SQUARED_ERROR, LOG_LOSS, BINARY_LOG_LOSS, MULTIOUTPUT_LOG_LOSS, POISSON, HUBER, ABSOLUTE_ERROR, QUANTILE = range(8)
 GAMMA, TWEEDIE, FOCAL, BINARY_FOCAL = range(8, 12)
+ORDERED_LOG_LOSS = 12
 
 
 class Loss(NamedTuple):
@@ -85,7 +90,7 @@ class Loss(NamedTuple):
     parameter_brackets: str = "()"  # whether the ends of that range belong to it
 
 
-_REAL_OUTPUTS = tuple(name for name in ACTIVATIONS if name != "softmax")
+_REAL_OUTPUTS = tuple(name for name in ACTIVATIONS if name not in ("softmax", "cumulative"))
 LOSSES = {
     "squared_error": Loss(SQUARED_ERROR, "half the squared error", _REAL_OUTPUTS, "identity"),
     "log_loss": Loss(
@@ -182,6 +187,14 @@ LOSSES = {
         parameter="focal_gamma",
         parameter_default=2.0,
         parameter_brackets="[)",
+    ),
+    "ordered_log_loss": Loss(
+        ORDERED_LOG_LOSS,
+        "the log-loss of classes that have an order, with one score and thresholds between them",
+        ("cumulative",),
+        "cumulative",
+        is_regression=False,
+        has_class_numbers=True,
     ),
 }
 REGRESSION_LOSSES = tuple(name for name, loss in LOSSES.items() if loss.is_regression)

@@ -77,6 +77,7 @@ FACTORS = {
         "scale": {"scale_layer": True},
         "both": {"embedding": "periodic", "scale_layer": True},
     },
+    "skip": {"no": {}, "yes": {"skip_layer": True}},
     "dropout": {"none": {}, "units": {"dropout": 0.3}, "inputs": {}},
     "schedule": {name: {"learning_rate": name} for name in SCHEDULES} | {"own": {"learning_rate": decay}},
     "warmup": {"none": {}, "some steps": {"warmup_steps": 3}},
@@ -151,6 +152,8 @@ REFUSED = [
     ("solver", {"bayes"}, "task", CLASSES, "alpha"),
     ("solver", LM, "activation", {"step"}, "step"),
     ("solver", LM, "front", all_but("front", "none"), "embedding"),
+    ("solver", LM, "skip", {"yes"}, "skip_layer"),
+    ("layers", {"none"}, "skip", {"yes"}, "skip_layer"),
     ("solver", LM, "columns", {"more than rows"}, None),  # whose matrices are too large for wide layers
     ("solver", {"bayes"}, "penalty", {"none", "l1"}, None),  # which set alpha themselves
     ("solver", AT_ONCE, "validation", all_but("validation", "none", "split"), None),
@@ -325,9 +328,7 @@ def outputs(model, X):
 
 
 def seen_by_first_layer(model, X):
-    """What the front makes of rows, in NumPy."""
-    if model.input_scaler_ is not None:
-        X = model.input_scaler_.transform(X)
+    """What the front makes of scaled rows, in NumPy."""
     front = vars(model).get("front_", {})
     if "frequencies" in front:
         front = {name: np.asarray(values, dtype=float) for name, values in front.items()}
@@ -340,8 +341,10 @@ def seen_by_first_layer(model, X):
 def plain_layers(model, X):
     """Activations of the hidden layers, and the logits, by plain loops."""
     names = [] if len(model.coefs_) == 1 else model.activation
+    if model.input_scaler_ is not None:
+        X = model.input_scaler_.transform(X)
     layers = naive.forward(model.coefs_, model.intercepts_, seen_by_first_layer(model, X), activation=names)
-    return layers[1:-1], layers[-1]
+    return layers[1:-1], layers[-1] + (X @ model.skip_coefs_ if model.skip_layer else 0.0)
 
 
 def plain_outputs(model, X):

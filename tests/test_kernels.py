@@ -73,7 +73,7 @@ def call_dot_product(A, W, inner_width, bias, C, c_row, n_rows, n_columns):
 
 @entry
 def call_sparse_products(table, order, gather, B, start, C, D, G, width, first_column, stop_column):
-    sparse_product(table, order, 0, gather, B, 0, start, C, 0, order.size, width)
+    sparse_product(table, order, 0, gather, B, 0, start, C, 0, order.size, width, False)
     sparse_transposed_product(table, order, 0, gather, D, 0, G, 0, order.size, width, first_column, stop_column, False)
 
 
@@ -708,6 +708,7 @@ EVERY_OPTION = [
     {"dropout": (0.1, 0.1, 0.1)},
     {"dropout": (0.0, 0.5, 0.5), "activation": "selu"},
     {"embedding": "periodic", "scale_layer": True},
+    {"skip_layer": True},
     {"clip_norm": 1.0},
     {"l1_ratio": 0.5},
     {"averaging": 0.9},

@@ -57,6 +57,7 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
     refit: bool = False
     ensemble: bool = False
     calibration: str | None = None
+    skip_layer: bool = False
 
     def __init__(
         self,

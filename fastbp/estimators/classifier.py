@@ -153,6 +153,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         loss: str = "log_loss",
         label_smoothing: float = 0.0,
         focal_gamma: float = 2.0,
+        skip_layer: bool = False,
     ) -> None:
         super().__init__(
             hidden_layer_sizes=hidden_layer_sizes,
@@ -210,6 +211,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         self.loss = loss
         self.label_smoothing = label_smoothing
         self.focal_gamma = focal_gamma
+        self.skip_layer = skip_layer
 
     @filled
     def fit(

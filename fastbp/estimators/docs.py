@@ -161,6 +161,10 @@ input_scaling : {'standard', 'robust'} or None, default=None
     the middle half, by scikit-learn's scalers, fitted on the rows that are trained on with their weights ('robust' takes none).
     A sparse X is only divided, as its zeros would not stay zero otherwise. The scaling of the first `fit` or `partial_fit` stays
     until a new start. `coefs_` are for the scaled features; `fold_scaling` makes them those for the raw ones.
+skip_layer : bool, default=False
+    Add a linear function of the features, X @ `skip_coefs_`, to what the outputs are made from: the hidden layers then have only
+    to learn what a linear model cannot say. Its weights begin at 0, and are penalised and trained as the others. Needs a hidden
+    layer; not for 'lm'.
 """
 
 _ATTRIBUTES = """
@@ -175,6 +179,8 @@ front_ : dict of str to ndarray
     `scale_layer` the 'scale', (n_inputs,). Views, as `coefs_` are.
 embedded_features_ : tuple of int
     Columns that are embedded, where any are.
+skip_coefs_ : ndarray of shape (n_features, n_outputs)
+    With `skip_layer`: the weights that lead from the features to the outputs. A view, as `coefs_` are.
 loss_ : float
     Loss of the last epoch (for {other_solvers}: at the end).
 loss_curve_ : list of float

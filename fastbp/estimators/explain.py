@@ -183,8 +183,8 @@ class Explained:
         r"""Return the importance of each feature by its connection weights, with its sign.
 
         The product of the layers' weights, summed over all ways from a feature to an output: :math:`W^{(1)} W^{(2)} \cdots
-        W^{(L)}` [1]_, written for one hidden layer there. Without the activations it is the network's slope if all units were
-        linear; weights compare only where features have the same scale, so standardise first.
+        W^{(L)}` [1]_, written for one hidden layer there, plus the weights of a `skip_layer`. Without the activations it is the
+        network's slope if all units were linear; weights compare only where features have the same scale, so standardise first.
 
         Returns
         -------
@@ -206,14 +206,16 @@ class Explained:
         array([ 1., -1.])
         """
         demand_plain_inputs(self)
-        return _squeezed(_product([np.asarray(W, dtype=np.float64) for W in self.coefs_]))
+        importances = _product([np.asarray(W, dtype=np.float64) for W in self.coefs_])
+        skip = getattr(self, "skip_coefs_", None)
+        return _squeezed(importances if skip is None else importances + skip)
 
     def garson_importances(self) -> np.ndarray:
         r"""Return each feature's share of the connection weights' magnitudes.
 
-        Each output's weights are shared among the units of the layer below in proportion to their magnitudes, and so on down to
-        the inputs [1]_: :math:`\prod_l |W^{(l)}| / \sum_{in} |W^{(l)}|`, written for one hidden layer there. Signs are lost;
-        weights compare only where features have the same scale, so standardise first.
+        Each output's weights are shared among the units of the layer below, and with a `skip_layer` the inputs, in proportion to
+        their magnitudes, and so on down to the inputs [1]_: :math:`\prod_l |W^{(l)}| / \sum_{in} |W^{(l)}|`, written for one
+        hidden layer there. Signs are lost; weights compare only where features have the same scale, so standardise first.
 
         Returns
         -------
@@ -236,7 +238,13 @@ class Explained:
         """
         demand_plain_inputs(self)
         magnitudes = [np.abs(np.asarray(W, dtype=np.float64)) for W in self.coefs_]
-        shares = _product([W / np.maximum(W.sum(axis=0), np.finfo(float).tiny) for W in magnitudes])
+        totals, skip = [W.sum(axis=0) for W in magnitudes], getattr(self, "skip_coefs_", None)
+        if skip is not None:
+            totals[-1] = totals[-1] + np.abs(skip, dtype=np.float64).sum(axis=0)
+        totals = [np.maximum(total, np.finfo(float).tiny) for total in totals]
+        shares = _product([W / total for W, total in zip(magnitudes, totals)])
+        if skip is not None:
+            shares = shares + np.abs(skip) / totals[-1]
         return _squeezed(shares / np.maximum(shares.sum(axis=0), np.finfo(float).tiny))
 
     def pruned(self, X: MatrixLike, *, tolerance: float = 1e-3) -> Self:

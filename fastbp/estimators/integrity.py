@@ -87,7 +87,7 @@ def checked_layout(estimator: Any) -> Layout:
     if "out_activation_" not in state:
         raise NotFittedError(f"This {kind} has weights but no out_activation_, which fit sets.")
     coefs, intercepts, sizes = parameters.check_weights(state.get("coefs_"), state.get("intercepts_"))
-    front_shapes = _check_front(state, sizes)
+    front, front_shapes = _check_front(state, sizes)
     _check_sizes(state, sizes, kind)
     _check_feature_names(state)
     _require(isinstance(state["out_activation_"], str) and state["out_activation_"] in ACTIVATIONS, "out_activation_")
@@ -109,7 +109,7 @@ def checked_layout(estimator: Any) -> Layout:
         intercepts,
         sizes,
         parameters.activation_names(_check_parameter(estimator, "activation"), len(sizes) - 2, estimator),
-        state.get("front_", {}),
+        front,
         front_shapes,
         state.get("embedded_features_", ()),
         loss,
@@ -137,10 +137,21 @@ def _checked_loss_parameter(estimator: Any, loss: str, n_outputs: int) -> Any:
     return value
 
 
-def _check_front(state: Mapping[str, Any], layer_sizes: list[int]) -> Shapes:
-    """Take what is embedded off the inputs of the first layer, to have the columns of X; return the shapes of the front."""
+def _check_front(state: Mapping[str, Any], layer_sizes: list[int]) -> tuple[dict[str, np.ndarray], Shapes]:
+    """Take what is embedded off the inputs of the first layer, to have the columns of X; return what lies beside the layers, and
+    its shapes."""
+    front, shapes = _checked_front(state, layer_sizes)
+    skip = state.get("skip_coefs_")
+    if skip is None:
+        return front, shapes
+    is_array = isinstance(skip, np.ndarray) and skip.dtype.kind == "f"
+    _require(is_array and skip.shape == (layer_sizes[0], layer_sizes[-1]) and len(layer_sizes) > 2, "skip_coefs_")
+    return {**front, "skip": skip}, {**shapes, "skip": skip.shape}
+
+
+def _checked_front(state: Mapping[str, Any], layer_sizes: list[int]) -> tuple[dict[str, np.ndarray], Shapes]:
     if "front_" not in state and "embedded_features_" not in state:
-        return {}
+        return {}, {}
     from fastbp.training.network import front_views, make_network
 
     front, embedded, n_inputs = state.get("front_", {}), state.get("embedded_features_", ()), layer_sizes[0]
@@ -155,7 +166,7 @@ def _check_front(state: Mapping[str, Any], layer_sizes: list[int]) -> Shapes:
     fits = network.units[0] == n_inputs and {name: array.shape for name, array in front.items()} == shapes
     _require(fits, "front_ (or embedded_features_)")
     layer_sizes[0] = n_features
-    return shapes
+    return front, shapes
 
 
 def _check_sizes(state: Mapping[str, Any], layer_sizes: list[int], kind: str) -> None:

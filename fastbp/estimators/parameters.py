@@ -170,6 +170,7 @@ _PREDICTOR_RULES: dict[str, tuple[Allowed, ...]] = {
     "refit": _FLAG,
     "ensemble": _FLAG,
     "input_scaling": (one_of("standard", "robust"), _NONE),
+    "skip_layer": _FLAG,
 }
 CLASSIFIER_RULES: dict[str, tuple[Allowed, ...]] = {
     **_PREDICTOR_RULES,

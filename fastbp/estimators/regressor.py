@@ -154,6 +154,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         target_scaling: str | None = None,
         quantile: Any = 0.5,
         power: float = 1.5,
+        skip_layer: bool = False,
     ) -> None:
         super().__init__(
             hidden_layer_sizes=hidden_layer_sizes,
@@ -211,6 +212,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         self.target_scaling = target_scaling
         self.quantile = quantile
         self.power = power
+        self.skip_layer = skip_layer
 
     @filled
     def fit(

@@ -66,6 +66,8 @@ def check_goes_on(estimator: Any, settings: Any, network: Any, problem: Any) -> 
         _refuse(estimator, "embedded_features", f"the embedded columns {columns}")
     if settings.scale_layer != bool(network.has_scale):
         _refuse(estimator, "scale_layer", f"a network {'with' if network.has_scale else 'without'} such a layer")
+    if settings.skip_layer != (network.skip_layer >= 0):
+        _refuse(estimator, "skip_layer", f"a network {'with' if network.skip_layer >= 0 else 'without'} such a layer")
     if not settings.fit_intercept and any(np.any(intercept) for intercept in estimator.intercepts_):
         _refuse(estimator, "fit_intercept", "a network with intercepts")
 

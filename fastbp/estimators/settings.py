@@ -39,6 +39,8 @@ def settings_of(estimator: Any, loss: str) -> Settings:
     names = parameters.activation_names(estimator.activation, len(sizes), estimator)
     output = parameters.output_activation_name(estimator.output_activation, loss)
     _check_solver(estimator, loss, (*names, output))
+    if estimator.skip_layer and not sizes:
+        raise ValueError("skip_layer=True needs a hidden layer to lead past: hidden_layer_sizes=() is a linear model already.")
     init = estimator.init
     if getattr(estimator, "label_smoothing", 0.0) and LOSSES[loss].parameter != "label_smoothing":
         raise ValueError(
@@ -54,6 +56,7 @@ def settings_of(estimator: Any, loss: str) -> Settings:
         fit_intercept=bool(estimator.fit_intercept),
         embedded=parameters.embedded_columns(estimator),
         scale_layer=bool(estimator.scale_layer),
+        skip_layer=bool(estimator.skip_layer),
         init=init if isinstance(init, str) else parameters.check_weights(*init)[:2],
         init_scale=float(estimator.init_scale),
         # scikit-learn draws the output layer as if its activation were the hidden one
@@ -177,6 +180,8 @@ def _check_together(estimator: Any) -> None:
             raise ValueError("embedding and scale_layer do not go with solver='lm', which is for weights and intercepts.")
         if estimator.feature_importances:
             raise ValueError("feature_importances does not go with embedding and scale_layer.")
+    if estimator.skip_layer and solver.trainer == "lm":
+        raise ValueError("skip_layer does not go with solver='lm', which is for weights and intercepts of layers: take 'lbfgs'.")
 
 
 def _check_solver(estimator: Any, loss: str, activations: Sequence[str]) -> None:

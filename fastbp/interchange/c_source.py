@@ -73,6 +73,8 @@ def to_c(estimator: Any, *, name: str = "predict", dtype: Any = None) -> str:
         for layer, (W, b) in enumerate(zip(network.coefs, network.intercepts))
         for text in (language.array(f"{name}_coefs_{layer}", W.T), language.array(f"{name}_intercepts_{layer}", b))
     ]
+    if network.skip is not None:
+        arrays.append(language.array(f"{name}_skip_coefs", network.skip.T))
     return "\n".join(
         [_comment(last, network, chosen), "#include <math.h>\n", *arrays, _function(network, scalers, name, language)]
     )
@@ -180,7 +182,8 @@ def _wrapped(numbers: list[str]) -> list[str]:
 
 def _comment(estimator: Any, network: Plain, dtype: str) -> str:
     sizes = "-".join(map(str, (len(network.coefs[0]), *(W.shape[1] for W in network.coefs))))
-    lines = [f"{type(estimator).__name__} of fastbp: {sizes} units, {', '.join(network.activations)}; {dtype}."]
+    skip = "" if network.skip is None else ", a skip layer from the inputs to the outputs"
+    lines = [f"{type(estimator).__name__} of fastbp: {sizes} units, {', '.join(network.activations)}{skip}; {dtype}."]
     if network.classes is not None:
         lines.append("Classes, by the number that is returned:")
         lines += [f"  {number}: {_harmless(label)}" for number, label in enumerate(network.classes.tolist())]
@@ -211,6 +214,12 @@ def _function(network: Plain, scalers: list[Any], name: str, language: _C) -> st
     widths = [max(W.shape[1] for W in network.coefs[start:-1:2]) for start in range(min(2, n_layers - 1))]
     lines += [f"    {kind} layer_{number}[{width}];" for number, width in enumerate(widths)]
     lines += _scaled(scalers, n_features, name, language)
+    skipping = []
+    if network.skip is not None:
+        skipping = [
+            f"        for (int i = 0; i < {n_features}; ++i)",
+            f"            z += {name}_skip_coefs[j][i] * {'scaled' if scalers else 'x'}[i];",
+        ]
     for layer, (W, activation) in enumerate(zip(network.coefs, network.activations)):
         source = ("scaled" if scalers else "x") if layer == 0 else f"layer_{(layer - 1) % 2}"
         target = "y" if layer == n_layers - 1 else f"layer_{layer % 2}"
@@ -221,6 +230,7 @@ def _function(network: Plain, scalers: list[Any], name: str, language: _C) -> st
             f"        {kind} z = {name}_intercepts_{layer}[j];",
             f"        for (int i = 0; i < {W.shape[0]}; ++i)",
             f"            z += {name}_coefs_{layer}[j][i] * {source}[i];",
+            *(skipping if target == "y" else []),
             f"        {target}[{at}] = {formula};",
             "    }",
         ]

@@ -101,6 +101,7 @@ class Plain(NamedTuple):
     classes: np.ndarray | None  # None for numbers and for several labels
     is_classifier: bool
     is_sorted: bool = False  # whether the outputs are put in order, row by row, as several quantiles are
+    skip: np.ndarray | None = None  # weights of a linear function of the inputs that is added before the output activation
 
     @property
     def is_binary(self) -> bool:
@@ -133,13 +134,14 @@ def plain(estimator: Any) -> Plain:
     for name in (*hidden, estimator.out_activation_):
         if name not in FORMULAS and name not in ACROSS_UNITS:
             raise ValueError(f"The activation {name!r} cannot be written for others yet.")
-    if not all(np.isfinite(array).all() for array in (*coefs, *intercepts)):
+    skip = vars(estimator).get("skip_coefs_")
+    if not all(np.isfinite(array).all() for array in (*coefs, *intercepts, *([] if skip is None else [skip]))):
         raise ValueError("Weights are NaN or infinite.")
     has_classes = isinstance(estimator, BPClassifier) and (layer_sizes[-1] == 1 or estimator.out_activation_ == "softmax")
     classes = estimator.classes_ if has_classes else None
     is_classifier = isinstance(estimator, BPClassifier)
     is_sorted = not is_classifier and estimator._has_quantiles()
-    network = Plain(coefs, intercepts, [*hidden, estimator.out_activation_], classes, is_classifier, is_sorted)
+    network = Plain(coefs, intercepts, [*hidden, estimator.out_activation_], classes, is_classifier, is_sorted, skip)
     _check_nothing_is_overlooked(network, estimator)
     return network
 
@@ -148,10 +150,14 @@ def _check_nothing_is_overlooked(network: Plain, estimator: Any) -> None:
     """An option that is newer than this module may change what an estimator does with its network: compare hundreds of rows, in
     double precision and to rounding."""
     network = network._replace(
-        coefs=[W.astype(np.float64) for W in network.coefs], intercepts=[b.astype(np.float64) for b in network.intercepts]
+        coefs=[W.astype(np.float64) for W in network.coefs],
+        intercepts=[b.astype(np.float64) for b in network.intercepts],
+        skip=None if network.skip is None else network.skip.astype(np.float64),
     )
     rows = _rows_for(network.coefs[0], network.intercepts[0])
     judged = twin(estimator, coefs_=network.coefs, intercepts_=network.intercepts)
+    if network.skip is not None:
+        judged.skip_coefs_ = network.skip
     vars(judged).pop("feature_names_in_", None)
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -184,9 +190,12 @@ def outputs_of(network: Plain, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray
     """Return the outputs for rows, as the formulas say, and how far off rounding may have brought them, or others' like them."""
     f, unit = _NumPy(), 16 * np.finfo(np.float64).eps
     values, errors = rows, np.zeros_like(rows)
-    for W, b, name in zip(network.coefs, network.intercepts, network.activations):
+    for layer, (W, b, name) in enumerate(zip(network.coefs, network.intercepts, network.activations), 1):
         z = values @ W + b
         errors = errors @ np.abs(W) + unit * np.sqrt(len(W)) * (np.abs(values) @ np.abs(W) + np.abs(b))
+        if network.skip is not None and layer == len(network.coefs):
+            z = z + rows @ network.skip
+            errors = errors + unit * np.sqrt(rows.shape[1]) * (np.abs(rows) @ np.abs(network.skip))
         if name == "softmax":
             powers = np.exp(z - z.max(axis=1, keepdims=True))
             values = powers / powers.sum(axis=1, keepdims=True)

@@ -202,9 +202,11 @@ class _Graph:
 
 def _outputs(operator: Any, network: Plain, graph: _Graph) -> str:
     """Write down the layers; return the name of the outputs of the last."""
-    values = graph.cast(operator.inputs[0].full_name)
-    for W, b, name in zip(network.coefs, network.intercepts, network.activations):
+    inputs = values = graph.cast(operator.inputs[0].full_name)
+    for layer, (W, b, name) in enumerate(zip(network.coefs, network.intercepts, network.activations), 1):
         z = graph.node("Gemm", values, graph.constant(W), graph.constant(b))
+        if network.skip is not None and layer == len(network.coefs):
+            z = graph.node("Gemm", inputs, graph.constant(network.skip), z)
         values = graph.node("Softmax", z, axis=1) if name == "softmax" else FORMULAS[name](graph, z)
     if network.is_sorted:
         n = network.coefs[-1].shape[1]

@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from ..names import (
+    CUMULATIVE,
     ELU,
     EXP,
     GELU,
@@ -232,6 +233,8 @@ def activate(code, Z, z, n_rows, n_units, width, slopes, groups):
                 _softmax(Z, row, n_units, width)
     elif code == IDENTITY:
         pass
+    elif code == CUMULATIVE:
+        _cumulative(Z, z, n_rows, n_units, width)
     else:
         _activate_apart(code, Z, z, stop, slopes)
     if n_units < width and (code == LOGISTIC or code == EXP or code == SOFTPLUS):  # which are not zero at zero
@@ -354,6 +357,23 @@ def _softmax_in_groups(Z: Reals, z: int, n_rows: int, width: int, groups: Intege
                 total = total + x
             for column in range(first, stop):
                 store_strided(Z, column, width, n, load_strided(Z, column, width, n, Z) / total)
+
+
+@part
+def _cumulative(Z: Reals, z: int, n_rows: int, n_units: int, width: int) -> None:
+    """Probabilities of ordered classes, of as many rows at a time as a vector holds: the logistic function of unit k is that of
+    class k or a later one, unit 0 does not count; a product where a difference would lose what is small."""
+    n_lanes = lane_count(Z)
+    for i in range(0, n_rows, n_lanes):
+        n, first = min(n_lanes, n_rows - i), z + i * width
+        x = load_strided(Z, first + 1, width, n, Z)
+        store_strided(Z, first, width, n, logistic(0.0 - x))
+        for column in range(first + 1, first + n_units - 1):
+            following = load_strided(Z, column + 1, width, n, Z)
+            part = where_less(x, following, _zero(x), 0.0 - exp_minus_one(following - x))
+            store_strided(Z, column, width, n, logistic(x) * logistic(0.0 - following) * part)
+            x = following
+        store_strided(Z, first + n_units - 1, width, n, logistic(x))
 
 
 @inline

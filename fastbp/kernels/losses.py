@@ -18,6 +18,7 @@ from ..names import (
     HUBER,
     LOG_LOSS,
     MULTIOUTPUT_LOG_LOSS,
+    ORDERED_LOG_LOSS,
     POISSON,
     QUANTILE,
     SQUARED_ERROR,
@@ -82,6 +83,8 @@ def _row_loss(loss, parameter, outputs, first, n_outputs, targets, first_target)
     if loss == FOCAL:
         p = _probability(outputs, first + np.int64(element(targets, first_target)), epsilon)
         return -math.log(p) * (1.0 - p) ** element(parameter, 0)
+    if loss == ORDERED_LOG_LOSS:
+        return -math.log(_probability(outputs, first + np.int64(element(targets, first_target)), epsilon))
     for j in range(n_outputs):
         output, y = np.float64(element(outputs, first + j)), np.float64(element(targets, first_target + j))
         error, shape = output - y, element(parameter, j)
@@ -278,6 +281,8 @@ def output_deltas(
             for j in range(0, width, lane_count(outputs)):
                 delta = load(outputs, row + j) * weight
                 store(deltas, row + j, where_equal(lanes, broadcast(outputs, label - j), delta - weight, delta))
+    elif loss == ORDERED_LOG_LOSS:
+        _ordered_deltas(outputs, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight)
     elif slope == CANCELS or loss == SQUARED_ERROR:
         for i in range(n_rows):
             row, row_target = at + i * width, target + i * n_targets
@@ -334,6 +339,40 @@ def _error_deltas(
             elif loss == QUANTILE:
                 delta = 1.0 - shape if error > 0.0 else (-shape if error < 0.0 else error)
             set_element(deltas, row + j, delta * weight)
+
+
+@part
+def _ordered_deltas(
+    outputs: Reals,
+    deltas: Reals,
+    at: int,
+    n_rows: int,
+    n_outputs: int,
+    width: int,
+    targets: Reals,
+    target: int,
+    n_targets: int,
+    weights: Reals,
+    first_weight: int,
+) -> None:
+    """Of p = σ(z_y) - σ(z_y+1), from what is left below, b, and above, a: ∂(-ln p)/∂z_y = -b·(1 - b)/p, ∂(-ln p)/∂z_y+1 =
+    a·(1 - a)/p; together a - b. The first unit has no z, the last no z after it."""
+    floor = _smallest_probability(outputs) ** 4
+    for i in range(n_rows):
+        row, label = at + i * width, np.int64(element(targets, target + i * n_targets))
+        weight = np.float64(element(weights, first_weight + i)) if weights.size else 1.0
+        below, above = 0.0, 0.0
+        for j in range(n_outputs):
+            p = np.float64(element(outputs, row + j))
+            below += p if j < label else 0.0
+            above += p if j > label else 0.0
+            set_element(deltas, row + j, 0.0)
+        p = np.float64(element(outputs, row + label))
+        p = floor if p < floor else p
+        if label > 0:
+            set_element(deltas, row + label, -weight * below * (p + above) / p)
+        if label + 1 < n_outputs:
+            set_element(deltas, row + label + 1, weight * above * (p + below) / p)
 
 
 @part

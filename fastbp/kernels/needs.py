@@ -9,6 +9,7 @@ from ..names import (
     ADAMW,
     BINARY_LOG_LOSS,
     CANCELS,
+    CUMULATIVE,
     EXP,
     GRADIENT_ONLY,
     IDENTITY,
@@ -18,6 +19,7 @@ from ..names import (
     LOGISTIC,
     NEGATIVE_LOSS,
     NESTEROV,
+    ORDERED_LOG_LOSS,
     RELU,
     SGD,
     SOFTMAX,
@@ -26,7 +28,7 @@ from ..names import (
     TANH,
 )
 
-COMMON_ACTIVATIONS = {RELU, TANH, LOGISTIC, LEAKY_RELU, STEP, EXP, SOFTMAX, IDENTITY}
+COMMON_ACTIVATIONS = {RELU, TANH, LOGISTIC, LEAKY_RELU, STEP, EXP, SOFTMAX, IDENTITY, CUMULATIVE}
 COMMON_SLOPES = {RELU, TANH, LOGISTIC, LEAKY_RELU, KEPT, EXP, IDENTITY, STEP, CANCELS}
 COMMON_RULES = {ADAM, ADAMW, GRADIENT_ONLY, SGD, NESTEROV}
 LOG_LOSSES = {LOG_LOSS, BINARY_LOG_LOSS}
@@ -36,6 +38,10 @@ def of_outputs(network):
     """What makes the outputs of a network."""
     codes = network.activations.tolist()
     parts = {"front_forward"} if network.has_front else set()
+    if network.skip_layer >= 0:
+        parts.add("add_product")
+    if network.is_ordered:
+        parts.add("_cumulative")
     if not COMMON_ACTIVATIONS.issuperset(codes):
         parts.add("_activate_apart")
     if SOFTMAX in codes and network.groups.size > 2:
@@ -65,6 +71,8 @@ def of_gradient(network):
     parts = of_outputs(network) | of_loss(network) | of_slopes(network)
     if network.loss in LOG_LOSSES:
         parts |= {"_smooth_deltas"} if network.loss_parameter[0] > 0.0 else set()
+    elif network.loss == ORDERED_LOG_LOSS:
+        parts.add("_ordered_deltas")
     elif network.loss != SQUARED_ERROR:
         parts |= {"_scale_deltas"} | (set() if network.slopes[-1] == CANCELS else {"_error_deltas"})
     if network.embedded.size:
@@ -95,18 +103,18 @@ def predict(network, table):
     return {*parts, "sparse_product"} if table.is_sparse else parts
 
 
-def train(network, samples, plan, rule, dropout):
+def train(network, samples, plan, rule, dropout, workspace):
     """Of `epochs.train`."""
-    if dropout.is_on:
-        return _train(network, samples, plan, rule, dropout)
+    if dropout.is_on or workspace.signs.size:
+        return _train(network, samples, plan, rule, dropout, workspace)
     key = plan.online, plan.shuffle, plan.validate, plan.score, rule.code, rule.shaping, samples.table.is_sparse
     kept = network.__dict__.setdefault("parts", {})
     if key not in kept:
-        kept[key] = frozenset(_train(network, samples, plan, rule, dropout))
+        kept[key] = frozenset(_train(network, samples, plan, rule, dropout, workspace))
     return kept[key]
 
 
-def _train(network, samples, plan, rule, dropout):
+def _train(network, samples, plan, rule, dropout, workspace):
     parts = ["transpose_into_panels", *_kept(network, of_gradient)]
     parts += ["online_epoch"] if plan.online else ["pass_rows", "update"]
     if plan.shuffle:
@@ -121,6 +129,10 @@ def _train(network, samples, plan, rule, dropout):
         parts.append("_update_apart")
     if rule.shaping:
         parts.append("shaped_step")
+    if workspace.signs.size:
+        parts.append("keep_signs")
+    if network.is_ordered:
+        parts.append("keep_order")
     if dropout.is_on:
         parts += ["drop_inputs", "drop_units"]
         if not COMMON_SLOPES.issuperset(dropout.slopes.tolist()):

@@ -33,6 +33,7 @@ def make_network(
     fit_intercept: Any = True,
     embedded: Sequence[int] = (),
     scale_layer: Any = False,
+    skip_layer: Any = False,
     dtype: Any = np.float64,
 ) -> Network:
     """Lay out a network, or return the one that was laid out so before.
@@ -55,6 +56,8 @@ def make_network(
         Columns that go through an embedding.
     scale_layer : bool
         Whether each input of the first layer has a factor of its own.
+    skip_layer : bool
+        Whether a linear function of the table is added to what the outputs are made from.
     dtype : dtype
         float32 or float64; it decides the width of a vector and so the padding.
 
@@ -63,7 +66,7 @@ def make_network(
     Network
     """
     dtype = np.dtype(dtype)
-    last = tuple(groups), bool(fit_intercept), tuple(embedded), bool(scale_layer), dtype
+    last = tuple(groups), bool(fit_intercept), tuple(embedded), bool(scale_layer), bool(skip_layer), dtype
     return _make_network(tuple(layer_sizes), tuple(activations), output_activation, loss, loss_parameter, *last)
 
 
@@ -78,6 +81,7 @@ def _make_network(
     fit_intercept: Any,
     embedded: tuple[int, ...],
     scale_layer: bool,
+    skip_layer: bool,
     dtype: Any,
 ) -> Network:
     n_features, has_front = layer_sizes[0], bool(embedded) or scale_layer
@@ -111,6 +115,9 @@ def _make_network(
         slopes[-1] = CANCELS
     embedding_at = int(ends[-1])
     scale_at = embedding_at + EMBEDDED_SIZE * len(embedded)
+    skip_at = scale_at + int(widths[0]) * scale_layer
+    is_ordered = output_activation == "cumulative"
+    skipped_to = len(units) - 2 - is_ordered  # to the score of ordered classes
     return Network(
         units=units,
         widths=widths,
@@ -128,7 +135,7 @@ def _make_network(
         loss_parameter=np.full(layer_sizes[-1], loss_parameter, dtype=np.float64),
         groups=np.cumsum((0, *(groups or layer_sizes[-1:])), dtype=np.int64),
         fit_intercept=int(fit_intercept),
-        n_parameters=scale_at + int(widths[0]) * scale_layer,
+        n_parameters=skip_at + n_features * int(widths[skipped_to + 1]) * skip_layer,
         n_mirror=int(n_mirror.sum()),
         n_panels=int(n_panels.sum()),
         n_features=n_features,
@@ -139,6 +146,9 @@ def _make_network(
         has_scale=int(scale_layer),
         scale_at=scale_at,
         unscaled_at=int(widths[0]) * scale_layer,
+        skip_layer=skipped_to if skip_layer else -1,
+        skip_at=skip_at,
+        is_ordered=int(is_ordered),
     )
 
 
@@ -165,6 +175,7 @@ def network_for(settings: Settings, n_features: int, n_outputs: int, dtype: Any)
         fit_intercept=settings.fit_intercept,
         embedded=embedded,
         scale_layer=settings.scale_layer,
+        skip_layer=settings.skip_layer,
         dtype=dtype,
     )
 
@@ -230,7 +241,7 @@ def parameter_views(network: Network, params: np.ndarray) -> tuple[list[np.ndarr
 
 
 def front_views(network: Network, params: np.ndarray) -> dict[str, np.ndarray]:
-    """Views of what the front has in a flat vector, by name; none without a front.
+    """Views of what lies in a flat vector beside the layers, by name: of the front, and of what leads past hidden layers.
 
     Parameters
     ----------
@@ -241,7 +252,7 @@ def front_views(network: Network, params: np.ndarray) -> dict[str, np.ndarray]:
     -------
     views : dict of str to ndarray
         With an embedding "frequencies" and "phases" of shape (n_embedded, 16), "cosines", (n_embedded, 3, 16), "offsets",
-        (n_embedded, 3); with a scale "scale", (n_inputs of the first layer,).
+        (n_embedded, 3); with a scale "scale", (n_inputs of the first layer,); with a skip layer "skip", (n_features, n_outputs).
     """
     views, n = {}, network.embedded.size
     if n:
@@ -252,6 +263,9 @@ def front_views(network: Network, params: np.ndarray) -> dict[str, np.ndarray]:
         views["offsets"] = embedding[:, OFFSETS : OFFSETS + N_EMBEDDED]
     if network.has_scale:
         views["scale"] = params[network.scale_at : network.scale_at + network.units[0]]
+    if network.skip_layer >= 0:
+        skip = params[network.skip_at : network.n_parameters].reshape(network.n_features, -1)
+        views["skip"] = skip[:, : network.units[network.skip_layer + 1]]
     return views
 
 

@@ -31,6 +31,7 @@ class Settings(NamedTuple):
     fit_intercept: bool
     embedded: tuple[int, ...] | None  # columns that are embedded; None is all of them
     scale_layer: bool
+    skip_layer: bool
     # where it starts
     init: Any  # a name, or (coefs, intercepts) as arrays
     init_scale: float
@@ -77,8 +78,8 @@ class Settings(NamedTuple):
 
     @property
     def is_plain(self) -> bool:
-        """Whether the network has no front, and one learning rate for all its parameters."""
-        return self.embedded == () and not self.scale_layer and self.rate_factors == EQUAL_RATES
+        """Whether the network has nothing beside its layers, and one learning rate for all its parameters."""
+        return self.embedded == () and not (self.scale_layer or self.skip_layer) and self.rate_factors == EQUAL_RATES
 
     def rows_per_step(self, n_rows: int) -> int:
         """Rows of a batch, of n_rows."""

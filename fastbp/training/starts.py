@@ -84,7 +84,8 @@ def orthogonal(shape: tuple[int, int], random_state: Any) -> np.ndarray:
 
 def draw_front(network: Network, random_state: Any, dtype: Any) -> dict[str, np.ndarray]:
     """Draw what the front starts with, by the names of `front_views`: frequencies from N(0, 0.1²), phases from U(-π, π), what
-    sums the cosines and offsets from U(-¼, ¼); scales are 1. Source: Holzmüller, Grinsztajn and Steinwart, arXiv:2407.04491.
+    sums the cosines and offsets from U(-¼, ¼); scales are 1, and weights past hidden layers 0. Source: Holzmüller, Grinsztajn and
+    Steinwart, arXiv:2407.04491.
     """
     n, bound = network.embedded.size, 1 / math.sqrt(N_WAVES)
     drawn = {}
@@ -95,6 +96,8 @@ def draw_front(network: Network, random_state: Any, dtype: Any) -> dict[str, np.
         drawn["offsets"] = random_state.uniform(-bound, bound, (n, N_EMBEDDED))
     if network.has_scale:
         drawn["scale"] = np.ones(network.units[0])
+    if network.skip_layer >= 0:
+        drawn["skip"] = np.zeros((network.n_features, network.units[network.skip_layer + 1]))
     return {name: values.astype(dtype) for name, values in drawn.items()}
 
 

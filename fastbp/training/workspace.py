@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.kernels.atomics import SYNC_SIZE
-from fastbp.kernels.layout import EMBEDDED_SIZE, EMBEDDING, N_WAVES, SCALE, Network, Samples, Strips, Workspace
+from fastbp.kernels.layout import EMBEDDED_SIZE, EMBEDDING, N_WAVES, SCALE, SKIP, Network, Samples, Strips, Workspace
 from fastbp.kernels.tiles import EDGE_ROWS, STRIP_ROWS, TILE_ROWS
 from fastbp.names import KEPT
 from fastbp.training.network import aligned_arrays
@@ -98,6 +98,7 @@ def make_workspace(
         "strip_inputs": n_threads * block_rows * STRIP_ROWS * int(network.wide.any()) * backward,
         "gradient": (network.n_parameters * n_slabs + n_threads * (strips.largest if strips else 0)) * backward,
         "constants": int(network.widths[0 if network.has_front else 1 :].max()) + 1,
+        "signs": 0,
     }
     arrays = dict(zip(sizes, aligned_arrays(dtype, *sizes.values())))
     arrays["constants"][-1] = 1.0
@@ -139,8 +140,8 @@ def _row_elements(network: Network) -> int:
 def make_strips(network: Network, n_threads: int, is_sparse: bool, rate_factors: RateFactors = EQUAL_RATES) -> Strips:
     """Cut the parameters into strips and share them among threads by their size; rate_factors: on the learning rate."""
     shape = tuple(network.units.tolist()), tuple(network.widths.tolist()), tuple(network.narrow.tolist())
-    front = network.embedded.size, network.has_scale
-    return _make_strips(*shape, *front, network.fit_intercept, n_threads, is_sparse, rate_factors)
+    beside = network.embedded.size, network.has_scale, network.n_features, network.skip_layer
+    return _make_strips(*shape, *beside, network.fit_intercept, n_threads, is_sparse, rate_factors)
 
 
 @functools.lru_cache
@@ -150,6 +151,8 @@ def _make_strips(
     narrow_layers: tuple[int, ...],
     n_embedded: int,
     has_scale: int,
+    n_features: int,
+    skip_layer: int,
     fit_intercept: Any,
     n_threads: int,
     is_sparse: bool,
@@ -157,10 +160,10 @@ def _make_strips(
 ) -> Strips:
     layers, firsts, stops, sizes, rates, decays = [], [], [], [], [], []
     by_fan_in = rate_factors.coefs == "fan_in"
-    for layer, narrow in enumerate(narrow_layers):
-        n_rows, width = (units[layer + 1], widths[layer]) if narrow else (units[layer], widths[layer + 1])
+
+    def cut_weights(layer: int, n_rows: int, width: int, n_in: int, reads_table: bool) -> None:
         rows = max(1, STRIP_ELEMENTS // width // STRIP_ROWS) * STRIP_ROWS
-        if layer == 0 and is_sparse:
+        if reads_table and is_sparse:
             rows = -(-n_rows // SPARSE_STRIPS)
         for first in range(0, n_rows, rows):
             stop = min(first + rows, n_rows)
@@ -168,8 +171,12 @@ def _make_strips(
             firsts.append(first)
             stops.append(stop)
             sizes.append((stop - first) * width)
-            rates.append(1 / math.sqrt(units[layer]) if by_fan_in else float(rate_factors.coefs))
+            rates.append(1 / math.sqrt(n_in) if by_fan_in else float(rate_factors.coefs))
             decays.append(1.0 if by_fan_in else rates[-1])  # decay multiplies weights, so their scale makes no difference to it
+
+    for layer, narrow in enumerate(narrow_layers):
+        n_rows, width = (units[layer + 1], widths[layer]) if narrow else (units[layer], widths[layer + 1])
+        cut_weights(layer, n_rows, width, units[layer], layer == 0)
         if fit_intercept:
             layers.append(layer)
             firsts.append(-1)
@@ -192,6 +199,8 @@ def _make_strips(
         sizes.append(widths[0])
         rates.append(rate_factors.scale)
         decays.append(rate_factors.scale)
+    if skip_layer >= 0:
+        cut_weights(SKIP, n_features, widths[skip_layer + 1], n_features, True)
     bounds = np.array(layers), np.array(firsts), np.array(stops)
     work = np.array(sizes) * np.where(bounds[0] == EMBEDDING, EMBEDDED_WORK, 1)
     owners = np.searchsorted(np.cumsum(work) - work / 2, np.arange(n_threads + 1) * (work.sum() / n_threads))
@@ -202,9 +211,10 @@ def flops_per_row(network: Network) -> float:
     """Floating-point operations of forward and backward pass and gradient for one row."""
     units = network.units.tolist()
     products = [n_in * n_out for n_in, n_out in zip(units[:-1], units[1:])]
+    skipping = 4.0 * network.n_features * units[network.skip_layer + 1] if network.skip_layer >= 0 else 0.0
     if not network.has_front:  # whose backward pass ends at the first layer
-        return 6 * sum(products) - 2 * products[0]
-    return 6 * sum(products) + WAVE_WORK * N_WAVES * network.embedded.size
+        return 6 * sum(products) - 2 * products[0] + skipping
+    return 6 * sum(products) + WAVE_WORK * N_WAVES * network.embedded.size + skipping
 
 
 def exchange_work(network: Network, batch_size: int, is_sparse: bool) -> float:
@@ -233,8 +243,8 @@ class Scratch:
     def get(self, network: Network, dtype: Any, key: Any, make: Callable[[], Any]) -> Any:
         """What make() returns, or has returned for this key and shape of network."""
         if network is not self._network:
-            front = network.embedded.tobytes(), network.has_scale
-            shape = network.units.tobytes(), network.fit_intercept, keeps_slopes(network), front, dtype
+            beside = network.embedded.tobytes(), network.has_scale, network.skip_layer
+            shape = network.units.tobytes(), network.fit_intercept, keeps_slopes(network), beside, dtype
             if shape != self._shape:
                 self._shape, self._kept = shape, {}
             self._network = network
