@@ -24,6 +24,7 @@ class Activation(NamedTuple):
     is_hidden: bool = True  # whether it may stand in a hidden layer
     has_slope: bool = True  # if not, it is trained with slope 1
     keeps_slope: bool = False  # its slope cannot be had from its output: in training the forward pass writes it down
+    is_monotone: bool = True  # whether it never falls
     is_homogeneous: bool = False  # whether f(c·x) is c·f(x) for every c above zero, so that it is of its inputs' unit
     flat: tuple[tuple[float, float], ...] = ()  # outputs, from … to …, where its slope is less than a hundredth of the largest
 
@@ -43,17 +44,21 @@ ACTIVATIONS = {
         STEP, "1 above zero, 0 elsewhere; as that has no slope, it is trained with slope 1 everywhere [4]_", has_slope=False
     ),
     "elu": Activation(ELU, "x above zero, e**x - 1 elsewhere", flat=((-1.0, -0.99),)),
-    "gelu": Activation(GELU, "x·(1 + tanh(√(2/π)·(x + 0.044715·x³))) / 2", keeps_slope=True),
+    "gelu": Activation(GELU, "x·(1 + tanh(√(2/π)·(x + 0.044715·x³))) / 2", keeps_slope=True, is_monotone=False),
     "selu": Activation(
         SELU,
         "1.0507·x above zero, 1.7581·(e**x - 1) elsewhere, which keeps deep layers' spread near 1 [5]_",
         flat=((-1.76, -1.7476),),
     ),
-    "silu": Activation(SILU, "x / (1 + e**-x)", keeps_slope=True),
-    "mish": Activation(MISH, "x·tanh(log(1 + e**x))", keeps_slope=True),
+    "silu": Activation(SILU, "x / (1 + e**-x)", keeps_slope=True, is_monotone=False),
+    "mish": Activation(MISH, "x·tanh(log(1 + e**x))", keeps_slope=True, is_monotone=False),
     "softplus": Activation(SOFTPLUS, "log(1 + e**x)", flat=((0.0, 0.01),)),
     "hardswish": Activation(
-        HARDSWISH, "x times x/6 + 1/2 kept between 0 and 1, a silu without exponentials", keeps_slope=True, flat=((0.0, 0.0),)
+        HARDSWISH,
+        "x times x/6 + 1/2 kept between 0 and 1, a silu without exponentials",
+        keeps_slope=True,
+        is_monotone=False,
+        flat=((0.0, 0.0),),
     ),
     "softmax": Activation(SOFTMAX, "exponentials over their sum", is_hidden=False),
     "exp": Activation(EXP, "e**x", is_hidden=False),

@@ -709,6 +709,7 @@ EVERY_OPTION = [
     {"dropout": (0.0, 0.5, 0.5), "activation": "selu"},
     {"embedding": "periodic", "scale_layer": True},
     {"skip_layer": True},
+    {"monotonic_cst": [1, -1, 0, 0, 0]},
     {"clip_norm": 1.0},
     {"l1_ratio": 0.5},
     {"averaging": 0.9},

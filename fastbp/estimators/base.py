@@ -17,6 +17,7 @@ from fastbp.estimators.callbacks import CallbackSupportMixin, fit_watched, has_c
 from fastbp.estimators.class_weights import row_weights
 from fastbp.estimators.explain import Explained, importances_of
 from fastbp.estimators.inputs import check_rows, check_structure, plain_rows, read_by, twin
+from fastbp.estimators.monotone import check_signs, constraints_of
 from fastbp.estimators.publish import publish
 from fastbp.estimators.representation import ShownInNotebooks
 from fastbp.estimators.resume import HISTORY, check_goes_on, is_preset, resumed_from, settings_as_begun
@@ -58,6 +59,7 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
     ensemble: bool = False
     calibration: str | None = None
     skip_layer: bool = False
+    monotonic_cst: Any = None
 
     def __init__(
         self,
@@ -224,6 +226,8 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
         known[targets.loss] = settings
         if targets.groups:
             settings = settings._replace(groups=targets.groups)
+        if self.monotonic_cst is not None:
+            settings = settings._replace(monotonic=constraints_of(draft, settings, targets.n_outputs, X.shape[1]))
         if incremental:
             settings = settings._replace(max_iter=1, max_time=math.inf)
         if resume:
@@ -247,6 +251,8 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
                 check_goes_on(draft, settings, network, problem)
                 resumed = resumed_from(draft, network, problem, settings, incremental)
                 params = aligned_copy(origin)
+                if settings.monotonic:
+                    check_signs(network, params, settings.monotonic)
                 starts = [Start(random_state, lambda _: params)]
             else:
                 network = network_for(settings, problem.n_features, problem.n_outputs, X.dtype)

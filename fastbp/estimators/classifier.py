@@ -154,6 +154,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         label_smoothing: float = 0.0,
         focal_gamma: float = 2.0,
         skip_layer: bool = False,
+        monotonic_cst: Any = None,
     ) -> None:
         super().__init__(
             hidden_layer_sizes=hidden_layer_sizes,
@@ -212,6 +213,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         self.label_smoothing = label_smoothing
         self.focal_gamma = focal_gamma
         self.skip_layer = skip_layer
+        self.monotonic_cst = monotonic_cst
 
     @filled
     def fit(

@@ -165,6 +165,12 @@ skip_layer : bool, default=False
     Add a linear function of the features, X @ `skip_coefs_`, to what the outputs are made from: the hidden layers then have only
     to learn what a linear model cannot say. Its weights begin at 0, and are penalised and trained as the others. Needs a hidden
     layer; not for 'lm'.
+monotonic_cst : array-like of int of shape (n_features,), dict or None, default=None
+    For each feature 1 where the outputs may never fall as it rises, -1 where they may never rise, 0 where they are free; or a
+    dict of these by names of columns. As in scikit-learn's HistGradientBoosting estimators, of a classifier it is the probability
+    of the second of two classes. It holds for every input, as the weights keep their signs (Daniels and Velikova 2010, with half
+    of the hidden units turned round, as Runje and Shankaranarayana 2023 turn activations): to the last bit for 'relu',
+    'leaky_relu', 'identity' and 'step', to rounding for the others that never fall ({monotone}). For {stochastic_solvers}.
 """
 
 _ATTRIBUTES = """
@@ -277,6 +283,7 @@ _FILLED = {
     "scheduled_solvers": _listed(name for name, solver in SOLVERS.items() if solver.has_schedule),
     "stochastic_solvers": _listed(name for name, solver in SOLVERS.items() if solver.is_stochastic),
     "starts": _names(STARTS),
+    "monotone": _listed(name for name in HIDDEN_ACTIVATIONS if ACTIVATIONS[name].is_monotone),
     "embeddings": _names(EMBEDDINGS),
     "about_embeddings": "; ".join(f"with {name!r} {text}" for name, text in EMBEDDINGS.items()),
     "losses": _names(REGRESSION_LOSSES),

@@ -171,6 +171,11 @@ _PREDICTOR_RULES: dict[str, tuple[Allowed, ...]] = {
     "ensemble": _FLAG,
     "input_scaling": (one_of("standard", "robust"), _NONE),
     "skip_layer": _FLAG,
+    "monotonic_cst": (
+        Allowed(is_sequence, "an array-like with -1, 0 or 1 for each feature"),
+        Allowed(lambda value: isinstance(value, dict), "a dict of these by the features' names"),
+        _NONE,
+    ),
 }
 CLASSIFIER_RULES: dict[str, tuple[Allowed, ...]] = {
     **_PREDICTOR_RULES,

@@ -155,6 +155,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         quantile: Any = 0.5,
         power: float = 1.5,
         skip_layer: bool = False,
+        monotonic_cst: Any = None,
     ) -> None:
         super().__init__(
             hidden_layer_sizes=hidden_layer_sizes,
@@ -213,6 +214,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         self.quantile = quantile
         self.power = power
         self.skip_layer = skip_layer
+        self.monotonic_cst = monotonic_cst
 
     @filled
     def fit(

@@ -57,6 +57,7 @@ def settings_of(estimator: Any, loss: str) -> Settings:
         embedded=parameters.embedded_columns(estimator),
         scale_layer=bool(estimator.scale_layer),
         skip_layer=bool(estimator.skip_layer),
+        monotonic=(),
         init=init if isinstance(init, str) else parameters.check_weights(*init)[:2],
         init_scale=float(estimator.init_scale),
         # scikit-learn draws the output layer as if its activation were the hidden one

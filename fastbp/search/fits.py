@@ -31,7 +31,16 @@ from fastbp.training.random_state import MovingTwister, Twister, open_twister, s
 from fastbp.training.settings import Settings
 
 # Parameters that the estimator's own fit looks at, before and after the road that all fits take.
-_FOR_THE_DOOR = ("class_weight", "scoring", "refit", "ensemble", "input_scaling", "target_scaling", "calibration")
+_FOR_THE_DOOR = (
+    "class_weight",
+    "scoring",
+    "refit",
+    "ensemble",
+    "input_scaling",
+    "target_scaling",
+    "calibration",
+    "monotonic_cst",
+)
 PREDICTED_ROWS = 2**14  # rows that are copied together to be scored, so that no fold is copied whole
 # Elements of test rows that are copied for the whole search and predicted in the call that trains, as every call lets go of the
 # GIL and may have to wait for it (measured on iris: 87 instead of 100 µs per fit with two threads, 154 instead of 165 with one).

@@ -16,6 +16,7 @@ import numpy as np
 
 from fastbp.names import SOLVERS, STARTS
 from fastbp.training.between import Hooks
+from fastbp.training.monotone import parameter_signs, turned
 from fastbp.training.network import pack_parameters
 from fastbp.training.outcome import DIVERGED, INTERRUPTED, History, Outcome, Run
 from fastbp.training.problem import Problem
@@ -78,7 +79,8 @@ def draw_weights(
         sizes = [len(coefs[0]), *(W.shape[1] for W in coefs)]
         if sizes != layer_sizes:
             raise ValueError(f"init holds weights for the layers {sizes}, but X, hidden_layer_sizes and y need {layer_sizes}.")
-    return pack_parameters(network, coefs, intercepts, dtype, front)
+    params = pack_parameters(network, coefs, intercepts, dtype, front)
+    return turned(params, parameter_signs(network, settings.monotonic, dtype)) if settings.monotonic else params
 
 
 def random_states(random_state: np.random.RandomState, n_states: int) -> list[np.random.RandomState]:

@@ -32,6 +32,7 @@ class Settings(NamedTuple):
     embedded: tuple[int, ...] | None  # columns that are embedded; None is all of them
     scale_layer: bool
     skip_layer: bool
+    monotonic: tuple[int, ...]  # per feature 1, -1 or 0, see training/monotone.py; () if none is constrained
     # where it starts
     init: Any  # a name, or (coefs, intercepts) as arrays
     init_scale: float
@@ -78,8 +79,9 @@ class Settings(NamedTuple):
 
     @property
     def is_plain(self) -> bool:
-        """Whether the network has nothing beside its layers, and one learning rate for all its parameters."""
-        return self.embedded == () and not (self.scale_layer or self.skip_layer) and self.rate_factors == EQUAL_RATES
+        """Whether the network has nothing beside its layers, and all its parameters one learning rate and no bounds."""
+        has_more = self.scale_layer or self.skip_layer or self.monotonic
+        return self.embedded == () and not has_more and self.rate_factors == EQUAL_RATES
 
     def rows_per_step(self, n_rows: int) -> int:
         """Rows of a batch, of n_rows."""
