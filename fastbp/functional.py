@@ -10,10 +10,10 @@ from sklearn.utils import check_array, check_consistent_length
 from fastbp.estimators import parameters
 from fastbp.estimators.inputs import check_sample_weight, read_by
 from fastbp.estimators.targets import check_range
-from fastbp.names import ACTIVATIONS, LOSSES
+from fastbp.names import LOSSES, OUTPUT_ACTIVATIONS
 
-_LOSS_RULES = (parameters.one_of(*(name for name, loss in LOSSES.items() if not loss.has_groups)),)
-_OUTPUT_RULES = (parameters.one_of(*ACTIVATIONS),)
+_LOSS_RULES = (parameters.one_of(*(name for name, loss in LOSSES.items() if not (loss.has_groups or loss.has_score))),)
+_OUTPUT_RULES = (parameters.one_of(*OUTPUT_ACTIVATIONS),)
 
 
 class _Gradients(NamedTuple):

@@ -66,6 +66,7 @@ ACTIVATIONS = {
         CUMULATIVE, "differences of 1, the logistic function of each but the first, and 0, from left to right", is_hidden=False
     ),
 }
+OUTPUT_ACTIVATIONS = tuple(name for name in ACTIVATIONS if name != "cumulative")  # that users may choose
 HIDDEN_ACTIVATIONS = tuple(name for name, activation in ACTIVATIONS.items() if activation.is_hidden)
 
 # ---- losses
@@ -85,6 +86,7 @@ class Loss(NamedTuple):
     is_regression: bool = True
     has_class_numbers: bool = False  # whether the target of a row is the number of its class, not a value per output
     has_groups: bool = False  # whether the outputs are in groups with a softmax each, and a target is a probability per output
+    has_score: bool = False  # whether the outputs come from one score, by weights that are fixed
     lowest_target: float = -math.inf
     excludes_lowest: bool = False  # whether targets must be above the lowest
     highest_target: float = math.inf
@@ -200,6 +202,7 @@ LOSSES = {
         "cumulative",
         is_regression=False,
         has_class_numbers=True,
+        has_score=True,
     ),
 }
 REGRESSION_LOSSES = tuple(name for name, loss in LOSSES.items() if loss.is_regression)

@@ -16,11 +16,11 @@ LEAK = 0.01  # slope of leaky_relu below zero
 
 ACTIVATIONS = (
     "identity", "logistic", "tanh", "relu", "leaky_relu", "step", "elu", "gelu", "selu", "silu", "mish", "softplus", "hardswish",
-    "exp", "softmax",
+    "exp", "softmax", "cumulative",
 )  # fmt: skip
 LOSSES = (
     "squared_error", "log_loss", "binary_log_loss", "poisson", "huber", "absolute_error", "quantile", "gamma", "tweedie", "focal",
-    "binary_focal",
+    "binary_focal", "ordered_log_loss",
 )  # fmt: skip
 
 # Output activation and loss that belong together: the slopes cancel, and δ = ŷ − y.
@@ -116,6 +116,9 @@ def activate(name, z):
         top = max(z)
         powers = [exp(value - top) for value in z]
         return [power / sum(powers) for power in powers]
+    if name == "cumulative":
+        later = [1.0, *map(logistic, z[1:]), 0.0]
+        return [before - after for before, after in itertools.pairwise(later)]
     return [UNITS[name](value) for value in z]
 
 
@@ -124,6 +127,9 @@ def pull_back(name, a, z, upstream):
     if name == "softmax":
         mean = sum(u * value for u, value in zip(upstream, a, strict=True))
         return [value * (u - mean) for u, value in zip(upstream, a, strict=True)]
+    if name == "cumulative":  # z_k adds to a_k what it takes from a_k-1
+        slopes = [logistic(value) * (1 - logistic(value)) for value in z]
+        return [0.0, *((upstream[k] - upstream[k - 1]) * slopes[k] for k in range(1, len(z)))]
     return [u * SLOPES[name](a_j, z_j) for u, a_j, z_j in zip(upstream, a, z, strict=True)]
 
 
@@ -170,7 +176,7 @@ def sample_loss(name, y, p, eps=EPS):
     """Loss of one sample with targets y and outputs p; for log_loss, y is [index of the class]."""
     if name == "squared_error":
         return 0.5 * sum((p_j - y_j) * (p_j - y_j) for y_j, p_j in zip(y, p, strict=True)) / len(p)
-    if name == "log_loss":
+    if name in ("log_loss", "ordered_log_loss"):
         return -math.log(clip(p[int(y[0])], eps))
     if name == "binary_log_loss":
         return -sum(xlogy(y_j, clip(p_j, eps)) + xlogy(1 - y_j, 1 - clip(p_j, eps)) for y_j, p_j in zip(y, p, strict=True))
@@ -203,7 +209,7 @@ def loss_slope(name, y, p):
     """∂loss/∂p of one sample; for the squared error without the division by the number of outputs (scikit-learn's gradient)."""
     if name == "squared_error":
         return [p_j - y_j for y_j, p_j in zip(y, p, strict=True)]
-    if name == "log_loss":
+    if name in ("log_loss", "ordered_log_loss"):
         return [-1 / p_j if j == int(y[0]) else 0.0 for j, p_j in enumerate(p)]
     if name == "binary_log_loss":
         return [(p_j - y_j) / (p_j * (1 - p_j)) for y_j, p_j in zip(y, p, strict=True)]

@@ -248,6 +248,10 @@ def kinds():
         kind, y = of_tasks[task]
         settings = {"skip_layer": True, "activation": "tanh", "hidden_layer_sizes": (5, 3)}
         found[f"{task} with a skip layer"] = kind, settings, y
+    for n_classes in (2, 3, 6):
+        target = np.digitize(X[:, 0], np.linspace(-1, 1, n_classes + 1)[1:-1])
+        settings = {"ordered": True, "skip_layer": n_classes == 3, "solver": "lbfgs"}
+        found[f"{n_classes} ordered classes"] = BPClassifier, settings, target
     found["three layers"] = BPRegressor, {"hidden_layer_sizes": (3, 7, 2)}, NUMBERS
     return found
 

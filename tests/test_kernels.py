@@ -390,6 +390,7 @@ REFERENCES = {
     "hardswish": lambda z: z * np.clip(z + 3, 0, 6) / 6,
     "softmax": lambda z: scipy.special.softmax(z, axis=1),
     "exp": np.exp,
+    "cumulative": lambda z: -np.diff(np.pad(scipy.special.expit(z[:, 1:]), ((0, 0), (1, 1)), constant_values=((0, 0), (1, 0)))),
 }
 
 
@@ -401,6 +402,8 @@ def test_activation_and_padding(dtype, name, n_units):
     Z = pad_columns(np.random.default_rng(0).normal(0, 3, (7, n_units)).astype(dtype), width)
     if name == "softmax":
         Z[:2, :n_units] += [[1000], [-1000]]
+    if name == "cumulative":  # which falls from left to right
+        Z = pad_columns(-np.sort(-Z[:, :n_units], axis=1), width)
     expected = REFERENCES[name](Z[:, :n_units].astype(float))
     call_activate(names.ACTIVATIONS[name].code, Z.ravel(), 7, n_units, width, 0, ONE_GROUP)
     np.testing.assert_allclose(Z[:, :n_units], expected, rtol=10 * tolerance(dtype), atol=tolerance(dtype))
@@ -413,7 +416,7 @@ SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-310, -1e-310, 1e-40, -1e-40, 5
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("n_rows", [1, 5])
 @pytest.mark.parametrize("n_units", [1, 2, 10])
-@pytest.mark.parametrize("name", [name for name in names.ACTIVATIONS if name != "softmax"])
+@pytest.mark.parametrize("name", [name for name in names.ACTIVATIONS if name not in ("softmax", "cumulative")])
 def test_special_values(name, n_units, n_rows, dtype):
     """NaN stays NaN, whichever way a row goes; infinities and what stands next to zero are as the formula has them."""
     width = padded(n_units, dtype)
@@ -435,7 +438,7 @@ def test_softmax_of_nan():
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", [name for name in names.ACTIVATIONS if name not in ("softmax", "step")])
+@pytest.mark.parametrize("name", [name for name in names.ACTIVATIONS if name not in ("softmax", "cumulative", "step")])
 def test_slope_is_the_derivative(name, dtype):
     z = np.random.default_rng(0).normal(0, 2, 64)
     h = 1e-6

@@ -27,9 +27,10 @@ OUTPUTS = {
     "tweedie": ["exp"],
     "focal": ["softmax"],
     "binary_focal": ["logistic"],
+    "ordered_log_loss": ["cumulative"],
 }
 PAIRS = [(output, loss) for loss, outputs in OUTPUTS.items() for output in outputs]
-HIDDEN = [name for name in naive.ACTIVATIONS if name not in ("step", "softmax")]
+HIDDEN = [name for name in naive.ACTIVATIONS if name not in ("step", "softmax", "cumulative")]
 
 
 def make_problem(loss, n_outputs, seed=0, scale=0.4, sizes=(3, 4, 3), n_samples=6):
@@ -53,7 +54,10 @@ def make_problem(loss, n_outputs, seed=0, scale=0.4, sizes=(3, 4, 3), n_samples=
         ),
         "focal": lambda: random_state.randint(n_outputs, size=(n_samples, 1)),
         "binary_focal": lambda: random_state.randint(2, size=(n_samples, n_outputs)),
+        "ordered_log_loss": lambda: random_state.randint(n_outputs, size=(n_samples, 1)),
     }[loss]()
+    if loss == "ordered_log_loss":  # as if from one score
+        coefs[-1][:], intercepts[-1] = coefs[-1][:, :1], -np.sort(-intercepts[-1])
     return coefs, intercepts, X, y.astype(float)
 
 

@@ -60,6 +60,7 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
     calibration: str | None = None
     skip_layer: bool = False
     monotonic_cst: Any = None
+    ordered: bool = False
 
     def __init__(
         self,

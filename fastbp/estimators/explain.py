@@ -38,6 +38,7 @@ class Explained:
 
     coefs_: list[np.ndarray]
     _asked: Callable[..., tuple[Any, np.ndarray, Any]]
+    _packed: Callable[..., tuple[Any, np.ndarray]]
     n_threads: int | None
 
     def hidden_activations(self, X: MatrixLike, layer: int = -1) -> np.ndarray:
@@ -239,12 +240,13 @@ class Explained:
         demand_plain_inputs(self)
         magnitudes = [np.abs(np.asarray(W, dtype=np.float64)) for W in self.coefs_]
         totals, skip = [W.sum(axis=0) for W in magnitudes], getattr(self, "skip_coefs_", None)
+        skips_to = self._packed()[0].skip_layer
         if skip is not None:
-            totals[-1] = totals[-1] + np.abs(skip, dtype=np.float64).sum(axis=0)
+            totals[skips_to] = totals[skips_to] + np.abs(skip, dtype=np.float64).sum(axis=0)
         totals = [np.maximum(total, np.finfo(float).tiny) for total in totals]
         shares = _product([W / total for W, total in zip(magnitudes, totals)])
         if skip is not None:
-            shares = shares + np.abs(skip) / totals[-1]
+            shares = shares + _product([np.abs(skip) / totals[skips_to], *magnitudes[skips_to + 1 :]])
         return _squeezed(shares / np.maximum(shares.sum(axis=0), np.finfo(float).tiny))
 
     def pruned(self, X: MatrixLike, *, tolerance: float = 1e-3) -> Self:
@@ -293,6 +295,8 @@ class Explained:
         parameters.check_parameter("tolerance", tolerance, parameters.RULES["alpha"], "pruned")
         demand_plain_inputs(self)
         network, params, X = self._asked(X)
+        if network.is_ordered:
+            raise ValueError("pruned is not for ordered=True, whose score is a layer of one unit, and thresholds no weights.")
         widest = max(network.units[1:-1], default=0)
         if X.shape[0] <= widest:
             raise ValueError(

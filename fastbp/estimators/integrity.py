@@ -14,7 +14,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import RobustScaler, StandardScaler
 
-from fastbp.estimators import parameters
+from fastbp.estimators import ordered, parameters
 from fastbp.names import ACTIVATIONS, LOSSES, SOLVERS
 
 Shapes = dict[str, tuple[int, ...]]
@@ -108,7 +108,9 @@ def checked_layout(estimator: Any) -> Layout:
         coefs,
         intercepts,
         sizes,
-        parameters.activation_names(_check_parameter(estimator, "activation"), len(sizes) - 2, estimator),
+        ordered.hidden_activations(
+            _check_parameter(estimator, "activation"), state["out_activation_"], len(sizes) - 2, estimator
+        ),
         front,
         front_shapes,
         state.get("embedded_features_", ()),
@@ -145,7 +147,9 @@ def _check_front(state: Mapping[str, Any], layer_sizes: list[int]) -> tuple[dict
     if skip is None:
         return front, shapes
     is_array = isinstance(skip, np.ndarray) and skip.dtype.kind == "f"
-    _require(is_array and skip.shape == (layer_sizes[0], layer_sizes[-1]) and len(layer_sizes) > 2, "skip_coefs_")
+    n_scores = int(state.get("out_activation_") == ordered.OUTPUT)  # of ordered classes it leads to the score
+    is_right = is_array and len(layer_sizes) > 2 + n_scores and skip.shape == (layer_sizes[0], layer_sizes[-1 - n_scores])
+    _require(is_right, "skip_coefs_")
     return {**front, "skip": skip}, {**shapes, "skip": skip.shape}
 
 

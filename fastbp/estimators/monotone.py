@@ -29,10 +29,13 @@ def constraints_of(estimator: Any, settings: Settings, n_outputs: int, n_feature
         )
     names = (*settings.activations, settings.output_activation)
     others = [name for name in names if not ACTIVATIONS[name].is_monotone]
-    if settings.output_activation == "softmax" or (is_classifier(estimator) and n_outputs > 1 and not others):
+    if settings.output_activation == "softmax" or (
+        is_classifier(estimator) and not estimator.ordered and n_outputs > 1 and not others
+    ):
         raise ValueError(
             "monotonic_cst is for two classes with one output, the probability of the second, as in scikit-learn's"
-            " HistGradientBoostingClassifier: not for several classes, columns or labels, nor for output_activation='softmax'."
+            " HistGradientBoostingClassifier, or for ordered=True: not for several classes, columns or labels without an order,"
+            " nor for output_activation='softmax'."
         )
     if others:
         allowed = [name for name in parameters.HIDDEN_ACTIVATIONS if ACTIVATIONS[name].is_monotone]

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from fastbp.names import (
-    ACTIVATIONS,
     BAYES,
     CLASSIFIER_LOSSES,
     EMBEDDINGS,
     HIDDEN_ACTIVATIONS,
     LOSSES,
+    OUTPUT_ACTIVATIONS,
     REGRESSION_LOSSES,
     SCHEDULES,
     SOLVERS,
@@ -117,7 +117,7 @@ RULES: dict[str, tuple[Allowed, ...]] = {
     ),
     "init_scale": POSITIVE,
     "fit_intercept": _FLAG,
-    "output_activation": (one_of("auto", *ACTIVATIONS),),
+    "output_activation": (one_of("auto", *OUTPUT_ACTIVATIONS),),
     "validation_split": (one_of("random", "stratified"),),
     "n_restarts": (
         Allowed(lambda value: isinstance(value, Integral) and 1 <= int(value) <= 2**20, "an int in the range [1, 2**20]"),
@@ -190,6 +190,7 @@ CLASSIFIER_RULES: dict[str, tuple[Allowed, ...]] = {
         _NONE,
     ),
     "loss": (one_of(*CLASSIFIER_LOSSES),),
+    "ordered": _FLAG,
     **_loss_rules(False),
 }
 AUTOENCODER_RULES: dict[str, tuple[Allowed, ...]] = {

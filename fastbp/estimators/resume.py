@@ -29,6 +29,9 @@ def settings_as_begun(estimator: Any, settings: Any, targets: Any) -> Any:
     own = vars(estimator).get("out_activation_")
     if own is None:
         return settings
+    has_score = LOSSES[estimator._loss_name()].has_score
+    if LOSSES[targets.loss].has_score != has_score:
+        _refuse(estimator, "ordered", f"classes {'with' if has_score else 'without'} an order")
     if targets.loss != estimator._loss_name():
         raise ValueError(
             f"y needs the loss {targets.loss!r}, but this network was trained with {estimator._loss_name()!r}"

@@ -85,7 +85,12 @@ def shift_of(scaler: Any) -> np.ndarray | None:
 
 
 def fold(
-    scaling: Scaling, coefs: list[np.ndarray], intercepts: list[np.ndarray], skip: np.ndarray | None, fit_intercept: bool
+    scaling: Scaling,
+    coefs: list[np.ndarray],
+    intercepts: list[np.ndarray],
+    skip: np.ndarray | None,
+    skips_to: int,
+    fit_intercept: bool,
 ) -> None:
     """Change the weights in place so that they map raw inputs to raw targets; the sums are float64.
 
@@ -93,7 +98,7 @@ def fold(
     """
     if scaling.inputs is not None:
         shift, scale = shift_of(scaling.inputs), scaling.inputs.scale_
-        for weights, biases in [(coefs[0], intercepts[0])] + ([] if skip is None else [(skip, intercepts[-1])]):
+        for weights, biases in [(coefs[0], intercepts[0])] + ([] if skip is None else [(skip, intercepts[skips_to])]):
             W = weights.astype(np.float64)
             if scale is not None:
                 W /= scale[:, np.newaxis]
@@ -205,7 +210,7 @@ class Scaled:
         if self.estimators_ is None:
             params = aligned_copy(params)
             views, skip = parameter_views(network, params), front_views(network, params).get("skip")
-            fold(Scaling(self.input_scaler_, self.target_scaler_), *views, skip, self.fit_intercept)
+            fold(Scaling(self.input_scaler_, self.target_scaler_), *views, skip, network.skip_layer, self.fit_intercept)
             draft._bind(network, params)
         else:
             draft.estimators_ = [twin(member).fold_scaling() for member in self.estimators_]

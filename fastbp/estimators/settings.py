@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from fastbp.estimators import parameters
+from fastbp.estimators import ordered, parameters
 from fastbp.names import ACTIVATIONS, BAYES, LOSSES, RATE_FACTORS, SCHEDULES, SOLVERS
 from fastbp.training.settings import RateFactors, Settings
 
@@ -37,6 +37,8 @@ def settings_of(estimator: Any, loss: str) -> Settings:
     _check_together(estimator)
     sizes = tuple(parameters.hidden_sizes(estimator.hidden_layer_sizes))
     names = parameters.activation_names(estimator.activation, len(sizes), estimator)
+    if estimator.ordered:
+        ordered.check_together(estimator)
     output = parameters.output_activation_name(estimator.output_activation, loss)
     _check_solver(estimator, loss, (*names, output))
     if estimator.skip_layer and not sizes:
@@ -46,6 +48,12 @@ def settings_of(estimator: Any, loss: str) -> Settings:
         raise ValueError(
             f"label_smoothing={estimator.label_smoothing!r} does not go with loss={estimator.loss!r}, only 'log_loss'."
         )
+    dropout = dropout_rates(estimator.dropout, len(sizes), estimator.solver, estimator)
+    # scikit-learn draws the output layer as if its activation were the hidden one
+    drawn_for = (*names, estimator.activation if isinstance(estimator.activation, str) else (*names, "relu")[-1])
+    if estimator.ordered:
+        sizes, names, drawn_for = (*sizes, 1), ordered.with_score(names, output), (*drawn_for, "identity")
+        dropout = (*dropout, 0.0) if dropout else ()
     return Settings(
         hidden_sizes=sizes,
         activations=names,
@@ -60,10 +68,9 @@ def settings_of(estimator: Any, loss: str) -> Settings:
         monotonic=(),
         init=init if isinstance(init, str) else parameters.check_weights(*init)[:2],
         init_scale=float(estimator.init_scale),
-        # scikit-learn draws the output layer as if its activation were the hidden one
-        drawn_for=(*names, estimator.activation if isinstance(estimator.activation, str) else (*names, "relu")[-1]),
+        drawn_for=drawn_for,
         n_restarts=_count(estimator.n_restarts),
-        dropout=dropout_rates(estimator.dropout, len(sizes), estimator.solver, estimator),
+        dropout=dropout,
         solver=estimator.solver,
         alpha=estimator.alpha,
         batch_size=estimator.batch_size if estimator.batch_size == "auto" else _count(estimator.batch_size),

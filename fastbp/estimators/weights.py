@@ -15,7 +15,7 @@ from fastbp.names import LOSSES
 _LISTS = ("coefs_", "intercepts_", "activation", "classes_", "estimators_", "quantile")
 _READ = (
     *_LISTS, "front_", "input_scaler_", "target_scaler_", "embedded_features_", "n_features_in_", "n_outputs_", "n_layers_",
-    "skip_coefs_", "feature_names_in_", "out_activation_", "temperature_", "_sparse_labels", "_best_member", "loss",
+    "skip_coefs_", "ordered", "feature_names_in_", "out_activation_", "temperature_", "_sparse_labels", "_best_member", "loss",
     "fit_intercept",
     *sorted({loss.parameter for loss in LOSSES.values()} - {"", "quantile"}),
 )  # fmt: skip

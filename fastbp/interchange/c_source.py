@@ -10,7 +10,7 @@ from sklearn.preprocessing import RobustScaler, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from fastbp.estimators.scaling import shift_of
-from fastbp.interchange.formulas import FORMULAS, Plain, Value, plain
+from fastbp.interchange.formulas import ACROSS_UNITS, FORMULAS, Plain, Value, plain
 from fastbp.interchange.reserved import is_reserved
 
 DTYPES = {"float32": ("float", "f"), "float64": ("double", "")}
@@ -224,13 +224,13 @@ def _function(network: Plain, scalers: list[Any], name: str, language: _C) -> st
         source = ("scaled" if scalers else "x") if layer == 0 else f"layer_{(layer - 1) % 2}"
         target = "y" if layer == n_layers - 1 else f"layer_{layer % 2}"
         at = "1" if network.is_binary and target == "y" else "j"
-        formula = "z" if activation == "softmax" else FORMULAS[activation](language, "z")
+        formula = "z" if activation in ACROSS_UNITS else FORMULAS[activation](language, "z")
         lines += [
             f"    for (int j = 0; j < {W.shape[1]}; ++j) {{",
             f"        {kind} z = {name}_intercepts_{layer}[j];",
             f"        for (int i = 0; i < {W.shape[0]}; ++i)",
             f"            z += {name}_coefs_{layer}[j][i] * {source}[i];",
-            *(skipping if target == "y" else []),
+            *(skipping if layer + 1 == network.skips_to else []),
             f"        {target}[{at}] = {formula};",
             "    }",
         ]
@@ -240,7 +240,8 @@ def _function(network: Plain, scalers: list[Any], name: str, language: _C) -> st
             "    return 0;" if len(network.classes) == 1 else f"    return y[1] > {language.number(0.5)};",
         ]
     elif network.classes is not None:
-        lines += _softmax(n_outputs, language)
+        is_ordered = network.activations[-1] == "cumulative"
+        lines += _cumulative(n_outputs, language) if is_ordered else _softmax(n_outputs, language)
     elif network.is_sorted:
         lines += _sorted(n_outputs, kind)
     return "\n".join([*lines, "}", ""])
@@ -255,6 +256,22 @@ def _sorted(n: int, kind: str) -> list[str]:
         "            y[i] = y[i - 1];",
         "        y[i] = value;",
         "    }",
+    ]
+
+
+def _cumulative(n: int, language: _C) -> list[str]:
+    one = language.number(1)
+    return [
+        "    int largest = 0;",
+        f"    {language.type} before = {one};",
+        f"    for (int j = 0; j < {n}; ++j) {{",
+        f"        const {language.type} after = j + 1 < {n} ? {language.logistic('y[j + 1]')} : {language.number(0)};",
+        "        y[j] = before - after;",
+        "        before = after;",
+        "        if (y[j] > y[largest])",
+        "            largest = j;",
+        "    }",
+        "    return largest;",
     ]
 
 

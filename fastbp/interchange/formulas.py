@@ -14,6 +14,7 @@ from scipy.sparse import issparse
 
 from fastbp.estimators import BPClassifier, BPRegressor, parameters
 from fastbp.estimators.inputs import twin
+from fastbp.estimators.ordered import hidden_activations
 from fastbp.estimators.scaling import check_weights_alone
 
 LEAK = 0.01
@@ -89,7 +90,7 @@ FORMULAS: dict[str, Callable[[Language, Value], Value]] = {
     "hardswish": lambda f, x: f.multiply(x, f.multiply(f.minimum(f.maximum(f.add(x, 3.0), 0.0), 6.0), 1 / 6)),
     "exp": lambda f, x: f.exp(x),
 }
-ACROSS_UNITS = ("softmax",)  # no formula of one unit alone; each language has it as it is
+ACROSS_UNITS = ("softmax", "cumulative")  # no formula of one unit alone; each language has it as it is
 
 
 class Plain(NamedTuple):
@@ -102,6 +103,11 @@ class Plain(NamedTuple):
     is_classifier: bool
     is_sorted: bool = False  # whether the outputs are put in order, row by row, as several quantiles are
     skip: np.ndarray | None = None  # weights of a linear function of the inputs that is added before the output activation
+
+    @property
+    def skips_to(self) -> int:
+        """The layer of weights, counted from 1, before whose activation `skip` is added: the last, or that of a score."""
+        return len(self.coefs) - (self.activations[-1] == "cumulative")
 
     @property
     def is_binary(self) -> bool:
@@ -130,14 +136,14 @@ def plain(estimator: Any) -> Plain:
         raise ValueError(f"estimator must be a BPClassifier or a BPRegressor, got {type(estimator).__name__}.")
     check_weights_alone(estimator)
     coefs, intercepts, layer_sizes = parameters.check_weights(estimator.coefs_, estimator.intercepts_)
-    hidden = parameters.activation_names(estimator.activation, len(layer_sizes) - 2, estimator)
+    hidden = hidden_activations(estimator.activation, estimator.out_activation_, len(layer_sizes) - 2, estimator)
     for name in (*hidden, estimator.out_activation_):
         if name not in FORMULAS and name not in ACROSS_UNITS:
             raise ValueError(f"The activation {name!r} cannot be written for others yet.")
     skip = vars(estimator).get("skip_coefs_")
     if not all(np.isfinite(array).all() for array in (*coefs, *intercepts, *([] if skip is None else [skip]))):
         raise ValueError("Weights are NaN or infinite.")
-    has_classes = isinstance(estimator, BPClassifier) and (layer_sizes[-1] == 1 or estimator.out_activation_ == "softmax")
+    has_classes = isinstance(estimator, BPClassifier) and (layer_sizes[-1] == 1 or estimator.out_activation_ in ACROSS_UNITS)
     classes = estimator.classes_ if has_classes else None
     is_classifier = isinstance(estimator, BPClassifier)
     is_sorted = not is_classifier and estimator._has_quantiles()
@@ -193,13 +199,17 @@ def outputs_of(network: Plain, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray
     for layer, (W, b, name) in enumerate(zip(network.coefs, network.intercepts, network.activations), 1):
         z = values @ W + b
         errors = errors @ np.abs(W) + unit * np.sqrt(len(W)) * (np.abs(values) @ np.abs(W) + np.abs(b))
-        if network.skip is not None and layer == len(network.coefs):
+        if network.skip is not None and layer == network.skips_to:
             z = z + rows @ network.skip
             errors = errors + unit * np.sqrt(rows.shape[1]) * (np.abs(rows) @ np.abs(network.skip))
         if name == "softmax":
             powers = np.exp(z - z.max(axis=1, keepdims=True))
             values = powers / powers.sum(axis=1, keepdims=True)
             errors = values * np.expm1(2 * errors.max(axis=1, keepdims=True)) + unit
+        elif name == "cumulative":
+            later = np.pad(f.logistic(z[:, 1:]), ((0, 0), (1, 1)), constant_values=((0, 0), (1.0, 0.0)))
+            values = later[:, :-1] - later[:, 1:]
+            errors = np.broadcast_to(errors.max(axis=1, keepdims=True) + unit, values.shape)
         else:
             values = np.asarray(FORMULAS[name](f, z))
             if name == "exp":

@@ -112,6 +112,8 @@ def to_sklearn(estimator: BPClassifier | BPRegressor) -> Any:
     if not isinstance(estimator, BPClassifier | BPRegressor):
         raise ValueError(f"estimator must be a BPClassifier or a BPRegressor, got {type(estimator).__name__}.")
     check_weights_alone(estimator)
+    if estimator.out_activation_ == "cumulative":
+        raise ValueError("scikit-learn's MLPs have no ordered classes: take to_onnx or to_c, or fit with ordered=False.")
     if "skip_coefs_" in vars(estimator):
         raise ValueError("scikit-learn's MLPs have no skip_layer: take to_onnx or to_c, or fit with skip_layer=False.")
     kind = MLPClassifier if isinstance(estimator, BPClassifier) else MLPRegressor

@@ -366,6 +366,9 @@ def _cumulative(Z: Reals, z: int, n_rows: int, n_units: int, width: int) -> None
     n_lanes = lane_count(Z)
     for i in range(0, n_rows, n_lanes):
         n, first = min(n_lanes, n_rows - i), z + i * width
+        if n_units == 1:
+            store_strided(Z, first, width, n, broadcast(Z, 1.0))
+            continue
         x = load_strided(Z, first + 1, width, n, Z)
         store_strided(Z, first, width, n, logistic(0.0 - x))
         for column in range(first + 1, first + n_units - 1):

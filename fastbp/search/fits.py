@@ -40,6 +40,7 @@ _FOR_THE_DOOR = (
     "target_scaling",
     "calibration",
     "monotonic_cst",
+    "ordered",
 )
 PREDICTED_ROWS = 2**14  # rows that are copied together to be scored, so that no fold is copied whole
 # Elements of test rows that are copied for the whole search and predicted in the call that trains, as every call lets go of the

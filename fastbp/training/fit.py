@@ -22,7 +22,7 @@ from fastbp.training.outcome import DIVERGED, INTERRUPTED, History, Outcome, Run
 from fastbp.training.problem import Problem
 from fastbp.training.settings import Settings
 from fastbp.training.solvers import trainer_of
-from fastbp.training.starts import draw_front, draw_parameters, fit_start
+from fastbp.training.starts import draw_front, draw_parameters, fit_start, thresholds_between
 from fastbp.training.threads import allowed_threads, run_pool
 from fastbp.training.workspace import Scratch
 
@@ -79,6 +79,8 @@ def draw_weights(
         sizes = [len(coefs[0]), *(W.shape[1] for W in coefs)]
         if sizes != layer_sizes:
             raise ValueError(f"init holds weights for the layers {sizes}, but X, hidden_layer_sizes and y need {layer_sizes}.")
+    if network.is_ordered:
+        thresholds_between(coefs, intercepts)
     params = pack_parameters(network, coefs, intercepts, dtype, front)
     return turned(params, parameter_signs(network, settings.monotonic, dtype)) if settings.monotonic else params
 

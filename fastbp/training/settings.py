@@ -3,7 +3,7 @@
 import math
 from typing import Any, NamedTuple
 
-from fastbp.names import SCHEDULES, SOLVERS
+from fastbp.names import LOSSES, SCHEDULES, SOLVERS
 
 
 class RateFactors(NamedTuple):
@@ -80,7 +80,7 @@ class Settings(NamedTuple):
     @property
     def is_plain(self) -> bool:
         """Whether the network has nothing beside its layers, and all its parameters one learning rate and no bounds."""
-        has_more = self.scale_layer or self.skip_layer or self.monotonic
+        has_more = self.scale_layer or self.skip_layer or self.monotonic or LOSSES[self.loss].has_score
         return self.embedded == () and not has_more and self.rate_factors == EQUAL_RATES
 
     def rows_per_step(self, n_rows: int) -> int:

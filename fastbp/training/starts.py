@@ -101,6 +101,14 @@ def draw_front(network: Network, random_state: Any, dtype: Any) -> dict[str, np.
     return {name: values.astype(dtype) for name, values in drawn.items()}
 
 
+def thresholds_between(coefs: list[np.ndarray], intercepts: list[np.ndarray]) -> None:
+    """Make of the last layers drawn a score and thresholds, in place: with the score 0 all classes are as likely."""
+    n_classes = len(intercepts[-1])
+    number = np.arange(1, n_classes)
+    coefs[-1][...], intercepts[-2][...], intercepts[-1][0] = 1.0, 0.0, 0.0
+    intercepts[-1][1:] = np.log((n_classes - number) / number)
+
+
 def fit_start(
     network: Network,
     front: dict[str, np.ndarray],

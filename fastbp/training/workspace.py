@@ -141,7 +141,7 @@ def make_strips(network: Network, n_threads: int, is_sparse: bool, rate_factors:
     """Cut the parameters into strips and share them among threads by their size; rate_factors: on the learning rate."""
     shape = tuple(network.units.tolist()), tuple(network.widths.tolist()), tuple(network.narrow.tolist())
     beside = network.embedded.size, network.has_scale, network.n_features, network.skip_layer
-    return _make_strips(*shape, *beside, network.fit_intercept, n_threads, is_sparse, rate_factors)
+    return _make_strips(*shape, *beside, network.fit_intercept, network.is_ordered, n_threads, is_sparse, rate_factors)
 
 
 @functools.lru_cache
@@ -154,6 +154,7 @@ def _make_strips(
     n_features: int,
     skip_layer: int,
     fit_intercept: Any,
+    is_ordered: int,
     n_threads: int,
     is_sparse: bool,
     rate_factors: RateFactors,
@@ -176,8 +177,10 @@ def _make_strips(
 
     for layer, narrow in enumerate(narrow_layers):
         n_rows, width = (units[layer + 1], widths[layer]) if narrow else (units[layer], widths[layer + 1])
-        cut_weights(layer, n_rows, width, units[layer], layer == 0)
-        if fit_intercept:
+        # of ordered classes the weights behind the score and its intercept are fixed
+        if not (is_ordered and layer == len(narrow_layers) - 1):
+            cut_weights(layer, n_rows, width, units[layer], layer == 0)
+        if fit_intercept and not (is_ordered and layer == len(narrow_layers) - 2):
             layers.append(layer)
             firsts.append(-1)
             stops.append(0)
@@ -244,7 +247,7 @@ class Scratch:
         """What make() returns, or has returned for this key and shape of network."""
         if network is not self._network:
             beside = network.embedded.tobytes(), network.has_scale, network.skip_layer
-            shape = network.units.tobytes(), network.fit_intercept, keeps_slopes(network), beside, dtype
+            shape = network.units.tobytes(), network.fit_intercept, network.is_ordered, keeps_slopes(network), beside, dtype
             if shape != self._shape:
                 self._shape, self._kept = shape, {}
             self._network = network
