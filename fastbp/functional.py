@@ -181,7 +181,7 @@ def gradients(
     from fastbp.training.objective import gradients_at
     from fastbp.training.problem import Problem
 
-    parameters.check_parameter("alpha", alpha, parameters.RULES["alpha"], "gradients")
+    parameters.check_parameter("alpha", alpha, parameters.NONNEGATIVE, "gradients")
     parameters.check_parameter("loss", loss, _LOSS_RULES, "gradients")
     inputs: np.ndarray = read_by(check_array, X, dtype=(np.float64, np.float32), order="C", input_name="X")
     if loss_parameter is not None and LOSSES[loss].parameter:

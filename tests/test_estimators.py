@@ -79,8 +79,7 @@ def test_constructor_begins_like_scikit_learns(ours, theirs):
 def test_every_parameter_is_documented_and_has_a_rule(estimator):
     names = list(inspect.signature(estimator).parameters)
     assert set(estimator()._rules) == set(names)
-    text = inspect.cleandoc(estimator.__doc__).replace("beta_1, beta_2 :", "beta_1 :\nbeta_2 :")
-    assert [line.split(" :")[0] for line in parameter_section(text) if line[:1].strip()] == names
+    assert [line.split(" :")[0] for line in parameter_section(estimator.__doc__) if line[:1].strip()] == names
 
 
 def parameter_section(text):
@@ -867,7 +866,7 @@ def test_get_params_round_trip():
 def test_subclass_takes_over_the_constructor(estimator):
     own = type("Own", (estimator,), {})
     assert clone(own(alpha=0.5)).get_params() == {**estimator().get_params(), "alpha": 0.5}
-    with pytest.raises(TypeError, match=r"Own\.__init__"):
+    with pytest.raises(TypeError, match=rf"{estimator.__name__}\.__init__\(\) .* 'no_such_parameter'"):
         own(no_such_parameter=1)
 
 

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from fastbp import BPAutoencoder, BPClassifier, BPFeatures, BPRegressor
+from fastbp import BPAutoencoder, BPClassifier, BPFeatures, BPRegressor, BPTabularClassifier, BPTabularRegressor
 from fastbp.training.solvers import TRAINERS
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -46,6 +46,28 @@ def predictions(model):
     ask = [getattr(model, name) for name in ("predict", "predict_proba", "transform") if hasattr(model, name)]
     said = [method(X) for method in ask]
     return [part.copy() for answer in said for part in (answer if isinstance(answer, list) else [answer])]
+
+
+@pytest.mark.parametrize("n_threads", [None, 2])
+@pytest.mark.parametrize(
+    "model",
+    [
+        BPClassifier(**OPTIONS, early_stopping=True, calibration="temperature", n_restarts=2, ensemble=True),
+        BPRegressor(**OPTIONS, input_scaling="standard", target_scaling="standard"),
+        BPAutoencoder(**OPTIONS),
+        BPFeatures(BPClassifier(**OPTIONS)),
+        BPTabularClassifier(n_ensemble=2, max_iter=2, random_state=0),
+        BPTabularRegressor(n_ensemble=2, max_iter=2, random_state=0),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_predictions_write_to_nothing(model, n_threads):
+    model.fit(X, Y)
+    if hasattr(model, "n_threads"):
+        model.n_threads = n_threads  # a change after the fit is the estimator's, not its networks'
+    state = frozen(model)
+    predictions(model)
+    assert_same_state(state, frozen(model))
 
 
 class Failing:

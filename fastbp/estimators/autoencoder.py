@@ -14,10 +14,11 @@ from fastbp.estimators import parameters
 from fastbp.estimators.base import BaseBP, has_partial_fit
 from fastbp.estimators.docs import documented, filled
 from fastbp.estimators.inputs import DTYPES, MatrixLike, check_structure, read_by
+from fastbp.estimators.parameter_table import rules_of
 from fastbp.estimators.targets import Targets
 
 
-@documented(score="R²", default_sizes="(32, 8, 32)")
+@documented(score="R²")
 class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
     r"""Autoencoder trained by back-propagation: a transformer that compresses rows to few numbers, and back.
 
@@ -31,17 +32,6 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
     Parameters
     ----------
     {parameters}
-    output_activation : str, default='auto'
-        'auto' is 'identity'; 'logistic' is for features between 0 and 1. Any name of `activation`, and 'exp', are possible.
-    validation_split : {'random'}, default='random'
-        Here so that all estimators have the same parameters.
-    {run_parameters}
-    denoising : float, default=0.0
-        Standard deviation, in standard deviations of each feature, of normal noise that is added to the inputs but not to the
-        targets, so that the code learns what noise does not change (Vincent et al., Extracting and composing robust features
-        with denoising autoencoders, ICML 2008). It is drawn once per `fit` and call of `partial_fit`, from `random_state` (with
-        the rows seen before in the seed), and stays the same over the epochs, so that it goes with every solver and with
-        `n_restarts`. Not for a sparse X, which it would fill. (`dropout` of the inputs is drawn anew at every step.)
 
     Attributes
     ----------
@@ -71,7 +61,7 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
     """
 
     loss = "squared_error"
-    _rules = parameters.AUTOENCODER_RULES
+    _rules = rules_of("BPAutoencoder")
 
     def __init__(
         self,
@@ -79,7 +69,7 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
         activation: Any = "relu",
         *,
         solver: str = "adam",
-        alpha: float | str = 0.0001,
+        alpha: float = 0.0001,
         batch_size: Any = "auto",
         learning_rate: Any = "constant",
         learning_rate_init: float = 0.001,
@@ -87,7 +77,7 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
         max_iter: int = 200,
         shuffle: bool = True,
         random_state: int | np.random.RandomState | None = None,
-        tol: float = 1e-4,
+        tol: float = 0.0001,
         verbose: bool | int = False,
         warm_start: bool = False,
         momentum: float = 0.9,
@@ -96,7 +86,7 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
         validation_fraction: float = 0.1,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
-        epsilon: float = 1e-8,
+        epsilon: float = 1e-08,
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
         init: Any = "glorot_uniform",
@@ -123,53 +113,52 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
         rate_factors: Any = None,
         denoising: float = 0.0,
     ) -> None:
-        super().__init__(
-            hidden_layer_sizes=hidden_layer_sizes,
-            activation=activation,
-            solver=solver,
-            alpha=alpha,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            learning_rate_init=learning_rate_init,
-            power_t=power_t,
-            max_iter=max_iter,
-            shuffle=shuffle,
-            random_state=random_state,
-            tol=tol,
-            verbose=verbose,
-            warm_start=warm_start,
-            momentum=momentum,
-            nesterovs_momentum=nesterovs_momentum,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            beta_1=beta_1,
-            beta_2=beta_2,
-            epsilon=epsilon,
-            n_iter_no_change=n_iter_no_change,
-            max_fun=max_fun,
-            init=init,
-            init_scale=init_scale,
-            fit_intercept=fit_intercept,
-            output_activation=output_activation,
-            validation_split=validation_split,
-            n_restarts=n_restarts,
-            n_threads=n_threads,
-            feature_importances=feature_importances,
-            weight_decay=weight_decay,
-            warmup_steps=warmup_steps,
-            averaging=averaging,
-            clip_norm=clip_norm,
-            clip_value=clip_value,
-            max_norm=max_norm,
-            l1_ratio=l1_ratio,
-            record_gradient_norms=record_gradient_norms,
-            dropout=dropout,
-            max_time=max_time,
-            embedding=embedding,
-            embedded_features=embedded_features,
-            scale_layer=scale_layer,
-            rate_factors=rate_factors,
-        )
+        # Written by tools/write_constructors.py.
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.init = init
+        self.init_scale = init_scale
+        self.fit_intercept = fit_intercept
+        self.output_activation = output_activation
+        self.validation_split = validation_split
+        self.n_restarts = n_restarts
+        self.n_threads = n_threads
+        self.feature_importances = feature_importances
+        self.weight_decay = weight_decay
+        self.warmup_steps = warmup_steps
+        self.averaging = averaging
+        self.clip_norm = clip_norm
+        self.clip_value = clip_value
+        self.max_norm = max_norm
+        self.l1_ratio = l1_ratio
+        self.record_gradient_norms = record_gradient_norms
+        self.dropout = dropout
+        self.max_time = max_time
+        self.embedding = embedding
+        self.embedded_features = embedded_features
+        self.scale_layer = scale_layer
+        self.rate_factors = rate_factors
         self.denoising = denoising
 
     def fit(self, X: MatrixLike, y: Any = None, sample_weight: ArrayLike | float | None = None) -> Self:
@@ -197,7 +186,7 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
         return self._fit(X, y, sample_weight, incremental=False)
 
     @available_if(has_partial_fit)
-    @filled
+    @filled("BPAutoencoder")
     def partial_fit(self, X: MatrixLike, y: Any = None, sample_weight: ArrayLike | float | None = None) -> Self:
         """Train for one epoch over the given rows. Only for {stochastic_solvers}.
 

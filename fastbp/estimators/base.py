@@ -3,7 +3,6 @@
 import copy
 import functools
 import math
-import types
 import warnings
 from typing import Any, Self
 
@@ -22,7 +21,7 @@ from fastbp.estimators.publish import publish
 from fastbp.estimators.representation import ShownInNotebooks
 from fastbp.estimators.resume import HISTORY, check_goes_on, is_preset, resumed_from, settings_as_begun
 from fastbp.estimators.scaling import Scaled, scaled_inputs
-from fastbp.estimators.settings import checked, settings_of
+from fastbp.estimators.settings import known_settings, settings_of
 from fastbp.estimators.targets import Targets
 from fastbp.estimators.validation import all_rows, check_choices, given_rows, refitted, score_of, warn_of_no_early_stopping
 from fastbp.estimators.versions import Versioned
@@ -51,8 +50,16 @@ def has_partial_fit(estimator: Any) -> bool:
 class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackSupportMixin, BaseEstimator):
     """Training, packing and pickling; the subclasses add targets, labels and scores."""
 
-    _rules = parameters.RULES
+    _rules: dict[str, tuple[parameters.Allowed, ...]]
+    # parameters that are asked for here
     loss: str
+    solver: str
+    random_state: Any
+    warm_start: bool
+    early_stopping: bool
+    validation_split: str
+    feature_importances: bool
+    n_threads: int | None
     # what not all estimators have for a parameter
     scoring: Any = None
     refit: bool = False
@@ -61,112 +68,6 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
     skip_layer: bool = False
     monotonic_cst: Any = None
     ordered: bool = False
-
-    def __init__(
-        self,
-        hidden_layer_sizes: Any = (100,),
-        activation: Any = "relu",
-        *,
-        solver: str = "adam",
-        alpha: float | str = 0.0001,
-        batch_size: Any = "auto",
-        learning_rate: Any = "constant",
-        learning_rate_init: float = 0.001,
-        power_t: float = 0.5,
-        max_iter: int = 200,
-        shuffle: bool = True,
-        random_state: int | np.random.RandomState | None = None,
-        tol: float = 1e-4,
-        verbose: bool | int = False,
-        warm_start: bool = False,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        n_iter_no_change: float = 10,
-        max_fun: int = 15000,
-        init: Any = "glorot_uniform",
-        init_scale: float = 1.0,
-        fit_intercept: bool = True,
-        output_activation: str = "auto",
-        validation_split: str = "random",
-        n_restarts: int = 1,
-        n_threads: int | None = None,
-        feature_importances: bool = False,
-        weight_decay: float = 0.01,
-        warmup_steps: int = 0,
-        averaging: Any = None,
-        clip_norm: float | None = None,
-        clip_value: float | None = None,
-        max_norm: float | None = None,
-        l1_ratio: float = 0.0,
-        record_gradient_norms: bool = False,
-        dropout: Any = 0.0,
-        max_time: float | None = None,
-        embedding: str | None = None,
-        embedded_features: Any = "all",
-        scale_layer: bool = False,
-        rate_factors: Any = None,
-    ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_init = learning_rate_init
-        self.power_t = power_t
-        self.max_iter = max_iter
-        self.shuffle = shuffle
-        self.random_state = random_state
-        self.tol = tol
-        self.verbose = verbose
-        self.warm_start = warm_start
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.n_iter_no_change = n_iter_no_change
-        self.max_fun = max_fun
-        self.init = init
-        self.init_scale = init_scale
-        self.fit_intercept = fit_intercept
-        self.output_activation = output_activation
-        self.validation_split = validation_split
-        self.n_restarts = n_restarts
-        self.n_threads = n_threads
-        self.feature_importances = feature_importances
-        self.weight_decay = weight_decay
-        self.warmup_steps = warmup_steps
-        self.averaging = averaging
-        self.clip_norm = clip_norm
-        self.clip_value = clip_value
-        self.max_norm = max_norm
-        self.l1_ratio = l1_ratio
-        self.record_gradient_norms = record_gradient_norms
-        self.dropout = dropout
-        self.max_time = max_time
-        self.embedding = embedding
-        self.embedded_features = embedded_features
-        self.scale_layer = scale_layer
-        self.rate_factors = rate_factors
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        """Give a subclass that takes over this constructor one of its own name, which errors about arguments tell."""
-        super().__init_subclass__(**options)
-        if "__init__" not in cls.__dict__:
-            inherited: Any = cls.__init__
-            kept = inherited.__defaults__, inherited.__closure__
-            own = types.FunctionType(inherited.__code__, inherited.__globals__, "__init__", *kept)
-            own.__kwdefaults__, own.__annotations__ = inherited.__kwdefaults__, inherited.__annotations__
-            own.__qualname__ = f"{cls.__qualname__}.__init__"
-            cls.__init__ = own  # type: ignore[method-assign]
 
     # ---- what the subclasses say about targets
 
@@ -198,12 +99,12 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
         classes: Any = None,
     ) -> Self:
         """Train a draft, and become what it is when nothing can fail any more."""
-        from fastbp.training.fit import Start, drawn_starts, fit
+        from fastbp.training.fit import Start, fit_network
         from fastbp.training.network import aligned_copy, network_for
         from fastbp.training.problem import Problem
         from fastbp.training.random_state import Lent
 
-        known = checked(self)
+        known = known_settings(self)
         resume = hasattr(self, "coefs_") and (incremental or self.warm_start)
         if incremental and self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
@@ -254,19 +155,17 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
                 params = aligned_copy(origin)
                 if settings.monotonic:
                     check_signs(network, params, settings.monotonic)
-                starts = [Start(random_state, lambda _: params)]
+                starts: Any = [Start(random_state, lambda _: params)]
             else:
                 network = network_for(settings, problem.n_features, problem.n_outputs, X.dtype)
-                starts = drawn_starts(network, settings, random_state, problem.dtype)
+                starts = random_state
 
             def train(hooks: Any = None) -> Any:
-                fitted = fit(
-                    network, problem, settings, starts, resumed=resumed, prepare=scaling, keeps_all=self.ensemble, hooks=hooks
-                )
+                options: dict[str, Any] = {"prepare": scaling, "keeps_all": self.ensemble, "hooks": hooks}
+                fitted = fit_network(settings, problem, starts, network=network, resumed=resumed, **options)
                 run = fitted.run
                 if again is not None and run.error is None and run.history.validation_scores and not fitted.is_interrupted:
-                    anew = drawn_starts(network, settings, again, problem.dtype)
-                    fitted = refitted(fitted, all_rows(problem), settings, anew, scaling)
+                    fitted = refitted(fitted, all_rows(problem), settings, again, scaling)
                 complaints = draft._finish(fitted, settings, X, weights, incremental, is_new=not resume)
                 steps = [] if origin is None else draft._in_places_of(self, origin)
                 if resume and incremental and isinstance(vars(self).get("loss_curve_"), list):
@@ -369,7 +268,7 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
         if "coefs_" not in vars(self):
             check_is_fitted(self, "coefs_")
         if self.n_threads is not None:
-            parameters.check_parameter("n_threads", self.n_threads, parameters.RULES["n_threads"], self)
+            parameters.check_parameter("n_threads", self.n_threads, self._rules["n_threads"], self)
         network, params = self._packed()
         n_features = network.n_features
         rows = None if getattr(self, "feature_names_in_", None) is not None else plain_rows(X, (params.dtype,))

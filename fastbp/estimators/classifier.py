@@ -9,13 +9,13 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 
-from fastbp.estimators import parameters
 from fastbp.estimators.base import BaseBP, has_partial_fit
 from fastbp.estimators.calibration import fitted_temperature, logits_of, probabilities
 from fastbp.estimators.class_weights import class_tables, refuse_balanced
 from fastbp.estimators.docs import documented, filled
 from fastbp.estimators.inputs import MatrixLike
 from fastbp.estimators.ordered import LOSS, OUTPUT, categories_of, in_order, positions
+from fastbp.estimators.parameter_table import rules_of
 from fastbp.estimators.targets import (
     Targets,
     all_labels,
@@ -44,37 +44,6 @@ class BPClassifier(ClassifierMixin, BaseBP):
     Parameters
     ----------
     {parameters}
-    output_activation : str, default='auto'
-        'auto' is 'softmax' for three or more classes, else 'logistic'; the log-loss is not defined for others. With 'softmax'
-        two classes have two outputs.
-    validation_split : {'random', 'stratified'}, default='random'
-        'random' stratifies two classes only, as scikit-learn does; 'stratified' stratifies any number.
-    {run_parameters}
-    {later_parameters}
-    class_weight : dict, 'balanced' or list of dicts, default=None
-        Weights of the classes, by which the rows' are multiplied: ``{label: weight}``; 'balanced' for
-        ``n_samples / (n_classes * count)``; or one dict per column of classes or per label, ``{0: weight, 1: weight}``, which are
-        multiplied. What is not in a dict weighs 1. A fit is the one with these values as `sample_weight`, in the validation
-        scores of `early_stopping` too. 'balanced' is not for `partial_fit`.
-    calibration : {'temperature'} or None, default=None
-        'temperature' divides the logits by the one number that the validation rows (of `early_stopping`, or `X_val`) make most
-        probable [9]_: with which their log-loss is smallest, but for what is known beforehand, a normal distribution of its
-        logarithm around 0 with standard deviation 0.5; a few rows that are all right would else make every probability 0 or 1.
-        `predict_proba` goes by it; `predict`, `scoring` and explanations do not.
-    loss : {'log_loss', 'focal'}, default='log_loss'
-        What is minimised: the log-loss; or the focal loss (Lin et al., Focal loss for dense object detection, ICCV 2017), in
-        which a row whose true class has the probability p counts (1 - p) ** `focal_gamma` times, so that easy rows count little.
-    ordered : bool, default=False
-        Whether the classes have an order: that of numbers, or of a pandas Categorical (a Series or column of one) with
-        ``ordered=True``. The network then has one score f(x), a last hidden layer of one unit, and thresholds between the classes
-        (`thresholds_`): the probability of a class or a later one is :math:`\sigma(f(x) - \theta_k)`, the proportional odds model
-        (McCullagh, Regression models for ordinal data, 1980) where there is no hidden layer. `monotonic_cst` then goes for any
-        number of classes. Not with 'focal', `label_smoothing`, `calibration` and ``fit_intercept=False``, nor for 'lm'.
-    label_smoothing : float, default=0.0
-        Part of each target, in [0, 1), that all classes share (Szegedy et al., Rethinking the Inception architecture, CVPR
-        2016), as in PyTorch's ``CrossEntropyLoss``; a yes or no becomes ``y * (1 - label_smoothing) + label_smoothing / 2``.
-    focal_gamma : float, default=2.0
-        Exponent of the loss 'focal', 0 or larger; with 0 it is the log-loss.
 
     Attributes
     ----------
@@ -101,7 +70,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
     array(['no', 'yes', 'yes', 'no'], dtype='<U3')
     """
 
-    _rules = parameters.CLASSIFIER_RULES
+    _rules = rules_of("BPClassifier")
     _sparse_labels = False
     temperature_: float | None = None
 
@@ -119,7 +88,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         max_iter: int = 200,
         shuffle: bool = True,
         random_state: int | np.random.RandomState | None = None,
-        tol: float = 1e-4,
+        tol: float = 0.0001,
         verbose: bool | int = False,
         warm_start: bool = False,
         momentum: float = 0.9,
@@ -128,7 +97,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         validation_fraction: float = 0.1,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
-        epsilon: float = 1e-8,
+        epsilon: float = 1e-08,
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
         init: Any = "glorot_uniform",
@@ -157,76 +126,75 @@ class BPClassifier(ClassifierMixin, BaseBP):
         refit: bool = False,
         ensemble: bool = False,
         input_scaling: str | None = None,
+        skip_layer: bool = False,
+        monotonic_cst: Any = None,
+        ordered: bool = False,
         class_weight: Any = None,
         calibration: str | None = None,
         loss: str = "log_loss",
         label_smoothing: float = 0.0,
         focal_gamma: float = 2.0,
-        skip_layer: bool = False,
-        monotonic_cst: Any = None,
-        ordered: bool = False,
     ) -> None:
-        super().__init__(
-            hidden_layer_sizes=hidden_layer_sizes,
-            activation=activation,
-            solver=solver,
-            alpha=alpha,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            learning_rate_init=learning_rate_init,
-            power_t=power_t,
-            max_iter=max_iter,
-            shuffle=shuffle,
-            random_state=random_state,
-            tol=tol,
-            verbose=verbose,
-            warm_start=warm_start,
-            momentum=momentum,
-            nesterovs_momentum=nesterovs_momentum,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            beta_1=beta_1,
-            beta_2=beta_2,
-            epsilon=epsilon,
-            n_iter_no_change=n_iter_no_change,
-            max_fun=max_fun,
-            init=init,
-            init_scale=init_scale,
-            fit_intercept=fit_intercept,
-            output_activation=output_activation,
-            validation_split=validation_split,
-            n_restarts=n_restarts,
-            n_threads=n_threads,
-            feature_importances=feature_importances,
-            weight_decay=weight_decay,
-            warmup_steps=warmup_steps,
-            averaging=averaging,
-            clip_norm=clip_norm,
-            clip_value=clip_value,
-            max_norm=max_norm,
-            l1_ratio=l1_ratio,
-            record_gradient_norms=record_gradient_norms,
-            dropout=dropout,
-            max_time=max_time,
-            embedding=embedding,
-            embedded_features=embedded_features,
-            scale_layer=scale_layer,
-            rate_factors=rate_factors,
-        )
+        # Written by tools/write_constructors.py.
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.init = init
+        self.init_scale = init_scale
+        self.fit_intercept = fit_intercept
+        self.output_activation = output_activation
+        self.validation_split = validation_split
+        self.n_restarts = n_restarts
+        self.n_threads = n_threads
+        self.feature_importances = feature_importances
+        self.weight_decay = weight_decay
+        self.warmup_steps = warmup_steps
+        self.averaging = averaging
+        self.clip_norm = clip_norm
+        self.clip_value = clip_value
+        self.max_norm = max_norm
+        self.l1_ratio = l1_ratio
+        self.record_gradient_norms = record_gradient_norms
+        self.dropout = dropout
+        self.max_time = max_time
+        self.embedding = embedding
+        self.embedded_features = embedded_features
+        self.scale_layer = scale_layer
+        self.rate_factors = rate_factors
         self.scoring = scoring
         self.refit = refit
         self.ensemble = ensemble
         self.input_scaling = input_scaling
+        self.skip_layer = skip_layer
+        self.monotonic_cst = monotonic_cst
+        self.ordered = ordered
         self.class_weight = class_weight
         self.calibration = calibration
         self.loss = loss
         self.label_smoothing = label_smoothing
         self.focal_gamma = focal_gamma
-        self.skip_layer = skip_layer
-        self.monotonic_cst = monotonic_cst
-        self.ordered = ordered
 
-    @filled
+    @filled("BPClassifier")
     def fit(
         self,
         X: MatrixLike,
@@ -270,7 +238,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         return self._fit(X, y, sample_weight, incremental=False, validation=(X_val, y_val, sample_weight_val))
 
     @available_if(has_partial_fit)
-    @filled
+    @filled("BPClassifier")
     def partial_fit(
         self, X: MatrixLike, y: MatrixLike, sample_weight: ArrayLike | float | None = None, classes: ArrayLike | None = None
     ) -> Self:

@@ -15,7 +15,6 @@ from fastbp.estimators import parameters
 from fastbp.estimators.inputs import MatrixLike, read_by
 
 _ROWS_AT_ONCE = 2**12  # so that the slopes of all rows need not be in memory together
-_MANY_STEPS = parameters.RULES["max_iter"]
 
 
 class IntegratedGradients(NamedTuple):
@@ -157,7 +156,7 @@ class Explained:
         """
         from fastbp.training.explain import input_gradients, layer_outputs
 
-        parameters.check_parameter("n_steps", n_steps, _MANY_STEPS, "integrated_gradients")
+        parameters.check_parameter("n_steps", n_steps, parameters.COUNT, "integrated_gradients")
         demand_plain_inputs(self)
         network, params, X = self._asked(X, of_slopes=True)
         X = X.toarray() if issparse(X) else X
@@ -292,7 +291,7 @@ class Explained:
         """
         from fastbp.training.pruning import pruned_weights
 
-        parameters.check_parameter("tolerance", tolerance, parameters.RULES["alpha"], "pruned")
+        parameters.check_parameter("tolerance", tolerance, parameters.NONNEGATIVE, "pruned")
         demand_plain_inputs(self)
         network, params, X = self._asked(X)
         if network.is_ordered:

@@ -88,7 +88,7 @@ class BPFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned, B
         """
         if not isinstance(self.estimator, BaseBP):
             raise TypeError(f"estimator must be a network of fastbp, such as BPClassifier(), got {self.estimator!r:.200}.")
-        parameters.check_parameter("prefit", self.prefit, parameters.RULES["shuffle"], self)
+        parameters.check_parameter("prefit", self.prefit, parameters.FLAG, self)
         if self.prefit:
             check_is_fitted(self.estimator)
             estimator = self.estimator

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_classifier
 
-from fastbp.estimators import parameters
-from fastbp.names import ACTIVATIONS, SOLVERS
+from fastbp.names import ACTIVATIONS, HIDDEN_ACTIVATIONS
 from fastbp.training.settings import Settings
 
 
@@ -22,11 +21,6 @@ def constraints_of(estimator: Any, settings: Settings, n_outputs: int, n_feature
     constraints = _per_feature(estimator, n_features)
     if not any(constraints):
         return ()
-    if not SOLVERS[settings.solver].is_stochastic:
-        raise ValueError(
-            f"monotonic_cst does not go with solver={settings.solver!r}, which knows no bounds of weights: take 'adam' or another"
-            " that goes step by step."
-        )
     names = (*settings.activations, settings.output_activation)
     others = [name for name in names if not ACTIVATIONS[name].is_monotone]
     if settings.output_activation == "softmax" or (
@@ -38,7 +32,7 @@ def constraints_of(estimator: Any, settings: Settings, n_outputs: int, n_feature
             " nor for output_activation='softmax'."
         )
     if others:
-        allowed = [name for name in parameters.HIDDEN_ACTIVATIONS if ACTIVATIONS[name].is_monotone]
+        allowed = [name for name in HIDDEN_ACTIVATIONS if ACTIVATIONS[name].is_monotone]
         raise ValueError(
             f"monotonic_cst needs activations that never fall, and {others[0]!r} does: take {', '.join(map(repr, allowed))}."
         )

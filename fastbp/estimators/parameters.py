@@ -1,28 +1,16 @@
-"""What the constructor's parameters may be, checked in scikit-learn's words before any kernel runs."""
+"""Rules for what parameters may be, checked in scikit-learn's words before any kernel runs."""
 
 import functools
 import inspect
 import itertools
 import math
-import re
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from fastbp.names import (
-    BAYES,
-    CLASSIFIER_LOSSES,
-    EMBEDDINGS,
-    HIDDEN_ACTIVATIONS,
-    LOSSES,
-    OUTPUT_ACTIVATIONS,
-    REGRESSION_LOSSES,
-    SCHEDULES,
-    SOLVERS,
-    STARTS,
-)
+from fastbp.names import HIDDEN_ACTIVATIONS, LOSSES
 
 MOST_UNITS = 2**53
 MOST_COUNT = 2**53  # as a float it is still exact
@@ -39,11 +27,13 @@ class Allowed(NamedTuple):
     text: str
 
 
-def _integer_from(low: int) -> Allowed:
+def integer_from(low: int) -> Allowed:
+    """Rule for an integer that is at least `low`."""
     return Allowed(lambda value: isinstance(value, Integral) and int(value) >= low, f"an int in the range [{low}, inf)")
 
 
-def _real_in(low: float, high: float, brackets: str) -> Allowed:
+def real_in(low: float, high: float, brackets: str) -> Allowed:
+    """Rule for a number within bounds, which belong to it where the brackets, as "[)", are square."""
     open_low, open_high = brackets[0] == "(", brackets[1] == ")"
 
     def within(value: Any) -> bool:
@@ -67,78 +57,15 @@ def is_sequence(value: Any) -> bool:
     return hasattr(value, "__len__") and not isinstance(value, str | bytes | dict) and getattr(value, "ndim", 1) > 0
 
 
-_BOOLEAN = Allowed(lambda value: isinstance(value, bool | np.bool_), "an instance of 'bool' or an instance of 'numpy.bool'")
-_NONE = Allowed(lambda value: value is None, "None")
+BOOLEAN = Allowed(lambda value: isinstance(value, bool | np.bool_), "an instance of 'bool' or an instance of 'numpy.bool'")
+NONE = Allowed(lambda value: value is None, "None")
+HIDDEN_ACTIVATION = one_of(*sorted(HIDDEN_ACTIVATIONS))
 INTEGER = (Allowed(lambda value: isinstance(value, Integral), "an int"),)
-_NONNEGATIVE = (_real_in(0, math.inf, "[)"),)
-POSITIVE = (_real_in(0, math.inf, "()"),)
-_FRACTION = (_real_in(0, 1, "[)"),)
-_COUNT = (_integer_from(1),)
-_FLAG = (_BOOLEAN,)
-
-RULES: dict[str, tuple[Allowed, ...]] = {
-    "hidden_layer_sizes": (
-        Allowed(is_sequence, "an array-like"),
-        _integer_from(1),
-        Allowed(lambda value: isinstance(value, str) and re.fullmatch(r"\d+(-\d+)*", value) is not None, "a str such as '64-32'"),
-    ),
-    "activation": (one_of(*sorted(HIDDEN_ACTIVATIONS)), Allowed(is_sequence, "a sequence of these, one per hidden layer")),
-    "solver": (one_of(*sorted(SOLVERS)),),
-    "alpha": _NONNEGATIVE,
-    "batch_size": (one_of("auto"), _integer_from(1)),
-    "learning_rate": (one_of(*sorted(SCHEDULES)), Allowed(callable, "a callable")),
-    "learning_rate_init": POSITIVE,
-    "power_t": _NONNEGATIVE,
-    "max_iter": _COUNT,
-    "shuffle": _FLAG,
-    "random_state": (
-        Allowed(lambda value: isinstance(value, Integral) and 0 <= int(value) < 2**32, f"an int in the range [0, {2**32 - 1}]"),
-        Allowed(lambda value: isinstance(value, np.random.RandomState), "an instance of 'numpy.random.mtrand.RandomState'"),
-        _NONE,
-    ),
-    "tol": _NONNEGATIVE,
-    "verbose": (_integer_from(0), _BOOLEAN),
-    "warm_start": _FLAG,
-    "momentum": (_real_in(0, 1, "[]"),),
-    "nesterovs_momentum": _FLAG,
-    "early_stopping": _FLAG,
-    "validation_fraction": _FRACTION,
-    "beta_1": _FRACTION,
-    "beta_2": _FRACTION,
-    "epsilon": POSITIVE,
-    "n_iter_no_change": (
-        _integer_from(1),
-        Allowed(lambda value: isinstance(value, Real) and value == math.inf, "a float among {inf}"),
-    ),
-    "max_fun": _COUNT,
-    "init": (
-        one_of(*sorted(STARTS)),
-        Allowed(lambda value: isinstance(value, tuple | list) and len(value) == 2, "a pair (coefs, intercepts)"),
-    ),
-    "init_scale": POSITIVE,
-    "fit_intercept": _FLAG,
-    "output_activation": (one_of("auto", *OUTPUT_ACTIVATIONS),),
-    "validation_split": (one_of("random", "stratified"),),
-    "n_restarts": (
-        Allowed(lambda value: isinstance(value, Integral) and 1 <= int(value) <= 2**20, "an int in the range [1, 2**20]"),
-    ),
-    "n_threads": (_integer_from(1), _NONE),
-    "weight_decay": _NONNEGATIVE,
-    "warmup_steps": (_integer_from(0),),
-    "averaging": (one_of("polyak"), _real_in(0, 1, "()"), _NONE),
-    "clip_norm": (*POSITIVE, _NONE),
-    "clip_value": (*POSITIVE, _NONE),
-    "max_norm": (*POSITIVE, _NONE),
-    "l1_ratio": (_real_in(0, 1, "[]"),),
-    "record_gradient_norms": _FLAG,
-    "dropout": (*_FRACTION, Allowed(is_sequence, "a sequence of these, one for the inputs and one per hidden layer")),
-    "feature_importances": _FLAG,
-    "max_time": (*POSITIVE, _NONE),
-    "embedding": (one_of(*EMBEDDINGS), _NONE),
-    "embedded_features": (one_of("all"), Allowed(is_sequence, "an array-like of column numbers")),
-    "scale_layer": _FLAG,
-    "rate_factors": (Allowed(lambda value: isinstance(value, dict), "a dict"), _NONE),
-}
+NONNEGATIVE = (real_in(0, math.inf, "[)"),)
+POSITIVE = (real_in(0, math.inf, "()"),)
+FRACTION = (real_in(0, 1, "[)"),)
+COUNT = (integer_from(1),)
+FLAG = (BOOLEAN,)
 
 
 def _is_increasing(value: Any) -> bool:
@@ -150,62 +77,9 @@ def _is_increasing(value: Any) -> bool:
 
 
 LOSS_PARAMETER_RULES: dict[str, tuple[Allowed, ...]] = {
-    loss.parameter: (_real_in(*loss.parameter_range, loss.parameter_brackets),) for loss in LOSSES.values() if loss.parameter
+    loss.parameter: (real_in(*loss.parameter_range, loss.parameter_brackets),) for loss in LOSSES.values() if loss.parameter
 }
 LOSS_PARAMETER_RULES["quantile"] += (Allowed(_is_increasing, "a sequence of these that increases"),)
-
-
-def _loss_rules(are_of_regression: bool) -> dict[str, tuple[Allowed, ...]]:
-    names = [loss.parameter for loss in LOSSES.values() if loss.parameter and loss.is_regression == are_of_regression]
-    return {name: LOSS_PARAMETER_RULES[name] for name in names}
-
-
-_PREDICTOR_RULES: dict[str, tuple[Allowed, ...]] = {
-    **RULES,
-    "scoring": (
-        Allowed(lambda value: isinstance(value, str), "a scorer's name or 'loss'"),
-        Allowed(callable, "a callable"),
-        _NONE,
-    ),
-    "refit": _FLAG,
-    "ensemble": _FLAG,
-    "input_scaling": (one_of("standard", "robust"), _NONE),
-    "skip_layer": _FLAG,
-    "monotonic_cst": (
-        Allowed(is_sequence, "an array-like with -1, 0 or 1 for each feature"),
-        Allowed(lambda value: isinstance(value, dict), "a dict of these by the features' names"),
-        _NONE,
-    ),
-}
-CLASSIFIER_RULES: dict[str, tuple[Allowed, ...]] = {
-    **_PREDICTOR_RULES,
-    "calibration": (one_of("temperature"), _NONE),
-    "class_weight": (
-        one_of("balanced"),
-        Allowed(lambda value: isinstance(value, dict), "an instance of 'dict'"),
-        Allowed(
-            lambda value: isinstance(value, list | tuple) and all(isinstance(part, dict) for part in value),
-            "a list of dicts, one per label",
-        ),
-        _NONE,
-    ),
-    "loss": (one_of(*CLASSIFIER_LOSSES),),
-    "ordered": _FLAG,
-    **_loss_rules(False),
-}
-AUTOENCODER_RULES: dict[str, tuple[Allowed, ...]] = {
-    **RULES,
-    "validation_split": (one_of("random"),),
-    "denoising": _NONNEGATIVE,
-}
-REGRESSOR_RULES: dict[str, tuple[Allowed, ...]] = {
-    **_PREDICTOR_RULES,
-    "loss": (one_of(*REGRESSION_LOSSES),),
-    "alpha": (*_NONNEGATIVE, one_of(BAYES)),
-    "validation_split": (one_of("random"),),
-    "target_scaling": (one_of("standard"), _NONE),
-    **_loss_rules(True),
-}
 
 
 def check_parameters(estimator: Any, known: dict[str, Any] | None = None) -> None:
@@ -269,7 +143,7 @@ def activation_names(activation: Any, n_hidden: int, owner: Any) -> tuple[str, .
             raise ValueError(f"activation names {len(names)} layers but the network has {n_hidden} hidden layers.")
     for name in set(names):
         if name not in HIDDEN_ACTIVATIONS:
-            check_parameter("activation", name, RULES["activation"][:1], owner)
+            check_parameter("activation", name, (HIDDEN_ACTIVATION,), owner)
     return names
 
 

@@ -8,22 +8,14 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import d2_pinball_score
 from sklearn.utils.metaestimators import available_if
 
-from fastbp.estimators import parameters
 from fastbp.estimators.base import BaseBP, has_partial_fit
 from fastbp.estimators.docs import documented, filled
 from fastbp.estimators.inputs import MatrixLike
+from fastbp.estimators.parameter_table import rules_of
 from fastbp.estimators.targets import Targets, real_targets, repeated
 
-_ABOUT_ALPHA = r""" 'bayes', for the solver 'lm', estimates it together
-    with the variance of the noise from the training rows alone, by the evidence for them (D. J. C. MacKay, A practical Bayesian
-    framework for backpropagation networks, 1992; F. D. Foresee and M. T. Hagan, Gauss-Newton approximation to Bayesian learning,
-    1997): after each step alpha becomes :math:`\sigma^2 \gamma_w / \lVert W \rVert^2` with
-    :math:`\sigma^2 = \sum_i s_i e_i^2 / (N - \gamma)`, where :math:`\gamma` parameters, :math:`\gamma_w` of them weights,
-    are determined by the data, and N is the sum of the sample weights times the number of outputs. Errors and the last layer's
-    weights are counted in standard deviations of the targets there, so that the unit of the targets does not matter."""
 
-
-@documented(score="R²", score_name="R², or 'loss' for quantiles", alpha="float or 'bayes'", about_alpha=_ABOUT_ALPHA)
+@documented(score="R²", score_name="R², or 'loss' for quantiles")
 class BPRegressor(RegressorMixin, BaseBP):
     r"""Multi-layer perceptron regressor trained by back-propagation, with scikit-learn's interface and numbers.
 
@@ -39,30 +31,7 @@ class BPRegressor(RegressorMixin, BaseBP):
 
     Parameters
     ----------
-    loss : {losses}, default='squared_error'
-        What is minimised: {about_losses}.
     {parameters}
-    output_activation : str, default='auto'
-        'auto' is 'identity' for the squared error, which takes any name of `activation` and 'exp' too, as the losses of the
-        error alone do, and 'exp' for 'poisson', 'gamma' and 'tweedie', which take no other.
-    validation_split : {'random'}, default='random'
-        Real targets have no classes to stratify; here so that both estimators have the same parameters.
-    {run_parameters}
-    {later_parameters}
-    delta : float, default=1.0
-        For the loss 'huber' (P. J. Huber, Robust estimation of a location parameter, 1964): the error, in the target's units,
-        from which it grows in proportion to the error.
-    target_scaling : {'standard'} or None, default=None
-        'standard' trains on targets less their mean over their standard deviation, and predicts in their own units; losses,
-        `delta` and `tol` are then of the scaled ones. For losses of any target and ``output_activation="identity"``.
-    quantile : float or sequence of float, default=0.5
-        For the loss 'quantile' (R. Koenker and G. Bassett, Regression quantiles, 1978): which quantile of the target to predict,
-        within (0, 1). An increasing sequence predicts several of one target, an output for each. Where these cross they are
-        sorted, row by row, which brings them nearer to the truth (V. Chernozhukov et al., Quantile and probability curves without
-        crossing, 2010). Early stopping goes by the loss, as R² asks how near predictions are to the mean.
-    power : float, default=1.5
-        For the loss 'tweedie', within (1, 2): the variance of the target grows as this power of its mean. 1 would be 'poisson', 2
-        'gamma'.
 
     Attributes
     ----------
@@ -95,7 +64,7 @@ class BPRegressor(RegressorMixin, BaseBP):
     array([1.])
     """
 
-    _rules = parameters.REGRESSOR_RULES
+    _rules = rules_of("BPRegressor")
 
     def __init__(
         self,
@@ -112,7 +81,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         max_iter: int = 200,
         shuffle: bool = True,
         random_state: int | np.random.RandomState | None = None,
-        tol: float = 1e-4,
+        tol: float = 0.0001,
         verbose: bool | int = False,
         warm_start: bool = False,
         momentum: float = 0.9,
@@ -121,7 +90,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         validation_fraction: float = 0.1,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
-        epsilon: float = 1e-8,
+        epsilon: float = 1e-08,
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
         init: Any = "glorot_uniform",
@@ -150,73 +119,72 @@ class BPRegressor(RegressorMixin, BaseBP):
         refit: bool = False,
         ensemble: bool = False,
         input_scaling: str | None = None,
+        skip_layer: bool = False,
+        monotonic_cst: Any = None,
         delta: float = 1.0,
         target_scaling: str | None = None,
         quantile: Any = 0.5,
         power: float = 1.5,
-        skip_layer: bool = False,
-        monotonic_cst: Any = None,
     ) -> None:
-        super().__init__(
-            hidden_layer_sizes=hidden_layer_sizes,
-            activation=activation,
-            solver=solver,
-            alpha=alpha,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            learning_rate_init=learning_rate_init,
-            power_t=power_t,
-            max_iter=max_iter,
-            shuffle=shuffle,
-            random_state=random_state,
-            tol=tol,
-            verbose=verbose,
-            warm_start=warm_start,
-            momentum=momentum,
-            nesterovs_momentum=nesterovs_momentum,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            beta_1=beta_1,
-            beta_2=beta_2,
-            epsilon=epsilon,
-            n_iter_no_change=n_iter_no_change,
-            max_fun=max_fun,
-            init=init,
-            init_scale=init_scale,
-            fit_intercept=fit_intercept,
-            output_activation=output_activation,
-            validation_split=validation_split,
-            n_restarts=n_restarts,
-            n_threads=n_threads,
-            feature_importances=feature_importances,
-            weight_decay=weight_decay,
-            warmup_steps=warmup_steps,
-            averaging=averaging,
-            clip_norm=clip_norm,
-            clip_value=clip_value,
-            max_norm=max_norm,
-            l1_ratio=l1_ratio,
-            record_gradient_norms=record_gradient_norms,
-            dropout=dropout,
-            max_time=max_time,
-            embedding=embedding,
-            embedded_features=embedded_features,
-            scale_layer=scale_layer,
-            rate_factors=rate_factors,
-        )
+        # Written by tools/write_constructors.py.
         self.loss = loss
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.init = init
+        self.init_scale = init_scale
+        self.fit_intercept = fit_intercept
+        self.output_activation = output_activation
+        self.validation_split = validation_split
+        self.n_restarts = n_restarts
+        self.n_threads = n_threads
+        self.feature_importances = feature_importances
+        self.weight_decay = weight_decay
+        self.warmup_steps = warmup_steps
+        self.averaging = averaging
+        self.clip_norm = clip_norm
+        self.clip_value = clip_value
+        self.max_norm = max_norm
+        self.l1_ratio = l1_ratio
+        self.record_gradient_norms = record_gradient_norms
+        self.dropout = dropout
+        self.max_time = max_time
+        self.embedding = embedding
+        self.embedded_features = embedded_features
+        self.scale_layer = scale_layer
+        self.rate_factors = rate_factors
         self.scoring = scoring
         self.refit = refit
         self.ensemble = ensemble
         self.input_scaling = input_scaling
+        self.skip_layer = skip_layer
+        self.monotonic_cst = monotonic_cst
         self.delta = delta
         self.target_scaling = target_scaling
         self.quantile = quantile
         self.power = power
-        self.skip_layer = skip_layer
-        self.monotonic_cst = monotonic_cst
 
-    @filled
+    @filled("BPRegressor")
     def fit(
         self,
         X: MatrixLike,
@@ -259,7 +227,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         return self._fit(X, y, sample_weight, incremental=False, validation=(X_val, y_val, sample_weight_val))
 
     @available_if(has_partial_fit)
-    @filled
+    @filled("BPRegressor")
     def partial_fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | float | None = None) -> Self:
         """Train for one epoch over the given rows. Only for {stochastic_solvers}.
 

@@ -99,7 +99,7 @@ def score_of(estimator: Any, usual: str, y: Any, y_val: Any) -> Any:
     return Score(estimator, y, y_val)
 
 
-def refitted(fitted: Any, problem: Any, settings: Any, starts: list[Any], scaling: Any) -> Any:
+def refitted(fitted: Any, problem: Any, settings: Any, random_state: Any, scaling: Any) -> Any:
     """Return what a fit without validation rows brings that begins as the best of the starts did, and ends where that was best.
 
     Parameters
@@ -109,16 +109,17 @@ def refitted(fitted: Any, problem: Any, settings: Any, starts: list[Any], scalin
     problem : Problem
         All rows.
     settings : Settings
-    starts : list of Start
-        As they were before the first fit.
+    random_state : RandomState
+        As it was before the first fit.
     scaling : callable or None
         What scales the rows.
     """
-    from fastbp.training.fit import fit
+    from fastbp.training.fit import drawn_starts, fit_network
 
     history = fitted.run.history
     again = settings._replace(early_stopping=False, max_iter=history.best_epoch, n_iter_no_change=math.inf)
-    second = fit(fitted.network, problem, again, [starts[fitted.run.number]], prepare=scaling)
+    starts = drawn_starts(fitted.network, settings, random_state, problem.dtype)
+    second = fit_network(again, problem, [starts[fitted.run.number]], network=fitted.network, prepare=scaling)
     kept = ("validation_scores", "validation_loss_curve", "best_validation_score", "best_params")
     vars(second.run.history).update({name: getattr(history, name) for name in kept})
     second.run.outcome = fitted.run.outcome

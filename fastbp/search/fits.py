@@ -18,30 +18,18 @@ from fastbp.estimators import BPClassifier, BPRegressor, parameters
 from fastbp.estimators.base import BaseBP, fitted_copy
 from fastbp.estimators.callbacks import has_callbacks
 from fastbp.estimators.inputs import check_rows, check_sample_weight, pass_door, twin
+from fastbp.estimators.parameter_table import parameters_beside_training
 from fastbp.estimators.settings import settings_of
 from fastbp.estimators.targets import Targets, class_targets, real_targets
-from fastbp.names import STARTS
 from fastbp.search.results import Result
-from fastbp.training.fit import Fitted, Resumed, Start, draw_weights, fit, random_states
+from fastbp.training.fit import Fitted, Resumed, Start, draw_weights, fit_network, random_states
 from fastbp.training.network import aligned_copy, network_for
 from fastbp.training.outcome import MAX_ITER, TIME_OVER
 from fastbp.training.predict import predict_outputs
 from fastbp.training.problem import Problem, make_table
-from fastbp.training.random_state import MovingTwister, Twister, open_twister, seeded
+from fastbp.training.random_state import MovingTwister, Twister, seeded
 from fastbp.training.settings import Settings
 
-# Parameters that the estimator's own fit looks at, before and after the road that all fits take.
-_FOR_THE_DOOR = (
-    "class_weight",
-    "scoring",
-    "refit",
-    "ensemble",
-    "input_scaling",
-    "target_scaling",
-    "calibration",
-    "monotonic_cst",
-    "ordered",
-)
 PREDICTED_ROWS = 2**14  # rows that are copied together to be scored, so that no fold is copied whole
 # Elements of test rows that are copied for the whole search and predicted in the call that trains, as every call lets go of the
 # GIL and may have to wait for it (measured on iris: 87 instead of 100 µs per fit with two threads, 154 instead of 165 with one).
@@ -92,17 +80,10 @@ class Candidate:
 
 def _can_batch(estimator: Any) -> bool:
     """Whether `Fit` knows all that the estimator's own fit would do."""
-    if type(estimator) not in (BPClassifier, BPRegressor) or estimator.verbose or has_callbacks(estimator):
+    if type(estimator) not in (BPClassifier, BPRegressor) or has_callbacks(estimator):
         return False
-    has_several_outputs = hasattr(getattr(estimator, "quantile", None), "__len__")
-    if has_several_outputs or any(getattr(estimator, name, None) not in (None, False) for name in _FOR_THE_DOOR):
-        return False
-    if isinstance(estimator.init, str) and estimator.init in STARTS and STARTS[estimator.init].fits_rows:
-        return False  # folds have other rows, and here share their starts
-    if estimator.output_activation == "softmax":  # of two classes each has an output then, which is the fold's to know
-        return False
-    state = estimator.random_state
-    return not isinstance(state, np.random.RandomState) or open_twister(state) is not None
+    values = vars(estimator)
+    return not any(row.is_for_own_fit(values[row.name]) for row in parameters_beside_training(type(estimator).__name__))
 
 
 class Fold:
@@ -374,11 +355,8 @@ class Fit:
             n_done = 0 if resumed is None else resumed.history.n_iter
             limited = settings._replace(max_iter=min(self.until, settings.max_iter) - n_done)
         options: dict[str, Any] = {"resumed": resumed, "test": test, "scratch": scratch}
-        fitted = fit(network, problem, limited, begins, n_threads=settings.n_threads or n_threads, **options)
-        if fitted.is_interrupted:
-            raise KeyboardInterrupt
-        if fitted.run.error is not None:
-            raise fitted.run.error
+        options |= {"network": network, "n_threads": settings.n_threads or n_threads}
+        fitted = fit_network(limited, problem, begins, **options).completed()
         if fitted.run.outcome.status == MAX_ITER and fitted.run.history.n_iter < settings.max_iter:
             self._paused = fitted, settings
         return fitted, settings

@@ -108,7 +108,7 @@ class TableEncoder(TransformerMixin, Versioned, BaseEstimator):
         TypeError
             X is sparse, or of a library that is not known.
         """
-        parameters.check_parameter("max_categories", self.max_categories, parameters.RULES["max_iter"], self)
+        parameters.check_parameter("max_categories", self.max_categories, parameters.COUNT, self)
         table = checked(X)
         self._learn(table, rows_of(sample_weight, table.shape[0]))
         return self

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, check_random_state
 
 from fastbp.estimators import BPClassifier, BPRegressor, parameters
 from fastbp.estimators.calibration import fitted_temperature, probabilities
-from fastbp.estimators.inputs import read_by, refuse_dates
+from fastbp.estimators.inputs import read_by, refuse_dates, twin
 from fastbp.estimators.versions import Versioned
 from fastbp.tabular.columns import checked, opened
 from fastbp.tabular.docs import documented_table
@@ -93,7 +93,7 @@ class _BPTabular(Versioned, BaseEstimator):
         for name in ("n_ensemble", "max_iter", "n_threads"):
             value = getattr(self, name)
             if value is not None:
-                check(name, value, parameters.RULES["max_iter"], self)
+                check(name, value, parameters.COUNT, self)
         if self.max_time is not None and not (isinstance(self.max_time, Real) and float(self.max_time) > 0):
             raise ValueError(f"max_time must be a number of seconds above 0 or None, got {self.max_time!r}.")
         if not (self.network_params is None or isinstance(self.network_params, dict)):
@@ -217,8 +217,7 @@ class _BPTabular(Versioned, BaseEstimator):
         """Return the mean of the networks' outputs, (n_rows, n_outputs) float64."""
         total = np.zeros(())
         for model in self.networks_:
-            model.n_threads = self.n_threads
-            total = total + model._outputs(encoded).astype(np.float64)
+            total = total + twin(model, n_threads=self.n_threads)._outputs(encoded).astype(np.float64)
         return total / len(self.networks_)
 
     @property
@@ -435,7 +434,7 @@ class BPTabularClassifier(ClassifierMixin, _BPTabular):
 
     def _check(self) -> Preset:
         if self.calibrate is not None:
-            parameters.check_parameter("calibrate", self.calibrate, parameters.RULES["early_stopping"], self)
+            parameters.check_parameter("calibrate", self.calibrate, parameters.FLAG, self)
         return super()._check()
 
     def _calibrates(self, preset: Preset) -> bool:

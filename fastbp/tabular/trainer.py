@@ -12,8 +12,7 @@ from fastbp.estimators import parameters
 from fastbp.estimators.base import fitted_copy
 from fastbp.estimators.settings import settings_of
 from fastbp.tabular.recipe import LITTLE_NOISE, MUCH_NOISE, Preset, shorter_and_longer
-from fastbp.training.fit import drawn_starts, fit
-from fastbp.training.network import network_for
+from fastbp.training.fit import fit_network
 from fastbp.training.problem import Problem
 from fastbp.training.threads import allowed_threads, run_pool
 from fastbp.training.workspace import Scratch
@@ -64,15 +63,9 @@ class Trainer:
         model = self._network_of(len(self._X) if rows is None else len(rows), max_iter, int(seed))
         parameters.check_parameters(model)
         settings = settings_of(model, self._loss)._replace(decay_schedule="flat_cos", dropout_schedule="flat_cos")
-        network = network_for(settings, self._X.shape[1], self._n_outputs, self._X.dtype)
         problem = Problem(self._X, self._Y, self._weights, numbers=rows, n_outputs=self._n_outputs)
-        starts = drawn_starts(network, settings, np.random.RandomState(seed), problem.dtype)
-        result = fit(network, problem, settings, starts, scratch=scratch, n_threads=self._n_each)
-        if result.run.error is not None:
-            raise result.run.error
-        if result.is_interrupted:
-            raise KeyboardInterrupt
-        return fitted_copy(model, self._fitted, result, settings)
+        result = fit_network(settings, problem, np.random.RandomState(seed), scratch=scratch, n_threads=self._n_each)
+        return fitted_copy(model, self._fitted, result.completed(), settings)
 
     def side_by_side(self, train: Callable[..., Any], tasks: Any) -> list[Any]:
         """Return what `train` (*task, scratch) returns for each task."""

@@ -1,7 +1,7 @@
-"""The one road of every fit: prepare, start, train, outcome.
+"""The one door of every fit: from settings and rows to a fitted network, with nothing else touched.
 
-Estimators, `partial_fit`, restarts, every fit of a search and the command line come this way; they differ in the problem and the
-starts that they hand in.
+Estimators, `partial_fit`, restarts, the networks of a table and every fit of a search come this way, and the command line by
+them; they differ in the settings, the problem and the starts that they hand in.
 """
 
 import copy
@@ -17,7 +17,7 @@ import numpy as np
 from fastbp.names import SOLVERS, STARTS
 from fastbp.training.between import Hooks
 from fastbp.training.monotone import parameter_signs, turned
-from fastbp.training.network import pack_parameters
+from fastbp.training.network import network_for, pack_parameters
 from fastbp.training.outcome import DIVERGED, INTERRUPTED, History, Outcome, Run
 from fastbp.training.problem import Problem
 from fastbp.training.settings import Settings
@@ -52,6 +52,14 @@ class Fitted(NamedTuple):
     restart_losses: np.ndarray
     is_interrupted: bool
     runs: tuple[Run, ...] = ()  # of all starts that have not diverged, if they were to be kept
+
+    def completed(self) -> "Fitted":
+        """Return it, or raise what has ended the training too early, for who has no use for a part of it."""
+        if self.is_interrupted:
+            raise KeyboardInterrupt
+        if self.run.error is not None:
+            raise self.run.error
+        return self
 
 
 def draw_weights(
@@ -120,12 +128,12 @@ def _check_weights(problem: Problem, settings: Settings) -> None:
             raise ValueError(f"The sample weights of the rows {which} sum to zero, so there is no mean over these rows.")
 
 
-def fit(
-    network: Any,
-    problem: Problem,
+def fit_network(
     settings: Settings,
-    starts: Sequence[Start],
+    problem: Problem,
+    starts: Sequence[Start] | np.random.RandomState,
     *,
+    network: Any = None,
     resumed: Resumed | None = None,
     test: Any = None,
     scratch: Scratch | None = None,
@@ -138,11 +146,12 @@ def fit(
 
     Parameters
     ----------
-    network : Network
-    problem : Problem
     settings : Settings
-    starts : sequence of Start
-        Trained side by side on the threads that settings allow.
+    problem : Problem
+    starts : sequence of Start or RandomState
+        Trained side by side on the threads that settings allow; of a random state as many are drawn as settings ask for.
+    network : Network or None
+        The layout of the network; None makes the one that settings ask for.
     resumed : Resumed or None
         What the only start goes on with.
     test : Samples or None
@@ -166,7 +175,10 @@ def fit(
     ValueError
         The rows cannot be split, or `init` does not fit. A start that diverged has the error in its run.
     """
-
+    if network is None:
+        network = network_for(settings, problem.n_features, problem.n_outputs, problem.dtype)
+    if isinstance(starts, np.random.RandomState):
+        starts = drawn_starts(network, settings, starts, problem.dtype)
     _demand_rows_for(network, "", problem)
     if problem.held_out is not None:
         _demand_rows_for(network, "X_val: ", problem.held_out)
