@@ -753,6 +753,14 @@ def test_every_part_of_other_calls_is_expected(dtype):
             model = BPRegressor(hidden_layer_sizes=(3,), activation=activation, solver="lm", max_iter=2).fit(rows, X[:, 0])
             forget_parts()
             assert np.isfinite(model.input_gradients(rows)).all()
+    for rows in (X, sparse):
+        for options in ({}, {"solver": "lbfgs"}, {"early_stopping": True}, {"skip_layer": True}):
+            forget_parts()
+            model = BPClassifier((3,), ordered=True, max_iter=2, random_state=0, **options).fit(rows, Y.sum(axis=1))
+            forget_parts()
+            assert np.isfinite(model.predict_proba(rows)).all()
+            forget_parts()
+            assert np.isfinite(model.input_gradients(rows)).all()
     forget_parts()
     BPRegressor(hidden_layer_sizes=(3,), solver="sgd", max_iter=100).fit(wide, X[:, 0])
 

@@ -273,6 +273,8 @@ def test_exports_hold_it_too():
     X, y = table_of()
     model = BPRegressor(hidden_layer_sizes=(6,), monotonic_cst=CONSTRAINTS, max_iter=10, random_state=0).fit(X, y)
     assert "predict" in fastbp.to_c(model)
+    with pytest.raises(ValueError, match="monotonic_cst"):  # whose weights would be others
+        model.pruned(X)
     mlp = fastbp.to_sklearn(model.set_params(monotonic_cst=None))
     np.testing.assert_allclose(mlp.predict(X), model.predict(X))
 

@@ -296,6 +296,8 @@ class Explained:
         network, params, X = self._asked(X)
         if network.is_ordered:
             raise ValueError("pruned is not for ordered=True, whose score is a layer of one unit, and thresholds no weights.")
+        if getattr(self, "monotonic_cst", None) is not None:
+            raise ValueError("pruned is not for monotonic_cst, as weights refitted by least squares do not keep their signs.")
         widest = max(network.units[1:-1], default=0)
         if X.shape[0] <= widest:
             raise ValueError(

@@ -260,7 +260,7 @@ OWN_PARAMETERS = (
         SWITCH,
         """Add a linear function of the features, X @ `skip_coefs_`, to what the outputs are made from: the hidden layers then
         have only to learn what a linear model cannot say. Its weights begin at 0, and are penalised and trained as the others.
-        Needs a hidden layer.""",
+        `max_norm` bounds them by themselves. Needs a hidden layer.""",
         estimators=PREDICTORS,
         solvers=OF_GRADIENTS,
     ),
