@@ -1,210 +1,30 @@
-"""Every activation, loss, solver, schedule and start, said once, with what each may be combined with.
+"""Every solver, schedule and start, said once, with what each may be combined with; activations and losses are in functions/.
 
 Plain data without numba, which all floors read: kernels their codes, training what to do, estimators what users may pass and what
 the documentation says about it. To add one, add it here and follow docs/extending.md; the tests go through these tables.
 """
 
-import math
 from typing import NamedTuple
 
-# ---- activations
+from .functions.activations import ACTIVATIONS
+from .functions.activations import CANCELS as CANCELS
+from .functions.activations import KEPT as KEPT
+from .functions.losses import LOSSES
 
-IDENTITY, LOGISTIC, TANH, RELU, LEAKY_RELU, STEP, SOFTMAX, EXP, ELU, GELU, SELU, SILU, MISH, SOFTPLUS, HARDSWISH = range(15)
-CUMULATIVE = 15
-# Codes of slopes that are not had from an activation's output.
-KEPT = -1  # the forward pass wrote it down
-CANCELS = -2  # the loss cancels the slope of the outputs: the error signal is outputs - targets, times a factor for some losses
+# ---- activations and losses: codes of those that kernels call by name
 
+IDENTITY, LOGISTIC, TANH, RELU, LEAKY_RELU, STEP, SOFTMAX, EXP = (
+    ACTIVATIONS[name].code for name in ("identity", "logistic", "tanh", "relu", "leaky_relu", "step", "softmax", "exp")
+)
+CUMULATIVE = ACTIVATIONS["cumulative"].code
+SQUARED_ERROR, LOG_LOSS, BINARY_LOG_LOSS, MULTIOUTPUT_LOG_LOSS, FOCAL, BINARY_FOCAL = (
+    LOSSES[name].code
+    for name in ("squared_error", "log_loss", "binary_log_loss", "multioutput_log_loss", "focal", "binary_focal")
+)
+ORDERED_LOG_LOSS = LOSSES["ordered_log_loss"].code
 
-class Activation(NamedTuple):
-    """One activation function."""
-
-    code: int  # in kernels/activations.py
-    text: str  # for the documentation, after the name
-    is_hidden: bool = True  # whether it may stand in a hidden layer
-    has_slope: bool = True  # if not, it is trained with slope 1
-    keeps_slope: bool = False  # its slope cannot be had from its output: in training the forward pass writes it down
-    is_monotone: bool = True  # whether it never falls
-    is_homogeneous: bool = False  # whether f(c·x) is c·f(x) for every c above zero, so that it is of its inputs' unit
-    flat: tuple[tuple[float, float], ...] = ()  # outputs, from … to …, where its slope is less than a hundredth of the largest
-
-    @property
-    def slope(self) -> int:
-        """Code by which the backward pass finds the slope."""
-        return KEPT if self.keeps_slope else self.code
-
-
-ACTIVATIONS = {
-    "identity": Activation(IDENTITY, "x itself", is_homogeneous=True),
-    "logistic": Activation(LOGISTIC, "1 / (1 + e**-x)", flat=((0.0, 0.0025), (0.9975, 1.0))),
-    "tanh": Activation(TANH, "the hyperbolic tangent", flat=((-1.0, -0.995), (0.995, 1.0))),
-    "relu": Activation(RELU, "x above zero, 0 elsewhere", is_homogeneous=True, flat=((0.0, 0.0),)),
-    "leaky_relu": Activation(LEAKY_RELU, "x above zero, 0.01·x elsewhere", is_homogeneous=True),
-    "step": Activation(
-        STEP, "1 above zero, 0 elsewhere; as that has no slope, it is trained with slope 1 everywhere [4]_", has_slope=False
-    ),
-    "elu": Activation(ELU, "x above zero, e**x - 1 elsewhere", flat=((-1.0, -0.99),)),
-    "gelu": Activation(GELU, "x·(1 + tanh(√(2/π)·(x + 0.044715·x³))) / 2", keeps_slope=True, is_monotone=False),
-    "selu": Activation(
-        SELU,
-        "1.0507·x above zero, 1.7581·(e**x - 1) elsewhere, which keeps deep layers' spread near 1 [5]_",
-        flat=((-1.76, -1.7476),),
-    ),
-    "silu": Activation(SILU, "x / (1 + e**-x)", keeps_slope=True, is_monotone=False),
-    "mish": Activation(MISH, "x·tanh(log(1 + e**x))", keeps_slope=True, is_monotone=False),
-    "softplus": Activation(SOFTPLUS, "log(1 + e**x)", flat=((0.0, 0.01),)),
-    "hardswish": Activation(
-        HARDSWISH,
-        "x times x/6 + 1/2 kept between 0 and 1, a silu without exponentials",
-        keeps_slope=True,
-        is_monotone=False,
-        flat=((0.0, 0.0),),
-    ),
-    "softmax": Activation(SOFTMAX, "exponentials over their sum", is_hidden=False),
-    "exp": Activation(EXP, "e**x", is_hidden=False),
-    "cumulative": Activation(
-        CUMULATIVE, "differences of 1, the logistic function of each but the first, and 0, from left to right", is_hidden=False
-    ),
-}
 OUTPUT_ACTIVATIONS = tuple(name for name in ACTIVATIONS if name != "cumulative")  # that users may choose
 HIDDEN_ACTIVATIONS = tuple(name for name, activation in ACTIVATIONS.items() if activation.is_hidden)
-
-# ---- losses
-
-SQUARED_ERROR, LOG_LOSS, BINARY_LOG_LOSS, MULTIOUTPUT_LOG_LOSS, POISSON, HUBER, ABSOLUTE_ERROR, QUANTILE = range(8)
-GAMMA, TWEEDIE, FOCAL, BINARY_FOCAL = range(8, 12)
-ORDERED_LOG_LOSS = 12
-
-
-class Loss(NamedTuple):
-    """One loss, of targets that are numbers (regression) or classes."""
-
-    code: int  # in kernels/losses.py
-    text: str  # for the documentation, after the name
-    outputs: tuple[str, ...]  # output activations for which it is defined; the first is what output_activation="auto" means
-    canonical: str = ""  # the one of them whose slope it cancels, if there is one
-    is_regression: bool = True
-    has_class_numbers: bool = False  # whether the target of a row is the number of its class, not a value per output
-    has_groups: bool = False  # whether the outputs are in groups with a softmax each, and a target is a probability per output
-    has_score: bool = False  # whether the outputs come from one score, by weights that are fixed
-    lowest_target: float = -math.inf
-    excludes_lowest: bool = False  # whether targets must be above the lowest
-    highest_target: float = math.inf
-    is_own_score: bool = False  # whether early stopping goes by this loss of the validation rows, as R² says little of its aim
-    parameter: str = ""  # the estimator's parameter that shapes it, if one does: a float
-    parameter_default: float = 0.0
-    parameter_range: tuple[float, float] = (0.0, math.inf)
-    parameter_brackets: str = "()"  # whether the ends of that range belong to it
-
-
-_REAL_OUTPUTS = tuple(name for name in ACTIVATIONS if name not in ("softmax", "cumulative"))
-LOSSES = {
-    "squared_error": Loss(SQUARED_ERROR, "half the squared error", _REAL_OUTPUTS, "identity"),
-    "log_loss": Loss(
-        LOG_LOSS,
-        "the log-loss of several classes",
-        ("softmax",),
-        "softmax",
-        is_regression=False,
-        has_class_numbers=True,
-        parameter="label_smoothing",
-        parameter_range=(0.0, 1.0),
-        parameter_brackets="[)",
-    ),
-    "binary_log_loss": Loss(
-        BINARY_LOG_LOSS,
-        "the log-loss of yes or no, per output",
-        ("logistic",),
-        "logistic",
-        is_regression=False,
-        lowest_target=0.0,
-        highest_target=1.0,
-        parameter="label_smoothing",
-        parameter_range=(0.0, 1.0),
-        parameter_brackets="[)",
-    ),
-    "multioutput_log_loss": Loss(
-        MULTIOUTPUT_LOG_LOSS,
-        "the log-loss of several classes, summed over several columns of them",
-        ("softmax",),
-        "softmax",
-        is_regression=False,
-        has_groups=True,
-        lowest_target=0.0,
-        highest_target=1.0,
-        parameter="label_smoothing",
-        parameter_range=(0.0, 1.0),
-        parameter_brackets="[)",
-    ),
-    "poisson": Loss(POISSON, "half the Poisson deviance (targets ≥ 0, exponential output)", ("exp",), "exp", lowest_target=0.0),
-    "huber": Loss(
-        HUBER,
-        "half the squared error up to an error of `delta` and straight on from there, for targets with outliers",
-        _REAL_OUTPUTS,
-        parameter="delta",
-        parameter_default=1.0,
-    ),
-    "absolute_error": Loss(ABSOLUTE_ERROR, "the absolute error, whose best prediction is the median", _REAL_OUTPUTS),
-    "quantile": Loss(
-        QUANTILE,
-        "the pinball loss, whose best prediction is the `quantile` of the target",
-        _REAL_OUTPUTS,
-        is_own_score=True,
-        parameter="quantile",
-        parameter_default=0.5,
-        parameter_range=(0.0, 1.0),
-    ),
-    "gamma": Loss(
-        GAMMA,
-        "half the gamma deviance (targets > 0, exponential output)",
-        ("exp",),
-        "exp",
-        lowest_target=0.0,
-        excludes_lowest=True,
-    ),
-    "tweedie": Loss(
-        TWEEDIE,
-        "half the Tweedie deviance of the `power` (targets ≥ 0, exponential output)",
-        ("exp",),
-        "exp",
-        lowest_target=0.0,
-        parameter="power",
-        parameter_default=1.5,
-        parameter_range=(1.0, 2.0),
-    ),
-    "focal": Loss(
-        FOCAL,
-        "the log-loss of several classes, times (1 - p) ** `focal_gamma` for the probability p of the true one",
-        ("softmax",),
-        "softmax",
-        is_regression=False,
-        has_class_numbers=True,
-        parameter="focal_gamma",
-        parameter_default=2.0,
-        parameter_brackets="[)",
-    ),
-    "binary_focal": Loss(
-        BINARY_FOCAL,
-        "the same for yes or no, per output",
-        ("logistic",),
-        "logistic",
-        is_regression=False,
-        lowest_target=0.0,
-        highest_target=1.0,
-        parameter="focal_gamma",
-        parameter_default=2.0,
-        parameter_brackets="[)",
-    ),
-    "ordered_log_loss": Loss(
-        ORDERED_LOG_LOSS,
-        "the log-loss of classes that have an order, with one score and thresholds between them",
-        ("cumulative",),
-        "cumulative",
-        is_regression=False,
-        has_class_numbers=True,
-        has_score=True,
-    ),
-}
 REGRESSION_LOSSES = tuple(name for name, loss in LOSSES.items() if loss.is_regression)
 CLASSIFIER_LOSSES = ("log_loss", "focal")  # as users name them; with the logistic output they are binary
 

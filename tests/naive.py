@@ -14,15 +14,6 @@ import numpy as np
 EPS = 2.0**-52  # of float64; the losses clip probabilities at it
 LEAK = 0.01  # slope of leaky_relu below zero
 
-ACTIVATIONS = (
-    "identity", "logistic", "tanh", "relu", "leaky_relu", "step", "elu", "gelu", "selu", "silu", "mish", "softplus", "hardswish",
-    "exp", "softmax", "cumulative",
-)  # fmt: skip
-LOSSES = (
-    "squared_error", "log_loss", "binary_log_loss", "poisson", "huber", "absolute_error", "quantile", "gamma", "tweedie", "focal",
-    "binary_focal", "ordered_log_loss",
-)  # fmt: skip
-
 # Output activation and loss that belong together: the slopes cancel, and δ = ŷ − y.
 CANONICAL = {
     ("identity", "squared_error"),
@@ -88,8 +79,11 @@ UNITS = {
     "mish": lambda z: z * math.tanh(softplus(z)),
     "softplus": softplus,
     "hardswish": lambda z: z * min(max(z + 3, 0), 6) / 6,
+    "softsign": lambda z: z / (1 + abs(z)),
     "exp": exp,
 }
+
+ACTIVATIONS = (*UNITS, "softmax", "cumulative")
 
 # Each slope is computed from the unit's OUTPUT a, not from z, where that is possible.
 SLOPES = {
@@ -106,6 +100,7 @@ SLOPES = {
     "mish": lambda a, z: mish_slope(z),
     "softplus": lambda a, z: -math.expm1(-a),
     "hardswish": lambda a, z: 0.0 if z <= -3 else 1.0 if z >= 3 else (2 * z + 3) / 6,
+    "softsign": lambda a, z: 1 / (1 + abs(z)) ** 2,
     "exp": lambda a, z: a,
 }
 
@@ -172,31 +167,54 @@ def focal_slope(p, gamma=2.0):
     return gamma * (1 - p) ** (gamma - 1) * math.log(p) - (1 - p) ** gamma / p
 
 
+def loss_of_number(value):
+    return lambda y, p, eps: sum(value(y_j, p_j) for y_j, p_j in zip(y, p, strict=True))
+
+
+def slope_of_number(slope):
+    return lambda y, p: [slope(y_j, p_j) for y_j, p_j in zip(y, p, strict=True)]
+
+
+# Of losses that are a sum over outputs: the value for a target y and an output p, and its slope by p.
+OF_NUMBERS = {
+    "poisson": (lambda y, p: xlogy(y, y / p) - y + p, lambda y, p: 1 - y / p),
+    "huber": (lambda y, p: huber(p - y), lambda y, p: max(-1.0, min(1.0, p - y))),
+    "absolute_error": (lambda y, p: abs(p - y), lambda y, p: math.copysign(1.0, p - y)),
+    "log_cosh": (lambda y, p: math.log(math.cosh(p - y)), lambda y, p: math.tanh(p - y)),
+    "quantile": (lambda y, p: pinball(p - y), lambda y, p: math.copysign(0.5, p - y)),
+    "gamma": (lambda y, p: math.log(p / y) + y / p - 1, lambda y, p: 1 / p - y / p**2),
+    "tweedie": (tweedie, lambda y, p: p**-0.5 - y * p**-1.5),
+}
+
+# Of all: the loss of one sample with targets y and outputs p; of those with classes y is [index of the class].
+SAMPLE_LOSSES = {
+    "squared_error": lambda y, p, eps: 0.5 * sum((p_j - y_j) * (p_j - y_j) for y_j, p_j in zip(y, p, strict=True)) / len(p),
+    "log_loss": lambda y, p, eps: -math.log(clip(p[int(y[0])], eps)),
+    "binary_log_loss": lambda y, p, eps: (
+        -sum(xlogy(y_j, clip(p_j, eps)) + xlogy(1 - y_j, 1 - clip(p_j, eps)) for y_j, p_j in zip(y, p, strict=True))
+    ),
+    "ordered_log_loss": lambda y, p, eps: -math.log(clip(p[int(y[0])], eps)),
+    "focal": lambda y, p, eps: focal(clip(p[int(y[0])], eps)),
+    "binary_focal": lambda y, p, eps: sum(focal(clip(p_j if y_j else 1 - p_j, eps)) for y_j, p_j in zip(y, p, strict=True)),
+    **{name: loss_of_number(value) for name, (value, _) in OF_NUMBERS.items()},
+}
+LOSSES = tuple(SAMPLE_LOSSES)
+
+# ∂loss/∂p of one sample; of the squared error without the division by the number of outputs (scikit-learn's gradient).
+LOSS_SLOPES = {
+    "squared_error": lambda y, p: [p_j - y_j for y_j, p_j in zip(y, p, strict=True)],
+    "log_loss": lambda y, p: [-1 / p_j if j == int(y[0]) else 0.0 for j, p_j in enumerate(p)],
+    "binary_log_loss": lambda y, p: [(p_j - y_j) / (p_j * (1 - p_j)) for y_j, p_j in zip(y, p, strict=True)],
+    "ordered_log_loss": lambda y, p: [-1 / p_j if j == int(y[0]) else 0.0 for j, p_j in enumerate(p)],
+    "focal": lambda y, p: [focal_slope(p_j) if j == int(y[0]) else 0.0 for j, p_j in enumerate(p)],
+    "binary_focal": lambda y, p: [focal_slope(p_j) if y_j else -focal_slope(1 - p_j) for y_j, p_j in zip(y, p, strict=True)],
+    **{name: slope_of_number(slope) for name, (_, slope) in OF_NUMBERS.items()},
+}
+
+
 def sample_loss(name, y, p, eps=EPS):
-    """Loss of one sample with targets y and outputs p; for log_loss, y is [index of the class]."""
-    if name == "squared_error":
-        return 0.5 * sum((p_j - y_j) * (p_j - y_j) for y_j, p_j in zip(y, p, strict=True)) / len(p)
-    if name in ("log_loss", "ordered_log_loss"):
-        return -math.log(clip(p[int(y[0])], eps))
-    if name == "binary_log_loss":
-        return -sum(xlogy(y_j, clip(p_j, eps)) + xlogy(1 - y_j, 1 - clip(p_j, eps)) for y_j, p_j in zip(y, p, strict=True))
-    if name == "poisson":
-        return sum(xlogy(y_j, y_j / p_j) - y_j + p_j for y_j, p_j in zip(y, p, strict=True))
-    if name == "huber":
-        return sum(huber(p_j - y_j) for y_j, p_j in zip(y, p, strict=True))
-    if name == "absolute_error":
-        return sum(abs(p_j - y_j) for y_j, p_j in zip(y, p, strict=True))
-    if name == "quantile":
-        return sum(pinball(p_j - y_j) for y_j, p_j in zip(y, p, strict=True))
-    if name == "gamma":
-        return sum(math.log(p_j / y_j) + y_j / p_j - 1 for y_j, p_j in zip(y, p, strict=True))
-    if name == "tweedie":
-        return sum(tweedie(y_j, p_j) for y_j, p_j in zip(y, p, strict=True))
-    if name == "focal":
-        return focal(clip(p[int(y[0])], eps))
-    if name == "binary_focal":
-        return sum(focal(clip(p_j if y_j else 1 - p_j, eps)) for y_j, p_j in zip(y, p, strict=True))
-    raise ValueError(name)
+    """Loss of one sample with targets y and outputs p."""
+    return SAMPLE_LOSSES[name](y, p, eps)
 
 
 def mean_loss(name, Y, P, sample_weight=None, eps=EPS):
@@ -205,37 +223,10 @@ def mean_loss(name, Y, P, sample_weight=None, eps=EPS):
     return sum(w * sample_loss(name, y, p, eps) for w, y, p in zip(weights, Y, P, strict=True)) / sum(weights)
 
 
-def loss_slope(name, y, p):
-    """∂loss/∂p of one sample; for the squared error without the division by the number of outputs (scikit-learn's gradient)."""
-    if name == "squared_error":
-        return [p_j - y_j for y_j, p_j in zip(y, p, strict=True)]
-    if name in ("log_loss", "ordered_log_loss"):
-        return [-1 / p_j if j == int(y[0]) else 0.0 for j, p_j in enumerate(p)]
-    if name == "binary_log_loss":
-        return [(p_j - y_j) / (p_j * (1 - p_j)) for y_j, p_j in zip(y, p, strict=True)]
-    if name == "poisson":
-        return [1 - y_j / p_j for y_j, p_j in zip(y, p, strict=True)]
-    if name == "huber":
-        return [max(-1.0, min(1.0, p_j - y_j)) for y_j, p_j in zip(y, p, strict=True)]
-    if name == "absolute_error":
-        return [math.copysign(1.0, p_j - y_j) for y_j, p_j in zip(y, p, strict=True)]
-    if name == "quantile":
-        return [math.copysign(0.5, p_j - y_j) for y_j, p_j in zip(y, p, strict=True)]
-    if name == "gamma":
-        return [1 / p_j - y_j / p_j**2 for y_j, p_j in zip(y, p, strict=True)]
-    if name == "tweedie":
-        return [p_j**-0.5 - y_j * p_j**-1.5 for y_j, p_j in zip(y, p, strict=True)]
-    if name == "focal":
-        return [focal_slope(p_j) if j == int(y[0]) else 0.0 for j, p_j in enumerate(p)]
-    if name == "binary_focal":
-        return [focal_slope(p_j) if y_j else -focal_slope(1 - p_j) for y_j, p_j in zip(y, p, strict=True)]
-    raise ValueError(name)
-
-
 def output_delta(output_activation, loss, y, p, z=None):
     """δ = ∂E/∂z of the output layer for one sample."""
     if (output_activation, loss) not in CANONICAL:
-        return pull_back(output_activation, p, z or p, loss_slope(loss, y, p))
+        return pull_back(output_activation, p, z or p, LOSS_SLOPES[loss](y, p))
     if loss == "log_loss":
         return [p_j - (j == int(y[0])) for j, p_j in enumerate(p)]
     return [p_j - y_j for y_j, p_j in zip(y, p, strict=True)]

@@ -4,17 +4,23 @@ import numpy as np
 import pytest
 
 from fastbp import forward, gradients
+from fastbp.names import HIDDEN_ACTIVATIONS
 
-TORCH = {
-    "identity": "Identity", "logistic": "Sigmoid", "tanh": "Tanh", "relu": "ReLU", "leaky_relu": "LeakyReLU", "elu": "ELU",
-    "selu": "SELU", "silu": "SiLU", "mish": "Mish", "softplus": "Softplus", "hardswish": "Hardswish",
-}  # fmt: skip
+NAMES = [name for name in HIDDEN_ACTIVATIONS if name != "step"]  # which is trained with a slope that it has not
 
 
-@pytest.mark.parametrize("name", [*TORCH, "gelu"])
+def function_of_torch(name):
+    """The module of the same name there, or of what it is called there."""
+    nn = pytest.importorskip("torch").nn
+    if name == "gelu":
+        return nn.GELU(approximate="tanh")
+    wanted = {"logistic": "sigmoid"}.get(name, name.replace("_", ""))
+    return next(getattr(nn, found) for found in dir(nn) if found.lower() == wanted)()
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_values_and_slopes_are_those_of_pytorch(name):
-    torch = pytest.importorskip("torch")
-    function = torch.nn.GELU(approximate="tanh") if name == "gelu" else getattr(torch.nn, TORCH[name])()
+    torch, function = pytest.importorskip("torch"), function_of_torch(name)
     rng = np.random.RandomState(0)
     coefs, intercepts = [rng.randn(4, 6), rng.randn(6, 3)], [rng.randn(6), rng.randn(3)]
     X, y = 3 * rng.randn(50, 4), rng.randn(50, 3)

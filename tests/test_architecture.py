@@ -12,6 +12,7 @@ PACKAGE = ROOT / "fastbp"
 # From the ground up. A module imports from lower floors only; the modules of one floor never import each other,
 # apart from those of one folder, which may as long as there is no circle.
 FLOORS = (
+    {"functions"},
     {"names"},
     {"kernels"},
     {"training"},

@@ -8,6 +8,7 @@ import pytest
 from covering import dealt
 from scipy.optimize import approx_fprime
 from sklearn.base import clone
+from targets import targets_for
 
 from fastbp import BPClassifier, BPRegressor, Gradients, forward, gradients
 from fastbp.names import HIDDEN_ACTIVATIONS, LOSSES, OUTPUT_ACTIVATIONS
@@ -21,20 +22,7 @@ def problem(layer_sizes=(3, 5, 4, 2), loss="squared_error", n_samples=7, seed=0)
     coefs = [rng.uniform(-1, 1, shape) for shape in itertools.pairwise(layer_sizes)]
     intercepts = [rng.uniform(-0.5, 0.5, size) for size in layer_sizes[1:]]
     X = rng.uniform(-1, 1, (n_samples, layer_sizes[0]))
-    shape = (n_samples, layer_sizes[-1])
-    y = {
-        "squared_error": lambda: rng.randn(*shape),
-        "log_loss": lambda: rng.randint(layer_sizes[-1], size=n_samples),
-        "binary_log_loss": lambda: rng.randint(2, size=shape),
-        "poisson": lambda: rng.poisson(2.0, shape),
-        "huber": lambda: 2.0 * rng.randn(*shape),  # errors on both sides of delta
-        "absolute_error": lambda: rng.randn(*shape),
-        "quantile": lambda: rng.randn(*shape),
-        "gamma": lambda: rng.gamma(2.0, size=shape),
-        "tweedie": lambda: rng.poisson(1.0, shape) * rng.gamma(2.0, size=shape),
-        "focal": lambda: rng.randint(layer_sizes[-1], size=n_samples),
-        "binary_focal": lambda: rng.randint(2, size=shape),
-    }[loss]()
+    y = targets_for(loss, rng, n_samples, layer_sizes[-1])
     return coefs, intercepts, X, y
 
 

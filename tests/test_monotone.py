@@ -21,7 +21,7 @@ from fastbp.names import ACTIVATIONS, HIDDEN_ACTIVATIONS, SOLVERS
 from fastbp.training.monotone import parameter_signs
 from fastbp.training.network import parameter_views
 
-MONOTONE = ("identity", "logistic", "tanh", "relu", "leaky_relu", "step", "elu", "selu", "softplus")
+MONOTONE = ("identity", "logistic", "tanh", "relu", "leaky_relu", "step", "elu", "selu", "softplus", "softsign")
 EXACT = ("identity", "relu", "leaky_relu", "step")  # whose every operation on floats never falls
 CONSTRAINTS = [1, -1, 0, 0, 1]
 STOCHASTIC = [name for name, solver in SOLVERS.items() if solver.is_stochastic]

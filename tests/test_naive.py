@@ -11,23 +11,16 @@ from covering import dealt
 from numpy.testing import assert_allclose
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
+from targets import targets_for
+
+from fastbp.names import LOSSES
 
 WEIGHTED = "loss" in MLPRegressor().get_params()  # sample_weight and the poisson loss came with scikit-learn 1.7
 
 # Outputs a loss can be asked of: probabilities for the log losses, positive means for poisson.
-OUTPUTS = {
+OUTPUTS = {loss: LOSSES[loss].outputs if len(LOSSES[loss].outputs) == 1 else ("identity", "tanh") for loss in naive.LOSSES} | {
     "squared_error": [name for name in naive.ACTIVATIONS if name != "step"],
-    "log_loss": ["softmax"],
-    "binary_log_loss": ["logistic"],
     "poisson": ["exp", "logistic"],
-    "huber": ["identity", "tanh"],
-    "absolute_error": ["identity", "tanh"],
-    "quantile": ["identity", "tanh"],
-    "gamma": ["exp"],
-    "tweedie": ["exp"],
-    "focal": ["softmax"],
-    "binary_focal": ["logistic"],
-    "ordered_log_loss": ["cumulative"],
 }
 PAIRS = [(output, loss) for loss, outputs in OUTPUTS.items() for output in outputs]
 HIDDEN = [name for name in naive.ACTIVATIONS if name not in ("step", "softmax", "cumulative")]
@@ -40,22 +33,7 @@ def make_problem(loss, n_outputs, seed=0, scale=0.4, sizes=(3, 4, 3), n_samples=
     coefs = [random_state.normal(0, scale, shape) for shape in itertools.pairwise(layer_sizes)]
     intercepts = [random_state.normal(0, scale, n) for n in layer_sizes[1:]]
     X = random_state.normal(size=(n_samples, sizes[0]))
-    y = {
-        "squared_error": lambda: random_state.normal(size=(n_samples, n_outputs)),
-        "log_loss": lambda: random_state.randint(n_outputs, size=(n_samples, 1)),
-        "binary_log_loss": lambda: random_state.randint(2, size=(n_samples, n_outputs)),
-        "poisson": lambda: random_state.poisson(2.0, size=(n_samples, n_outputs)),
-        "huber": lambda: random_state.normal(size=(n_samples, n_outputs)),
-        "absolute_error": lambda: random_state.normal(size=(n_samples, n_outputs)),
-        "quantile": lambda: random_state.normal(size=(n_samples, n_outputs)),
-        "gamma": lambda: random_state.gamma(2.0, size=(n_samples, n_outputs)),
-        "tweedie": lambda: (
-            random_state.poisson(1.0, (n_samples, n_outputs)) * random_state.gamma(2.0, size=(n_samples, n_outputs))
-        ),
-        "focal": lambda: random_state.randint(n_outputs, size=(n_samples, 1)),
-        "binary_focal": lambda: random_state.randint(2, size=(n_samples, n_outputs)),
-        "ordered_log_loss": lambda: random_state.randint(n_outputs, size=(n_samples, 1)),
-    }[loss]()
+    y = targets_for(loss, random_state, n_samples, n_outputs).reshape(n_samples, -1)
     if loss == "ordered_log_loss":  # as if from one score
         coefs[-1][:], intercepts[-1] = coefs[-1][:, :1], -np.sort(-intercepts[-1])
     return coefs, intercepts, X, y.astype(float)
@@ -102,7 +80,7 @@ def test_gradients_equal_finite_differences(pair, activation, weighted):
 def test_short_form_of_delta_equals_the_chain_rule(output_activation, loss):
     coefs, intercepts, X, y = make_problem(loss, 3)
     for target, p in zip(y, naive.forward(coefs, intercepts, X, output_activation=output_activation)[-1], strict=True):
-        chain = naive.pull_back(output_activation, p, p, naive.loss_slope(loss, target, p))
+        chain = naive.pull_back(output_activation, p, p, naive.LOSS_SLOPES[loss](target, p))
         assert_allclose(naive.output_delta(output_activation, loss, target, p), chain, rtol=1e-9, atol=1e-12)
 
 

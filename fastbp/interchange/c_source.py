@@ -10,7 +10,7 @@ from sklearn.preprocessing import RobustScaler, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from fastbp.estimators.scaling import shift_of
-from fastbp.interchange.formulas import ACROSS_UNITS, FORMULAS, Plain, Value, plain
+from fastbp.interchange.formulas import ACROSS_UNITS, Plain, Value, formula, plain
 from fastbp.interchange.reserved import is_reserved
 
 DTYPES = {"float32": ("float", "f"), "float64": ("double", "")}
@@ -102,6 +102,7 @@ class _C:
     def __init__(self, dtype: str) -> None:
         self._dtype = np.dtype(dtype)
         self.type, self.suffix = DTYPES[dtype]
+        self._lines: list[str] = []
 
     def number(self, value: Any) -> str:
         return f"{self._dtype.type(value)!s}{self.suffix}"
@@ -142,8 +143,14 @@ class _C:
     def add(self, x: Value, y: Value) -> str:
         return self._operation("+", x, y)
 
+    def subtract(self, x: Value, y: Value) -> str:
+        return self._operation("-", x, y)
+
     def multiply(self, x: Value, y: Value) -> str:
         return self._operation("*", x, y)
+
+    def divide(self, x: Value, y: Value) -> str:
+        return self._operation("/", x, y)
 
     def maximum(self, x: Value, y: Value) -> str:
         x, y = self._text(x), self._text(y)
@@ -153,20 +160,36 @@ class _C:
         x, y = self._text(x), self._text(y)
         return f"({x} > {y} ? {y} : {x})"
 
-    def is_above(self, x: Value, y: Value) -> str:
-        return f"({self._operation('>', x, y)} ? {self.number(1)} : {self.number(0)})"
+    def where_less(self, a: Value, b: Value, v: Value, w: Value) -> str:
+        return f"({self._operation('<', a, b)} ? {self._text(v)} : {self._text(w)})"
+
+    def magnitude(self, x: Value) -> str:
+        return f"fabs{self.suffix}({self._text(x)})"
 
     def exp(self, x: Value) -> str:
         return f"exp{self.suffix}({self._text(x)})"
 
-    def log(self, x: Value) -> str:
-        return f"log{self.suffix}({self._text(x)})"
+    def exp_minus_one(self, x: Value) -> str:
+        return f"expm1{self.suffix}({self._text(x)})"
+
+    def log_one_plus(self, x: Value) -> str:
+        return f"log1p{self.suffix}({self._text(x)})"
 
     def tanh(self, x: Value) -> str:
         return f"tanh{self.suffix}({self._text(x)})"
 
     def logistic(self, x: Value) -> str:
         return f"({self.number(1)} / ({self.number(1)} + exp{self.suffix}(-{self._text(x)})))"
+
+    def shared(self, value: Value) -> str:
+        name = f"z_{len(self._lines) + 1}"
+        self._lines.append(f"const {self.type} {name} = {value};")
+        return name
+
+    def formula(self, activation: str, z: str) -> tuple[list[str], str]:
+        """Return what an activation makes of z, behind the declarations of what that needs more than once."""
+        self._lines = []
+        return self._lines, z if activation in ACROSS_UNITS else formula(activation, self, z)
 
 
 def _wrapped(numbers: list[str]) -> list[str]:
@@ -224,14 +247,15 @@ def _function(network: Plain, scalers: list[Any], name: str, language: _C) -> st
         source = ("scaled" if scalers else "x") if layer == 0 else f"layer_{(layer - 1) % 2}"
         target = "y" if layer == n_layers - 1 else f"layer_{layer % 2}"
         at = "1" if network.is_binary and target == "y" else "j"
-        formula = "z" if activation in ACROSS_UNITS else FORMULAS[activation](language, "z")
+        declarations, value = language.formula(activation, "z")
         lines += [
             f"    for (int j = 0; j < {W.shape[1]}; ++j) {{",
             f"        {kind} z = {name}_intercepts_{layer}[j];",
             f"        for (int i = 0; i < {W.shape[0]}; ++i)",
             f"            z += {name}_coefs_{layer}[j][i] * {source}[i];",
             *(skipping if layer + 1 == network.skips_to else []),
-            f"        {target}[{at}] = {formula};",
+            *(f"        {declaration}" for declaration in declarations),
+            f"        {target}[{at}] = {value};",
             "    }",
         ]
     if network.is_binary and network.classes is not None:

@@ -1,12 +1,6 @@
-"""Every activation as a formula, said once for all languages that networks are written in.
+"""A fitted network as others need to know it, and the formulas of its activations in the languages that they are written in."""
 
-A formula is built from a `Language`'s operations. To add an activation, add its formula; `tests/test_interchange.py` fails for a
-name that has none.
-"""
-
-import math
 import warnings
-from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -16,22 +10,26 @@ from fastbp.estimators import BPClassifier, BPRegressor, parameters
 from fastbp.estimators.inputs import twin
 from fastbp.estimators.ordered import hidden_activations
 from fastbp.estimators.scaling import check_weights_alone
-
-LEAK = 0.01
-GELU_SCALE, GELU_CUBIC = math.sqrt(2 / math.pi), 0.044715
-SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # Klambauer et al. 2017, section 2
+from fastbp.functions.operations import NumPy, written
+from fastbp.names import ACTIVATIONS
 
 Value = Any  # what a language takes for an array; a float is a constant
 
 
 class Language(Protocol):
-    """The operations of which formulas are made."""
+    """The operations of which formulas are made, see functions/operations.py."""
 
     def add(self, x: Value, y: Value) -> Value:
         """x + y."""
 
+    def subtract(self, x: Value, y: Value) -> Value:
+        """x - y."""
+
     def multiply(self, x: Value, y: Value) -> Value:
         """x · y."""
+
+    def divide(self, x: Value, y: Value) -> Value:
+        """x / y."""
 
     def maximum(self, x: Value, y: Value) -> Value:
         """The larger of two."""
@@ -39,14 +37,20 @@ class Language(Protocol):
     def minimum(self, x: Value, y: Value) -> Value:
         """The smaller of two."""
 
-    def is_above(self, x: Value, y: Value) -> Value:
-        """1 where x > y, else 0."""
+    def where_less(self, a: Value, b: Value, v: Value, w: Value) -> Value:
+        """v where a < b, else w."""
+
+    def magnitude(self, x: Value) -> Value:
+        """|x|."""
 
     def exp(self, x: Value) -> Value:
         """e**x."""
 
-    def log(self, x: Value) -> Value:
-        """Natural logarithm."""
+    def exp_minus_one(self, x: Value) -> Value:
+        """e**x - 1."""
+
+    def log_one_plus(self, x: Value) -> Value:
+        """log(1 + x)."""
 
     def tanh(self, x: Value) -> Value:
         """Hyperbolic tangent."""
@@ -54,43 +58,18 @@ class Language(Protocol):
     def logistic(self, x: Value) -> Value:
         """1 / (1 + e**-x)."""
 
-
-def _elu(f: Language, x: Value) -> Value:
-    return f.add(f.maximum(x, 0.0), f.add(f.exp(f.minimum(x, 0.0)), -1.0))
-
-
-def _selu(f: Language, x: Value) -> Value:
-    below = f.multiply(f.add(f.exp(f.minimum(x, 0.0)), -1.0), SELU_SCALE * SELU_ALPHA)
-    return f.add(f.multiply(f.maximum(x, 0.0), SELU_SCALE), below)
+    def shared(self, value: Value) -> Value:
+        """A value that is used more than once."""
 
 
-def _gelu(f: Language, x: Value) -> Value:
-    inner = f.multiply(x, f.add(f.multiply(f.multiply(x, x), GELU_SCALE * GELU_CUBIC), GELU_SCALE))
-    return f.multiply(x, f.add(f.multiply(f.tanh(inner), 0.5), 0.5))
-
-
-def _softplus(f: Language, x: Value) -> Value:
-    from_zero = f.minimum(x, f.multiply(x, -1.0))
-    return f.add(f.maximum(x, 0.0), f.log(f.add(f.exp(from_zero), 1.0)))
-
-
-FORMULAS: dict[str, Callable[[Language, Value], Value]] = {
-    "identity": lambda f, x: x,
-    "logistic": lambda f, x: f.logistic(x),
-    "tanh": lambda f, x: f.tanh(x),
-    "relu": lambda f, x: f.maximum(x, 0.0),
-    "leaky_relu": lambda f, x: f.maximum(x, f.multiply(x, LEAK)),
-    "step": lambda f, x: f.is_above(x, 0.0),
-    "elu": _elu,
-    "gelu": _gelu,
-    "selu": _selu,
-    "silu": lambda f, x: f.multiply(x, f.logistic(x)),
-    "mish": lambda f, x: f.multiply(x, f.tanh(_softplus(f, x))),
-    "softplus": _softplus,
-    "hardswish": lambda f, x: f.multiply(x, f.multiply(f.minimum(f.maximum(f.add(x, 3.0), 0.0), 6.0), 1 / 6)),
-    "exp": lambda f, x: f.exp(x),
-}
 ACROSS_UNITS = ("softmax", "cumulative")  # no formula of one unit alone; each language has it as it is
+
+
+def formula(name: str, language: Language, z: Value) -> Value:
+    """Return what an activation makes of z."""
+    of_x = ACTIVATIONS[name].formula
+    assert of_x is not None
+    return written(of_x, language, z)
 
 
 class Plain(NamedTuple):
@@ -115,21 +94,6 @@ class Plain(NamedTuple):
         return self.is_classifier and self.coefs[-1].shape[1] == 1
 
 
-class _NumPy:
-    """The language in which `plain` looks whether nothing was overlooked."""
-
-    add, multiply, maximum, minimum = np.add, np.multiply, np.maximum, np.minimum
-    exp, log, tanh = np.exp, np.log, np.tanh
-
-    @staticmethod
-    def is_above(x: np.ndarray, y: float) -> np.ndarray:
-        return (x > y).astype(float)
-
-    @staticmethod
-    def logistic(x: np.ndarray) -> np.ndarray:
-        return 1 / (1 + np.exp(-x))
-
-
 def plain(estimator: Any) -> Plain:
     """Return the network of a fitted estimator, or raise ValueError where that alone does not make its predictions."""
     if not isinstance(estimator, BPClassifier | BPRegressor):
@@ -138,7 +102,7 @@ def plain(estimator: Any) -> Plain:
     coefs, intercepts, layer_sizes = parameters.check_weights(estimator.coefs_, estimator.intercepts_)
     hidden = hidden_activations(estimator.activation, estimator.out_activation_, len(layer_sizes) - 2, estimator)
     for name in (*hidden, estimator.out_activation_):
-        if name not in FORMULAS and name not in ACROSS_UNITS:
+        if ACTIVATIONS[name].formula is None and name not in ACROSS_UNITS:
             raise ValueError(f"The activation {name!r} cannot be written for others yet.")
     skip = vars(estimator).get("skip_coefs_")
     if not all(np.isfinite(array).all() for array in (*coefs, *intercepts, *([] if skip is None else [skip]))):
@@ -194,7 +158,7 @@ def _rows_for(W: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def outputs_of(network: Plain, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the outputs for rows, as the formulas say, and how far off rounding may have brought them, or others' like them."""
-    f, unit = _NumPy(), 16 * np.finfo(np.float64).eps
+    unit = 16 * np.finfo(np.float64).eps
     values, errors = rows, np.zeros_like(rows)
     for layer, (W, b, name) in enumerate(zip(network.coefs, network.intercepts, network.activations), 1):
         z = values @ W + b
@@ -207,11 +171,11 @@ def outputs_of(network: Plain, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray
             values = powers / powers.sum(axis=1, keepdims=True)
             errors = values * np.expm1(2 * errors.max(axis=1, keepdims=True)) + unit
         elif name == "cumulative":
-            later = np.pad(f.logistic(z[:, 1:]), ((0, 0), (1, 1)), constant_values=((0, 0), (1.0, 0.0)))
+            later = np.pad(NumPy.logistic(z[:, 1:]), ((0, 0), (1, 1)), constant_values=((0, 0), (1.0, 0.0)))
             values = later[:, :-1] - later[:, 1:]
             errors = np.broadcast_to(errors.max(axis=1, keepdims=True) + unit, values.shape)
         else:
-            values = np.asarray(FORMULAS[name](f, z))
+            values = np.asarray(formula(name, NumPy(), z))
             if name == "exp":
                 errors = values * np.expm1(errors) + unit * (1 + np.abs(z)) * values + np.finfo(np.float64).tiny
             elif name == "step":

@@ -9,7 +9,7 @@ from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from fastbp.estimators import BPClassifier, BPRegressor
-from fastbp.interchange.formulas import FORMULAS, Plain, Value, plain
+from fastbp.interchange.formulas import Plain, Value, formula, plain
 
 OPSET = {"": 18, "ai.onnx.ml": 3}  # of early 2023, which runtimes of today know
 DTYPES = ("float32", "float64")
@@ -181,8 +181,14 @@ class _Graph:
     def add(self, x: Value, y: Value) -> str:
         return self.node("Add", x, y)
 
+    def subtract(self, x: Value, y: Value) -> str:
+        return self.node("Sub", x, y)
+
     def multiply(self, x: Value, y: Value) -> str:
         return self.node("Mul", x, y)
+
+    def divide(self, x: Value, y: Value) -> str:
+        return self.node("Div", x, y)
 
     def maximum(self, x: Value, y: Value) -> str:
         return self.node("Max", x, y)
@@ -190,20 +196,29 @@ class _Graph:
     def minimum(self, x: Value, y: Value) -> str:
         return self.node("Min", x, y)
 
-    def is_above(self, x: Value, y: Value) -> str:
-        return self.cast(self.node("Greater", x, y))
+    def where_less(self, a: Value, b: Value, v: Value, w: Value) -> str:
+        return self.node("Where", self.node("Less", a, b), v, w)
+
+    def magnitude(self, x: Value) -> str:
+        return self.node("Abs", x)
 
     def exp(self, x: Value) -> str:
         return self.node("Exp", x)
 
-    def log(self, x: Value) -> str:
-        return self.node("Log", x)
+    def exp_minus_one(self, x: Value) -> str:
+        return self.add(self.exp(x), -1.0)
+
+    def log_one_plus(self, x: Value) -> str:
+        return self.node("Log", self.add(x, 1.0))
 
     def tanh(self, x: Value) -> str:
         return self.node("Tanh", x)
 
     def logistic(self, x: Value) -> str:
         return self.node("Sigmoid", x)
+
+    def shared(self, value: Value) -> str:
+        return value
 
 
 def _outputs(operator: Any, network: Plain, graph: _Graph) -> str:
@@ -216,7 +231,7 @@ def _outputs(operator: Any, network: Plain, graph: _Graph) -> str:
         if name == "cumulative":
             values = graph.falls_of(graph.logistic(z), len(b))
         else:
-            values = graph.node("Softmax", z, axis=1) if name == "softmax" else FORMULAS[name](graph, z)
+            values = graph.node("Softmax", z, axis=1) if name == "softmax" else formula(name, graph, z)
     if network.is_sorted:
         n = network.coefs[-1].shape[1]
         values = graph.smallest_first(values, n)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..functions.operations import Operation
 from .toolchain import load, pack
 from .toolchain.entries import Entry
 from .toolchain.late import code, compiling
@@ -45,6 +46,7 @@ class Primitive:
 
 INNER: dict[Callable[..., Any], dict[str, Any]] = {}  # options of functions that other kernels call
 PRIMITIVES: list[Primitive] = []
+MEANINGS: dict[Operation, Any] = {}  # of the operations of formulas, on vectors
 PARTS: dict[str, Callable[..., Any]] = {}  # by name
 ENTRIES: dict[str, Entry] = {}
 
@@ -70,6 +72,30 @@ def jit(function, **options):
 def inline(function):
     """The same for what the per-sample loop calls: a call costs as much there as the arithmetic (measured: 5 to 8 % of a fit)."""
     return jit(function, forceinline=True)
+
+
+def means(operation):
+    """Say what an operation of formulas is on vectors: by a function that is compiled, or a primitive."""
+
+    def make(function):
+        operation.on_vectors = MEANINGS[operation] = function
+        return operation
+
+    return make
+
+
+def by_code(name, parameters, functions, otherwise):
+    """Make a function of a code and the parameters that calls the one of `functions`, {code: function}, or, where there is none,
+    `otherwise` with the code too. numba wants the branches written out."""
+    known = {
+        "__name__": otherwise.__module__,
+        "otherwise": otherwise,
+        **{f"function_{code}": function for code, function in functions.items()},
+    }
+    branches = [f"    if code == {code}:\n        return function_{code}({parameters})" for code in functions]
+    source = "\n".join([f"def {name}(code, {parameters}):", *branches, f"    return otherwise(code, {parameters})"])
+    exec(source, known)
+    return known[name]
 
 
 def part(function):

@@ -1,32 +1,28 @@
 """Losses of a block of rows, and the error signal they send back: deltas = dE/dz of the output layer.
 
-To add one: an entry in names.py, a branch in `_row_loss` for the loss of a row, and one for its slope: in `_error_deltas`
-for dE/dŷ, or, if the loss cancels the slope of the outputs, in `_scale_deltas` for what outputs - targets are multiplied by.
+Losses of numbers are functions of one output and its target in functions/losses.py; from each record comes a loop over rows here,
+and from all of them the branches that choose by code. The squared error and the losses of probabilities are written out.
 """
 
 import math
 
 import numpy as np
 
+from ..functions.losses import LOSSES
 from ..names import (
-    ABSOLUTE_ERROR,
     BINARY_FOCAL,
     BINARY_LOG_LOSS,
     CANCELS,
     FOCAL,
-    GAMMA,
-    HUBER,
     LOG_LOSS,
     MULTIOUTPUT_LOG_LOSS,
     ORDERED_LOG_LOSS,
-    POISSON,
-    QUANTILE,
     SQUARED_ERROR,
-    TWEEDIE,
 )
-from .activations import fill_with_nan, log, multiply_by_slope
-from .compiler import inline, jit, part
+from .activations import fill_with_nan, multiply_by_slope
+from .compiler import by_code, inline, jit, part
 from .toolchain.pack import Doubles, Reals
+from .vector_functions import log
 from .vectors import (
     at_least_1,
     broadcast,
@@ -54,6 +50,97 @@ def _squared_error(outputs, first, n_outputs, targets, first_target):
     return 0.5 * total / n_outputs
 
 
+# Losses whose own deltas stand in place of outputs - targets, or are a multiple of them.
+_HAS_DELTAS = sum(1 << record.code for record in LOSSES.values() if record.delta) | 1 << FOCAL | 1 << BINARY_FOCAL
+assert len(LOSSES) < 63
+
+
+def loop_of_losses(value):
+    """What adds up the values of a loss of numbers over each of n_rows rows."""
+    value = jit(value)
+
+    @jit
+    def fill(parameter, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, row_losses, first_row):
+        for i in range(n_rows):
+            total = 0.0
+            for j in range(n_outputs):
+                output = np.float64(element(outputs, at + i * width + j))
+                total += value(output, np.float64(element(targets, target + i * n_targets + j)), element(parameter, j))
+            set_element(row_losses, first_row + i, total)
+
+    return fill
+
+
+def loop_of_slopes(slope):
+    """What fills deltas with the slopes of a loss of numbers, times the weights."""
+    slope = jit(slope)
+
+    @jit
+    def fill(parameter, outputs, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight):
+        for i in range(n_rows):
+            row, row_target = at + i * width, target + i * n_targets
+            weight = np.float64(element(weights, first_weight + i)) if weights.size else 1.0
+            for j in range(n_outputs):
+                output, y = np.float64(element(outputs, row + j)), np.float64(element(targets, row_target + j))
+                set_element(deltas, row + j, slope(output, y, element(parameter, j)) * weight)
+
+    return fill
+
+
+def _loop_of_deltas(delta):
+    """What puts the deltas of a loss of numbers in place of outputs - targets times the weights."""
+    delta = jit(delta)
+
+    @jit
+    def fill(parameter, outputs, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight):
+        for i in range(n_rows):
+            row, row_target = at + i * width, target + i * n_targets
+            weight = np.float64(element(weights, first_weight + i)) if weights.size else 1.0
+            for j in range(n_outputs):
+                output, y = np.float64(element(outputs, row + j)), np.float64(element(targets, row_target + j))
+                difference = np.float64(element(deltas, row + j))
+                set_element(deltas, row + j, delta(difference, output, y, element(parameter, j), weight))
+
+    return fill
+
+
+@jit
+def _losses_of_probabilities(
+    loss, parameter, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, row_losses, first_row
+):
+    """Losses of rows: Lin et al. 2017, arXiv:1708.02002 (focal); NaN for a loss that nobody knows."""
+    epsilon = _smallest_probability(outputs)
+    for i in range(n_rows):
+        first, first_target, total = at + i * width, target + i * n_targets, 0.0
+        if loss == FOCAL:
+            p = _probability(outputs, first + np.int64(element(targets, first_target)), epsilon)
+            total = -math.log(p) * (1.0 - p) ** element(parameter, 0)
+        elif loss == BINARY_FOCAL:
+            for j in range(n_outputs):
+                y, shape = np.float64(element(targets, first_target + j)), element(parameter, j)
+                p = _probability(outputs, first + j, epsilon)
+                total -= y * math.log(p) * (1.0 - p) ** shape + (1.0 - y) * math.log(1.0 - p) * p**shape
+        elif loss == ORDERED_LOG_LOSS:
+            total = -math.log(_probability(outputs, first + np.int64(element(targets, first_target)), epsilon))
+        elif loss == MULTIOUTPUT_LOG_LOSS:
+            for j in range(n_outputs):
+                y = np.float64(element(targets, first_target + j))
+                total -= y * math.log(_probability(outputs, first + j, epsilon))
+        else:
+            total = np.nan
+        set_element(row_losses, first_row + i, total)
+
+
+_losses_of_numbers = jit(
+    by_code(
+        "_losses_of_numbers",
+        "parameter, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, row_losses, first_row",
+        {record.code: loop_of_losses(record.value) for record in LOSSES.values() if record.value},
+        _losses_of_probabilities,
+    )
+)
+
+
 @part
 def _rarer_losses(
     loss: int,
@@ -70,48 +157,7 @@ def _rarer_losses(
     first_row: int,
 ) -> None:
     """Losses of the rows that are neither log-losses nor squared errors, without their weights; arguments as `output_losses`'."""
-    for i in range(n_rows):
-        row_loss = _row_loss(loss, parameter, outputs, at + i * width, n_outputs, targets, target + i * n_targets)
-        set_element(row_losses, first_row + i, row_loss)
-
-
-@jit
-def _row_loss(loss, parameter, outputs, first, n_outputs, targets, first_target):
-    """One of these, in float64: Poisson, gamma and Tweedie deviances as sklearn.metrics has them, halved; the pinball loss of
-    Koenker and Bassett 1978; Lin et al. 2017, arXiv:1708.02002 (focal); NaN for a loss that nobody knows."""
-    epsilon, total = _smallest_probability(outputs), 0.0
-    if loss == FOCAL:
-        p = _probability(outputs, first + np.int64(element(targets, first_target)), epsilon)
-        return -math.log(p) * (1.0 - p) ** element(parameter, 0)
-    if loss == ORDERED_LOG_LOSS:
-        return -math.log(_probability(outputs, first + np.int64(element(targets, first_target)), epsilon))
-    for j in range(n_outputs):
-        output, y = np.float64(element(outputs, first + j)), np.float64(element(targets, first_target + j))
-        error, shape = output - y, element(parameter, j)
-        if loss == POISSON:
-            total += error
-            if y != 0.0:
-                total += y * math.log(y / output)
-        elif loss == HUBER:
-            error = abs(error)
-            total += 0.5 * error * error if error <= shape else shape * (error - 0.5 * shape)
-        elif loss == ABSOLUTE_ERROR:
-            total += abs(error)
-        elif loss == QUANTILE:
-            total += max((1.0 - shape) * error, -shape * error)
-        elif loss == GAMMA:
-            total += error / output * -1.0 - math.log(y / output)
-        elif loss == TWEEDIE:
-            total += output ** (2.0 - shape) / (2.0 - shape) + y * output ** (1.0 - shape) / (shape - 1.0)
-            total -= y ** (2.0 - shape) / ((2.0 - shape) * (shape - 1.0))
-        elif loss == BINARY_FOCAL:
-            p = _probability(outputs, first + j, epsilon)
-            total -= y * math.log(p) * (1.0 - p) ** shape + (1.0 - y) * math.log(1.0 - p) * p**shape
-        elif loss == MULTIOUTPUT_LOG_LOSS:
-            total -= y * math.log(_probability(outputs, first + j, epsilon))
-        else:
-            total = np.nan
-    return total
+    _losses_of_numbers(loss, parameter, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, row_losses, first_row)
 
 
 @jit
@@ -293,7 +339,7 @@ def output_deltas(
         _error_deltas(
             loss, parameter, outputs, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight
         )
-    if loss == FOCAL or loss == BINARY_FOCAL or loss == GAMMA or loss == TWEEDIE:
+    if (_HAS_DELTAS >> min(loss, 63)) & 1:
         _scale_deltas(
             loss, parameter, outputs, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight
         )
@@ -304,6 +350,24 @@ def output_deltas(
         for row in range(at, at + n_rows * width, at_least_1(width)):
             for j in range(n_outputs, width):  # zero times the slope at an output that overflowed is NaN
                 set_element(deltas, row + j, 0.0)
+
+
+_DELTAS = "parameter, outputs, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight"
+
+
+@jit
+def _unknown(loss, parameter, outputs, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight):
+    fill_with_nan(deltas, at, at + n_rows * width)
+
+
+_slopes_of_numbers = jit(
+    by_code(
+        "_slopes_of_numbers",
+        _DELTAS,
+        {record.code: loop_of_slopes(record.slope) for record in LOSSES.values() if record.slope},
+        _unknown,
+    )
+)
 
 
 @part
@@ -322,23 +386,10 @@ def _error_deltas(
     weights: Reals,
     first_weight: int,
 ) -> None:
-    """dE/dŷ of losses of the error alone, times the weights; NaN for one that nobody knows. At a kink the slope is 0."""
-    if not (loss == HUBER or loss == ABSOLUTE_ERROR or loss == QUANTILE):
-        fill_with_nan(deltas, at, at + n_rows * width)
-        return
-    for i in range(n_rows):
-        row, row_target = at + i * width, target + i * n_targets
-        weight = np.float64(element(weights, first_weight + i)) if weights.size else 1.0
-        for j in range(n_outputs):
-            error = np.float64(element(outputs, row + j)) - np.float64(element(targets, row_target + j))
-            shape, delta = element(parameter, j), error
-            if loss == HUBER:
-                delta = max(-shape, min(shape, error))
-            elif loss == ABSOLUTE_ERROR:
-                delta = 1.0 if error > 0.0 else (-1.0 if error < 0.0 else error)
-            elif loss == QUANTILE:
-                delta = 1.0 - shape if error > 0.0 else (-shape if error < 0.0 else error)
-            set_element(deltas, row + j, delta * weight)
+    """dE/dŷ, times the weights; NaN for a loss that nobody knows."""
+    _slopes_of_numbers(
+        loss, parameter, outputs, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight
+    )
 
 
 @part
@@ -391,7 +442,17 @@ def _scale_deltas(
     weights: Reals,
     first_weight: int,
 ) -> None:
-    """Multiply outputs - targets by what the derivative of a loss has beside them."""
+    """Make of outputs - targets, times the weights, the deltas of a loss that cancels the slope of the outputs otherwise."""
+    _deltas_of_numbers(
+        loss, parameter, outputs, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight
+    )
+
+
+@jit
+def _deltas_of_probabilities(
+    loss, parameter, outputs, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight
+):
+    """The same for focal losses."""
     epsilon = _smallest_probability(outputs)
     for i in range(n_rows):
         row, row_target = at + i * width, target + i * n_targets
@@ -403,15 +464,21 @@ def _scale_deltas(
         for j in range(n_outputs):
             output, shape = np.float64(element(outputs, row + j)), element(parameter, j)
             delta = np.float64(element(deltas, row + j)) * factor
-            if loss == GAMMA:
-                delta /= output
-            elif loss == TWEEDIE:
-                delta *= output ** (1.0 - shape)
-            elif loss == BINARY_FOCAL:  # the two classes have factors of their own
+            if loss == BINARY_FOCAL:  # the two classes have factors of their own
                 p, y = _probability(outputs, row + j, epsilon), np.float64(element(targets, row_target + j))
                 delta = (1.0 - y) * output * _focal_factor(1.0 - p, shape) - y * (1.0 - output) * _focal_factor(p, shape)
                 delta *= weight
             set_element(deltas, row + j, delta)
+
+
+_deltas_of_numbers = jit(
+    by_code(
+        "_deltas_of_numbers",
+        _DELTAS,
+        {record.code: _loop_of_deltas(record.delta) for record in LOSSES.values() if record.delta},
+        _deltas_of_probabilities,
+    )
+)
 
 
 @jit

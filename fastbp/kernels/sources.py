@@ -6,14 +6,18 @@ import pathlib
 
 
 def _hash_of_sources() -> str:
-    """Of all that is compiled: the kernels and the codes in names, be they source files, bytecode alone, or in a zip file."""
+    """Of all that is compiled: kernels, formulas, the codes in names; be they source files, bytecode alone, or in a zip file."""
     package, suffix = importlib.resources.files("fastbp"), pathlib.Path(__file__).suffix
     digest = hashlib.sha256()
-    kernels = package.joinpath("kernels")
-    paths = [path for path in kernels.iterdir() if path.name.endswith(suffix)] + [package / f"names{suffix}"]
-    paths += [kernels.joinpath("toolchain", name + suffix) for name in ("machine_code", "pack", "types")]
-    for path in sorted(paths, key=lambda path: path.name):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    paths = {"names": package / f"names{suffix}"}
+    for folder in ("functions", "kernels"):
+        for path in package.joinpath(folder).iterdir():
+            if path.name.endswith(suffix):
+                paths[f"{folder}/{path.name}"] = path
+    for name in ("machine_code", "pack", "types"):
+        paths[name] = package.joinpath("kernels", "toolchain", name + suffix)
+    for name in sorted(paths):
+        digest.update(name.encode() + b"\0" + paths[name].read_bytes())
     return digest.hexdigest()
 
 

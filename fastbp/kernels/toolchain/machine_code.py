@@ -76,12 +76,20 @@ def register():
             _register_primitive(each)
     for function, options in compiler.INNER.items():
         if function not in _registered:
-            _register_inner(function, options)
-    _registered.update(compiler.PRIMITIVES, compiler.INNER)
+            _register_inner(function, function, options)
+    for operation, meaning in compiler.MEANINGS.items():
+        if operation not in _registered:
+            if isinstance(meaning, compiler.Primitive):
+                _register_primitive(meaning, operation)
+            else:
+                _register_inner(operation, meaning, {})
+    _registered.update(compiler.PRIMITIVES, compiler.INNER, compiler.MEANINGS)
 
 
-def _register_primitive(primitive):
-    @type_callable(primitive)
+def _register_primitive(primitive, called=None):
+    called = called or primitive
+
+    @type_callable(called)
     def make_typer(context):
         def typer(*arguments):
             return primitive.emit(context, *arguments)[0]
@@ -90,7 +98,7 @@ def _register_primitive(primitive):
         typer.__signature__ = inspect.Signature(parameters)
         return typer
 
-    @lower_builtin(primitive, types.VarArg(types.Any))
+    @lower_builtin(called, types.VarArg(types.Any))
     def lower(context, builder, sig, args):
         return primitive.emit(context, *sig.args)[1](context, builder, sig, args)
 
@@ -100,13 +108,13 @@ def _is_seen(argument_types):
     return any(isinstance(each, (Flat, Record)) for each in argument_types)
 
 
-def _register_inner(function, options):
+def _register_inner(called, function, options):
     is_part = function.__name__ in compiler.PARTS
 
     def choose(*arguments):
         return None if is_part and _is_seen(arguments) else function
 
-    overload(function, jit_options={**compiler.INNER_OPTIONS, **options}, strict=False)(choose)
+    overload(called, jit_options={**compiler.INNER_OPTIONS, **options}, strict=False)(choose)
     if is_part:
 
         @type_callable(function)

@@ -1,0 +1,221 @@
+"""Every loss, once: its value and its slope, for kernels and tests, and what it may be combined with.
+
+To add one, write its value and its slope as functions of numbers and add its record to `LOSSES`; nothing else. docs/extending.md
+tells more.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+from .activations import ACTIVATIONS
+
+
+class Loss(NamedTuple):
+    """One loss, of targets that are numbers (regression) or classes.
+
+    Its functions are of float64 numbers: an output ŷ, its target y, and what shapes the loss of that output (`parameter`). The
+    loss of a row is their sum over its outputs.
+    """
+
+    text: str  # for the documentation, after the name
+    outputs: tuple[str, ...]  # output activations for which it is defined; the first is what output_activation="auto" means
+    value: Callable[[float, float, float], float] | None = None  # E of ŷ, y and shape; None: see kernels/losses.py
+    slope: Callable[[float, float, float], float] | None = None  # ∂E/∂ŷ of the same, 0 at a kink
+    # Where it cancels the slope of the outputs: ∂E/∂z, times the weight of the row, of (ŷ - y)·weight, ŷ, y, shape and weight;
+    # None with a `canonical` output: it is the first of them.
+    delta: Callable[[float, float, float, float, float], float] | None = None
+    canonical: str = ""  # the output activation whose slope it cancels, if there is one
+    is_regression: bool = True
+    has_class_numbers: bool = False  # whether the target of a row is the number of its class, not a value per output
+    has_groups: bool = False  # whether the outputs are in groups with a softmax each, and a target is a probability per output
+    has_score: bool = False  # whether the outputs come from one score, by weights that are fixed
+    lowest_target: float = -math.inf
+    excludes_lowest: bool = False  # whether targets must be above the lowest
+    highest_target: float = math.inf
+    is_own_score: bool = False  # whether early stopping goes by this loss of the validation rows, as R² says little of its aim
+    parameter: str = ""  # the estimator's parameter that shapes it, if one does: a float
+    parameter_default: float = 0.0
+    parameter_range: tuple[float, float] = (0.0, math.inf)
+    parameter_brackets: str = "()"  # whether the ends of that range belong to it
+    code: int = -1  # for the kernels: its place in the table
+
+
+def poisson(output, y, shape):
+    """Half the deviance, as sklearn.metrics has it; likewise the next two."""
+    error = output - y
+    return error + y * math.log(y / output) if y != 0.0 else error
+
+
+def gamma(output, y, shape):
+    return (output - y) / output * -1.0 - math.log(y / output)
+
+
+def gamma_delta(difference, output, y, shape, weight):
+    return difference / output
+
+
+def tweedie(output, y, shape):
+    of_output = output ** (2.0 - shape) / (2.0 - shape) + y * output ** (1.0 - shape) / (shape - 1.0)
+    return of_output - y ** (2.0 - shape) / ((2.0 - shape) * (shape - 1.0))
+
+
+def tweedie_delta(difference, output, y, shape, weight):
+    return difference * output ** (1.0 - shape)
+
+
+def huber(output, y, shape):
+    error = abs(output - y)
+    return 0.5 * error * error if error <= shape else shape * (error - 0.5 * shape)
+
+
+def huber_slope(output, y, shape):
+    return max(-shape, min(shape, output - y))
+
+
+def absolute_error(output, y, shape):
+    return abs(output - y)
+
+
+def absolute_error_slope(output, y, shape):
+    error = output - y
+    return 1.0 if error > 0.0 else (-1.0 if error < 0.0 else error)
+
+
+def quantile(output, y, shape):
+    """The pinball loss of Koenker and Bassett 1978."""
+    error = output - y
+    return max((1.0 - shape) * error, -shape * error)
+
+
+def quantile_slope(output, y, shape):
+    error = output - y
+    return 1.0 - shape if error > 0.0 else (-shape if error < 0.0 else error)
+
+
+def log_cosh(output, y, shape):
+    error = abs(output - y)
+    return error + math.log1p(math.exp(-2.0 * error)) - math.log(2.0)
+
+
+def log_cosh_slope(output, y, shape):
+    return math.tanh(output - y)
+
+
+_REAL_OUTPUTS = tuple(name for name in ACTIVATIONS if name not in ("softmax", "cumulative"))
+LOSSES = {
+    "squared_error": Loss("half the squared error", _REAL_OUTPUTS, canonical="identity"),
+    "log_loss": Loss(
+        "the log-loss of several classes",
+        ("softmax",),
+        canonical="softmax",
+        is_regression=False,
+        has_class_numbers=True,
+        parameter="label_smoothing",
+        parameter_range=(0.0, 1.0),
+        parameter_brackets="[)",
+    ),
+    "binary_log_loss": Loss(
+        "the log-loss of yes or no, per output",
+        ("logistic",),
+        canonical="logistic",
+        is_regression=False,
+        lowest_target=0.0,
+        highest_target=1.0,
+        parameter="label_smoothing",
+        parameter_range=(0.0, 1.0),
+        parameter_brackets="[)",
+    ),
+    "multioutput_log_loss": Loss(
+        "the log-loss of several classes, summed over several columns of them",
+        ("softmax",),
+        canonical="softmax",
+        is_regression=False,
+        has_groups=True,
+        lowest_target=0.0,
+        highest_target=1.0,
+        parameter="label_smoothing",
+        parameter_range=(0.0, 1.0),
+        parameter_brackets="[)",
+    ),
+    "poisson": Loss(
+        "half the Poisson deviance (targets ≥ 0, exponential output)", ("exp",), poisson, canonical="exp", lowest_target=0.0
+    ),
+    "huber": Loss(
+        "half the squared error up to an error of `delta` and straight on from there, for targets with outliers",
+        _REAL_OUTPUTS,
+        huber,
+        huber_slope,
+        parameter="delta",
+        parameter_default=1.0,
+    ),
+    "absolute_error": Loss(
+        "the absolute error, whose best prediction is the median", _REAL_OUTPUTS, absolute_error, absolute_error_slope
+    ),
+    "log_cosh": Loss(
+        "the logarithm of the hyperbolic cosine of the error, half its square near zero and straight far out",
+        _REAL_OUTPUTS,
+        log_cosh,
+        log_cosh_slope,
+    ),
+    "quantile": Loss(
+        "the pinball loss, whose best prediction is the `quantile` of the target",
+        _REAL_OUTPUTS,
+        quantile,
+        quantile_slope,
+        is_own_score=True,
+        parameter="quantile",
+        parameter_default=0.5,
+        parameter_range=(0.0, 1.0),
+    ),
+    "gamma": Loss(
+        "half the gamma deviance (targets > 0, exponential output)",
+        ("exp",),
+        gamma,
+        delta=gamma_delta,
+        canonical="exp",
+        lowest_target=0.0,
+        excludes_lowest=True,
+    ),
+    "tweedie": Loss(
+        "half the Tweedie deviance of the `power` (targets ≥ 0, exponential output)",
+        ("exp",),
+        tweedie,
+        delta=tweedie_delta,
+        canonical="exp",
+        lowest_target=0.0,
+        parameter="power",
+        parameter_default=1.5,
+        parameter_range=(1.0, 2.0),
+    ),
+    "focal": Loss(
+        "the log-loss of several classes, times (1 - p) ** `focal_gamma` for the probability p of the true one",
+        ("softmax",),
+        canonical="softmax",
+        is_regression=False,
+        has_class_numbers=True,
+        parameter="focal_gamma",
+        parameter_default=2.0,
+        parameter_brackets="[)",
+    ),
+    "binary_focal": Loss(
+        "the same for yes or no, per output",
+        ("logistic",),
+        canonical="logistic",
+        is_regression=False,
+        lowest_target=0.0,
+        highest_target=1.0,
+        parameter="focal_gamma",
+        parameter_default=2.0,
+        parameter_brackets="[)",
+    ),
+    "ordered_log_loss": Loss(
+        "the log-loss of classes that have an order, with one score and thresholds between them",
+        ("cumulative",),
+        canonical="cumulative",
+        is_regression=False,
+        has_class_numbers=True,
+        has_score=True,
+    ),
+}
+LOSSES = {name: record._replace(code=code) for code, (name, record) in enumerate(LOSSES.items())}
