@@ -10,8 +10,9 @@ from ..functions.activations import ACTIVATIONS
 from ..functions.operations import Operation
 from ..names import CUMULATIVE, EXP, IDENTITY, KEPT, LOGISTIC, SOFTMAX, STEP, TANH
 from .compiler import by_code, inline, jit, part
+from .ordered import cumulative
 from .toolchain.pack import Integers, Reals
-from .vector_functions import exp, exp_minus_one, logistic, tanh
+from .vector_functions import exp, logistic, tanh
 from .vectors import (
     at_least_1,
     broadcast,
@@ -129,7 +130,7 @@ def activate(code, Z, z, n_rows, n_units, width, slopes, groups):
     elif code == IDENTITY:
         pass
     elif code == CUMULATIVE:
-        _cumulative(Z, z, n_rows, n_units, width)
+        cumulative(Z, z, n_rows, n_units, width)
     else:
         _activate_common(code, Z, z, stop, slopes)
     if n_units < width and (_NOT_ZERO_AT_ZERO >> min(code, 63)) & 1:
@@ -209,27 +210,6 @@ def _softmax_in_groups(Z: Reals, z: int, n_rows: int, width: int, groups: Intege
                 total = total + x
             for column in range(first, stop):
                 store_strided(Z, column, width, n, load_strided(Z, column, width, n, Z) / total)
-
-
-@part
-def _cumulative(Z: Reals, z: int, n_rows: int, n_units: int, width: int) -> None:
-    """Probabilities of ordered classes, of as many rows at a time as a vector holds: the logistic function of unit k is that of
-    class k or a later one, unit 0 does not count; a product where a difference would lose what is small."""
-    n_lanes = lane_count(Z)
-    for i in range(0, n_rows, n_lanes):
-        n, first = min(n_lanes, n_rows - i), z + i * width
-        if n_units == 1:
-            store_strided(Z, first, width, n, broadcast(Z, 1.0))
-            continue
-        x = load_strided(Z, first + 1, width, n, Z)
-        store_strided(Z, first, width, n, logistic(0.0 - x))
-        for column in range(first + 1, first + n_units - 1):
-            following = load_strided(Z, column + 1, width, n, Z)
-            zero = broadcast(Z, 0.0)
-            part = where_less(x, following, zero, 0.0 - exp_minus_one(following - x))
-            store_strided(Z, column, width, n, logistic(x) * logistic(0.0 - following) * part)
-            x = following
-        store_strided(Z, first + n_units - 1, width, n, logistic(x))
 
 
 @jit

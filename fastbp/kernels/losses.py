@@ -21,6 +21,7 @@ from ..names import (
 )
 from .activations import fill_with_nan, multiply_by_slope
 from .compiler import by_code, inline, jit, part
+from .ordered import ordered_deltas
 from .toolchain.pack import Doubles, Reals
 from .vector_functions import log
 from .vectors import (
@@ -328,7 +329,7 @@ def output_deltas(
                 delta = load(outputs, row + j) * weight
                 store(deltas, row + j, where_equal(lanes, broadcast(outputs, label - j), delta - weight, delta))
     elif loss == ORDERED_LOG_LOSS:
-        _ordered_deltas(outputs, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight)
+        ordered_deltas(outputs, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight)
     elif slope == CANCELS or loss == SQUARED_ERROR:
         for i in range(n_rows):
             row, row_target = at + i * width, target + i * n_targets
@@ -390,40 +391,6 @@ def _error_deltas(
     _slopes_of_numbers(
         loss, parameter, outputs, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight
     )
-
-
-@part
-def _ordered_deltas(
-    outputs: Reals,
-    deltas: Reals,
-    at: int,
-    n_rows: int,
-    n_outputs: int,
-    width: int,
-    targets: Reals,
-    target: int,
-    n_targets: int,
-    weights: Reals,
-    first_weight: int,
-) -> None:
-    """Of p = σ(z_y) - σ(z_y+1), from what is left below, b, and above, a: ∂(-ln p)/∂z_y = -b·(1 - b)/p, ∂(-ln p)/∂z_y+1 =
-    a·(1 - a)/p; together a - b. The first unit has no z, the last no z after it."""
-    floor = _smallest_probability(outputs) ** 4
-    for i in range(n_rows):
-        row, label = at + i * width, np.int64(element(targets, target + i * n_targets))
-        weight = np.float64(element(weights, first_weight + i)) if weights.size else 1.0
-        below, above = 0.0, 0.0
-        for j in range(n_outputs):
-            p = np.float64(element(outputs, row + j))
-            below += p if j < label else 0.0
-            above += p if j > label else 0.0
-            set_element(deltas, row + j, 0.0)
-        p = np.float64(element(outputs, row + label))
-        p = floor if p < floor else p
-        if label > 0:
-            set_element(deltas, row + label, -weight * below * (p + above) / p)
-        if label + 1 < n_outputs:
-            set_element(deltas, row + label + 1, weight * above * (p + below) / p)
 
 
 @part

@@ -35,7 +35,7 @@ def of_outputs(network):
     if network.skip_layer >= 0:
         parts.add("add_product")
     if network.is_ordered:
-        parts.add("_cumulative")
+        parts.add("cumulative")
     if not COMMON_ACTIVATIONS.issuperset(codes):
         parts.add("_activate_apart")
     if SOFTMAX in codes and network.groups.size > 2:
@@ -66,7 +66,7 @@ def of_gradient(network):
     if network.loss in LOG_LOSSES:
         parts |= {"_smooth_deltas"} if network.loss_parameter[0] > 0.0 else set()
     elif network.loss == ORDERED_LOG_LOSS:
-        parts.add("_ordered_deltas")
+        parts.add("ordered_deltas")
     elif network.loss != SQUARED_ERROR:
         parts |= {"_scale_deltas"} | (set() if network.slopes[-1] == CANCELS else {"_error_deltas"})
     if network.embedded.size:

@@ -10,6 +10,7 @@ from ..names import GRADIENT_ONLY
 from .atomics import barrier
 from .compiler import jit, part
 from .layout import EMBEDDED_SIZE, EMBEDDING, SCALE, SKIP, Network, Strips, Workspace
+from .ordered import keep_order
 from .products import pack_panels, panel_width, transpose_into_panels
 from .toolchain.pack import Integers, Reals
 from .updates import MEASURED, Step, StepRule, update
@@ -22,13 +23,11 @@ from .vectors import (
     load,
     magnitude,
     multiply_add,
-    set_element,
     square_root,
     store,
     where_less,
 )
 
-LEAST_FALL = 1e-3  # between two thresholds of ordered classes, in their logits
 NORM_FLOOR = 1e-6  # added to a norm before it divides, as torch.nn.utils.clip_grad_norm_ does
 
 
@@ -106,15 +105,6 @@ def keep_signs(params: Reals, signs: Reals, start: int, stop: int) -> None:
     for i in range(start, stop, lane_count(params)):
         w = load(params, i)
         store(params, i, where_less(w * load(signs, i), zero, zero, w))
-
-
-@part
-def keep_order(params: Reals, at: int, n: int) -> None:
-    """Bring n elements down, from the third on, to the one before less a little, where they are not below that."""
-    for i in range(at + 2, at + n):
-        highest = element(params, i - 1) - LEAST_FALL
-        if element(params, i) > highest:
-            set_element(params, i, highest)
 
 
 @jit
