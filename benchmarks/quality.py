@@ -32,7 +32,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from quality_tables import CHOSEN_ON, LOOKED_AT, NEVER_USED, TABLES, Table
+from quality_tables import CHOSEN_BY_NAME, CHOSEN_ON, LOOKED_AT, NEVER_USED, TABLES, Table
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.metrics import accuracy_score, log_loss, r2_score
@@ -123,7 +123,19 @@ def make(method: str, table: Table, seed: int) -> Any:
     return Filled(model, lambda X: {"cat_col_names": categories_of(X)})
 
 
-METHODS = ["fastbp", "fastbp-fast", "fastbp-best", "mlp", "hgb", "lightgbm", "catboost", "realmlp", "realmlp-s", "tabm"]
+METHODS = [
+    "fastbp",
+    "fastbp-fast",
+    "fastbp-best",
+    "fastbp-ensemble",
+    "mlp",
+    "hgb",
+    "lightgbm",
+    "catboost",
+    "realmlp",
+    "realmlp-s",
+    "tabm",
+]
 PACKAGES = {"lightgbm": "lightgbm", "catboost": "catboost", "realmlp": "pytabkit", "realmlp-s": "pytabkit", "tabm": "pytabkit"}
 
 
@@ -166,7 +178,7 @@ def run(arguments: argparse.Namespace) -> None:
     started = time.perf_counter()
     for method in arguments.methods:
         warm: set[bool] = set()
-        for name in arguments.tables or (NEVER_USED if arguments.never_used else TABLES):
+        for name in arguments.tables or (NEVER_USED | CHOSEN_BY_NAME if arguments.never_used else TABLES):
             todo = [(seed, fold) for seed in arguments.seeds for fold in range(5) if (name, method, fold, seed) not in done]
             if not todo:
                 continue
@@ -221,7 +233,12 @@ def report(arguments: argparse.Namespace) -> None:
         if "failed" not in record:
             cells[record["table"], record["method"]][record["seed"], record["fold"]] = record
     methods = sorted({method for _, method in cells}, key=lambda method: (METHODS.index(method.partition(":")[0]), method))
-    for title, names in (("chosen on", CHOSEN_ON), ("looked at", LOOKED_AT), ("never used", NEVER_USED)):
+    for title, names in (
+        ("chosen on", CHOSEN_ON),
+        ("looked at", LOOKED_AT),
+        ("never used", NEVER_USED),
+        ("chosen by name", CHOSEN_BY_NAME),
+    ):
         print(f"\n| {title} | error against {arguments.against} | log-loss | seconds | better than hgb / lightgbm | tables |")
         print("|---|---|---|---|---|---|")
         for method in methods:
@@ -272,7 +289,7 @@ if __name__ == "__main__":
     warnings.filterwarnings("ignore")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["run", "report"], nargs="?", default="run")
-    parser.add_argument("--methods", nargs="+", default=METHODS[:6], type=method_of, metavar="METHOD", help=", ".join(METHODS))
+    parser.add_argument("--methods", nargs="+", default=METHODS[:7], type=method_of, metavar="METHOD", help=", ".join(METHODS))
     parser.add_argument("--against", default="realmlp", help="in a report, the method that the others are divided by")
     parser.add_argument("--tables", nargs="+", choices=list(TABLES))
     parser.add_argument("--never-used", action="store_true", help="the tables alone on which nothing was chosen")

@@ -8,6 +8,9 @@ import re
 import tempfile
 from pathlib import Path
 
+from docutils.nodes import SkipNode
+from latex2mathml.converter import convert
+
 import fastbp
 
 project = "fastbp"
@@ -18,27 +21,29 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["gallery/*.ipynb", "gallery/*.py", "gallery/*.md5", "gallery/*.zip"]
 templates_path = ["templates"]
 
-myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3  # the anchors that forges give, and tests/test_docs.py checks
 
 numpydoc_show_class_members = False  # the template of classes lists them
 autodoc_typehints = "none"  # numpydoc's sections say the types
 
 html_theme = "pydata_sphinx_theme"
-html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
+html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False, "show_nav_level": 2}
+html_title = project
 html_show_sourcelink = False
-html_sidebars = {"*": []}  # pages that have none below them
+html_sidebars = {"index": []}
+html_math_renderer = "mathml"  # which browsers draw by themselves: the site loads nothing from elsewhere
 
 
 def arguments_of(gallery, script):
-    """Return how an example is called, and give it back its own first text, which sphinx-gallery empties."""
+    """Return how an example is called; give it back its own first text, which sphinx-gallery empties, and its file."""
+    script["example_globals"]["__file__"] = script["src_file"]
     text = Path(script["src_file"]).read_text(encoding="utf-8")
     script["example_globals"]["__doc__"] = ast.get_docstring(ast.parse(text))
     return ["--quick", "--output", str(Path(tempfile.gettempdir()) / "fastbp-gallery.png")]
@@ -47,8 +52,7 @@ def arguments_of(gallery, script):
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
-    # not run: what starts processes of its own, and what writes hundreds of megabytes
-    "filename_pattern": r"/(?!search_on_dask|larger_than_memory)\w+\.py",
+    "filename_pattern": r"/\w+\.py",
     "reset_argv": arguments_of,
     "download_all_examples": False,
     "write_computation_times": False,
@@ -80,7 +84,20 @@ def read(app, docname, lines):
     lines[0] = re.sub(r"\]\(\.\./(CONTRIBUTING|CHANGELOG|SECURITY)\.md", lambda page: f"]({page[1].lower()}.md", text)
 
 
+def write_math(writer, node):
+    """Write a formula within a line as MathML."""
+    writer.body.append(convert(node.astext()))
+    raise SkipNode
+
+
+def write_displayed_math(writer, node):
+    """Write a formula on lines of its own as MathML."""
+    writer.body.append(f'<div class="math">{convert(node.astext(), display="block")}</div>')
+    raise SkipNode
+
+
 def setup(app):
     """Called by Sphinx."""
+    app.add_html_math_renderer("mathml", (write_math, None), (write_displayed_math, None))
     app.connect("autodoc-skip-member", leave_out)
     app.connect("source-read", read)

@@ -1,9 +1,9 @@
-"""Probabilities that keep what they promise: calibration by one temperature.
+"""Calibrated probabilities: one temperature makes them match how often the network is right.
 
-Noisy labels and a network that is large enough to learn them by heart: it says 99 % and is right in 80 % of such cases.
-``calibration="temperature"`` divides its logits by the number with which the log-loss of the validation rows is smallest. What it
-predicts stays the same; what it says of its own certainty does not. The expected calibration error (ECE) is the mean distance
-between what a network says and how often it is right, over ten equal ranges of what it says.
+The labels are noisy, and the network is large enough to overfit them: it says 99 % where it is right in 80 % of the cases.
+``calibration="temperature"`` divides the logits by the number that gives the smallest log-loss on the validation rows. The
+predicted classes stay the same, only the probabilities change. The expected calibration error (ECE) is the mean distance between
+the probability and the share of correct predictions, over ten equal ranges of the probability.
 """
 
 import argparse

@@ -1,7 +1,7 @@
-"""Classification: the border a network draws between two classes, with 1, 3 and 50 hidden units.
+"""Classification: the border that a network draws between two classes, with 1, 3 and 50 hidden units.
 
-One unit can only draw a straight line (underfitting), three are enough for the bend, and fifty follow the accidents of the
-training rows (overfitting).
+One unit can only draw a straight line (underfitting). Three are enough for the bend. Fifty follow the noise of the training rows
+(overfitting).
 """
 
 import argparse

@@ -1,6 +1,6 @@
-"""Data compression: digits of 64 pixels squeezed through a few units in the middle of a network, and drawn again from these.
+"""Data compression: an autoencoder reduces digits of 64 pixels to a few numbers and restores them.
 
-The principal components, the best that a linear map can do, stand beside. Both are shown digits that they were not fitted on.
+Principal components, the best that a linear map can do, are shown for comparison. Both are tested on held-out digits.
 """
 
 import argparse

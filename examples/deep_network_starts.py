@@ -1,9 +1,9 @@
-"""A deep network on pictures: the start decides whether 12288-20-7-5-1 learns at all.
+"""A deep network on pictures: its initialisation decides whether 12288-20-7-5-1 learns at all.
 
-209 small colour pictures (64 × 64 × 3 numbers, standardised) show a disc or a bar in noise. Three ReLU layers and a sigmoid
-output, cross-entropy, full-batch gradient descent at rate 0.0075, three starts: all zeros, 0.01 · N(0, 1), and He's, which keeps
-the size of the signal from layer to layer. The first two send almost nothing through the layers, forward or back: the gradient
-vanishes.
+209 small colour pictures (64 × 64 × 3 numbers, standardised) show a disc or a bar in noise. The network has three ReLU layers and
+a sigmoid output, and is trained with cross-entropy by full-batch gradient descent at a learning rate of 0.0075. Three
+initialisations are compared: all zeros, 0.01 · N(0, 1), and He's, which keeps the size of the signal from layer to layer. With
+the first two almost no signal passes through the layers, forward or backward: the gradient vanishes.
 """
 
 import argparse

@@ -1,9 +1,9 @@
 """Early stopping by rows that you choose: the last weeks of a series, not some of its rows at random.
 
-A signal whose rhythm drifts is to be continued from its past 12 values. The network first learns what holds, then what held in
-the training weeks alone: the error of the last weeks falls, then rises. ``fit(X, y, X_val=…, y_val=…)`` stops by these and keeps
-the best epoch; ``scoring`` says by what; ``refit=True`` then trains on all weeks for as many epochs. Rows set aside at random lie
-between the training rows, look like them, and stop later.
+The network predicts a signal, whose rhythm drifts, from its past 12 values. It first learns what holds in all weeks, then what
+holds in the training weeks only: the error of the last weeks falls, then rises. ``fit(X, y, X_val=…, y_val=…)`` stops at the best
+epoch for these weeks. ``scoring`` chooses the score, and ``refit=True`` then trains on all weeks for as many epochs. Rows that
+are set aside at random lie between the training rows and look like them, so they stop the training later.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""Twenty layers of tanh: where gradients vanish or explode, seen in their norms per layer, and what lets the network learn.
+"""Twenty layers of tanh: gradients that vanish or explode, and an initialisation with which the network learns.
 
-Two noisy rings, 2-16-…-16-1 with 20 hidden layers, sgd. Weights drawn from 0.1 · N(0, 1) send next to nothing through the layers:
-going down, each layer's gradient is a fraction of the one above it. Weights from N(0, 1) drive every unit into saturation, and
-each layer multiplies the gradient: the lowest ones get steps that throw their weights about. A start that keeps the signal's size
-(Glorot and Bengio 2010) with gradients clipped to a norm of 1 (Pascanu, Mikolov and Bengio 2013) learns.
-`record_gradient_norms=True` records the norms and warns of units that are dead or saturated.
+The data are two noisy rings, the network is 2-16-…-16-1 with 20 hidden layers and sgd. With weights from 0.1 · N(0, 1), each
+layer's gradient is a fraction of the one above it: it vanishes. With weights from N(0, 1), every unit saturates, and each layer
+multiplies the gradient: the lowest layers make steps that destroy their weights. An initialisation that keeps the size of the
+signal (Glorot and Bengio 2010), with gradients clipped to a norm of 1 (Pascanu, Mikolov and Bengio 2013), learns.
+`record_gradient_norms=True` records the norms and warns of dead or saturated units.
 """
 
 import argparse
@@ -75,7 +75,7 @@ def main():
     axes[1].set(xlabel="epoch", ylabel="norm of its gradient", title="the first layer")
     for axis in axes[:2]:
         axis.set_ylim(1e-11, 1e4)
-    axes[2].set(xlabel="epoch", ylabel="loss", title="what is learnt", ylim=(0, 1.5))
+    axes[2].set(xlabel="epoch", ylabel="loss", title="training loss", ylim=(0, 1.5))
     figure.savefig(arguments.output, dpi=110)
 
 

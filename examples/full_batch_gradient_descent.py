@@ -1,9 +1,9 @@
-"""Full-batch gradient descent on 0/1 labels: the same network with a rate that is too large, and with one that is not.
+"""Full-batch gradient descent on 0/1 labels: the same network with a learning rate that is too large, and with a good one.
 
-A 20-10-10-1 network with ReLU units and a linear output starts from weights N(0, 1) and biases 0.1. At rate 0.1 the first steps
-overshoot: from one start every ReLU unit dies and only the mean of the labels is learnt, from another the numbers overflow and
-training ends with an error that says so. At rate 0.01 it learns. Losses are means of (ŷ − y)², without the ½ that fastbp puts
-in front, which is why each learning rate is doubled on its way in.
+A 20-10-10-1 network with ReLU units and a linear output has initial weights from N(0, 1) and biases of 0.1. At a rate of 0.1 the
+first steps overshoot. With one seed every ReLU unit dies, and the network learns only the mean of the labels. With another the
+numbers overflow, and training ends with an error that says so. At a rate of 0.01 the network learns. Losses are means of (ŷ −
+y)². fastbp's loss has a factor ½, so each learning rate is doubled.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Function approximation: a network finds a curve from noisy samples; the picture shows it after 20, 200 and 2000 epochs."""
+"""Function approximation: a network learns a curve from noisy samples, shown after 20, 200 and 2000 epochs."""
 
 import argparse
 import warnings

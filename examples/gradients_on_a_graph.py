@@ -1,7 +1,8 @@
-"""Back-propagation on a graph: values run forward, gradients run back, each one upstream gradient times local gradient.
+"""Back-propagation on a graph: values go forward, gradients go back, each an upstream gradient times a local gradient.
 
-One sigmoid neuron, σ(w0·x0 + w1·x1 + w2). fastbp.gradients gives the derivative of a loss with respect to every weight and every
-input; with the target one below the output, ∂½(ŷ − y)²/∂ŷ is 1, so these are the derivatives of the output itself.
+The graph is one sigmoid unit, σ(w0·x0 + w1·x1 + w2). fastbp.gradients returns the derivative of a loss with respect to every
+weight and input. The target is one below the output, so that ∂½(ŷ − y)²/∂ŷ is 1: these are then the derivatives of the output
+itself.
 """
 
 import argparse

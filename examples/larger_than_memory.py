@@ -1,8 +1,7 @@
-"""Data larger than memory: partial_fit over memory-mapped blocks, with the memory it takes, and the same network in the end.
+"""Data larger than memory: partial_fit on memory-mapped blocks, with the memory that it takes.
 
-The table lies on disk as two .npy files. Each block is mapped, trained on without a copy, and unmapped; so the memory in use
-stays at one block, however long the file is. Loading the whole file first and training on the same blocks gives the same weights,
-bit for bit.
+The table is in two .npy files. Each block is mapped, trained on without a copy, and unmapped. So training needs the memory of one
+block, however long the file is. For comparison, the whole file is loaded first. The weights are the same, bit for bit.
 """
 
 import argparse

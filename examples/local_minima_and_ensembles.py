@@ -1,12 +1,12 @@
-"""Local minima: where a small network ends depends on where it starts, and what several starts together make of that.
+"""Local minima: the result of a small network depends on its initial weights, and an ensemble averages this out.
 
-Twenty starts on a curve. ``n_restarts=20`` keeps the one of the lowest training loss; with ``ensemble=True`` the average of
-all is what predicts, one object with one ``predict``. The average is never further from the truth than its starts are in the
-mean. Whether it or the kept start is nearer depends on why the starts differ.
+Twenty networks with different initial weights are trained on a curve. ``n_restarts=20`` keeps the one with the lowest training
+loss. With ``ensemble=True`` the average of all predicts. On average, the ensemble is never further from the true curve than its
+members. Whether it or the kept network is nearer depends on why the members differ.
 
-Few units and no noise: some starts are stuck in a local minimum. The loss tells which, and the average pays for them. Many
-units and noise: each start learns noise in another way, which the average does not. One table of noise says little, so the
-distances are means over ten; the picture shows the first.
+With few units and no noise, some networks end in a local minimum. Their loss shows which, and they spoil the average. With many
+units and noise, each network overfits the noise in another way, and the average removes that. The distances are means over ten
+tables; the picture shows the first.
 """
 
 import argparse
@@ -52,20 +52,20 @@ def main():
             rmse = np.sqrt(((alone - truth(new)) ** 2).mean(axis=1))
             rmse_together = np.sqrt(((together - truth(new)) ** 2).mean())
             distances.append([rmse.mean(), rmse[kept], rmse_together])
-        print(f"{n_units:3d} units, noise {noise}: distance from the truth, mean of ten tables:")
+        print(f"{n_units:3d} units, noise {noise}: distance from the true curve, mean of ten tables:")
         print("   mean start {:.3f}  kept start {:.3f}  ensemble {:.3f}".format(*np.mean(distances, axis=0)))
 
         curves.plot(new, alone.T, color="#9dc3e6", linewidth=0.8)
         curves.plot([], [], color="#9dc3e6", label="each start")
         curves.plot(new, alone[kept], color="C1", label="the start of the lowest training loss")
         curves.plot(new, together, color="C3", linewidth=2, label="ensemble: the mean of all")
-        curves.plot(new, truth(new), color="black", linestyle=":", linewidth=2, label="truth")
+        curves.plot(new, truth(new), color="black", linestyle=":", linewidth=2, label="true curve")
         curves.plot(x, y, "k.", markersize=5)
         curves.set(title=f"1-{n_units}-1 tanh units, {'noise' if noise else 'no noise'}", ylim=(-3, 3), xlabel="x")
         errors.plot(losses, rmse, "o", color="#5b9bd5", label="each start")
         errors.plot(losses[kept], rmse[kept], "o", color="C1", label="kept")
         errors.axhline(rmse_together, color="C3", label="ensemble")
-        errors.set(xlabel="training loss", ylabel="distance from the truth (RMSE)", title="Starts")
+        errors.set(xlabel="training loss", ylabel="distance from the true curve (RMSE)", title="Starts")
         errors.legend(frameon=False)
     axes[0, 0].legend(frameon=False, loc="upper left")
     figure.savefig(arguments.output, dpi=120)

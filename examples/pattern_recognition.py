@@ -1,7 +1,7 @@
-"""Pattern recognition: handwritten digits read through more and more noise.
+"""Pattern recognition: a network reads handwritten digits with more and more noise.
 
-One network has seen only clean digits, the other the same digits with noise of many strengths. Noise is measured in steps of the
-grey scale, which goes from 0 to 16.
+One network is trained on clean digits, the other on the same digits with noise of several strengths. The unit of the noise is one
+step of the grey scale, which goes from 0 to 16.
 """
 
 import argparse

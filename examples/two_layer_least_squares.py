@@ -1,7 +1,8 @@
-"""Two layers and least squares: a 1000-100-10 network learns 64 random samples by heart.
+"""Two layers and least squares: a 1000-100-10 network fits 64 random samples exactly.
 
-Sigmoid hidden units, linear outputs, no biases. The loss is the sum of all squared errors, its gradient 2(ŷ − y), the rate 1e-4.
-fastbp averages ŷ − y over the samples instead, so its rate is 2 · 64 times as large; its loss is half the mean of the squares.
+It has sigmoid hidden units, linear outputs and no biases. The loss is the sum of all squared errors, its gradient 2(ŷ − y), and
+the learning rate 1e-4. fastbp averages ŷ − y over the samples, so its rate is 2 · 64 times as large; its loss is half the mean of
+the squares.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""A rare class: without weights of the classes a network hardly ever says it.
+"""A rare class: without class weights a network hardly ever predicts it.
 
-3000 points in the plane, one in twenty from the rare class, which lies amid the common one. The same network three times: as it
-is, with ``class_weight="balanced"``, and with a weight in between. Weights move the border: more of the rare class are found, and
-more of the common one are called rare. Balanced accuracy counts both classes alike.
+One in twenty of 3000 points belongs to the rare class, which lies inside the common one. The same network is trained three times:
+without weights, with ``class_weight="balanced"``, and with weights in between. Weights move the border: the network finds more
+points of the rare class, and calls more common points rare. Balanced accuracy counts both classes equally.
 """
 
 import argparse

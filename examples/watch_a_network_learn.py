@@ -1,8 +1,8 @@
 """Watch networks learn: XOR, one sample and a curve, each on a page with a slider over the epochs.
 
 For every epoch the page shows the weights, the activations of a chosen row going forward, and the error signals δ going back. XOR
-starts from random weights. The 2-4-1 network that learns one sample starts from zeros, so its four hidden units stay alike. The
-curve is learnt by Levenberg and Marquardt's method, in a few iterations. `--pages FOLDER` writes the pages.
+has random initial weights. The 2-4-1 network that learns one sample starts from zeros, so its four hidden units stay equal.
+Levenberg-Marquardt learns the curve in a few iterations. `--pages FOLDER` writes the pages.
 """
 
 import argparse

@@ -1,6 +1,6 @@
-"""What a network looks at: Friedman's function of ten features, of which five matter, each in its own way.
+"""What a network looks at: Friedman's function of ten features, of which only five matter.
 
-The network's slopes by its inputs are compared with the function's own, and four measures of importance with each other.
+The gradients of the network are compared with those of the function, and four measures of importance with each other.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""XOR, the classic that one layer cannot learn: a 2-3-1 network of sigmoids, and how long it takes.
+"""XOR, which one layer cannot learn: a 2-3-1 network of sigmoids, and how long it takes.
 
-Weights start at N(0, 1), biases at 0; the error signal at the output is ŷ − y (cross-entropy), averaged over the four samples,
-and the rate is 0.1. After the customary 1000 epochs little has been learnt, so this goes on to 5000: slow learning is what plain
-back-propagation is known for.
+Initial weights are from N(0, 1), biases are 0. The error signal at the output is ŷ − y (cross-entropy), averaged over the four
+samples, and the learning rate is 0.1. After the usual 1000 epochs the network has learned little, so training continues to 5000:
+plain back-propagation is slow.
 """
 
 import argparse

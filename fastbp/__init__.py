@@ -9,7 +9,7 @@ from fastbp.display import (
     SearchSurfaceDisplay,
     WeightsDisplay,
 )
-from fastbp.estimators import BPAutoencoder, BPClassifier, BPFeatures, BPRegressor, warm_up
+from fastbp.estimators import BPAutoencoder, BPClassifier, BPFeatures, BPRegressor, CustomLoss, warm_up
 from fastbp.functional import Gradients, forward, gradients
 from fastbp.interchange import from_sklearn, to_c, to_onnx, to_sklearn
 from fastbp.persistence import ModelFileError, load, save
@@ -24,6 +24,7 @@ __all__ = [
     "BPSearchCV",
     "BPTabularClassifier",
     "BPTabularRegressor",
+    "CustomLoss",
     "GradientFlowDisplay",
     "Gradients",
     "HiddenSizeDisplay",

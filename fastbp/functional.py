@@ -1,4 +1,4 @@
-"""The network without an estimator: layer activations and gradients for given weights, by the estimators' own kernels."""
+"""Plain functions: the activations and the gradients of a network with given weights, computed by the estimators' kernels."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -11,8 +11,10 @@ from fastbp.estimators import parameters
 from fastbp.estimators.inputs import check_sample_weight, read_by
 from fastbp.estimators.targets import check_range
 from fastbp.names import LOSSES, OUTPUT_ACTIVATIONS
+from fastbp.training.custom_loss import CustomLoss
 
-_LOSS_RULES = (parameters.one_of(*(name for name, loss in LOSSES.items() if not (loss.has_groups or loss.has_score))),)
+_NAMES = [name for name, loss in LOSSES.items() if not (loss.has_groups or loss.has_score)]
+_LOSS_RULES = (parameters.one_of(*_NAMES), parameters.CUSTOM_LOSS)
 _OUTPUT_RULES = (parameters.one_of(*OUTPUT_ACTIVATIONS),)
 
 
@@ -24,7 +26,7 @@ class _Gradients(NamedTuple):
 
 
 class Gradients(_Gradients):
-    """The loss and its partial derivatives, each shaped like what it belongs to.
+    """The loss and its gradient; each array has the shape of what it is the gradient of.
 
     It unpacks as (loss, coefs, intercepts, inputs).
 
@@ -110,7 +112,7 @@ def gradients(
     *,
     activation: str | Sequence[str] = "relu",
     output_activation: str = "identity",
-    loss: str = "squared_error",
+    loss: str | CustomLoss = "squared_error",
     loss_parameter: float | Sequence[float] | None = None,
     alpha: float = 0.0,
     sample_weight: ArrayLike | None = None,
@@ -138,10 +140,10 @@ def gradients(
     activation : str or sequence of str, default='relu'
         As in `BPClassifier`: one name, or one per hidden layer. A 'step' has the slope 1 here (straight-through).
     output_activation : str, default='identity'
-        A name that `activation` takes or 'exp' for 'squared_error', 'huber', 'absolute_error' and 'quantile'; 'exp' for
+        A name that `activation` takes or 'exp' for 'squared_error' and losses of the error alone; 'exp' for
         'poisson', 'gamma' and 'tweedie', 'logistic' for 'binary_log_loss' and 'binary_focal', 'softmax' for 'log_loss' and
         'focal'.
-    loss : str, default='squared_error'
+    loss : str or CustomLoss, default='squared_error'
         What `loss` of the estimators takes; the log-losses of yes or no are 'binary_log_loss' and 'binary_focal'. All but
         'squared_error' are summed over the outputs.
     loss_parameter : float, sequence of float or None, default=None
@@ -177,6 +179,7 @@ def gradients(
     >>> result.coefs[0].ravel().round(3), result.intercepts[0].round(3), result.inputs.round(3)
     (array([-0.144, -0.287]), array([0.144]), array([[ 0.287, -0.431]]))
     """
+    from fastbp.kernels import custom
     from fastbp.training.network import front_views, parameter_views
     from fastbp.training.objective import gradients_at
     from fastbp.training.problem import Problem
@@ -191,6 +194,9 @@ def gradients(
         coefs, intercepts, inputs, activation, output_activation, loss, "gradients", loss_parameter, skip_coefs
     )
     targets = _targets(y, inputs, np.shape(coefs[-1])[1], loss)
+    if isinstance(loss, CustomLoss):
+        loss.check(targets, output_activation)
+        custom.prepare(loss, inputs.dtype)
     weights = check_sample_weight(sample_weight, inputs)
     if weights is not None and weights.sum(dtype=np.float64) == 0.0:
         raise ValueError("The sample weights sum to zero, so there is no mean over the rows.")
@@ -201,7 +207,7 @@ def gradients(
     return found
 
 
-def _targets(y: ArrayLike, X: np.ndarray, n_outputs: int, loss: str) -> np.ndarray:
+def _targets(y: ArrayLike, X: np.ndarray, n_outputs: int, loss: Any) -> np.ndarray:
     """Return targets of shape (n_samples, n_outputs) in X's dtype, or (n_samples, 1) for class numbers."""
     Y = read_by(check_array, y, dtype=X.dtype, ensure_2d=False, order="C", input_name="y")
     check_consistent_length(X, Y)
@@ -221,7 +227,7 @@ def _network(
     X: np.ndarray,
     activation: str | Sequence[str],
     output_activation: str,
-    loss: str,
+    loss: Any,
     caller: str,
     loss_parameter: float | Sequence[float] | None = None,
     skip_coefs: ArrayLike | None = None,
@@ -236,6 +242,7 @@ def _network(
     parameters.output_activation_name(output_activation, loss)
     names = parameters.activation_names(activation, len(layer_sizes) - 2, caller)
     parameter: Any = LOSSES[loss].parameter_default if loss_parameter is None else loss_parameter
+    parameter = loss.shape if isinstance(loss, CustomLoss) else parameter
     if np.ndim(parameter):
         parameter = tuple(map(float, parameter))
         if len(parameter) != layer_sizes[-1]:

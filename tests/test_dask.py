@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
@@ -14,9 +15,9 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from fastbp import BPClassifier
+from fastbp import BPClassifier, BPTabularClassifier, BPTabularRegressor
 
-distributed = pytest.importorskip("dask.distributed", reason="dask is not installed: pip install 'fastbp[dask]'")
+distributed = pytest.importorskip("dask.distributed", reason="dask is not installed: pip install 'dask[distributed]'")
 
 pytestmark = [
     pytest.mark.slow,
@@ -126,6 +127,27 @@ def test_same_scores_as_here(client, problem, local_scores):
     np.testing.assert_array_equal(traced.cv_results_["mean_test_accuracy"], local_scores["mean_test_score"])
 
 
+@contextmanager
+def killing(folder):
+    """Kill the process that writes its number into `victim`; yields a list that gets this number."""
+    killed, over = [], threading.Event()
+
+    def kill():
+        while not over.wait(0.02):
+            if (folder / "victim").exists():
+                killed.append(int((folder / "victim").read_text()))
+                os.kill(killed[0], signal.SIGKILL)
+                return
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        yield killed
+    finally:
+        over.set()
+        killer.join()
+
+
 def test_a_killed_worker_does_not_change_the_search(client, problem, local_scores, tmp_path):
     X, y, folds = problem
     workers = process_ids(client)
@@ -147,24 +169,55 @@ def test_a_killed_worker_does_not_change_the_search(client, problem, local_score
                 time.sleep(600)
         return model.score(X, y)
 
-    killed, over = [], threading.Event()
-
-    def kill():
-        while not over.wait(0.02):
-            if (tmp_path / "victim").exists():
-                killed.append(int((tmp_path / "victim").read_text()))
-                os.kill(killed[0], signal.SIGKILL)
-                return
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    try:
-        with parallel_config("dask", scatter=[X, y, *chain(*folds)]):
-            search = make_search(folds, scoring=score).fit(X, y)
-    finally:
-        over.set()
-        killer.join()
+    with killing(tmp_path) as killed, parallel_config("dask", scatter=[X, y, *chain(*folds)]):
+        search = make_search(folds, scoring=score).fit(X, y)
     assert len(killed) == 1
     assert killed[0] in workers
     assert killed[0] not in process_ids(client)
     assert_same(scores_of(search), local_scores)
+
+
+@pytest.mark.parametrize("kind", [BPTabularClassifier, BPTabularRegressor])
+def test_the_networks_of_an_ensemble_for_a_table_and_a_killed_worker(client, problem, tmp_path, kind):
+    X, y, _ = problem
+    X, y = X[:120, 20:30], y[:120] % 3
+    here = kind("ensemble", max_iter=2, random_state=0).fit(X, y)
+    workers, folder = process_ids(client), str(tmp_path)
+
+    def die_in_the_third_network():
+        """The worker that begins with the third network first says who it is, and waits for its end."""
+        import time
+
+        from fastbp.tabular.pool import Member
+
+        train = Member.trained
+
+        def is_chosen():
+            try:
+                os.close(os.open(os.path.join(folder, "chosen"), os.O_CREAT | os.O_EXCL))
+            except FileExistsError:
+                return False
+            return True
+
+        def trained(member, shared, *rest):
+            begun = os.path.join(folder, f"{time.monotonic_ns()}.{os.getpid()}")
+            open(begun, "w").close()
+            if len(os.listdir(folder)) >= 3 and is_chosen():
+                with open(os.path.join(folder, "draft"), "w") as file:
+                    file.write(str(os.getpid()))
+                os.rename(os.path.join(folder, "draft"), os.path.join(folder, "victim"))
+                time.sleep(600)
+            return train(member, shared, *rest)
+
+        Member.trained = trained
+
+    client.run(die_in_the_third_network)
+    with killing(tmp_path) as killed, parallel_config("dask"):
+        there = kind("ensemble", max_iter=2, random_state=0).fit(X, y)
+    assert len(killed) == 1 and killed[0] in workers and killed[0] not in process_ids(client)
+    processes = {int(path.suffix[1:]) for path in tmp_path.iterdir() if path.suffix[1:].isdigit()}
+    assert processes >= workers  # both had a share before
+    np.testing.assert_array_equal(there.oof_prediction_, here.oof_prediction_)
+    np.testing.assert_array_equal(there.predict(X), here.predict(X))
+    assert there.configurations_ == here.configurations_
+    client.restart()  # without that ending

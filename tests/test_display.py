@@ -28,7 +28,7 @@ from fastbp import BPClassifier, BPRegressor, BPSearchCV, HiddenSizeDisplay
 
 pytestmark = pytest.mark.slow
 
-matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'fastbp[plot]'")
+matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install matplotlib")
 matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402
 
@@ -283,7 +283,7 @@ def test_bad_input(search):
         HiddenSizeDisplay.from_estimator(NETWORK, X, y, hidden_layer_sizes=[4, -1], cv=2)
 
 
-def test_without_matplotlib_the_error_names_the_extra():
+def test_without_matplotlib_the_error_says_what_to_install():
     code = """
 import sys
 sys.modules["matplotlib"] = None
@@ -301,4 +301,4 @@ for call in calls:
         print(error)
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert run.stdout.splitlines() == ["HiddenSizeDisplay needs matplotlib: pip install 'fastbp[plot]'"] * 3, run.stderr
+    assert run.stdout.splitlines() == ["HiddenSizeDisplay needs matplotlib: pip install matplotlib"] * 3, run.stderr

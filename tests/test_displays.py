@@ -33,7 +33,7 @@ from fastbp import (
     WeightsDisplay,
 )
 
-matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'fastbp[plot]'")
+matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install matplotlib")
 matplotlib.use("Agg")
 pd = pytest.importorskip("pandas")
 from matplotlib import pyplot  # noqa: E402
@@ -358,5 +358,5 @@ def test_notebooks_show_the_architecture(model, monkeypatch):
 def test_without_matplotlib_an_error_says_what_to_install(display, model, monkeypatch):
     drawn = display.from_estimator(model)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match=r"needs matplotlib: pip install 'fastbp\[plot\]'"):
+    with pytest.raises(ImportError, match=r"needs matplotlib: pip install matplotlib"):
         drawn.plot()

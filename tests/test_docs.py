@@ -13,6 +13,7 @@ import pytest
 from test_architecture import FLOORS
 
 import fastbp
+from fastbp.app.cli import main
 from fastbp.names import SOLVERS
 
 pytestmark = pytest.mark.slow
@@ -159,10 +160,9 @@ def test_every_page_can_be_found():
 
 def test_the_site_has_every_page_and_every_public_name():
     """Sphinx itself sees to its links, in .ci/run."""
-    listed = re.findall(
-        r"(?m)^:::\{toctree\}\n(?::.*\n)*\n((?:\S+\n)+)", (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
-    )
-    names = [name for block in listed for name in block.split() if name != ":::"]
+    texts = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))]
+    blocks = [block for text in texts for block in re.findall(r"(?m)^:::\{toctree\}\n(?::.*\n)*\n((?:.+\n)+?):::", text)]
+    names = [re.sub(r".*<(.*)>", r"\1", line) for block in blocks for line in block.splitlines()]
     there = {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index"} | {"reference", "gallery/index"}
     assert sorted(names) == sorted(there)
     reference = (ROOT / "docs" / "reference.rst").read_text(encoding="utf-8")
@@ -193,6 +193,20 @@ def missing_names(text):
 
 def test_names_of_the_architecture_exist():
     assert missing_names((ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")) == []
+
+
+def test_the_verbs_and_options_of_the_command_line_exist(capsys):
+    pytest.importorskip("pandas")
+    text = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
+    verbs, helps = set(re.findall(r"(?m)^\| .*`fastbp (\w+)`", text)), ""
+    assert {"search", "train", "predict", "inspect", "export", "warmup"} <= verbs
+    for verb in verbs:
+        with pytest.raises(SystemExit) as ended:
+            main([verb, "--help"])
+        assert ended.value.code == 0
+        helps += capsys.readouterr().out
+    options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text))
+    assert options - set(re.findall(r"--[a-z][a-z-]*", helps)) == set()
 
 
 # ---- pictures

@@ -98,6 +98,26 @@ def shows_blocks(text):
     assert by_block < at_once
 
 
+def shows_parquet(text):
+    """Training fits into memory that the file does not fit into."""
+    ((megabytes, n_blocks),) = numbers(text, r"file of (\d+) MB, (\d+) blocks")
+    assert n_blocks > 10
+    if sys.platform == "linux":
+        ((limit,),) = numbers(text, r"training may allocate (\d+) MB; the whole table can be read in that: False")
+        assert limit < megabytes
+    assert numbers(text, r"new rows: ([\d.]+)")[0, 0] > 0.95
+
+
+def shows_columns(text):
+    """Both importances find a column that says much, and one drawn at random that says nothing."""
+    assert numbers(text, r"accuracy on \d+ held-out rows: ([\d.]+)")[0, 0] > 0.85
+    found = {name: (float(share), float(fall)) for name, share, fall in re.findall(r"(?m)^(\S+) +([\d.]+) +(-?[\d.]+)$", text)}
+    assert len(found) == 15
+    assert abs(sum(share for share, _ in found.values()) - 1) < 0.01
+    assert found["colour"][0] > 3 * found["bottle"][0]
+    assert found["colour"][1] > 0.05 > found["bottle"][1]
+
+
 def shows_solvers(text):
     """The last loss of each solver is its smallest, and that of lm the smallest of all."""
     losses = {}
@@ -131,7 +151,7 @@ def shows_xor(text):
 
 def shows_dropout(text):
     """It fits the noisy rows less well, and is nearer to the truth."""
-    rows = numbers(text, r"squared error: ([\d.]+) on the noisy rows, ([\d.]+) from the truth")
+    rows = numbers(text, r"squared error: ([\d.]+) on the noisy rows, ([\d.]+) from the true function")
     assert len(rows) == 4
     assert rows[0, 0] < rows[1:, 0].min()
     assert rows[0, 1] > rows[1:, 1].max()
@@ -212,9 +232,11 @@ SHOWS = {
     "levenberg_marquardt_on_sin": shows_solvers,
     "local_minima_and_ensembles": shows_starts_together,
     "online_one_sample": shows_one_sample,
+    "parquet_in_blocks": shows_parquet,
     "pattern_recognition": shows_patterns,
     "prediction_intervals_by_quantiles": shows_intervals,
     "search_on_dask": shows_a_cluster,
+    "table_importances": shows_columns,
     "unbalanced_classes": shows_weights_of_classes,
     "two_layer_least_squares": shows_squares,
     "watch_a_network_learn": shows_learning,

@@ -70,6 +70,7 @@ OTHERS = {
     "monotonic_cst": [[1] + [0] * (X.shape[1] - 1), [1], {"a": 1}],
     "ordered": [True],
     "rate_factors": [{"coefs": "fan_in"}, {"intercepts": 0.5}],
+    "categorical_features": [[0], "from_dtype"],
     "scoring": ["neg_log_loss", "loss", "r2"],
     "refit": [True],
     "ensemble": [True],

@@ -365,7 +365,7 @@ def test_onnx_options():
 
 def test_a_missing_library_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "skl2onnx", None)
-    with pytest.raises(ImportError, match=r"needs skl2onnx: pip install 'fastbp\[onnx\]'"):
+    with pytest.raises(ImportError, match=r"needs skl2onnx: pip install skl2onnx onnx"):
         fastbp.to_onnx(fitted("two", np.float32))
 
 

@@ -155,7 +155,7 @@ def test_an_install_of_bytecode_alone(tmp_path):
     cached.rename(tmp_path / "cached")
     shutil.rmtree(site / "fastbp")
     copy_package(site)
-    path = site / "fastbp" / "kernels" / "activations.py"
+    path = site / "fastbp" / "functions" / "activations.py"
     source = path.read_text(encoding="utf-8")
     assert source.count("LEAK = 0.01") == 1
     path.write_text(source.replace("LEAK = 0.01", "LEAK = 0.02"), encoding="utf-8")
@@ -164,15 +164,16 @@ def test_an_install_of_bytecode_alone(tmp_path):
     assert run(FORWARD + REPORT, site, **one) == [pytest.approx(-0.01), 2, 0]
 
 
-def test_the_codes_of_the_names_are_part_of_what_is_cached(cache, tmp_path):
-    """names.py lies outside the kernels' folder, but its numbers are in the machine code."""
+def test_formulas_and_codes_are_part_of_what_is_cached(cache, tmp_path):
+    """They lie outside the kernels' folder, but are in the machine code."""
     hashes = set()
-    for edit in ("", "\n"):
-        site = copy_package(tmp_path / f"site{len(edit)}")
-        path = site / "fastbp" / "names.py"
-        path.write_text(path.read_text(encoding="utf-8") + edit, encoding="utf-8")
+    for number, edited in enumerate((None, "names.py", "functions/activations.py", "functions/losses.py")):
+        site = copy_package(tmp_path / f"site{number}")
+        if edited:
+            path = site / "fastbp" / edited
+            path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
         hashes.add(run("import json; from fastbp.kernels.sources import SOURCES; print(json.dumps(SOURCES))", site))
-    assert len(hashes) == 2
+    assert len(hashes) == 4
 
 
 def test_an_install_in_a_zip_file(tmp_path):

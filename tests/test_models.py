@@ -409,7 +409,7 @@ def test_devices_are_written_to_and_stay(flowers, tmp_path, capsys):
     pipe.rename(tmp_path / "pipe.skops")
     capsys.readouterr()
     assert train(flowers, "kind", tmp_path / "pipe.skops") == 2
-    assert "is there and is no file" in capsys.readouterr().err
+    assert "exists and is not a file" in capsys.readouterr().err
 
 
 def test_the_entry_point_is_the_command_line(capsys):

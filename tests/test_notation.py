@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-pd = pytest.importorskip("pandas", reason="pandas is not installed: pip install 'fastbp[cli]'")
+pd = pytest.importorskip("pandas", reason="pandas is not installed: pip install pandas")
 
 from fastbp.app.notation import read_dates, read_numbers  # noqa: E402 - needs pandas
 

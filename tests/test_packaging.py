@@ -104,7 +104,7 @@ def test_second_process_compiles_nothing_for_fits():
 def test_edited_callee_never_runs_stale_code(own):
     """The constant is in another file than the cached function, which is all that numba itself looks at."""
     site, cache = own
-    path = site / "fastbp" / "kernels" / "activations.py"
+    path = site / "fastbp" / "functions" / "activations.py"
     source = path.read_text(encoding="utf-8")
     assert source.count(LEAK) == 1
     try:

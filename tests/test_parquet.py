@@ -10,8 +10,8 @@ import sys
 import numpy as np
 import pytest
 
-pd = pytest.importorskip("pandas", reason="pandas is not installed: pip install 'fastbp[cli]'")
-pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install 'fastbp[parquet]'")
+pd = pytest.importorskip("pandas", reason="pandas is not installed: pip install pandas")
+pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install pyarrow")
 
 import pyarrow.parquet as pq  # noqa: E402 - needs pyarrow
 

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-pd = pytest.importorskip("pandas", reason="pandas is not installed: pip install 'fastbp[cli]'")
+pd = pytest.importorskip("pandas", reason="pandas is not installed: pip install pandas")
 
 from fastbp.app.cli import main  # noqa: E402 - needs pandas
 from fastbp.app.fields import NUMBER_GAPS, Options, read_fields  # noqa: E402

@@ -116,7 +116,7 @@ def test_where_the_kernels_are_not_made_for_they_are_compiled(site, before, envi
 
 @pytest.mark.slow
 def test_changed_kernels_are_compiled(site):
-    path = site / "fastbp" / "kernels" / "activations.py"
+    path = site / "fastbp" / "functions" / "activations.py"
     source = path.read_text(encoding="utf-8")
     assert source.count("LEAK = 0.01") == 1
     path.write_text(source.replace("LEAK = 0.01", "LEAK = 0.50"), encoding="utf-8")

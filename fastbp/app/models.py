@@ -95,7 +95,7 @@ def _train(options):
     if options.model.suffix != ".skops":
         raise TableError(f"--model: {options.model} does not end in .skops")
     if find_spec("skops") is None:  # said before the training, not after it
-        raise TableError("saving a model needs skops: pip install 'fastbp[keep]'")
+        raise TableError("saving a model needs skops: pip install skops")
     problem = load_frame(options.data, options.target, options.task, options.drop, reading_of(options), options.seed)
     print_problem(problem)
     print(f"training {name_of(options.size)} for at most {options.epochs} epochs")

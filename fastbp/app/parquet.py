@@ -47,7 +47,7 @@ def read_parquet(path, file):
 
         pa, parquet = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
     except ImportError as error:
-        raise TableError(f"{title_of(path)} is Parquet, which needs pandas and pyarrow: pip install 'fastbp[parquet]'") from error
+        raise TableError(f"{title_of(path)} is Parquet, which needs pandas and pyarrow: pip install pandas pyarrow") from error
     file.seek(0)
     try:
         # of one file, whatever the path looks like: no folders, and no columns that their names would tell

@@ -25,7 +25,7 @@ def read_model(path):
     """Return the model in a file."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe, say, that may never begin
-            raise TableError(f"{path} is no file")
+            raise TableError(f"{path} is not a file")
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always", InconsistentVersionWarning)
             model = load(path)
@@ -70,7 +70,7 @@ def check_place(path, option, sources=(), force=False):
         if isinstance(error, OSError) and getattr(error, "filename", None) in (str(path), path):
             raise TableError(f"{option}: {brief(str(path))} cannot be written: {error.strerror or error}") from error
     if option == "--model" and path.exists() and not path.is_file():
-        raise TableError(f"{option}: {path} is there and is no file")
+        raise TableError(f"{option}: {path} exists and is not a file")
 
 
 def write_file(path, content):

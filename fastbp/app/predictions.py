@@ -23,7 +23,7 @@ def predict(options):
     try:
         import pandas as pd
     except ImportError as error:
-        raise TableError("reading a table needs pandas: pip install 'fastbp[cli]'") from error
+        raise TableError("reading a table needs pandas: pip install pandas") from error
     rows = read_rows(inputs_of(model, options.model), options.data, reading_of(options))
     try:
         predicted = model.predict(rows.X)

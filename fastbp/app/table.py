@@ -97,7 +97,7 @@ def read_table(path, target, drop=(), options=Options(), days_from=None, task=No
     try:
         import pandas as pd
     except ImportError as error:
-        raise TableError("reading a table needs pandas: pip install 'fastbp[cli]'") from error
+        raise TableError("reading a table needs pandas: pip install pandas") from error
 
     with closing(open_unpacked(path)) as file:
         fields = read_fields(path, file, options)

@@ -124,7 +124,7 @@ def draw(candidates, problem, path):
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        print("\nNo picture: matplotlib is not installed (pip install 'fastbp[cli]')")
+        print("\nNo picture: matplotlib is not installed (pip install matplotlib)")
         return
     from fastbp.display import HiddenSizeDisplay
 

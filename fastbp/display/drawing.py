@@ -19,7 +19,7 @@ def import_pyplot(display: str) -> Any:
     try:
         from matplotlib import pyplot
     except ImportError as error:
-        raise ImportError(f"{display} needs matplotlib: pip install 'fastbp[plot]'") from error
+        raise ImportError(f"{display} needs matplotlib: pip install matplotlib") from error
     return pyplot
 
 

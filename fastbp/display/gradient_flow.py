@@ -1,4 +1,4 @@
-"""The picture of the gradients: how long they are in each layer, epoch by epoch."""
+"""The picture of the gradients: the norm in each layer, epoch by epoch."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from fastbp.display.drawing import import_pyplot, make_axes, network_in
 class GradientFlowDisplay:
     """Norm of the gradient of each layer's weights against the epochs, on a logarithmic scale.
 
-    Lines that lie orders of magnitude apart are gradients that vanish on their way back, lines that rise steeply are gradients
-    that explode.
+    Gradients vanish if the lines are orders of magnitude apart. They explode if lines rise steeply.
 
     Parameters
     ----------

@@ -27,9 +27,9 @@ _LEVEL_COLORS = ("#d1492e", "#2a9d6f", "#e09f1f", "#8e5ea2", "#5b3a29", "#d16ba5
 
 
 class HiddenSizeDisplay:
-    """Score and training time against the hidden sizes, with other models as level lines.
+    """Score and training time against the hidden sizes, with other models as horizontal lines.
 
-    Make it with `from_search` or `from_estimator`; the constructor takes finished numbers.
+    Create it with `from_search` or `from_estimator`. The constructor takes numbers.
 
     Parameters
     ----------
@@ -38,9 +38,9 @@ class HiddenSizeDisplay:
     test_scores : sequence of array-like of shape (n_fits,)
         For each size the score of each fit: of each fold, or of each fold and seed. NaN is a fit that failed.
     fit_times : array-like of shape (n_sizes,), default=None
-        Mean seconds of one fit; None leaves the time axis out.
+        Mean seconds of one fit; None leaves out the time axis.
     restart_losses : sequence of array-like of shape (n_losses,), default=None
-        For each size the final training loss of each start of each fit; None leaves the panel of the losses out.
+        For each size the final training loss of each restart of each fit; None leaves out the panel of the losses.
     complete : array-like of bool of shape (n_sizes,), default=None
         False where successive halving dropped a size before it saw every row. None is True everywhere.
     baselines : dict of str to float, default=None
@@ -59,7 +59,7 @@ class HiddenSizeDisplay:
     time_ax_ : matplotlib Axes or None
         The second axes, of the seconds.
     loss_ax_ : matplotlib Axes or None
-        The panel below with the losses of the starts.
+        The panel below, with the losses of the restarts.
     line_ : matplotlib Line2D
         The mean score of each size.
     spread_ : matplotlib artist or None
@@ -67,7 +67,7 @@ class HiddenSizeDisplay:
     time_line_ : matplotlib Line2D or None
         The seconds of one fit.
     baseline_lines_ : dict of str to matplotlib Line2D
-        The level lines.
+        The horizontal lines.
     legend_ : matplotlib Legend
         The legend, above the axes.
 
@@ -123,17 +123,17 @@ class HiddenSizeDisplay:
     ) -> Self:
         """Draw a fitted search over `hidden_layer_sizes`.
 
-        Where other parameters were searched too, each size shows its best setting of them. Only `random_state` is not chosen by
-        its score: its values are restarts, and all their scores enter the mean and the spread.
+        If other parameters were searched too, each size shows their best setting. `random_state` is an exception: its values are
+        restarts, and all their scores count in the mean and the standard deviation.
 
         Parameters
         ----------
         search : GridSearchCV, RandomizedSearchCV, HalvingGridSearchCV, BPSearchCV or alike
-            A fitted search; the network may stand in a pipeline.
+            A fitted search; the network may be in a pipeline.
         baselines : dict of str to float, default=None
-            Name and score of other models, drawn as level lines.
+            Name and score of other models, drawn as horizontal lines.
         metric : str, default=None
-            Which score of a search with several; None is the one it refits by.
+            Which of several scores; None is the one by which the search refits.
         ax : matplotlib Axes, default=None
             Where to draw; None makes a figure.
 
@@ -160,9 +160,9 @@ class HiddenSizeDisplay:
         baselines: Mapping[str, Any] | None = None,
         ax: Any = None,
     ) -> Self:
-        """Cross-validate a network for each of the sizes and draw the outcome.
+        """Cross-validate a network for each size, and draw the result.
 
-        With ``n_restarts > 1`` a second panel shows the final training loss of every start, which is what tells local minima.
+        With ``n_restarts > 1`` a second panel shows the final training loss of every restart, which reveals local minima.
 
         Parameters
         ----------
@@ -179,9 +179,9 @@ class HiddenSizeDisplay:
         scoring : str or callable, default=None
             The score; None is the estimator's own.
         n_jobs : int, default=None
-            Fits side by side, through joblib.
+            Number of fits at the same time, through joblib.
         baselines : dict of str to float or estimator, default=None
-            Other models, drawn as level lines: a score, or an estimator to be cross-validated on the same folds.
+            Other models, drawn as horizontal lines: a score, or an estimator, which is cross-validated on the same folds.
         ax : matplotlib Axes, default=None
             Where to draw; None makes a figure.
 
@@ -213,7 +213,7 @@ class HiddenSizeDisplay:
 
     @property
     def labels(self) -> list[str]:
-        """The sizes as one writes them: 64-32."""
+        """The sizes as text, such as 64-32."""
         return ["-".join(map(str, sizes)) or "none" for sizes in self.hidden_layer_sizes]
 
     @property
@@ -224,7 +224,7 @@ class HiddenSizeDisplay:
     def plot(self, ax: Any = None, *, score_name: str | None = None) -> Self:
         """Draw.
 
-        Equally deep networks whose layers are all of one width stand at that width; other sizes are labelled one by one.
+        If all networks have the same depth and layers of equal width, the axis is the width. Otherwise each size has a label.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""A page on which a network can be watched as it learns."""
+"""A page on which you can watch a network learn."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAP_SIZE, CURVE_SIZE = 28, 101  # cells on each side of the picture for two inpu
 # Parameters that what `forward` and `gradients` compute does not know, each with the value that it needs to have.
 PLAIN = {
     "embedding": None, "scale_layer": False, "skip_layer": False, "ordered": False, "input_scaling": None, "target_scaling": None,
-    "label_smoothing": 0.0, "ensemble": False, "n_restarts": 1, "refit": False,
+    "label_smoothing": 0.0, "ensemble": False, "n_restarts": 1, "refit": False, "categorical_features": None,
 }  # fmt: skip
 
 
@@ -182,7 +182,7 @@ class LearningDisplay:
         estimator : BPClassifier or BPRegressor
             The network, fitted or not, with at most 32 units per layer. It stays as it is.
         X : array-like of shape (n_samples, n_features)
-            Inputs, scaled as the network is to see them.
+            Inputs, scaled as the network needs them.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         rows : sequence of int, default=None
@@ -332,7 +332,7 @@ class LearningDisplay:
         Parameters
         ----------
         path : str or path-like
-            Where to; a file that is there is replaced.
+            The file, which is replaced if it exists.
         """
         with open(path, "w", encoding="utf-8") as file:
             file.write(self.to_html())

@@ -12,18 +12,18 @@ from fastbp.display.drawing import COLORS, GREY, by_name, legend_above, make_axe
 
 
 class LossCurveDisplay:
-    """Loss against the epochs, of one network or of several, with what the validation rows said.
+    """Training and validation losses, and validation scores, of one or several networks against the epochs.
 
-    Make it with `from_estimator`; the constructor takes finished numbers.
+    Create it with `from_estimator`. The constructor takes numbers.
 
     Parameters
     ----------
     loss_curves : dict of str to array-like of shape (n_epochs,)
         Name and training loss after each epoch.
     validation_losses : dict of str to array-like of shape (n_epochs,), default=None
-        For some of the names the loss of the validation rows.
+        Validation loss after each epoch, for some of the names.
     validation_scores : dict of str to array-like of shape (n_epochs,), default=None
-        For some of the names the score of the validation rows; it gets an axis of its own, on the right.
+        Validation score after each epoch, for some of the names. It has its own axis, on the right.
 
     Attributes
     ----------
@@ -66,12 +66,12 @@ class LossCurveDisplay:
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Any = None) -> Self:
-        """Draw what fitted networks have recorded.
+        """Draw the losses and scores of fitted networks.
 
         Parameters
         ----------
         estimator : fitted estimator, sequence or dict of str to fitted estimator
-            Networks, also within pipelines or searches; solvers that go epoch by epoch record a curve.
+            Networks, also inside pipelines or searches. Solvers that train in epochs record a curve.
         ax : matplotlib Axes, default=None
             Where to draw; None makes a figure.
 
@@ -90,7 +90,7 @@ class LossCurveDisplay:
 
     @property
     def best_epochs(self) -> dict[str, int]:
-        """Number, from 1, of the epoch with the highest validation score or, where there is none, the smallest loss."""
+        """Number, from 1, of the epoch with the highest validation score, or without scores the smallest loss."""
         best = {name: int(np.nanargmin(losses)) + 1 for name, losses in self.validation_losses.items()}
         return best | {name: int(np.nanargmax(scores)) + 1 for name, scores in self.validation_scores.items()}
 

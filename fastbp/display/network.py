@@ -97,7 +97,7 @@ class NetworkDisplay:
         estimator : fitted estimator
             The network, also within a pipeline or a search.
         feature_names : sequence of str, default=None
-            Names of the inputs; None takes those the network, or the pipeline before it, was fitted with, if there were any.
+            Names of the inputs. None takes the names with which the network, or the pipeline before it, was fitted.
         ax : matplotlib Axes, default=None
             Where to draw, if units and lines are drawn; None makes a figure.
 

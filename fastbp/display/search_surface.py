@@ -38,7 +38,7 @@ class SearchSurfaceDisplay:
     image_ : matplotlib AxesImage
         The map.
     texts_ : list of matplotlib Text
-        The scores in the cells, where these are few enough to be read.
+        The scores in the cells, unless there are too many to read.
     best_ : matplotlib Rectangle
         The frame around the best cell.
     colorbar_ : matplotlib Colorbar
@@ -80,10 +80,10 @@ class SearchSurfaceDisplay:
         search : GridSearchCV, BPSearchCV or alike
             A fitted search.
         parameters : tuple of (str, str), default=None
-            The two parameters, along the rows and the columns. None takes those that were searched, if there are two. Of others
-            the best value counts for each pair.
+            The two parameters, along the rows and the columns. None takes the two that were searched. If there are more,
+            each pair shows the best value of the others.
         metric : str, default=None
-            Which score of a search with several; None is the one it refits by.
+            Which of several scores; None is the one by which the search refits.
         ax : matplotlib Axes, default=None
             Where to draw; None makes a figure.
 

@@ -1,4 +1,4 @@
-"""The picture of the first layer: what each hidden unit looks for in the inputs."""
+"""The picture of the first layer: the weights from the inputs to each hidden unit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class WeightsDisplay:
     weights : array-like of shape (n_features, n_units)
         Weights of the first layer, ``coefs_[0]``.
     shape : tuple of (int, int), default=None
-        Rows and columns of the picture that the features are pixels of. None draws one map of all features and units.
+        Rows and columns of the picture if the features are its pixels. None draws one map of all features and units.
     feature_names : sequence of str, default=None
         Names of the features, beside the one map.
 
@@ -69,9 +69,9 @@ class WeightsDisplay:
         estimator : fitted estimator
             The network, also within a pipeline or a search.
         shape : tuple of (int, int), default=None
-            Rows and columns of the picture that the features are pixels of.
+            Rows and columns of the picture if the features are its pixels.
         feature_names : sequence of str, default=None
-            Names of the features; None takes those the network, or the pipeline before it, was fitted with, if there were any.
+            Names of the features. None takes the names with which the network, or the pipeline before it, was fitted.
         ax : matplotlib Axes, default=None
             Where to draw the one map of all features; None makes a figure.
 
@@ -86,7 +86,7 @@ class WeightsDisplay:
         return cls(weights=network.coefs_[0], shape=shape, feature_names=feature_names).plot(ax)
 
     def plot(self, ax: Any = None) -> Self:
-        """Draw; of more than 64 units as pictures, those with the longest weights.
+        """Draw. If there are pictures of more than 64 units, draw those with the largest weights.
 
         Parameters
         ----------

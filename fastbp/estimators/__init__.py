@@ -5,5 +5,6 @@ from fastbp.estimators.classifier import BPClassifier
 from fastbp.estimators.features import BPFeatures
 from fastbp.estimators.regressor import BPRegressor
 from fastbp.estimators.warmup import warm_up
+from fastbp.training.custom_loss import CustomLoss
 
-__all__ = ["BPAutoencoder", "BPClassifier", "BPFeatures", "BPRegressor", "warm_up"]
+__all__ = ["BPAutoencoder", "BPClassifier", "BPFeatures", "BPRegressor", "CustomLoss", "warm_up"]

@@ -109,6 +109,7 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
         max_time: float | None = None,
         embedding: str | None = None,
         embedded_features: Any = "all",
+        frequency_init_scale: float = 0.1,
         scale_layer: bool = False,
         rate_factors: Any = None,
         denoising: float = 0.0,
@@ -157,6 +158,7 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
         self.max_time = max_time
         self.embedding = embedding
         self.embedded_features = embedded_features
+        self.frequency_init_scale = frequency_init_scale
         self.scale_layer = scale_layer
         self.rate_factors = rate_factors
         self.denoising = denoising

@@ -13,9 +13,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastbp.estimators import parameters
 from fastbp.estimators.callbacks import CallbackSupportMixin, fit_watched, has_callbacks
+from fastbp.estimators.categories import coded_rows, has_categories, network_settings
 from fastbp.estimators.class_weights import row_weights
 from fastbp.estimators.explain import Explained, importances_of
 from fastbp.estimators.inputs import check_rows, check_structure, plain_rows, read_by, twin
+from fastbp.estimators.integrity import check_categories
 from fastbp.estimators.monotone import check_signs, constraints_of
 from fastbp.estimators.publish import publish
 from fastbp.estimators.representation import ShownInNotebooks
@@ -52,7 +54,7 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
 
     _rules: dict[str, tuple[parameters.Allowed, ...]]
     # parameters that are asked for here
-    loss: str
+    loss: Any
     solver: str
     random_state: Any
     warm_start: bool
@@ -68,6 +70,7 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
     skip_layer: bool = False
     monotonic_cst: Any = None
     ordered: bool = False
+    categorical_features: Any = None
 
     # ---- what the subclasses say about targets
 
@@ -128,6 +131,8 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
         known[targets.loss] = settings
         if targets.groups:
             settings = settings._replace(groups=targets.groups)
+        if has_categories(draft, reset=False):
+            settings = network_settings(draft, settings)
         if self.monotonic_cst is not None:
             settings = settings._replace(monotonic=constraints_of(draft, settings, targets.n_outputs, X.shape[1]))
         if incremental:
@@ -271,6 +276,10 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
             parameters.check_parameter("n_threads", self.n_threads, self._rules["n_threads"], self)
         network, params = self._packed()
         n_features = network.n_features
+        if "categories_" in vars(self):
+            check_categories(vars(self), n_features)
+            X = coded_rows(self, X, reset=False).astype(params.dtype, copy=False)
+            return network, params, X if self.input_scaler_ is None or not is_scaled else scaled_inputs(self.input_scaler_, X)
         rows = None if getattr(self, "feature_names_in_", None) is not None else plain_rows(X, (params.dtype,))
         if rows is not None and rows.shape[1] == n_features:
             X = rows
@@ -334,7 +343,8 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
     def _with_weights(self, network: Any, params: np.ndarray) -> Self:
         """Return a copy that predicts by these flat parameters, for rows as the kernels take them."""
         model = twin(self)
-        vars(model).pop("feature_names_in_", None)
+        for name in ("feature_names_in_", "categories_", "categorical_features_"):
+            vars(model).pop(name, None)
         model._bind(network, params)
         model.n_outputs_ = int(network.units[-1])
         model.input_scaler_ = model.estimators_ = model.temperature_ = None

@@ -120,6 +120,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         max_time: float | None = None,
         embedding: str | None = None,
         embedded_features: Any = "all",
+        frequency_init_scale: float = 0.1,
         scale_layer: bool = False,
         rate_factors: Any = None,
         scoring: Any = None,
@@ -128,6 +129,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         input_scaling: str | None = None,
         skip_layer: bool = False,
         monotonic_cst: Any = None,
+        categorical_features: Any = None,
         ordered: bool = False,
         class_weight: Any = None,
         calibration: str | None = None,
@@ -179,6 +181,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         self.max_time = max_time
         self.embedding = embedding
         self.embedded_features = embedded_features
+        self.frequency_init_scale = frequency_init_scale
         self.scale_layer = scale_layer
         self.rate_factors = rate_factors
         self.scoring = scoring
@@ -187,6 +190,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         self.input_scaling = input_scaling
         self.skip_layer = skip_layer
         self.monotonic_cst = monotonic_cst
+        self.categorical_features = categorical_features
         self.ordered = ordered
         self.class_weight = class_weight
         self.calibration = calibration

@@ -25,10 +25,17 @@ front_ : dict of str to ndarray
     ``cosines @ cos(2π·frequencies·x + phases) + offsets``, which the first layer has before the columns themselves; and of
     `scale_layer` the 'scale', (n_inputs,). Views, as `coefs_` are.
 embedded_features_ : tuple of int
-    Columns that are embedded, where any are.
+    Columns that are embedded, where any are; with `categorical_features` counted among the other columns.
 skip_coefs_ : ndarray of shape (n_features, n_outputs)
     With `skip_layer`: the weights that lead from the features to the outputs, or to the score of `ordered` classes, (n_features,
     1). A view, as `coefs_` are.
+categories_ : list of ndarray
+    With `categorical_features`, what each of these columns held in training, in order, a missing value last. The first weights'
+    rows are those of the other columns, and then one for each category of each of these.
+categorical_features_ : tuple of int
+    The columns that these are for.
+n_categories_ : tuple of int
+    How many there are in each.
 loss_ : float
     Loss of the last epoch (for {other_solvers}: at the end).
 loss_curve_ : list of float

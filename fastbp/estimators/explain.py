@@ -335,12 +335,13 @@ def importances_of(estimator: Any, X: Any, sample_weight: np.ndarray | None) -> 
     return total / max(total.sum(), np.finfo(float).tiny)
 
 
-def demand_plain_inputs(estimator: Any) -> None:
-    """Raise ValueError where the first weights are not those of the columns of X, or attributes do not fit each other."""
+def demand_plain_inputs(estimator: Any, categories_too: bool = False) -> None:
+    """Raise ValueError where the first weights are not those of the columns of X, with categories_too of their categories, or
+    attributes do not fit each other."""
     check_is_fitted(estimator, "coefs_")
     network, _ = estimator._packed()
-    if network.has_front:
-        raise ValueError("This is for networks whose first layer reads X itself, without embedding and scale_layer.")
+    if network.embedded.size or network.has_scale or (network.has_front and not categories_too):
+        raise ValueError("This is for networks whose first layer reads X itself, without embedding, scale_layer and categories.")
 
 
 def check_layer(layer: Any, n_hidden: int, owner: Any) -> int:

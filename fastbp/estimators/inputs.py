@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import issparse, sparray, spmatrix
 from sklearn.base import RegressorMixin
-from sklearn.utils import check_array
+from sklearn.utils import check_array, check_X_y
 from sklearn.utils.validation import validate_data
+
+from fastbp.estimators.categories import coded_rows, has_categories
 
 MatrixLike: TypeAlias = ArrayLike | spmatrix | sparray
 DTYPES = (np.dtype(np.float64), np.dtype(np.float32))
@@ -39,12 +41,19 @@ def is_plain_target(y: Any, n_samples: int) -> bool:
 
 def check_rows(estimator: Any, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
     """Return X as C-contiguous float32 or float64, or CSR, and y as an array; set n_features_in_ if `reset`."""
+    if has_categories(estimator, reset):
+        rows, y = read_by(check_X_y, read_by(coded_rows, estimator, X, reset), y, dtype=DTYPES, order="C", **_options(estimator))
+        if isinstance(estimator, RegressorMixin):
+            refuse_dates(y)
+        return rows, y
+    if reset and "categories_" in vars(estimator):
+        del estimator.categories_, estimator.categorical_features_
     rows = None if hasattr(estimator, "feature_names_in_") else plain_rows(X, DTYPES)
     if rows is not None and is_plain_target(y, len(X)) and (reset or X.shape[1] == getattr(estimator, "n_features_in_", None)):
         estimator.n_features_in_ = X.shape[1]
         return rows, y
     is_regressor = isinstance(estimator, RegressorMixin)
-    options: dict[str, Any] = {"multi_output": True, "y_numeric": is_regressor}
+    options = _options(estimator)
     dtype: Any = DTYPES
     if hasattr(X, "dtypes") and not hasattr(X, "iloc") and {str(kind) for kind in X.dtypes} == {"Float32"}:
         dtype = np.float32  # of polars' frames scikit-learn makes float64
@@ -53,6 +62,11 @@ def check_rows(estimator: Any, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
         refuse_dates(y)
         refuse_dates(checked)
     return check_structure(X), checked
+
+
+def _options(estimator: Any) -> dict[str, Any]:
+    """What scikit-learn's checks are to know about y."""
+    return {"multi_output": True, "y_numeric": isinstance(estimator, RegressorMixin)}
 
 
 def read_by(check: Callable[..., Any], *data: Any, **options: Any) -> Any:

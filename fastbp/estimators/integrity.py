@@ -39,7 +39,8 @@ class Layout(NamedTuple):
     front: dict[str, np.ndarray]
     front_shapes: Shapes
     embedded: tuple[int, ...]
-    loss: str
+    categories: tuple[int, ...]
+    loss: Any
     loss_parameter: Any
 
     @property
@@ -88,6 +89,7 @@ def checked_layout(estimator: Any) -> Layout:
         raise NotFittedError(f"This {kind} has weights but no out_activation_, which fit sets.")
     coefs, intercepts, sizes = parameters.check_weights(state.get("coefs_"), state.get("intercepts_"))
     front, front_shapes = _check_front(state, sizes)
+    check_categories(state, sizes[0])
     _check_sizes(state, sizes, kind)
     _check_feature_names(state)
     _require(isinstance(state["out_activation_"], str) and state["out_activation_"] in ACTIVATIONS, "out_activation_")
@@ -114,6 +116,7 @@ def checked_layout(estimator: Any) -> Layout:
         front,
         front_shapes,
         state.get("embedded_features_", ()),
+        state.get("n_categories_", ()),
         loss,
         _checked_loss_parameter(estimator, loss, sizes[-1]),
     )
@@ -127,14 +130,15 @@ def _check_parameter(estimator: Any, name: str) -> Any:
     return value
 
 
-def _checked_loss_parameter(estimator: Any, loss: str, n_outputs: int) -> Any:
+def _checked_loss_parameter(estimator: Any, loss: Any, n_outputs: int) -> Any:
     name = LOSSES[loss].parameter
     if name:
         _check_parameter(estimator, name)
     value = parameters.loss_parameter_of(estimator, loss)
     if isinstance(value, tuple) and len(value) != n_outputs:
         raise ValueError(
-            f"{name} has {len(value)} values, but this {type(estimator).__name__} was fitted for {n_outputs} outputs."
+            f"{name or repr(loss)} has {len(value)} values, but this {type(estimator).__name__} was fitted for {n_outputs}"
+            " outputs."
         )
     return value
 
@@ -154,23 +158,42 @@ def _check_front(state: Mapping[str, Any], layer_sizes: list[int]) -> tuple[dict
 
 
 def _checked_front(state: Mapping[str, Any], layer_sizes: list[int]) -> tuple[dict[str, np.ndarray], Shapes]:
-    if "front_" not in state and "embedded_features_" not in state:
+    if not {"front_", "embedded_features_", "n_categories_"} & state.keys():
         return {}, {}
     from fastbp.training.network import front_views, make_network
 
     front, embedded, n_inputs = state.get("front_", {}), state.get("embedded_features_", ()), layer_sizes[0]
     _require(isinstance(front, dict), "front_")
     _require(all(isinstance(array, np.ndarray) and array.dtype.kind == "f" for array in front.values()), "front_")
-    n_features = n_inputs - (front["offsets"].size if "offsets" in front else 0)
-    _require(n_features >= 1, "front_")
-    are_columns = isinstance(embedded, tuple) and all(_is_count(column) and column < n_features for column in embedded)
+    categories = state.get("n_categories_", ())
+    are_counts = isinstance(categories, tuple) and all(_is_count(count) and 0 < count <= n_inputs for count in categories)
+    _require(are_counts and sum(categories) <= n_inputs, "n_categories_")
+    n_numbers = n_inputs - (front["offsets"].size if "offsets" in front else 0) - sum(categories)
+    n_features = n_numbers + len(categories)
+    _require(n_numbers >= 0 and n_features >= 1, "front_ (or n_categories_)")
+    are_columns = isinstance(embedded, tuple) and all(_is_count(column) and column < n_numbers for column in embedded)
     _require(are_columns and len(embedded) == len(set(embedded)), "embedded_features_")
-    network = make_network((n_features, 1), (), "identity", "squared_error", embedded=embedded, scale_layer="scale" in front)
+    network = make_network(
+        (n_features, 1), (), "identity", "squared_error", embedded=embedded, scale_layer="scale" in front, categories=categories
+    )
     shapes = {name: view.shape for name, view in front_views(network, np.broadcast_to(0.0, network.n_parameters)).items()}
     fits = network.units[0] == n_inputs and {name: array.shape for name, array in front.items()} == shapes
     _require(fits, "front_ (or embedded_features_)")
     layer_sizes[0] = n_features
     return front, shapes
+
+
+def check_categories(state: Mapping[str, Any], n_features: int) -> None:
+    """What was learnt of columns of categories fits their numbers in the network."""
+    if not {"categories_", "categorical_features_"} & state.keys():
+        return
+    categories: Any = state.get("categories_")
+    columns: Any = state.get("categorical_features_")
+    are_arrays = isinstance(categories, list) and all(isinstance(each, np.ndarray) and each.ndim == 1 for each in categories)
+    _require(are_arrays and all(each.dtype in (np.float64, np.object_) for each in categories), "categories_")
+    _require(tuple(map(len, categories)) == state.get("n_categories_", ()), "categories_ (or n_categories_)")
+    are_columns = isinstance(columns, tuple) and all(_is_count(column) and column < n_features for column in columns)
+    _require(are_columns and len(set(columns)) == len(columns) == len(categories), "categorical_features_")
 
 
 def _check_sizes(state: Mapping[str, Any], layer_sizes: list[int], kind: str) -> None:

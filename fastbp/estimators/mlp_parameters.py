@@ -16,7 +16,6 @@ from fastbp.estimators.parameter_kinds import (
     REGRESSOR,
     SWITCH,
     Parameter,
-    chosen_from,
 )
 from fastbp.names import REGRESSION_LOSSES
 
@@ -32,8 +31,8 @@ MLP_PARAMETERS = (
     Parameter(
         "loss",
         "squared_error",
-        chosen_from(*REGRESSION_LOSSES),
-        "What is minimised: {about_losses}.",
+        kinds.loss_from(*REGRESSION_LOSSES),
+        "What is minimised: {about_losses}; or a loss of your own, see `CustomLoss`.",
         estimators=(REGRESSOR,),
     ),
     Parameter(

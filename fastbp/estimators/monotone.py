@@ -36,6 +36,8 @@ def constraints_of(estimator: Any, settings: Settings, n_outputs: int, n_feature
         raise ValueError(
             f"monotonic_cst needs activations that never fall, and {others[0]!r} does: take {', '.join(map(repr, allowed))}."
         )
+    if settings.categories:
+        raise ValueError("monotonic_cst does not go with categorical_features: encode these before.")
     if settings.scale_layer:
         raise ValueError("monotonic_cst does not go with scale_layer, whose factors may turn an input round.")
     embedded = range(n_features) if settings.embedded is None else settings.embedded

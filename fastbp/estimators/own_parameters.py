@@ -197,6 +197,13 @@ OWN_PARAMETERS = (
     ),
     Parameter("embedded_features", "all", kinds.COLUMNS, "Numbers of the columns that `embedding` is for."),
     Parameter(
+        "frequency_init_scale",
+        0.1,
+        REAL_ABOVE_0,
+        """Standard deviation of the frequencies that an `embedding` starts with: the larger, the smaller the differences that it
+        tells apart.""",
+    ),
+    Parameter(
         "scale_layer",
         False,
         SWITCH,
@@ -276,6 +283,19 @@ OWN_PARAMETERS = (
         estimators=PREDICTORS,
         acts=BEFORE,
         solvers=STOCHASTIC,
+    ),
+    Parameter(
+        "categorical_features",
+        None,
+        kinds.CATEGORICAL,
+        """Columns that hold categories: a mask, numbers or names of columns, or with 'from_dtype' those of a frame whose dtype
+        says so. The network is the one that a column of zeros and ones for each category would have, without these columns: time
+        and memory go with the number of columns, not of categories. Categories are numbers, truth values or texts, those of the
+        first `fit` or `partial_fit`; a missing value (None, NaN) is one where there were any. Others, later, add nothing.
+        `embedding` and `input_scaling` are for the other columns. Not with a sparse X and `feature_importances`.""",
+        estimators=PREDICTORS,
+        acts=BEFORE,
+        of_solver={"lm": "Nor with 'lm'."},
     ),
     # ---- of one of them
     Parameter(

@@ -11,6 +11,7 @@ import numpy as np
 from fastbp.estimators.parameters import (
     BOOLEAN,
     COUNT,
+    CUSTOM_LOSS,
     FLAG,
     FRACTION,
     HIDDEN_ACTIVATION,
@@ -126,8 +127,13 @@ def chosen_from(*names: str) -> Kind:
     return Kind("str", "{" + ", ".join(map(repr, names)) + "}", (one_of(*names),))
 
 
+def loss_from(*names: str) -> Kind:
+    """Return the kind of a loss's name or a loss of the user's own."""
+    return Kind("str | CustomLoss", "{" + ", ".join(map(repr, names)) + "} or CustomLoss", (one_of(*names), CUSTOM_LOSS))
+
+
 def of_a_loss(name: str) -> Kind:
-    """Return the kind of what shapes a loss, whose record in names.py has its range."""
+    """Return the kind of what shapes a loss, whose record has its range."""
     return Kind("float", "float", LOSS_PARAMETER_RULES[name])
 
 
@@ -196,6 +202,11 @@ DIRECTIONS = Kind(
         Allowed(lambda value: isinstance(value, dict), "a dict of these by the features' names"),
         NONE,
     ),
+)
+CATEGORICAL = Kind(
+    "Any",
+    "array-like of bool, int or str, 'from_dtype' or None",
+    (one_of("from_dtype"), Allowed(is_sequence, "an array-like of bool, int or str"), NONE),
 )
 FACTORS = Kind("Any", "dict or None", (Allowed(lambda value: isinstance(value, dict), "a dict"), NONE))
 EMBEDDING = choice_or_none(*EMBEDDINGS)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from fastbp.names import HIDDEN_ACTIVATIONS, LOSSES
+from fastbp.training.custom_loss import CustomLoss
 
 MOST_UNITS = 2**53
 MOST_COUNT = 2**53  # as a float it is still exact
@@ -61,6 +62,7 @@ BOOLEAN = Allowed(lambda value: isinstance(value, bool | np.bool_), "an instance
 NONE = Allowed(lambda value: value is None, "None")
 HIDDEN_ACTIVATION = one_of(*sorted(HIDDEN_ACTIVATIONS))
 INTEGER = (Allowed(lambda value: isinstance(value, Integral), "an int"),)
+CUSTOM_LOSS = Allowed(lambda value: isinstance(value, CustomLoss), "a CustomLoss")
 NONNEGATIVE = (real_in(0, math.inf, "[)"),)
 POSITIVE = (real_in(0, math.inf, "()"),)
 FRACTION = (real_in(0, 1, "[)"),)
@@ -147,7 +149,7 @@ def activation_names(activation: Any, n_hidden: int, owner: Any) -> tuple[str, .
     return names
 
 
-def output_activation_name(output_activation: str, loss: str) -> str:
+def output_activation_name(output_activation: str, loss: Any) -> str:
     """Resolve "auto" and refuse outputs for which the loss is not defined."""
     possible = LOSSES[loss].outputs
     if output_activation == "auto":
@@ -158,8 +160,10 @@ def output_activation_name(output_activation: str, loss: str) -> str:
     return output_activation
 
 
-def loss_parameter_of(estimator: Any, loss: str) -> float | tuple[float, ...]:
+def loss_parameter_of(estimator: Any, loss: Any) -> float | tuple[float, ...]:
     """Return what the estimator's parameter shapes a loss by, for all outputs or for each; 0 where there is none."""
+    if isinstance(loss, CustomLoss):
+        return loss.shape
     parameter = LOSSES[loss].parameter
     if not parameter:
         return 0.0

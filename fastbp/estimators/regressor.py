@@ -13,6 +13,7 @@ from fastbp.estimators.docs import documented, filled
 from fastbp.estimators.inputs import MatrixLike
 from fastbp.estimators.parameter_table import rules_of
 from fastbp.estimators.targets import Targets, real_targets, repeated
+from fastbp.training.custom_loss import CustomLoss
 
 
 @documented(score="R²", score_name="R², or 'loss' for quantiles")
@@ -68,7 +69,7 @@ class BPRegressor(RegressorMixin, BaseBP):
 
     def __init__(
         self,
-        loss: str = "squared_error",
+        loss: str | CustomLoss = "squared_error",
         hidden_layer_sizes: Any = (100,),
         activation: Any = "relu",
         *,
@@ -113,6 +114,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         max_time: float | None = None,
         embedding: str | None = None,
         embedded_features: Any = "all",
+        frequency_init_scale: float = 0.1,
         scale_layer: bool = False,
         rate_factors: Any = None,
         scoring: Any = None,
@@ -121,6 +123,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         input_scaling: str | None = None,
         skip_layer: bool = False,
         monotonic_cst: Any = None,
+        categorical_features: Any = None,
         delta: float = 1.0,
         target_scaling: str | None = None,
         quantile: Any = 0.5,
@@ -171,6 +174,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         self.max_time = max_time
         self.embedding = embedding
         self.embedded_features = embedded_features
+        self.frequency_init_scale = frequency_init_scale
         self.scale_layer = scale_layer
         self.rate_factors = rate_factors
         self.scoring = scoring
@@ -179,6 +183,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         self.input_scaling = input_scaling
         self.skip_layer = skip_layer
         self.monotonic_cst = monotonic_cst
+        self.categorical_features = categorical_features
         self.delta = delta
         self.target_scaling = target_scaling
         self.quantile = quantile
@@ -313,7 +318,7 @@ class BPRegressor(RegressorMixin, BaseBP):
             raise ValueError(f"y_val has {more.n_outputs} outputs, but y has {targets.n_outputs}.")
         return more
 
-    def _loss_name(self) -> str:
+    def _loss_name(self) -> Any:
         return self.loss
 
     def __sklearn_tags__(self) -> Any:

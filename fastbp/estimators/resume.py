@@ -62,7 +62,7 @@ def check_goes_on(estimator: Any, settings: Any, network: Any, problem: Any) -> 
     if settings.hidden_sizes != sizes:
         _refuse(estimator, "hidden_layer_sizes", f"hidden layers of {sizes} units")
     columns = tuple(network.embedded.tolist())
-    wanted = tuple(range(network.n_features)) if settings.embedded is None else settings.embedded
+    wanted = tuple(range(network.n_features - network.coded.size + 1)) if settings.embedded is None else settings.embedded
     if bool(wanted) != bool(columns):
         _refuse(estimator, "embedding", "embedded features" if columns else "features that are not embedded")
     if wanted != columns:
@@ -71,6 +71,10 @@ def check_goes_on(estimator: Any, settings: Any, network: Any, problem: Any) -> 
         _refuse(estimator, "scale_layer", f"a network {'with' if network.has_scale else 'without'} such a layer")
     if settings.skip_layer != (network.skip_layer >= 0):
         _refuse(estimator, "skip_layer", f"a network {'with' if network.skip_layer >= 0 else 'without'} such a layer")
+    if (estimator.categorical_features is None) != (not hasattr(estimator, "categories_")):
+        _refuse(
+            estimator, "categorical_features", f"rows {'with' if hasattr(estimator, 'categories_') else 'without'} categories"
+        )
     if not settings.fit_intercept and any(np.any(intercept) for intercept in estimator.intercepts_):
         _refuse(estimator, "fit_intercept", "a network with intercepts")
 

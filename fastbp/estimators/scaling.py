@@ -53,6 +53,9 @@ def fitted_scaling(estimator: Any, problem: Any) -> Scaling:
                     )
                 X = X[there]
             inputs = _of_arrays(RobustScaler(with_centering=is_dense)).fit(X)
+        for name, value in ("mean_", 0), ("center_", 0), ("var_", 1), ("scale_", 1):
+            if getattr(inputs, name, None) is not None:
+                getattr(inputs, name)[X.shape[1] - len(getattr(estimator, "categories_", ())) :] = value  # codes stay as they are
     if estimator.target_scaling is not None:
         targets = _of_arrays(StandardScaler()).fit(problem.Y[rows], sample_weight=weights)
     return Scaling(inputs, targets)
@@ -114,9 +117,10 @@ def fold(
         intercepts[-1][...] = intercepts[-1] * scale + shift
 
 
-def check_weights_alone(estimator: Any) -> None:
-    """Refuse an estimator whose predictions need more than the weights in coefs_ and intercepts_, or that has none yet."""
-    demand_plain_inputs(estimator)
+def check_weights_alone(estimator: Any, categories_too: bool = False) -> None:
+    """Refuse an estimator whose predictions need more than the weights in coefs_ and intercepts_, with categories_too and
+    categories_, or that has none yet."""
+    demand_plain_inputs(estimator, categories_too)
     if estimator.estimators_ is not None:
         raise ValueError("An ensemble is several networks: take each of estimators_ by itself.")
     if estimator._groups():
@@ -206,6 +210,8 @@ class Scaled:
 
         check_is_fitted(self)
         network, params = self._packed()
+        if self.input_scaler_ is not None:
+            demand_plain_inputs(self)
         draft, before = twin(self), vars(self).copy()
         if self.estimators_ is None:
             params = aligned_copy(params)

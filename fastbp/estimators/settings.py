@@ -38,7 +38,7 @@ def known_settings(estimator: Any) -> dict[str, Settings]:
     return known
 
 
-def settings_of(estimator: Any, loss: str) -> Settings:
+def settings_of(estimator: Any, loss: Any) -> Settings:
     """Return the parameters of an estimator, checked before, as training takes them; loss: the kernels' name of it."""
     _check_together(estimator)
     sizes = tuple(parameters.hidden_sizes(estimator.hidden_layer_sizes))
@@ -49,6 +49,8 @@ def settings_of(estimator: Any, loss: str) -> Settings:
     _check_solver(estimator, loss, (*names, output))
     if estimator.skip_layer and not sizes:
         raise ValueError("skip_layer=True needs a hidden layer to lead past: hidden_layer_sizes=() is a linear model already.")
+    if estimator.skip_layer and estimator.categorical_features is not None:
+        raise ValueError("skip_layer does not go with categorical_features, whose numbers say nothing: encode them before.")
     init = estimator.init
     if getattr(estimator, "label_smoothing", 0.0) and LOSSES[loss].parameter != "label_smoothing":
         raise ValueError(
@@ -69,6 +71,7 @@ def settings_of(estimator: Any, loss: str) -> Settings:
         loss_parameter=parameters.loss_parameter_of(estimator, loss),
         groups=(),
         embedded=parameters.embedded_columns(estimator),
+        categories=(),
         init=init if isinstance(init, str) else parameters.check_weights(*init)[:2],
         monotonic=(),
         drawn_for=drawn_for,
@@ -128,14 +131,17 @@ def _check_together(estimator: Any) -> None:
         raise ValueError(f"learning_rate={rate!r} does not go with solver={estimator.solver!r}, which finds its steps itself.")
     if estimator.clip_norm is not None and estimator.clip_value is not None:
         raise ValueError("clip_norm and clip_value do not go together: give one of them.")
-    if estimator.embedding is not None or estimator.scale_layer:
+    has_categories = getattr(estimator, "categorical_features", None) is not None
+    if estimator.embedding is not None or estimator.scale_layer or has_categories:
         if solver.trainer == "lm":
-            raise ValueError("embedding and scale_layer do not go with solver='lm', which is for weights and intercepts.")
+            raise ValueError(
+                "embedding, scale_layer and categorical_features do not go with solver='lm', which is for weights and intercepts."
+            )
         if estimator.feature_importances:
-            raise ValueError("feature_importances does not go with embedding and scale_layer.")
+            raise ValueError("feature_importances does not go with embedding, scale_layer and categorical_features.")
 
 
-def _check_solver(estimator: Any, loss: str, activations: Sequence[str]) -> None:
+def _check_solver(estimator: Any, loss: Any, activations: Sequence[str]) -> None:
     """Refuse what the solver is not for."""
     name, solver = estimator.solver, SOLVERS[estimator.solver]
     if solver.losses and loss not in solver.losses:

@@ -19,7 +19,7 @@ class Targets(NamedTuple):
 
     Y: np.ndarray  # (n_rows, n_outputs), or (n_rows, 1) of class numbers
     n_outputs: int
-    loss: str  # the kernels' name of it
+    loss: Any  # the kernels' name of it, or a CustomLoss
     classes: Any = None  # sorted labels, or a list of such for several columns of them; None for numbers
     groups: tuple[int, ...] = ()  # how many classes each of several columns has
 
@@ -118,7 +118,7 @@ def column_targets(codes: np.ndarray, classes: list[np.ndarray], dtype: np.dtype
     return Targets(Y.astype(dtype), sum(groups), "multioutput_log_loss", classes, groups)
 
 
-def check_range(y: np.ndarray, loss: str) -> None:
+def check_range(y: np.ndarray, loss: Any) -> None:
     """Raise ValueError for targets for which the loss is not defined."""
     lowest, highest = LOSSES[loss].lowest_target, LOSSES[loss].highest_target
     if y.min() < lowest or y.max() > highest or (LOSSES[loss].excludes_lowest and y.min() == lowest):
@@ -127,7 +127,7 @@ def check_range(y: np.ndarray, loss: str) -> None:
         raise ValueError(f"Some value(s) of y are out of the valid range of the loss {loss!r}: it needs {needs}.")
 
 
-def real_targets(y: Any, loss: str, dtype: np.dtype) -> Targets:
+def real_targets(y: Any, loss: Any, dtype: np.dtype) -> Targets:
     """Return the targets of numbers, or raise ValueError for what the loss is not defined for."""
     if issparse(y):
         y = y.toarray()

@@ -14,14 +14,14 @@ from fastbp.names import LOSSES
 # What decides what a prediction reads; the lists among it are looked through.
 _LISTS = ("coefs_", "intercepts_", "activation", "classes_", "estimators_", "quantile")
 _READ = (
-    *_LISTS, "front_", "input_scaler_", "target_scaler_", "embedded_features_", "n_features_in_", "n_outputs_", "n_layers_",
-    "skip_coefs_", "ordered", "feature_names_in_", "out_activation_", "temperature_", "_sparse_labels", "_best_member", "loss",
-    "fit_intercept",
+    *_LISTS, "front_", "input_scaler_", "target_scaler_", "embedded_features_", "n_categories_", "skip_coefs_", "ordered",
+    "n_features_in_", "n_outputs_", "n_layers_",
+    "feature_names_in_", "out_activation_", "temperature_", "_sparse_labels", "_best_member", "loss", "fit_intercept",
     *sorted({loss.parameter for loss in LOSSES.values()} - {"", "quantile"}),
 )  # fmt: skip
 _WATCHED = (str, list, tuple)
 _NEVER = (object(),)  # seen by a network some of whose weights are arrays of the user's, which are read anew at each call
-_PLACES = ("coefs_", "intercepts_", "front_", "embedded_features_", "skip_coefs_")
+_PLACES = ("coefs_", "intercepts_", "front_", "embedded_features_", "n_categories_", "skip_coefs_")
 
 
 class Bound(NamedTuple):
@@ -99,6 +99,7 @@ class Weighted:
             embedded=layout.embedded,
             scale_layer="scale" in layout.front,
             skip_layer="skip" in layout.front,
+            categories=layout.categories,
             dtype=dtype,
         )
         if bound is not None and dtype == bound.params.dtype and now._has_views(bound.views):
@@ -137,7 +138,10 @@ class Weighted:
         views = (*coefs, *intercepts, *front.values())
         skip = front.pop("skip", None)
         self.coefs_, self.intercepts_ = coefs, intercepts
-        beside = {"front_": front or None, "embedded_features_": tuple(network.embedded.tolist()) or None, "skip_coefs_": skip}
+        embedded = tuple(network.embedded.tolist())
+        categories = tuple(np.diff(network.coded).tolist()) if network.coded.size > 1 else ()
+        beside: dict[str, Any] = {"front_": front or None, "embedded_features_": embedded or None}
+        beside |= {"n_categories_": categories or None, "skip_coefs_": skip}
         for name, value in beside.items():
             if value is not None:
                 setattr(self, name, value)

@@ -6,7 +6,7 @@ tells more.
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .activations import ACTIVATIONS
 
@@ -102,9 +102,9 @@ def log_cosh_slope(output, y, shape):
     return math.tanh(output - y)
 
 
-_REAL_OUTPUTS = tuple(name for name in ACTIVATIONS if name not in ("softmax", "cumulative"))
-LOSSES = {
-    "squared_error": Loss("half the squared error", _REAL_OUTPUTS, canonical="identity"),
+REAL_OUTPUTS = tuple(name for name in ACTIVATIONS if name not in ("softmax", "cumulative"))
+_LOSSES = {
+    "squared_error": Loss("half the squared error", REAL_OUTPUTS, canonical="identity"),
     "log_loss": Loss(
         "the log-loss of several classes",
         ("softmax",),
@@ -143,24 +143,24 @@ LOSSES = {
     ),
     "huber": Loss(
         "half the squared error up to an error of `delta` and straight on from there, for targets with outliers",
-        _REAL_OUTPUTS,
+        REAL_OUTPUTS,
         huber,
         huber_slope,
         parameter="delta",
         parameter_default=1.0,
     ),
     "absolute_error": Loss(
-        "the absolute error, whose best prediction is the median", _REAL_OUTPUTS, absolute_error, absolute_error_slope
+        "the absolute error, whose best prediction is the median", REAL_OUTPUTS, absolute_error, absolute_error_slope
     ),
     "log_cosh": Loss(
         "the logarithm of the hyperbolic cosine of the error, half its square near zero and straight far out",
-        _REAL_OUTPUTS,
+        REAL_OUTPUTS,
         log_cosh,
         log_cosh_slope,
     ),
     "quantile": Loss(
         "the pinball loss, whose best prediction is the `quantile` of the target",
-        _REAL_OUTPUTS,
+        REAL_OUTPUTS,
         quantile,
         quantile_slope,
         is_own_score=True,
@@ -218,4 +218,15 @@ LOSSES = {
         has_score=True,
     ),
 }
-LOSSES = {name: record._replace(code=code) for code, (name, record) in enumerate(LOSSES.items())}
+
+
+class _Table(dict[Any, Loss]):
+    """Losses by name; a loss of the user's (CustomLoss) stands for its own record."""
+
+    def __missing__(self, loss: Any) -> Loss:
+        if not hasattr(loss, "record"):
+            raise KeyError(loss)
+        return loss.record
+
+
+LOSSES = _Table((name, record._replace(code=code)) for code, (name, record) in enumerate(_LOSSES.items()))

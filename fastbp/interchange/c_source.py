@@ -1,4 +1,4 @@
-"""C: one file in C99 that needs nothing but the C library, for microcontrollers, databases and whatever has a compiler."""
+"""C: one file in C99 that needs only the C library, for microcontrollers, databases and every system with a C compiler."""
 
 import re
 import warnings
@@ -10,7 +10,7 @@ from sklearn.preprocessing import RobustScaler, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from fastbp.estimators.scaling import shift_of
-from fastbp.interchange.formulas import ACROSS_UNITS, Plain, Value, formula, plain
+from fastbp.interchange.formulas import ACROSS_UNITS, Inputs, Plain, Value, categories_in, formula, plain
 from fastbp.interchange.reserved import is_reserved
 
 DTYPES = {"float32": ("float", "f"), "float64": ("double", "")}
@@ -20,9 +20,9 @@ WIDTH = 100
 def to_c(estimator: Any, *, name: str = "predict", dtype: Any = None) -> str:
     """Return a fitted network as the text of a C file with one function.
 
-    The file is C99 and needs nothing but ``math.h`` (link with ``-lm``). Weights are constant arrays, so that they can stay in
-    read-only memory; the function allocates nothing and keeps nothing between calls, so that threads may share it. It needs two
-    layers' outputs on the stack, and the scaled inputs of a pipeline.
+    The file is C99 and needs nothing but ``math.h`` (link with ``-lm``). Weights are constant arrays, which can be in
+    read-only memory. The function allocates nothing and keeps nothing between calls, so threads can share it. It needs stack
+    for the outputs of two layers, and for the scaled inputs of a pipeline.
 
     Parameters
     ----------
@@ -61,6 +61,8 @@ def to_c(estimator: Any, *, name: str = "predict", dtype: Any = None) -> str:
     chosen = np.dtype(network.coefs[0].dtype if dtype is None else dtype).name
     if chosen not in DTYPES:
         raise ValueError(f"dtype must be 'float32' or 'float64', got {chosen!r}.")
+    if steps and network.inputs is not None:
+        raise ValueError("C holds no scaler before a network with categorical_features: take to_c(pipeline[-1]).")
     language = _C(chosen)
     scalers = [language.parts(step, network.coefs[0].dtype) for step in _scalers([step for _, step in steps])]
     arrays = [
@@ -75,6 +77,13 @@ def to_c(estimator: Any, *, name: str = "predict", dtype: Any = None) -> str:
     ]
     if network.skip is not None:
         arrays.append(language.array(f"{name}_skip_coefs", network.skip.T))
+    if network.inputs is not None:
+        values = categories_in(network.inputs, chosen)
+        arrays += [language.array(f"{name}_categories_{k}", each) for k, each in enumerate(values) if len(each)]
+        numbers = network.inputs.numbers
+        if numbers:
+            text = "\n".join(_wrapped([str(column) for column in numbers]))
+            arrays.append(f"static const int {name}_columns[{len(numbers)}] = {{\n{text}\n}};\n")
     return "\n".join(
         [_comment(last, network, chosen), "#include <math.h>\n", *arrays, _function(network, scalers, name, language)]
     )
@@ -229,7 +238,7 @@ def _scaled(scalers: list[Any], n_features: int, name: str, language: _C) -> lis
 
 
 def _function(network: Plain, scalers: list[Any], name: str, language: _C) -> str:
-    n_features, n_layers = len(network.coefs[0]), len(network.coefs)
+    n_features, n_layers = network.n_features, len(network.coefs)
     n_outputs = 2 if network.is_binary else network.coefs[-1].shape[1]
     kind = language.type
     returned = "void" if network.classes is None else "int"
@@ -243,6 +252,8 @@ def _function(network: Plain, scalers: list[Any], name: str, language: _C) -> st
             f"        for (int i = 0; i < {n_features}; ++i)",
             f"            z += {name}_skip_coefs[j][i] * {'scaled' if scalers else 'x'}[i];",
         ]
+    if network.inputs is not None:
+        lines += _rows_of_categories(network.inputs, name)
     for layer, (W, activation) in enumerate(zip(network.coefs, network.activations)):
         source = ("scaled" if scalers else "x") if layer == 0 else f"layer_{(layer - 1) % 2}"
         target = "y" if layer == n_layers - 1 else f"layer_{layer % 2}"
@@ -251,8 +262,7 @@ def _function(network: Plain, scalers: list[Any], name: str, language: _C) -> st
         lines += [
             f"    for (int j = 0; j < {W.shape[1]}; ++j) {{",
             f"        {kind} z = {name}_intercepts_{layer}[j];",
-            f"        for (int i = 0; i < {W.shape[0]}; ++i)",
-            f"            z += {name}_coefs_{layer}[j][i] * {source}[i];",
+            *(_sum(W, name, layer, source) if layer or network.inputs is None else _sum_of_categories(network.inputs, name)),
             *(skipping if layer + 1 == network.skips_to else []),
             *(f"        {declaration}" for declaration in declarations),
             f"        {target}[{at}] = {value};",
@@ -269,6 +279,45 @@ def _function(network: Plain, scalers: list[Any], name: str, language: _C) -> st
     elif network.is_sorted:
         lines += _sorted(n_outputs, kind)
     return "\n".join([*lines, "}", ""])
+
+
+def _sum(W: np.ndarray, name: str, layer: int, source: str) -> list[str]:
+    return [
+        f"        for (int i = 0; i < {len(W)}; ++i)",
+        f"            z += {name}_coefs_{layer}[j][i] * {source}[i];",
+    ]
+
+
+def _rows_of_categories(inputs: Inputs, name: str) -> list[str]:
+    """Find which of the first layer's weights each column of categories names; -1 for none."""
+    lines, first = [f"    int row[{len(inputs.categories)}];"] if inputs.categories else [], len(inputs.numbers)
+    for k, (column, values, has_missing) in enumerate(inputs.categories):
+        missing = f"x[{column}] != x[{column}] ? {first + len(values)} : -1" if has_missing else "-1"
+        lines.append(f"    row[{k}] = {missing};")
+        if len(values):
+            lines += [
+                f"    for (int i = 0; i < {len(values)}; ++i)",
+                f"        if (x[{column}] == {name}_categories_{k}[i])",
+                f"            row[{k}] = {first} + i;",
+            ]
+        first += len(values) + has_missing
+    return lines
+
+
+def _sum_of_categories(inputs: Inputs, name: str) -> list[str]:
+    lines = []
+    if inputs.numbers:
+        lines = [
+            f"        for (int i = 0; i < {len(inputs.numbers)}; ++i)",
+            f"            z += {name}_coefs_0[j][i] * x[{name}_columns[i]];",
+        ]
+    if inputs.categories:
+        lines += [
+            f"        for (int k = 0; k < {len(inputs.categories)}; ++k)",
+            "            if (row[k] >= 0)",
+            f"                z += {name}_coefs_0[j][row[k]];",
+        ]
+    return lines
 
 
 def _sorted(n: int, kind: str) -> list[str]:

@@ -72,6 +72,29 @@ def formula(name: str, language: Language, z: Value) -> Value:
     return written(of_x, language, z)
 
 
+class Category(NamedTuple):
+    """A column of X that holds categories."""
+
+    column: int
+    values: np.ndarray  # numbers, in the order of the first weights' rows
+    has_missing: bool  # whether a row for missing values follows
+
+
+class Inputs(NamedTuple):
+    """What the first layer sees of the columns of X: some as they are, then for each category of each of the others a 1 or 0."""
+
+    numbers: list[int]
+    categories: list[Category]
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """Return what it sees of rows."""
+        parts = [rows[:, self.numbers]]
+        for column, values, has_missing in self.categories:
+            parts.append(rows[:, column, np.newaxis] == values)
+            parts += [np.isnan(rows[:, column, np.newaxis])] if has_missing else []
+        return np.hstack(parts).astype(rows.dtype)
+
+
 class Plain(NamedTuple):
     """A trained network as others need to know it."""
 
@@ -80,6 +103,7 @@ class Plain(NamedTuple):
     activations: list[str]  # of every layer, the output's too
     classes: np.ndarray | None  # None for numbers and for several labels
     is_classifier: bool
+    inputs: Inputs | None  # None where the first layer reads X itself
     is_sorted: bool = False  # whether the outputs are put in order, row by row, as several quantiles are
     skip: np.ndarray | None = None  # weights of a linear function of the inputs that is added before the output activation
 
@@ -87,6 +111,11 @@ class Plain(NamedTuple):
     def skips_to(self) -> int:
         """The layer of weights, counted from 1, before whose activation `skip` is added: the last, or that of a score."""
         return len(self.coefs) - (self.activations[-1] == "cumulative")
+
+    @property
+    def n_features(self) -> int:
+        """Columns of X."""
+        return len(self.coefs[0]) if self.inputs is None else len(self.inputs.numbers) + len(self.inputs.categories)
 
     @property
     def is_binary(self) -> bool:
@@ -98,7 +127,7 @@ def plain(estimator: Any) -> Plain:
     """Return the network of a fitted estimator, or raise ValueError where that alone does not make its predictions."""
     if not isinstance(estimator, BPClassifier | BPRegressor):
         raise ValueError(f"estimator must be a BPClassifier or a BPRegressor, got {type(estimator).__name__}.")
-    check_weights_alone(estimator)
+    check_weights_alone(estimator, categories_too=True)
     coefs, intercepts, layer_sizes = parameters.check_weights(estimator.coefs_, estimator.intercepts_)
     hidden = hidden_activations(estimator.activation, estimator.out_activation_, len(layer_sizes) - 2, estimator)
     for name in (*hidden, estimator.out_activation_):
@@ -111,9 +140,38 @@ def plain(estimator: Any) -> Plain:
     classes = estimator.classes_ if has_classes else None
     is_classifier = isinstance(estimator, BPClassifier)
     is_sorted = not is_classifier and estimator._has_quantiles()
-    network = Plain(coefs, intercepts, [*hidden, estimator.out_activation_], classes, is_classifier, is_sorted, skip)
+    activations, inputs = [*hidden, estimator.out_activation_], _inputs_of(estimator)
+    network = Plain(coefs, intercepts, activations, classes, is_classifier, inputs, is_sorted, skip)
     _check_nothing_is_overlooked(network, estimator)
     return network
+
+
+def _inputs_of(estimator: Any) -> Inputs | None:
+    """Return what stands between X and the first layer of an estimator."""
+    if not hasattr(estimator, "categories_"):
+        return None
+    categories = []
+    for column, values in zip(estimator.categorical_features_, estimator.categories_, strict=True):
+        try:
+            numbers = np.array([np.nan if value is None else value for value in values.tolist()], dtype=np.float64)
+        except ValueError as error:
+            raise ValueError(
+                f"Column {column} holds categories that are texts ({error}), but what is exported reads numbers: fit with numbers"
+                " in place of the texts, as OrdinalEncoder makes them."
+            ) from error
+        known = numbers[~np.isnan(numbers)]
+        categories.append(Category(column, known, len(known) < len(numbers)))
+    numbers_at = [i for i in range(estimator.n_features_in_) if i not in estimator.categorical_features_]
+    return Inputs(numbers_at, categories)
+
+
+def categories_in(inputs: Inputs, dtype: Any) -> list[np.ndarray]:
+    """Return the values of categories in the dtype of what is exported, which has to tell them apart."""
+    found = [category.values.astype(dtype) for category in inputs.categories]
+    for category, values in zip(inputs.categories, found, strict=True):
+        if len(np.unique(values)) < len(values) or not np.isfinite(values).all():
+            raise ValueError(f"{np.dtype(dtype)} cannot tell the categories in column {category.column} apart: take float64.")
+    return found
 
 
 def _check_nothing_is_overlooked(network: Plain, estimator: Any) -> None:
@@ -124,7 +182,10 @@ def _check_nothing_is_overlooked(network: Plain, estimator: Any) -> None:
         intercepts=[b.astype(np.float64) for b in network.intercepts],
         skip=None if network.skip is None else network.skip.astype(np.float64),
     )
-    rows = _rows_for(network.coefs[0], network.intercepts[0])
+    if network.inputs is None:
+        rows = _rows_for(network.coefs[0], network.intercepts[0])
+    else:
+        rows = _rows_with_categories(network.inputs, network.coefs[0], network.intercepts[0])
     judged = twin(estimator, coefs_=network.coefs, intercepts_=network.intercepts)
     if network.skip is not None:
         judged.skip_coefs_ = network.skip
@@ -156,10 +217,22 @@ def _rows_for(W: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.vstack([*around, *about_zero])
 
 
+def _rows_with_categories(inputs: Inputs, W: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return such rows with categories, known ones and one that is not."""
+    n_numbers, random = len(inputs.numbers), np.random.RandomState(1)
+    numbers = _rows_for(W[:n_numbers], b) if n_numbers else np.empty((256, 0))
+    rows = np.empty((len(numbers), n_numbers + len(inputs.categories)))
+    rows[:, inputs.numbers] = numbers
+    for column, values, _ in inputs.categories:
+        rows[:, column] = random.choice([*values, np.nan, np.abs(values).max(initial=0.0) + 1.0], len(rows))
+    return rows
+
+
 def outputs_of(network: Plain, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the outputs for rows, as the formulas say, and how far off rounding may have brought them, or others' like them."""
     unit = 16 * np.finfo(np.float64).eps
-    values, errors = rows, np.zeros_like(rows)
+    values = rows if network.inputs is None else network.inputs.read(rows)
+    errors = np.zeros_like(values)
     for layer, (W, b, name) in enumerate(zip(network.coefs, network.intercepts, network.activations), 1):
         z = values @ W + b
         errors = errors @ np.abs(W) + unit * np.sqrt(len(W)) * (np.abs(values) @ np.abs(W) + np.abs(b))

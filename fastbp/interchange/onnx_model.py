@@ -1,4 +1,4 @@
-"""ONNX through skl2onnx: a converter for each estimator, so that pipelines with one at their end convert too."""
+"""ONNX through skl2onnx: a converter for each estimator, so that pipelines that end in one convert too."""
 
 import importlib
 import warnings
@@ -9,7 +9,7 @@ from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from fastbp.estimators import BPClassifier, BPRegressor
-from fastbp.interchange.formulas import Plain, Value, formula, plain
+from fastbp.interchange.formulas import Inputs, Plain, Value, categories_in, formula, plain
 
 OPSET = {"": 18, "ai.onnx.ml": 3}  # of early 2023, which runtimes of today know
 DTYPES = ("float32", "float64")
@@ -86,7 +86,7 @@ def _skl2onnx() -> Any:
     try:
         return importlib.import_module("skl2onnx")
     except ImportError as error:
-        raise ImportError("An export to ONNX needs skl2onnx: pip install 'fastbp[onnx]'") from error
+        raise ImportError("An export to ONNX needs skl2onnx: pip install skl2onnx onnx") from error
 
 
 def _register(skl2onnx: Any) -> None:
@@ -224,6 +224,8 @@ class _Graph:
 def _outputs(operator: Any, network: Plain, graph: _Graph) -> str:
     """Write down the layers; return the name of the outputs of the last."""
     inputs = values = graph.cast(operator.inputs[0].full_name)
+    if network.inputs is not None:
+        values = _read(network.inputs, values, graph)
     for layer, (W, b, name) in enumerate(zip(network.coefs, network.intercepts, network.activations), 1):
         z = graph.node("Gemm", values, graph.constant(W), graph.constant(b))
         if network.skip is not None and layer == network.skips_to:
@@ -236,6 +238,21 @@ def _outputs(operator: Any, network: Plain, graph: _Graph) -> str:
         n = network.coefs[-1].shape[1]
         values = graph.smallest_first(values, n)
     return values
+
+
+def _read(inputs: Inputs, rows: str, graph: _Graph) -> str:
+    """Write down what the first layer sees of rows; return its name."""
+    int64, parts = graph.type.INT64, []
+    if inputs.numbers:
+        parts.append(graph.node("Gather", rows, graph.constant(np.array(inputs.numbers), int64), axis=1))
+    dtype = np.float64 if graph.element == graph.type.DOUBLE else np.float32
+    for category, values in zip(inputs.categories, categories_in(inputs, dtype), strict=True):
+        column = graph.node("Gather", rows, graph.constant(np.array([category.column]), int64), axis=1)
+        if len(values):
+            parts.append(graph.cast(graph.node("Equal", column, graph.constant(values[np.newaxis]))))
+        if category.has_missing:
+            parts.append(graph.cast(graph.node("IsNaN", column)))
+    return graph.node("Concat", *parts, axis=1)
 
 
 def _graph(scope: Any, operator: Any, container: Any) -> _Graph:

@@ -1,4 +1,4 @@
-"""Networks out of scikit-learn's MLPs, and back into them: by their public face, and what their own fits leave on them."""
+"""Conversion of scikit-learn's MLPs to networks and back, through public parameters and the attributes that a fit leaves."""
 
 import copy
 import warnings
@@ -25,7 +25,7 @@ WITHOUT_EFFECT = ("n_threads",)  # on any number
 def from_sklearn(mlp: Any) -> BPClassifier | BPRegressor:
     """Return fastbp's estimator with the parameters, weights and history of a fitted MLP of scikit-learn's.
 
-    It predicts the same to rounding, and `partial_fit` goes on with the optimizer as the MLP left it.
+    It predicts the same up to rounding, and `partial_fit` continues with the state of the MLP's optimizer.
 
     Parameters
     ----------
@@ -78,8 +78,8 @@ def from_sklearn(mlp: Any) -> BPClassifier | BPRegressor:
 def to_sklearn(estimator: BPClassifier | BPRegressor) -> Any:
     """Return scikit-learn's MLP with the parameters, weights and history of a fitted estimator of fastbp's.
 
-    Whatever takes an MLP takes it. It predicts the same to rounding, and `partial_fit` goes on with the optimizer as fastbp left
-    it.
+    Every program that takes an MLP takes it. It predicts the same up to rounding, and `partial_fit` continues with the state of
+    fastbp's optimizer.
 
     Parameters
     ----------

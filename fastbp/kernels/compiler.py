@@ -48,6 +48,8 @@ INNER: dict[Callable[..., Any], dict[str, Any]] = {}  # options of functions tha
 PRIMITIVES: list[Primitive] = []
 MEANINGS: dict[Operation, Any] = {}  # of the operations of formulas, on vectors
 PARTS: dict[str, Callable[..., Any]] = {}  # by name
+POINTED: dict[Callable[..., Any], int] = {}  # functions that are called at an address, and which of a pair of these
+BY_POINTER: dict[int, tuple[Callable[..., Any], Callable[..., Any]]] = {}  # what is there where Python runs the kernels
 ENTRIES: dict[str, Entry] = {}
 
 
@@ -106,6 +108,19 @@ def part(function):
     return jit(function)
 
 
+def by_pointer(number):
+    """Have a function called in place of the decorated one: at an address, of the pair that its first argument points to. The
+    annotations say what it takes; the body is for code that numba makes in its own way, which cannot call it."""
+
+    def make(function):
+        if IS_INTERPRETED:
+            return lambda code, *arguments: BY_POINTER[code][number](code, *arguments)
+        POINTED[function] = number
+        return jit(function)
+
+    return make
+
+
 def entry(function=None, *, parts=None):
     """Have a function compiled that Python calls; its annotations say what it takes, `parts` which parts it may call (needs.py).
 
@@ -151,6 +166,17 @@ def as_c_function(function, return_type, argument_types):
 
     compiled = cfunc(return_type(*argument_types), **TUNED)(function)
     return compiled.inspect_llvm(), compiled.native_name
+
+
+def complaint_of(function, n_numbers):
+    """What numba says of a function of so many float64 numbers that should return one; "" if nothing."""
+    from numba import cfunc, types
+
+    try:
+        cfunc(types.float64(*[types.float64] * n_numbers), **TUNED)(function)
+    except Exception as error:  # numba raises many kinds
+        return str(error)
+    return ""
 
 
 def load_everything():

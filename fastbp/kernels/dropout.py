@@ -93,6 +93,13 @@ def drop_units(
             store(A, i + slopes, load(A, i + slopes) * scale)
 
 
+@jit
+def is_input_kept(dropout, like, number):
+    """Whether one input is kept; number: which it is in the whole order's, see `drop_inputs`."""
+    threshold, _ = _odds(dropout, 0)
+    return first_lane(random_mask(like, _key(dropout, 0), number, threshold, 1.0)) > 0.0
+
+
 @part
 def drop_inputs(dropout: Dropout, X: Reals, start: int, stop: int, first_sample: int) -> None:
     """Mask elements start to stop of the gathered inputs X; first_sample: what the first element of X is in the whole order's."""

@@ -65,7 +65,7 @@ def front_forward(
     """Write the first layer's inputs of n_rows rows, which are dense from X[x] on, to rows `first` on of layer 0 of the
     activations; before the scale, if there is one, also to where `unscaled_at` says."""
     n_lanes, n_features, width = lane_count(activations), network.n_features, element(network.widths, 0)
-    n_embedded = network.embedded.size
+    n_embedded, n_numbers = network.embedded.size, n_features - network.coded.size + 1
     u = block_rows * network.unscaled_at + first * width
     for number in range(n_embedded):
         column, at = element(network.embedded, number), network.embedding_at + number * EMBEDDED_SIZE
@@ -86,7 +86,7 @@ def front_forward(
             store_strided(activations, target + 1, width, n_left, out_1)
             store_strided(activations, target + 2, width, n_left, out_2)
     for row in range(n_rows):
-        for j in range(n_features):
+        for j in range(n_numbers):
             target = u + row * width + n_embedded * N_EMBEDDED + j
             set_element(activations, target, element(X, x + row * n_features + j))
     if network.has_scale:

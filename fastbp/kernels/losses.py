@@ -20,7 +20,7 @@ from ..names import (
     SQUARED_ERROR,
 )
 from .activations import fill_with_nan, multiply_by_slope
-from .compiler import by_code, inline, jit, part
+from .compiler import by_code, by_pointer, inline, jit, part
 from .ordered import ordered_deltas
 from .toolchain.pack import Doubles, Reals
 from .vector_functions import log
@@ -54,6 +54,7 @@ def _squared_error(outputs, first, n_outputs, targets, first_target):
 # Losses whose own deltas stand in place of outputs - targets, or are a multiple of them.
 _HAS_DELTAS = sum(1 << record.code for record in LOSSES.values() if record.delta) | 1 << FOCAL | 1 << BINARY_FOCAL
 assert len(LOSSES) < 63
+CUSTOM = 4095  # codes above are addresses, see custom.py
 
 
 def loop_of_losses(value):
@@ -132,6 +133,26 @@ def _losses_of_probabilities(
         set_element(row_losses, first_row + i, total)
 
 
+@by_pointer(0)
+def _custom_losses(
+    loss: int,
+    parameter: Doubles,
+    outputs: Reals,
+    at: int,
+    n_rows: int,
+    n_outputs: int,
+    width: int,
+    targets: Reals,
+    target: int,
+    n_targets: int,
+    row_losses: Doubles,
+    first_row: int,
+) -> None:
+    """Losses by what a user's loss has become; NaN where that cannot be called."""
+    for i in range(n_rows):
+        set_element(row_losses, first_row + i, np.nan)
+
+
 _losses_of_numbers = jit(
     by_code(
         "_losses_of_numbers",
@@ -158,7 +179,12 @@ def _rarer_losses(
     first_row: int,
 ) -> None:
     """Losses of the rows that are neither log-losses nor squared errors, without their weights; arguments as `output_losses`'."""
-    _losses_of_numbers(loss, parameter, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, row_losses, first_row)
+    if loss > CUSTOM:
+        _custom_losses(loss, parameter, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, row_losses, first_row)
+    else:
+        _losses_of_numbers(
+            loss, parameter, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, row_losses, first_row
+        )
 
 
 @jit
@@ -361,6 +387,26 @@ def _unknown(loss, parameter, outputs, deltas, at, n_rows, n_outputs, width, tar
     fill_with_nan(deltas, at, at + n_rows * width)
 
 
+@by_pointer(1)
+def _custom_slopes(
+    loss: int,
+    parameter: Doubles,
+    outputs: Reals,
+    deltas: Reals,
+    at: int,
+    n_rows: int,
+    n_outputs: int,
+    width: int,
+    targets: Reals,
+    target: int,
+    n_targets: int,
+    weights: Reals,
+    first_weight: int,
+) -> None:
+    """Slopes likewise."""
+    fill_with_nan(deltas, at, at + n_rows * width)
+
+
 _slopes_of_numbers = jit(
     by_code(
         "_slopes_of_numbers",
@@ -388,9 +434,14 @@ def _error_deltas(
     first_weight: int,
 ) -> None:
     """dE/dŷ, times the weights; NaN for a loss that nobody knows."""
-    _slopes_of_numbers(
-        loss, parameter, outputs, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight
-    )
+    if loss > CUSTOM:
+        _custom_slopes(
+            loss, parameter, outputs, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight
+        )
+    else:
+        _slopes_of_numbers(
+            loss, parameter, outputs, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight
+        )
 
 
 @part

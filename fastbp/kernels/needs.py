@@ -36,6 +36,8 @@ def of_outputs(network):
         parts.add("add_product")
     if network.is_ordered:
         parts.add("cumulative")
+    if network.coded.size > 1:
+        parts.add("coded_forward")
     if not COMMON_ACTIVATIONS.issuperset(codes):
         parts.add("_activate_apart")
     if SOFTMAX in codes and network.groups.size > 2:
@@ -52,7 +54,9 @@ def of_loss(network):
 
 def of_slopes(network):
     """What goes back through its layers."""
-    parts = {"front_backward"} if network.has_front else set()
+    parts = {"front_backward"} if network.embedded.size or network.has_scale else set()
+    if network.coded.size > 1 and network.has_scale:
+        parts.add("coded_backward")
     if not COMMON_SLOPES.issuperset(network.slopes.tolist()):
         parts.add("_multiply_by_slope_apart")
     if network.wide.any():
@@ -73,6 +77,8 @@ def of_gradient(network):
         parts.add("embedding_gradient")
     if network.has_scale:
         parts.add("scale_gradient")
+    if network.coded.size > 1:
+        parts |= {"coded_gradient", "coded_scale_gradient"} if network.has_scale else {"coded_gradient"}
     if network.wide.any():
         parts.add("pack_columns")
     return parts

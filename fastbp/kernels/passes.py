@@ -12,10 +12,11 @@ import math
 from ..names import GRADIENT_ONLY
 from .activations import activate, multiply_by_slope
 from .atomics import STOP, atomic_load, barrier, is_stopped
+from .coded import coded_backward, coded_forward, coded_gradient, coded_scale_gradient, drop_numbers
 from .compiler import jit, part
 from .dropout import Dropout, drop_inputs, drop_units, nothing_dropped
 from .front import embedding_gradient, front_backward, front_forward, scale_gradient
-from .layout import EMBEDDING, SCALE, SKIP, Network, Samples, Workspace
+from .layout import CODED_SCALE, EMBEDDING, SCALE, SKIP, Network, Samples, Workspace
 from .losses import output_deltas, output_losses
 from .products import (
     add_product,
@@ -85,7 +86,12 @@ def masked_forward(network, params, table, order, first_sample, gather, workspac
             else:
                 product(
                     activations, a, inner_width, 1, W, w, w_row, w_panel, params, biases, 0, activations, z, width,
-                    n_rows, element(units, layer), width,
+                    n_rows, element(units, layer) if layer else network.n_dense, width,
+                )  # fmt: skip
+            if layer == 0 and network.coded.size > 1:
+                coded_forward(
+                    network, params, X, x + first * n_features, activations, block_rows, first, n_rows, dropout,
+                    first_sample + first,
                 )  # fmt: skip
         if layer == network.skip_layer and table.is_sparse:
             at = first_sample + first
@@ -111,7 +117,7 @@ def backward(network, params, workspace, first, stop):
         if element(network.wide, layer):
             at = block_rows * element(network.first_panels, layer + 1) + first * panel
             pack_panels(deltas, d, width, workspace.delta_panels, at, block_rows * panel, n_rows, width)
-        if layer == 0 and not network.has_front:
+        if layer == 0 and not (network.embedded.size or network.has_scale):
             break
         inner_d = block_rows * element(first_units, layer) + first * inner_width
         if element(network.narrow, layer):
@@ -128,6 +134,8 @@ def backward(network, params, workspace, first, stop):
             multiply_by_slope(slope, activations, workspace.slopes, deltas, inner_d, n_rows * inner_width)
         else:
             front_backward(network, params, deltas, block_rows, first, n_rows)
+            if network.has_scale and network.coded.size > 1:
+                coded_backward(network, params, activations, deltas, block_rows, first, n_rows)
 
 
 @jit
@@ -153,6 +161,10 @@ def strip_gradient(
         g = gradient_at + network.scale_at
         scale_gradient(network, activations, deltas, block_rows, first_row, n_rows, gradient, g, accumulate)
         return
+    if layer == CODED_SCALE:
+        g = gradient_at + network.coded_scale_at
+        coded_scale_gradient(network, activations, deltas, block_rows, first_row, n_rows, gradient, g, accumulate)
+        return
     reads_table, weights_at = layer == 0 and not network.has_front, network.skip_at
     if layer == SKIP:
         reads_table, layer = True, network.skip_layer
@@ -172,6 +184,12 @@ def strip_gradient(
         sparse_transposed_product(
             table, order, first_sample + first_row, gather, deltas, d, gradient, weights, n_rows, width, first, stop, accumulate
         )
+    elif layer == 0 and network.has_front and first >= network.n_dense:
+        n_dense = network.n_dense
+        coded_gradient(
+            network, params, activations, deltas, block_rows, first_row, n_rows, gradient, weights + n_dense * width,
+            first - n_dense, stop - n_dense, accumulate,
+        )  # fmt: skip
     elif network.narrow[layer] and not reads_table:
         inner_width = network.widths[layer]
         a = block_rows * network.first_units[layer] + first_row * inner_width
@@ -266,7 +284,10 @@ def pass_rows(
         gather_samples(samples, order, first_sample, workspace, first, stop, n_features)
         targets, weights, targets_at = workspace.targets, workspace.weights, 0
     if dropout.is_on and dropout.rates[0] > 0.0:
-        drop_inputs(dropout, workspace.inputs, first * n_features, stop * n_features, first_sample * n_features)
+        if network.coded.size > 1:
+            drop_numbers(network, dropout, workspace.inputs, first, stop, first_sample)
+        else:
+            drop_inputs(dropout, workspace.inputs, first * n_features, stop * n_features, first_sample * n_features)
     masked_forward(network, params, samples.table, order, first_sample, gather, workspace, first, stop, 1, dropout)
     n_outputs, width = network.units[-1], network.widths[-1]
     outputs, targets_at = workspace.block_rows * network.first_units[-1] + first * width, targets_at + first

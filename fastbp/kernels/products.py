@@ -160,7 +160,7 @@ def pack_columns(A: Reals, a: int, a_row: int, B: Reals, b: int, n_rows: int, n_
 
 
 @jit
-def _add_scaled_row(scalar, A, a, C, c, width):
+def add_scaled_row(scalar, A, a, C, c, width):
     """C += scalar · A for one row of `width` elements."""
     scalar_ = broadcast(C, scalar)
     for j in range(0, width, lane_count(C)):
@@ -192,7 +192,7 @@ def sparse_product(
             for j in range(0, width, n_lanes):
                 store(C, target + j, load(B, start + j))
         for entry in range(table.row_starts[sample], table.row_starts[sample + 1]):
-            _add_scaled_row(table.values[entry], B, b + table.columns[entry] * width, C, target, width)
+            add_scaled_row(table.values[entry], B, b + table.columns[entry] * width, C, target, width)
 
 
 @part
@@ -230,7 +230,7 @@ def sparse_transposed_product(
             column = table.columns[entry]
             if column >= stop_column:
                 break
-            _add_scaled_row(table.values[entry], D, d + row * width, C, c + column * width, width)
+            add_scaled_row(table.values[entry], D, d + row * width, C, c + column * width, width)
 
 
 @jit

@@ -9,7 +9,7 @@ import math
 from ..names import GRADIENT_ONLY
 from .atomics import barrier
 from .compiler import jit, part
-from .layout import EMBEDDED_SIZE, EMBEDDING, SCALE, SKIP, Network, Strips, Workspace
+from .layout import CODED_SCALE, EMBEDDED_SIZE, EMBEDDING, SCALE, SKIP, Network, Strips, Workspace
 from .ordered import keep_order
 from .products import pack_panels, panel_width, transpose_into_panels
 from .toolchain.pack import Integers, Reals
@@ -45,7 +45,8 @@ def refresh_copies(network, params, workspace, layer, first, stop):
     """Copy the stored rows first to stop of a layer's weights into its transposed mirror, and into its panels if it is wide."""
     width, panel, n_rows = element(network.widths, layer + 1), panel_width(params), stop - first
     w = element(network.weights_at, layer) + first * width
-    if layer >= (0 if network.has_front else 1) and not element(network.narrow, layer):
+    is_mirrored = layer > 0 or (layer == 0 and network.has_front and first < network.n_dense)
+    if is_mirrored and not element(network.narrow, layer):
         mirrored, n_units = element(network.mirrors_at, layer), element(network.units, layer + 1)
         transpose_into_panels(params, w, width, workspace.mirror, mirrored, first, n_rows, n_units)
     if layer >= 0 and element(network.wide, layer):
@@ -84,6 +85,8 @@ def strip_bounds(network, layer, first, stop):
     if layer == SKIP:
         width = network.widths[network.skip_layer + 1]
         return network.skip_at + first * width, network.skip_at + stop * width
+    if layer == CODED_SCALE:
+        return network.coded_scale_at, network.skip_at
     width = network.widths[layer + 1]
     if first < 0:
         return network.biases_at[layer], network.biases_at[layer] + width

@@ -1,4 +1,4 @@
-"""Saving and loading: a file is replaced as a whole or not at all, and nothing in it is believed before it is checked."""
+"""Saving and loading: a file is replaced completely or not at all, and its content is checked before it is used."""
 
 import functools
 import hashlib
@@ -44,31 +44,34 @@ TRUSTED = (
     *(f"{kind.__module__}.{kind.__qualname__}" for kind in (*NETWORKS.values(), BPFeatures)),
     "fastbp.search.grid.BPSearchCV",
     "fastbp.tabular.encoder.TableEncoder",
+    "fastbp.tabular.encodings.FoldEncodings",
+    "fastbp.tabular.encodings.Reader",
+    "fastbp.tabular.encodings.Statistics",
     "fastbp.tabular.estimators.BPTabularClassifier",
     "fastbp.tabular.estimators.BPTabularRegressor",
+    "fastbp.tabular.pool.Pool",
     "fastbp.training.kept.KeptVectors",
     "fastbp.training.optimizer.Optimizer",
 )
 
 
 class ModelFileError(ValueError):
-    """A file is no model that this fastbp can read, or is damaged; the message says what and where."""
+    """A file is damaged, or is not a model that this version of fastbp can read. The message says what is wrong, and where."""
 
 
 def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
-    """Write an estimator into a file that `load` reads, and that runs no code when it is read.
+    """Write an estimator to a file for `load`. Loading the file cannot run code.
 
-    The file appears, or replaces an older one, as a whole: it is written under another name in the same folder, brought to the
-    disk, and renamed. A process that is killed on the way leaves the old file as it was.
+    An older file is replaced completely or not at all: the new one is written under another name in the same folder, flushed to
+    the disk, and renamed. If the process is killed meanwhile, the old file stays as it was.
 
     Parameters
     ----------
     estimator : BPClassifier, BPRegressor, or another estimator of fastbp's or scikit-learn's
-        Fitted or not. A network becomes a file of the format safetensors, with its parameters, fitted attributes, optimizer and
-        random state; a pipeline, a search, a tabular or another estimator one of skops. They need the packages of these names
-        (extra ``keep``).
+        Fitted or not. A network is stored as safetensors, with its parameters, fitted attributes, optimizer and random state.
+        Pipelines, searches, tabular and other estimators are stored with skops. These packages must be installed.
     path : str or path-like
-        The file; by custom it ends in ``.safetensors``, or ``.skops`` for all but networks.
+        The file. Its name should end in ``.safetensors`` for a network, and in ``.skops`` otherwise.
 
     Raises
     ------
@@ -115,12 +118,11 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
 
 
 def load(path: str | os.PathLike[str]) -> Any:
-    """Return the estimator that `save` has written into a file.
+    """Return the estimator that `save` has written to a file.
 
-    It predicts as the saved one did, and `partial_fit` and a warm start go on from where that stood, bit for bit. Every name,
-    type, shape and size in the file is checked before anything is computed with it, and no code in it can run. It takes at most
-    10 times the size of the file and 32 MiB of memory. That it comes from somebody you trust is still for you to see to: a wrong
-    model gives wrong answers.
+    It predicts as the saved one did, and `partial_fit` and a warm start continue its training, bit for bit. Every name, type,
+    shape and size in the file is checked before it is used, and no code in the file can run. Loading takes at most 10 times the
+    size of the file and 32 MiB of memory. Load files only from people whom you trust: a forged model gives wrong predictions.
 
     Parameters
     ----------
@@ -154,7 +156,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     with open(path, "rb", opener=_opened_at_once) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
-            raise ModelFileError(f"{path} is no file.")
+            raise ModelFileError(f"{path} is not a file.")
         start = file.read(8)
         is_zip = start.startswith(ZIP_START)
         package = _imported("skops.io" if is_zip else "safetensors.numpy")
@@ -168,7 +170,7 @@ def load(path: str | os.PathLike[str]) -> Any:
         except ModelFileError as error:
             raise ModelFileError(f"{path}: {error}") from error
         except Exception as error:
-            raise ModelFileError(f"{path} is damaged, or no model of fastbp's: {error}") from error
+            raise ModelFileError(f"{path} is damaged, or is not a model of fastbp: {error}") from error
 
 
 def _opened_at_once(path: str, flags: int) -> int:
@@ -221,17 +223,21 @@ def _load_network(package: Any, file: Any, size: int) -> BaseBP:
     file.seek(0)
     start = file.read(8)
     n_header = int.from_bytes(start, "little")
-    if len(start) < 8 or n_header > min(size - 8, MOST_HEADER):
-        raise ModelFileError("this is no model of fastbp's: it does not begin as safetensors does.")
+    if len(start) < 8 or n_header > MOST_HEADER or file.read(1) not in (b"{", b""):
+        raise ModelFileError("this is not a model of fastbp: it does not begin like a safetensors file.")
+    if n_header > size - 8:
+        raise ModelFileError(f"it is truncated: its header has {n_header} bytes, but only {size - 8} follow.")
+    file.seek(8)
     budget, n_given = Budget(size), size - 8 - n_header
     budget.spend(4 * n_given)  # as they are read, as arrays, as the estimator's, and as numbers in a list
     tables = budget.parsed(file.read(n_header))
     metadata = tables.pop("__metadata__", {})
     if "fastbp" not in metadata:
-        raise ModelFileError("this file of safetensors holds no model of fastbp's.")
+        raise ModelFileError("this safetensors file does not contain a model of fastbp.")
     n_data = sum(end - begin for begin, end in (table["data_offsets"] for table in tables.values()))
     if n_data != n_given:
-        raise ModelFileError(f"it is damaged: its header tells of {n_data} bytes of numbers, but {n_given} follow.")
+        what = "truncated" if n_given < n_data else "damaged"
+        raise ModelFileError(f"it is {what}: its header describes {n_data} bytes of numbers, but {n_given} follow.")
     described = budget.parsed(metadata["fastbp"])
     version = described["versions"]["fastbp"]
     if described["format_version"] != FORMAT_VERSION:
@@ -242,12 +248,12 @@ def _load_network(package: Any, file: Any, size: int) -> BaseBP:
     file.seek(0)
     arrays = package.load(file.read(size))
     if _digest(metadata["fastbp"], arrays) != metadata["sha256"]:
-        raise ModelFileError("it is damaged: what it holds is not what was written.")
+        raise ModelFileError("it is damaged: its content does not match its digest.")
     decoder = Decoder(arrays, version)
     estimator = decoder.estimator(described)
     decoder.check_all_used()
     if not isinstance(estimator, BaseBP):
-        raise ModelFileError(f"it holds no network, but a {type(estimator).__name__}.")
+        raise ModelFileError(f"it contains a {type(estimator).__name__}, not a network.")
     return estimator
 
 
@@ -283,7 +289,7 @@ def _skops_file(estimator: BaseEstimator) -> bytes:
     except UntrustedError as error:
         strange = strange or str(error)
     except ValueError as error:
-        raise ValueError(f"This {name} has no form in a file: {error}.") from error
+        raise ValueError(f"This {name} cannot be saved: {error}.") from error
     if strange:
         best = (
             " What it has found is kept by save(search.best_estimator_, path)." if hasattr(estimator, "best_estimator_") else ""
@@ -329,7 +335,7 @@ def _load_skops(package: Any, path: str, file: Any, size: int) -> BaseEstimator:
         raise ModelFileError(f"it holds {strange}, {distrust}")
     estimator = package.load(path, trusted=names)
     if not isinstance(estimator, BaseEstimator):
-        raise ModelFileError(f"it holds no estimator, but a {type(estimator).__name__}.")
+        raise ModelFileError(f"it contains a {type(estimator).__name__}, not an estimator.")
     return estimator
 
 
@@ -341,13 +347,13 @@ def _imported(name: str) -> Any:
     try:
         module = importlib.import_module(name)
     except ImportError as error:
-        raise ImportError(f"Saving and loading such a model needs {package}: pip install 'fastbp[keep]'") from error
+        raise ImportError(f"Saving and loading such a model needs {package}: pip install {package}") from error
     if package == "skops":
         version = importlib.import_module(package).__version__
         if tuple(map(int, re.findall(r"\d+", version)[:2])) < OLDEST_SKOPS:
             raise ImportError(
                 f"Saving and loading such a model needs skops {'.'.join(map(str, OLDEST_SKOPS))} or newer, not {version}, with"
-                " which a file can run code: pip install --upgrade 'fastbp[keep]'"
+                " which a file can run code: pip install --upgrade skops"
             )
     return module
 
@@ -360,7 +366,7 @@ def replace_file(path: str | os.PathLike[str], write: Callable[[str], None]) -> 
     path = os.path.realpath(path)  # a link stays a link
     exists = os.path.exists(path)
     if exists and not os.path.isfile(path):
-        raise ValueError(f"{path} is there and is no file.")
+        raise ValueError(f"{path} exists and is not a file.")
     folder, name = os.path.split(path)
     beside = os.path.join(folder, _name_beside(name))
     with open(beside, "xb") as file:

@@ -109,6 +109,8 @@ class Plan:
         y = self.targets
         if y is None or y.ndim not in (1, 2) or y.shape[1:] == (1,) or not isinstance(self.estimator, BPClassifier | BPRegressor):
             return False
+        if self.estimator.categorical_features is not None:  # which are learnt anew in each fold
+            return False
         try:
             if is_classifier(self.estimator):
                 if y.ndim > 1 or type_of_target(y) not in ("binary", "multiclass"):

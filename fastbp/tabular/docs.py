@@ -9,15 +9,17 @@ _PARAMETERS = """
 preset : {names_of_presets}, default='default'
     {about_presets}.
 n_ensemble : int or None, default=None
-    Networks that are averaged, trained side by side on `n_threads`; None takes the preset's.
+    Networks that are averaged, trained side by side on `n_threads`; None takes the preset's. For 'ensemble' of each
+    configuration and fold.
 cv : int, splitter, list of pairs of row numbers, or None, default=None
     With one, networks are trained on the training part of each fold, `n_ensemble` times over, and all are averaged; what those
-    say of a row that have not seen it makes `oof_prediction_` and `oof_score_`. An int shuffles{and_stratifies}.
+    say of a row that have not seen it makes `oof_prediction_` and `oof_score_`. An int shuffles{and_stratifies}. For 'ensemble'
+    None is 5, or as many as a small table allows.
 max_iter : int or None, default=None
     Epochs of each network; None takes the preset's{and_longer}.
 max_time : float or None, default=None
-    Seconds that the fit may take, about: networks, then epochs are left out as two epochs that are timed first suggest. With it
-    results depend on the machine.
+    Seconds that the fit may take, about: networks, then epochs are left out as two epochs that are timed first suggest; of
+    'ensemble' configurations are left out, but for the first. With it results depend on the machine.
 network_params : dict or None, default=None
     Parameters of the networks, `{network}`'s, in place of the recipe's. Not those that this estimator has itself, and not `loss`.
 """
@@ -34,15 +36,22 @@ encoder_ : TableEncoder
     What turns tables into numbers; `encoder_.unknown_counts(X)` counts unseen categories, and
     `encoder_.get_feature_names_out()` names the networks' inputs.
 networks_ : list of {network}
-    The networks, for encoded rows{and_of_networks}.
+    The networks, for rows as `encoder_` makes them, with categories as codes{and_of_networks}; of 'ensemble' each for an
+    encoding of its own.
 oof_prediction_ : ndarray of shape {oof_shape}
-    With `cv`: {oof_content} for each row from the networks that were not trained on it, for a row of weight 0 from all.
+    With `cv` or 'ensemble': {oof_content} for each row from the networks that were not trained on it, for a row of weight 0 from
+    all.
 oof_score_ : float
-    With `cv`: their {score}, an honest estimate of the score on new rows.
+    With `cv` or 'ensemble': their {score}, an honest estimate of the score on new rows.
+weights_ : ndarray of shape (n_networks,)
+    With 'ensemble': how much each of `networks_` counts; they sum to 1.
+configurations_ : list of dict
+    With 'ensemble': 'name', 'score' ({score} for rows held out) and 'weight' of each configuration that was trained, the one of
+    the smallest squared error first; networks of those of weight 0 are not kept.
 feature_importances_ : ndarray of shape (n_features,)
     How much predictions change when a column is shuffled, by the weights of rows.
 n_iter_ : int
-    Epochs of each network.
+    Epochs of each network, of 'ensemble' the most of any.
 n_features_in_ : int
     Columns seen in fit.
 feature_names_in_ : ndarray of shape (n_features,)

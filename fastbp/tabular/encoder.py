@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -35,7 +36,7 @@ class UnknownCategoryWarning(UserWarning):
 
 
 class TableEncoder(TransformerMixin, Versioned, BaseEstimator):
-    r"""Turn a table with numbers, categories, texts, truth values, dates and missing values into float32 columns for a network.
+    r"""Turn a table with numbers, categories, texts, booleans, dates and missing values into float32 columns for a network.
 
     Numbers, and dates and durations as days, are filled with their median, scaled to
     :math:`(x - \mathrm{median}) / (q_{75} - q_{25})`, or by half the range where the quartiles are equal, and bent by
@@ -50,6 +51,9 @@ class TableEncoder(TransformerMixin, Versioned, BaseEstimator):
     ----------
     max_categories : int, default=256
         Most columns that one category column becomes; the rarest categories share one then.
+    as_codes : bool, default=False
+        Make one column of each column of categories, behind the numbers: which of its columns would be 1, counted from 0, or -1
+        where none would be.
 
     Attributes
     ----------
@@ -59,6 +63,8 @@ class TableEncoder(TransformerMixin, Versioned, BaseEstimator):
         How many of the columns that come out are numbers; they are the first.
     sources_ : ndarray of shape (n_columns_out,)
         Number of the column that each of them comes from.
+    n_categories_ : list of int
+        How many columns each column of categories becomes without `as_codes`.
     n_features_in_ : int
         Columns seen in fit.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -80,8 +86,9 @@ class TableEncoder(TransformerMixin, Versioned, BaseEstimator):
            [ 0.95,  0.  ,  0.  ,  1.  ]], dtype=float32)
     """
 
-    def __init__(self, max_categories: int = 256) -> None:
+    def __init__(self, max_categories: int = 256, as_codes: bool = False) -> None:
         self.max_categories = max_categories
+        self.as_codes = as_codes
 
     def fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | float | None = None) -> Self:
         """Learn medians, quartiles and categories.
@@ -103,12 +110,13 @@ class TableEncoder(TransformerMixin, Versioned, BaseEstimator):
         Raises
         ------
         ValueError
-            `max_categories` is no int of at least 1; X is empty, or holds what is no number, date or category; weights are
-            negative or all 0.
+            `max_categories` is no int of at least 1, or `as_codes` no bool; X is empty, or holds what is no number, date or
+            category; weights are negative or all 0.
         TypeError
             X is sparse, or of a library that is not known.
         """
         parameters.check_parameter("max_categories", self.max_categories, parameters.COUNT, self)
+        parameters.check_parameter("as_codes", self.as_codes, parameters.FLAG, self)
         table = checked(X)
         self._learn(table, rows_of(sample_weight, table.shape[0]))
         return self
@@ -156,15 +164,16 @@ class TableEncoder(TransformerMixin, Versioned, BaseEstimator):
         sources = [new._numbers[k] for k in new._used]
         texts = new._read_texts(columns)
         new._one_hot = OneHotEncoder(
-            handle_unknown="infrequent_if_exist", max_categories=self.max_categories, sparse_output=False, dtype=np.float32
+            handle_unknown="infrequent_if_exist", max_categories=self.max_categories, dtype=np.float32
         ).set_output(transform="default")
+        new.n_categories_ = []
         if new._categories:
             coded = new._one_hot.fit(_representatives(texts, rows.weights, self.max_categories))
-            per_column = [
+            new.n_categories_ = [
                 len(names) - (0 if rare is None else len(rare) - 1)
                 for names, rare in zip(coded.categories_, coded.infrequent_categories_, strict=True)
             ]
-            sources += np.repeat(new._categories, per_column).tolist()
+            sources += np.repeat(new._categories, 1 if self.as_codes else new.n_categories_).tolist()
         new.sources_ = np.array(sources, dtype=np.int64)
         encoded = new._joined(Z, texts)
         self.__dict__ = vars(new)  # all or nothing
@@ -172,13 +181,17 @@ class TableEncoder(TransformerMixin, Versioned, BaseEstimator):
 
     def _encoded(self, X: Any, rows: Any = slice(None)) -> np.ndarray:
         """Return numbered rows as `transform` does, whatever is set about its output."""
+        return self._joined(*self._read(X, rows))
+
+    def _read(self, X: Any, rows: Any = slice(None)) -> tuple[np.ndarray, np.ndarray]:
+        """Return numbered rows as numbers, with NaN for missing values, and texts, with None, and warn of unseen categories."""
         columns, kinds, names = self._opened(X, rows)
         texts = self._read_texts(columns)
         unknown = self._unknown(texts)
         if unknown:
             counts = ", ".join(f"{n} in {name!r}" for name, n in unknown.items())
-            warnings.warn(f"Categories or missing values that fit has not seen: {counts}.", UnknownCategoryWarning, stacklevel=3)
-        return self._joined(self._read_numbers(columns, kinds, names), texts)
+            warnings.warn(f"Categories or missing values that fit has not seen: {counts}.", UnknownCategoryWarning, stacklevel=4)
+        return self._read_numbers(columns, kinds, names), texts
 
     def _opened(self, X: Any, rows: Any = slice(None)) -> tuple[list[np.ndarray], list[str], list[Any]]:
         """Return the columns of a table that is as that of `fit`, their kinds now, and their names."""
@@ -206,9 +219,22 @@ class TableEncoder(TransformerMixin, Versioned, BaseEstimator):
         if self._categories:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="Found unknown categories")
-                parts.append(self._one_hot.transform(texts))
+                ones = self._one_hot.transform(texts)
+            if self.as_codes:
+                ones = self._codes(ones)
+            parts.append(ones.toarray() if issparse(ones) else ones)  # dense in models of earlier versions
         encoded = np.ascontiguousarray(np.hstack(parts))
         return encoded if encoded.shape[1] else np.zeros((len(encoded), 1), np.float32)
+
+    def _codes(self, ones: Any) -> np.ndarray:
+        """Return, for each row of a CSR matrix of zeros and ones, where in each column's own columns it has its 1, or -1."""
+        stops = np.cumsum(self.n_categories_)
+        codes = np.full((ones.shape[0], len(stops)), -1, np.float32)
+        columns = np.searchsorted(stops, ones.indices, side="right")
+        codes[np.repeat(np.arange(ones.shape[0]), np.diff(ones.indptr)), columns] = (
+            ones.indices - (stops - self.n_categories_)[columns]
+        )
+        return codes
 
     def unknown_counts(self, X: Any) -> dict[str, int]:
         """Count, per column, the rows whose category, or missing value, was not seen in fit.
@@ -236,12 +262,15 @@ class TableEncoder(TransformerMixin, Versioned, BaseEstimator):
         Returns
         -------
         names : ndarray of str
-            Those of numbers are their columns', those of categories the column's and the category, joined by "_".
+            Those of numbers are their columns', those of categories the column's and the category, joined by "_", with `as_codes`
+            the column's alone.
         """
         check_is_fitted(self)
         names = self._names() if input_features is None else np.asarray(input_features, dtype=object)
         found = [names[self._numbers[k]] for k in self._used]
-        if self._categories:
+        if self.as_codes:
+            found += [names[i] for i in self._categories]
+        elif self._categories:
             found += self._one_hot.get_feature_names_out([str(names[i]) for i in self._categories]).tolist()
         unique: dict[str, None] = {}
         for name in map(str, found or ["nothing"]):

@@ -1,250 +1,25 @@
 """BPTabularClassifier and BPTabularRegressor: the recipe for tables, several networks, and what their outputs mean."""
 
-from numbers import Real
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from fastbp.estimators import BPClassifier, BPRegressor, parameters
 from fastbp.estimators.calibration import fitted_temperature, probabilities
-from fastbp.estimators.inputs import read_by, refuse_dates, twin
-from fastbp.estimators.versions import Versioned
-from fastbp.tabular.columns import checked, opened
+from fastbp.estimators.inputs import read_by, refuse_dates
+from fastbp.tabular.base import BaseTabular
 from fastbp.tabular.docs import documented_table
-from fastbp.tabular.encoder import TableEncoder
-from fastbp.tabular.folds import check_folds, drawn_folds
-from fastbp.tabular.recipe import CLASSES, NUMBERS, PRESETS, Preset, Task, network_options
-from fastbp.tabular.rows import Rows, rows_of, unfitted
+from fastbp.tabular.recipe import CLASSES, NUMBERS, Preset
+from fastbp.tabular.rows import rows_of
 
 SMALLEST_PROBABILITY = 0.002  # few tables are as sure as a network that has learnt their rows by heart
-EXAMPLES = 256  # rows that are kept for the importances of features
-# what BPClassifier and BPRegressor do around a training, or is the recipe's own; in `network_params` it would do nothing
-NOT_OF_NETWORKS = {
-    *("loss", "delta", "focal_gamma", "power", "quantile", "warm_start", "validation_split", "refit", "scoring", "calibration"),
-    *("ensemble", "input_scaling", "target_scaling"),
-}
-
-
-class _BPTabular(Versioned, BaseEstimator):
-    """The shared part: from a table to trained networks."""
-
-    _task: Task
-    encoder_: TableEncoder
-    networks_: list[Any]
-    _examples: np.ndarray
-    _weights_of_examples: np.ndarray | None = None
-
-    def __init__(
-        self,
-        preset: str = "default",
-        *,
-        n_ensemble: int | None = None,
-        cv: Any = None,
-        max_iter: int | None = None,
-        max_time: float | None = None,
-        network_params: dict[str, Any] | None = None,
-        random_state: int | np.random.RandomState | None = None,
-        n_threads: int | None = None,
-    ) -> None:
-        self.preset = preset
-        self.n_ensemble = n_ensemble
-        self.cv = cv
-        self.max_iter = max_iter
-        self.max_time = max_time
-        self.network_params = network_params
-        self.random_state = random_state
-        self.n_threads = n_threads
-
-    # ---- what the subclasses say
-
-    def _network(self, options: dict[str, Any]) -> Any:
-        """Return an unfitted network of the estimator below."""
-        raise NotImplementedError
-
-    def _learn(self, table: Any, y: Any, sample_weight: Any) -> None:
-        """Set the fitted attributes."""
-        raise NotImplementedError
-
-    def _score_of(self, y: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> float:
-        """Return the score of targets as the networks have them and of averaged outputs."""
-        raise NotImplementedError
-
-    def _calibrates(self, preset: Preset) -> bool:
-        """Whether probabilities are calibrated."""
-        return False
-
-    def _calibrate(self, Y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> None:
-        """Learn how sure to be from rows that training has not seen."""
-        raise NotImplementedError
-
-    # ---- training
-
-    def _check(self) -> Preset:
-        """Check the parameters; return the preset with what takes the place of its values."""
-        check = parameters.check_parameter
-        check("preset", self.preset, (parameters.one_of(*PRESETS),), self)
-        for name in ("n_ensemble", "max_iter", "n_threads"):
-            value = getattr(self, name)
-            if value is not None:
-                check(name, value, parameters.COUNT, self)
-        if self.max_time is not None and not (isinstance(self.max_time, Real) and float(self.max_time) > 0):
-            raise ValueError(f"max_time must be a number of seconds above 0 or None, got {self.max_time!r}.")
-        if not (self.network_params is None or isinstance(self.network_params, dict)):
-            raise ValueError(f"network_params must be a dict or None, got {self.network_params!r}.")
-        mine = {*NOT_OF_NETWORKS, *self.get_params(deep=False)} & set(self.network_params or ())
-        if mine:
-            raise ValueError(
-                f"network_params cannot set {', '.join(sorted(mine))}: these are not for the networks of a {type(self).__name__}."
-            )
-        chosen = PRESETS[self.preset]
-        values: dict[str, Any] = {
-            name: getattr(self, name) for name in ("n_ensemble", "max_iter") if getattr(self, name) is not None
-        }
-        if self.max_iter is not None:
-            values |= dict.fromkeys(("short_max_iter", "long_max_iter", "class_max_iter"), self.max_iter)
-        return chosen._replace(**values)
-
-    def _fit(self, X: Any, y: Any, sample_weight: Any) -> Self:
-        """Fit a copy, then take over all that it has learnt: all or nothing."""
-        self._check()
-        check_folds(self.cv)
-        if y is None:
-            raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
-        new = unfitted(self)
-        new._learn(checked(X), opened(y), sample_weight)
-        self.__dict__ = vars(new)
-        return self
-
-    def _encode(self, table: Any, rows: Rows) -> np.ndarray:
-        """Fit the encoder; return the encoded rows that count."""
-        self.encoder_ = TableEncoder()
-        encoded = self.encoder_._learn(table, rows)
-        self.n_features_in_ = self.encoder_.n_features_in_
-        if hasattr(self.encoder_, "feature_names_in_"):
-            self.feature_names_in_ = self.encoder_.feature_names_in_
-        return encoded
-
-    def _train(self, table: Any, labels: np.ndarray, rows: Rows, X: np.ndarray, Y: np.ndarray, n_outputs: int, loss: str) -> None:
-        """Train the networks on encoded rows and targets, (n_rows, 1) of class numbers or (n_rows, n_outputs), of the rows that
-        count; cv splits the table and its labels, (n_all_rows,)."""
-        from fastbp.tabular.trainer import Trainer
-
-        preset, n_rows = self._check(), len(X)
-        random_state = check_random_state(self.random_state)
-        folds: list[Any] = [(None, None)]
-        if self.cv is not None:
-            folds = drawn_folds(self.cv, table, labels, rows, loss == "log_loss", random_state)
-        weights, fitted = rows.weights, {"n_features_in_": X.shape[1]} | self._of_networks(n_outputs)
-        n_networks, n_needed = preset.n_ensemble * len(folds), len(folds)
-        seeds = random_state.randint(2**31 - 1, size=n_networks)
-        tasks: list[Any] = [(train, seed) for (train, _), seed in zip(folds * preset.n_ensemble, seeds, strict=True)]
-
-        def network_of(n_seen: int, max_iter: int, seed: int) -> Any:
-            options = network_options(self._task, n_seen, self.encoder_.n_numbers_, max_iter) | (self.network_params or {})
-            return self._network(options | {"random_state": seed})
-
-        n_trials = min(3, 1 + n_networks // 4)  # one may mislead, and three cost little beside eight networks
-        calibrates = self._calibrates(preset)
-        n_calibrating = n_trials if calibrates and self.cv is None else 0  # with cv there are rows held out anyway
-        trainer = Trainer(
-            network_of, X, Y, weights, n_outputs, loss, fitted,
-            n_networks=n_networks + n_calibrating, n_threads=self.n_threads,
-        )  # fmt: skip
-        if self.max_time is not None:
-            trainer.keep_within(self.max_time, *tasks[0])
-        trials: list[Any] = []
-        if loss == "squared_error":
-            max_iter = trainer.tried_epochs(preset, n_trials, random_state, n_needed)
-        else:
-            max_iter = preset.class_max_iter
-            if n_calibrating:
-                trials = trainer.trials(n_calibrating, max_iter, max_iter * n_needed, random_state)
-        # A whole round of folds at least, so that every row is held out once.
-        max_iter = int(np.clip(trainer.epochs_left / n_needed, 1, max_iter))
-        n_rounds = int(np.clip(trainer.epochs_left / (max_iter * n_needed), 1, preset.n_ensemble))
-        tasks = [(train, seed, max_iter) for train, seed in tasks[: n_rounds * n_needed]]
-        networks = trainer.side_by_side(trainer.train, [*tasks, *(trial.task(max_iter) for trial in trials)])
-        self.networks_ = networks[: len(tasks)]
-        if trials:
-            held_out = np.concatenate([trial.held_out for trial in trials])
-            tried = zip(networks[len(tasks) :], trials, strict=True)
-            outputs = np.concatenate([network._outputs(X[trial.held_out]) for network, trial in tried])
-            self._calibrate(Y[held_out], outputs, None if weights is None else weights[held_out])
-        self.n_iter_ = max_iter
-        chosen = random_state.permutation(n_rows)[:EXAMPLES]
-        self._examples, self._weights_of_examples = X[chosen], None if weights is None else weights[chosen]
-        if self.cv is not None:
-            outputs = self._held_out_outputs(X, [held_out for _, held_out in folds] * n_rounds)
-            if calibrates:
-                self._calibrate(Y, outputs, weights)
-            predicted = self._finished(outputs)
-            self.oof_score_ = self._score_of(Y, predicted, weights)
-            self.oof_prediction_ = rows.spread_out(predicted)
-            if not rows.are_all:  # which no network was trained on
-                self.oof_prediction_[rows.others] = self._finished(self._averaged(self.encoder_._encoded(table, rows.others)))
-
-    def _held_out_outputs(self, X: np.ndarray, held_out: list[np.ndarray]) -> np.ndarray:
-        """Average, for each row that counts, the outputs of the networks that have not seen it."""
-        outputs: Any = None
-        counts = np.zeros(len(X))
-        for model, rows in zip(self.networks_, held_out, strict=True):
-            if not len(rows):
-                continue
-            part = model._outputs(np.ascontiguousarray(X[rows])).astype(np.float64)
-            outputs = np.zeros((len(X), part.shape[1])) if outputs is None else outputs
-            outputs[rows] += part
-            counts[rows] += 1
-        return outputs / counts[:, np.newaxis]
-
-    # ---- prediction
-
-    def _of_networks(self, n_outputs: int) -> dict[str, Any]:
-        """Return fitted attributes of each network."""
-        return {}
-
-    def _finished(self, outputs: np.ndarray) -> np.ndarray:
-        """Return averaged outputs as what users get: probabilities, or numbers in the target's units."""
-        raise NotImplementedError
-
-    def _averaged(self, encoded: np.ndarray) -> np.ndarray:
-        """Return the mean of the networks' outputs, (n_rows, n_outputs) float64."""
-        total = np.zeros(())
-        for model in self.networks_:
-            total = total + twin(model, n_threads=self.n_threads)._outputs(encoded).astype(np.float64)
-        return total / len(self.networks_)
-
-    @property
-    def feature_importances_(self) -> np.ndarray:
-        """Share of each column of the table, (n_features,), in how much predictions change when it is shuffled.
-
-        The root of the mean squared change of the outputs over some 256 rows of training, by their weights, with one column
-        after the other shuffled among them; they sum to 1, or are all 0. For importances by a score, on rows that training has
-        not seen, take `sklearn.inspection.permutation_importance`.
-        """
-        check_is_fitted(self)
-        changes = np.zeros(self.n_features_in_)
-        if self.networks_:
-            before, random = self._averaged(self._examples), np.random.RandomState(0)
-            for column in np.unique(self.encoder_.sources_):
-                shuffled, mine = self._examples.copy(), self.encoder_.sources_ == column
-                shuffled[:, mine] = shuffled[random.permutation(len(shuffled))][:, mine]
-                squares = np.mean((self._averaged(shuffled) - before) ** 2, axis=1)
-                changes[column] = np.sqrt(np.average(squares, weights=self._weights_of_examples))
-        return changes / changes.sum() if changes.any() else changes
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.string = True
-        tags.input_tags.categorical = True
-        return tags
 
 
 @documented_table(
@@ -257,8 +32,8 @@ class _BPTabular(Versioned, BaseEstimator):
     score="accuracy",
     and_longer="",
 )
-class BPTabularClassifier(ClassifierMixin, _BPTabular):
-    r"""Networks for classes, for tables as they are: numbers, categories, texts, truth values, dates and missing values.
+class BPTabularClassifier(ClassifierMixin, BaseTabular):
+    r"""Networks for classes, for tables as they are: numbers, categories, texts, booleans, dates and missing values.
 
     Nothing needs to be scaled, encoded or tuned. `TableEncoder` turns the table into numbers; the network is `BPClassifier` with
     a periodic embedding, a scale layer, three hidden layers of 64 and the training that docs/tabular.md tells, after RealMLP
@@ -395,8 +170,9 @@ class BPTabularClassifier(ClassifierMixin, _BPTabular):
             Columns in the order of `classes_`; none is below about 0.002 before calibration, but that of a class without weight.
         """
         check_is_fitted(self)
-        encoded = self.encoder_._encoded(X)
-        return self._finished(self._averaged(encoded) if self.networks_ else np.ones((len(encoded), 1)))
+        if not self.networks_:
+            return self._finished(np.ones((len(self.encoder_._encoded(X)), 1)))
+        return self._finished(self._averaged(self._inputs(X)))
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithm of the probability of each class.
@@ -454,6 +230,10 @@ class BPTabularClassifier(ClassifierMixin, _BPTabular):
         spread[:, self._counting] = likely
         return spread
 
+    def _targets_of_outputs(self, Y: np.ndarray) -> np.ndarray:
+        n_classes, smoothing = len(self._counting), self.networks_[0].label_smoothing
+        return (1 - smoothing) * (np.arange(n_classes) == Y) + smoothing / n_classes
+
     def _logits(self, outputs: np.ndarray) -> np.ndarray:
         """Return the logarithms of what the networks mean, (n_rows, n_classes), but for a constant per row."""
         # A network that is right about p has learnt q = (1 - ε) p + ε / k from smoothed labels: p is got back from q. What it
@@ -476,10 +256,11 @@ class BPTabularClassifier(ClassifierMixin, _BPTabular):
     score="R²",
     and_longer=""". 'default' and
     'best' first train a network on four fifths of the rows, of 50 to some 6000: if it explains less than 75 % of the variance of
-    the others, 32 epochs are enough, of at least 700 rows; if more than 90 %, up to 256 are taken if they explain more still""",
+    the others, 32 epochs are enough, of at least 700 rows; if more than 90 %, up to 256 are taken if they explain more still.
+    Of more than 100,000 rows 8 epochs are tried, and are enough if they explain less than 75 %""",
 )
-class BPTabularRegressor(RegressorMixin, _BPTabular):
-    r"""Networks for numbers, for tables as they are: numbers, categories, texts, truth values, dates and missing values.
+class BPTabularRegressor(RegressorMixin, BaseTabular):
+    r"""Networks for numbers, for tables as they are: numbers, categories, texts, booleans, dates and missing values.
 
     Nothing needs to be scaled, encoded or tuned. `TableEncoder` turns the table into numbers; targets are standardised, and
     predictions stay within the range of the targets seen in training. The network is `BPRegressor` with a periodic embedding, a
@@ -574,7 +355,7 @@ class BPTabularRegressor(RegressorMixin, _BPTabular):
             Predictions, float64.
         """
         check_is_fitted(self)
-        return self._finished(self._averaged(self.encoder_._encoded(X)))
+        return self._finished(self._averaged(self._inputs(X)))
 
     def _network(self, options: dict[str, Any]) -> Any:
         return BPRegressor(**options)

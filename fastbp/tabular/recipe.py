@@ -3,12 +3,15 @@
 from typing import Any, NamedTuple
 
 BATCH_ROWS = 256
+EXAMPLES = 256  # rows that are kept for the importances of features
 
 
 # By how much of the variance of rows held out a network explains, numbers are trained on for longer, if that explains still more,
 # or less long. Steps of small batches count, not epochs: beyond so many nothing is gained, with fewer too little is learnt.
 LITTLE_NOISE, MUCH_NOISE = 0.9, 0.75
 LONG_STEPS, SHORT_STEPS = 1536, 96
+# Of more rows, numbers with much noise are trained on for few epochs: each has as many steps as others' whole training.
+MANY_ROWS, FEW_EPOCHS = 100_000, 8
 
 
 class Preset(NamedTuple):
@@ -22,12 +25,23 @@ class Preset(NamedTuple):
     class_max_iter: int
     calibrate: bool
     text: str  # for the documentation, after the name
+    has_pool: bool = False  # of configurations, `fastbp/tabular/pool.py`
 
 
 PRESETS = {
     "fast": Preset(1, 16, 16, 16, 16, False, "one network"),
     "default": Preset(1, 64, 32, 256, 48, True, "one network"),
     "best": Preset(8, 64, 32, 256, 64, True, "eight networks, averaged"),
+    "ensemble": Preset(
+        1,
+        64,
+        64,
+        64,
+        64,
+        True,
+        "four configurations of networks, each on five folds, weighted by the rows held out",
+        has_pool=True,
+    ),
 }
 
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ from sklearn.metrics import r2_score
 from fastbp.estimators import parameters
 from fastbp.estimators.base import fitted_copy
 from fastbp.estimators.settings import settings_of
-from fastbp.tabular.recipe import LITTLE_NOISE, MUCH_NOISE, Preset, shorter_and_longer
+from fastbp.tabular.recipe import FEW_EPOCHS, LITTLE_NOISE, MANY_ROWS, MUCH_NOISE, Preset, shorter_and_longer
 from fastbp.training.fit import fit_network
 from fastbp.training.problem import Problem
 from fastbp.training.threads import allowed_threads, run_pool
@@ -33,9 +33,46 @@ class Trial(NamedTuple):
         return self.others, self.seed, max_iter
 
 
-class Trainer:
+class Workers:
+    """Threads on which networks are trained side by side, each with as many threads as are left for it."""
+
+    def __init__(self, n_networks: int, n_threads: int | None) -> None:
+        n_allowed = allowed_threads(n_threads)
+        self.n_workers = min(n_networks, n_allowed)
+        self.scratches = [Scratch() for _ in range(self.n_workers)]
+        self.n_each = max(1, n_allowed // self.n_workers)
+
+    def side_by_side(self, train: Callable[..., Any], tasks: Any) -> list[Any]:
+        """Return what `train` (*task, scratch) returns for each task."""
+        results: list[Any] = [None] * len(tasks)
+
+        def work(number: int, scratch: Any) -> None:
+            results[number] = train(*tasks[number], scratch)
+
+        if run_pool(work, range(len(tasks)), self.scratches):
+            raise KeyboardInterrupt
+        return results
+
+
+def trained_network(
+    model: Any, X: np.ndarray, Y: np.ndarray, weights: Any, rows: Any, n_outputs: int, loss: str, fitted: Any, seed: int,
+    scratch: Any, n_threads: int, categories: Sequence[int] = (),
+) -> Any:  # fmt: skip
+    """Return a network, unfitted so far, trained on the numbered rows, on all if `rows` is None; categories: how many each of the
+    last columns has, which hold their numbers."""
+    parameters.check_parameters(model)
+    settings = settings_of(model, loss)._replace(
+        categories=tuple(categories), decay_schedule="flat_cos", dropout_schedule="flat_cos"
+    )
+    problem = Problem(X, Y, weights, numbers=rows, n_outputs=n_outputs)
+    result = fit_network(settings, problem, np.random.RandomState(seed), scratch=scratch, n_threads=n_threads)
+    return fitted_copy(model, fitted, result.completed(), settings)
+
+
+class Trainer(Workers):
     """What all networks of a table share: rows (n_rows, n_inputs), targets, (n_rows, 1) of class numbers or (n_rows, n_outputs),
-    weights of rows or None, attributes of fitted networks, and threads; `network_of` (n_rows, max_iter, seed) makes a network."""
+    weights of rows or None, attributes of fitted networks, how many categories each of the last inputs has, and threads;
+    `network_of` (n_rows, max_iter, seed) makes a network."""
 
     def __init__(
         self,
@@ -47,49 +84,35 @@ class Trainer:
         loss: str,
         fitted: Any,
         *,
+        categories: Sequence[int],
         n_networks: int,
         n_threads: int | None,
     ) -> None:
         self._network_of, self._fitted, self._loss, self._n_outputs = network_of, fitted, loss, n_outputs
-        self._X, self._Y, self._weights = X, Y, weights
-        n_allowed = allowed_threads(n_threads)
-        self._n_workers = min(n_networks, n_allowed)  # networks side by side, each with as many threads as are left for it
-        self._scratches = [Scratch() for _ in range(self._n_workers)]
-        self._n_each = max(1, n_allowed // self._n_workers)
+        self._X, self._Y, self._weights, self._categories = X, Y, weights, categories
+        super().__init__(n_networks, n_threads)
         self.epochs_left = math.inf  # of single networks, summed over workers
 
     def train(self, rows: Any, seed: int, max_iter: int, scratch: Any) -> Any:
         """Return a network trained on the numbered rows, on all if `rows` is None."""
         model = self._network_of(len(self._X) if rows is None else len(rows), max_iter, int(seed))
-        parameters.check_parameters(model)
-        settings = settings_of(model, self._loss)._replace(decay_schedule="flat_cos", dropout_schedule="flat_cos")
-        problem = Problem(self._X, self._Y, self._weights, numbers=rows, n_outputs=self._n_outputs)
-        result = fit_network(settings, problem, np.random.RandomState(seed), scratch=scratch, n_threads=self._n_each)
-        return fitted_copy(model, self._fitted, result.completed(), settings)
-
-    def side_by_side(self, train: Callable[..., Any], tasks: Any) -> list[Any]:
-        """Return what `train` (*task, scratch) returns for each task."""
-        results: list[Any] = [None] * len(tasks)
-
-        def work(number: int, scratch: Any) -> None:
-            results[number] = train(*tasks[number], scratch)
-
-        if run_pool(work, range(len(tasks)), self._scratches):
-            raise KeyboardInterrupt
-        return results
+        return trained_network(
+            model, self._X, self._Y, self._weights, rows, self._n_outputs, self._loss, self._fitted, seed, scratch, self.n_each,
+            self._categories,
+        )  # fmt: skip
 
     def keep_within(self, max_time: float, rows: Any, seed: int) -> None:
         """Limit the epochs to those for which so many seconds suffice, by two of a network on such rows that are timed."""
         begun = time.monotonic()
-        self.train(rows, seed, 1, self._scratches[0])  # compiles, or loads what is compiled
+        self.train(rows, seed, 1, self.scratches[0])  # compiles, or loads what is compiled
         started = time.monotonic()
-        self.train(rows, seed, TIMED_EPOCHS, self._scratches[0])
+        self.train(rows, seed, TIMED_EPOCHS, self.scratches[0])
         epoch = (time.monotonic() - started) / TIMED_EPOCHS
-        self.epochs_left = (max_time - (time.monotonic() - begun)) * self._n_workers / max(epoch, 1e-9)
+        self.epochs_left = (max_time - (time.monotonic() - begun)) * self.n_workers / max(epoch, 1e-9)
 
     def trials(self, n_trials: int, n_epochs: int, n_kept: int, random_state: Any) -> list[Trial]:
         """Draw trials; none where the rows are too few, or where after n_epochs of each there is no time for n_kept."""
-        n_taken = n_epochs * max(n_trials, self._n_workers)
+        n_taken = n_epochs * max(n_trials, self.n_workers)
         if len(self._X) < FEWEST_TRIAL_ROWS or self.epochs_left <= n_taken + n_kept:
             return []
         self.epochs_left -= n_taken
@@ -100,6 +123,9 @@ class Trainer:
     def tried_epochs(self, preset: Preset, n_trials: int, random_state: Any, n_needed: int) -> int:
         """Return for how many epochs to train n_needed networks and more on numbers, by trials."""
         max_iter = preset.max_iter
+        if len(self._X) > MANY_ROWS and preset.short_max_iter < max_iter:
+            trials = self.trials(1, FEW_EPOCHS, max_iter * n_needed, random_state)
+            return FEW_EPOCHS if trials and self._explained(trials, FEW_EPOCHS) < MUCH_NOISE else max_iter
         shorter, longer = shorter_and_longer(preset, len(self._X))
         trials = [] if longer == max_iter else self.trials(n_trials, max_iter + longer, longer * n_needed, random_state)
         if not trials:

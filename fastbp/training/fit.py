@@ -14,12 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastbp.kernels import custom
 from fastbp.names import SOLVERS, STARTS
 from fastbp.training.between import Hooks
+from fastbp.training.custom_loss import CustomLoss
 from fastbp.training.monotone import parameter_signs, turned
 from fastbp.training.network import network_for, pack_parameters
 from fastbp.training.outcome import DIVERGED, INTERRUPTED, History, Outcome, Run
-from fastbp.training.problem import Problem
+from fastbp.training.problem import Problem, check_codes
 from fastbp.training.settings import Settings
 from fastbp.training.solvers import trainer_of
 from fastbp.training.starts import draw_front, draw_parameters, fit_start, thresholds_between
@@ -67,7 +69,7 @@ def draw_weights(
 ) -> np.ndarray:
     """Flat starting parameters, drawn, some fitted to rows of a problem, or as `init` gives them."""
     layer_sizes = network.units.tolist()
-    front = draw_front(network, random_state, dtype)
+    front = draw_front(network, random_state, dtype, settings.frequency_init_scale)
     if isinstance(settings.init, str) and STARTS[settings.init].fits_rows and problem is not None:
         numbers, weights = problem.counting()
         options: dict[str, Any] = {"init_scale": settings.init_scale, "n_threads": settings.n_threads}
@@ -115,7 +117,11 @@ def _demand_rows_for(network: Any, where: str, problem: Problem) -> None:
             f" {network.n_features} and {network.units[-1]}."
         )
     if network.has_front and problem.is_sparse:
-        raise ValueError(f"{where}X is sparse, but embedding and scale_layer need dense rows: X.toarray() makes them.")
+        raise ValueError(
+            f"{where}X is sparse, but embedding, scale_layer and categories need dense rows: X.toarray() makes them."
+        )
+    if network.coded.size > 1:
+        check_codes(network, problem.X)
 
 
 def _check_weights(problem: Problem, settings: Settings) -> None:
@@ -206,6 +212,9 @@ def fit_network(
         )
     if prepare is not None:
         problem = prepare(problem)
+    if isinstance(settings.loss, CustomLoss):
+        settings.loss.check(problem.Y, settings.output_activation)
+        custom.prepare(settings.loss, problem.dtype)
     if first is None:
         seen = problem
         first = begin(0)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastbp.kernels.custom import code_of
 from fastbp.kernels.layout import COSINES, EMBEDDED_SIZE, N_EMBEDDED, N_WAVES, NARROW, OFFSETS, PHASES, Network
 from fastbp.kernels.tiles import PANEL_VECTORS
 from fastbp.kernels.vectors import lanes
@@ -26,7 +27,7 @@ def make_network(
     layer_sizes: Sequence[int],
     activations: Sequence[str],
     output_activation: str,
-    loss: str,
+    loss: Any,
     *,
     loss_parameter: float | tuple[float, ...] = 0.0,
     groups: Sequence[int] = (),
@@ -34,6 +35,7 @@ def make_network(
     embedded: Sequence[int] = (),
     scale_layer: Any = False,
     skip_layer: Any = False,
+    categories: Sequence[int] = (),
     dtype: Any = np.float64,
 ) -> Network:
     """Lay out a network, or return the one that was laid out so before.
@@ -44,8 +46,10 @@ def make_network(
         Units per layer: features, hidden layers, outputs.
     activations : sequence of str
         One name per hidden layer.
-    output_activation, loss : str
-        Names out of `ACTIVATIONS` and `LOSSES`.
+    output_activation : str
+        A name out of `ACTIVATIONS`.
+    loss : str or CustomLoss
+        A name out of `LOSSES`, or the user's own.
     loss_parameter : float or tuple of float
         What the loss is shaped by, if it has a parameter (`Loss.parameter`); one for all outputs or one for each.
     groups : sequence of int
@@ -58,6 +62,8 @@ def make_network(
         Whether each input of the first layer has a factor of its own.
     skip_layer : bool
         Whether a linear function of the table is added to what the outputs are made from.
+    categories : sequence of int
+        How many categories there are in each of the last columns, which hold their numbers, from 0 on.
     dtype : dtype
         float32 or float64; it decides the width of a vector and so the padding.
 
@@ -66,7 +72,9 @@ def make_network(
     Network
     """
     dtype = np.dtype(dtype)
-    last = tuple(groups), bool(fit_intercept), tuple(embedded), bool(scale_layer), bool(skip_layer), dtype
+    if isinstance(loss_parameter, tuple) and len(loss_parameter) != layer_sizes[-1]:
+        raise ValueError(f"{loss} has {len(loss_parameter)} parameters, but the network has {layer_sizes[-1]} outputs.")
+    last = tuple(groups), bool(fit_intercept), tuple(embedded), bool(scale_layer), bool(skip_layer), tuple(categories), dtype
     return _make_network(tuple(layer_sizes), tuple(activations), output_activation, loss, loss_parameter, *last)
 
 
@@ -75,25 +83,30 @@ def _make_network(
     layer_sizes: Sequence[int],
     activations: Sequence[str],
     output_activation: str,
-    loss: str,
+    loss: Any,
     loss_parameter: float | tuple[float, ...],
     groups: tuple[int, ...],
     fit_intercept: Any,
     embedded: tuple[int, ...],
     scale_layer: bool,
     skip_layer: bool,
+    categories: tuple[int, ...],
     dtype: Any,
 ) -> Network:
-    n_features, has_front = layer_sizes[0], bool(embedded) or scale_layer
-    layer_sizes = [n_features + N_EMBEDDED * len(embedded), *layer_sizes[1:]]
+    n_features, has_front = layer_sizes[0], bool(embedded or scale_layer or categories)
+    n_dense = n_features - len(categories) + N_EMBEDDED * len(embedded)
+    layer_sizes = [n_dense + sum(categories), *layer_sizes[1:]]
     n_parameters = sum(n_in * n_out for n_in, n_out in zip(layer_sizes[:-1], layer_sizes[1:]))
     if n_parameters > MOST_PARAMETERS:
         raise ValueError(f"A network of {'-'.join(map(str, layer_sizes))} units has {n_parameters:.3g} weights, more than fit.")
+    if sum(categories) > 2 ** (np.finfo(dtype).nmant + 1):  # a row's numbers stand among its activations
+        raise ValueError(f"{sum(categories)} categories are more than {dtype} can number: leave some out, or pass X as float64.")
     units = np.array(layer_sizes, dtype=np.int64)
     n_lanes = lanes(dtype)
-    widths = -(-units // n_lanes) * n_lanes
+    widths = -(-np.array([n_dense, *layer_sizes[1:]]) // n_lanes) * n_lanes
     widths += np.where(widths * dtype.itemsize % CROWDED_STRIDE == 0, n_lanes, 0)
-    stored_inputs = int(widths[0]) * (1 + scale_layer) if has_front else 0
+    coded_at, coded_width = int(widths[0]) * (1 + scale_layer), -(-(len(categories) + 1) // n_lanes) * n_lanes * bool(categories)
+    stored_inputs = coded_at + coded_width if has_front else 0
     if not has_front:
         widths[0] = units[0]
     first_units = np.concatenate(([0], stored_inputs + np.cumsum([0, *widths[1:-1]]))).astype(np.int64)
@@ -115,7 +128,8 @@ def _make_network(
         slopes[-1] = CANCELS
     embedding_at = int(ends[-1])
     scale_at = embedding_at + EMBEDDED_SIZE * len(embedded)
-    skip_at = scale_at + int(widths[0]) * scale_layer
+    coded_scale_at = scale_at + int(widths[0]) * scale_layer
+    skip_at = coded_scale_at + -(-sum(categories) // n_lanes) * n_lanes * scale_layer
     is_ordered = output_activation == "cumulative"
     skipped_to = len(units) - 2 - is_ordered  # to the score of ordered classes
     return Network(
@@ -131,7 +145,7 @@ def _make_network(
         narrow=narrow,
         activations=np.array([function.code for function in functions], dtype=np.int64),
         slopes=np.array(slopes, dtype=np.int64),
-        loss=LOSSES[loss].code,
+        loss=LOSSES[loss].code if isinstance(loss, str) else code_of(loss, dtype),
         loss_parameter=np.full(layer_sizes[-1], loss_parameter, dtype=np.float64),
         groups=np.cumsum((0, *(groups or layer_sizes[-1:])), dtype=np.int64),
         fit_intercept=int(fit_intercept),
@@ -149,6 +163,11 @@ def _make_network(
         skip_layer=skipped_to if skip_layer else -1,
         skip_at=skip_at,
         is_ordered=int(is_ordered),
+        coded=np.cumsum((0, *categories), dtype=np.int64),
+        n_dense=n_dense,
+        coded_scale_at=coded_scale_at,
+        coded_at=coded_at,
+        coded_width=coded_width,
     )
 
 
@@ -162,9 +181,10 @@ def dropped_network(network: Network, rates: Sequence[float]) -> Network:
 
 def network_for(settings: Settings, n_features: int, n_outputs: int, dtype: Any) -> Network:
     """The network that settings ask for, see `make_network`."""
-    embedded = range(n_features) if settings.embedded is None else settings.embedded
-    if embedded and max(embedded) >= n_features:
-        raise ValueError(f"embedded_features names column {max(embedded)}, but X has {n_features} columns, counted from 0.")
+    n_numbers = n_features - len(settings.categories)
+    embedded = range(n_numbers) if settings.embedded is None else settings.embedded
+    if embedded and max(embedded) >= n_numbers:
+        raise ValueError(f"embedded_features names column {max(embedded)}, but X has {n_numbers} columns, counted from 0.")
     return make_network(
         [n_features, *settings.hidden_sizes, n_outputs],
         settings.activations,
@@ -176,6 +196,7 @@ def network_for(settings: Settings, n_features: int, n_outputs: int, dtype: Any)
         embedded=embedded,
         scale_layer=settings.scale_layer,
         skip_layer=settings.skip_layer,
+        categories=settings.categories,
         dtype=dtype,
     )
 
@@ -253,6 +274,7 @@ def front_views(network: Network, params: np.ndarray) -> dict[str, np.ndarray]:
     views : dict of str to ndarray
         With an embedding "frequencies" and "phases" of shape (n_embedded, 16), "cosines", (n_embedded, 3, 16), "offsets",
         (n_embedded, 3); with a scale "scale", (n_inputs of the first layer,); with a skip layer "skip", (n_features, n_outputs).
+        Of a scale those of categories are "category_scale".
     """
     views, n = {}, network.embedded.size
     if n:
@@ -262,7 +284,9 @@ def front_views(network: Network, params: np.ndarray) -> dict[str, np.ndarray]:
         views["cosines"] = embedding[:, COSINES:OFFSETS].reshape(n, N_EMBEDDED, N_WAVES)
         views["offsets"] = embedding[:, OFFSETS : OFFSETS + N_EMBEDDED]
     if network.has_scale:
-        views["scale"] = params[network.scale_at : network.scale_at + network.units[0]]
+        views["scale"] = params[network.scale_at : network.scale_at + network.n_dense]
+        if network.coded.size > 1:
+            views["category_scale"] = params[network.coded_scale_at :][: network.coded[-1]]
     if network.skip_layer >= 0:
         skip = params[network.skip_at : network.n_parameters].reshape(network.n_features, -1)
         views["skip"] = skip[:, : network.units[network.skip_layer + 1]]

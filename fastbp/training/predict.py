@@ -11,7 +11,7 @@ from fastbp.kernels.atomics import INTERRUPT
 from fastbp.kernels.layout import Network
 from fastbp.names import ACTIVATIONS
 from fastbp.training.network import front_views, make_network, pack_parameters, parameter_views
-from fastbp.training.problem import NO_ORDER, make_table
+from fastbp.training.problem import NO_ORDER, check_codes, make_table
 from fastbp.training.threads import DIRECT_WORK, run_team, team_size
 from fastbp.training.workspace import Scratch, flops_per_row, make_workspace
 
@@ -39,7 +39,9 @@ def demand_rows_for(network: Network, dtype: Any, X: Any) -> None:
     if X.shape[1] != network.n_features or X.dtype != dtype:
         raise ValueError(f"X has {X.shape[1]} columns of {X.dtype}, but this network reads {network.n_features} of {dtype}.")
     if network.has_front and hasattr(X, "indptr"):
-        raise ValueError("X is sparse, but embedding and scale_layer need dense rows: X.toarray() makes them.")
+        raise ValueError("X is sparse, but embedding, scale_layer and categories need dense rows: X.toarray() makes them.")
+    if network.coded.size > 1:
+        check_codes(network, X)
 
 
 _kept = threading.local()
@@ -107,7 +109,7 @@ def first_layers(network: Network, params: np.ndarray, n_layers: int) -> tuple[N
     part = make_network(
         [network.n_features, *network.units[1 : n_layers + 1].tolist()], functions[:-1], functions[-1], "squared_error",
         groups=_groups_behind(network, n_layers), embedded=network.embedded.tolist(), scale_layer=network.has_scale,
-        skip_layer=0 <= network.skip_layer < n_layers, dtype=params.dtype,
+        skip_layer=0 <= network.skip_layer < n_layers, categories=np.diff(network.coded).tolist(), dtype=params.dtype,
     )  # fmt: skip
     if network.has_front or part.skip_layer >= 0:  # whose parameters are the last
         coefs, intercepts = parameter_views(network, params)

@@ -47,6 +47,19 @@ def make_table(X: Any) -> InputTable:
     return InputTable(flat_view(X), NO_COLUMNS, NO_ORDER, 0, X.shape[0])
 
 
+def check_codes(network: Any, X: Any) -> None:
+    """Raise ValueError where columns of codes hold what is no category's number; -1 is none."""
+    n_coded = network.coded.size - 1
+    codes, n_categories = X[:, X.shape[1] - n_coded :], np.diff(network.coded)
+    are_codes = (codes >= -1) & (codes < n_categories) & (codes == np.floor(codes))
+    if not are_codes.all():
+        row, column = np.argwhere(~are_codes)[0]
+        raise ValueError(
+            f"Row {row} has the code {codes[row, column]:g} in column {X.shape[1] - n_coded + column}, which has the categories 0"
+            f" to {n_categories[column] - 1}; -1 stands for none of them."
+        )
+
+
 class Problem:
     """Rows with what is to be learnt from them.
 

@@ -25,14 +25,16 @@ class Settings(NamedTuple):
     hidden_sizes: tuple[int, ...]
     activations: tuple[str, ...]  # one per hidden layer
     output_activation: str
-    loss: str
+    loss: Any  # a name, or a CustomLoss
     loss_parameter: float | tuple[float, ...]  # one for all outputs or one for each; 0 for a loss that has none
     groups: tuple[int, ...]  # sizes of the groups of outputs that have a softmax each; () where all are one
     fit_intercept: bool
     embedded: tuple[int, ...] | None  # columns that are embedded; None is all of them
+    frequency_init_scale: float  # of the embedding: the spread of what its frequencies start with
     scale_layer: bool
     skip_layer: bool
     monotonic: tuple[int, ...]  # per feature 1, -1 or 0, see training/monotone.py; () if none is constrained
+    categories: tuple[int, ...]  # in each of the last columns, which hold their numbers
     # where it starts
     init: Any  # a name, or (coefs, intercepts) as arrays
     init_scale: float
@@ -80,7 +82,7 @@ class Settings(NamedTuple):
     @property
     def is_plain(self) -> bool:
         """Whether the network has nothing beside its layers, and all its parameters one learning rate and no bounds."""
-        has_more = self.scale_layer or self.skip_layer or self.monotonic or LOSSES[self.loss].has_score
+        has_more = self.scale_layer or self.categories or self.skip_layer or self.monotonic or LOSSES[self.loss].has_score
         return self.embedded == () and not has_more and self.rate_factors == EQUAL_RATES
 
     def rows_per_step(self, n_rows: int) -> int:

@@ -13,7 +13,6 @@ from fastbp.training.predict import predict_outputs
 
 ROWS_LOOKED_AT = 1000  # by a start that is fitted to the rows
 ROWS_OF_AN_INTERCEPT = 5
-WAVE_SPREAD = 0.1  # of the frequencies of an embedding, for numbers whose quartiles are about 1 apart
 
 
 def draw_parameters(
@@ -82,20 +81,22 @@ def orthogonal(shape: tuple[int, int], random_state: Any) -> np.ndarray:
     return Q if shape[0] >= shape[1] else Q.T
 
 
-def draw_front(network: Network, random_state: Any, dtype: Any) -> dict[str, np.ndarray]:
-    """Draw what the front starts with, by the names of `front_views`: frequencies from N(0, 0.1²), phases from U(-π, π), what
+def draw_front(network: Network, random_state: Any, dtype: Any, frequency_scale: float = 0.1) -> dict[str, np.ndarray]:
+    """Draw what the front starts with, by the names of `front_views`: frequencies from N(0, scale²), phases from U(-π, π), what
     sums the cosines and offsets from U(-¼, ¼); scales are 1, and weights past hidden layers 0. Source: Holzmüller, Grinsztajn and
     Steinwart, arXiv:2407.04491.
     """
     n, bound = network.embedded.size, 1 / math.sqrt(N_WAVES)
     drawn = {}
     if n:
-        drawn["frequencies"] = WAVE_SPREAD * random_state.standard_normal((n, N_WAVES))
+        drawn["frequencies"] = frequency_scale * random_state.standard_normal((n, N_WAVES))
         drawn["phases"] = random_state.uniform(-math.pi, math.pi, (n, N_WAVES))
         drawn["cosines"] = random_state.uniform(-bound, bound, (n, N_EMBEDDED, N_WAVES))
         drawn["offsets"] = random_state.uniform(-bound, bound, (n, N_EMBEDDED))
     if network.has_scale:
-        drawn["scale"] = np.ones(network.units[0])
+        drawn["scale"] = np.ones(network.n_dense)
+        if network.coded.size > 1:
+            drawn["category_scale"] = np.ones(network.coded[-1])
     if network.skip_layer >= 0:
         drawn["skip"] = np.zeros((network.n_features, network.units[network.skip_layer + 1]))
     return {name: values.astype(dtype) for name, values in drawn.items()}
@@ -170,6 +171,7 @@ def fit_start(
             "squared_error",
             embedded=network.embedded.tolist(),
             scale_layer=network.has_scale,
+            categories=np.diff(network.coded).tolist(),
             dtype=dtype,
         )
         params = pack_parameters(below, [*coefs, W], [*intercepts, np.zeros(n_out)], dtype, front)

@@ -8,7 +8,18 @@ from typing import Any
 import numpy as np
 
 from fastbp.kernels.atomics import SYNC_SIZE
-from fastbp.kernels.layout import EMBEDDED_SIZE, EMBEDDING, N_WAVES, SCALE, SKIP, Network, Samples, Strips, Workspace
+from fastbp.kernels.layout import (
+    CODED_SCALE,
+    EMBEDDED_SIZE,
+    EMBEDDING,
+    N_WAVES,
+    SCALE,
+    SKIP,
+    Network,
+    Samples,
+    Strips,
+    Workspace,
+)
 from fastbp.kernels.tiles import EDGE_ROWS, STRIP_ROWS, TILE_ROWS
 from fastbp.names import KEPT
 from fastbp.training.network import aligned_arrays
@@ -140,7 +151,8 @@ def _row_elements(network: Network) -> int:
 def make_strips(network: Network, n_threads: int, is_sparse: bool, rate_factors: RateFactors = EQUAL_RATES) -> Strips:
     """Cut the parameters into strips and share them among threads by their size; rate_factors: on the learning rate."""
     shape = tuple(network.units.tolist()), tuple(network.widths.tolist()), tuple(network.narrow.tolist())
-    beside = network.embedded.size, network.has_scale, network.n_features, network.skip_layer
+    coded = int(network.coded[-1]), network.skip_at - network.coded_scale_at
+    beside = network.embedded.size, network.has_scale, network.n_features, network.skip_layer, *coded
     return _make_strips(*shape, *beside, network.fit_intercept, network.is_ordered, n_threads, is_sparse, rate_factors)
 
 
@@ -153,6 +165,8 @@ def _make_strips(
     has_scale: int,
     n_features: int,
     skip_layer: int,
+    n_categories: int,
+    coded_scale_size: int,
     fit_intercept: Any,
     is_ordered: int,
     n_threads: int,
@@ -164,10 +178,13 @@ def _make_strips(
 
     def cut_weights(layer: int, n_rows: int, width: int, n_in: int, reads_table: bool) -> None:
         rows = max(1, STRIP_ELEMENTS // width // STRIP_ROWS) * STRIP_ROWS
-        if reads_table and is_sparse:
-            rows = -(-n_rows // SPARSE_STRIPS)
-        for first in range(0, n_rows, rows):
-            stop = min(first + rows, n_rows)
+        n_dense, sparse_rows = n_rows, 0  # of those whose strips each look through all rows
+        if reads_table and (is_sparse or (layer == 0 and n_categories)):
+            n_dense = 0 if is_sparse else n_rows - n_categories
+            sparse_rows = -(-(n_rows - n_dense) // SPARSE_STRIPS)
+            sparse_rows = sparse_rows if is_sparse else max(sparse_rows, rows)
+        cuts = [*range(0, n_dense, rows), *range(n_dense, n_rows, max(1, sparse_rows)), n_rows]
+        for first, stop in zip(cuts[:-1], cuts[1:]):
             layers.append(layer)
             firsts.append(first)
             stops.append(stop)
@@ -204,6 +221,13 @@ def _make_strips(
         decays.append(rate_factors.scale)
     if skip_layer >= 0:
         cut_weights(SKIP, n_features, widths[skip_layer + 1], n_features, True)
+    if has_scale and n_categories:
+        layers.append(CODED_SCALE)
+        firsts.append(0)
+        stops.append(1)
+        sizes.append(coded_scale_size)
+        rates.append(rate_factors.scale)
+        decays.append(rate_factors.scale)
     bounds = np.array(layers), np.array(firsts), np.array(stops)
     work = np.array(sizes) * np.where(bounds[0] == EMBEDDING, EMBEDDED_WORK, 1)
     owners = np.searchsorted(np.cumsum(work) - work / 2, np.arange(n_threads + 1) * (work.sum() / n_threads))
@@ -212,7 +236,7 @@ def _make_strips(
 
 def flops_per_row(network: Network) -> float:
     """Floating-point operations of forward and backward pass and gradient for one row."""
-    units = network.units.tolist()
+    units = [network.n_dense + network.coded.size - 1, *network.units[1:].tolist()]
     products = [n_in * n_out for n_in, n_out in zip(units[:-1], units[1:])]
     skipping = 4.0 * network.n_features * units[network.skip_layer + 1] if network.skip_layer >= 0 else 0.0
     if not network.has_front:  # whose backward pass ends at the first layer
@@ -246,7 +270,7 @@ class Scratch:
     def get(self, network: Network, dtype: Any, key: Any, make: Callable[[], Any]) -> Any:
         """What make() returns, or has returned for this key and shape of network."""
         if network is not self._network:
-            beside = network.embedded.tobytes(), network.has_scale, network.skip_layer
+            beside = network.embedded.tobytes(), network.has_scale, network.coded.tobytes(), network.skip_layer
             shape = network.units.tobytes(), network.fit_intercept, network.is_ordered, keeps_slopes(network), beside, dtype
             if shape != self._shape:
                 self._shape, self._kept = shape, {}

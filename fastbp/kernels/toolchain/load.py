@@ -100,8 +100,13 @@ def load_all(functions, dtype):
             for name, made in compiling.compile_all(absent, dtype).items():
                 store.save(name, dtype, made)
                 objects[name] = made
-        for name in foreign:  # a test's, which a process that compiles would not find
-            objects[name] = code.object_code(todo[name], dtype)
+        for name in foreign:  # a test's or of a user's loss, which a process that compiles would not find
+            is_stored = getattr(todo[name], "is_stored", False)
+            objects[name] = store.load(name, dtype) if is_stored else None
+            if objects[name] is None:
+                objects[name] = code.object_code(todo[name], dtype)
+                if is_stored:
+                    store.save(name, dtype, objects[name])
         COUNTS["compiled"] += len(absent)
         COUNTS["loaded"] += len(todo) - len(absent)
         for name in todo:

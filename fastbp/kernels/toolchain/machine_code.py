@@ -12,6 +12,7 @@ digits, adam, float32: 6.6 times the time per epoch). That mode belongs to the t
 import ctypes
 import functools
 import inspect
+import sys
 import typing
 
 import llvmlite.binding as llvm
@@ -109,13 +110,13 @@ def _is_seen(argument_types):
 
 
 def _register_inner(called, function, options):
-    is_part = function.__name__ in compiler.PARTS
+    is_apart = compiler.PARTS.get(function.__name__) is function or function in compiler.POINTED
 
     def choose(*arguments):
-        return None if is_part and _is_seen(arguments) else function
+        return None if is_apart and _is_seen(arguments) else function
 
     overload(called, jit_options={**compiler.INNER_OPTIONS, **options}, strict=False)(choose)
-    if is_part:
+    if is_apart:
 
         @type_callable(function)
         def make_typer(context):
@@ -129,12 +130,17 @@ def _register_inner(called, function, options):
 
 
 def _call_part(function, context, builder, sig, args):
-    """Call a part at the address in its slot. Where that is empty, count it as missing, and return zeros."""
+    """Call a part at the address in its slot, or where its first argument points to one. Where there is none, count it as
+    missing, and return zeros."""
     result, wanted = _signature(function)
     values = [_as_wanted(context, builder, *each) for each in zip(args, sig.args, wanted)]
     result_type = ir.VoidType() if result == types.void else context.get_value_type(result)
     callee_type = ir.FunctionType(result_type, [value.type for value in values])
-    address = _read_slot(builder, function.__name__)
+    if function in compiler.POINTED:
+        pair = builder.inttoptr(values[0], _POINTER.as_pointer())
+        address = builder.load(builder.gep(pair, [_WORD(compiler.POINTED[function])]))
+    else:
+        address = _read_slot(builder, function.__name__)
     is_there = builder.icmp_unsigned("!=", address, ir.Constant(_POINTER, None))
     with builder.if_else(is_there, likely=True) as (then, otherwise):
         with then:
@@ -246,7 +252,17 @@ def _finished(text, inner, name, is_part):
     tuning = llvm.create_pipeline_tuning_options(speed_level=3)
     builder = llvm.create_pass_builder(machine, tuning)
     builder.getModulePassManager().run(module, builder)
+    for each in module.functions:
+        if each.is_declaration and not each.name.startswith("llvm.") and not _is_in_every_process(each.name):
+            raise ValueError(f"it calls {each.name}, which needs Python: lists, arrays, texts and exceptions cannot be in it.")
     return Object(machine.emit_object(module), name, [slot.removeprefix(SLOT) for slot in slots])
+
+
+def _is_in_every_process(name):
+    """Whether this is a function of the C library, not of Python or numba, which would need the GIL or may not be there."""
+    if name.lower().startswith(("py", "_py", "numba_", "nrt_")):
+        return False
+    return sys.platform == "win32" or hasattr(ctypes.CDLL(None), name) or hasattr(ctypes.CDLL(None), name.lstrip("_"))
 
 
 def _definition(slot):

@@ -1,0 +1,155 @@
+"""Columns of categories: which they are, what they hold, and rows with the numbers of categories in place of these."""
+
+from collections.abc import Iterable
+from numbers import Integral, Number
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
+
+CATEGORICAL = ("category", "categorical", "enum")  # how the dtypes of pandas and polars for categories begin
+
+
+def has_categories(estimator: Any, reset: bool) -> bool:
+    """Whether rows hold categories: by the parameter when these are learnt, later by what was learnt."""
+    if reset:
+        return getattr(estimator, "categorical_features", None) is not None
+    return "categories_" in vars(estimator)
+
+
+def coded_rows(estimator: Any, X: Any, reset: bool) -> np.ndarray:
+    """Return rows as the kernels take them, float32 or float64: the columns of numbers, and behind them for each column of
+    categories where a row's is in `categories_`, or -1; learn these if `reset`."""
+    if hasattr(X, "indptr") or hasattr(X, "tocsr"):
+        raise ValueError("X is sparse, but categorical_features need a dense X: X.toarray() makes one.")
+    if hasattr(X, "columns") and hasattr(X, "dtypes"):
+        validate_data(estimator, X, reset=reset, skip_check_array=True)
+        names = list(X.columns)
+        columns = [X.iloc[:, i] if hasattr(X, "iloc") else X[name] for i, name in enumerate(names)]
+        kinds = [str(column.dtype).lower() for column in columns]
+        arrays = [_array_of(column) for column in columns]
+    else:
+        X = validate_data(estimator, X, reset=reset, dtype=None, ensure_all_finite=False)
+        names, kinds, arrays = [], [""] * X.shape[1], list(X.T)
+    if reset:
+        estimator.categorical_features_ = chosen_columns(estimator.categorical_features, kinds, names)
+    chosen = estimator.categorical_features_
+    numbers = [i for i in range(len(arrays)) if i not in set(chosen)]
+    parts = [arrays[i] for i in numbers]
+    is_single = bool(parts) and all(part.dtype in (np.float16, np.float32) for part in parts)
+    dtype = np.float32 if is_single else np.float64
+    rows = np.empty((len(X), len(arrays)), dtype)
+    if parts:
+        inner = np.column_stack(parts) if len({part.dtype.kind == "O" for part in parts}) == 1 else _objects(parts)
+        rows[:, : len(numbers)] = check_array(inner, dtype=dtype, input_name="X", estimator=estimator)
+    where = [f"column {names[i] if names else i!r}" for i in chosen]
+    read = [_values(arrays[i], name) for i, name in zip(chosen, where)]
+    if reset:
+        estimator.categories_ = [_categories(values, name) for values, name in zip(read, where)]
+    for k, (values, categories) in enumerate(zip(read, estimator.categories_, strict=True)):
+        rows[:, len(numbers) + k] = _codes(values, categories)
+    return rows
+
+
+def chosen_columns(wanted: Any, kinds: list[str], names: list[Any]) -> tuple[int, ...]:
+    """Return the numbers of the columns that `categorical_features` means; kinds: names of their dtypes."""
+    if isinstance(wanted, str):
+        return tuple(i for i, kind in enumerate(kinds) if kind.startswith(CATEGORICAL))
+    n, values = len(kinds), np.asarray(wanted).tolist()
+    if np.ndim(wanted) != 1:
+        raise ValueError(f"categorical_features must be one-dimensional, got {wanted!r}.")
+    if any(isinstance(value, str) for value in values):
+        for value in values:
+            if value not in names:
+                known = f"has {', '.join(map(repr, names[:20]))}" if names else "is no frame, whose columns have names"
+                raise ValueError(f"categorical_features names {value!r}, but X {known}.")
+        chosen = [names.index(value) for value in values]
+    elif values and all(isinstance(value, bool) for value in values):
+        if len(values) != n:
+            raise ValueError(f"categorical_features is a mask of {len(values)} columns, but X has {n}.")
+        chosen = np.flatnonzero(values).tolist()
+    else:
+        if not all(isinstance(value, Integral) for value in values):
+            raise ValueError("categorical_features must be numbers or names of columns or a mask, not a mixture of these.")
+        chosen = [int(value) for value in values]
+        outside = [value for value in chosen if not 0 <= value < n]
+        if outside:
+            raise ValueError(f"categorical_features names column {outside[0]}, but X has {n} columns, counted from 0.")
+    if len(set(chosen)) < len(chosen):
+        raise ValueError("categorical_features names a column twice.")
+    return tuple(sorted(chosen))
+
+
+def network_settings(estimator: Any, settings: Any) -> Any:
+    """Return settings that know of the categories, and of embedded columns where these are among the numbers."""
+    categories = estimator.categories_
+    embedded = settings.embedded
+    if embedded:
+        both = sorted(set(embedded) & set(estimator.categorical_features_))
+        if both:
+            raise ValueError(f"Column {both[0]} is in embedded_features, which are for numbers, and in categorical_features.")
+        before = np.cumsum([i in set(estimator.categorical_features_) for i in range(estimator.n_features_in_)])
+        embedded = tuple(i - int(before[i]) if i < len(before) else i for i in embedded)
+    return settings._replace(categories=tuple(map(len, categories)), embedded=embedded)
+
+
+def _array_of(column: Any) -> np.ndarray:
+    try:
+        return np.asarray(column.to_numpy())
+    except Exception:  # of kinds that NumPy has nothing for
+        return np.fromiter(column.to_list(), dtype=object, count=len(column))
+
+
+def _objects(parts: Iterable[np.ndarray]) -> np.ndarray:
+    return np.column_stack([part.astype(object) for part in parts])
+
+
+def _is_missing(value: Any) -> bool:
+    if value is None:
+        return True
+    try:
+        return bool(value != value)
+    except (TypeError, ArithmeticError):  # of pandas' NA nothing can be said
+        return True
+
+
+def _values(column: np.ndarray, where: str) -> np.ndarray:
+    """Return a column as float64 with NaN, or as objects, texts and numbers, with None for missing values."""
+    if column.dtype.kind in "biuf":
+        values = column.astype(np.float64)
+        if np.isinf(values).any():
+            raise ValueError(f"Input X contains infinity or a value too large for float64, in {where}, which holds categories.")
+        return values
+    if column.dtype.kind not in "OUT":
+        raise ValueError(f"Categories are numbers, truth values or texts, but {where} holds {column.dtype}: make texts of them.")
+    cells = [None if _is_missing(value) else value for value in column.tolist()]
+    for kind in set(map(type, cells)):
+        if not issubclass(kind, str | Number | type(None)) or issubclass(kind, complex):
+            raise ValueError(
+                f"Categories are numbers, truth values or texts, but {where} holds {kind.__name__}: make texts of them."
+            )
+    return np.array(cells, dtype=object)
+
+
+def _categories(values: np.ndarray, where: str) -> np.ndarray:
+    """Return what a column holds, each value once: in order, a missing value last."""
+    if values.dtype.kind == "f":
+        found = np.unique(values)
+    else:
+        cells = set(values.tolist())
+        order = sorted(cells - {None}, key=lambda value: (isinstance(value, str), value))
+        found = np.array([*order, *cells & {None}], dtype=object)
+    if len(found) > 2**24:
+        raise ValueError(f"X has {len(found)} categories in {where}; at most {2**24} are possible.")
+    return found
+
+
+def _codes(values: np.ndarray, categories: np.ndarray) -> np.ndarray:
+    """Return where values are among the categories; -1 for those that are not."""
+    if values.dtype.kind == categories.dtype.kind == "f":
+        at = np.minimum(np.searchsorted(categories, values), len(categories) - 1)  # NaN comes last
+        found = categories[at]
+        return np.where((found == values) | (np.isnan(found) & np.isnan(values)), at, -1)
+    lookup = {None if _is_missing(value) else value: number for number, value in enumerate(categories.tolist())}
+    return np.array([lookup.get(None if _is_missing(value) else value, -1) for value in values.tolist()], dtype=np.int64)

@@ -1,0 +1,130 @@
+"""Losses of users' own: each becomes two parts, stored by a digest of its functions, which kernels call at addresses.
+
+The code of such a loss is itself an address, that of a pair of pointers, which `prepare` fills in.
+"""
+
+import ctypes
+import hashlib
+import itertools
+import numbers
+import types
+
+from . import compiler
+from .compiler import jit, part
+from .losses import CUSTOM, loop_of_losses, loop_of_slopes
+from .toolchain import load
+from .toolchain.pack import Doubles, Reals
+
+_pairs = {}  # the pointers for a loss and a dtype
+_parts = {}  # the parts for a digest
+_unstored = itertools.count()
+
+
+def code_of(loss, dtype):
+    """The code of a loss in networks of a dtype."""
+    pair = _pairs.setdefault((loss, dtype), (ctypes.c_void_p * 2)())
+    code = ctypes.addressof(pair)
+    assert code > CUSTOM
+    return code
+
+
+def prepare(loss, dtype):
+    """Compile a loss, or load it from the store; raise ValueError if numba cannot compile it."""
+    functions = _parts_of(loss)
+    if compiler.IS_INTERPRETED:
+        compiler.BY_POINTER[code_of(loss, dtype)] = functions
+        return
+    if compiler.IS_CHECKED:
+        raise ValueError("A CustomLoss has no bounds checks: fit without NUMBA_BOUNDSCHECK.")
+    try:
+        load.load_all({function.__name__: function for function in functions}, dtype)
+    except Exception as error:
+        raise ValueError(f"numba cannot compile {loss}: {_reason(loss) or error}") from error
+    code_of(loss, dtype)
+    _pairs[loss, dtype][:] = [load.address_of(function.__name__, dtype) for function in functions]
+
+
+def _reason(loss):
+    """What is wrong with one of the functions by itself, in numba's words without its trail."""
+    for name in ("value", "slope"):
+        message = compiler.complaint_of(loss.python(name), 2 if loss.parameter is None else 3)
+        if message:
+            lines = [line.strip() for line in message.splitlines()[:12] if line.strip() and not line.startswith("Failed in")]
+            trail = [number for number, line in enumerate(lines) if line.startswith(("During:", "def ", "<source"))]
+            return " ".join([f"the {name}:", *lines[: min([*trail, 4])]])
+    return ""
+
+
+def _parts_of(loss):
+    """The part of the values and that of the slopes."""
+    value, slope, n = loss.python("value"), loss.python("slope"), 2 if loss.parameter is None else 3
+    try:
+        digest = hashlib.sha256(repr([_facts(value, []), _facts(slope, []), n]).encode()).hexdigest()[:32]
+    except _Unknown:  # what cannot be told apart is compiled in every process
+        digest = None
+    key = digest or (value, slope, n)
+    if key not in _parts:
+        fill_losses, fill_slopes = loop_of_losses(_of_three(value, n)), loop_of_slopes(_of_three(slope, n))
+
+        def losses(
+            loss: int, parameter: Doubles, outputs: Reals, at: int, n_rows: int, n_outputs: int, width: int, targets: Reals,
+            target: int, n_targets: int, row_losses: Doubles, first_row: int
+        ) -> None:  # fmt: skip
+            fill_losses(parameter, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, row_losses, first_row)
+
+        def slopes(
+            loss: int, parameter: Doubles, outputs: Reals, deltas: Reals, at: int, n_rows: int, n_outputs: int, width: int,
+            targets: Reals, target: int, n_targets: int, weights: Reals, first_weight: int
+        ) -> None:  # fmt: skip
+            fill_slopes(
+                parameter, outputs, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight
+            )
+
+        for function in (losses, slopes):
+            function.__name__ = f"custom_{function.__name__}_{digest or next(_unstored)}"
+            function.__module__, function.is_stored = "custom", digest is not None  # no process that compiles would find it
+        _parts[key] = part(losses), part(slopes)
+    return _parts[key]
+
+
+def _of_three(function, n):
+    """A user's function as one of a prediction, a target and what shapes the loss of the output.
+
+    It is copied, as numba would keep the function itself with the constants that it saw first.
+    """
+    parts = function.__globals__, function.__name__, function.__defaults__, function.__closure__
+    function = jit(types.FunctionType(function.__code__, *parts))
+
+    def of_three(output, y, shape):
+        return float(function(output, y))
+
+    def with_shape(output, y, shape):
+        return float(function(output, y, shape))
+
+    return of_three if n == 2 else with_shape
+
+
+class _Unknown(Exception):
+    """A function goes by something that no digest tells."""
+
+
+def _facts(value, seen):
+    """What a function does, as far as it is known from its code and what that refers to."""
+    value = getattr(value, "py_func", value)
+    if value is None or isinstance(value, (numbers.Number, str)):
+        return repr(value)
+    if isinstance(value, tuple):
+        return [_facts(each, seen) for each in value]
+    if isinstance(value, types.ModuleType):
+        return value.__name__
+    if isinstance(value, types.CodeType):
+        return value.co_code.hex(), value.co_names, value.co_varnames, [_facts(each, seen) for each in value.co_consts]
+    if isinstance(value, types.FunctionType):
+        if value in seen:
+            return seen.index(value)
+        seen.append(value)
+        code = value.__code__
+        globals_ = [(name, _facts(value.__globals__[name], seen)) for name in code.co_names if name in value.__globals__]
+        closure = [_facts(cell.cell_contents, seen) for cell in value.__closure__ or ()]
+        return _facts(code, seen), globals_, closure, _facts(value.__defaults__, seen)
+    raise _Unknown

@@ -1,0 +1,316 @@
+"""Further encodings of a table, for networks that are to differ: ranks, split points of trees, and statistics of the target.
+
+What needs no target is read once for all rows (`Reader`); what is learnt from targets is learnt for each fold, from the rows that
+are trained on alone (`FoldEncodings`), and the statistics by which these rows are described leave out their own targets.
+"""
+
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from scipy.special import ndtri
+
+from fastbp.tabular.encoder import TableEncoder
+from fastbp.tabular.rows import Rows, quantiles
+
+# What a network may see of a table, the first four embedded where it embeds numbers.
+NUMBERS, RANKS, STATISTICS, PAIRS = "numbers", "ranks", "target_statistics", "pair_statistics"
+ONE_HOT, FEW_LEVELS = (
+    "one_hot",
+    "one_hot_of_few_levels",
+)  # zeros and ones of categories: of all columns, or of those of few levels
+PIECEWISE, THRESHOLDS, MISSING = "piecewise_linear", "thresholds", "missing"
+
+QUARTILES = 1.349  # the quartiles of a normal distribution are so many deviations apart
+MOST_RANKS, LARGEST_RANK = 256, 3.5
+MOST_LEAVES, SMALLEST_LEAF = 12, 10
+MOST_ROWS_OF_TREES = 20_000  # for split points more rows change little
+INNER_FOLDS = 5  # by which statistics leave out a row's own target
+PRIOR_ROWS = 10.0  # as many rows of the mean target are added to those of a level
+MANY_LEVELS = 8
+MOST_PAIRS, MOST_PAIR_COLUMNS = 8, 64
+PAIRED_LEVELS, PAIRED_CUTS = 24, 7
+MOST_PAIRED = 48  # columns, those that explain most by themselves, of which pairs are looked at
+PAIR_PRIOR = 5.0
+SWEEPS = 3
+
+
+class Columns(NamedTuple):
+    """Rows of a table as read: (n_rows, n) each; codes of categories are integers, all else is float32."""
+
+    encoded: np.ndarray  # by TableEncoder
+    ranks: np.ndarray  # of its numbers
+    missing: np.ndarray  # where numbers are missing, of the columns in which some are
+    codes: np.ndarray  # of levels, the most frequent first; one more than the last for those that fit has not seen
+
+    def take(self, rows: Any) -> "Columns":
+        """Return some of the rows."""
+        return Columns(*(part[rows] for part in self))
+
+
+class Reader:
+    """What is learnt of a table without its target, once for all folds."""
+
+    def learn(self, table: Any, rows: Rows) -> Columns:
+        """Learn from the rows that count; return them."""
+        self.encoder = encoder = TableEncoder()  # one of its own, whatever form of categories other networks see
+        encoder._learn(table, rows)
+        Z, texts = encoder._read(table, rows.numbers)
+        encoded = encoder._joined(Z, texts)
+        numbers = encoded[:, : encoder.n_numbers_].astype(np.float64)
+        shares = np.linspace(0, 1, min(MOST_RANKS, max(2, len(encoded))))
+        self._shares, self._landmarks = shares, quantiles(numbers, rows.weights, shares.tolist()).astype(np.float32)
+        share_missing = [np.average(np.isnan(column), weights=rows.weights) for column in Z.T]
+        self._with_missing = np.flatnonzero([0.01 < share < 0.99 for share in share_missing])
+        weights = np.ones(len(texts)) if rows.weights is None else rows.weights
+        self._levels = [_levels(column, weights) for column in texts.T]
+        return self._columns(Z, texts, encoded)
+
+    def read(self, table: Any, rows: Any = slice(None)) -> Columns:
+        """Return numbered rows of a table."""
+        Z, texts = self.encoder._read(table, rows)
+        return self._columns(Z, texts, self.encoder._joined(Z, texts))
+
+    def _columns(self, Z: np.ndarray, texts: np.ndarray, encoded: np.ndarray) -> Columns:
+        ranks = np.empty((len(encoded), self.encoder.n_numbers_), np.float32)
+        for j in range(ranks.shape[1]):
+            ranks[:, j] = _normal_scores(encoded[:, j], self._landmarks[:, j], self._shares)
+        codes = np.empty((len(encoded), len(self._levels)), np.int32)
+        for j, levels in enumerate(self._levels):
+            code = {level: number for number, level in enumerate(levels)}
+            codes[:, j] = [code.get(text, len(levels)) for text in texts[:, j].tolist()]
+        return Columns(encoded, ranks, np.isnan(Z[:, self._with_missing]).astype(np.float32), codes)
+
+    @property
+    def sizes(self) -> list[int]:
+        """For each column of categories, how many codes there are, that of unseen levels included."""
+        return [len(levels) + 1 for levels in self._levels]
+
+    def sources(self) -> Columns:
+        """For each column of `Columns`, (n,), the column of the table that it comes from; -1 for one that holds nothing."""
+        encoder = self.encoder
+        of_encoded = encoder.sources_ if len(encoder.sources_) else np.full(1, -1)
+        of_missing = np.array(encoder._numbers, dtype=np.int64)[self._with_missing]
+        return Columns(of_encoded, encoder.sources_[: encoder.n_numbers_], of_missing, np.array(encoder._categories, np.int64))
+
+    def shuffled(self, columns: Any, source: int, order: np.ndarray) -> Columns:
+        """Return rows in which one column of the table is that of other rows."""
+        parts = []
+        for part, sources in zip(columns, self.sources(), strict=True):
+            mine, part = sources == source, part.copy()
+            part[:, mine] = part[order][:, mine]
+            parts.append(part)
+        return Columns(*parts)
+
+
+def _levels(column: np.ndarray, weights: np.ndarray) -> list[str | None]:
+    """Return what a column of texts holds, the most frequent first."""
+    totals: dict[str | None, float] = {}
+    unit = float(weights.min())
+    for text, weight in zip(column.tolist(), weights.tolist(), strict=True):
+        totals[text] = totals.get(text, 0.0) + weight
+    return sorted(totals, key=lambda text: (-round(totals[text] / unit, 6), text is None, text or ""))
+
+
+def _normal_scores(column: np.ndarray, landmarks: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Return which quantile of a normal distribution numbers are, its quartiles 1 apart; of equal ones the middle."""
+    below = np.interp(column, landmarks, shares)
+    above = -np.interp(-column, -landmarks[::-1], -shares[::-1])
+    tiny = 1e-7
+    return np.clip(ndtri(np.clip((below + above) / 2, tiny, 1 - tiny)), -LARGEST_RANK, LARGEST_RANK) / QUARTILES
+
+
+class FoldEncodings:
+    """What is learnt of a table with the targets of the rows that a fold trains on.
+
+    Parameters
+    ----------
+    reader : Reader
+    is_classification : bool
+    n_outputs : int
+        Classes, or targets.
+    names : tuple of str
+        Encodings that are asked for later.
+    seed : int
+        Of the inner folds.
+    """
+
+    def __init__(self, reader: Reader, is_classification: bool, n_outputs: int, names: tuple[str, ...], seed: int) -> None:
+        self._n_numbers, self._sizes, self._names = reader.encoder.n_numbers_, reader.sizes, names
+        self._is_classification, self._n_outputs, self._seed = is_classification, n_outputs, seed
+        many = [c for c, size in zip(reader.encoder._categories, self._sizes, strict=True) if size - 1 > MANY_LEVELS]
+        self._of_few_levels = ~np.isin(reader.sources().encoded, many)
+
+    def learn(self, columns: Columns, Y: np.ndarray, weights: np.ndarray | None) -> Self:
+        """Learn from rows, their targets, (n_rows, 1) class numbers or (n_rows, n_outputs), and weights."""
+        numbers = columns.encoded[:, : self._n_numbers]
+        self._lowest, self._highest = numbers.min(axis=0), numbers.max(axis=0)
+        w = np.ones(len(Y)) if weights is None else weights.astype(np.float64) / np.mean(weights, dtype=np.float64)
+        T = Y.astype(np.float64)
+        if self._is_classification:
+            T = (T == 1) if self._n_outputs == 2 else (np.arange(self._n_outputs) == T)
+        T, random = T.astype(np.float64), np.random.RandomState(self._seed)
+        inner_fold = random.permutation(len(Y)) % INNER_FOLDS
+        self._splits: list[np.ndarray] = [np.empty(0)] * self._n_numbers
+        if {PIECEWISE, THRESHOLDS, PAIRS} & set(self._names):
+            rows = random.permutation(len(Y))[:MOST_ROWS_OF_TREES] if len(Y) > MOST_ROWS_OF_TREES else slice(None)
+            part = None if weights is None else weights[rows]
+            self._splits = [_split_points(column, Y[rows], part, self._is_classification) for column in numbers[rows].T]
+        self._kept: dict[str, np.ndarray] = {}
+        if STATISTICS in self._names:
+            self._counted = [j for j, size in enumerate(self._sizes) if size > 3]
+            self._statistics = Statistics([self._sizes[j] for j in self._counted])
+            self._kept[STATISTICS] = self._statistics.learn(columns.codes[:, self._counted], T, w, inner_fold)
+            frequencies = [np.bincount(columns.codes[:, j], w, minlength=self._sizes[j]) / w.sum() for j in self._counted]
+            self._frequencies = [(np.log(share + 1e-3) / 2 + 1.5).astype(np.float32) for share in frequencies]
+        if PAIRS in self._names:
+            self._pairs: list[tuple[int, int]] = []
+            coarse, sizes = self._coarse(columns)
+            self._pairs = chosen_pairs(coarse, sizes, T, w, min(MOST_PAIRS, max(1, MOST_PAIR_COLUMNS // T.shape[1])))
+            self._pair_statistics = Statistics([sizes[a] * sizes[b] for a, b in self._pairs])
+            self._kept[PAIRS] = self._pair_statistics.learn(self._paired(coarse, sizes), T, w, inner_fold)
+        return self
+
+    def forget(self) -> None:
+        """Drop what describes the rows that were learnt from."""
+        self._kept = {}
+
+    def inputs(self, names: tuple[str, ...], columns: Columns, *, learnt_from: bool = False) -> tuple[np.ndarray, int]:
+        """Return rows as a network sees them, (n_rows, n_inputs) float32, and how many of the first columns are numbers; with
+        `learnt_from` the rows that were learnt from."""
+        numbers, categories = columns.encoded[:, : self._n_numbers], columns.encoded[:, self._n_numbers :]
+        found: dict[str, Any] = {
+            NUMBERS: lambda: numbers,
+            RANKS: lambda: columns.ranks,
+            STATISTICS: lambda: self._kept[STATISTICS] if learnt_from else self._statistics.of(columns.codes[:, self._counted]),
+            PAIRS: lambda: self._kept[PAIRS] if learnt_from else self._pair_statistics.of(self._paired(*self._coarse(columns))),
+            ONE_HOT: lambda: categories,
+            FEW_LEVELS: lambda: categories[:, self._of_few_levels[self._n_numbers :]],
+            PIECEWISE: lambda: self._piecewise(numbers),
+            THRESHOLDS: lambda: self._thresholds(numbers),
+            MISSING: lambda: columns.missing,
+        }
+        embedded = [found[name]() for name in (NUMBERS, RANKS, STATISTICS) if name in names]
+        if STATISTICS in names and self._counted:
+            embedded += [share[columns.codes[:, [j]]] for j, share in zip(self._counted, self._frequencies, strict=True)]
+        embedded += [found[PAIRS]()] if PAIRS in names else []
+        others = [found[name]() for name in (ONE_HOT, FEW_LEVELS, PIECEWISE, THRESHOLDS, MISSING) if name in names]
+        X = np.ascontiguousarray(np.hstack([*embedded, *others]), dtype=np.float32)
+        return X if X.shape[1] else np.zeros((len(X), 1), np.float32), sum(part.shape[1] for part in embedded)
+
+    def _piecewise(self, numbers: np.ndarray) -> np.ndarray:
+        """Piecewise-linear encoding: for each interval between split points which part of it lies below the number.
+
+        Source: Gorishniy, Rubachev and Babenko, arXiv:2203.05556.
+        """
+        parts = [np.empty((len(numbers), 0), np.float32)]
+        for j, splits in enumerate(self._splits):
+            edges = np.unique(np.concatenate([[self._lowest[j]], splits, [self._highest[j]]]))
+            if len(splits) and len(edges) > 1:
+                parts.append(np.clip((numbers[:, [j]] - edges[:-1]) / np.diff(edges), 0, 1))
+        return np.hstack(parts)
+
+    def _thresholds(self, numbers: np.ndarray) -> np.ndarray:
+        parts = [np.empty((len(numbers), 0), np.float32)]
+        return np.hstack([*parts, *(numbers[:, [j]] > splits for j, splits in enumerate(self._splits))])
+
+    def _coarse(self, columns: Columns) -> tuple[np.ndarray, list[int]]:
+        """Return codes, (n_rows, n), of numbers cut into intervals and of categories of few levels, and how many each has."""
+        codes, sizes = [], []
+        for j, splits in enumerate(self._splits):
+            places = np.linspace(0, len(splits) - 1, min(len(splits), PAIRED_CUTS)).round().astype(int)
+            codes.append(np.searchsorted(splits[places], columns.encoded[:, j]))
+            sizes.append(len(places) + 1)
+        for j, size in enumerate(self._sizes):
+            codes.append(np.minimum(columns.codes[:, j], PAIRED_LEVELS))
+            sizes.append(min(size, PAIRED_LEVELS + 1))
+        return np.stack(codes, axis=1) if codes else np.empty((len(columns.encoded), 0), np.int64), sizes
+
+    def _paired(self, coarse: np.ndarray, sizes: list[int]) -> np.ndarray:
+        paired = [coarse[:, a] * sizes[b] + coarse[:, b] for a, b in self._pairs]
+        return np.stack(paired, axis=1) if paired else np.empty((len(coarse), 0), np.int64)
+
+
+def _split_points(column: np.ndarray, Y: np.ndarray, weights: np.ndarray | None, is_classification: bool) -> np.ndarray:
+    """Return where a tree that sees one column of numbers splits it."""
+    from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+    if ((column == column.min()) | (column == column.max())).all():  # one number tells all that there is to tell
+        return np.empty(0)
+    kind = DecisionTreeClassifier if is_classification else DecisionTreeRegressor
+    smallest = max(SMALLEST_LEAF, len(column) // 100)
+    model = kind(max_leaf_nodes=MOST_LEAVES, min_samples_leaf=smallest, random_state=0)
+    tree = model.fit(column[:, np.newaxis], Y, sample_weight=weights).tree_
+    return np.unique(tree.threshold[tree.feature >= 0])
+
+
+class Statistics:
+    """The mean target of each level of columns of codes, shrunk to that of all rows, as scikit-learn's TargetEncoder has it, but
+    with weights of rows, and with classes that not every fold needs to hold."""
+
+    def __init__(self, sizes: list[int]) -> None:
+        self._sizes = sizes
+
+    def learn(self, codes: np.ndarray, T: np.ndarray, weights: np.ndarray, fold: np.ndarray) -> np.ndarray:
+        """Learn from codes, (n_rows, n_columns), and targets, (n_rows, n_targets); return the statistics of these rows, scaled,
+        each by the rows of the other folds."""
+        n_folds = int(fold.max()) + 1
+        counts = np.bincount(fold, weights, minlength=n_folds)
+        sums = np.stack([np.bincount(fold, weights * t, minlength=n_folds) for t in T.T])
+        other_means = (sums.sum(axis=1, keepdims=True) - sums) / np.maximum(counts.sum() - counts, 1e-12)
+        means = sums.sum(axis=1) / counts.sum()
+        self._tables, found = [], []
+        for code, size in zip(codes.T, self._sizes, strict=True):
+            cell, shape = code * n_folds + fold, (size, n_folds)
+            n = np.bincount(cell, weights, minlength=size * n_folds).reshape(shape)
+            table = np.empty((size, T.shape[1]))
+            for o, t in enumerate(T.T):
+                s = np.bincount(cell, weights * t, minlength=size * n_folds).reshape(shape)
+                others = s.sum(axis=1, keepdims=True) - s + PRIOR_ROWS * other_means[o]
+                found.append((others / (n.sum(axis=1, keepdims=True) - n + PRIOR_ROWS))[code, fold])
+                table[:, o] = (s.sum(axis=1) + PRIOR_ROWS * means[o]) / (n.sum(axis=1) + PRIOR_ROWS)
+            self._tables.append(table)
+        raw = np.stack(found, axis=1) if found else np.empty((len(codes), 0))
+        self._means = np.average(raw, axis=0, weights=weights)
+        spreads = np.sqrt(np.average((raw - self._means) ** 2, axis=0, weights=weights))
+        self._scales = 1 / (QUARTILES * np.where(spreads > 1e-9, spreads, 1.0))
+        return self._scaled(raw)
+
+    def of(self, codes: np.ndarray) -> np.ndarray:
+        """Return the statistics of rows, scaled, (n_rows, n_columns · n_targets) float32."""
+        found = [table[code] for table, code in zip(self._tables, codes.T, strict=True)]
+        return self._scaled(np.hstack(found) if found else np.empty((len(codes), 0)))
+
+    def _scaled(self, raw: np.ndarray) -> np.ndarray:
+        return np.clip((raw - self._means) * self._scales, -3, 3).astype(np.float32)
+
+
+def chosen_pairs(codes: np.ndarray, sizes: list[int], T: np.ndarray, weights: np.ndarray, n_pairs: int) -> list[tuple[int, int]]:
+    """Return the pairs of columns whose cells explain most of what the sum of effects of single columns leaves.
+
+    After Lou, Caruana, Gehrke and Hooker, Accurate intelligible models with pairwise interactions, KDD 2013.
+    """
+    spreads = T.std(axis=0)
+    R = (T - np.average(T, axis=0, weights=weights)) / np.where(spreads > 0, spreads, 1.0)
+    effects = [np.zeros((size, T.shape[1])) for size in sizes]
+    counts = [np.bincount(code, weights, minlength=size) for code, size in zip(codes.T, sizes, strict=True)]
+
+    def explained(code: np.ndarray, n: np.ndarray) -> float:
+        sums = np.stack([np.bincount(code, weights * r, minlength=len(n)) for r in R.T], axis=1)
+        by_chance = np.average(R**2, axis=0, weights=weights).sum() * (n / (n + PAIR_PRIOR)).sum()
+        return float((sums**2 / (n + PAIR_PRIOR)[:, np.newaxis]).sum() - by_chance)
+
+    alone = [explained(code, n) for code, n in zip(codes.T, counts, strict=True)]
+    for _ in range(SWEEPS):
+        for j, (code, n) in enumerate(zip(codes.T, counts, strict=True)):
+            R += effects[j][code]
+            sums = np.stack([np.bincount(code, weights * r, minlength=sizes[j]) for r in R.T], axis=1)
+            effects[j] = sums / (n + PAIR_PRIOR)[:, np.newaxis]
+            R -= effects[j][code]
+    varied = sorted((j for j, size in enumerate(sizes) if size > 1), key=lambda j: (-round(alone[j], 6), j))[:MOST_PAIRED]
+    gains = []
+    for a in sorted(varied):
+        for b in sorted(varied):
+            if a < b:
+                cell = codes[:, a] * sizes[b] + codes[:, b]
+                gains.append((-round(explained(cell, np.bincount(cell, weights, minlength=sizes[a] * sizes[b])), 6), a, b))
+    return [(a, b) for loss, a, b in sorted(gains)[:n_pairs] if loss < 0]

@@ -1,0 +1,268 @@
+"""Networks of several configurations on the same folds, weighted by what they say of rows that they have not seen."""
+
+import time
+import warnings
+from typing import Any, NamedTuple
+
+import joblib
+import numpy as np
+from sklearn.utils.validation import check_random_state
+
+from fastbp.estimators.inputs import twin
+from fastbp.tabular.encodings import (
+    FEW_LEVELS,
+    MISSING,
+    NUMBERS,
+    ONE_HOT,
+    PAIRS,
+    PIECEWISE,
+    RANKS,
+    STATISTICS,
+    THRESHOLDS,
+    Columns,
+    FoldEncodings,
+    Reader,
+)
+from fastbp.tabular.folds import drawn_folds
+from fastbp.tabular.recipe import EXAMPLES, network_options
+from fastbp.tabular.rows import Rows
+
+FOLDS = 5  # where `cv` says nothing
+ROUNDS = 20
+
+
+class Configuration(NamedTuple):
+    """What networks see, for how many epochs they are trained, and what of the recipe is different."""
+
+    name: str
+    encodings: tuple[str, ...]
+    max_iter: int
+    options: dict[str, Any]
+
+
+# In the order in which they are trained; docs/accuracy.md tells what was tried beside.
+OF_CLASSES = (
+    Configuration("ranks", (NUMBERS, RANKS, ONE_HOT), 64, {"frequency_init_scale": 0.3}),
+    Configuration(
+        "thresholds and statistics",
+        (NUMBERS, STATISTICS, PAIRS, ONE_HOT, THRESHOLDS),
+        64,
+        {"embedding": None, "activation": "mish"},
+    ),
+    Configuration("piecewise linear", (NUMBERS, ONE_HOT, PIECEWISE), 64, {"activation": "mish"}),
+    Configuration("statistics of many levels", (NUMBERS, STATISTICS, FEW_LEVELS), 64, {}),
+)
+OF_NUMBERS = (
+    Configuration("piecewise linear", (NUMBERS, ONE_HOT, PIECEWISE), 64, {"activation": "selu", "frequency_init_scale": 0.5}),
+    Configuration(
+        "piecewise linear and statistics",
+        (NUMBERS, STATISTICS, ONE_HOT, PIECEWISE, MISSING),
+        128,
+        {"frequency_init_scale": 4.0},
+    ),
+    Configuration("statistics", (NUMBERS, STATISTICS, ONE_HOT), 64, {}),
+    Configuration("thresholds and ranks", (NUMBERS, RANKS, ONE_HOT, THRESHOLDS), 128, {"frequency_init_scale": 2.0}),
+)
+
+
+class Shared:
+    """What all networks of a pool are trained on, and how.
+
+    It is one object, so that Dask sends it with each task, which it can then do again when a worker dies: arrays of its own it
+    would lay on one worker, and lose.
+    """
+
+    def __init__(self, columns: Columns, Y: np.ndarray, weights: Any, n_outputs: int, loss: str, fitted: dict[str, Any]) -> None:
+        self.columns, self.Y, self.weights = columns, Y, weights
+        self.n_outputs, self.loss, self.fitted = n_outputs, loss, fitted
+
+
+class Member:
+    """A network that is to be trained: on which rows, with which encodings."""
+
+    def __init__(
+        self, network: Any, names: tuple[str, ...], encodings: FoldEncodings, fold: tuple[np.ndarray, np.ndarray], seed: int
+    ) -> None:
+        self.network, self.names, self.encodings, self.seed = network, names, encodings, seed
+        self.train, self.held_out = fold
+
+    def trained(self, shared: Shared, scratch: Any = None, n_threads: int = 1) -> tuple[Any, np.ndarray | None]:
+        """Return the network, trained, and its outputs for the rows held out."""
+        from fastbp.tabular.trainer import trained_network
+        from fastbp.training.workspace import Scratch
+
+        X, n_embedded = self.encodings.inputs(self.names, shared.columns.take(self.train), learnt_from=True)
+        if self.network.embedding is not None:
+            embedding = self.network.embedding if n_embedded else None
+            self.network.set_params(embedding=embedding, embedded_features=tuple(range(n_embedded)))
+        model = trained_network(
+            self.network, X, shared.Y[self.train], None if shared.weights is None else shared.weights[self.train], None,
+            shared.n_outputs, shared.loss, {"n_features_in_": X.shape[1]} | shared.fitted, self.seed,
+            scratch or Scratch(), n_threads,
+        )  # fmt: skip
+        outputs = None
+        if len(self.held_out):
+            held_out, _ = self.encodings.inputs(self.names, shared.columns.take(self.held_out))
+            outputs = twin(model, n_threads=n_threads)._outputs(held_out).astype(np.float64)
+        return model, outputs
+
+
+class Pool:
+    """What turns a table into the inputs of each network of a pool, and how much each counts.
+
+    Attributes
+    ----------
+    encodings : list of FoldEncodings
+        One per fold.
+    members : list of tuple
+        For each network the number of its fold and the names of its encodings.
+    weights : ndarray of shape (n_networks,)
+    """
+
+    def __init__(self, reader: Reader, encodings: list[FoldEncodings], members: list[tuple[int, tuple[str, ...]]], weights: Any):
+        self.reader, self.encodings, self.members, self.weights = reader, encodings, members, weights
+
+    def averaged(self, networks: list[Any], parts: Any, n_threads: int | None) -> np.ndarray:
+        """Return the weighted mean of the networks' outputs for the parts of `Columns`, (n_rows, n_outputs) float64."""
+        columns, total = Columns(*parts), np.zeros(())
+        for model, (fold, names), weight in zip(networks, self.members, self.weights, strict=True):
+            X, _ = self.encodings[fold].inputs(names, columns)
+            total = total + weight * twin(model, n_threads=n_threads)._outputs(X).astype(np.float64)
+        return total
+
+
+def greedy_weights(products: np.ndarray, n_rounds: int = ROUNDS) -> np.ndarray:
+    """Return weights of predictions, (n,), that sum to 1, by greedy selection with replacement.
+
+    Source: Caruana, Niculescu-Mizil, Crew and Ksikes, Ensemble selection from libraries of models, ICML 2004. The best of all
+    rounds counts.
+
+    Parameters
+    ----------
+    products : ndarray of shape (n, n)
+        Mean products of the errors of each two predictions, so that ``w @ products @ w`` is the mean squared error of their mean
+        with weights w.
+    n_rounds : int
+    """
+    counts, best, lowest = np.zeros(len(products)), np.zeros(len(products)), np.inf
+    for n in range(1, n_rounds + 1):
+        losses = (counts @ products @ counts + 2 * (products @ counts) + np.diag(products)) / n**2
+        chosen = int(np.argmin(losses))
+        counts[chosen] += 1
+        if losses[chosen] < lowest - 1e-12 * abs(lowest if np.isfinite(lowest) else 0.0):
+            lowest, best = losses[chosen], counts / n
+    return best
+
+
+def pool_folds(
+    cv: Any, table: Any, labels: np.ndarray, rows: Rows, is_classification: bool, random_state: Any
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the folds of `drawn_folds`; where `cv` is None five, or as many as small tables have, or all rows and none."""
+    if cv is not None:
+        return drawn_folds(cv, table, labels, rows, is_classification, random_state)
+    counting = labels[rows.numbers]
+    n_folds = min(FOLDS, int(np.bincount(counting).max()) if is_classification else len(counting))
+    if n_folds < 2:
+        return [(np.arange(len(counting)), np.arange(0))]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The least populated class")
+        return drawn_folds(n_folds, table, labels, rows, is_classification, random_state)
+
+
+def train_pool(model: Any, table: Any, labels: np.ndarray, rows: Rows, Y: np.ndarray, n_outputs: int, loss: str) -> None:
+    """Train the networks of a table's estimator with a pool, and set its attributes; as `BaseTabular._train`."""
+    from fastbp.tabular.trainer import Workers
+
+    begun = time.monotonic()
+    preset, is_classification = model._check(), loss == "log_loss"
+    random_state = check_random_state(model.random_state)
+    folds = pool_folds(model.cv, table, labels, rows, is_classification, random_state)
+    configurations = OF_CLASSES if is_classification else OF_NUMBERS
+    seeds = random_state.randint(2**31 - 1, size=(len(folds), len(configurations), preset.n_ensemble))
+    of_encodings = random_state.randint(2**31 - 1, size=len(folds))
+    examples = random_state.permutation(len(Y))[:EXAMPLES]
+    reader = Reader()
+    columns = reader.learn(table, rows)
+    weights = rows.weights
+    shared = Shared(columns, Y, weights, n_outputs, loss, model._of_networks(n_outputs))
+    names = tuple(sorted({name for configuration in configurations for name in configuration.encodings}))
+
+    def learnt(fold: int, scratch: Any) -> FoldEncodings:
+        train = folds[fold][0]
+        encodings = FoldEncodings(reader, is_classification, n_outputs, names, int(of_encodings[fold]))
+        return encodings.learn(columns.take(train), Y[train], None if weights is None else weights[train])
+
+    workers = Workers(seeds.size, model.n_threads)
+    encodings = workers.side_by_side(learnt, [(fold,) for fold in range(len(folds))])
+
+    def member(fold: int, number: int, repeat: int) -> Member:
+        configuration = configurations[number]
+        max_iter = configuration.max_iter if model.max_iter is None else model.max_iter
+        options = network_options(model._task, len(folds[fold][0]), 1, max_iter) | configuration.options
+        network = model._network(options | (model.network_params or {}) | {"random_state": int(seeds[fold, number, repeat])})
+        return Member(network, configuration.encodings, encodings[fold], folds[fold], int(seeds[fold, number, repeat]))
+
+    trained: dict[tuple[int, int, int], Any] = {}
+    together = [range(len(configurations))] if model.max_time is None else [[c] for c in range(len(configurations))]
+    lasted = 0.0  # the longest configuration so far
+    for numbers in together:
+        started = time.monotonic()
+        if trained and started - begun + lasted > model.max_time:
+            break
+        keys = [(f, c, r) for f in range(len(folds)) for c in numbers for r in range(preset.n_ensemble)]
+        found = _all_trained([member(*key) for key in keys], shared, workers)
+        trained |= dict(zip(keys, found, strict=True))
+        lasted = max(lasted, time.monotonic() - started)
+    for each in encodings:
+        each.forget()
+
+    n_trained = 1 + max(number for _, number, _ in trained)
+    outputs = [_held_out(trained, number, folds, len(Y)) for number in range(n_trained)]
+    has_scores = all(part is not None for part in outputs)
+    of_configurations, losses = np.full(n_trained, 1 / n_trained), np.full(n_trained, np.nan)
+    model.networks_ = [network for network, _ in trained.values()]
+    if has_scores:
+        errors = np.stack(outputs) - model._targets_of_outputs(Y)
+        counts = np.ones(len(Y)) if weights is None else weights.astype(np.float64)
+        products = np.array([[np.average((a * b).sum(axis=1), weights=counts) for b in errors] for a in errors])
+        of_configurations, losses = greedy_weights(products), np.diag(products)
+    used = [key for key in sorted(trained) if of_configurations[key[1]] > 0]
+    model.networks_ = [trained[key][0] for key in used]
+    model.weights_ = np.array([of_configurations[number] for _, number, _ in used]) / (len(folds) * preset.n_ensemble)
+    members = [(fold, configurations[number].encodings) for fold, number, _ in used]
+    model._pool = Pool(reader, encodings, members, model.weights_)
+    model.n_iter_ = max(network.n_iter_ for network in model.networks_)
+    model._examples, model._weights_of_examples = tuple(columns.take(examples)), None if weights is None else weights[examples]
+    scores = [np.nan] * n_trained
+    if has_scores:
+        scores = [model._score_of(Y, model._finished(part), weights) for part in outputs]
+        mean = sum(weight * part for weight, part in zip(of_configurations, outputs, strict=True))
+        model._publish_held_out(table, rows, Y, mean, model._calibrates(preset))
+    ranking = sorted(range(n_trained), key=lambda number: (losses[number], number))
+    model.configurations_ = [
+        {"name": configurations[n].name, "score": float(scores[n]), "weight": float(of_configurations[n])} for n in ranking
+    ]
+
+
+def _all_trained(members: list[Member], shared: Shared, workers: Any) -> list[Any]:
+    """Return what `Member.trained` does of each: by the backend of joblib, if one is set that runs several at a time, else on
+    threads."""
+    if joblib.effective_n_jobs() > 1:
+        return joblib.Parallel()(joblib.delayed(_trained)(member, shared) for member in members)
+    return workers.side_by_side(lambda member, scratch: member.trained(shared, scratch, workers.n_each), [(m,) for m in members])
+
+
+def _trained(member: Member, shared: Shared) -> Any:
+    return member.trained(shared)
+
+
+def _held_out(trained: dict[tuple[int, int, int], Any], number: int, folds: Any, n_rows: int) -> Any:
+    """Average, for each row, the outputs of a configuration's networks that have not seen it; None where none is held out."""
+    total: Any = None
+    counts = np.zeros((n_rows, 1))
+    for (fold, configuration, _), (_, outputs) in sorted(trained.items(), key=lambda item: item[0]):
+        if configuration == number and outputs is not None:
+            total = np.zeros((n_rows, outputs.shape[1])) if total is None else total
+            total[folds[fold][1]] += outputs
+            counts[folds[fold][1]] += 1
+    return None if total is None else total / counts

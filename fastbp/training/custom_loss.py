@@ -1,0 +1,126 @@
+"""A loss of the user's own: a value and a slope, which the kernels compile as they compile those of the table."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from fastbp.functions.losses import REAL_OUTPUTS, Loss
+from fastbp.functions.operations import NumPy, written
+from fastbp.names import ACTIVATIONS
+
+_MOST_PAIRS = 64  # on which the slope is compared with differences of the value
+
+
+@dataclass(frozen=True)
+class CustomLoss:
+    """A loss of your own for `BPRegressor`: what a prediction costs, and how fast that changes with the prediction.
+
+    Both functions take the prediction and the target of one output as floats and return a float. They are compiled by numba, so
+    they may use numbers, the module math, constants of their module and functions decorated with ``numba.njit``, but neither
+    arrays nor exceptions. The loss of a row is the sum over its outputs.
+
+    Parameters
+    ----------
+    value : function
+        ``value(prediction, target)``, or with a `parameter` ``value(prediction, target, parameter)``.
+    slope : function
+        The derivative of `value` by the prediction, of the same arguments; at a kink any slope between those on both sides. A fit
+        compares it with differences of `value` on its targets and refuses one that is wrong.
+    parameter : float or sequence of float, default=None
+        A third argument for both: one number for all outputs, or one for each.
+
+    See Also
+    --------
+    BPRegressor : Takes it as `loss`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastbp import BPRegressor, CustomLoss
+    >>> def value(prediction, target):
+    ...     error = prediction - target
+    ...     return 3.0 * error**2 if error > 0 else error**2
+    >>> def slope(prediction, target):
+    ...     error = prediction - target
+    ...     return 6.0 * error if error > 0 else 2.0 * error
+    >>> X = np.linspace(0, 3, 50)[:, np.newaxis]
+    >>> regressor = BPRegressor(CustomLoss(value, slope), 8, "tanh", solver="lbfgs", random_state=1).fit(X, np.sin(X[:, 0]))
+    >>> regressor.score(X, np.sin(X[:, 0])) > 0.99
+    True
+    """
+
+    value: Callable[..., float]
+    slope: Callable[..., float]
+    parameter: float | Sequence[float] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("value", "slope"):
+            if not callable(self.python(name)) or not hasattr(self.python(name), "__code__"):
+                raise TypeError(f"{name} must be a Python function, got {getattr(self, name)!r}.")
+        if self.parameter is None:
+            return
+        numbers = np.asarray(self.parameter)
+        if numbers.ndim > 1 or not numbers.size or numbers.dtype.kind not in "iuf" or not np.isfinite(numbers).all():
+            raise ValueError(f"parameter must be a finite float, a sequence of these or None, got {self.parameter!r}.")
+        object.__setattr__(self, "parameter", tuple(map(float, numbers)) if numbers.ndim else float(numbers))
+
+    def __repr__(self) -> str:
+        last = "" if self.parameter is None else f", {self.parameter}"
+        return f"CustomLoss({self.python('value').__qualname__}, {self.python('slope').__qualname__}{last})"
+
+    def python(self, name: str) -> Any:
+        """The Python function `value` or `slope`, also where numba has compiled it."""
+        function = getattr(self, name)
+        return getattr(function, "py_func", function)
+
+    @cached_property
+    def record(self) -> Loss:
+        """What is said of it, as of those of the table."""
+        return Loss("a loss of the user's", REAL_OUTPUTS, self.python("value"), self.python("slope"), is_own_score=True)
+
+    @property
+    def shape(self) -> Any:
+        """What comes to the kernels as its parameter."""
+        return 0.0 if self.parameter is None else self.parameter
+
+    def check(self, y: np.ndarray, output_activation: str) -> None:
+        """Raise ValueError if a function is not finite, or the slope is not that of the value, for targets such as y and
+        predictions about as large. y: (n_rows, n_outputs)."""
+        n_outputs = y.shape[1]
+        numbers = np.resize(self.shape, n_outputs)
+        random = np.random.RandomState(0)
+        rows = random.permutation(len(y))[:_MOST_PAIRS]
+        formula = ACTIVATIONS[output_activation].formula
+        for row, z in zip(rows, random.normal(size=_MOST_PAIRS)):
+            j = row % n_outputs
+            target, of_outputs = float(y[row, j]), y[:, j]
+            z = float(np.mean(of_outputs) + 2 * z * (np.std(of_outputs) or 1.0)) if output_activation == "identity" else z
+            prediction = float(written(formula, NumPy, z)) if formula else z
+            self._check_at(prediction, target, () if self.parameter is None else (float(numbers[j]),))
+
+    def _check_at(self, prediction: float, target: float, more: tuple[float, ...]) -> None:
+        def found(name: str, prediction: float) -> float:
+            where = f"{self.python(name).__qualname__}({', '.join(f'{each:.6g}' for each in (prediction, target, *more))})"
+            try:
+                result = float(self.python(name)(prediction, target, *more))
+            except Exception as error:
+                raise ValueError(f"{where}, the {name} of a CustomLoss, failed: {type(error).__name__}: {error}") from error
+            if not math.isfinite(result):
+                raise ValueError(f"{where}, the {name} of a CustomLoss, is {result}: it must be finite for every target of y.")
+            return result
+
+        step = 1e-5 * max(1.0, abs(prediction))
+        middle, slope = found("value", prediction), found("slope", prediction)
+        below = (middle - found("value", prediction - step)) / step
+        above = (found("value", prediction + step) - middle) / step
+        allowed = 1e-3 * (1.0 + abs(slope) + abs(below) + abs(above)) + 1e-10 * abs(middle) / step
+        if not min(below, above) - allowed <= slope <= max(below, above) + allowed:
+            raise ValueError(
+                f"The slope of a CustomLoss is not that of its value: for a prediction of {prediction:.6g} and a target of"
+                f" {target:.6g} {self.python('slope').__qualname__} returns {slope:.6g}, but"
+                f" {self.python('value').__qualname__} changes by {0.5 * (below + above):.6g} per unit of the prediction."
+            )
