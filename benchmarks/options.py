@@ -58,6 +58,8 @@ CLASSIFIER_ROWS = [
     ("feature_importances", {"feature_importances": True}, {}),
     ("embedding", {"embedding": "periodic"}, {}),
     ("scale_layer", {"scale_layer": True}, {}),
+    ("skip_layer", {"skip_layer": True}, {}),
+    ("ordered against softmax", {"ordered": True}, {}),
     ("rate_factors", {"rate_factors": {"coefs": "fan_in", "intercepts": 0.1}}, {}),
     ("scoring by the loss", {"scoring": "loss"}, {"early_stopping": True}),
     ("scoring by a scorer", {"scoring": "f1_macro"}, {"early_stopping": True}),
@@ -71,6 +73,8 @@ CLASSIFIER_ROWS = [
 REGRESSOR_ROWS = [
     ("plain regression", {}, {}),
     ("target_scaling", {"target_scaling": "standard"}, {}),
+    ("skip_layer, regression", {"skip_layer": True}, {}),
+    ("monotonic_cst", {"monotonic_cst": [0, 0, 1, 1, 0, 0, -1, 0, 1, 0]}, {}),
     ("absolute_error", {"loss": "absolute_error"}, {}),
     ("quantile", {"loss": "quantile"}, {}),
     ("three quantiles", {"loss": "quantile", "quantile": [0.1, 0.5, 0.9]}, {}),

@@ -11,16 +11,26 @@ from fastbp.estimators import parameters
 from fastbp.estimators.inputs import check_sample_weight, read_by
 from fastbp.estimators.missing import IGNORE, filled_in, with_missing
 from fastbp.estimators.targets import check_range
-from fastbp.names import ACTIVATIONS, LOSSES
+from fastbp.names import LOSSES, OUTPUT_ACTIVATIONS
 from fastbp.training.custom_loss import CustomLoss
 
-_LOSS_RULES = (parameters.one_of(*(name for name, loss in LOSSES.items() if not loss.has_groups)), parameters.CUSTOM_LOSS)
+_NAMES = [name for name, loss in LOSSES.items() if not (loss.has_groups or loss.has_score)]
+_LOSS_RULES = (parameters.one_of(*_NAMES), parameters.CUSTOM_LOSS)
 _MISSING_RULES = (parameters.one_of("error", IGNORE),)
-_OUTPUT_RULES = (parameters.one_of(*ACTIVATIONS),)
+_OUTPUT_RULES = (parameters.one_of(*OUTPUT_ACTIVATIONS),)
 
 
-class Gradients(NamedTuple):
+class _Gradients(NamedTuple):
+    loss: float
+    coefs: list[np.ndarray]
+    intercepts: list[np.ndarray]
+    inputs: np.ndarray
+
+
+class Gradients(_Gradients):
     """The loss and its gradient; each array has the shape of what it is the gradient of.
+
+    It unpacks as (loss, coefs, intercepts, inputs).
 
     Attributes
     ----------
@@ -32,12 +42,11 @@ class Gradients(NamedTuple):
         With respect to the intercepts of each layer.
     inputs : ndarray of shape (n_samples, n_features)
         With respect to X.
+    skip_coefs : ndarray of shape (n_features, n_outputs) or None
+        With respect to `skip_coefs`, where these were given.
     """
 
-    loss: float
-    coefs: list[np.ndarray]
-    intercepts: list[np.ndarray]
-    inputs: np.ndarray
+    skip_coefs: np.ndarray | None = None
 
 
 def forward(
@@ -47,6 +56,7 @@ def forward(
     *,
     activation: str | Sequence[str] = "relu",
     output_activation: str = "identity",
+    skip_coefs: ArrayLike | None = None,
 ) -> list[np.ndarray]:
     r"""Return the activations of every layer after the input.
 
@@ -64,6 +74,8 @@ def forward(
         As in `BPClassifier`: one name, or one per hidden layer.
     output_activation : str, default='identity'
         A name that `activation` takes, or 'exp' or 'softmax'.
+    skip_coefs : array-like of shape (n_features, n_outputs), default=None
+        Weights of a `skip_layer`: X @ skip_coefs is added to what the outputs are made from.
 
     Returns
     -------
@@ -90,7 +102,7 @@ def forward(
 
     inputs: np.ndarray = read_by(check_array, X, dtype=(np.float64, np.float32), order="C", input_name="X")
     loss = "log_loss" if output_activation == "softmax" else "squared_error"
-    network, params = _network(coefs, intercepts, inputs, activation, output_activation, loss, "forward")
+    network, params = _network(coefs, intercepts, inputs, activation, output_activation, loss, "forward", skip_coefs=skip_coefs)
     return layer_activations(network, params, inputs)
 
 
@@ -107,6 +119,7 @@ def gradients(
     alpha: float = 0.0,
     sample_weight: ArrayLike | None = None,
     missing_targets: str = "error",
+    skip_coefs: ArrayLike | None = None,
 ) -> Gradients:
     r"""Return the loss over all rows and its gradient with respect to weights, intercepts and inputs.
 
@@ -147,6 +160,8 @@ def gradients(
     missing_targets : {'error', 'ignore'}, default='error'
         As in the estimators: 'ignore' leaves targets that are NaN out of the loss and the gradients, and rows without any out of
         everything. Then `loss_parameter` is one for all outputs.
+    skip_coefs : array-like of shape (n_features, n_outputs), default=None
+        Weights of a `skip_layer`, which the penalty is for too.
 
     Returns
     -------
@@ -172,7 +187,7 @@ def gradients(
     (array([-0.144, -0.287]), array([0.144]), array([[ 0.287, -0.431]]))
     """
     from fastbp.kernels import custom
-    from fastbp.training.network import parameter_views
+    from fastbp.training.network import front_views, parameter_views
     from fastbp.training.objective import gradients_at
     from fastbp.training.problem import Problem
 
@@ -183,7 +198,7 @@ def gradients(
         name = LOSSES[loss].parameter
         parameters.check_parameter("loss_parameter", loss_parameter, parameters.LOSS_PARAMETER_RULES[name], "gradients")
     network, params = _network(
-        coefs, intercepts, inputs, activation, output_activation, loss, "gradients", loss_parameter=loss_parameter
+        coefs, intercepts, inputs, activation, output_activation, loss, "gradients", loss_parameter, skip_coefs
     )
     parameters.check_parameter("missing_targets", missing_targets, _MISSING_RULES, "gradients")
     missing = None
@@ -203,7 +218,9 @@ def gradients(
         raise ValueError("The sample weights sum to zero, so there is no mean over the rows.")
     value, gradient, by_inputs = gradients_at(network, params, problem, alpha=alpha)
     by_coefs, by_intercepts = parameter_views(network, gradient)
-    return Gradients(value, by_coefs, by_intercepts, by_inputs)
+    found = Gradients(value, by_coefs, by_intercepts, by_inputs)
+    found.skip_coefs = front_views(network, gradient).get("skip")
+    return found
 
 
 def _targets(y: ArrayLike, X: np.ndarray, n_outputs: int, loss: Any) -> np.ndarray:
@@ -229,6 +246,7 @@ def _network(
     loss: Any,
     caller: str,
     loss_parameter: float | Sequence[float] | None = None,
+    skip_coefs: ArrayLike | None = None,
 ) -> tuple[Any, np.ndarray]:
     """Return the network and its flat parameter vector in X's dtype."""
     from fastbp.training.network import make_network, pack_parameters
@@ -246,5 +264,14 @@ def _network(
         parameter = tuple(map(float, parameter))
         if len(parameter) != layer_sizes[-1]:
             raise ValueError(f"loss_parameter has {len(parameter)} values, but the network {layer_sizes[-1]} outputs.")
-    network = make_network(layer_sizes, names, output_activation, loss, loss_parameter=parameter, dtype=X.dtype)
-    return network, pack_parameters(network, weights, biases, X.dtype)
+    beside = {}
+    if skip_coefs is not None:
+        beside["skip"] = skip = read_by(check_array, skip_coefs, dtype=X.dtype, input_name="skip_coefs")
+        if len(layer_sizes) < 3 or skip.shape != (layer_sizes[0], layer_sizes[-1]):
+            raise ValueError(
+                f"skip_coefs of shape {skip.shape} do not lead past the hidden layers of a network with the layers {layer_sizes}:"
+                f" they need the shape {(layer_sizes[0], layer_sizes[-1])}, and a hidden layer."
+            )
+    options: dict[str, Any] = {"loss_parameter": parameter, "skip_layer": bool(beside), "dtype": X.dtype}
+    network = make_network(layer_sizes, names, output_activation, loss, **options)
+    return network, pack_parameters(network, weights, biases, X.dtype, beside)

@@ -16,11 +16,14 @@ from .functions.losses import LOSSES
 IDENTITY, LOGISTIC, TANH, RELU, LEAKY_RELU, STEP, SOFTMAX, EXP = (
     ACTIVATIONS[name].code for name in ("identity", "logistic", "tanh", "relu", "leaky_relu", "step", "softmax", "exp")
 )
+CUMULATIVE = ACTIVATIONS["cumulative"].code
 SQUARED_ERROR, LOG_LOSS, BINARY_LOG_LOSS, MULTIOUTPUT_LOG_LOSS, FOCAL, BINARY_FOCAL = (
     LOSSES[name].code
     for name in ("squared_error", "log_loss", "binary_log_loss", "multioutput_log_loss", "focal", "binary_focal")
 )
+ORDERED_LOG_LOSS = LOSSES["ordered_log_loss"].code
 
+OUTPUT_ACTIVATIONS = tuple(name for name in ACTIVATIONS if name != "cumulative")  # that users may choose
 HIDDEN_ACTIVATIONS = tuple(name for name, activation in ACTIVATIONS.items() if activation.is_hidden)
 REGRESSION_LOSSES = tuple(name for name, loss in LOSSES.items() if loss.is_regression)
 CLASSIFIER_LOSSES = ("log_loss", "focal")  # as users name them; with the logistic output they are binary

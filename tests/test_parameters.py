@@ -71,6 +71,9 @@ EXAMPLES = {
     "frequency_init_scale": (2.0, {"embedding": "periodic"}),
     "scale_layer": (True, {}),
     "rate_factors": ({"intercepts": 0.1}, {}),
+    "skip_layer": (True, {}),
+    "monotonic_cst": ([1, -1, 0, 0], {}),
+    "ordered": (True, {}),
     "scoring": ("the other scorer", STOPPING),
     "refit": (True, STOPPING),
     "ensemble": (True, {"n_restarts": 2}),
@@ -103,6 +106,8 @@ def example(kind, name):
         value = "focal" if kind is BPClassifier else "absolute_error"
     if kind is BPClassifier and name == "output_activation":
         value, y = "softmax", (LABELS > 0).astype(int)
+    if kind is BPClassifier and name == "monotonic_cst":
+        y = (LABELS > 0).astype(int)
     return kind(**{**BASE, **beside}), value, y
 
 

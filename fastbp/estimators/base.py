@@ -19,6 +19,7 @@ from fastbp.estimators.explain import Explained, importances_of
 from fastbp.estimators.inputs import check_rows, check_structure, plain_rows, read_by, twin
 from fastbp.estimators.integrity import check_categories
 from fastbp.estimators.missing import IGNORE, with_missing, without_missing
+from fastbp.estimators.monotone import check_signs, constraints_of
 from fastbp.estimators.publish import publish
 from fastbp.estimators.representation import ShownInNotebooks
 from fastbp.estimators.resume import HISTORY, check_goes_on, has_moved_on, is_preset, resumed_from, settings_as_begun
@@ -67,6 +68,9 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
     ensemble: bool = False
     calibration: str | None = None
     missing_targets: str = "error"
+    skip_layer: bool = False
+    monotonic_cst: Any = None
+    ordered: bool = False
     categorical_features: Any = None
 
     # ---- what the subclasses say about targets
@@ -139,6 +143,8 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
             settings = settings._replace(groups=targets.groups)
         if has_categories(draft, reset=False):
             settings = network_settings(draft, settings)
+        if self.monotonic_cst is not None:
+            settings = settings._replace(monotonic=constraints_of(draft, settings, targets.n_outputs, X.shape[1]))
         if incremental:
             settings = settings._replace(max_iter=1, max_time=math.inf)
         if resume:
@@ -170,6 +176,8 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
                 check_goes_on(draft, settings, network, problem)
                 resumed = resumed_from(draft, network, problem, settings, incremental)
                 params = aligned_copy(origin)
+                if settings.monotonic:
+                    check_signs(network, params, settings.monotonic)
                 starts: Any = [Start(random_state, lambda _: params)]
             else:
                 network = network_for(settings, problem.n_features, problem.n_outputs, X.dtype)

@@ -26,6 +26,9 @@ front_ : dict of str to ndarray
     `scale_layer` the 'scale', (n_inputs,). Views, as `coefs_` are.
 embedded_features_ : tuple of int
     Columns that are embedded, where any are; with `categorical_features` counted among the other columns.
+skip_coefs_ : ndarray of shape (n_features, n_outputs)
+    With `skip_layer`: the weights that lead from the features to the outputs, or to the score of `ordered` classes, (n_features,
+    1). A view, as `coefs_` are.
 categories_ : list of ndarray
     With `categorical_features`, what each of these columns held in training, in order, a missing value last. The first weights'
     rows are those of the other columns, and then one for each category of each of these.
@@ -131,6 +134,7 @@ def _filled_for(estimator: str) -> dict[str, str]:
         "scheduled_solvers": _listed(name for name, solver in solvers.items() if solver.has_schedule),
         "stochastic_solvers": _listed(name for name, solver in solvers.items() if solver.is_stochastic),
         "starts": _names(STARTS),
+        "monotone": _listed(name for name in HIDDEN_ACTIVATIONS if ACTIVATIONS[name].is_monotone),
         "about_embeddings": "; ".join(f"with {name!r} {text}" for name, text in EMBEDDINGS.items()),
         "about_losses": _about({name: LOSSES[name].text for name in REGRESSION_LOSSES}),
     }

@@ -9,6 +9,7 @@ from fastbp.estimators.parameter_kinds import (
     BY_BATCHES,
     CLASSIFIER,
     LIMIT,
+    OF_GRADIENTS,
     PREDICTORS,
     RATIO,
     REAL_ABOVE_0,
@@ -23,7 +24,7 @@ from fastbp.estimators.parameter_kinds import (
     of_a_loss,
 )
 from fastbp.estimators.parameters import is_sequence
-from fastbp.names import ACTIVATIONS, CLASSIFIER_LOSSES, STARTS
+from fastbp.names import CLASSIFIER_LOSSES, OUTPUT_ACTIVATIONS, STARTS
 
 OWN_PARAMETERS = (
     # ---- of all estimators
@@ -53,7 +54,7 @@ OWN_PARAMETERS = (
     Parameter(
         "output_activation",
         "auto",
-        chosen_from("auto", *ACTIVATIONS)._replace(text="str"),
+        chosen_from("auto", *OUTPUT_ACTIVATIONS)._replace(text="str"),
         """'auto' is 'identity'; 'logistic' is for features between 0 and 1. Any name of `activation`, and 'exp', are
         possible.""",
         needs_own_fit=lambda value: (
@@ -275,6 +276,29 @@ OWN_PARAMETERS = (
         needs_own_fit=lambda value: False,  # rows of one X are shared where no target is missing
     ),
     Parameter(
+        "skip_layer",
+        False,
+        SWITCH,
+        """Add a linear function of the features, X @ `skip_coefs_`, to what the outputs are made from: the hidden layers then
+        have only to learn what a linear model cannot say. Its weights begin at 0, and are penalised and trained as the others.
+        `max_norm` bounds them by themselves. Needs a hidden layer.""",
+        estimators=PREDICTORS,
+        solvers=OF_GRADIENTS,
+    ),
+    Parameter(
+        "monotonic_cst",
+        None,
+        kinds.DIRECTIONS,
+        """For each feature 1 where the outputs may never fall as it rises, -1 where they may never rise, 0 where they are free;
+        or a dict of these by names of columns. As in scikit-learn's HistGradientBoosting estimators, of a classifier it is the
+        probability of the second of two classes. It holds for every input, as the weights keep their signs (Daniels and Velikova
+        2010, with half of the hidden units turned round, as Runje and Shankaranarayana 2023 turn activations): to the last bit
+        for 'relu', 'leaky_relu', 'identity' and 'step', to rounding for the others that never fall ({monotone}).""",
+        estimators=PREDICTORS,
+        acts=BEFORE,
+        solvers=STOCHASTIC,
+    ),
+    Parameter(
         "categorical_features",
         None,
         kinds.CATEGORICAL,
@@ -288,6 +312,18 @@ OWN_PARAMETERS = (
         of_solver={"lm": "Nor with 'lm'."},
     ),
     # ---- of one of them
+    Parameter(
+        "ordered",
+        False,
+        SWITCH,
+        r"""Whether the classes have an order: that of numbers, or of a pandas Categorical (a Series or column of one) with
+        ``ordered=True``. The network then has one score f(x), a last hidden layer of one unit, and thresholds between the
+        classes (`thresholds_`): the probability of a class or a later one is :math:`\sigma(f(x) - \theta_k)`, the proportional
+        odds model (McCullagh, Regression models for ordinal data, 1980) where there is no hidden layer. `monotonic_cst` then goes
+        for any number of classes. Not with 'focal', `label_smoothing`, `calibration` and ``fit_intercept=False``.""",
+        estimators=(CLASSIFIER,),
+        acts=BEFORE,
+    ),
     Parameter(
         "class_weight",
         None,

@@ -78,6 +78,7 @@ BY_BATCHES = Solvers(
     lambda solver: solver.is_by_batches,
     "which needs the same loss at every step; solvers that go batch by batch, as 'adam', take it",
 )
+OF_GRADIENTS = Solvers(lambda solver: solver.trainer != "lm", "which is for the weights of layers: take 'lbfgs'")
 
 
 class Parameter(NamedTuple):
@@ -194,6 +195,15 @@ DROPOUT = Kind(
     (*FRACTION, Allowed(is_sequence, "a sequence of these, one for the inputs and one per hidden layer")),
 )
 COLUMNS = Kind("Any", "'all' or array-like of int", (one_of("all"), Allowed(is_sequence, "an array-like of column numbers")))
+DIRECTIONS = Kind(
+    "Any",
+    "array-like of int, dict or None",
+    (
+        Allowed(is_sequence, "an array-like with -1, 0 or 1 for each feature"),
+        Allowed(lambda value: isinstance(value, dict), "a dict of these by the features' names"),
+        NONE,
+    ),
+)
 CATEGORICAL = Kind(
     "Any",
     "array-like of bool, int or str, 'from_dtype' or None",

@@ -123,6 +123,8 @@ class BPRegressor(RegressorMixin, BaseBP):
         ensemble: bool = False,
         input_scaling: str | None = None,
         missing_targets: str = "error",
+        skip_layer: bool = False,
+        monotonic_cst: Any = None,
         categorical_features: Any = None,
         delta: float = 1.0,
         target_scaling: str | None = None,
@@ -182,6 +184,8 @@ class BPRegressor(RegressorMixin, BaseBP):
         self.ensemble = ensemble
         self.input_scaling = input_scaling
         self.missing_targets = missing_targets
+        self.skip_layer = skip_layer
+        self.monotonic_cst = monotonic_cst
         self.categorical_features = categorical_features
         self.delta = delta
         self.target_scaling = target_scaling

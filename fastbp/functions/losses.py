@@ -29,6 +29,7 @@ class Loss(NamedTuple):
     is_regression: bool = True
     has_class_numbers: bool = False  # whether the target of a row is the number of its class, not a value per output
     has_groups: bool = False  # whether the outputs are in groups with a softmax each, and a target is a probability per output
+    has_score: bool = False  # whether the outputs come from one score, by weights that are fixed
     lowest_target: float = -math.inf
     excludes_lowest: bool = False  # whether targets must be above the lowest
     highest_target: float = math.inf
@@ -102,7 +103,7 @@ def log_cosh_slope(output, y, shape):
     return math.tanh(output - y)
 
 
-REAL_OUTPUTS = tuple(name for name in ACTIVATIONS if name != "softmax")
+REAL_OUTPUTS = tuple(name for name in ACTIVATIONS if name not in ("softmax", "cumulative"))
 _LOSSES = {
     "squared_error": Loss("half the squared error", REAL_OUTPUTS, canonical="identity", has_shares=True),
     "log_loss": Loss(
@@ -208,6 +209,14 @@ _LOSSES = {
         parameter="focal_gamma",
         parameter_default=2.0,
         parameter_brackets="[)",
+    ),
+    "ordered_log_loss": Loss(
+        "the log-loss of classes that have an order, with one score and thresholds between them",
+        ("cumulative",),
+        canonical="cumulative",
+        is_regression=False,
+        has_class_numbers=True,
+        has_score=True,
     ),
 }
 

@@ -116,6 +116,10 @@ def to_sklearn(estimator: BPClassifier | BPRegressor) -> Any:
     if not isinstance(estimator, BPClassifier | BPRegressor):
         raise ValueError(f"estimator must be a BPClassifier or a BPRegressor, got {type(estimator).__name__}.")
     check_weights_alone(estimator)
+    if estimator.out_activation_ == "cumulative":
+        raise ValueError("scikit-learn's MLPs have no ordered classes: take to_onnx or to_c, or fit with ordered=False.")
+    if "skip_coefs_" in vars(estimator):
+        raise ValueError("scikit-learn's MLPs have no skip_layer: take to_onnx or to_c, or fit with skip_layer=False.")
     kind = MLPClassifier if isinstance(estimator, BPClassifier) else MLPRegressor
     settings = _settings_for(kind, estimator)
     coefs, intercepts, layer_sizes = parameters.check_weights(estimator.coefs_, estimator.intercepts_)

@@ -10,10 +10,12 @@ from ..names import (
     CANCELS,
     FOCAL,
     LOG_LOSS,
+    ORDERED_LOG_LOSS,
     SQUARED_ERROR,
 )
 from .activations import multiply_by_slope
 from .compiler import inline, jit, part
+from .ordered import ordered_deltas
 from .rare_losses import HAS_DELTAS, error_deltas, rarer_losses, scale_deltas, smallest_probability
 from .toolchain.pack import Doubles, Reals
 from .vector_functions import log
@@ -198,6 +200,8 @@ def output_deltas(
             for j in range(0, width, lane_count(outputs)):
                 delta = load(outputs, row + j) * weight
                 store(deltas, row + j, where_equal(lanes, broadcast(outputs, label - j), delta - weight, delta))
+    elif loss == ORDERED_LOG_LOSS:
+        ordered_deltas(outputs, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight)
     elif slope == CANCELS or loss == SQUARED_ERROR:
         for i in range(n_rows):
             row, row_target = at + i * width, target + i * n_targets

@@ -10,6 +10,7 @@ from fastbp.kernels import epochs
 from fastbp.kernels.dropout import Dropout
 from fastbp.names import CONSTANT, SCHEDULES, SCORES
 from fastbp.training.between import Between, Report, time_complaint
+from fastbp.training.monotone import parameter_signs
 from fastbp.training.network import dropped_network
 from fastbp.training.optimizer import Optimizer
 from fastbp.training.outcome import CONVERGED, DIVERGED, INTERRUPTED, MAX_ITER, TIME_OVER, DivergenceError, Outcome, Run
@@ -147,6 +148,8 @@ class _Loop:
                 n_slabs=slabs_of(network, batch_size, problem.is_sparse),
             ),
         )
+        if settings.monotonic:
+            workspace = workspace._replace(signs=parameter_signs(network, settings.monotonic, dtype))
         self._choose_held_out(network, samples)
         opened = open_twister(run.random_state)
         self._is_twister = opened is not None
