@@ -9,11 +9,13 @@ from sklearn.utils import check_array, check_consistent_length
 
 from fastbp.estimators import parameters
 from fastbp.estimators.inputs import check_sample_weight, read_by
+from fastbp.estimators.missing import IGNORE, filled_in, with_missing
 from fastbp.estimators.targets import check_range
 from fastbp.names import ACTIVATIONS, LOSSES
 from fastbp.training.custom_loss import CustomLoss
 
 _LOSS_RULES = (parameters.one_of(*(name for name, loss in LOSSES.items() if not loss.has_groups)), parameters.CUSTOM_LOSS)
+_MISSING_RULES = (parameters.one_of("error", IGNORE),)
 _OUTPUT_RULES = (parameters.one_of(*ACTIVATIONS),)
 
 
@@ -104,6 +106,7 @@ def gradients(
     loss_parameter: float | Sequence[float] | None = None,
     alpha: float = 0.0,
     sample_weight: ArrayLike | None = None,
+    missing_targets: str = "error",
 ) -> Gradients:
     r"""Return the loss over all rows and its gradient with respect to weights, intercepts and inputs.
 
@@ -112,7 +115,8 @@ def gradients(
     :math:`\partial E / \partial W^{(l)} = a^{(l-1)\top} \delta^{(l)}`. Losses are scaled as scikit-learn scales them: the mean
     over rows of half the squared error, of the log-loss (natural logarithm) or of half the Poisson deviance, plus
     :math:`\frac{\alpha}{2S} \sum_l \lVert W^{(l)} \rVert^2`, S being the number (or weight) of the rows.
-    For several outputs the loss averages the squared error over them and the gradient sums it, as in scikit-learn.
+    For several outputs the loss averages the squared error over them and the gradient sums it, as in scikit-learn (or the loss
+    sums it too, where the installed one does).
 
     Parameters
     ----------
@@ -140,6 +144,9 @@ def gradients(
         L2 penalty on the weights.
     sample_weight : array-like of shape (n_samples,), default=None
         Weight of each row in the loss; None is 1.
+    missing_targets : {'error', 'ignore'}, default='error'
+        As in the estimators: 'ignore' leaves targets that are NaN out of the loss and the gradients, and rows without any out of
+        everything. Then `loss_parameter` is one for all outputs.
 
     Returns
     -------
@@ -178,14 +185,23 @@ def gradients(
     network, params = _network(
         coefs, intercepts, inputs, activation, output_activation, loss, "gradients", loss_parameter=loss_parameter
     )
+    parameters.check_parameter("missing_targets", missing_targets, _MISSING_RULES, "gradients")
+    missing = None
+    if missing_targets == IGNORE:
+        y, missing = filled_in(y, "y", is_whole=False)
     targets = _targets(y, inputs, np.shape(coefs[-1])[1], loss)
     if isinstance(loss, CustomLoss):
         loss.check(targets, output_activation)
         custom.prepare(loss, inputs.dtype)
+    if missing is not None:
+        if parameters.is_sequence(loss_parameter):
+            raise ValueError("missing_targets='ignore' takes one loss_parameter for all outputs.")
+        targets = with_missing(targets, missing)
     weights = check_sample_weight(sample_weight, inputs)
-    if weights is not None and weights.sum(dtype=np.float64) == 0.0:
+    problem = Problem(inputs, targets, weights, may_miss=missing is not None)
+    if problem.total_weight() == 0.0:
         raise ValueError("The sample weights sum to zero, so there is no mean over the rows.")
-    value, gradient, by_inputs = gradients_at(network, params, Problem(inputs, targets, weights), alpha=alpha)
+    value, gradient, by_inputs = gradients_at(network, params, problem, alpha=alpha)
     by_coefs, by_intercepts = parameter_views(network, gradient)
     return Gradients(value, by_coefs, by_intercepts, by_inputs)
 
@@ -223,7 +239,8 @@ def _network(
     parameters.check_parameter("output_activation", output_activation, _OUTPUT_RULES, caller)
     parameters.output_activation_name(output_activation, loss)
     names = parameters.activation_names(activation, len(layer_sizes) - 2, caller)
-    parameter: Any = LOSSES[loss].parameter_default if loss_parameter is None else loss_parameter
+    is_shaped = loss_parameter is not None and LOSSES[loss].parameter
+    parameter: Any = loss_parameter if is_shaped else LOSSES[loss].parameter_default
     parameter = loss.shape if isinstance(loss, CustomLoss) else parameter
     if np.ndim(parameter):
         parameter = tuple(map(float, parameter))

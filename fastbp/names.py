@@ -48,15 +48,21 @@ class Solver(NamedTuple):
     losses: tuple[str, ...] = ()  # the only ones it is for; () is all
     needs_slopes: bool = False  # whether every activation must have a slope
     estimates_alpha: bool = False  # whether alpha may be BAYES
+    stops_late_elsewhere: bool = False  # whether scikit-learn has it and ignores early_stopping with it
 
     @property
     def is_stochastic(self) -> bool:
-        """Whether it goes epoch by epoch, so that partial_fit, early stopping and shuffling are for it."""
+        """Whether it goes epoch by epoch, so that partial_fit and shuffling are for it."""
         return self.trainer == "stochastic"
+
+    @property
+    def is_by_batches(self) -> bool:
+        """Whether the loss may change from step to step, by other rows, dropout or noise."""
+        return self.is_stochastic and not self.is_full_batch
 
 
 SOLVERS = {
-    "lbfgs": Solver("a quasi-Newton method over all rows, often the best on small data", "lbfgs"),
+    "lbfgs": Solver("a quasi-Newton method over all rows, often the best on small data", "lbfgs", stops_late_elsewhere=True),
     "lm": Solver(
         "Levenberg and Marquardt's method over all rows, for the squared error, the fastest up to some hundred weights [6]_",
         "lm",
@@ -104,6 +110,8 @@ SOLVERS = {
         has_own_rates=True,
     ),
 }
+
+AS_SKLEARN = "stochastic"  # what early_stopping may be: for the solvers that go epoch by epoch alone, as in scikit-learn
 
 BAYES = "bayes"  # what alpha may be where the solver estimates it
 

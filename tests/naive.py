@@ -293,6 +293,30 @@ def batch_gradients(coefs, intercepts, X, Y, weights, names, loss, alpha, eps, m
     return mean_loss(loss, Y, outputs, weights, eps) + penalty, coef_gradients, intercept_gradients, inputs
 
 
+def gradients_by_output(coefs, intercepts, X, Y, counts, names, loss, alpha, eps=EPS):
+    """The same where every output of every sample has a weight of its own, (n_samples, n_outputs); of a sample without any, 0.
+
+    Their largest is the weight of the sample in S, and the squared error stays a mean over all outputs.
+    """
+    coef_sums = [[[alpha * value for value in row] for row in W] for W in coefs]
+    intercept_sums = [[0.0] * len(b) for b in intercepts]
+    total, loss_sum, inputs = sum(max(own) for own in counts), 0.0, []
+    for x, y, own in zip(X, Y, counts, strict=True):
+        layers, pre_activations = forward_sample(coefs, intercepts, x, names)
+        p, z = layers[-1], pre_activations[-1]
+        delta = [0.0] * len(p)
+        for j, count in enumerate(own):
+            if count > 0:
+                share = len(p) if loss == "squared_error" else 1
+                loss_sum += count * sample_loss(loss, [y[j]], [p[j]], eps) / share
+                delta[j] = count * output_delta(names[-1], loss, [y[j]], [p[j]], [z[j]])[0]
+        slope = add_sample_gradient(coefs, layers, pre_activations, delta, names, coef_sums, intercept_sums)
+        inputs.append([value / total for value in slope])
+    penalty = 0.5 * alpha * sum(value * value for W in coefs for row in W for value in row)
+    coef_gradients = [[[value / total for value in row] for row in W] for W in coef_sums]
+    return (loss_sum + penalty) / total, coef_gradients, [[value / total for value in b] for b in intercept_sums], inputs
+
+
 # Dropout
 
 

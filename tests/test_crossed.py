@@ -153,7 +153,6 @@ REFUSED = [
     ("solver", LM, "front", all_but("front", "none"), "embedding"),
     ("solver", LM, "columns", {"more than rows"}, None),  # whose matrices are too large for wide layers
     ("solver", {"bayes"}, "penalty", {"none", "l1"}, None),  # which set alpha themselves
-    ("solver", AT_ONCE, "validation", all_but("validation", "none", "split"), None),
     ("storage", SPARSE, "front", all_but("front", "none"), "sparse"),
     ("storage", SPARSE, "dropout", {"inputs"}, "sparse"),
     ("validation", {"given, as others"}, "front", all_but("front", "none"), "sparse"),

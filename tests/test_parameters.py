@@ -75,6 +75,7 @@ EXAMPLES = {
     "refit": (True, STOPPING),
     "ensemble": (True, {"n_restarts": 2}),
     "input_scaling": ("standard", {}),
+    "missing_targets": ("ignore", {}),
     "categorical_features": ([3], {}),
     "class_weight": ({0: 3.0}, {}),
     "calibration": ("temperature", STOPPING),
@@ -87,7 +88,7 @@ EXAMPLES = {
     "power": (1.2, {"loss": "tweedie"}),
     "denoising": (0.5, {}),
 }
-WITHOUT_EFFECT = {"n_threads", "warm_start"}  # on a first fit's numbers
+WITHOUT_EFFECT = {"n_threads", "warm_start", "missing_targets"}  # on the numbers of a first fit, of whole targets
 ONE_CHOICE = {(BPRegressor, "validation_split"), (BPAutoencoder, "validation_split")}
 EACH = [(kind, name) for kind in DATA for name in inspect.signature(kind).parameters if (kind, name) not in ONE_CHOICE]
 

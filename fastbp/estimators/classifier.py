@@ -14,6 +14,7 @@ from fastbp.estimators.calibration import fitted_temperature, logits_of, probabi
 from fastbp.estimators.class_weights import class_tables, refuse_balanced
 from fastbp.estimators.docs import documented, filled
 from fastbp.estimators.inputs import MatrixLike
+from fastbp.estimators.missing import known_accuracy, without_missing
 from fastbp.estimators.parameter_table import rules_of
 from fastbp.estimators.targets import (
     Targets,
@@ -90,7 +91,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         warm_start: bool = False,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
+        early_stopping: bool | str = False,
         validation_fraction: float = 0.1,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
@@ -124,6 +125,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         refit: bool = False,
         ensemble: bool = False,
         input_scaling: str | None = None,
+        missing_targets: str = "error",
         categorical_features: Any = None,
         class_weight: Any = None,
         calibration: str | None = None,
@@ -182,6 +184,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         self.refit = refit
         self.ensemble = ensemble
         self.input_scaling = input_scaling
+        self.missing_targets = missing_targets
         self.categorical_features = categorical_features
         self.class_weight = class_weight
         self.calibration = calibration
@@ -214,7 +217,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
             Rows of your own that validate, in place of those that `early_stopping` would set aside. Without `early_stopping` they
             decide nothing: `validation_scores_` and `validation_loss_curve_` show how the network did on them. In a pipeline
-            they need ``Pipeline(..., transform_input=["X_val"])``. Not for {other_solvers}.
+            they need ``Pipeline(..., transform_input=["X_val"])``.
         y_val : array-like of shape (n_val,) or (n_val, n_labels), default=None
             Their targets, of classes that y has.
         sample_weight_val : array-like of shape (n_val,), default=None
@@ -296,6 +299,28 @@ class BPClassifier(ClassifierMixin, BaseBP):
             return self.classes_.take(outputs[:, 0] > 0.5, mode="clip")
         labels = (outputs > 0.5).astype(int)
         return csr_matrix(labels) if self._sparse_labels else labels
+
+    def score(self, X: MatrixLike, y: MatrixLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the part of the rows all of whose labels are predicted.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+        y : {array-like, sparse matrix} of shape (n_samples,) or (n_samples, n_labels)
+            True labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row; None is 1.
+
+        Returns
+        -------
+        score : float
+            ``sklearn.metrics.accuracy_score``; with ``missing_targets="ignore"`` of the labels that are not missing.
+        """
+        y, missing = without_missing(self, y, is_whole=False)
+        if missing is not None:
+            return known_accuracy(y, self.predict(X), missing, sample_weight)
+        return super().score(X, y, sample_weight)
 
     def predict_proba(self, X: MatrixLike) -> Any:
         """Return the probability of each class.

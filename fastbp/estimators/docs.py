@@ -43,9 +43,10 @@ gradient_norms_ : ndarray of shape (n_epochs, n_layers - 1)
 best_loss_ : float or None
     Smallest loss, for {stochastic_solvers}; None with `early_stopping`.
 validation_scores_ : list of float or None
-    {score}, or what `scoring` says, on the validation rows after each epoch.
+    {score}, or what `scoring` says, on the validation rows after each epoch (iteration); {other_solvers} have this and
+    the next two attributes only where there are such rows.
 validation_loss_curve_ : list of float or None
-    Mean loss on the validation rows after each epoch, without the penalty.
+    Mean loss on the validation rows after each epoch (iteration), without the penalty.
 best_validation_score_ : float or None
     The largest of the scores, with `early_stopping`.
 restart_losses_ : ndarray of shape (n_restarts,)
@@ -123,7 +124,7 @@ def _filled_for(estimator: str) -> dict[str, str]:
         "solvers": _names(solvers),
         "about_solvers": _about({name: solver.text for name, solver in solvers.items()}),
         "other_solvers": _listed(name for name, solver in solvers.items() if not solver.is_stochastic),
-        "or_iterations": " or after each iteration ('lm')" if "lm" in solvers else "",
+        "or_iterations": " or after each iteration (" + "'lm', and " * ("lm" in solvers) + "'lbfgs' with validation rows)",
         "schedules": _names(SCHEDULES),
         "course_schedules": _about({name: schedule.text for name, schedule in SCHEDULES.items() if not schedule.is_for_all}),
         "step_schedules": _about({name: schedule.text for name, schedule in SCHEDULES.items() if schedule.is_for_all}),

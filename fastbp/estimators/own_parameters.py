@@ -1,6 +1,7 @@
 """The parameters that scikit-learn's MLPs do not have, in the order of the constructors; see parameter_table.py."""
 
 from fastbp.estimators import parameter_kinds as kinds
+from fastbp.estimators.missing import IGNORE
 from fastbp.estimators.parameter_kinds import (
     AFTER,
     AUTOENCODER,
@@ -225,7 +226,7 @@ OWN_PARAMETERS = (
         kinds.SCORER,
         """By what `early_stopping` decides: None is {score_name}; 'loss' the mean loss, of which the scores are minus the value,
         without the penalty; other names and callables ``scorer(estimator, X, y)`` are scikit-learn's, and are called between two
-        epochs (with ``sample_weight`` where there are weights).""",
+        epochs or iterations (with ``sample_weight`` where there are weights).""",
         estimators=PREDICTORS,
         needs_own_fit=lambda value: value is not None,  # scorers ask an estimator
     ),
@@ -233,8 +234,8 @@ OWN_PARAMETERS = (
         "refit",
         False,
         SWITCH,
-        """With `early_stopping`, train again on all rows, `X_val` too, from the same start for as many epochs as were best. The
-        scores stay those of the first training.""",
+        """With `early_stopping`, train again on all rows, `X_val` too, from the same start for as many epochs (iterations) as
+        were best. The scores stay those of the first training.""",
         estimators=PREDICTORS,
         acts=AFTER,
     ),
@@ -259,6 +260,19 @@ OWN_PARAMETERS = (
         ones.""",
         estimators=PREDICTORS,
         acts=BEFORE,
+    ),
+    Parameter(
+        "missing_targets",
+        "error",
+        chosen_from("error", IGNORE),
+        """What NaN in y is: an error, or a target that is not known, of one of several outputs or labels (as floats). It counts
+        in no loss and no gradient, as if its error had a weight of 0 of its own; what the sums over the others are divided by
+        stays the number of outputs and the weight of the rows. A row without any target counts nowhere. Scores are those of the
+        targets that are there: R² of each output over the rows that have it, and the part of the rows that have a label whose
+        labels are all right; scikit-learn's scorers get y as it is. Of the weights of classes a missing label takes none.""",
+        estimators=PREDICTORS,
+        acts=BEFORE,
+        needs_own_fit=lambda value: False,  # rows of one X are shared where no target is missing
     ),
     Parameter(
         "categorical_features",
@@ -362,9 +376,10 @@ OWN_PARAMETERS = (
         REAL_FROM_0,
         """Standard deviation, in standard deviations of each feature, of normal noise that is added to the inputs but not to the
         targets, so that the code learns what noise does not change (Vincent et al., Extracting and composing robust features
-        with denoising autoencoders, ICML 2008). It is drawn once per `fit` and call of `partial_fit`, from `random_state` (with
-        the rows seen before in the seed), and stays the same over the epochs, so that it goes with every solver and with
-        `n_restarts`. Not for a sparse X, which it would fill. (`dropout` of the inputs is drawn anew at every step.)""",
+        with denoising autoencoders, ICML 2008). It is drawn anew for every epoch; with {other_solvers} and 'rprop',
+        which need the same loss at every step, once per `fit` and call of `partial_fit`. It follows from a number drawn from
+        `random_state` and from the number of the epoch, and is the same for all starts of `n_restarts` and any number of
+        threads. Rows that validate have none. Not for a sparse X, which it would fill.""",
         estimators=(AUTOENCODER,),
         acts=BEFORE,
     ),

@@ -26,7 +26,7 @@ from fastbp.estimators.parameters import (
     one_of,
     real_in,
 )
-from fastbp.names import BAYES, EMBEDDINGS, SCHEDULES, SOLVERS, STARTS, Solver
+from fastbp.names import AS_SKLEARN, BAYES, EMBEDDINGS, SCHEDULES, SOLVERS, STARTS, Solver
 
 CLASSIFIER, REGRESSOR, AUTOENCODER = "BPClassifier", "BPRegressor", "BPAutoencoder"
 PREDICTORS = CLASSIFIER, REGRESSOR
@@ -75,7 +75,7 @@ EVERY_SOLVER = Solvers(lambda solver: True, "")
 STOCHASTIC = Solvers(lambda solver: solver.is_stochastic, "which has its own way to step")
 WITH_A_RATE = Solvers(lambda solver: solver.is_stochastic and not solver.has_own_rates, "which finds its steps itself")
 BY_BATCHES = Solvers(
-    lambda solver: solver.is_stochastic and not solver.is_full_batch,
+    lambda solver: solver.is_by_batches,
     "which needs the same loss at every step; solvers that go batch by batch, as 'adam', take it",
 )
 
@@ -107,6 +107,7 @@ class Parameter(NamedTuple):
 
 
 SWITCH = Kind("bool", "bool", FLAG, bool)
+SWITCH_OR_AS_SKLEARN = Kind("bool | str", f"bool or {AS_SKLEARN!r}", (*FLAG, one_of(AS_SKLEARN)))
 POSITIVE_COUNT = Kind("int", "int", COUNT, count)
 COUNT_FROM_0 = Kind("int", "int", (integer_from(0),), count)
 REAL_FROM_0 = Kind("float", "float", NONNEGATIVE, float)

@@ -101,6 +101,15 @@ def resumed_from(estimator: Any, network: Any, problem: Any, settings: Any, incr
     return Resumed(history, optimizer)
 
 
+def has_moved_on(estimator: Any, resumed: Any) -> bool:
+    """Whether training has gone on in the very moments that an estimator holds, whose weights do not say so yet."""
+    if resumed is None or resumed.optimizer is None or not resumed.history.n_iter:
+        return False
+    own = vars(estimator).get("_optimizer")
+    held = [] if own is None or own is resumed.optimizer or not isinstance(own.moments, list) else own.moments
+    return any(one.size and one is other for one in held for other in resumed.optimizer.moments)
+
+
 def check_scaling(estimator: Any, settings: Any, resume: bool) -> None:
     """Refuse what cannot be scaled, or is to be scaled otherwise than before."""
     if estimator.target_scaling is not None:

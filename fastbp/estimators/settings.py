@@ -68,10 +68,16 @@ def settings_of(estimator: Any, loss: Any) -> Settings:
         scheduled_epochs=as_given["max_iter"],
         decay_schedule="constant",
         dropout_schedule="constant",
-        early_stopping=bool(estimator.early_stopping) and SOLVERS[estimator.solver].is_stochastic,
+        early_stopping=stops_early(estimator),
         score="loss" if LOSSES[loss].is_own_score else "r2" if LOSSES[loss].is_regression else "accuracy",
     )
     return Settings(**(as_given | resolved))
+
+
+def stops_early(estimator: Any) -> bool:
+    """Whether early stopping is asked for, and that with this solver."""
+    wanted = estimator.early_stopping
+    return SOLVERS[estimator.solver].is_stochastic if isinstance(wanted, str) else bool(wanted)
 
 
 def dropout_rates(dropout: Any, n_hidden: int, owner: Any) -> tuple[float, ...]:

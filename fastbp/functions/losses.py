@@ -32,6 +32,7 @@ class Loss(NamedTuple):
     lowest_target: float = -math.inf
     excludes_lowest: bool = False  # whether targets must be above the lowest
     highest_target: float = math.inf
+    has_shares: bool = False  # whether it is divided by how many outputs share it, or by 1: by its parameter for the kernels
     is_own_score: bool = False  # whether early stopping goes by this loss of the validation rows, as R² says little of its aim
     parameter: str = ""  # the estimator's parameter that shapes it, if one does: a float
     parameter_default: float = 0.0
@@ -103,7 +104,7 @@ def log_cosh_slope(output, y, shape):
 
 REAL_OUTPUTS = tuple(name for name in ACTIVATIONS if name != "softmax")
 _LOSSES = {
-    "squared_error": Loss("half the squared error", REAL_OUTPUTS, canonical="identity"),
+    "squared_error": Loss("half the squared error", REAL_OUTPUTS, canonical="identity", has_shares=True),
     "log_loss": Loss(
         "the log-loss of several classes",
         ("softmax",),

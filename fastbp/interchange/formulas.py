@@ -131,7 +131,7 @@ def plain(estimator: Any) -> Plain:
     has_classes = isinstance(estimator, BPClassifier) and (layer_sizes[-1] == 1 or estimator.out_activation_ == "softmax")
     classes = estimator.classes_ if has_classes else None
     is_classifier = isinstance(estimator, BPClassifier)
-    is_sorted = not is_classifier and estimator._has_quantiles()
+    is_sorted = not is_classifier and bool(estimator._fitted_levels())
     activations, inputs = [*hidden, estimator.out_activation_], _inputs_of(estimator)
     network = Plain(coefs, intercepts, activations, classes, is_classifier, inputs, is_sorted)
     _check_nothing_is_overlooked(network, estimator)

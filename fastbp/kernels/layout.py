@@ -38,7 +38,8 @@ class Network(NamedTuple):
     activations: Integers  # code of the activation of the layer's outputs
     slopes: Integers  # code of the slope of that activation: the same, KEPT or CANCELS
     loss: int
-    loss_parameter: Doubles  # float64, (n_outputs,): what shapes the loss of each output; 0 where it has no parameter
+    # float64, (n_outputs,): what shapes the loss of each output, or divides the squared error; 0 where it has no parameter
+    loss_parameter: Doubles
     groups: Integers  # int64, (n_groups + 1,): where the outputs of each softmax begin, and the number of all; mostly 0, all
     fit_intercept: int
     n_parameters: int  # length of the flat vector, padding included
@@ -76,6 +77,7 @@ class Samples(NamedTuple):
     targets: Reals  # (n_rows · n_targets,); for log_loss and focal one class index per row
     n_targets: int
     weights: Reals  # (n_rows,) in the table's dtype, or empty
+    has_missing: int  # 1: some targets are NaN, and count nowhere
 
 
 @kept

@@ -35,13 +35,13 @@ from .vectors import (
 
 
 @inline
-def _squared_error(outputs, first, n_outputs, targets, first_target):
-    """Squared error of one row, in float64: half the mean over its outputs."""
+def _squared_error(parameter, outputs, first, n_outputs, targets, first_target):
+    """Squared error of one row, in float64: half the sum over its outputs, divided by the parameter, which is their number."""
     total = 0.0
     for j in range(n_outputs):
         error = np.float64(element(outputs, first + j)) - np.float64(element(targets, first_target + j))
         total += error * error
-    return 0.5 * total / n_outputs
+    return 0.5 * total / element(parameter, 0)
 
 
 @jit
@@ -140,7 +140,7 @@ def early_loss(loss, parameter, outputs, first, n_outputs, width, targets, first
             total += np.float64(element(outputs, first + j))
         return total
     if loss == SQUARED_ERROR:
-        return _squared_error(outputs, first, n_outputs, targets, first_target)
+        return _squared_error(parameter, outputs, first, n_outputs, targets, first_target)
     rarer_losses(loss, parameter, outputs, first, 1, n_outputs, width, targets, first_target, n_targets, row_losses, 0)
     return element(row_losses, 0)
 
@@ -167,7 +167,7 @@ def output_losses(
         log_losses(loss, parameter, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, row_losses, first_row)
     elif loss == SQUARED_ERROR:
         for i in range(n_rows):
-            row_loss = _squared_error(outputs, at + i * width, n_outputs, targets, target + i * n_targets)
+            row_loss = _squared_error(parameter, outputs, at + i * width, n_outputs, targets, target + i * n_targets)
             set_element(row_losses, first_row + i, row_loss)
     else:
         rarer_losses(loss, parameter, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, row_losses, first_row)

@@ -95,19 +95,24 @@ def predict(network, table):
     return {*parts, "sparse_product"} if table.is_sparse else parts
 
 
-def train(network, samples, plan, rule, dropout):
+def of_missing(samples):
+    """What leaves missing targets out."""
+    return {"mend_deltas", "mend_losses"} if samples.has_missing else set()
+
+
+def train(network, samples, validation, plan, rule, dropout):
     """Of `epochs.train`."""
-    if dropout.is_on:
-        return _train(network, samples, plan, rule, dropout)
+    if dropout.is_on or samples.has_missing or validation.has_missing:
+        return _train(network, samples, validation, plan, rule, dropout)
     key = plan.online, plan.shuffle, plan.validate, plan.score, rule.code, rule.shaping, samples.table.is_sparse
     kept = network.__dict__.setdefault("parts", {})
     if key not in kept:
-        kept[key] = frozenset(_train(network, samples, plan, rule, dropout))
+        kept[key] = frozenset(_train(network, samples, validation, plan, rule, dropout))
     return kept[key]
 
 
-def _train(network, samples, plan, rule, dropout):
-    parts = ["transpose_into_panels", *_kept(network, of_gradient)]
+def _train(network, samples, validation, plan, rule, dropout):
+    parts = ["transpose_into_panels", *_kept(network, of_gradient), *of_missing(samples), *of_missing(validation)]
     parts += ["online_epoch"] if plan.online else ["pass_rows", "update"]
     if plan.shuffle:
         parts.append("shuffle")
@@ -128,9 +133,14 @@ def _train(network, samples, plan, rule, dropout):
     return parts
 
 
+def score_rows(network, samples, code):
+    """Of `epochs.score_rows`."""
+    return ["mean_loss", *_kept(network, of_loss), *of_missing(samples), *([] if code == NEGATIVE_LOSS else ["score"])]
+
+
 def objective(network, samples):
     """Of entries that go by the loss and the gradient over all rows."""
-    parts = ["objective", "pass_rows", "update", "transpose_into_panels", *_kept(network, of_gradient)]
+    parts = ["objective", "pass_rows", "update", "transpose_into_panels", *_kept(network, of_gradient), *of_missing(samples)]
     return [*parts, "sparse_product", "sparse_transposed_product"] if samples.table.is_sparse else parts
 
 

@@ -18,6 +18,7 @@ from .dropout import Dropout, drop_inputs, drop_units, nothing_dropped
 from .front import embedding_gradient, front_backward, front_forward, scale_gradient
 from .layout import CODED_SCALE, EMBEDDING, SCALE, Network, Samples, Workspace
 from .losses import output_deltas, output_losses
+from .missing import mend_deltas, mend_losses
 from .products import (
     dot_product,
     gather_rows,
@@ -287,6 +288,12 @@ def pass_rows(
         network.loss, network.loss_parameter, workspace.activations, outputs, stop - first, n_outputs, width, targets,
         targets_at * samples.n_targets, samples.n_targets, weights, targets_at, workspace.row_losses, first,
     )  # fmt: skip
+    if samples.has_missing:
+        mend_deltas(workspace.deltas, outputs, stop - first, width, targets, targets_at * samples.n_targets, samples.n_targets)
+        mend_losses(
+            network.loss, network.loss_parameter, workspace.activations, outputs, stop - first, n_outputs, width, targets,
+            targets_at * samples.n_targets, samples.n_targets, weights, targets_at, workspace.row_losses, first,
+        )  # fmt: skip
     backward(network, params, workspace, first, stop)
 
 

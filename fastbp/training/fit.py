@@ -218,11 +218,12 @@ def fit_network(
     if isinstance(settings.loss, CustomLoss):
         settings.loss.check(problem.Y, settings.output_activation)
         custom.prepare(settings.loss, problem.dtype)
+    if not SOLVERS[settings.solver].is_by_batches:
+        problem = problem.with_noise(0 if resumed is None else resumed.history.n_epochs)
     if first is None:
         seen = problem
         first = begin(0)
-    goes_by_batches = SOLVERS[settings.solver].is_stochastic and not SOLVERS[settings.solver].is_full_batch
-    if goes_by_batches and settings.batch_size != "auto" and settings.batch_size > problem.n_rows:
+    if SOLVERS[settings.solver].is_by_batches and settings.batch_size != "auto" and settings.batch_size > problem.n_rows:
         warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=5)
     n_workers = 1
     if scratch is None:

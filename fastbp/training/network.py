@@ -12,6 +12,7 @@ from fastbp.kernels.layout import COSINES, EMBEDDED_SIZE, N_EMBEDDED, N_WAVES, N
 from fastbp.kernels.tiles import PANEL_VECTORS
 from fastbp.kernels.vectors import lanes
 from fastbp.names import ACTIVATIONS, CANCELS, KEPT, LOSSES
+from fastbp.training.parity import squared_errors_add_up
 from fastbp.training.settings import Settings
 
 CACHE_LINE = 64  # bytes
@@ -122,6 +123,8 @@ def _make_network(
     slopes = [function.slope for function in functions]
     if output_activation == LOSSES[loss].canonical:
         slopes[-1] = CANCELS
+    if LOSSES[loss].has_shares and not loss_parameter:
+        loss_parameter = 1.0 if layer_sizes[-1] == 1 or squared_errors_add_up() else float(layer_sizes[-1])
     embedding_at = int(ends[-1])
     scale_at = embedding_at + EMBEDDED_SIZE * len(embedded)
     coded_scale_at = scale_at + int(widths[0]) * scale_layer

@@ -89,7 +89,10 @@ def gradients_at(network: Any, params: np.ndarray, problem: Problem, *, alpha: f
     loss = objective(params)
     n_rows, width, n_units = problem.n_rows, int(network.widths[1]), int(network.units[1])
     deltas = objective.workspace.deltas[: n_rows * width].reshape(n_rows, width)[:, :n_units]
-    weights = problem.sample_weight
-    total = n_rows if weights is None else np.sum(weights, dtype=np.float64)
+    total = problem.total_weight()
     coefs, _ = parameter_views(network, params)
-    return loss, objective.gradient, deltas @ coefs[0].T / params.dtype.type(total)
+    by_inputs = deltas @ coefs[0].T / params.dtype.type(total)
+    if problem.numbers is not None:  # the other rows have no targets
+        by_inputs, by_known = np.zeros((problem.X.shape[0], network.n_features), params.dtype), by_inputs
+        by_inputs[problem.numbers] = by_known
+    return loss, objective.gradient, by_inputs

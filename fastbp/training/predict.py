@@ -108,8 +108,8 @@ def first_layers(network: Network, params: np.ndarray, n_layers: int) -> tuple[N
     functions = activation_names(network)[:n_layers]
     part = make_network(
         [network.n_features, *network.units[1 : n_layers + 1].tolist()], functions[:-1], functions[-1], "squared_error",
-        groups=_groups_behind(network, n_layers), embedded=network.embedded.tolist(), scale_layer=network.has_scale,
-        categories=np.diff(network.coded).tolist(), dtype=params.dtype,
+        loss_parameter=1.0, groups=_groups_behind(network, n_layers), embedded=network.embedded.tolist(),
+        scale_layer=network.has_scale, categories=np.diff(network.coded).tolist(), dtype=params.dtype,
     )  # fmt: skip
     if network.has_front:  # whose parameters are the last
         coefs, intercepts = parameter_views(network, params)
@@ -122,7 +122,7 @@ def last_layers(network: Network, params: np.ndarray, first_layer: int) -> tuple
     names = activation_names(network)[first_layer:]
     coefs, intercepts = (arrays[first_layer:] for arrays in parameter_views(network, params))
     part = make_network(
-        network.units[first_layer:].tolist(), names[:-1], names[-1], "squared_error",
+        network.units[first_layer:].tolist(), names[:-1], names[-1], "squared_error", loss_parameter=1.0,
         groups=_groups_behind(network, len(network.activations)), dtype=params.dtype,
     )  # fmt: skip
     return part, pack_parameters(part, coefs, intercepts, params.dtype)

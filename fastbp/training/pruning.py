@@ -25,7 +25,8 @@ class _Pruning:
     def _packed(self, coefs: list[np.ndarray], intercepts: list[np.ndarray]) -> tuple[Network, np.ndarray]:
         sizes, names = [coefs[0].shape[0], *(W.shape[1] for W in coefs)], activation_names(self.network)
         groups = np.diff(self.network.groups).tolist()
-        network = make_network(sizes, names[:-1], names[-1], "squared_error", groups=groups, dtype=self.params.dtype)
+        options = {"loss_parameter": 1.0, "groups": groups, "dtype": self.params.dtype}
+        network = make_network(sizes, names[:-1], names[-1], "squared_error", **options)
         return network, pack_parameters(network, coefs, intercepts, self.params.dtype)
 
     def prune(self, layer: int, most: np.ndarray) -> None:
