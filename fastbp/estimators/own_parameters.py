@@ -266,7 +266,7 @@ OWN_PARAMETERS = (
         kinds.CATEGORICAL,
         """Columns that hold categories: a mask, numbers or names of columns, or with 'from_dtype' those of a frame whose dtype
         says so. The network is the one that a column of zeros and ones for each category would have, without these columns: time
-        and memory go with the number of columns, not of categories. Categories are numbers, truth values or texts, those of the
+        and memory go with the number of columns, not of categories. Categories are numbers, booleans or text, those of the
         first `fit` or `partial_fit`; a missing value (None, NaN) is one where there were any. Others, later, add nothing.
         `embedding` and `input_scaling` are for the other columns. Not with a sparse X and `feature_importances`.""",
         estimators=PREDICTORS,

@@ -11,7 +11,7 @@ import types
 
 from . import compiler
 from .compiler import jit, part
-from .losses import CUSTOM, loop_of_losses, loop_of_slopes
+from .rare_losses import CUSTOM, loop_of_losses, loop_of_slopes
 from .toolchain import load
 from .toolchain.pack import Doubles, Reals
 

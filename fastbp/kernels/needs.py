@@ -42,7 +42,7 @@ def of_outputs(network):
 def of_loss(network):
     """What computes its loss."""
     if network.loss not in LOG_LOSSES:
-        return set() if network.loss == SQUARED_ERROR else {"_rarer_losses"}
+        return set() if network.loss == SQUARED_ERROR else {"rarer_losses"}
     return {"_smooth_log_losses"} if network.loss_parameter[0] > 0.0 else set()
 
 
@@ -64,7 +64,7 @@ def of_gradient(network):
     if network.loss in LOG_LOSSES:
         parts |= {"_smooth_deltas"} if network.loss_parameter[0] > 0.0 else set()
     elif network.loss != SQUARED_ERROR:
-        parts |= {"_scale_deltas"} | (set() if network.slopes[-1] == CANCELS else {"_error_deltas"})
+        parts |= {"scale_deltas"} | (set() if network.slopes[-1] == CANCELS else {"error_deltas"})
     if network.embedded.size:
         parts.add("embedding_gradient")
     if network.has_scale:
