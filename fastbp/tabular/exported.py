@@ -58,6 +58,8 @@ def of_network(network: Any) -> PlainNetwork:
     names = parameters.activation_names(network.activation, len(network.coefs_) - 1, network)
     embedded = list(vars(network).get("embedded_features_", ()))
     front = dict(vars(network).get("front_", {}))
+    if "category_scale" in front:  # of the last inputs
+        front["scale"] = np.concatenate([front["scale"], front.pop("category_scale")])
     return PlainNetwork(embedded, front, network.coefs_, network.intercepts_, [*names, network.out_activation_])
 
 
