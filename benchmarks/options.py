@@ -58,6 +58,8 @@ CLASSIFIER_ROWS = [
     ("feature_importances", {"feature_importances": True}, {}),
     ("embedding", {"embedding": "periodic"}, {}),
     ("scale_layer", {"scale_layer": True}, {}),
+    ("skip_layer", {"skip_layer": True}, {}),
+    ("ordered against softmax", {"ordered": True}, {}),
     ("rate_factors", {"rate_factors": {"coefs": "fan_in", "intercepts": 0.1}}, {}),
     ("scoring by the loss", {"scoring": "loss"}, {"early_stopping": True}),
     ("scoring by a scorer", {"scoring": "f1_macro"}, {"early_stopping": True}),
@@ -71,11 +73,20 @@ CLASSIFIER_ROWS = [
 REGRESSOR_ROWS = [
     ("plain regression", {}, {}),
     ("target_scaling", {"target_scaling": "standard"}, {}),
+    ("skip_layer, regression", {"skip_layer": True}, {}),
+    ("monotonic_cst", {"monotonic_cst": [0, 0, 1, 1, 0, 0, -1, 0, 1, 0]}, {}),
     ("absolute_error", {"loss": "absolute_error"}, {}),
     ("quantile", {"loss": "quantile"}, {}),
     ("three quantiles", {"loss": "quantile", "quantile": [0.1, 0.5, 0.9]}, {}),
     ("gamma against poisson", {"loss": "gamma"}, {"loss": "poisson"}),
     ("tweedie against poisson", {"loss": "tweedie"}, {"loss": "poisson"}),
+]
+# … and with a fifth of the targets of several outputs missing, against the same fit of all of them.
+MISSING_ROWS = [
+    ("missing targets", "regression", {}),
+    ("missing targets, per sample", "regression", {"solver": "sgd", "batch_size": 1}),
+    ("missing targets, lbfgs", "regression", {"solver": "lbfgs", "tol": 0.0}),
+    ("missing labels", "labels", {}),
 ]
 
 
@@ -89,6 +100,14 @@ def fit(estimator, options, X, y, n_epochs):
     return model.fit(X, y)
 
 
+def missing_row(name, task, needed):
+    """Digits, of whose pixels the last row is to be told from the others: its values, or which of them are dark."""
+    targets = X[:, 56:] + 0.0 if task == "regression" else (X[:, 56:] > 0.3).astype(float)
+    gone = np.random.default_rng(0).uniform(size=targets.shape) < 0.2
+    estimator = fastbp.BPRegressor if task == "regression" else fastbp.BPClassifier
+    return estimator, X[:, :56], (targets, np.where(gone, np.nan, targets)), name, {"missing_targets": "ignore"}, needed
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few epochs, to see that it runs")
@@ -97,15 +116,16 @@ def main():
     warnings.simplefilter("ignore", ConvergenceWarning)
     settings = Settings(n_threads=1, repeat=1 if arguments.quick else 40, row_seconds=20, quick=arguments.quick)
     n_epochs = 2 if arguments.quick else 30
-    rows = [(fastbp.BPClassifier, X, Y, *row) for row in CLASSIFIER_ROWS]
-    rows += [(fastbp.BPRegressor, X_REAL, Y_REAL, *row) for row in REGRESSOR_ROWS]
+    rows = [(fastbp.BPClassifier, X, (Y, Y), *row) for row in CLASSIFIER_ROWS]
+    rows += [(fastbp.BPRegressor, X_REAL, (Y_REAL, Y_REAL), *row) for row in REGRESSOR_ROWS]
+    rows += [missing_row(*row) for row in MISSING_ROWS]
     print(f"{'option':28} {'plain, ms':>10} {'with it, ms':>12} {'cost of an epoch':>17}")
     for estimator, inputs, targets, name, timed, needed in rows:
         if arguments.names and name not in arguments.names:
             continue
         contenders = {
-            "plain": partial(fit, estimator, needed, inputs, targets, n_epochs),
-            "option": partial(fit, estimator, needed | timed, inputs, targets, n_epochs),
+            "plain": partial(fit, estimator, needed, inputs, targets[0], n_epochs),
+            "option": partial(fit, estimator, needed | timed, inputs, targets[1], n_epochs),
         }
         for run in contenders.values():
             run()

@@ -9,16 +9,28 @@ from sklearn.utils import check_array, check_consistent_length
 
 from fastbp.estimators import parameters
 from fastbp.estimators.inputs import check_sample_weight, read_by
+from fastbp.estimators.missing import IGNORE, filled_in, with_missing
 from fastbp.estimators.targets import check_range
-from fastbp.names import ACTIVATIONS, LOSSES
+from fastbp.names import LOSSES, OUTPUT_ACTIVATIONS
 from fastbp.training.custom_loss import CustomLoss
 
-_LOSS_RULES = (parameters.one_of(*(name for name, loss in LOSSES.items() if not loss.has_groups)), parameters.CUSTOM_LOSS)
-_OUTPUT_RULES = (parameters.one_of(*ACTIVATIONS),)
+_NAMES = [name for name, loss in LOSSES.items() if not (loss.has_groups or loss.has_score)]
+_LOSS_RULES = (parameters.one_of(*_NAMES), parameters.CUSTOM_LOSS)
+_MISSING_RULES = (parameters.one_of("error", IGNORE),)
+_OUTPUT_RULES = (parameters.one_of(*OUTPUT_ACTIVATIONS),)
 
 
-class Gradients(NamedTuple):
+class _Gradients(NamedTuple):
+    loss: float
+    coefs: list[np.ndarray]
+    intercepts: list[np.ndarray]
+    inputs: np.ndarray
+
+
+class Gradients(_Gradients):
     """The loss and its gradient; each array has the shape of what it is the gradient of.
+
+    It unpacks as (loss, coefs, intercepts, inputs).
 
     Attributes
     ----------
@@ -30,12 +42,11 @@ class Gradients(NamedTuple):
         With respect to the intercepts of each layer.
     inputs : ndarray of shape (n_samples, n_features)
         With respect to X.
+    skip_coefs : ndarray of shape (n_features, n_outputs) or None
+        With respect to `skip_coefs`, where these were given.
     """
 
-    loss: float
-    coefs: list[np.ndarray]
-    intercepts: list[np.ndarray]
-    inputs: np.ndarray
+    skip_coefs: np.ndarray | None = None
 
 
 def forward(
@@ -45,6 +56,7 @@ def forward(
     *,
     activation: str | Sequence[str] = "relu",
     output_activation: str = "identity",
+    skip_coefs: ArrayLike | None = None,
 ) -> list[np.ndarray]:
     r"""Return the activations of every layer after the input.
 
@@ -62,6 +74,8 @@ def forward(
         As in `BPClassifier`: one name, or one per hidden layer.
     output_activation : str, default='identity'
         A name that `activation` takes, or 'exp' or 'softmax'.
+    skip_coefs : array-like of shape (n_features, n_outputs), default=None
+        Weights of a `skip_layer`: X @ skip_coefs is added to what the outputs are made from.
 
     Returns
     -------
@@ -88,7 +102,7 @@ def forward(
 
     inputs: np.ndarray = read_by(check_array, X, dtype=(np.float64, np.float32), order="C", input_name="X")
     loss = "log_loss" if output_activation == "softmax" else "squared_error"
-    network, params = _network(coefs, intercepts, inputs, activation, output_activation, loss, "forward")
+    network, params = _network(coefs, intercepts, inputs, activation, output_activation, loss, "forward", skip_coefs=skip_coefs)
     return layer_activations(network, params, inputs)
 
 
@@ -104,6 +118,8 @@ def gradients(
     loss_parameter: float | Sequence[float] | None = None,
     alpha: float = 0.0,
     sample_weight: ArrayLike | None = None,
+    missing_targets: str = "error",
+    skip_coefs: ArrayLike | None = None,
 ) -> Gradients:
     r"""Return the loss over all rows and its gradient with respect to weights, intercepts and inputs.
 
@@ -112,7 +128,8 @@ def gradients(
     :math:`\partial E / \partial W^{(l)} = a^{(l-1)\top} \delta^{(l)}`. Losses are scaled as scikit-learn scales them: the mean
     over rows of half the squared error, of the log-loss (natural logarithm) or of half the Poisson deviance, plus
     :math:`\frac{\alpha}{2S} \sum_l \lVert W^{(l)} \rVert^2`, S being the number (or weight) of the rows.
-    For several outputs the loss averages the squared error over them and the gradient sums it, as in scikit-learn.
+    For several outputs the loss averages the squared error over them and the gradient sums it, as in scikit-learn (or the loss
+    sums it too, where the installed one does).
 
     Parameters
     ----------
@@ -140,6 +157,11 @@ def gradients(
         L2 penalty on the weights.
     sample_weight : array-like of shape (n_samples,), default=None
         Weight of each row in the loss; None is 1.
+    missing_targets : {'error', 'ignore'}, default='error'
+        As in the estimators: 'ignore' leaves targets that are NaN out of the loss and the gradients, and rows without any out of
+        everything. Then `loss_parameter` is one for all outputs.
+    skip_coefs : array-like of shape (n_features, n_outputs), default=None
+        Weights of a `skip_layer`, which the penalty is for too.
 
     Returns
     -------
@@ -165,7 +187,7 @@ def gradients(
     (array([-0.144, -0.287]), array([0.144]), array([[ 0.287, -0.431]]))
     """
     from fastbp.kernels import custom
-    from fastbp.training.network import parameter_views
+    from fastbp.training.network import front_views, parameter_views
     from fastbp.training.objective import gradients_at
     from fastbp.training.problem import Problem
 
@@ -176,18 +198,29 @@ def gradients(
         name = LOSSES[loss].parameter
         parameters.check_parameter("loss_parameter", loss_parameter, parameters.LOSS_PARAMETER_RULES[name], "gradients")
     network, params = _network(
-        coefs, intercepts, inputs, activation, output_activation, loss, "gradients", loss_parameter=loss_parameter
+        coefs, intercepts, inputs, activation, output_activation, loss, "gradients", loss_parameter, skip_coefs
     )
+    parameters.check_parameter("missing_targets", missing_targets, _MISSING_RULES, "gradients")
+    missing = None
+    if missing_targets == IGNORE:
+        y, missing = filled_in(y, "y", is_whole=False)
     targets = _targets(y, inputs, np.shape(coefs[-1])[1], loss)
     if isinstance(loss, CustomLoss):
         loss.check(targets, output_activation)
         custom.prepare(loss, inputs.dtype)
+    if missing is not None:
+        if parameters.is_sequence(loss_parameter):
+            raise ValueError("missing_targets='ignore' takes one loss_parameter for all outputs.")
+        targets = with_missing(targets, missing)
     weights = check_sample_weight(sample_weight, inputs)
-    if weights is not None and weights.sum(dtype=np.float64) == 0.0:
+    problem = Problem(inputs, targets, weights, may_miss=missing is not None)
+    if problem.total_weight() == 0.0:
         raise ValueError("The sample weights sum to zero, so there is no mean over the rows.")
-    value, gradient, by_inputs = gradients_at(network, params, Problem(inputs, targets, weights), alpha=alpha)
+    value, gradient, by_inputs = gradients_at(network, params, problem, alpha=alpha)
     by_coefs, by_intercepts = parameter_views(network, gradient)
-    return Gradients(value, by_coefs, by_intercepts, by_inputs)
+    found = Gradients(value, by_coefs, by_intercepts, by_inputs)
+    found.skip_coefs = front_views(network, gradient).get("skip")
+    return found
 
 
 def _targets(y: ArrayLike, X: np.ndarray, n_outputs: int, loss: Any) -> np.ndarray:
@@ -213,6 +246,7 @@ def _network(
     loss: Any,
     caller: str,
     loss_parameter: float | Sequence[float] | None = None,
+    skip_coefs: ArrayLike | None = None,
 ) -> tuple[Any, np.ndarray]:
     """Return the network and its flat parameter vector in X's dtype."""
     from fastbp.training.network import make_network, pack_parameters
@@ -223,11 +257,21 @@ def _network(
     parameters.check_parameter("output_activation", output_activation, _OUTPUT_RULES, caller)
     parameters.output_activation_name(output_activation, loss)
     names = parameters.activation_names(activation, len(layer_sizes) - 2, caller)
-    parameter: Any = LOSSES[loss].parameter_default if loss_parameter is None else loss_parameter
+    is_shaped = loss_parameter is not None and LOSSES[loss].parameter
+    parameter: Any = loss_parameter if is_shaped else LOSSES[loss].parameter_default
     parameter = loss.shape if isinstance(loss, CustomLoss) else parameter
     if np.ndim(parameter):
         parameter = tuple(map(float, parameter))
         if len(parameter) != layer_sizes[-1]:
             raise ValueError(f"loss_parameter has {len(parameter)} values, but the network {layer_sizes[-1]} outputs.")
-    network = make_network(layer_sizes, names, output_activation, loss, loss_parameter=parameter, dtype=X.dtype)
-    return network, pack_parameters(network, weights, biases, X.dtype)
+    beside = {}
+    if skip_coefs is not None:
+        beside["skip"] = skip = read_by(check_array, skip_coefs, dtype=X.dtype, input_name="skip_coefs")
+        if len(layer_sizes) < 3 or skip.shape != (layer_sizes[0], layer_sizes[-1]):
+            raise ValueError(
+                f"skip_coefs of shape {skip.shape} do not lead past the hidden layers of a network with the layers {layer_sizes}:"
+                f" they need the shape {(layer_sizes[0], layer_sizes[-1])}, and a hidden layer."
+            )
+    options: dict[str, Any] = {"loss_parameter": parameter, "skip_layer": bool(beside), "dtype": X.dtype}
+    network = make_network(layer_sizes, names, output_activation, loss, **options)
+    return network, pack_parameters(network, weights, biases, X.dtype, beside)

@@ -16,11 +16,14 @@ from .functions.losses import LOSSES
 IDENTITY, LOGISTIC, TANH, RELU, LEAKY_RELU, STEP, SOFTMAX, EXP = (
     ACTIVATIONS[name].code for name in ("identity", "logistic", "tanh", "relu", "leaky_relu", "step", "softmax", "exp")
 )
+CUMULATIVE = ACTIVATIONS["cumulative"].code
 SQUARED_ERROR, LOG_LOSS, BINARY_LOG_LOSS, MULTIOUTPUT_LOG_LOSS, FOCAL, BINARY_FOCAL = (
     LOSSES[name].code
     for name in ("squared_error", "log_loss", "binary_log_loss", "multioutput_log_loss", "focal", "binary_focal")
 )
+ORDERED_LOG_LOSS = LOSSES["ordered_log_loss"].code
 
+OUTPUT_ACTIVATIONS = tuple(name for name in ACTIVATIONS if name != "cumulative")  # that users may choose
 HIDDEN_ACTIVATIONS = tuple(name for name, activation in ACTIVATIONS.items() if activation.is_hidden)
 REGRESSION_LOSSES = tuple(name for name, loss in LOSSES.items() if loss.is_regression)
 CLASSIFIER_LOSSES = ("log_loss", "focal")  # as users name them; with the logistic output they are binary
@@ -48,15 +51,21 @@ class Solver(NamedTuple):
     losses: tuple[str, ...] = ()  # the only ones it is for; () is all
     needs_slopes: bool = False  # whether every activation must have a slope
     estimates_alpha: bool = False  # whether alpha may be BAYES
+    stops_late_elsewhere: bool = False  # whether scikit-learn has it and ignores early_stopping with it
 
     @property
     def is_stochastic(self) -> bool:
-        """Whether it goes epoch by epoch, so that partial_fit, early stopping and shuffling are for it."""
+        """Whether it goes epoch by epoch, so that partial_fit and shuffling are for it."""
         return self.trainer == "stochastic"
+
+    @property
+    def is_by_batches(self) -> bool:
+        """Whether the loss may change from step to step, by other rows, dropout or noise."""
+        return self.is_stochastic and not self.is_full_batch
 
 
 SOLVERS = {
-    "lbfgs": Solver("a quasi-Newton method over all rows, often the best on small data", "lbfgs"),
+    "lbfgs": Solver("a quasi-Newton method over all rows, often the best on small data", "lbfgs", stops_late_elsewhere=True),
     "lm": Solver(
         "Levenberg and Marquardt's method over all rows, for the squared error, the fastest up to some hundred weights [6]_",
         "lm",
@@ -104,6 +113,8 @@ SOLVERS = {
         has_own_rates=True,
     ),
 }
+
+AS_SKLEARN = "stochastic"  # what early_stopping may be: for the solvers that go epoch by epoch alone, as in scikit-learn
 
 BAYES = "bayes"  # what alpha may be where the solver estimates it
 

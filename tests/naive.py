@@ -83,7 +83,7 @@ UNITS = {
     "exp": exp,
 }
 
-ACTIVATIONS = (*UNITS, "softmax")
+ACTIVATIONS = (*UNITS, "softmax", "cumulative")
 
 # Each slope is computed from the unit's OUTPUT a, not from z, where that is possible.
 SLOPES = {
@@ -111,6 +111,9 @@ def activate(name, z):
         top = max(z)
         powers = [exp(value - top) for value in z]
         return [power / sum(powers) for power in powers]
+    if name == "cumulative":
+        later = [1.0, *map(logistic, z[1:]), 0.0]
+        return [before - after for before, after in itertools.pairwise(later)]
     return [UNITS[name](value) for value in z]
 
 
@@ -119,6 +122,9 @@ def pull_back(name, a, z, upstream):
     if name == "softmax":
         mean = sum(u * value for u, value in zip(upstream, a, strict=True))
         return [value * (u - mean) for u, value in zip(upstream, a, strict=True)]
+    if name == "cumulative":  # z_k adds to a_k what it takes from a_k-1
+        slopes = [logistic(value) * (1 - logistic(value)) for value in z]
+        return [0.0, *((upstream[k] - upstream[k - 1]) * slopes[k] for k in range(1, len(z)))]
     return [u * SLOPES[name](a_j, z_j) for u, a_j, z_j in zip(upstream, a, z, strict=True)]
 
 
@@ -187,6 +193,7 @@ SAMPLE_LOSSES = {
     "binary_log_loss": lambda y, p, eps: (
         -sum(xlogy(y_j, clip(p_j, eps)) + xlogy(1 - y_j, 1 - clip(p_j, eps)) for y_j, p_j in zip(y, p, strict=True))
     ),
+    "ordered_log_loss": lambda y, p, eps: -math.log(clip(p[int(y[0])], eps)),
     "focal": lambda y, p, eps: focal(clip(p[int(y[0])], eps)),
     "binary_focal": lambda y, p, eps: sum(focal(clip(p_j if y_j else 1 - p_j, eps)) for y_j, p_j in zip(y, p, strict=True)),
     **{name: loss_of_number(value) for name, (value, _) in OF_NUMBERS.items()},
@@ -198,6 +205,7 @@ LOSS_SLOPES = {
     "squared_error": lambda y, p: [p_j - y_j for y_j, p_j in zip(y, p, strict=True)],
     "log_loss": lambda y, p: [-1 / p_j if j == int(y[0]) else 0.0 for j, p_j in enumerate(p)],
     "binary_log_loss": lambda y, p: [(p_j - y_j) / (p_j * (1 - p_j)) for y_j, p_j in zip(y, p, strict=True)],
+    "ordered_log_loss": lambda y, p: [-1 / p_j if j == int(y[0]) else 0.0 for j, p_j in enumerate(p)],
     "focal": lambda y, p: [focal_slope(p_j) if j == int(y[0]) else 0.0 for j, p_j in enumerate(p)],
     "binary_focal": lambda y, p: [focal_slope(p_j) if y_j else -focal_slope(1 - p_j) for y_j, p_j in zip(y, p, strict=True)],
     **{name: slope_of_number(slope) for name, (_, slope) in OF_NUMBERS.items()},
@@ -234,15 +242,17 @@ def layer_names(activation, output_activation, n_layers):
     return hidden + [output_activation]
 
 
-def forward_sample(coefs, intercepts, x, names, masks=None):
+def forward_sample(coefs, intercepts, x, names, masks=None, skip=None):
     """Activations of every layer for one sample, the input first, and what they were before the activation.
 
-    masks: a factor on every unit of every layer but the last.
+    masks: a factor on every unit of every layer but the last; skip: weights from the input to the output.
     """
     layers, pre_activations = [masked(x, masks, 0)], [x]
     for depth, (W, b, name) in enumerate(zip(coefs, intercepts, names, strict=True)):
         a = layers[-1]
         z = [b[j] + sum(a[i] * W[i][j] for i in range(len(a))) for j in range(len(b))]
+        if skip is not None and depth == len(coefs) - 1:
+            z = [z[j] + sum(layers[0][i] * skip[i][j] for i in range(len(x))) for j in range(len(b))]
         layers.append(masked(activate(name, z), masks, depth + 1))
         pre_activations.append(z)
     return layers, pre_activations
@@ -271,26 +281,55 @@ def add_sample_gradient(coefs, layers, pre_activations, delta, names, coef_sums,
     return delta
 
 
-def batch_gradients(coefs, intercepts, X, Y, weights, names, loss, alpha, eps, masks=None):
+def batch_gradients(coefs, intercepts, X, Y, weights, names, loss, alpha, eps, masks=None, skip=None):
     """Loss and gradients of one batch, lists in and out: weights (aᵀδ + α·W)/S, intercepts Σδ/S, S the sum of the weights.
 
-    masks: those of each sample, see `forward_sample`.
+    masks: those of each sample, see `forward_sample`; skip: likewise, its gradient is then returned too.
     """
+    skip_sums = [[alpha * value for value in row] for row in skip or []]
     masks = [None] * len(X) if masks is None else masks
     coef_sums = [[[alpha * value for value in row] for row in W] for W in coefs]
     intercept_sums = [[0.0] * len(b) for b in intercepts]
     inputs, outputs = [], []
     total = sum(weights)
     for x, y, weight, own_masks in zip(X, Y, weights, masks, strict=True):
-        layers, pre_activations = forward_sample(coefs, intercepts, x, names, own_masks)
+        layers, pre_activations = forward_sample(coefs, intercepts, x, names, own_masks, skip)
         outputs.append(layers[-1])
         delta = [weight * d for d in output_delta(names[-1], loss, y, layers[-1], pre_activations[-1])]
         slope = add_sample_gradient(coefs, layers, pre_activations, delta, names, coef_sums, intercept_sums, own_masks)
+        for i, sums in enumerate(skip_sums):
+            slope[i] += sum(d * w for d, w in zip(delta, skip[i], strict=True))
+            skip_sums[i] = [value + layers[0][i] * d for value, d in zip(sums, delta, strict=True)]
         inputs.append([value / total for value in slope])
-    penalty = 0.5 * alpha * sum(value * value for W in coefs for row in W for value in row) / total
+    penalty = 0.5 * alpha * sum(value * value for W in [*coefs, skip or []] for row in W for value in row) / total
     coef_gradients = [[[value / total for value in row] for row in W] for W in coef_sums]
     intercept_gradients = [[value / total for value in b] for b in intercept_sums]
-    return mean_loss(loss, Y, outputs, weights, eps) + penalty, coef_gradients, intercept_gradients, inputs
+    found = mean_loss(loss, Y, outputs, weights, eps) + penalty, coef_gradients, intercept_gradients, inputs
+    return found if skip is None else (*found, [[value / total for value in row] for row in skip_sums])
+
+
+def gradients_by_output(coefs, intercepts, X, Y, counts, names, loss, alpha, eps=EPS):
+    """The same where every output of every sample has a weight of its own, (n_samples, n_outputs); of a sample without any, 0.
+
+    Their largest is the weight of the sample in S, and the squared error stays a mean over all outputs.
+    """
+    coef_sums = [[[alpha * value for value in row] for row in W] for W in coefs]
+    intercept_sums = [[0.0] * len(b) for b in intercepts]
+    total, loss_sum, inputs = sum(max(own) for own in counts), 0.0, []
+    for x, y, own in zip(X, Y, counts, strict=True):
+        layers, pre_activations = forward_sample(coefs, intercepts, x, names)
+        p, z = layers[-1], pre_activations[-1]
+        delta = [0.0] * len(p)
+        for j, count in enumerate(own):
+            if count > 0:
+                share = len(p) if loss == "squared_error" else 1
+                loss_sum += count * sample_loss(loss, [y[j]], [p[j]], eps) / share
+                delta[j] = count * output_delta(names[-1], loss, [y[j]], [p[j]], [z[j]])[0]
+        slope = add_sample_gradient(coefs, layers, pre_activations, delta, names, coef_sums, intercept_sums)
+        inputs.append([value / total for value in slope])
+    penalty = 0.5 * alpha * sum(value * value for W in coefs for row in W for value in row)
+    coef_gradients = [[[value / total for value in row] for row in W] for W in coef_sums]
+    return (loss_sum + penalty) / total, coef_gradients, [[value / total for value in b] for b in intercept_sums], inputs
 
 
 # Dropout
@@ -391,11 +430,12 @@ def gradients(
     alpha=0.0,
     sample_weight=None,
     eps=EPS,
+    skip=None,
 ):
-    """Loss over all rows as one batch and its gradients; y of log_loss holds class indices."""
+    """Loss over all rows as one batch and its gradients; y of log_loss holds class indices. With `skip`, its gradient too."""
     names = layer_names(activation, output_activation, len(coefs))
     weights = [1.0] * len(X) if sample_weight is None else np.asarray(sample_weight, dtype=float).tolist()
-    value, coef_gradients, intercept_gradients, inputs = batch_gradients(
+    value, coef_gradients, intercept_gradients, inputs, *of_skip = batch_gradients(
         to_lists(coefs),
         to_lists(intercepts),
         np.asarray(X, dtype=float).tolist(),
@@ -405,8 +445,10 @@ def gradients(
         loss,
         alpha,
         eps,
+        skip=None if skip is None else np.asarray(skip, dtype=float).tolist(),
     )
-    return Gradients(value, to_arrays(coef_gradients), to_arrays(intercept_gradients), np.array(inputs))
+    found = Gradients(value, to_arrays(coef_gradients), to_arrays(intercept_gradients), np.array(inputs))
+    return (*found, *to_arrays(of_skip)) if of_skip else found
 
 
 def as_random_state(seed):

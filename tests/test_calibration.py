@@ -186,7 +186,7 @@ def test_validation_rows_that_are_all_right_make_no_probability_certain():
     ("options", "message"),
     [
         ({}, "calibration needs validation rows"),
-        ({"solver": "lbfgs", "early_stopping": True}, "calibration needs validation rows"),
+        ({"solver": "lbfgs", "early_stopping": "stochastic"}, "calibration needs validation rows"),
         ({"early_stopping": True, "refit": True}, "does not go with refit=True"),
         ({"calibration": "platt"}, "'calibration' parameter"),
     ],

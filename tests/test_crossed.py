@@ -48,6 +48,7 @@ TASKS = {
     "three classes": (BPClassifier, "three", {}),
     "three classes, focal": (BPClassifier, "three", {"loss": "focal", "focal_gamma": 1.0}),
     "three classes, smoothed": (BPClassifier, "three", {"label_smoothing": 0.1, "validation_split": "stratified"}),
+    "three classes, ordered": (BPClassifier, "three", {"ordered": True}),
     "labels": (BPClassifier, "labels", {}),
     "columns": (BPClassifier, "columns", {}),
     "one number, tanh": (BPRegressor, "one", {"output_activation": "tanh"}),
@@ -77,6 +78,8 @@ FACTORS = {
         "scale": {"scale_layer": True},
         "both": {"embedding": "periodic", "scale_layer": True},
     },
+    "skip": {"no": {}, "yes": {"skip_layer": True}},
+    "monotone": {"no": {}, "yes": {}},
     "dropout": {"none": {}, "units": {"dropout": 0.3}, "inputs": {}},
     "schedule": {name: {"learning_rate": name} for name in SCHEDULES} | {"own": {"learning_rate": decay}},
     "warmup": {"none": {}, "some steps": {"warmup_steps": 3}},
@@ -151,9 +154,20 @@ REFUSED = [
     ("solver", {"bayes"}, "task", CLASSES, "alpha"),
     ("solver", LM, "activation", {"step"}, "step"),
     ("solver", LM, "front", all_but("front", "none"), "embedding"),
+    ("solver", AT_ONCE, "monotone", {"yes"}, "monotonic_cst"),
+    ("activation", {"gelu", "silu", "mish", "hardswish"}, "monotone", {"yes"}, "monotonic_cst"),
+    ("task", {"two classes, softmax", "numbers, gelu"}, "monotone", {"yes"}, "monotonic_cst"),
+    ("task", {"labels", "columns"}, "monotone", {"yes"}, "monotonic_cst"),
+    ("task", {"three classes", "three classes, focal", "three classes, smoothed"}, "monotone", {"yes"}, "monotonic_cst"),
+    ("front", {"scale", "both"}, "monotone", {"yes"}, "scale_layer"),
+    ("front", set(EMBEDDINGS), "monotone", {"yes"}, "embedding"),
+    ("front", {"of one column"}, "monotone", {"yes"}, None),  # if there are others
+    ("task", {"three classes, ordered"}, "validation", {"split, calibrated", "given, calibrated"}, "calibration"),
+    ("task", {"three classes, ordered"}, "intercepts", {"no"}, "fit_intercept"),
+    ("solver", LM, "skip", {"yes"}, "skip_layer"),
+    ("layers", {"none"}, "skip", {"yes"}, "skip_layer"),
     ("solver", LM, "columns", {"more than rows"}, None),  # whose matrices are too large for wide layers
     ("solver", {"bayes"}, "penalty", {"none", "l1"}, None),  # which set alpha themselves
-    ("solver", AT_ONCE, "validation", all_but("validation", "none", "split"), None),
     ("storage", SPARSE, "front", all_but("front", "none"), "sparse"),
     ("storage", SPARSE, "dropout", {"inputs"}, "sparse"),
     ("validation", {"given, as others"}, "front", all_but("front", "none"), "sparse"),
@@ -246,6 +260,8 @@ def model_of(levels, **more):
         options["activation"] = ("tanh", "selu", "softplus")[: len(hidden)]
     if levels["dropout"] == "inputs":
         options["dropout"] = (0.2,) + (0.1,) * len(hidden)
+    if levels["monotone"] == "yes":
+        options["monotonic_cst"] = [0] * (FACTORS["columns"][levels["columns"]] - 1) + [-1]
     if "classes" in FACTORS["weights"][levels["weights"]]:
         options["class_weight"] = "balanced"
     options = {"hidden_layer_sizes": hidden, "max_iter": 3, "learning_rate_init": 0.003, "random_state": 0} | options | more
@@ -325,9 +341,7 @@ def outputs(model, X):
 
 
 def seen_by_first_layer(model, X):
-    """What the front makes of rows, in NumPy."""
-    if model.input_scaler_ is not None:
-        X = model.input_scaler_.transform(X)
+    """What the front makes of scaled rows, in NumPy."""
     front = vars(model).get("front_", {})
     if "frequencies" in front:
         front = {name: np.asarray(values, dtype=float) for name, values in front.items()}
@@ -340,8 +354,16 @@ def seen_by_first_layer(model, X):
 def plain_layers(model, X):
     """Activations of the hidden layers, and the logits, by plain loops."""
     names = [] if len(model.coefs_) == 1 else model.activation
+    if model.ordered:
+        own = [names] * (len(model.coefs_) - 2) if isinstance(names, str) else list(names)
+        names = [*own, "identity"]
+    if model.input_scaler_ is not None:
+        X = model.input_scaler_.transform(X)
     layers = naive.forward(model.coefs_, model.intercepts_, seen_by_first_layer(model, X), activation=names)
-    return layers[1:-1], layers[-1]
+    skipping = X @ model.skip_coefs_ if model.skip_layer else 0.0
+    if model.ordered:
+        layers[-2] = layers[-2] + skipping  # the score
+    return layers[1:-1], layers[-1] + skipping
 
 
 def plain_outputs(model, X):
@@ -380,7 +402,7 @@ def teams_for_any_work(monkeypatch):
     monkeypatch.setattr("fastbp.training.threads.SHARED_TOTAL", -np.inf)
 
 
-SMOOTH = {"identity", "logistic", "tanh", "elu", "gelu", "silu", "mish", "softplus", "exp", "softmax"}
+SMOOTH = {"identity", "logistic", "tanh", "elu", "gelu", "silu", "mish", "softplus", "exp", "softmax", "cumulative"}
 ALL = pairwise()
 CHOSEN = range(len(ALL)) if os.environ.get("NUMBA_BOUNDSCHECK") == "1" else range(0, len(ALL), EVERY)
 
@@ -409,6 +431,7 @@ def test_a_configuration_goes_through(number, quiet, teams_for_any_work, tmp_pat
     assert found.dtype == rows.dtype
     np.testing.assert_array_equal(outputs(fitted(levels, rows, n_threads=2), new), found)
     check_outputs(model, rows, found)
+    check_directions(model, rows)
     check_record(model, levels)
     check_kept(model, new, found, tmp_path)
     check_explanations(model, rows)
@@ -435,6 +458,19 @@ def check_outputs(model, rows, found):
             model.predict(other)
     else:
         np.testing.assert_allclose(outputs(model, other), found, **close(rows.dtype))
+
+
+def check_directions(model, rows):
+    """No output rises with a column for which that is forbidden."""
+    if model.monotonic_cst is None:
+        return
+    low, high = rows.dense[rows.val].astype(rows.dtype), rows.dense[rows.val].astype(rows.dtype)
+    high[:, -1] += np.geomspace(1e-3, 1e3, len(high), dtype=rows.dtype)
+    before, after = outputs(model, low), outputs(model, high)
+    if is_classifier(model):  # of each class or a later one
+        before, after = (found[:, :0:-1].cumsum(axis=1) for found in (before, after))
+    rounding = 64 * np.finfo(rows.dtype).eps * (1 + np.abs(before) + np.abs(after))
+    assert (after - before <= rounding).all()
 
 
 def check_record(model, levels):
@@ -486,6 +522,10 @@ def check_explanations(model, rows):
         assert importances.shape[0] == model.n_features_in_
         assert np.isfinite(importances).all()
     X = rows.stored(rows.train)
+    if model.ordered or model.monotonic_cst is not None:
+        with pytest.raises(ValueError, match=r"ordered|monotonic_cst"):
+            model.pruned(X)
+        return
     before, after = (outputs(one, X) for one in (model, model.pruned(X, tolerance=0.01)))
     if not has_quantiles(model):  # whose columns are sorted after the outputs
         assert (np.sqrt(((after - before) ** 2).mean(axis=0)) <= 0.0101 * before.std(axis=0) + 1e-5).all()

@@ -122,6 +122,23 @@ def test_wide_networks_are_heat_maps():
         display.plot(pyplot.figure().gca())
 
 
+def test_a_skip_layer_is_drawn():
+    rng = np.random.default_rng(0)
+    for n_features in (3, 51):
+        rows, targets = rng.normal(size=(60, n_features)), rng.normal(size=(60, 2))
+        model = BPRegressor(hidden_layer_sizes=(6,), skip_layer=True, max_iter=2, random_state=0).fit(rows, targets)
+        display = NetworkDisplay.from_estimator(model)
+        if display.is_heat_map:
+            np.testing.assert_array_equal(display.images_[-1].get_array(), model.skip_coefs_)
+            continue
+        left, right = (display.units_[k].get_offsets() for k in (0, 2))
+        ends = {(tuple(a), tuple(b)) for a, b in display.lines_[-1].get_segments()}
+        assert ends == {(tuple(a), tuple(b)) for a in left for b in right}
+    assert "51 → 2" in model._repr_html_()
+    with pytest.raises(ValueError, match="skip_coefs"):
+        NetworkDisplay(coefs=model.coefs_, intercepts=model.intercepts_, skip_coefs=np.ones((2, 51)))
+
+
 def test_networks_that_do_not_fit():
     W, b = np.ones((2, 3)), np.zeros(3)
     with pytest.raises(ValueError, match="one of each per layer"):

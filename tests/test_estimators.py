@@ -29,7 +29,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fastbp import BPClassifier, BPRegressor, BPSearchCV
 from fastbp.estimators import parameters
-from fastbp.names import ACTIVATIONS, STARTS
+from fastbp.names import OUTPUT_ACTIVATIONS, STARTS
 from fastbp.training.optimizer import Optimizer
 from fastbp.training.outcome import MAX_ITER, Outcome
 from fastbp.training.predict import predict_outputs
@@ -523,7 +523,7 @@ def test_without_intercepts(solver):
     np.testing.assert_allclose(model.predict(X_IRIS), (hidden @ model.coefs_[1])[:, 0], rtol=1e-10)
 
 
-@pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name != "softmax"])
+@pytest.mark.parametrize("name", [name for name in OUTPUT_ACTIVATIONS if name != "softmax"])
 def test_output_activation(name):
     model = BPRegressor(hidden_layer_sizes=3, output_activation=name, max_iter=2, random_state=0).fit(X_IRIS, Y_IRIS / 3)
     assert model.out_activation_ == name

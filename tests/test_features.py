@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits, load_iris
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
@@ -118,7 +118,7 @@ def test_what_features_cannot_be_made_of(parameters, error, text):
 def test_the_constructor_is_that_of_the_estimators_and_noise():
     """Names, defaults and kinds, apart from the sizes."""
     both, others, actual = (inspect.signature(cls).parameters for cls in (BPClassifier, BPRegressor, BPAutoencoder))
-    not_here = {"loss", "scoring", "refit", "ensemble", "input_scaling"}
+    not_here = {"loss", "scoring", "refit", "ensemble", "input_scaling", "missing_targets"}
     expected = {name: parameter for name, parameter in both.items() if name in others and name not in not_here}
     assert list(actual) == [*expected, "denoising"]
     for name in list(expected)[1:]:
@@ -230,13 +230,70 @@ def test_noise_is_added_to_the_inputs_alone(monkeypatch):
     for seed in (0, 0, 1):
         with pytest.raises(StopIteration):
             BPAutoencoder(1, denoising=0.3, random_state=seed).fit(X)
-    noise = seen[0].X - X
+    np.testing.assert_array_equal(seen[0].X, X)
     np.testing.assert_array_equal(seen[0].Y, X)
-    np.testing.assert_allclose(noise.std(axis=0), [0.3, 3], rtol=0.03)
-    np.testing.assert_allclose(noise.mean(axis=0), 0, atol=0.1)
-    assert abs(np.corrcoef(noise.T)[0, 1]) < 0.03
-    np.testing.assert_array_equal(seen[1].X, seen[0].X)
-    assert not np.array_equal(seen[2].X, seen[0].X)
+    noises = [problem.with_noise(epoch).X - X for problem, epoch in [(seen[0], 0), (seen[0], 1), (seen[2], 0), (seen[1], 0)]]
+    for noise in noises:
+        np.testing.assert_allclose(noise.std(axis=0), [0.3, 3], rtol=0.03)
+        np.testing.assert_allclose(noise.mean(axis=0), 0, atol=0.1)
+        assert abs(np.corrcoef(noise.T)[0, 1]) < 0.03
+        assert noise is noises[0] or noise is noises[3] or abs(np.corrcoef(noise[:, 0], noises[0][:, 0])[0, 1]) < 0.03
+    np.testing.assert_array_equal(noises[3], noises[0])
+
+
+def noise_of(seed, epoch, X, denoising):
+    """Of Philox at a counter of its own."""
+    key = np.random.RandomState(seed).randint(2**31 - 1)
+    generator = np.random.Generator(np.random.Philox(key=key, counter=[0, 0, 0, epoch]))
+    return generator.standard_normal(X.shape, dtype=X.dtype) * (denoising * X.std(axis=0)).astype(X.dtype)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("batch_size", [1, 40, 150])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_every_epoch_has_noise_of_its_own(batch_size, dtype):
+    """The fit is one of a regressor that is given other inputs in each epoch."""
+    X = IRIS.astype(dtype)
+    options = {"hidden_layer_sizes": (6, 2), "activation": "tanh", "solver": "sgd", "momentum": 0.0, "batch_size": batch_size}
+    options |= {"shuffle": False, "tol": 0.0, "random_state": 3, "learning_rate_init": 0.01}
+    autoencoder = BPAutoencoder(**options, max_iter=4, denoising=0.5).fit(X)
+    regressor = BPRegressor(**options, max_iter=1, warm_start=True)
+    losses = [regressor.fit(X + noise_of(3, epoch, X, 0.5), X).loss_ for epoch in range(4)]
+    tolerance = 1e-10 if dtype == np.float64 else 1e-4
+    np.testing.assert_allclose(autoencoder.coefs_[0], regressor.coefs_[0], rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(autoencoder.loss_curve_, losses, rtol=tolerance)
+    parts = BPAutoencoder(**options, denoising=0.5)
+    for _ in range(4):
+        parts.partial_fit(X)
+    np.testing.assert_array_equal(parts.coefs_[0], autoencoder.coefs_[0])
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("options", [{}, {"solver": "lbfgs"}, {"n_restarts": 2}, {"early_stopping": True}], ids=str)
+def test_noise_does_not_depend_on_threads(options):
+    X = np.tile(DIGITS, (3, 1))
+    models = [BPAutoencoder((40, 20), max_iter=3, denoising=0.3, random_state=0, n_threads=n, **options).fit(X) for n in (1, 2)]
+    np.testing.assert_array_equal(models[0].coefs_[0], models[1].coefs_[0])
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("solver", ["adam", "lbfgs", "rprop"])
+def test_rows_that_validate_have_no_noise(solver):
+    options = {"solver": solver, "early_stopping": True, "max_iter": 1, "random_state": 0}
+    model, plain = (BPAutoencoder((6, 2), denoising=denoising, **options).fit(IRIS) for denoising in (5.0, 0.0))
+    assert not np.allclose(model.coefs_[0], plain.coefs_[0])
+    best = min(model.validation_loss_curve_)
+    _, aside = train_test_split(np.arange(150), test_size=0.1, random_state=drawn_behind_weights(model))
+    assert best == pytest.approx(0.5 * model.reconstruction_error(IRIS[aside]).mean(), rel=1e-9)
+
+
+def drawn_behind_weights(model):
+    """The random state behind what starting weights have taken."""
+    state = np.random.RandomState(model.random_state)
+    for W, b in zip(model.coefs_, model.intercepts_, strict=True):
+        state.uniform(size=W.shape)
+        state.uniform(size=b.shape)
+    return state
 
 
 def test_noise_is_drawn_anew_by_each_partial_fit_and_by_none_without_it():

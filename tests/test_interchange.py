@@ -155,6 +155,7 @@ def test_what_scikit_learn_has_not_is_named():
         ({"fit_intercept": False}, "'fit_intercept'"),
         ({"init": "he_normal"}, r"set_params\(init='glorot_uniform'\)"),
         ({"n_restarts": 2}, "'n_restarts'"),
+        ({"skip_layer": True}, "no skip_layer"),
     ):
         model = BPRegressor(**{"hidden_layer_sizes": (3, 2), "max_iter": 2, **settings}).fit(X, NUMBERS)
         with pytest.raises(ValueError, match=match):
@@ -247,6 +248,14 @@ def kinds():
     found |= {task: (BPClassifier, {}, y) for task, y in tasks.items()}
     found["number"] = BPRegressor, {}, NUMBERS[:, 0]
     found["no hidden layer"] = BPClassifier, {"hidden_layer_sizes": ()}, LABELS
+    for task in ("classes", "two", "several", "number", "numbers"):
+        kind, y = of_tasks[task]
+        settings = {"skip_layer": True, "activation": "tanh", "hidden_layer_sizes": (5, 3)}
+        found[f"{task} with a skip layer"] = kind, settings, y
+    for n_classes in (2, 3, 6):
+        target = np.digitize(X[:, 0], np.linspace(-1, 1, n_classes + 1)[1:-1])
+        settings = {"ordered": True, "skip_layer": n_classes == 3, "solver": "lbfgs"}
+        found[f"{n_classes} ordered classes"] = BPClassifier, settings, target
     found["three layers"] = BPRegressor, {"hidden_layer_sizes": (3, 7, 2)}, NUMBERS
     return found
 
@@ -402,7 +411,8 @@ def run_c(chosen, folder, rows):
         network = model[-1] if isinstance(model, Pipeline) else model
         kind = "float" if network.coefs_[0].dtype == np.float32 else "double"
         n_outputs = np.atleast_2d(probabilities_of(model, rows[:1])).shape[1]
-        returns = isinstance(network, BPClassifier) and (network.n_outputs_ == 1 or network.out_activation_ == "softmax")
+        names = "softmax", "cumulative"
+        returns = isinstance(network, BPClassifier) and (network.n_outputs_ == 1 or network.out_activation_ in names)
         call = f'printf("%d", predict_{number}(x, y));' if returns else f'predict_{number}(x, y); printf("-1");'
         functions.append(fastbp.to_c(model, name=f"predict_{number}"))
         cases.append(CASE.format(number=number, kind=kind, n_features=rows.shape[1], n_outputs=n_outputs, call=call))
@@ -451,6 +461,7 @@ def test_c_of_pipelines(dtype, tmp_path):
     options = {"hidden_layer_sizes": (5,), "activation": "tanh", "max_iter": 5, "random_state": 0}
     chosen = [make_pipeline(*steps, BPClassifier(**options)).fit(table, LABELS) for steps in scalers]
     chosen.append(make_pipeline(StandardScaler(), BPRegressor(**options, fit_intercept=False)).fit(table, NUMBERS))
+    chosen.append(make_pipeline(StandardScaler(), BPRegressor(**options, skip_layer=True)).fit(table, NUMBERS))
     tolerance = 2e-5 if dtype == np.float32 else 1e-11
     for model, results in zip(chosen, run_c(chosen, tmp_path, table)):
         np.testing.assert_allclose(results[:, 1:], probabilities_of(model, table), rtol=tolerance, atol=tolerance)

@@ -88,6 +88,7 @@ print(f"came back {late:.3f} s after the signal")
         "dict(solver='sgd', batch_size=1, n_threads=1)",
         "dict(early_stopping=True)",
         "dict(solver='lbfgs')",
+        "dict(solver='lbfgs', early_stopping=True)",
         "dict(n_restarts=5, n_threads=1)",
         "dict(n_restarts=5, n_threads=2)",
         "dict(n_restarts=2, n_threads=4, batch_size=10000)",

@@ -72,7 +72,7 @@ def call_dot_product(A, W, inner_width, bias, C, c_row, n_rows, n_columns):
 
 @entry
 def call_sparse_products(table, order, gather, B, start, C, D, G, width, first_column, stop_column):
-    sparse_product(table, order, 0, gather, B, 0, start, C, 0, order.size, width)
+    sparse_product(table, order, 0, gather, B, 0, start, C, 0, order.size, width, False)
     sparse_transposed_product(table, order, 0, gather, D, 0, G, 0, order.size, width, first_column, stop_column, False)
 
 
@@ -387,6 +387,8 @@ def reference(name, z):
     """What the plain twin makes of an array."""
     if name == "softmax":
         return scipy.special.softmax(z, axis=1)
+    if name == "cumulative":
+        return np.array([naive.activate(name, row) for row in z.tolist()])
     return np.frompyfunc(naive.UNITS[name], 1, 1)(z).astype(float)
 
 
@@ -398,6 +400,8 @@ def test_activation_and_padding(dtype, name, n_units):
     Z = pad_columns(np.random.default_rng(0).normal(0, 3, (7, n_units)).astype(dtype), width)
     if name == "softmax":
         Z[:2, :n_units] += [[1000], [-1000]]
+    if name == "cumulative":  # which falls from left to right
+        Z = pad_columns(-np.sort(-Z[:, :n_units], axis=1), width)
     expected = reference(name, Z[:, :n_units].astype(float))
     call_activate(names.ACTIVATIONS[name].code, Z.ravel(), 7, n_units, width, 0, ONE_GROUP)
     np.testing.assert_allclose(Z[:, :n_units], expected, rtol=10 * tolerance(dtype), atol=tolerance(dtype))
@@ -409,7 +413,7 @@ SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-310, -1e-310, 1e-40, -1e-40, 5
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("n_rows", "n_units"), [(1, 10), (5, 1), (5, 2)])
-@pytest.mark.parametrize("name", [name for name in names.ACTIVATIONS if name != "softmax"])
+@pytest.mark.parametrize("name", [name for name in names.ACTIVATIONS if name not in ("softmax", "cumulative")])
 def test_special_values(name, n_units, n_rows, dtype):
     """NaN stays NaN, whichever way a row goes; infinities and what stands next to zero are as the formula has them."""
     width = padded(n_units, dtype)
@@ -431,7 +435,7 @@ def test_softmax_of_nan():
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", [name for name in names.ACTIVATIONS if name not in ("softmax", "step")])
+@pytest.mark.parametrize("name", [name for name in names.ACTIVATIONS if name not in ("softmax", "cumulative", "step")])
 def test_slope_is_the_derivative(name, dtype):
     z = np.random.default_rng(0).normal(0, 2, 64)
     h = 1e-6
@@ -704,6 +708,8 @@ EVERY_OPTION = [
     {"dropout": (0.1, 0.1, 0.1)},
     {"dropout": (0.0, 0.5, 0.5), "activation": "selu"},
     {"embedding": "periodic", "scale_layer": True},
+    {"skip_layer": True},
+    {"monotonic_cst": [1, -1, 0, 0, 0]},
     {"categorical_features": [3, 4]},
     {"categorical_features": [3, 4], "scale_layer": True, "dropout": (0.1, 0.0, 0.0)},
     {"categorical_features": [3, 4], "solver": "lbfgs"},
@@ -745,6 +751,14 @@ def test_every_part_of_other_calls_is_expected(dtype):
         for activation in ("relu", "softplus", "mish"):
             forget_parts()
             model = BPRegressor(hidden_layer_sizes=(3,), activation=activation, solver="lm", max_iter=2).fit(rows, X[:, 0])
+            forget_parts()
+            assert np.isfinite(model.input_gradients(rows)).all()
+    for rows in (X, sparse):
+        for options in ({}, {"solver": "lbfgs"}, {"early_stopping": True}, {"skip_layer": True}):
+            forget_parts()
+            model = BPClassifier((3,), ordered=True, max_iter=2, random_state=0, **options).fit(rows, Y.sum(axis=1))
+            forget_parts()
+            assert np.isfinite(model.predict_proba(rows)).all()
             forget_parts()
             assert np.isfinite(model.input_gradients(rows)).all()
     forget_parts()

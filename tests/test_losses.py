@@ -1,6 +1,8 @@
 """Losses of fastbp's own against sklearn.metrics, PyTorch and finite differences, and what they are good for."""
 
+import copy
 import itertools
+import pickle
 
 import numpy as np
 import pytest
@@ -227,6 +229,24 @@ def test_several_quantiles_at_once(sparse):
     one = BPRegressor("quantile", 5, quantile=0.3, max_iter=5, random_state=0).fit(X, REAL)
     assert one.score(X, REAL) == r2_score(REAL, one.predict(X))
     assert BPRegressor("quantile", 5, quantile=[0.3], max_iter=5, random_state=0).fit(X, REAL).predict(X).shape == (120,)
+
+
+@pytest.mark.parametrize("changed", [{"quantile": 0.5}, {"loss": "squared_error"}], ids=str)
+@pytest.mark.parametrize("how", ["fit", "partial_fit"])
+def test_predictions_are_of_the_quantiles_that_were_fitted(how, changed):
+    levels = [0.05, 0.45, 0.5, 0.55, 0.95]
+    model = BPRegressor("quantile", 30, quantile=levels, alpha=0.0, max_iter=3, random_state=0)
+    getattr(model, how)(X, REAL)
+    predicted, score = model.predict(X), model.score(X, REAL)
+    raw = np.maximum(X @ model.coefs_[0] + model.intercepts_[0], 0) @ model.coefs_[1] + model.intercepts_[1]
+    assert (np.diff(raw, axis=1) < 0).any()
+    model.set_params(**changed)
+    for again in (model, copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        np.testing.assert_array_equal(again.predict(X), predicted)
+        assert again.score(X, REAL) == score
+    several = BPRegressor("quantile", 5, quantile=0.3, max_iter=3, random_state=0).fit(X, np.c_[REAL, -REAL])
+    raw = several.predict(X)
+    np.testing.assert_array_equal(several.set_params(quantile=[0.1, 0.9]).predict(X), raw)
 
 
 def test_quantiles_go_with_the_rest():

@@ -27,6 +27,7 @@ REGRESSION = {
     "gamma": {"loss": "gamma"},
     "tweedie": {"loss": "tweedie"},
     "target_scaling": {"target_scaling": "standard"},
+    "missing_targets": {"missing_targets": "ignore"},
 }
 CLASSIFICATION = {
     "rprop": {"solver": "rprop"},

@@ -71,10 +71,14 @@ EXAMPLES = {
     "frequency_init_scale": (2.0, {"embedding": "periodic"}),
     "scale_layer": (True, {}),
     "rate_factors": ({"intercepts": 0.1}, {}),
+    "skip_layer": (True, {}),
+    "monotonic_cst": ([1, -1, 0, 0], {}),
+    "ordered": (True, {}),
     "scoring": ("the other scorer", STOPPING),
     "refit": (True, STOPPING),
     "ensemble": (True, {"n_restarts": 2}),
     "input_scaling": ("standard", {}),
+    "missing_targets": ("ignore", {}),
     "categorical_features": ([3], {}),
     "class_weight": ({0: 3.0}, {}),
     "calibration": ("temperature", STOPPING),
@@ -87,7 +91,7 @@ EXAMPLES = {
     "power": (1.2, {"loss": "tweedie"}),
     "denoising": (0.5, {}),
 }
-WITHOUT_EFFECT = {"n_threads", "warm_start"}  # on a first fit's numbers
+WITHOUT_EFFECT = {"n_threads", "warm_start", "missing_targets"}  # on the numbers of a first fit, of whole targets
 ONE_CHOICE = {(BPRegressor, "validation_split"), (BPAutoencoder, "validation_split")}
 EACH = [(kind, name) for kind in DATA for name in inspect.signature(kind).parameters if (kind, name) not in ONE_CHOICE]
 
@@ -102,6 +106,8 @@ def example(kind, name):
         value = "focal" if kind is BPClassifier else "absolute_error"
     if kind is BPClassifier and name == "output_activation":
         value, y = "softmax", (LABELS > 0).astype(int)
+    if kind is BPClassifier and name == "monotonic_cst":
+        y = (LABELS > 0).astype(int)
     return kind(**{**BASE, **beside}), value, y
 
 

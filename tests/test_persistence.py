@@ -19,8 +19,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import expit
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer, make_column_selector
+from sklearn.gaussian_process import GaussianProcessClassifier
+from sklearn.gaussian_process.kernels import RBF
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -711,6 +716,33 @@ def test_pipelines_come_back_through_skops(tmp_path):
     np.testing.assert_array_equal(model.predict_proba(X), again.predict_proba(X))
     assert_same(model[-1].partial_fit(X, LABELS), again[-1].partial_fit(X, LABELS))
     assert all(name.startswith(("fastbp.", "sklearn.")) for name in sio.get_untrusted_types(file=tmp_path / "pipeline.skops"))
+
+
+PARTS_OF_SCIKIT_LEARN = {
+    "optimizer": lambda model: fastbp.to_sklearn(model),
+    "optimizer of sgd": lambda model: fastbp.to_sklearn(BPClassifier((3,), solver="sgd", max_iter=2).fit(X, LABELS)),
+    "calibrated": lambda model: CalibratedClassifierCV(model, cv=2).fit(X, LABELS),
+    "isotonic": lambda model: CalibratedClassifierCV(model, cv=2, method="isotonic").fit(X, LABELS),
+    "selected columns": lambda model: make_pipeline(
+        ColumnTransformer([("numbers", StandardScaler(), make_column_selector(dtype_include=float))]), model
+    ).fit(pd.DataFrame(X), LABELS),
+    "kernel": lambda model: make_pipeline(StandardScaler(), GaussianProcessClassifier(1.0 * RBF())).fit(X, LABELS),
+    "one class": lambda model: OneVsRestClassifier(model).fit(X, np.c_[np.ones(len(X), int), X[:, 0] > 0]),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", PARTS_OF_SCIKIT_LEARN)
+def test_what_estimators_of_scikit_learn_hold_is_kept(name, tmp_path):
+    pytest.importorskip("skops")
+    model = PARTS_OF_SCIKIT_LEARN[name](BPClassifier((3,), max_iter=2, random_state=0).fit(X, LABELS))
+    again = kept(model, tmp_path, "model.skops")
+    rows = pd.DataFrame(X) if name == "selected columns" else X
+    np.testing.assert_array_equal(again.predict_proba(rows), model.predict_proba(rows))
+    if name.startswith("optimizer"):
+        for each in (model, again):
+            each.partial_fit(X, LABELS)
+        np.testing.assert_array_equal(again.coefs_[0], model.coefs_[0])
 
 
 def test_skops_alone_needs_to_trust_fastbp_alone():

@@ -366,6 +366,8 @@ after = said(model)
 model = make()
 action(model)()
 assert alike(said(model), after)
+if name in ("partial_fit", "average"):
+    later = said(model.partial_fit(X, Y))
 counts = dict(old=0, new=0, kept=0)
 for stop_at in sorted({*range(1, n_lines + 1, 11), *range(max(1, n_lines - 150), n_lines + 1)}):  # all where it publishes
     model = make()
@@ -380,6 +382,9 @@ for stop_at in sorted({*range(1, n_lines + 1, 11), *range(max(1, n_lines - 150),
     else:
         assert alike(found, before) or alike(found, after), (name, stop_at)
         counts["old" if alike(found, before) else "new"] += 1
+        if name in ("partial_fit", "average"):  # weights and moments are of the same epoch: training goes on as from there
+            model.partial_fit(X, Y)
+            assert alike(said(model), after if alike(found, before) else later), (name, stop_at)
     if hasattr(model, "partial_fit") and hasattr(model, "coefs_") and name != "fold":
         scaling = None if model.input_scaler_ is None else "standard"
         sizes = tuple(len(bias) for bias in model.intercepts_[:-1])

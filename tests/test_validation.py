@@ -13,11 +13,12 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import f1_score, get_scorer, log_loss, mean_poisson_deviance, mean_squared_error
 from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+import fastbp
 from fastbp import BPClassifier, BPRegressor, BPSearchCV
-from fastbp.names import SOLVERS
 
 CLASSES, LABELS_OF = make_classification(240, 8, n_informative=5, n_classes=3, random_state=0)
 X, X_VAL, Y, Y_VAL = train_test_split(CLASSES, LABELS_OF, test_size=60, random_state=0)
@@ -150,11 +151,6 @@ def test_bad_targets_of_a_regressor():
         make(BPRegressor).fit(REAL, T, X_val=REAL_VAL, y_val=np.stack([T_VAL, T_VAL], axis=1))
     with pytest.raises(ValueError, match="out of the valid range of the loss 'poisson'"):
         make(BPRegressor, loss="poisson").fit(REAL, T, X_val=REAL_VAL, y_val=-T_VAL)
-
-
-def test_lbfgs_looks_at_no_validation_rows():
-    with pytest.raises(ValueError, match="X_val is for solvers that go epoch by epoch, not for 'lbfgs'"):
-        make(solver="lbfgs").fit(X, Y, **OWN)
 
 
 def test_pipeline_transforms_the_validation_rows():
@@ -442,7 +438,7 @@ def test_refit_takes_own_rows_in(container, weighted):
     ("options", "message"),
     [
         ({}, "needs early_stopping=True"),
-        ({"early_stopping": True, "solver": "lbfgs"}, "needs early_stopping=True"),
+        ({"early_stopping": "stochastic", "solver": "lbfgs"}, "needs early_stopping=True"),
         ({"early_stopping": True, "solver": "sgd", "learning_rate": "adaptive"}, "'adaptive'"),
         ({"early_stopping": True, "refit": 1}, "'refit' parameter"),
     ],
@@ -478,15 +474,112 @@ def test_search_with_own_rows():
         BPSearchCV(make(early_stopping=True), grid, cv=3).fit(X_VAL, Y_VAL, **OWN)
 
 
-@pytest.mark.parametrize("solver", [name for name, solver in SOLVERS.items() if not solver.is_stochastic])
-def test_early_stopping_that_a_solver_does_not_know_is_said_once(solver):
-    regressor = BPRegressor(hidden_layer_sizes=3, solver=solver, max_iter=20, random_state=0, n_restarts=3)
-    plain = regressor.fit(X, X[:, 0])
-    with pytest.warns(RuntimeWarning, match=f"early_stopping=True does nothing with solver='{solver}'") as told:
-        model = BPRegressor(**plain.get_params() | {"early_stopping": True}).fit(X, X[:, 0])
+# Solvers over all rows
+
+
+WHOLE = ["lbfgs", "lm", "rprop"]
+
+
+def stopped_by(scores, tol, patience):
+    """Where scikit-learn's rule stops, and where the best score was, both from 1 on."""
+    best, since, n_done = -np.inf, 0, 0
+    while since <= patience and n_done < len(scores):
+        since = since + 1 if scores[n_done] < best + tol else 0
+        best, n_done = max(best, scores[n_done]), n_done + 1
+    return n_done, 1 + int(np.argmax(scores[:n_done]))
+
+
+def whole(solver, **options):
+    settings = {"hidden_layer_sizes": 30, "activation": "tanh", "alpha": 0.0, "tol": 1e-6, "max_iter": 80, "random_state": 3}
+    settings |= {"learning_rate_init": 0.1} if solver == "rprop" else {}
+    return BPRegressor(**settings | {"solver": solver} | options)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore:early_stopping=True:RuntimeWarning")
+@pytest.mark.parametrize("options", [{}, {"scoring": "loss"}, {"scoring": "neg_mean_absolute_error"}], ids=str)
+@pytest.mark.parametrize("solver", WHOLE)
+def test_solvers_over_all_rows_stop_where_the_rule_says(solver, options):
+    """The same run, only watched, says where that is and what the best weights are."""
+    watched = whole(solver).fit(REAL, T, **REAL_OWN)
+    one_by_one = [whole(solver, max_iter=n).fit(REAL, T) for n in range(1, 40)]
+    if not options:
+        expected = [model.score(REAL_VAL, T_VAL) for model in one_by_one[: watched.n_iter_]]
+        np.testing.assert_allclose(watched.validation_scores_[:39], expected, rtol=1e-9)
+    scorer = get_scorer({"loss": "neg_mean_squared_error"}.get(options.get("scoring"), options.get("scoring", "r2")))
+    scores = [scorer(model, REAL_VAL, T_VAL) * (0.5 if options.get("scoring") == "loss" else 1.0) for model in one_by_one]
+    n_iter, best = stopped_by(scores, 1e-6, 4)
+    assert best < n_iter < 39
+    model = whole(solver, early_stopping=True, n_iter_no_change=4, **options).fit(REAL, T, **REAL_OWN)
+    assert model.n_iter_ == n_iter == len(model.validation_scores_) == len(model.loss_curve_)
+    np.testing.assert_allclose(model.validation_scores_, scores[:n_iter], rtol=1e-9)
+    assert model.best_validation_score_ == max(model.validation_scores_)
+    assert_same_network(model, one_by_one[best - 1])
+    refit = whole(solver, early_stopping=True, refit=True, n_iter_no_change=4, **options).fit(REAL, T, **REAL_OWN)
+    both, targets = np.concatenate([REAL, REAL_VAL]), np.concatenate([T, T_VAL])
+    assert_same_network(refit, whole(solver, max_iter=best).fit(both, targets))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore:early_stopping=True:RuntimeWarning")
+@pytest.mark.parametrize("options", [{"solver": "lbfgs"}, {"solver": "lm"}, {"solver": "lbfgs", "n_restarts": 3}], ids=str)
+def test_watching_changes_nothing(options):
+    plain, watched = whole(**options).fit(REAL, T), whole(**options).fit(REAL, T, **REAL_OWN)
+    assert_same_network(plain, watched)
+    assert watched.n_iter_ == plain.n_iter_ == len(watched.validation_loss_curve_)
+    assert watched.best_validation_score_ is None and watched.loss_ == plain.loss_
+    mean_loss = 0.5 * mean_squared_error(T_VAL, watched.predict(REAL_VAL))
+    assert watched.validation_loss_curve_[-1] == pytest.approx(mean_loss, rel=1e-9)
+    assert not hasattr(watched.fit(REAL, T), "validation_scores_")
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore:early_stopping=True:RuntimeWarning")
+def test_early_stopping_of_lbfgs_goes_on_and_is_searched():
+    options = {"solver": "lbfgs", "early_stopping": True, "n_iter_no_change": 3}
+    model = make(**options, warm_start=True).fit(X, Y)
+    best, n_scores = model.best_validation_score_, len(model.validation_scores_)
+    again = model.fit(X, Y)
+    assert again.best_validation_score_ >= best and len(again.validation_scores_) > n_scores
+    ours, theirs = (search(make(**options), {"alpha": [1e-4, 1.0]}, cv=3).fit(X, Y) for search in (BPSearchCV, GridSearchCV))
+    np.testing.assert_array_equal(ours.cv_results_["mean_test_score"], theirs.cv_results_["mean_test_score"])
+    calibrated = make(**options, calibration="temperature").fit(X, Y)
+    assert calibrated.temperature_ > 0
+    with pytest.raises(ValueError, match="gave NaN"):
+        make(**options, scoring=lambda *_: np.nan).fit(X, Y)
+
+
+def test_a_scorer_sees_the_weights_after_each_iteration():
+    calls = []
+
+    def fails_late(model, inputs, targets):
+        calls.append(model)
+        return -float(len(calls))
+
+    model = make(solver="lbfgs", early_stopping=True, scoring=fails_late, n_iter_no_change=2, tol=0.0)
+    with pytest.warns(RuntimeWarning, match="early_stopping=True stops solver='lbfgs'"):
+        model.fit(X, Y)
+    assert model.n_iter_ == 4 and model.best_validation_score_ == -1.0
+    assert_same_network(model, calls[0])
+
+
+def test_that_scikit_learn_ignores_early_stopping_with_lbfgs_is_said_once():
+    regressor = BPRegressor(hidden_layer_sizes=3, solver="lbfgs", max_iter=20, random_state=0, n_restarts=3)
+    with pytest.warns(RuntimeWarning, match="scikit-learn ignores it with this solver") as told:
+        BPRegressor(**regressor.get_params() | {"early_stopping": True}).fit(X, X[:, 0])
     assert [warning.filename for warning in told if warning.category is RuntimeWarning] == [__file__]
-    assert_same_network(model, plain)
-    with pytest.warns(RuntimeWarning, match="does nothing") as told:
-        search = BPSearchCV(model, {"alpha": [0.1, 0.2, 0.3]}, refit=False, cv=3).fit(X, X[:, 0])
+    with pytest.warns(RuntimeWarning, match="scikit-learn ignores") as told:
+        search = BPSearchCV(model_of(regressor, True), {"alpha": [0.1, 0.2, 0.3]}, refit=False, cv=3).fit(X, X[:, 0])
     assert sum(warning.category is RuntimeWarning for warning in told) == 1
     assert search.best_index_ in range(3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        plain, as_there = regressor.fit(X, X[:, 0]), model_of(regressor, "stochastic").fit(X, X[:, 0])
+        model_of(regressor, True, solver="lm").fit(X, X[:, 0])  # which scikit-learn does not have
+        epochs = [make(early_stopping=value).fit(X, Y) for value in ("stochastic", True)]
+    assert_same_network(as_there, plain)
+    assert_same_network(*epochs)
+    theirs = MLPRegressor(hidden_layer_sizes=3, solver="lbfgs", max_iter=20, random_state=0, early_stopping=True).fit(X, X[:, 0])
+    here = fastbp.from_sklearn(theirs)
+    assert here.early_stopping == "stochastic" and fastbp.to_sklearn(here).early_stopping is True
+
+
+def model_of(model, early_stopping, **options):
+    return type(model)(**model.get_params() | {"early_stopping": early_stopping} | options)

@@ -25,8 +25,8 @@ MOST_POINTS = 300  # rows that are drawn in the picture of the outputs
 MAP_SIZE, CURVE_SIZE = 28, 101  # cells on each side of the picture for two inputs; places on the curve for one
 # Parameters that what `forward` and `gradients` compute does not know, each with the value that it needs to have.
 PLAIN = {
-    "embedding": None, "scale_layer": False, "input_scaling": None, "target_scaling": None, "label_smoothing": 0.0,
-    "ensemble": False, "n_restarts": 1, "refit": False, "categorical_features": None,
+    "embedding": None, "scale_layer": False, "skip_layer": False, "ordered": False, "input_scaling": None, "target_scaling": None,
+    "label_smoothing": 0.0, "ensemble": False, "n_restarts": 1, "refit": False, "categorical_features": None,
 }  # fmt: skip
 
 

@@ -31,6 +31,8 @@ class NetworkDisplay:
         Names of the inputs.
     output_names : sequence of str, default=None
         Names of the outputs, such as classes.
+    skip_coefs : array-like of shape (n_in, n_out), default=None
+        Weights that lead from the inputs to the outputs: dashed lines, or the last heat map.
 
     Attributes
     ----------
@@ -39,7 +41,7 @@ class NetworkDisplay:
     axes_ : ndarray of matplotlib Axes
         One for the drawing, or one per heat map.
     lines_ : list of matplotlib LineCollection
-        The lines of each layer of weights; empty for heat maps.
+        The lines of each layer of weights, those of a skip layer last; empty for heat maps.
     units_ : list of matplotlib PathCollection
         The circles of each layer; empty for heat maps.
     images_ : list of matplotlib AxesImage
@@ -63,6 +65,7 @@ class NetworkDisplay:
         intercepts: Sequence[ArrayLike],
         feature_names: Sequence[str] | None = None,
         output_names: Sequence[str] | None = None,
+        skip_coefs: ArrayLike | None = None,
     ) -> None:
         self.coefs = [np.asarray(W, dtype=float) for W in coefs]
         self.intercepts = [np.asarray(b, dtype=float) for b in intercepts]
@@ -77,6 +80,11 @@ class NetworkDisplay:
                 raise ValueError(
                     f"Layer {layer} needs coefs of shape {wanted} and intercepts to match, got {W.shape}, {b.shape}."
                 )
+        self.skip_coefs = None if skip_coefs is None else np.asarray(skip_coefs, dtype=float)
+        if self.skip_coefs is not None and self.skip_coefs.shape != (self.layer_sizes[0], self.layer_sizes[-1]):
+            raise ValueError(
+                f"skip_coefs need the shape {(self.layer_sizes[0], self.layer_sizes[-1])}, got {self.skip_coefs.shape}."
+            )
         self.feature_names = _names(feature_names, "feature_names", self.layer_sizes[0])
         self.output_names = _names(output_names, "output_names", self.layer_sizes[-1])
 
@@ -109,7 +117,11 @@ class NetworkDisplay:
         elif isinstance(classes, np.ndarray) and len(classes) == 2 and n_outputs == 1:
             output_names = classes[1:]
         return cls(
-            coefs=network.coefs_, intercepts=network.intercepts_, feature_names=feature_names, output_names=output_names
+            coefs=network.coefs_,
+            intercepts=network.intercepts_,
+            feature_names=feature_names,
+            output_names=output_names,
+            skip_coefs=getattr(network, "skip_coefs_", None),
         ).plot(ax)
 
     @property
@@ -134,7 +146,7 @@ class NetworkDisplay:
         self.lines_: list[Any] = []
         self.units_: list[Any] = []
         self.images_: list[Any] = []
-        self._largest = max(np.abs(W).max() for W in self.coefs if W.size) or 1.0
+        self._largest = max(np.abs(W).max() for W, *_ in self._all_weights() if W.size) or 1.0
         if self.is_heat_map:
             if ax is not None:
                 raise ValueError(
@@ -144,6 +156,11 @@ class NetworkDisplay:
         else:
             self._plot_units(pyplot, ax)
         return self
+
+    def _all_weights(self) -> list[tuple[np.ndarray, int, int]]:
+        """Return each matrix of weights with the layers of units that it leads from and to."""
+        found = [(W, layer, layer + 1) for layer, W in enumerate(self.coefs)]
+        return found if self.skip_coefs is None else [*found, (self.skip_coefs, 0, len(self.coefs))]
 
     def _plot_units(self, pyplot: Any, ax: Any) -> None:
         from matplotlib.cm import ScalarMappable
@@ -161,16 +178,16 @@ class NetworkDisplay:
         norm, colors = Normalize(-largest, largest), pyplot.get_cmap(SIGNED)
         heights = [np.arange(n) - (n - 1) / 2 for n in self.layer_sizes]
         heights = [-h * (most / max(n, 1)) ** 0.7 if n < most else -h for h, n in zip(heights, self.layer_sizes)]
-        for layer, W in enumerate(self.coefs):
+        for W, layer, above in self._all_weights():
             order = np.argsort(np.abs(W), axis=None, kind="stable")  # the heaviest in front
             i, j = np.unravel_index(order, W.shape)
-            ends = np.stack(
-                [np.full(W.size, layer), heights[layer][i], np.full(W.size, layer + 1), heights[layer + 1][j]], axis=1
-            )
+            ends = np.stack([np.full(W.size, layer), heights[layer][i], np.full(W.size, above), heights[above][j]], axis=1)
             sizes = np.abs(W[i, j]) / self._largest
             drawn = colors(norm(W[i, j]))
             drawn[:, 3] = 0.1 + 0.8 * sizes  # small weights do not hide large ones
-            lines = LineCollection(ends.reshape(-1, 2, 2).tolist(), colors=drawn, linewidths=0.3 + 2.7 * sizes, zorder=1)
+            style: Any = {"linestyles": "dashed", "zorder": 0.9} if above > layer + 1 else {"zorder": 1}
+            style["linewidths"] = 0.3 + 2.7 * sizes
+            lines = LineCollection(ends.reshape(-1, 2, 2).tolist(), colors=drawn, **style)
             self.lines_.append(ax.add_collection(lines))
         ax.set_ylim(-(most + 1) / 2, (most + 1) / 2)
         titles = ["inputs", *(f"hidden {k}" for k in range(1, n_layers - 1)), "outputs"]
@@ -218,17 +235,18 @@ class NetworkDisplay:
         ax.tick_params(axis="x", labelsize=max(size, _SMALLEST_TEXT))
 
     def _plot_heat_maps(self, pyplot: Any) -> None:
-        n_maps = len(self.coefs)
+        matrices = self._all_weights()
+        n_maps = len(matrices)
         self.figure_, grid = pyplot.subplots(
             1, n_maps, figsize=(min(14, 2 + 3.2 * n_maps), 5), squeeze=False, layout="constrained"
         )
         self.axes_ = grid[0]
-        for layer, (ax, W) in enumerate(zip(self.axes_, self.coefs)):
+        for ax, (W, layer, above) in zip(self.axes_, matrices):
             self.images_.append(
                 ax.imshow(W, aspect="auto", interpolation="nearest", cmap=SIGNED, vmin=-self._largest, vmax=self._largest)
             )
             ax.set_title(f"{W.shape[0]} → {W.shape[1]}", fontsize="medium")
-            ax.set_xlabel("outputs" if layer == n_maps - 1 else f"hidden {layer + 1}")
+            ax.set_xlabel("outputs" if above == len(self.coefs) else f"hidden {above}")
             ax.set_ylabel("inputs" if layer == 0 else f"hidden {layer}")
         if self.feature_names is not None and len(self.feature_names) <= _MOST_NAMES:
             self.axes_[0].set_yticks(range(len(self.feature_names)), self.feature_names, fontsize="x-small")

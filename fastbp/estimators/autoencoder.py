@@ -82,7 +82,7 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
         warm_start: bool = False,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
+        early_stopping: bool | str = False,
         validation_fraction: float = 0.1,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
@@ -302,22 +302,22 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
         return len(self.intercepts_[self.code_layer_])
 
     def _rows(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
-        """Return the inputs, with noise if wanted, and themselves as targets."""
+        """Return the inputs, and themselves as targets."""
         if not parameters.hidden_sizes(self.hidden_layer_sizes):
             raise ValueError("hidden_layer_sizes has no layer, but the code of an autoencoder is a hidden layer.")
         X = check_structure(read_by(validate_data, self, X, reset=reset, dtype=DTYPES, order="C", accept_sparse="csr"))
-        return (self._with_noise(X) if self.denoising else X), X
+        if self.denoising and issparse(X):
+            raise ValueError("denoising does not go with a sparse X, which the noise would fill: pass X.toarray().")
+        return X, X
 
-    def _with_noise(self, X: Any) -> np.ndarray:
+    def _noise(self, X: Any) -> Any:
+        from fastbp.training.noise import InputNoise
         from fastbp.training.random_state import seeded
 
-        if issparse(X):
-            raise ValueError("denoising does not go with a sparse X, which the noise would fill: pass X.toarray().")
-        drawn = seeded(self.random_state).randint(2**31 - 1)
-        noise = np.random.default_rng([drawn, getattr(self, "t_", 0)]).standard_normal(X.shape, dtype=X.dtype)
-        noise *= np.asarray(self.denoising * X.std(axis=0, dtype=np.float64), dtype=X.dtype)
-        noise += X
-        return noise
+        if not self.denoising:
+            return None
+        spreads = np.asarray(self.denoising * X.std(axis=0, dtype=np.float64), dtype=X.dtype)
+        return InputNoise(int(seeded(self.random_state).randint(2**31 - 1)), spreads)
 
     def _encode(self, y: Any, dtype: np.dtype, incremental: bool) -> Targets:
         Y = y.toarray() if issparse(y) else y

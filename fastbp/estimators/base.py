@@ -18,13 +18,15 @@ from fastbp.estimators.class_weights import row_weights
 from fastbp.estimators.explain import Explained, importances_of
 from fastbp.estimators.inputs import check_rows, check_structure, plain_rows, read_by, twin
 from fastbp.estimators.integrity import check_categories
+from fastbp.estimators.missing import IGNORE, with_missing, without_missing
+from fastbp.estimators.monotone import check_signs, constraints_of
 from fastbp.estimators.publish import publish
 from fastbp.estimators.representation import ShownInNotebooks
-from fastbp.estimators.resume import HISTORY, check_goes_on, is_preset, resumed_from, settings_as_begun
+from fastbp.estimators.resume import HISTORY, check_goes_on, has_moved_on, is_preset, resumed_from, settings_as_begun
 from fastbp.estimators.scaling import Scaled, scaled_inputs
 from fastbp.estimators.settings import known_settings, settings_of
 from fastbp.estimators.targets import Targets
-from fastbp.estimators.validation import all_rows, check_choices, given_rows, refitted, score_of, warn_of_no_early_stopping
+from fastbp.estimators.validation import all_rows, check_choices, given_rows, refitted, score_of, warn_of_early_stopping
 from fastbp.estimators.versions import Versioned
 from fastbp.estimators.weights import Weighted
 from fastbp.names import SOLVERS
@@ -35,7 +37,6 @@ from fastbp.training.settings import Settings
 # What can be had again from coefs_ and intercepts_.
 NOT_PICKLED = frozenset({"_bound", "_is_loaded", "_network", "_network_key", "_params", "_views"})  # the last four in 0.1
 _WITH_VALIDATION = ("validation_scores", "validation_loss_curve", "best_validation_score")
-_WITHOUT_EARLY_STOPPING = ("best_loss",)
 _ESTIMATED = ("alpha", "noise_variance", "n_effective_parameters")  # likewise where the solver estimates them
 _NO_ROWS = (None, None, None)
 
@@ -57,7 +58,7 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
     solver: str
     random_state: Any
     warm_start: bool
-    early_stopping: bool
+    early_stopping: bool | str
     validation_split: str
     feature_importances: bool
     n_threads: int | None
@@ -66,6 +67,10 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
     refit: bool = False
     ensemble: bool = False
     calibration: str | None = None
+    missing_targets: str = "error"
+    skip_layer: bool = False
+    monotonic_cst: Any = None
+    ordered: bool = False
     categorical_features: Any = None
 
     # ---- what the subclasses say about targets
@@ -77,6 +82,10 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
     def _rows(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
         """Return X as the kernels take it and y as an array."""
         return check_rows(self, X, y, reset=reset)
+
+    def _noise(self, X: Any) -> Any:
+        """Return what training adds to the inputs; None for nothing."""
+        return None
 
     def _encode_more(self, y: Any, targets: Targets, dtype: np.dtype) -> Targets:
         """Return other targets, y, as these ones are encoded."""
@@ -98,8 +107,9 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
         classes: Any = None,
     ) -> Self:
         """Train a draft, and become what it is when nothing can fail any more."""
-        from fastbp.training.fit import Start, fit_network
+        from fastbp.training.fit import Fitted, Start, fit_network
         from fastbp.training.network import aligned_copy, network_for
+        from fastbp.training.outcome import Run
         from fastbp.training.problem import Problem
         from fastbp.training.random_state import Lent
 
@@ -116,11 +126,15 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
         if classes is not None:
             draft.classes_ = classes
         if self.early_stopping:
-            warn_of_no_early_stopping(self, stacklevel=3)
+            warn_of_early_stopping(self, stacklevel=3)
 
-        given = X, y, sample_weight
+        given, missing = (X, y, sample_weight), None
+        if self.missing_targets == IGNORE:
+            y, missing = without_missing(self, y, is_whole=not incremental)
         X, y = draft._rows(X, y, reset=not resume)
         targets = draft._encode(y, X.dtype, incremental)
+        if missing is not None:
+            targets, y = targets._replace(missing=missing), with_missing(y.astype(np.float64), missing.reshape(y.shape))
         tables = draft._class_tables(targets)
         weights = row_weights(tables, sample_weight, targets, X)
         settings = known.get(targets.loss) or settings_of(self, targets.loss)
@@ -129,19 +143,29 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
             settings = settings._replace(groups=targets.groups)
         if has_categories(draft, reset=False):
             settings = network_settings(draft, settings)
+        if self.monotonic_cst is not None:
+            settings = settings._replace(monotonic=constraints_of(draft, settings, targets.n_outputs, X.shape[1]))
         if incremental:
             settings = settings._replace(max_iter=1, max_time=math.inf)
         if resume:
             settings = settings_as_begun(draft, settings, targets)
         draft.out_activation_ = settings.output_activation
-        problem = Problem(X, targets.Y, weights, n_outputs=targets.n_outputs, strata=targets.strata(self.validation_split))
+        options = {"n_outputs": targets.n_outputs, "strata": targets.strata(self.validation_split)}
+        problem = Problem(X, targets.known, weights, **options, may_miss=missing is not None)
+        problem.noise = draft._noise(X)
+        counting = X, weights  # rows that explain
+        if problem.numbers is not None and self.feature_importances:
+            counting = X[problem.numbers], None if weights is None else weights[problem.numbers]
         scaling = draft._scaling(problem, settings, resume)
         y_val = None
         if is_given:
-            X_val, y_val = given_rows(draft, X, *validation[:2])
-            more = draft._encode_more(y_val, targets, X.dtype)
+            X_val, y_val, missing_val = given_rows(draft, X, *validation[:2])
+            more = draft._encode_more(y_val, targets, X.dtype)._replace(missing=missing_val)
             weights_val = row_weights(tables, validation[2], more, X_val)
-            problem.held_out = Problem(X_val, more.Y, weights_val, n_outputs=targets.n_outputs)
+            options = {"n_outputs": targets.n_outputs, "may_miss": missing_val is not None}
+            problem.held_out = Problem(X_val, more.known, weights_val, **options).compact()
+            if missing_val is not None:
+                y_val = with_missing(y_val.astype(np.float64), missing_val.reshape(y_val.shape))[~missing_val.all(axis=1)]
         if self.scoring is not None and (is_given or settings.early_stopping):
             settings = settings._replace(score=score_of(draft, settings.score, y, y_val))
         resumed = origin = None
@@ -152,6 +176,8 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
                 check_goes_on(draft, settings, network, problem)
                 resumed = resumed_from(draft, network, problem, settings, incremental)
                 params = aligned_copy(origin)
+                if settings.monotonic:
+                    check_signs(network, params, settings.monotonic)
                 starts: Any = [Start(random_state, lambda _: params)]
             else:
                 network = network_for(settings, problem.n_features, problem.n_outputs, X.dtype)
@@ -163,7 +189,10 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
                 run = fitted.run
                 if again is not None and run.error is None and run.history.validation_scores and not fitted.is_interrupted:
                     fitted = refitted(fitted, all_rows(problem), settings, again, scaling)
-                complaints = draft._finish(fitted, settings, X, weights, incremental, is_new=not resume)
+                return conclude(fitted)
+
+            def conclude(fitted: Any) -> Any:
+                complaints = draft._finish(fitted, settings, *counting, incremental, is_new=not resume)
                 steps = [] if origin is None else draft._in_places_of(self, origin)
                 if resume and incremental and isinstance(vars(self).get("loss_curve_"), list):
                     steps.append(functools.partial(self.loss_curve_.extend, draft.loss_curve_))
@@ -178,7 +207,13 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
                 now = functools.partial(draft._attributes_now, network, problem, settings, before)
                 complaints = fit_watched(self, given, settings, train, now)
             else:
-                complaints = train()
+                try:
+                    complaints = train()
+                except KeyboardInterrupt:
+                    if resumed is None or not has_moved_on(self, resumed):
+                        raise
+                    run = Run(params, random_state, history=resumed.history, optimizer=resumed.optimizer)
+                    complaints = conclude(Fitted(network, problem, run, np.array([run.history.loss]), True))
         for complaint, category in complaints:
             warnings.warn(complaint, category, stacklevel=3)
         return self
@@ -242,17 +277,24 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
                 self.__dict__.pop(name + "_", None)
             else:
                 setattr(self, name + "_", getattr(history, name))
+        is_validated = fitted.problem.held_out is not None
         if not SOLVERS[settings.solver].is_stochastic:
             if history.loss_curve:
                 self.loss_curve_ = history.loss_curve
-            return
-        for name in HISTORY:
-            setattr(self, name + "_", getattr(history, name))
-        absent: tuple[str, ...] = _WITHOUT_EARLY_STOPPING
+            for name in _WITH_VALIDATION:
+                self.__dict__.pop(name + "_", None)
+            if not is_validated:
+                return
+        else:
+            for name in HISTORY:
+                setattr(self, name + "_", getattr(history, name))
+        absent: tuple[str, ...] = ()
         if not settings.early_stopping:
-            absent = _WITH_VALIDATION if fitted.problem.held_out is None else _WITH_VALIDATION[-1:]
-        for name in absent:
-            setattr(self, name + "_", None)
+            absent = _WITH_VALIDATION[-1:] if is_validated else _WITH_VALIDATION
+        for name in _WITH_VALIDATION:
+            setattr(self, name + "_", None if name in absent else getattr(history, name))
+        if settings.early_stopping and "best_loss_" in vars(self):
+            self.best_loss_ = None
         self.__dict__.pop("gradient_norms_", None)
         if settings.record_gradient_norms:
             self.gradient_norms_ = np.array(history.gradient_norms).reshape(-1, self.n_layers_ - 1)

@@ -42,7 +42,7 @@ def log_loss(logits: np.ndarray, temperature: float, Y: np.ndarray, weights: np.
     if is_multiclass:
         losses = -np.take_along_axis(log_softmax(logits / temperature, axis=1), Y.astype(np.intp), axis=1)[:, 0]
     else:
-        losses = -log_expit(np.where(Y > 0.5, logits, -logits) / temperature).sum(axis=1)
+        losses = -np.where(np.isnan(Y), 0.0, log_expit(np.where(Y > 0.5, logits, -logits) / temperature)).sum(axis=1)
     return float(np.average(losses, weights=weights))
 
 

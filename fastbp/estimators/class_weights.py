@@ -29,8 +29,9 @@ def class_tables(class_weight: Any, targets: Targets) -> list[np.ndarray]:
         if not (is_balanced or isinstance(class_weight, Mapping)):
             raise ValueError(f"class_weight must be 'balanced' or a dict of class to weight for one label, got {class_weight!r}.")
         classes: Any = targets.classes
-        return [compute_class_weight(class_weight, classes=classes, y=classes[targets.Y[:, 0].astype(np.intp)])]
-    columns = targets.columns
+        (codes,) = _known(targets, [targets.Y[:, 0].astype(np.intp)])
+        return [compute_class_weight(class_weight, classes=classes, y=classes[codes])]
+    columns = _known(targets, targets.columns)
     n_labels = len(columns)
     if not is_balanced and (isinstance(class_weight, Mapping) or len(class_weight) != n_labels):
         raise ValueError(
@@ -49,6 +50,11 @@ def class_tables(class_weight: Any, targets: Targets) -> list[np.ndarray]:
     return list(tables)
 
 
+def _known(targets: Targets, columns: list[np.ndarray]) -> list[np.ndarray]:
+    """Return of each column what is not missing."""
+    return columns if targets.missing is None else [y[~gone] for y, gone in zip(columns, targets.missing.T)]
+
+
 def row_weights(tables: list[np.ndarray] | None, sample_weight: Any, targets: Targets, X: Any) -> np.ndarray | None:
     """Return the weights of rows, checked and in X's dtype, times those of their classes; sample_weight: as the user gave it.
 
@@ -57,7 +63,10 @@ def row_weights(tables: list[np.ndarray] | None, sample_weight: Any, targets: Ta
     checked = check_sample_weight(sample_weight, X)
     if tables is None:
         return checked
-    weights = np.prod([table[column] for table, column in zip(tables, targets.columns)], axis=0)
+    factors = [table[column] for table, column in zip(tables, targets.columns)]
+    if targets.missing is not None:
+        factors = [np.where(gone, 1.0, factor) for factor, gone in zip(factors, targets.missing.T)]
+    weights = np.prod(factors, axis=0)
     if sample_weight is not None:
         weights = weights * np.asarray(sample_weight, dtype=np.float64)
     return check_sample_weight(weights, X)

@@ -14,6 +14,8 @@ from fastbp.estimators.calibration import fitted_temperature, logits_of, probabi
 from fastbp.estimators.class_weights import class_tables, refuse_balanced
 from fastbp.estimators.docs import documented, filled
 from fastbp.estimators.inputs import MatrixLike
+from fastbp.estimators.missing import known_accuracy, without_missing
+from fastbp.estimators.ordered import LOSS, OUTPUT, categories_of, in_order, positions
 from fastbp.estimators.parameter_table import rules_of
 from fastbp.estimators.targets import (
     Targets,
@@ -48,6 +50,8 @@ class BPClassifier(ClassifierMixin, BaseBP):
     ----------
     classes_ : ndarray of shape (n_classes,) or list of ndarray
         Class labels, of each of several columns; the column numbers for multilabel targets.
+    thresholds_ : ndarray of shape (n_classes - 1,)
+        Of `ordered` classes: where on the scale of the score, which `hidden_activations` shows, one ends and the next begins.
     temperature_ : float or None
         What `calibration` has found; above 1 the network was too sure of itself.
     {attributes}
@@ -90,7 +94,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         warm_start: bool = False,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
+        early_stopping: bool | str = False,
         validation_fraction: float = 0.1,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
@@ -124,7 +128,11 @@ class BPClassifier(ClassifierMixin, BaseBP):
         refit: bool = False,
         ensemble: bool = False,
         input_scaling: str | None = None,
+        missing_targets: str = "error",
+        skip_layer: bool = False,
+        monotonic_cst: Any = None,
         categorical_features: Any = None,
+        ordered: bool = False,
         class_weight: Any = None,
         calibration: str | None = None,
         loss: str = "log_loss",
@@ -182,7 +190,11 @@ class BPClassifier(ClassifierMixin, BaseBP):
         self.refit = refit
         self.ensemble = ensemble
         self.input_scaling = input_scaling
+        self.missing_targets = missing_targets
+        self.skip_layer = skip_layer
+        self.monotonic_cst = monotonic_cst
         self.categorical_features = categorical_features
+        self.ordered = ordered
         self.class_weight = class_weight
         self.calibration = calibration
         self.loss = loss
@@ -214,7 +226,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
             Rows of your own that validate, in place of those that `early_stopping` would set aside. Without `early_stopping` they
             decide nothing: `validation_scores_` and `validation_loss_curve_` show how the network did on them. In a pipeline
-            they need ``Pipeline(..., transform_input=["X_val"])``. Not for {other_solvers}.
+            they need ``Pipeline(..., transform_input=["X_val"])``.
         y_val : array-like of shape (n_val,) or (n_val, n_labels), default=None
             Their targets, of classes that y has.
         sample_weight_val : array-like of shape (n_val,), default=None
@@ -266,6 +278,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
             raise ValueError("classes must be passed on the first call to partial_fit.")
         if classes is not None:
             labels = all_labels(classes)
+            labels = in_order(labels, categories_of(classes)) if self.ordered else labels
             if known is not None and not are_equal(known, labels):
                 raise ValueError(f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {known!r}")
             classes = labels
@@ -285,7 +298,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
             Labels, for several columns of classes one of each, or a 0/1 matrix (sparse if y was in `fit`) for multilabel targets.
         """
         own = vars(self).get("out_activation_")
-        groups, is_multiclass = self._groups(), isinstance(own, str) and own == "softmax"
+        groups, is_multiclass = self._groups(), isinstance(own, str) and own in ("softmax", OUTPUT)
         outputs = self._outputs(X, only_largest=is_multiclass and not groups)
         if groups:
             parts = np.split(outputs, np.cumsum(groups)[:-1], axis=1)
@@ -296,6 +309,28 @@ class BPClassifier(ClassifierMixin, BaseBP):
             return self.classes_.take(outputs[:, 0] > 0.5, mode="clip")
         labels = (outputs > 0.5).astype(int)
         return csr_matrix(labels) if self._sparse_labels else labels
+
+    def score(self, X: MatrixLike, y: MatrixLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the part of the rows all of whose labels are predicted.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+        y : {array-like, sparse matrix} of shape (n_samples,) or (n_samples, n_labels)
+            True labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row; None is 1.
+
+        Returns
+        -------
+        score : float
+            ``sklearn.metrics.accuracy_score``; with ``missing_targets="ignore"`` of the labels that are not missing.
+        """
+        y, missing = without_missing(self, y, is_whole=False)
+        if missing is not None:
+            return known_accuracy(y, self.predict(X), missing, sample_weight)
+        return super().score(X, y, sample_weight)
 
     def predict_proba(self, X: MatrixLike) -> Any:
         """Return the probability of each class.
@@ -347,17 +382,25 @@ class BPClassifier(ClassifierMixin, BaseBP):
         logits = logits_of(self._networks(), X, is_multiclass, self.n_threads)
         return probabilities(logits, temperature, is_multiclass).astype(params.dtype)
 
+    def _rows(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
+        if self.ordered:
+            self._categories = categories_of(y)
+        return super()._rows(X, y, reset)
+
     def _encode(self, y: Any, dtype: np.dtype, incremental: bool) -> Targets:
         if self.temperature_ is not None:
             self.temperature_ = None
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
+        categories = self.__dict__.pop("_categories", None)
         known = getattr(self, "classes_", None) if incremental or self.warm_start else None
         labels, codes = column_labels(y) if isinstance(known, list) else discrete_labels(y)
+        if self.ordered and (isinstance(labels, list) or codes.ndim > 1 or known is None):
+            in_classes = in_order(labels if codes.ndim == 1 else [labels], categories)
         if isinstance(labels, list):
             return self._encode_columns(labels, codes, known, dtype, "y")
         if known is None:
-            self.classes_ = labels
+            self.classes_ = in_classes if self.ordered else labels
         elif self.warm_start:
             if set(labels) != set(self.classes_):
                 raise ValueError(
@@ -368,7 +411,9 @@ class BPClassifier(ClassifierMixin, BaseBP):
             raise ValueError(f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {labels}.")
         self._sparse_labels = issparse(y)
         if codes.ndim == 1 and labels is not self.classes_:
-            codes = np.searchsorted(self.classes_, labels)[codes]
+            codes = positions(labels, self.classes_)[codes]
+        if self.ordered:
+            return Targets(codes.astype(dtype)[:, np.newaxis], len(self.classes_), LOSS, self.classes_)
         return class_targets(codes, self.classes_, dtype, self.loss, output_per_class=self.output_activation == "softmax")
 
     def _encode_columns(self, labels: list[np.ndarray], codes: np.ndarray, known: Any, dtype: np.dtype, name: str) -> Targets:
@@ -395,7 +440,9 @@ class BPClassifier(ClassifierMixin, BaseBP):
         if isinstance(labels, list) or not is_alike or len(np.setdiff1d(labels, self.classes_, assume_unique=True)):
             raise ValueError(f"y_val must have the classes of y, {self.classes_}, got {labels} in the shape {y.shape}.")
         if codes.ndim == 1:
-            codes = np.searchsorted(self.classes_, labels)[codes]
+            codes = positions(labels, self.classes_)[codes]
+        if self.ordered:
+            return Targets(codes.astype(dtype)[:, np.newaxis], len(self.classes_), LOSS, self.classes_)
         return class_targets(codes, self.classes_, dtype, self.loss)
 
     def _class_tables(self, targets: Targets) -> list[np.ndarray] | None:
@@ -418,7 +465,16 @@ class BPClassifier(ClassifierMixin, BaseBP):
         return tuple(map(len, classes))
 
     def _loss_name(self) -> str:
+        if self.out_activation_ == OUTPUT:
+            return LOSS
         return "multioutput_log_loss" if self._groups() else class_loss(self.loss, self.out_activation_ == "softmax")
+
+    @property
+    def thresholds_(self) -> np.ndarray:
+        """Thresholds of ordered classes, on the scale of the score, between one class and the next, (n_classes - 1,)."""
+        if vars(self).get("out_activation_") != OUTPUT:
+            raise AttributeError("thresholds_ are of a classifier fitted with ordered=True.")
+        return -self.intercepts_[-1][1:]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -26,6 +26,9 @@ front_ : dict of str to ndarray
     `scale_layer` the 'scale', (n_inputs,). Views, as `coefs_` are.
 embedded_features_ : tuple of int
     Columns that are embedded, where any are; with `categorical_features` counted among the other columns.
+skip_coefs_ : ndarray of shape (n_features, n_outputs)
+    With `skip_layer`: the weights that lead from the features to the outputs, or to the score of `ordered` classes, (n_features,
+    1). A view, as `coefs_` are.
 categories_ : list of ndarray
     With `categorical_features`, what each of these columns held in training, in order, a missing value last. The first weights'
     rows are those of the other columns, and then one for each category of each of these.
@@ -43,9 +46,10 @@ gradient_norms_ : ndarray of shape (n_epochs, n_layers - 1)
 best_loss_ : float or None
     Smallest loss, for {stochastic_solvers}; None with `early_stopping`.
 validation_scores_ : list of float or None
-    {score}, or what `scoring` says, on the validation rows after each epoch.
+    {score}, or what `scoring` says, on the validation rows after each epoch (iteration); {other_solvers} have this and
+    the next two attributes only where there are such rows.
 validation_loss_curve_ : list of float or None
-    Mean loss on the validation rows after each epoch, without the penalty.
+    Mean loss on the validation rows after each epoch (iteration), without the penalty.
 best_validation_score_ : float or None
     The largest of the scores, with `early_stopping`.
 restart_losses_ : ndarray of shape (n_restarts,)
@@ -123,13 +127,14 @@ def _filled_for(estimator: str) -> dict[str, str]:
         "solvers": _names(solvers),
         "about_solvers": _about({name: solver.text for name, solver in solvers.items()}),
         "other_solvers": _listed(name for name, solver in solvers.items() if not solver.is_stochastic),
-        "or_iterations": " or after each iteration ('lm')" if "lm" in solvers else "",
+        "or_iterations": " or after each iteration (" + "'lm', and " * ("lm" in solvers) + "'lbfgs' with validation rows)",
         "schedules": _names(SCHEDULES),
         "course_schedules": _about({name: schedule.text for name, schedule in SCHEDULES.items() if not schedule.is_for_all}),
         "step_schedules": _about({name: schedule.text for name, schedule in SCHEDULES.items() if schedule.is_for_all}),
         "scheduled_solvers": _listed(name for name, solver in solvers.items() if solver.has_schedule),
         "stochastic_solvers": _listed(name for name, solver in solvers.items() if solver.is_stochastic),
         "starts": _names(STARTS),
+        "monotone": _listed(name for name in HIDDEN_ACTIVATIONS if ACTIVATIONS[name].is_monotone),
         "about_embeddings": "; ".join(f"with {name!r} {text}" for name, text in EMBEDDINGS.items()),
         "about_losses": _about({name: LOSSES[name].text for name in REGRESSION_LOSSES}),
     }

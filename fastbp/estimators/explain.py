@@ -37,6 +37,7 @@ class Explained:
 
     coefs_: list[np.ndarray]
     _asked: Callable[..., tuple[Any, np.ndarray, Any]]
+    _packed: Callable[..., tuple[Any, np.ndarray]]
     n_threads: int | None
 
     def hidden_activations(self, X: MatrixLike, layer: int = -1) -> np.ndarray:
@@ -182,8 +183,8 @@ class Explained:
         r"""Return the importance of each feature by its connection weights, with its sign.
 
         The product of the layers' weights, summed over all ways from a feature to an output: :math:`W^{(1)} W^{(2)} \cdots
-        W^{(L)}` [1]_, written for one hidden layer there. Without the activations it is the network's slope if all units were
-        linear; weights compare only where features have the same scale, so standardise first.
+        W^{(L)}` [1]_, written for one hidden layer there, plus the weights of a `skip_layer`. Without the activations it is the
+        network's slope if all units were linear; weights compare only where features have the same scale, so standardise first.
 
         Returns
         -------
@@ -205,14 +206,16 @@ class Explained:
         array([ 1., -1.])
         """
         demand_plain_inputs(self)
-        return _squeezed(_product([np.asarray(W, dtype=np.float64) for W in self.coefs_]))
+        importances = _product([np.asarray(W, dtype=np.float64) for W in self.coefs_])
+        skip = getattr(self, "skip_coefs_", None)
+        return _squeezed(importances if skip is None else importances + skip)
 
     def garson_importances(self) -> np.ndarray:
         r"""Return each feature's share of the connection weights' magnitudes.
 
-        Each output's weights are shared among the units of the layer below in proportion to their magnitudes, and so on down to
-        the inputs [1]_: :math:`\prod_l |W^{(l)}| / \sum_{in} |W^{(l)}|`, written for one hidden layer there. Signs are lost;
-        weights compare only where features have the same scale, so standardise first.
+        Each output's weights are shared among the units of the layer below, and with a `skip_layer` the inputs, in proportion to
+        their magnitudes, and so on down to the inputs [1]_: :math:`\prod_l |W^{(l)}| / \sum_{in} |W^{(l)}|`, written for one
+        hidden layer there. Signs are lost; weights compare only where features have the same scale, so standardise first.
 
         Returns
         -------
@@ -235,7 +238,14 @@ class Explained:
         """
         demand_plain_inputs(self)
         magnitudes = [np.abs(np.asarray(W, dtype=np.float64)) for W in self.coefs_]
-        shares = _product([W / np.maximum(W.sum(axis=0), np.finfo(float).tiny) for W in magnitudes])
+        totals, skip = [W.sum(axis=0) for W in magnitudes], getattr(self, "skip_coefs_", None)
+        skips_to = self._packed()[0].skip_layer
+        if skip is not None:
+            totals[skips_to] = totals[skips_to] + np.abs(skip, dtype=np.float64).sum(axis=0)
+        totals = [np.maximum(total, np.finfo(float).tiny) for total in totals]
+        shares = _product([W / total for W, total in zip(magnitudes, totals)])
+        if skip is not None:
+            shares = shares + _product([np.abs(skip) / totals[skips_to], *magnitudes[skips_to + 1 :]])
         return _squeezed(shares / np.maximum(shares.sum(axis=0), np.finfo(float).tiny))
 
     def pruned(self, X: MatrixLike, *, tolerance: float = 1e-3) -> Self:
@@ -284,6 +294,10 @@ class Explained:
         parameters.check_parameter("tolerance", tolerance, parameters.NONNEGATIVE, "pruned")
         demand_plain_inputs(self)
         network, params, X = self._asked(X)
+        if network.is_ordered:
+            raise ValueError("pruned is not for ordered=True, whose score is a layer of one unit, and thresholds no weights.")
+        if getattr(self, "monotonic_cst", None) is not None:
+            raise ValueError("pruned is not for monotonic_cst, as weights refitted by least squares do not keep their signs.")
         widest = max(network.units[1:-1], default=0)
         if X.shape[0] <= widest:
             raise ValueError(

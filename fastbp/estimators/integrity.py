@@ -14,7 +14,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import RobustScaler, StandardScaler
 
-from fastbp.estimators import parameters
+from fastbp.estimators import ordered, parameters
 from fastbp.names import ACTIVATIONS, LOSSES, SOLVERS
 
 Shapes = dict[str, tuple[int, ...]]
@@ -88,7 +88,7 @@ def checked_layout(estimator: Any) -> Layout:
     if "out_activation_" not in state:
         raise NotFittedError(f"This {kind} has weights but no out_activation_, which fit sets.")
     coefs, intercepts, sizes = parameters.check_weights(state.get("coefs_"), state.get("intercepts_"))
-    front_shapes = _check_front(state, sizes)
+    front, front_shapes = _check_front(state, sizes)
     check_categories(state, sizes[0])
     _check_sizes(state, sizes, kind)
     _check_feature_names(state)
@@ -110,8 +110,10 @@ def checked_layout(estimator: Any) -> Layout:
         coefs,
         intercepts,
         sizes,
-        parameters.activation_names(_check_parameter(estimator, "activation"), len(sizes) - 2, estimator),
-        state.get("front_", {}),
+        ordered.hidden_activations(
+            _check_parameter(estimator, "activation"), state["out_activation_"], len(sizes) - 2, estimator
+        ),
+        front,
         front_shapes,
         state.get("embedded_features_", ()),
         state.get("n_categories_", ()),
@@ -141,10 +143,23 @@ def _checked_loss_parameter(estimator: Any, loss: Any, n_outputs: int) -> Any:
     return value
 
 
-def _check_front(state: Mapping[str, Any], layer_sizes: list[int]) -> Shapes:
-    """Take what is embedded off the inputs of the first layer, to have the columns of X; return the shapes of the front."""
+def _check_front(state: Mapping[str, Any], layer_sizes: list[int]) -> tuple[dict[str, np.ndarray], Shapes]:
+    """Take what is embedded off the inputs of the first layer, to have the columns of X; return what lies beside the layers, and
+    its shapes."""
+    front, shapes = _checked_front(state, layer_sizes)
+    skip = state.get("skip_coefs_")
+    if skip is None:
+        return front, shapes
+    is_array = isinstance(skip, np.ndarray) and skip.dtype.kind == "f"
+    n_scores = int(state.get("out_activation_") == ordered.OUTPUT)  # of ordered classes it leads to the score
+    is_right = is_array and len(layer_sizes) > 2 + n_scores and skip.shape == (layer_sizes[0], layer_sizes[-1 - n_scores])
+    _require(is_right, "skip_coefs_")
+    return {**front, "skip": skip}, {**shapes, "skip": skip.shape}
+
+
+def _checked_front(state: Mapping[str, Any], layer_sizes: list[int]) -> tuple[dict[str, np.ndarray], Shapes]:
     if not {"front_", "embedded_features_", "n_categories_"} & state.keys():
-        return {}
+        return {}, {}
     from fastbp.training.network import front_views, make_network
 
     front, embedded, n_inputs = state.get("front_", {}), state.get("embedded_features_", ()), layer_sizes[0]
@@ -165,7 +180,7 @@ def _check_front(state: Mapping[str, Any], layer_sizes: list[int]) -> Shapes:
     fits = network.units[0] == n_inputs and {name: array.shape for name, array in front.items()} == shapes
     _require(fits, "front_ (or embedded_features_)")
     layer_sizes[0] = n_features
-    return shapes
+    return front, shapes
 
 
 def check_categories(state: Mapping[str, Any], n_features: int) -> None:

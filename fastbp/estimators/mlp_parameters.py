@@ -107,8 +107,8 @@ MLP_PARAMETERS = (
         0.0001,
         REAL_FROM_0,
         """{stochastic_solvers} stop when the loss (validation score with `early_stopping`) did not get better by `tol` for more
-        than `n_iter_no_change` epochs; {other_solvers} when no element of the gradient is larger, or a step lowers the loss by
-        less than about 2e-9 of it.""",
+        than `n_iter_no_change` epochs; {other_solvers} by the validation score likewise, and when no element of the gradient is
+        larger, or a step lowers the loss by less than about 2e-9 of it.""",
         of_solver={
             "lm": """The gradient of 'lm' is relative: to the targets' spread and to the steepest parameter of the layer, so that
             the unit of the targets does not matter."""
@@ -134,16 +134,17 @@ MLP_PARAMETERS = (
     Parameter(
         "early_stopping",
         False,
-        SWITCH,
+        kinds.SWITCH_OR_AS_SKLEARN,
         """Set `validation_fraction` of the rows aside, or take `X_val`, stop by their score and keep the weights with the best
-        one. Not for {other_solvers}: there training goes on until it converges, as with scikit-learn's 'lbfgs', and warns.
-        Small tables are stopped before they have learnt much: measured on 16 of them, the error was 35 % above that without
-        early stopping, and 13 % with ``n_iter_no_change=40``, which is the better setting there.""",
+        one. With {other_solvers} the rows are scored after each iteration. scikit-learn ignores it with 'lbfgs', in silence;
+        'stochastic' does likewise, and is True for {stochastic_solvers}. Small tables are stopped before they have learnt much:
+        measured on 16 of them, the error was 35 % above that without early stopping, and 13 % with ``n_iter_no_change=40``,
+        which is the better setting there.""",
     ),
     Parameter("validation_fraction", 0.1, PART, "Part of the rows that `early_stopping` sets aside, in [0, 1)."),
     Parameter("beta_1", 0.9, PART, "Decay of the first moment of the gradient ('adam', 'adamw'), in [0, 1)."),
     Parameter("beta_2", 0.999, PART, "Decay of the second moment of the gradient ('adam', 'adamw', 'rmsprop'), in [0, 1)."),
     Parameter("epsilon", 1e-8, REAL_ABOVE_0, "Keeps the step of 'adam', 'adamw' and 'rmsprop' finite."),
-    Parameter("n_iter_no_change", 10, kinds.PATIENCE, "Epochs without improvement that are tolerated."),
+    Parameter("n_iter_no_change", 10, kinds.PATIENCE, "Epochs (iterations) without improvement that are tolerated."),
     Parameter("max_fun", 15000, POSITIVE_COUNT, "Most evaluations of the loss by 'lbfgs'."),
 )

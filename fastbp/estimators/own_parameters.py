@@ -1,6 +1,7 @@
 """The parameters that scikit-learn's MLPs do not have, in the order of the constructors; see parameter_table.py."""
 
 from fastbp.estimators import parameter_kinds as kinds
+from fastbp.estimators.missing import IGNORE
 from fastbp.estimators.parameter_kinds import (
     AFTER,
     AUTOENCODER,
@@ -8,6 +9,7 @@ from fastbp.estimators.parameter_kinds import (
     BY_BATCHES,
     CLASSIFIER,
     LIMIT,
+    OF_GRADIENTS,
     PREDICTORS,
     RATIO,
     REAL_ABOVE_0,
@@ -22,7 +24,7 @@ from fastbp.estimators.parameter_kinds import (
     of_a_loss,
 )
 from fastbp.estimators.parameters import is_sequence
-from fastbp.names import ACTIVATIONS, CLASSIFIER_LOSSES, STARTS
+from fastbp.names import CLASSIFIER_LOSSES, OUTPUT_ACTIVATIONS, STARTS
 
 OWN_PARAMETERS = (
     # ---- of all estimators
@@ -52,7 +54,7 @@ OWN_PARAMETERS = (
     Parameter(
         "output_activation",
         "auto",
-        chosen_from("auto", *ACTIVATIONS)._replace(text="str"),
+        chosen_from("auto", *OUTPUT_ACTIVATIONS)._replace(text="str"),
         """'auto' is 'identity'; 'logistic' is for features between 0 and 1. Any name of `activation`, and 'exp', are
         possible.""",
         needs_own_fit=lambda value: (
@@ -225,7 +227,7 @@ OWN_PARAMETERS = (
         kinds.SCORER,
         """By what `early_stopping` decides: None is {score_name}; 'loss' the mean loss, of which the scores are minus the value,
         without the penalty; other names and callables ``scorer(estimator, X, y)`` are scikit-learn's, and are called between two
-        epochs (with ``sample_weight`` where there are weights).""",
+        epochs or iterations (with ``sample_weight`` where there are weights).""",
         estimators=PREDICTORS,
         needs_own_fit=lambda value: value is not None,  # scorers ask an estimator
     ),
@@ -233,8 +235,8 @@ OWN_PARAMETERS = (
         "refit",
         False,
         SWITCH,
-        """With `early_stopping`, train again on all rows, `X_val` too, from the same start for as many epochs as were best. The
-        scores stay those of the first training.""",
+        """With `early_stopping`, train again on all rows, `X_val` too, from the same start for as many epochs (iterations) as
+        were best. The scores stay those of the first training.""",
         estimators=PREDICTORS,
         acts=AFTER,
     ),
@@ -261,6 +263,42 @@ OWN_PARAMETERS = (
         acts=BEFORE,
     ),
     Parameter(
+        "missing_targets",
+        "error",
+        chosen_from("error", IGNORE),
+        """What NaN in y is: an error, or a target that is not known, of one of several outputs or labels (as floats). It counts
+        in no loss and no gradient, as if its error had a weight of 0 of its own; what the sums over the others are divided by
+        stays the number of outputs and the weight of the rows. A row without any target counts nowhere. Scores are those of the
+        targets that are there: R² of each output over the rows that have it, and the part of the rows that have a label whose
+        labels are all right; scikit-learn's scorers get y as it is. Of the weights of classes a missing label takes none.""",
+        estimators=PREDICTORS,
+        acts=BEFORE,
+        needs_own_fit=lambda value: False,  # rows of one X are shared where no target is missing
+    ),
+    Parameter(
+        "skip_layer",
+        False,
+        SWITCH,
+        """Add a linear function of the features, X @ `skip_coefs_`, to what the outputs are made from: the hidden layers then
+        have only to learn what a linear model cannot say. Its weights begin at 0, and are penalised and trained as the others.
+        `max_norm` bounds them by themselves. Needs a hidden layer.""",
+        estimators=PREDICTORS,
+        solvers=OF_GRADIENTS,
+    ),
+    Parameter(
+        "monotonic_cst",
+        None,
+        kinds.DIRECTIONS,
+        """For each feature 1 where the outputs may never fall as it rises, -1 where they may never rise, 0 where they are free;
+        or a dict of these by names of columns. As in scikit-learn's HistGradientBoosting estimators, of a classifier it is the
+        probability of the second of two classes. It holds for every input, as the weights keep their signs (Daniels and Velikova
+        2010, with half of the hidden units turned round, as Runje and Shankaranarayana 2023 turn activations): to the last bit
+        for 'relu', 'leaky_relu', 'identity' and 'step', to rounding for the others that never fall ({monotone}).""",
+        estimators=PREDICTORS,
+        acts=BEFORE,
+        solvers=STOCHASTIC,
+    ),
+    Parameter(
         "categorical_features",
         None,
         kinds.CATEGORICAL,
@@ -274,6 +312,18 @@ OWN_PARAMETERS = (
         of_solver={"lm": "Nor with 'lm'."},
     ),
     # ---- of one of them
+    Parameter(
+        "ordered",
+        False,
+        SWITCH,
+        r"""Whether the classes have an order: that of numbers, or of a pandas Categorical (a Series or column of one) with
+        ``ordered=True``. The network then has one score f(x), a last hidden layer of one unit, and thresholds between the
+        classes (`thresholds_`): the probability of a class or a later one is :math:`\sigma(f(x) - \theta_k)`, the proportional
+        odds model (McCullagh, Regression models for ordinal data, 1980) where there is no hidden layer. `monotonic_cst` then goes
+        for any number of classes. Not with 'focal', `label_smoothing`, `calibration` and ``fit_intercept=False``.""",
+        estimators=(CLASSIFIER,),
+        acts=BEFORE,
+    ),
     Parameter(
         "class_weight",
         None,
@@ -362,9 +412,10 @@ OWN_PARAMETERS = (
         REAL_FROM_0,
         """Standard deviation, in standard deviations of each feature, of normal noise that is added to the inputs but not to the
         targets, so that the code learns what noise does not change (Vincent et al., Extracting and composing robust features
-        with denoising autoencoders, ICML 2008). It is drawn once per `fit` and call of `partial_fit`, from `random_state` (with
-        the rows seen before in the seed), and stays the same over the epochs, so that it goes with every solver and with
-        `n_restarts`. Not for a sparse X, which it would fill. (`dropout` of the inputs is drawn anew at every step.)""",
+        with denoising autoencoders, ICML 2008). It is drawn anew for every epoch; with {other_solvers} and 'rprop',
+        which need the same loss at every step, once per `fit` and call of `partial_fit`. It follows from a number drawn from
+        `random_state` and from the number of the epoch, and is the same for all starts of `n_restarts` and any number of
+        threads. Rows that validate have none. Not for a sparse X, which it would fill.""",
         estimators=(AUTOENCODER,),
         acts=BEFORE,
     ),

@@ -26,7 +26,7 @@ from fastbp.estimators.parameters import (
     one_of,
     real_in,
 )
-from fastbp.names import BAYES, EMBEDDINGS, SCHEDULES, SOLVERS, STARTS, Solver
+from fastbp.names import AS_SKLEARN, BAYES, EMBEDDINGS, SCHEDULES, SOLVERS, STARTS, Solver
 
 CLASSIFIER, REGRESSOR, AUTOENCODER = "BPClassifier", "BPRegressor", "BPAutoencoder"
 PREDICTORS = CLASSIFIER, REGRESSOR
@@ -75,9 +75,10 @@ EVERY_SOLVER = Solvers(lambda solver: True, "")
 STOCHASTIC = Solvers(lambda solver: solver.is_stochastic, "which has its own way to step")
 WITH_A_RATE = Solvers(lambda solver: solver.is_stochastic and not solver.has_own_rates, "which finds its steps itself")
 BY_BATCHES = Solvers(
-    lambda solver: solver.is_stochastic and not solver.is_full_batch,
+    lambda solver: solver.is_by_batches,
     "which needs the same loss at every step; solvers that go batch by batch, as 'adam', take it",
 )
+OF_GRADIENTS = Solvers(lambda solver: solver.trainer != "lm", "which is for the weights of layers: take 'lbfgs'")
 
 
 class Parameter(NamedTuple):
@@ -107,6 +108,7 @@ class Parameter(NamedTuple):
 
 
 SWITCH = Kind("bool", "bool", FLAG, bool)
+SWITCH_OR_AS_SKLEARN = Kind("bool | str", f"bool or {AS_SKLEARN!r}", (*FLAG, one_of(AS_SKLEARN)))
 POSITIVE_COUNT = Kind("int", "int", COUNT, count)
 COUNT_FROM_0 = Kind("int", "int", (integer_from(0),), count)
 REAL_FROM_0 = Kind("float", "float", NONNEGATIVE, float)
@@ -193,6 +195,15 @@ DROPOUT = Kind(
     (*FRACTION, Allowed(is_sequence, "a sequence of these, one for the inputs and one per hidden layer")),
 )
 COLUMNS = Kind("Any", "'all' or array-like of int", (one_of("all"), Allowed(is_sequence, "an array-like of column numbers")))
+DIRECTIONS = Kind(
+    "Any",
+    "array-like of int, dict or None",
+    (
+        Allowed(is_sequence, "an array-like with -1, 0 or 1 for each feature"),
+        Allowed(lambda value: isinstance(value, dict), "a dict of these by the features' names"),
+        NONE,
+    ),
+)
 CATEGORICAL = Kind(
     "Any",
     "array-like of bool, int or str, 'from_dtype' or None",

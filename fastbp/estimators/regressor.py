@@ -11,6 +11,7 @@ from sklearn.utils.metaestimators import available_if
 from fastbp.estimators.base import BaseBP, has_partial_fit
 from fastbp.estimators.docs import documented, filled
 from fastbp.estimators.inputs import MatrixLike
+from fastbp.estimators.missing import known_r2, without_missing
 from fastbp.estimators.parameter_table import rules_of
 from fastbp.estimators.targets import Targets, real_targets, repeated
 from fastbp.training.custom_loss import CustomLoss
@@ -87,7 +88,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         warm_start: bool = False,
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
+        early_stopping: bool | str = False,
         validation_fraction: float = 0.1,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
@@ -121,6 +122,9 @@ class BPRegressor(RegressorMixin, BaseBP):
         refit: bool = False,
         ensemble: bool = False,
         input_scaling: str | None = None,
+        missing_targets: str = "error",
+        skip_layer: bool = False,
+        monotonic_cst: Any = None,
         categorical_features: Any = None,
         delta: float = 1.0,
         target_scaling: str | None = None,
@@ -179,6 +183,9 @@ class BPRegressor(RegressorMixin, BaseBP):
         self.refit = refit
         self.ensemble = ensemble
         self.input_scaling = input_scaling
+        self.missing_targets = missing_targets
+        self.skip_layer = skip_layer
+        self.monotonic_cst = monotonic_cst
         self.categorical_features = categorical_features
         self.delta = delta
         self.target_scaling = target_scaling
@@ -209,7 +216,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
             Rows of your own that validate, in place of those that `early_stopping` would set aside. Without `early_stopping` they
             decide nothing: `validation_scores_` and `validation_loss_curve_` show how the network did on them. In a pipeline
-            they need ``Pipeline(..., transform_input=["X_val"])``. Not for {other_solvers}.
+            they need ``Pipeline(..., transform_input=["X_val"])``.
         y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
             Their targets.
         sample_weight_val : array-like of shape (n_val,), default=None
@@ -267,7 +274,7 @@ class BPRegressor(RegressorMixin, BaseBP):
             Predicted targets in the dtype of the weights; of several quantiles a column for each, from left to right not falling.
         """
         outputs = self._outputs(X)
-        if self._has_quantiles():
+        if self._fitted_levels():
             outputs.sort(axis=1)
         if self.target_scaler_ is not None:
             outputs = self.target_scaler_.inverse_transform(outputs)
@@ -291,13 +298,36 @@ class BPRegressor(RegressorMixin, BaseBP):
             ``sklearn.metrics.r2_score``; for a sequence of `quantile` the mean of ``sklearn.metrics.d2_pinball_score``, the part
             of the pinball loss of the best constant that is saved.
         """
-        if not self._has_quantiles():
+        levels = self._fitted_levels()
+        truth, missing = without_missing(self, y, is_whole=False)
+        if missing is not None and not levels:
+            return known_r2(truth, self.predict(X), missing, sample_weight)
+        if not levels:
             return super().score(X, y, sample_weight)
-        return mean_pinball_score(y, self.predict(X), self.quantile, sample_weight)
+        predicted = self.predict(X).reshape(-1, len(levels))
+        if missing is not None:
+            known = ~missing[:, 0]
+            truth, predicted = truth[known], predicted[known]
+            sample_weight = None if sample_weight is None else np.asarray(sample_weight)[known]
+        return mean_pinball_score(truth, predicted, levels, sample_weight)
 
     def _has_quantiles(self) -> bool:
         """Whether there is an output for each of a sequence of quantiles."""
         return self.loss == "quantile" and hasattr(self.quantile, "__len__")
+
+    def _fitted_levels(self) -> tuple[float, ...]:
+        """Return the quantiles that the outputs were fitted to, if there were several; parameters may have changed since."""
+        levels = vars(self).get("_levels")  # which files of older versions do not have
+        if levels is None:
+            levels = self._levels_asked()
+        return levels
+
+    def _levels_asked(self) -> tuple[float, ...]:
+        return tuple(map(float, self.quantile)) if self._has_quantiles() else ()
+
+    def _publish(self, fitted: Any, settings: Any, is_new: bool) -> None:
+        super()._publish(fitted, settings, is_new)
+        self._levels = self._levels_asked()
 
     def _encode(self, y: Any, dtype: np.dtype, incremental: bool) -> Targets:
         targets = real_targets(y, self.loss, dtype)

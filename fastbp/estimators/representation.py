@@ -6,6 +6,8 @@ from typing import Any
 
 from sklearn.utils import estimator_html_repr
 
+from fastbp.estimators.ordered import OUTPUT
+
 
 class ShownInNotebooks:
     """What notebooks ask for, as IPython has it: what there is to know of a fitted estimator above what scikit-learn shows, by
@@ -40,11 +42,19 @@ def architecture_html(estimator: Any) -> str:
     sizes = [len(estimator.coefs_[0]), *(W.shape[1] for W in estimator.coefs_)]
     chosen = estimator.activation
     hidden = [chosen] * (len(sizes) - 2) if isinstance(chosen, str) else [str(name) for name in chosen]
-    activations = [*hidden, getattr(estimator, "out_activation_", "")]
+    output = getattr(estimator, "out_activation_", "")
+    activations = [*hidden, output]
+    if output == OUTPUT:  # behind the score
+        activations[-2:] = ["identity", output] if isinstance(chosen, str) else [activations[-2], "identity", output]
     counts = [W.size + b.size * bool(estimator.fit_intercept) for W, b in zip(estimator.coefs_, estimator.intercepts_)]
+    layers = [*zip(sizes, sizes[1:], activations, counts)]
+    skip = getattr(estimator, "skip_coefs_", None)
+    if skip is not None:
+        layers.append((*skip.shape, "added before the last", skip.size))
+        counts.append(skip.size)
     rows = "".join(
         f"<tr><td>{n_in} → {n_out}</td><td>{escape(name)}</td><td style='text-align:right'>{count:,}</td></tr>"
-        for n_in, n_out, name, count in zip(sizes, sizes[1:], activations, counts)
+        for n_in, n_out, name, count in layers
     )
     facts = f"{sum(counts):,} parameters"
     if hasattr(estimator, "loss_"):  # weights may also have been put there by hand

@@ -29,6 +29,9 @@ def settings_as_begun(estimator: Any, settings: Any, targets: Any) -> Any:
     own = vars(estimator).get("out_activation_")
     if own is None:
         return settings
+    has_score = LOSSES[estimator._loss_name()].has_score
+    if LOSSES[targets.loss].has_score != has_score:
+        _refuse(estimator, "ordered", f"classes {'with' if has_score else 'without'} an order")
     if targets.loss != estimator._loss_name():
         raise ValueError(
             f"y needs the loss {targets.loss!r}, but this network was trained with {estimator._loss_name()!r}"
@@ -66,6 +69,8 @@ def check_goes_on(estimator: Any, settings: Any, network: Any, problem: Any) -> 
         _refuse(estimator, "embedded_features", f"the embedded columns {columns}")
     if settings.scale_layer != bool(network.has_scale):
         _refuse(estimator, "scale_layer", f"a network {'with' if network.has_scale else 'without'} such a layer")
+    if settings.skip_layer != (network.skip_layer >= 0):
+        _refuse(estimator, "skip_layer", f"a network {'with' if network.skip_layer >= 0 else 'without'} such a layer")
     if (estimator.categorical_features is None) != (not hasattr(estimator, "categories_")):
         _refuse(
             estimator, "categorical_features", f"rows {'with' if hasattr(estimator, 'categories_') else 'without'} categories"
@@ -99,6 +104,15 @@ def resumed_from(estimator: Any, network: Any, problem: Any, settings: Any, incr
         is_safe = not settings.verbose and (weights is None or weights.min() > 0)  # no batch without weight, nor a closed stream
         optimizer = optimizer.continued(network, problem.dtype, is_safe) if is_same else None
     return Resumed(history, optimizer)
+
+
+def has_moved_on(estimator: Any, resumed: Any) -> bool:
+    """Whether training has gone on in the very moments that an estimator holds, whose weights do not say so yet."""
+    if resumed is None or resumed.optimizer is None or not resumed.history.n_iter:
+        return False
+    own = vars(estimator).get("_optimizer")
+    held = [] if own is None or own is resumed.optimizer or not isinstance(own.moments, list) else own.moments
+    return any(one.size and one is other for one in held for other in resumed.optimizer.moments)
 
 
 def check_scaling(estimator: Any, settings: Any, resume: bool) -> None:

@@ -14,7 +14,7 @@ from fastbp.estimators.publish import publish
 from fastbp.estimators.resume import check_scaling
 
 # What an ensemble shares with the best of its networks.
-_OF_WEIGHTS = ("coefs_", "intercepts_", "_bound")
+_OF_WEIGHTS = ("coefs_", "intercepts_", "skip_coefs_", "_bound")
 
 
 class Scaling(NamedTuple):
@@ -87,24 +87,33 @@ def shift_of(scaler: Any) -> np.ndarray | None:
     return scaler.mean_ if scaler.with_mean else None
 
 
-def fold(scaling: Scaling, coefs: list[np.ndarray], intercepts: list[np.ndarray], fit_intercept: bool) -> None:
+def fold(
+    scaling: Scaling,
+    coefs: list[np.ndarray],
+    intercepts: list[np.ndarray],
+    skip: np.ndarray | None,
+    skips_to: int,
+    fit_intercept: bool,
+) -> None:
     """Change the weights in place so that they map raw inputs to raw targets; the sums are float64.
 
     (x - m)/s · W + b = x · (W/s) + (b - (m/s) · W), and so for the targets, y = s·ŷ + m, the other way round.
     """
     if scaling.inputs is not None:
         shift, scale = shift_of(scaling.inputs), scaling.inputs.scale_
-        W = coefs[0].astype(np.float64)
-        if scale is not None:
-            W /= scale[:, np.newaxis]
-        if shift is not None:
-            _check_intercepts(fit_intercept)
-            intercepts[0][...] = intercepts[0] - shift @ W
-        coefs[0][...] = W
+        for weights, biases in [(coefs[0], intercepts[0])] + ([] if skip is None else [(skip, intercepts[skips_to])]):
+            W = weights.astype(np.float64)
+            if scale is not None:
+                W /= scale[:, np.newaxis]
+            if shift is not None:
+                _check_intercepts(fit_intercept)
+                biases[...] = biases - shift @ W
+            weights[...] = W
     if scaling.targets is not None:
         _check_intercepts(fit_intercept)
         shift, scale = scaling.targets.mean_, scaling.targets.scale_
-        coefs[-1][...] = coefs[-1] * scale
+        for weights in [coefs[-1]] + ([] if skip is None else [skip]):
+            weights[...] = weights * scale
         intercepts[-1][...] = intercepts[-1] * scale + shift
 
 
@@ -197,7 +206,7 @@ class Scaled:
         >>> model.input_scaler_ is None
         True
         """
-        from fastbp.training.network import aligned_copy, parameter_views
+        from fastbp.training.network import aligned_copy, front_views, parameter_views
 
         check_is_fitted(self)
         network, params = self._packed()
@@ -206,12 +215,13 @@ class Scaled:
         draft, before = twin(self), vars(self).copy()
         if self.estimators_ is None:
             params = aligned_copy(params)
-            fold(Scaling(self.input_scaler_, self.target_scaler_), *parameter_views(network, params), self.fit_intercept)
+            views, skip = parameter_views(network, params), front_views(network, params).get("skip")
+            fold(Scaling(self.input_scaler_, self.target_scaler_), *views, skip, network.skip_layer, self.fit_intercept)
             draft._bind(network, params)
         else:
             draft.estimators_ = [twin(member).fold_scaling() for member in self.estimators_]
             best = vars(draft.estimators_[self._best_member])
-            vars(draft).update({name: best[name] for name in _OF_WEIGHTS})
+            vars(draft).update({name: best[name] for name in _OF_WEIGHTS if name in best})
         draft.input_scaler_ = draft.target_scaler_ = None
         draft.compact()._seal()
         publish(self, draft, before)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.estimators import parameters
+from fastbp.estimators import ordered, parameters
 from fastbp.estimators.parameter_kinds import EVERY_SOLVER
 from fastbp.estimators.parameter_table import PARAMETERS
 from fastbp.names import ACTIVATIONS, BAYES, LOSSES, RATE_FACTORS, SCHEDULES, SOLVERS
@@ -43,13 +43,25 @@ def settings_of(estimator: Any, loss: Any) -> Settings:
     _check_together(estimator)
     sizes = tuple(parameters.hidden_sizes(estimator.hidden_layer_sizes))
     names = parameters.activation_names(estimator.activation, len(sizes), estimator)
+    if estimator.ordered:
+        ordered.check_together(estimator)
     output = parameters.output_activation_name(estimator.output_activation, loss)
     _check_solver(estimator, loss, (*names, output))
+    if estimator.skip_layer and not sizes:
+        raise ValueError("skip_layer=True needs a hidden layer to lead past: hidden_layer_sizes=() is a linear model already.")
+    if estimator.skip_layer and estimator.categorical_features is not None:
+        raise ValueError("skip_layer does not go with categorical_features, whose numbers say nothing: encode them before.")
     init = estimator.init
     if getattr(estimator, "label_smoothing", 0.0) and LOSSES[loss].parameter != "label_smoothing":
         raise ValueError(
             f"label_smoothing={estimator.label_smoothing!r} does not go with loss={estimator.loss!r}, only 'log_loss'."
         )
+    dropout = dropout_rates(estimator.dropout, len(sizes), estimator)
+    # scikit-learn draws the output layer as if its activation were the hidden one
+    drawn_for = (*names, estimator.activation if isinstance(estimator.activation, str) else (*names, "relu")[-1])
+    if estimator.ordered:
+        sizes, names, drawn_for = (*sizes, 1), ordered.with_score(names, output), (*drawn_for, "identity")
+        dropout = (*dropout, 0.0) if dropout else ()
     as_given = {name: convert(getattr(estimator, name)) for name, convert in _CONVERTED.items()}
     resolved: dict[str, Any] = dict(  # noqa: C408
         hidden_sizes=sizes,
@@ -61,17 +73,23 @@ def settings_of(estimator: Any, loss: Any) -> Settings:
         embedded=parameters.embedded_columns(estimator),
         categories=(),
         init=init if isinstance(init, str) else parameters.check_weights(*init)[:2],
-        # scikit-learn draws the output layer as if its activation were the hidden one
-        drawn_for=(*names, estimator.activation if isinstance(estimator.activation, str) else (*names, "relu")[-1]),
-        dropout=dropout_rates(estimator.dropout, len(sizes), estimator),
+        monotonic=(),
+        drawn_for=drawn_for,
+        dropout=dropout,
         rate_factors=rate_factors_of(estimator),
         scheduled_epochs=as_given["max_iter"],
         decay_schedule="constant",
         dropout_schedule="constant",
-        early_stopping=bool(estimator.early_stopping) and SOLVERS[estimator.solver].is_stochastic,
+        early_stopping=stops_early(estimator),
         score="loss" if LOSSES[loss].is_own_score else "r2" if LOSSES[loss].is_regression else "accuracy",
     )
     return Settings(**(as_given | resolved))
+
+
+def stops_early(estimator: Any) -> bool:
+    """Whether early stopping is asked for, and that with this solver."""
+    wanted = estimator.early_stopping
+    return SOLVERS[estimator.solver].is_stochastic if isinstance(wanted, str) else bool(wanted)
 
 
 def dropout_rates(dropout: Any, n_hidden: int, owner: Any) -> tuple[float, ...]:

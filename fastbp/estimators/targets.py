@@ -9,6 +9,7 @@ from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import type_of_target, unique_labels
 
 from fastbp.estimators.inputs import read_by
+from fastbp.estimators.missing import with_missing
 from fastbp.names import LOSSES
 
 MOST_COUNTED = 2**12  # whole numbers below it are counted, not sorted
@@ -22,6 +23,12 @@ class Targets(NamedTuple):
     loss: Any  # the kernels' name of it, or a CustomLoss
     classes: Any = None  # sorted labels, or a list of such for several columns of them; None for numbers
     groups: tuple[int, ...] = ()  # how many classes each of several columns has
+    missing: np.ndarray | None = None  # (n_rows, n_columns of y), where Y holds what is not known
+
+    @property
+    def known(self) -> np.ndarray:
+        """Y with NaN for what is missing."""
+        return self.Y if self.missing is None else with_missing(self.Y, self.missing, self.groups)
 
     @property
     def is_multilabel(self) -> bool:
@@ -44,7 +51,9 @@ class Targets(NamedTuple):
             return lambda Y: np.where(Y[:, 0] > 0, "True", "False")  # as scikit-learn's own messages name the two
         if validation_split == "random":
             return None
-        return (lambda Y: classes[Y[:, 0].astype(np.intp)]) if LOSSES[self.loss].has_class_numbers else (lambda Y: Y)
+        if LOSSES[self.loss].has_class_numbers:
+            return lambda Y: classes[Y[:, 0].astype(np.intp)]
+        return lambda Y: np.where(np.isnan(Y), -1, Y)
 
 
 def discrete_labels(y: Any) -> tuple[Any, np.ndarray]:

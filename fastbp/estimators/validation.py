@@ -9,22 +9,24 @@ from scipy.sparse import vstack
 from sklearn.metrics import check_scoring
 
 from fastbp.estimators.inputs import check_rows
-from fastbp.names import SOLVERS
+from fastbp.estimators.missing import without_missing
+from fastbp.estimators.settings import stops_early
+from fastbp.names import AS_SKLEARN, SOLVERS
 
 
 def check_choices(estimator: Any, is_given: bool, resume: bool, incremental: bool) -> None:
     """Refuse options about validation that do not go together; is_given: whether the user has handed rows in."""
     solver = SOLVERS[estimator.solver]
-    stops_early = estimator.early_stopping and solver.is_stochastic
+    is_stopped = stops_early(estimator)
     if estimator.refit:
-        if not stops_early:
+        if not is_stopped:
             raise ValueError("refit=True trains for as many epochs as early stopping found best: it needs early_stopping=True.")
         if resume:
             raise ValueError("refit=True starts again from new weights, so it does not go with warm_start=True.")
         if solver.has_schedule and estimator.learning_rate == "adaptive":
             raise ValueError("refit=True does not go with learning_rate='adaptive', which needs the validation score.")
     if estimator.calibration is not None:
-        if incremental or not (stops_early or is_given):
+        if incremental or not (is_stopped or is_given):
             raise ValueError("calibration needs validation rows: fit with early_stopping=True or X_val.")
         if estimator.refit:
             raise ValueError("calibration needs rows that are not trained on, so it does not go with refit=True.")
@@ -32,37 +34,37 @@ def check_choices(estimator: Any, is_given: bool, resume: bool, incremental: boo
         raise ValueError("ensemble=True trains several networks from new weights: it does not go with partial_fit or warm_start.")
     if estimator.ensemble and estimator.refit:
         raise ValueError("refit=True trains one network again, so it does not go with ensemble=True.")
-    if is_given and not solver.is_stochastic and estimator.calibration is None:
-        raise ValueError(f"X_val is for solvers that go epoch by epoch, not for {estimator.solver!r}.")
-    if is_given and not stops_early and estimator.scoring not in (None, "loss"):
+    if is_given and not is_stopped and estimator.scoring not in (None, "loss"):
         raise ValueError("scoring by other than 'loss' is for early_stopping=True: without it X_val only shows a curve.")
 
 
-def warn_of_no_early_stopping(estimator: Any, stacklevel: int) -> bool:
-    """Warn where early stopping is asked for and the solver knows none, of which scikit-learn says nothing; return whether."""
-    is_ignored = bool(estimator.early_stopping) and not SOLVERS[estimator.solver].is_stochastic
-    if is_ignored:
-        names = ", ".join(repr(name) for name, solver in SOLVERS.items() if solver.is_stochastic)
+def warn_of_early_stopping(estimator: Any, stacklevel: int) -> bool:
+    """Warn where early stopping does what it says and scikit-learn, in silence, ignores it; return whether."""
+    differs = estimator.early_stopping is not False and stops_early(estimator) and SOLVERS[estimator.solver].stops_late_elsewhere
+    if differs:
         warnings.warn(
-            f"early_stopping=True does nothing with solver={estimator.solver!r}, as in scikit-learn: it trains on all rows until"
-            f" it converges. Take a solver that goes epoch by epoch ({names}), lower max_iter, or let a callback end the fit.",
+            f"early_stopping=True stops solver={estimator.solver!r} by the validation score and keeps the best weights;"
+            f" scikit-learn ignores it with this solver. early_stopping={AS_SKLEARN!r} does as scikit-learn: all rows, until it"
+            " converges.",
             RuntimeWarning,  # which scikit-learn's numbers and warnings have none of
             stacklevel=stacklevel + 1,
         )
-    return is_ignored
+    return differs
 
 
-def given_rows(estimator: Any, X: Any, X_val: Any, y_val: Any) -> tuple[Any, Any]:
-    """Return a user's validation rows, checked against those that are trained on, X, and in their dtype."""
+def given_rows(estimator: Any, X: Any, X_val: Any, y_val: Any) -> tuple[Any, Any, Any]:
+    """Return a user's validation rows, checked against those that are trained on, X, and in their dtype, and which of their
+    targets are missing, None for none."""
     if y_val is None:
         raise ValueError("X_val is provided, but y_val was not provided.")
     if X_val is None:
         raise ValueError("y_val is provided, but X_val was not provided.")
+    y_val, missing = without_missing(estimator, y_val, "y_val", is_whole=False)
     try:
         X_val, y_val = check_rows(estimator, X_val, y_val, reset=False)
     except ValueError as error:
         raise ValueError(f"X_val, y_val: {error}") from error
-    return X_val.astype(X.dtype, copy=False), y_val
+    return X_val.astype(X.dtype, copy=False), y_val, missing
 
 
 class Score:
@@ -139,4 +141,5 @@ def all_rows(problem: Any) -> Any:
     if problem.sample_weight is not None or held_out.sample_weight is not None:
         both = problem, held_out
         weights = np.concatenate([np.ones(part.n_rows) if part.sample_weight is None else part.sample_weight for part in both])
-    return Problem(X, np.concatenate([problem.Y, held_out.Y]), weights, n_outputs=problem.n_outputs)
+    options: dict[str, Any] = {"n_outputs": problem.n_outputs, "may_miss": problem.may_miss or held_out.may_miss}
+    return Problem(X, np.concatenate([problem.Y, held_out.Y]), weights, **options)

@@ -14,14 +14,14 @@ from fastbp.names import LOSSES
 # What decides what a prediction reads; the lists among it are looked through.
 _LISTS = ("coefs_", "intercepts_", "activation", "classes_", "estimators_", "quantile")
 _READ = (
-    *_LISTS, "front_", "input_scaler_", "target_scaler_", "embedded_features_", "n_categories_",
+    *_LISTS, "front_", "input_scaler_", "target_scaler_", "embedded_features_", "n_categories_", "skip_coefs_", "ordered",
     "n_features_in_", "n_outputs_", "n_layers_",
     "feature_names_in_", "out_activation_", "temperature_", "_sparse_labels", "_best_member", "loss", "fit_intercept",
     *sorted({loss.parameter for loss in LOSSES.values()} - {"", "quantile"}),
 )  # fmt: skip
 _WATCHED = (str, list, tuple)
 _NEVER = (object(),)  # seen by a network some of whose weights are arrays of the user's, which are read anew at each call
-_PLACES = ("coefs_", "intercepts_", "front_", "embedded_features_", "n_categories_")
+_PLACES = ("coefs_", "intercepts_", "front_", "embedded_features_", "n_categories_", "skip_coefs_")
 
 
 class Bound(NamedTuple):
@@ -29,7 +29,7 @@ class Bound(NamedTuple):
 
     network: Any
     params: np.ndarray
-    views: tuple[np.ndarray, ...]  # coefs_, intercepts_ and front_, which lie in params
+    views: tuple[np.ndarray, ...]  # coefs_, intercepts_, front_ and skip_coefs_, which lie in params
     seen: Any  # list, see `Weighted._seen`; empty before a check
 
 
@@ -98,6 +98,7 @@ class Weighted:
             fit_intercept=now.fit_intercept,
             embedded=layout.embedded,
             scale_layer="scale" in layout.front,
+            skip_layer="skip" in layout.front,
             categories=layout.categories,
             dtype=dtype,
         )
@@ -124,7 +125,8 @@ class Weighted:
         are_lists = type(coefs) is list and type(intercepts) is list and type(front) is dict
         if not (are_lists and self._can_be_watched()):
             return False
-        own = (*coefs, *intercepts, *front.values())
+        skip = get("skip_coefs_")
+        own = (*coefs, *intercepts, *front.values(), *([] if skip is None else [skip]))
         return len(own) == len(views) and all(map(operator.is_, own, views))
 
     def _bind(self, network: Any, params: np.ndarray) -> None:
@@ -133,17 +135,21 @@ class Weighted:
 
         coefs, intercepts = parameter_views(network, params)
         front = front_views(network, params)
+        views = (*coefs, *intercepts, *front.values())
+        skip = front.pop("skip", None)
         self.coefs_, self.intercepts_ = coefs, intercepts
         embedded = tuple(network.embedded.tolist())
         categories = tuple(np.diff(network.coded).tolist()) if network.coded.size > 1 else ()
-        for name, value in (("front_", front), ("embedded_features_", embedded), ("n_categories_", categories)):
-            if value:
+        beside: dict[str, Any] = {"front_": front or None, "embedded_features_": embedded or None}
+        beside |= {"n_categories_": categories or None, "skip_coefs_": skip}
+        for name, value in beside.items():
+            if value is not None:
                 setattr(self, name, value)
             else:
                 self.__dict__.pop(name, None)
         self.n_layers_ = len(coefs) + 1
         self.__dict__.pop("_is_loaded", None)
-        self._bound = Bound(network, params, (*coefs, *intercepts, *front.values()), ())
+        self._bound = Bound(network, params, views, ())
 
     def _seal(self) -> None:
         """Trust what a fit has left, so that the first prediction need not check it."""

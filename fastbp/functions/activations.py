@@ -43,6 +43,7 @@ class Activation(NamedTuple):
     is_common: bool = False  # in every kernel; the others are in parts (kernels/needs.py)
     is_hidden: bool = True  # whether it may stand in a hidden layer
     has_slope: bool = True  # if not, it is trained with slope 1
+    is_monotone: bool = True  # whether it never falls
     is_homogeneous: bool = False  # whether g(c·x) is c·g(x) for every c above zero, so that it is of its inputs' unit
     flat: tuple[tuple[float, float], ...] = ()  # outputs, from … to …, where its slope is less than a hundredth of the largest
     code: int = -1  # for the kernels: its place in the table
@@ -205,19 +206,30 @@ ACTIVATIONS = {
         has_slope=False,
     ),
     "elu": Activation("x above zero, e**x - 1 elsewhere", elu, back_through_elu, flat=((-1.0, -0.99),)),
-    "gelu": Activation("x·(1 + tanh(√(2/π)·(x + 0.044715·x³))) / 2", gelu),
+    "gelu": Activation("x·(1 + tanh(√(2/π)·(x + 0.044715·x³))) / 2", gelu, is_monotone=False),
     "selu": Activation(
         "1.0507·x above zero, 1.7581·(e**x - 1) elsewhere, which keeps deep layers' spread near 1 [5]_",
         selu,
         back_through_selu,
         flat=((-1.76, -1.7476),),
     ),
-    "silu": Activation("x / (1 + e**-x)", silu),
-    "mish": Activation("x·tanh(log(1 + e**x))", mish),
+    "silu": Activation("x / (1 + e**-x)", silu, is_monotone=False),
+    "mish": Activation("x·tanh(log(1 + e**x))", mish, is_monotone=False),
     "softplus": Activation("log(1 + e**x)", softplus, back_through_softplus, flat=((0.0, 0.01),)),
-    "hardswish": Activation("x times x/6 + 1/2 kept between 0 and 1, a silu without exponentials", hardswish, flat=((0.0, 0.0),)),
+    "hardswish": Activation(
+        "x times x/6 + 1/2 kept between 0 and 1, a silu without exponentials",
+        hardswish,
+        is_monotone=False,
+        flat=((0.0, 0.0),),
+    ),
     "softsign": Activation("x / (1 + abs(x))", softsign, back_through_softsign, flat=((-1.0, -0.9), (0.9, 1.0))),
     "softmax": Activation("exponentials over their sum", None, is_common=True, is_hidden=False),
     "exp": Activation("e**x", exp, back_through_exp, is_common=True, is_hidden=False),
+    "cumulative": Activation(
+        "differences of 1, the logistic function of each but the first, and 0, from left to right",
+        None,
+        is_common=True,
+        is_hidden=False,
+    ),
 }
 ACTIVATIONS = {name: record._replace(code=code) for code, (name, record) in enumerate(ACTIVATIONS.items())}

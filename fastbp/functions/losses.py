@@ -29,9 +29,11 @@ class Loss(NamedTuple):
     is_regression: bool = True
     has_class_numbers: bool = False  # whether the target of a row is the number of its class, not a value per output
     has_groups: bool = False  # whether the outputs are in groups with a softmax each, and a target is a probability per output
+    has_score: bool = False  # whether the outputs come from one score, by weights that are fixed
     lowest_target: float = -math.inf
     excludes_lowest: bool = False  # whether targets must be above the lowest
     highest_target: float = math.inf
+    has_shares: bool = False  # whether it is divided by how many outputs share it, or by 1: by its parameter for the kernels
     is_own_score: bool = False  # whether early stopping goes by this loss of the validation rows, as R² says little of its aim
     parameter: str = ""  # the estimator's parameter that shapes it, if one does: a float
     parameter_default: float = 0.0
@@ -101,9 +103,9 @@ def log_cosh_slope(output, y, shape):
     return math.tanh(output - y)
 
 
-REAL_OUTPUTS = tuple(name for name in ACTIVATIONS if name != "softmax")
+REAL_OUTPUTS = tuple(name for name in ACTIVATIONS if name not in ("softmax", "cumulative"))
 _LOSSES = {
-    "squared_error": Loss("half the squared error", REAL_OUTPUTS, canonical="identity"),
+    "squared_error": Loss("half the squared error", REAL_OUTPUTS, canonical="identity", has_shares=True),
     "log_loss": Loss(
         "the log-loss of several classes",
         ("softmax",),
@@ -207,6 +209,14 @@ _LOSSES = {
         parameter="focal_gamma",
         parameter_default=2.0,
         parameter_brackets="[)",
+    ),
+    "ordered_log_loss": Loss(
+        "the log-loss of classes that have an order, with one score and thresholds between them",
+        ("cumulative",),
+        canonical="cumulative",
+        is_regression=False,
+        has_class_numbers=True,
+        has_score=True,
     ),
 }
 

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastbp.estimators.plain_table import plain_table_of
 from fastbp.estimators.scaling import shift_of
-from fastbp.interchange.formulas import Inputs, Plain, Value, categories_in, formula, plain
+from fastbp.interchange.formulas import ACROSS_UNITS, Inputs, Plain, Value, categories_in, formula, plain
 from fastbp.interchange.reserved import is_reserved
 from fastbp.interchange.table_c import table_source
 
@@ -86,6 +86,8 @@ def to_c(estimator: Any, *, name: str = "predict", dtype: Any = None) -> str:
         for layer, (W, b) in enumerate(zip(network.coefs, network.intercepts))
         for text in (language.array(f"{name}_coefs_{layer}", W.T), language.array(f"{name}_intercepts_{layer}", b))
     ]
+    if network.skip is not None:
+        arrays.append(language.array(f"{name}_skip_coefs", network.skip.T))
     if network.inputs is not None:
         values = categories_in(network.inputs, chosen)
         arrays += [language.array(f"{name}_categories_{k}", each) for k, each in enumerate(values) if len(each)]
@@ -216,7 +218,7 @@ class _C:
     def formula(self, activation: str, z: str) -> tuple[list[str], str]:
         """Return what an activation makes of z, behind the declarations of what that needs more than once."""
         self._lines = []
-        return self._lines, z if activation == "softmax" else formula(activation, self, z)
+        return self._lines, z if activation in ACROSS_UNITS else formula(activation, self, z)
 
 
 def _wrapped(numbers: list[str]) -> list[str]:
@@ -232,7 +234,8 @@ def _wrapped(numbers: list[str]) -> list[str]:
 
 def _comment(estimator: Any, network: Plain, dtype: str) -> str:
     sizes = "-".join(map(str, (len(network.coefs[0]), *(W.shape[1] for W in network.coefs))))
-    lines = [f"{type(estimator).__name__} of fastbp: {sizes} units, {', '.join(network.activations)}; {dtype}."]
+    skip = "" if network.skip is None else ", a skip layer from the inputs to the outputs"
+    lines = [f"{type(estimator).__name__} of fastbp: {sizes} units, {', '.join(network.activations)}{skip}; {dtype}."]
     if network.classes is not None:
         lines.append("Classes, by the number that is returned:")
         lines += [f"  {number}: {_harmless(label)}" for number, label in enumerate(network.classes.tolist())]
@@ -263,6 +266,12 @@ def _function(network: Plain, scalers: list[Any], name: str, language: _C) -> st
     widths = [max(W.shape[1] for W in network.coefs[start:-1:2]) for start in range(min(2, n_layers - 1))]
     lines += [f"    {kind} layer_{number}[{width}];" for number, width in enumerate(widths)]
     lines += _scaled(scalers, n_features, name, language)
+    skipping = []
+    if network.skip is not None:
+        skipping = [
+            f"        for (int i = 0; i < {n_features}; ++i)",
+            f"            z += {name}_skip_coefs[j][i] * {'scaled' if scalers else 'x'}[i];",
+        ]
     if network.inputs is not None:
         lines += _rows_of_categories(network.inputs, name)
     for layer, (W, activation) in enumerate(zip(network.coefs, network.activations)):
@@ -274,6 +283,7 @@ def _function(network: Plain, scalers: list[Any], name: str, language: _C) -> st
             f"    for (int j = 0; j < {W.shape[1]}; ++j) {{",
             f"        {kind} z = {name}_intercepts_{layer}[j];",
             *(_sum(W, name, layer, source) if layer or network.inputs is None else _sum_of_categories(network.inputs, name)),
+            *(skipping if layer + 1 == network.skips_to else []),
             *(f"        {declaration}" for declaration in declarations),
             f"        {target}[{at}] = {value};",
             "    }",
@@ -284,7 +294,8 @@ def _function(network: Plain, scalers: list[Any], name: str, language: _C) -> st
             "    return 0;" if len(network.classes) == 1 else f"    return y[1] > {language.number(0.5)};",
         ]
     elif network.classes is not None:
-        lines += _softmax(n_outputs, language)
+        is_ordered = network.activations[-1] == "cumulative"
+        lines += _cumulative(n_outputs, language) if is_ordered else _softmax(n_outputs, language)
     elif network.is_sorted:
         lines += _sorted(n_outputs, kind)
     return "\n".join([*lines, "}", ""])
@@ -338,6 +349,22 @@ def _sorted(n: int, kind: str) -> list[str]:
         "            y[i] = y[i - 1];",
         "        y[i] = value;",
         "    }",
+    ]
+
+
+def _cumulative(n: int, language: _C) -> list[str]:
+    one = language.number(1)
+    return [
+        "    int largest = 0;",
+        f"    {language.type} before = {one};",
+        f"    for (int j = 0; j < {n}; ++j) {{",
+        f"        const {language.type} after = j + 1 < {n} ? {language.logistic('y[j + 1]')} : {language.number(0)};",
+        "        y[j] = before - after;",
+        "        before = after;",
+        "        if (y[j] > y[largest])",
+        "            largest = j;",
+        "    }",
+        "    return largest;",
     ]
 
 

@@ -8,6 +8,7 @@ from scipy.sparse import issparse
 
 from fastbp.estimators import BPClassifier, BPRegressor, parameters
 from fastbp.estimators.inputs import twin
+from fastbp.estimators.ordered import hidden_activations
 from fastbp.estimators.scaling import check_weights_alone
 from fastbp.functions.operations import NumPy, written
 from fastbp.names import ACTIVATIONS
@@ -61,7 +62,7 @@ class Language(Protocol):
         """A value that is used more than once."""
 
 
-ACROSS_UNITS = ("softmax",)  # no formula of one unit alone; each language has it as it is
+ACROSS_UNITS = ("softmax", "cumulative")  # no formula of one unit alone; each language has it as it is
 
 
 def formula(name: str, language: Language, z: Value) -> Value:
@@ -104,6 +105,12 @@ class Plain(NamedTuple):
     is_classifier: bool
     inputs: Inputs | None  # None where the first layer reads X itself
     is_sorted: bool = False  # whether the outputs are put in order, row by row, as several quantiles are
+    skip: np.ndarray | None = None  # weights of a linear function of the inputs that is added before the output activation
+
+    @property
+    def skips_to(self) -> int:
+        """The layer of weights, counted from 1, before whose activation `skip` is added: the last, or that of a score."""
+        return len(self.coefs) - (self.activations[-1] == "cumulative")
 
     @property
     def n_features(self) -> int:
@@ -122,18 +129,19 @@ def plain(estimator: Any) -> Plain:
         raise ValueError(f"estimator must be a BPClassifier or a BPRegressor, got {type(estimator).__name__}.")
     check_weights_alone(estimator, categories_too=True)
     coefs, intercepts, layer_sizes = parameters.check_weights(estimator.coefs_, estimator.intercepts_)
-    hidden = parameters.activation_names(estimator.activation, len(layer_sizes) - 2, estimator)
+    hidden = hidden_activations(estimator.activation, estimator.out_activation_, len(layer_sizes) - 2, estimator)
     for name in (*hidden, estimator.out_activation_):
         if ACTIVATIONS[name].formula is None and name not in ACROSS_UNITS:
             raise ValueError(f"The activation {name!r} cannot be written for others yet.")
-    if not all(np.isfinite(array).all() for array in (*coefs, *intercepts)):
+    skip = vars(estimator).get("skip_coefs_")
+    if not all(np.isfinite(array).all() for array in (*coefs, *intercepts, *([] if skip is None else [skip]))):
         raise ValueError("Weights are NaN or infinite.")
-    has_classes = isinstance(estimator, BPClassifier) and (layer_sizes[-1] == 1 or estimator.out_activation_ == "softmax")
+    has_classes = isinstance(estimator, BPClassifier) and (layer_sizes[-1] == 1 or estimator.out_activation_ in ACROSS_UNITS)
     classes = estimator.classes_ if has_classes else None
     is_classifier = isinstance(estimator, BPClassifier)
-    is_sorted = not is_classifier and estimator._has_quantiles()
+    is_sorted = not is_classifier and bool(estimator._fitted_levels())
     activations, inputs = [*hidden, estimator.out_activation_], _inputs_of(estimator)
-    network = Plain(coefs, intercepts, activations, classes, is_classifier, inputs, is_sorted)
+    network = Plain(coefs, intercepts, activations, classes, is_classifier, inputs, is_sorted, skip)
     _check_nothing_is_overlooked(network, estimator)
     return network
 
@@ -170,13 +178,17 @@ def _check_nothing_is_overlooked(network: Plain, estimator: Any) -> None:
     """An option that is newer than this module may change what an estimator does with its network: compare hundreds of rows, in
     double precision and to rounding."""
     network = network._replace(
-        coefs=[W.astype(np.float64) for W in network.coefs], intercepts=[b.astype(np.float64) for b in network.intercepts]
+        coefs=[W.astype(np.float64) for W in network.coefs],
+        intercepts=[b.astype(np.float64) for b in network.intercepts],
+        skip=None if network.skip is None else network.skip.astype(np.float64),
     )
     if network.inputs is None:
         rows = _rows_for(network.coefs[0], network.intercepts[0])
     else:
         rows = _rows_with_categories(network.inputs, network.coefs[0], network.intercepts[0])
     judged = twin(estimator, coefs_=network.coefs, intercepts_=network.intercepts)
+    if network.skip is not None:
+        judged.skip_coefs_ = network.skip
     vars(judged).pop("feature_names_in_", None)
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -221,13 +233,20 @@ def outputs_of(network: Plain, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray
     unit = 16 * np.finfo(np.float64).eps
     values = rows if network.inputs is None else network.inputs.read(rows)
     errors = np.zeros_like(values)
-    for W, b, name in zip(network.coefs, network.intercepts, network.activations):
+    for layer, (W, b, name) in enumerate(zip(network.coefs, network.intercepts, network.activations), 1):
         z = values @ W + b
         errors = errors @ np.abs(W) + unit * np.sqrt(len(W)) * (np.abs(values) @ np.abs(W) + np.abs(b))
+        if network.skip is not None and layer == network.skips_to:
+            z = z + rows @ network.skip
+            errors = errors + unit * np.sqrt(rows.shape[1]) * (np.abs(rows) @ np.abs(network.skip))
         if name == "softmax":
             powers = np.exp(z - z.max(axis=1, keepdims=True))
             values = powers / powers.sum(axis=1, keepdims=True)
             errors = values * np.expm1(2 * errors.max(axis=1, keepdims=True)) + unit
+        elif name == "cumulative":
+            later = np.pad(NumPy.logistic(z[:, 1:]), ((0, 0), (1, 1)), constant_values=((0, 0), (1.0, 0.0)))
+            values = later[:, :-1] - later[:, 1:]
+            errors = np.broadcast_to(errors.max(axis=1, keepdims=True) + unit, values.shape)
         else:
             values = np.asarray(formula(name, NumPy(), z))
             if name == "exp":

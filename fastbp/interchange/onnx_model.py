@@ -182,6 +182,12 @@ class _Graph:
         self._container.add_node("TopK", [x, number], [values, places], name=name, axis=1, largest=0, sorted=1)
         return values
 
+    def falls_of(self, x: str, n: int) -> str:
+        """By how much each row of n elements falls from 1, which the first stands for, to the second and so on to 0."""
+        ends = np.eye(1, n)
+        x = self.add(self.multiply(x, self.constant(1 - ends)), self.constant(ends))
+        return self.node("MatMul", x, self.constant(np.eye(n) - np.eye(n, k=-1)))
+
     def add(self, x: Value, y: Value) -> str:
         return self.node("Add", x, y)
 
@@ -236,12 +242,17 @@ class _Graph:
 
 def _outputs(operator: Any, network: Plain, graph: _Graph) -> str:
     """Write down the layers; return the name of the outputs of the last."""
-    values = graph.cast(operator.inputs[0].full_name)
+    inputs = values = graph.cast(operator.inputs[0].full_name)
     if network.inputs is not None:
         values = _read(network.inputs, values, graph)
-    for W, b, name in zip(network.coefs, network.intercepts, network.activations):
+    for layer, (W, b, name) in enumerate(zip(network.coefs, network.intercepts, network.activations), 1):
         z = graph.node("Gemm", values, graph.constant(W), graph.constant(b))
-        values = graph.node("Softmax", z, axis=1) if name == "softmax" else formula(name, graph, z)
+        if network.skip is not None and layer == network.skips_to:
+            z = graph.node("Gemm", inputs, graph.constant(network.skip), z)
+        if name == "cumulative":
+            values = graph.falls_of(graph.logistic(z), len(b))
+        else:
+            values = graph.node("Softmax", z, axis=1) if name == "softmax" else formula(name, graph, z)
     if network.is_sorted:
         n = network.coefs[-1].shape[1]
         values = graph.smallest_first(values, n)

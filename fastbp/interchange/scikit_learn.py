@@ -12,6 +12,7 @@ from fastbp.estimators import BPClassifier, BPRegressor, parameters
 from fastbp.estimators.base import BaseBP
 from fastbp.estimators.scaling import check_weights_alone
 from fastbp.estimators.settings import settings_of
+from fastbp.names import AS_SKLEARN, SOLVERS
 
 # sklearn.neural_network, which takes 30 ms to import, is imported in functions.
 
@@ -60,7 +61,10 @@ def from_sklearn(mlp: Any) -> BPClassifier | BPRegressor:
         raise ValueError(f"mlp must be an MLPClassifier or an MLPRegressor, got {type(mlp).__name__}.")
     check_is_fitted(mlp)
     is_classifier = isinstance(mlp, MLPClassifier)
-    estimator: Any = (BPClassifier if is_classifier else BPRegressor)(**copy.deepcopy(mlp.get_params(deep=False)))
+    settings = copy.deepcopy(mlp.get_params(deep=False))
+    if settings["early_stopping"] and SOLVERS[mlp.solver].stops_late_elsewhere:
+        settings["early_stopping"] = AS_SKLEARN
+    estimator: Any = (BPClassifier if is_classifier else BPRegressor)(**settings)
     state = {name: copy.deepcopy(getattr(mlp, name)) for name in ATTRIBUTES if hasattr(mlp, name)}
     state |= {name: [np.array(array, order="C") for array in getattr(mlp, name)] for name in ("coefs_", "intercepts_")}
     state["restart_losses_"] = np.array([mlp.loss_], dtype=np.float64)
@@ -112,6 +116,10 @@ def to_sklearn(estimator: BPClassifier | BPRegressor) -> Any:
     if not isinstance(estimator, BPClassifier | BPRegressor):
         raise ValueError(f"estimator must be a BPClassifier or a BPRegressor, got {type(estimator).__name__}.")
     check_weights_alone(estimator)
+    if estimator.out_activation_ == "cumulative":
+        raise ValueError("scikit-learn's MLPs have no ordered classes: take to_onnx or to_c, or fit with ordered=False.")
+    if "skip_coefs_" in vars(estimator):
+        raise ValueError("scikit-learn's MLPs have no skip_layer: take to_onnx or to_c, or fit with skip_layer=False.")
     kind = MLPClassifier if isinstance(estimator, BPClassifier) else MLPRegressor
     settings = _settings_for(kind, estimator)
     coefs, intercepts, layer_sizes = parameters.check_weights(estimator.coefs_, estimator.intercepts_)
@@ -141,7 +149,7 @@ def _settings_for(kind: Any, estimator: BaseBP) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for name, value in estimator.get_params(deep=False).items():
         if name in known:
-            settings[name] = copy.deepcopy(value)
+            settings[name] = True if name == "early_stopping" and value == AS_SKLEARN else copy.deepcopy(value)
         elif name == "output_activation":
             is_known = parameters.output_activation_name("auto", estimator._loss_name()) == estimator.out_activation_
         else:

@@ -8,8 +8,9 @@ import numpy as np
 
 from ..functions.activations import ACTIVATIONS
 from ..functions.operations import Operation
-from ..names import EXP, IDENTITY, KEPT, LOGISTIC, SOFTMAX, STEP, TANH
+from ..names import CUMULATIVE, EXP, IDENTITY, KEPT, LOGISTIC, SOFTMAX, STEP, TANH
 from .compiler import by_code, inline, jit, part
+from .ordered import cumulative
 from .toolchain.pack import Integers, Reals
 from .vector_functions import exp, logistic, tanh
 from .vectors import (
@@ -26,7 +27,7 @@ from .vectors import (
     where_less,
 )
 
-OWN_BRANCH = {IDENTITY, SOFTMAX}  # written out in `activate`
+OWN_BRANCH = {IDENTITY, SOFTMAX, CUMULATIVE}  # written out in `activate`
 NO_SLOPE = {IDENTITY, STEP}  # delta goes back as it is
 assert len(ACTIVATIONS) < 63
 _NOT_ZERO_AT_ZERO = sum(1 << record.code for record in ACTIVATIONS.values() if not record.is_zero_at_zero)
@@ -128,6 +129,8 @@ def activate(code, Z, z, n_rows, n_units, width, slopes, groups):
                 _softmax(Z, row, n_units, width)
     elif code == IDENTITY:
         pass
+    elif code == CUMULATIVE:
+        cumulative(Z, z, n_rows, n_units, width)
     else:
         _activate_common(code, Z, z, stop, slopes)
     if n_units < width and (_NOT_ZERO_AT_ZERO >> min(code, 63)) & 1:

@@ -168,6 +168,21 @@ def _end_of_epoch(plan, counts, measures, loss, validation_score, params, best_p
             counts[STATUS] = STOPPED
 
 
+@jit
+def _scores_of(network, code, outputs, samples, row_losses):
+    """Mean loss of rows with these outputs, and their score: minus it, or what the code says."""
+    loss = mean_loss(network, outputs, samples, row_losses)
+    if code == NEGATIVE_LOSS:
+        return loss, -loss
+    return loss, score(code, outputs, network.units[-1], samples, network.groups)
+
+
+@entry(parts=needs.score_rows)
+def score_rows(network: Network, code: int, outputs: Reals, samples: Samples, row_losses: Doubles, result: Doubles):
+    """Mean loss and score of rows with these outputs, (n_rows, n_outputs), to result: (2,) float64; row_losses: any size."""
+    result[0], result[1] = _scores_of(network, code, outputs, samples, row_losses)
+
+
 @entry
 def end_epoch(
     plan: EpochPlan,
@@ -342,10 +357,9 @@ def train(
                 counts[STATUS] = LOSS_LOST
             else:
                 if validates:
-                    validation_losses[epoch] = mean_loss(network, validation_outputs, validation, workspace.row_losses)
-                    scores[epoch] = -validation_losses[epoch]
-                    if plan.score != NEGATIVE_LOSS:
-                        scores[epoch] = score(plan.score, validation_outputs, network.units[-1], validation, network.groups)
+                    validation_losses[epoch], scores[epoch] = _scores_of(
+                        network, plan.score, validation_outputs, validation, workspace.row_losses
+                    )
                 if plan.validate != BY_CALLER:
                     _end_of_epoch(plan, counts, measures, losses[epoch], scores[epoch], shown, best_params, n_rows)
                 if norms.size and step > first_step:

@@ -7,7 +7,7 @@ from .atomics import is_stopped
 from .compiler import entry, jit
 from .layout import InputTable, Network, Workspace
 from .passes import CACHED_ROWS, backward, forward
-from .products import panel_width, product
+from .products import add_product, panel_width, product
 from .steps import refresh_copies
 from .toolchain.pack import Integers, Reals
 from .vectors import at_least_1, element, set_element
@@ -54,11 +54,13 @@ def input_gradients(
     """Write the slopes of the outputs, or with of_logits of the z they are made from, for rows first to stop of a table to
     gradients: (n_rows, n_outputs, n_features).
 
-    first_transposed: the first layer's weights, (n_out, width), width being n_features rounded up to whole vectors; inner: room
-    for (CACHED_ROWS, width), and behind it a row of zeros; order: (0,), unused. Cut short when told to stop.
+    first_transposed: the first layer's weights, (n_out, width), width being n_features rounded up to whole vectors, and behind
+    them likewise those that lead past hidden layers; inner: room for (CACHED_ROWS, width), and behind it a row of zeros; order:
+    (0,), unused. Cut short when told to stop.
     """
     n_features, n_inner, n_outputs = network.units[0], network.units[1], network.units[-1]
-    width, size = first_transposed.size // n_inner, min(CACHED_ROWS, workspace.block_rows)
+    skipped, size = network.skip_layer + 1, min(CACHED_ROWS, workspace.block_rows)  # the layer of units that is skipped to
+    width = first_transposed.size // (n_inner + (network.units[skipped] if skipped else 0))
     for layer in range(network.units.size - 1):
         refresh_copies(network, params, workspace, layer, 0, network.units[layer])
     for row in range(first, stop, at_least_1(size)):
@@ -73,6 +75,12 @@ def input_gradients(
                 workspace.deltas, 0, network.widths[1], 1, first_transposed, 0, width, panel_width(inner),
                 inner, CACHED_ROWS * width, 0, inner, 0, width, n_rows, n_inner, width,
             )  # fmt: skip
+            if skipped:
+                d = workspace.block_rows * network.first_units[skipped]
+                add_product(
+                    workspace.deltas, d, network.widths[skipped], first_transposed, n_inner * width, inner, 0, n_rows,
+                    network.units[skipped], width,
+                )  # fmt: skip
             for i in range(n_rows):
                 target = ((row + i) * n_outputs + output) * n_features
                 for j in range(n_features):

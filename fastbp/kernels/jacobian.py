@@ -71,8 +71,10 @@ def _write_row(network, table, sample, X, x, workspace, row, J, j):
 
 
 @jit
-def _root_weight(weights, i):
-    """Root of a row's weight, of which there may be none."""
+def _root_weight(weights, i, target):
+    """Root of a row's weight, of which there may be none; 0 for a target that is missing."""
+    if target != target:
+        return 0.0
     return math.sqrt(np.float64(element(weights, i))) if weights.size else 1.0
 
 
@@ -106,7 +108,8 @@ def _pass_rows(
                 delta = outputs + (i - first) * out_width
                 for lane in range(0, out_width, lane_count(workspace.deltas)):
                     store(workspace.deltas, delta + lane, broadcast(workspace.deltas, 0.0))
-                set_element(workspace.deltas, delta + output, _root_weight(weights, offset + i))
+                target = element(targets, (offset + i) * n_outputs + output)
+                set_element(workspace.deltas, delta + output, _root_weight(weights, offset + i, target))
             if network.slopes[-1] != CANCELS:
                 multiply_by_slope(
                     network.slopes[-1], workspace.activations, workspace.slopes, workspace.deltas, outputs, n_rows * out_width
@@ -118,8 +121,9 @@ def _pass_rows(
                 sample = order[first_sample + i] if gather else first_sample + i
                 _write_row(network, samples.table, sample, X, x + i * n_features, workspace, i, J, j)
             y = np.float64(element(workspace.activations, outputs + (i - first) * out_width + output))
-            error = y - np.float64(element(targets, (offset + i) * n_outputs + output))
-            set_element(J, j + n_columns, _root_weight(weights, offset + i) * error)
+            target = np.float64(element(targets, (offset + i) * n_outputs + output))
+            error = y - target if target == target else 0.0
+            set_element(J, j + n_columns, _root_weight(weights, offset + i, target) * error)
 
 
 @entry(parts=needs.jacobian)

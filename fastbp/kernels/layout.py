@@ -19,6 +19,7 @@ N_WAVES, N_EMBEDDED = 16, 3
 PHASES, COSINES, OFFSETS, EMBEDDED_SIZE = N_WAVES, 2 * N_WAVES, (2 + N_EMBEDDED) * N_WAVES, (3 + N_EMBEDDED) * N_WAVES
 
 EMBEDDING, SCALE, CODED_SCALE = -1, -2, -3  # "layers" of the strips that belong to the front
+SKIP = -4  # and of those of the weights that lead from the table past hidden layers
 
 
 @kept
@@ -38,7 +39,8 @@ class Network(NamedTuple):
     activations: Integers  # code of the activation of the layer's outputs
     slopes: Integers  # code of the slope of that activation: the same, KEPT or CANCELS
     loss: int
-    loss_parameter: Doubles  # float64, (n_outputs,): what shapes the loss of each output; 0 where it has no parameter
+    # float64, (n_outputs,): what shapes the loss of each output, or divides the squared error; 0 where it has no parameter
+    loss_parameter: Doubles
     groups: Integers  # int64, (n_groups + 1,): where the outputs of each softmax begin, and the number of all; mostly 0, all
     fit_intercept: int
     n_parameters: int  # length of the flat vector, padding included
@@ -52,6 +54,11 @@ class Network(NamedTuple):
     has_scale: int  # 1: the first layer's inputs have a factor each
     scale_at: int  # offset of these, but for those of categories
     unscaled_at: int  # sum of the widths before the inputs as they are before the scale
+    skip_layer: int  # the layer to whose z a linear function of the table is added; -1: none
+    skip_at: int  # offset of that function's weights, stored as those of a first layer
+    is_ordered: (
+        int  # 1: the last layer's weights and the intercept below are fixed, its intercepts kept falling from the second on
+    )
     coded: Integers  # int64, (n_coded + 1,): first category of each column of codes, and the number of all; mostly 0
     n_dense: int  # inputs of the first layer but for the categories, which are the last
     coded_scale_at: int  # offset of the factors of categories
@@ -76,6 +83,7 @@ class Samples(NamedTuple):
     targets: Reals  # (n_rows · n_targets,); for log_loss and focal one class index per row
     n_targets: int
     weights: Reals  # (n_rows,) in the table's dtype, or empty
+    has_missing: int  # 1: some targets are NaN, and count nowhere
 
 
 @kept
@@ -96,6 +104,7 @@ class Workspace(NamedTuple):
     # Laid out like the parameters, one such vector per slab; behind them, per thread, room for one strip.
     gradient: Reals
     constants: Reals  # zeros, as many as the widest row, and a 1 behind them
+    signs: Reals  # laid out like the parameters: the sign that each has to keep, 0 where it is free; or empty
     row_losses: Doubles  # float64, one per row of the block
     strip_norms: Doubles  # float64, sum of squared weights per strip
     strip_sums: Doubles  # float64, sum of the weights' magnitudes per strip
@@ -114,7 +123,7 @@ class Strips(NamedTuple):
     The pieces do not depend on the number of threads; that, and sums in the order of strips, gives the same bits for any number.
     """
 
-    layers: Integers  # int64; EMBEDDING, whose rows are embedded columns, SCALE and CODED_SCALE too
+    layers: Integers  # int64; EMBEDDING, whose rows are embedded columns, SCALE, CODED_SCALE and SKIP too
     firsts: Integers  # first stored row of the weights; -1: the biases
     stops: Integers
     owners: Integers  # (n_threads + 1,): thread t works on strips owners[t] to owners[t + 1]

@@ -10,10 +10,12 @@ from ..names import (
     CANCELS,
     FOCAL,
     LOG_LOSS,
+    ORDERED_LOG_LOSS,
     SQUARED_ERROR,
 )
 from .activations import multiply_by_slope
 from .compiler import inline, jit, part
+from .ordered import ordered_deltas
 from .rare_losses import HAS_DELTAS, error_deltas, rarer_losses, scale_deltas, smallest_probability
 from .toolchain.pack import Doubles, Reals
 from .vector_functions import log
@@ -35,13 +37,13 @@ from .vectors import (
 
 
 @inline
-def _squared_error(outputs, first, n_outputs, targets, first_target):
-    """Squared error of one row, in float64: half the mean over its outputs."""
+def _squared_error(parameter, outputs, first, n_outputs, targets, first_target):
+    """Squared error of one row, in float64: half the sum over its outputs, divided by the parameter, which is their number."""
     total = 0.0
     for j in range(n_outputs):
         error = np.float64(element(outputs, first + j)) - np.float64(element(targets, first_target + j))
         total += error * error
-    return 0.5 * total / n_outputs
+    return 0.5 * total / element(parameter, 0)
 
 
 @jit
@@ -140,7 +142,7 @@ def early_loss(loss, parameter, outputs, first, n_outputs, width, targets, first
             total += np.float64(element(outputs, first + j))
         return total
     if loss == SQUARED_ERROR:
-        return _squared_error(outputs, first, n_outputs, targets, first_target)
+        return _squared_error(parameter, outputs, first, n_outputs, targets, first_target)
     rarer_losses(loss, parameter, outputs, first, 1, n_outputs, width, targets, first_target, n_targets, row_losses, 0)
     return element(row_losses, 0)
 
@@ -167,7 +169,7 @@ def output_losses(
         log_losses(loss, parameter, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, row_losses, first_row)
     elif loss == SQUARED_ERROR:
         for i in range(n_rows):
-            row_loss = _squared_error(outputs, at + i * width, n_outputs, targets, target + i * n_targets)
+            row_loss = _squared_error(parameter, outputs, at + i * width, n_outputs, targets, target + i * n_targets)
             set_element(row_losses, first_row + i, row_loss)
     else:
         rarer_losses(loss, parameter, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, row_losses, first_row)
@@ -198,6 +200,8 @@ def output_deltas(
             for j in range(0, width, lane_count(outputs)):
                 delta = load(outputs, row + j) * weight
                 store(deltas, row + j, where_equal(lanes, broadcast(outputs, label - j), delta - weight, delta))
+    elif loss == ORDERED_LOG_LOSS:
+        ordered_deltas(outputs, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight)
     elif slope == CANCELS or loss == SQUARED_ERROR:
         for i in range(n_rows):
             row, row_target = at + i * width, target + i * n_targets

@@ -10,18 +10,20 @@ from ..names import (
     ADAMW,
     BINARY_LOG_LOSS,
     CANCELS,
+    CUMULATIVE,
     GRADIENT_ONLY,
     KEPT,
     LOG_LOSS,
     NEGATIVE_LOSS,
     NESTEROV,
+    ORDERED_LOG_LOSS,
     SGD,
     SOFTMAX,
     SQUARED_ERROR,
 )
 
 COMMON_ACTIVATIONS = {record.code for record in ACTIVATIONS.values() if record.is_common}
-COMMON_SLOPES = {KEPT, CANCELS, *COMMON_ACTIVATIONS} - {SOFTMAX}
+COMMON_SLOPES = {KEPT, CANCELS, *COMMON_ACTIVATIONS} - {SOFTMAX, CUMULATIVE}
 COMMON_RULES = {ADAM, ADAMW, GRADIENT_ONLY, SGD, NESTEROV}
 LOG_LOSSES = {LOG_LOSS, BINARY_LOG_LOSS}
 
@@ -30,6 +32,10 @@ def of_outputs(network):
     """What makes the outputs of a network."""
     codes = network.activations.tolist()
     parts = {"front_forward"} if network.has_front else set()
+    if network.skip_layer >= 0:
+        parts.add("add_product")
+    if network.is_ordered:
+        parts.add("cumulative")
     if network.coded.size > 1:
         parts.add("coded_forward")
     if not COMMON_ACTIVATIONS.issuperset(codes):
@@ -63,6 +69,8 @@ def of_gradient(network):
     parts = of_outputs(network) | of_loss(network) | of_slopes(network)
     if network.loss in LOG_LOSSES:
         parts |= {"_smooth_deltas"} if network.loss_parameter[0] > 0.0 else set()
+    elif network.loss == ORDERED_LOG_LOSS:
+        parts.add("ordered_deltas")
     elif network.loss != SQUARED_ERROR:
         parts |= {"scale_deltas"} | (set() if network.slopes[-1] == CANCELS else {"error_deltas"})
     if network.embedded.size:
@@ -95,19 +103,24 @@ def predict(network, table):
     return {*parts, "sparse_product"} if table.is_sparse else parts
 
 
-def train(network, samples, plan, rule, dropout):
+def of_missing(samples):
+    """What leaves missing targets out."""
+    return {"mend_deltas", "mend_losses"} if samples.has_missing else set()
+
+
+def train(network, samples, validation, plan, rule, dropout, workspace):
     """Of `epochs.train`."""
-    if dropout.is_on:
-        return _train(network, samples, plan, rule, dropout)
+    if dropout.is_on or samples.has_missing or validation.has_missing or workspace.signs.size:
+        return _train(network, samples, validation, plan, rule, dropout, workspace)
     key = plan.online, plan.shuffle, plan.validate, plan.score, rule.code, rule.shaping, samples.table.is_sparse
     kept = network.__dict__.setdefault("parts", {})
     if key not in kept:
-        kept[key] = frozenset(_train(network, samples, plan, rule, dropout))
+        kept[key] = frozenset(_train(network, samples, validation, plan, rule, dropout, workspace))
     return kept[key]
 
 
-def _train(network, samples, plan, rule, dropout):
-    parts = ["transpose_into_panels", *_kept(network, of_gradient)]
+def _train(network, samples, validation, plan, rule, dropout, workspace):
+    parts = ["transpose_into_panels", *_kept(network, of_gradient), *of_missing(samples), *of_missing(validation)]
     parts += ["online_epoch"] if plan.online else ["pass_rows", "update"]
     if plan.shuffle:
         parts.append("shuffle")
@@ -121,6 +134,10 @@ def _train(network, samples, plan, rule, dropout):
         parts.append("_update_apart")
     if rule.shaping:
         parts.append("shaped_step")
+    if workspace.signs.size:
+        parts.append("keep_signs")
+    if network.is_ordered:
+        parts.append("keep_order")
     if dropout.is_on:
         parts += ["drop_inputs", "drop_units"]
         if not COMMON_SLOPES.issuperset(dropout.slopes.tolist()):
@@ -128,9 +145,14 @@ def _train(network, samples, plan, rule, dropout):
     return parts
 
 
+def score_rows(network, samples, code):
+    """Of `epochs.score_rows`."""
+    return ["mean_loss", *_kept(network, of_loss), *of_missing(samples), *([] if code == NEGATIVE_LOSS else ["score"])]
+
+
 def objective(network, samples):
     """Of entries that go by the loss and the gradient over all rows."""
-    parts = ["objective", "pass_rows", "update", "transpose_into_panels", *_kept(network, of_gradient)]
+    parts = ["objective", "pass_rows", "update", "transpose_into_panels", *_kept(network, of_gradient), *of_missing(samples)]
     return [*parts, "sparse_product", "sparse_transposed_product"] if samples.table.is_sparse else parts
 
 

@@ -8,9 +8,10 @@ import numpy as np
 from ..names import BINARY_LOG_LOSS, LOG_LOSS, NESTEROV, SGD
 from .activations import activate, multiply_by_slope
 from .atomics import INTERRUPT, atomic_load
-from .compiler import inline, part
+from .compiler import inline, jit, part
 from .layout import Network, Samples, Workspace
 from .losses import early_loss, log_losses, output_deltas
+from .missing import mend_deltas, mend_losses
 from .products import dot_product
 from .toolchain.pack import Integers, Reals
 from .updates import StepRule
@@ -171,6 +172,19 @@ def _step_columns(nesterov, momentum, x, first, inner_width, deltas, d, n_column
     return np.float64(lane_sum(norm))
 
 
+@jit
+def _mend_loss(network, samples, workspace, sample):
+    """`mend_losses` of one sample, without its weight."""
+    last = network.units.size - 1
+    is_mended = mend_losses(
+        network.loss, network.loss_parameter, workspace.activations, workspace.block_rows * element(network.first_units, last), 1,
+        element(network.units, last), element(network.widths, last), samples.targets, sample * samples.n_targets,
+        samples.n_targets, samples.weights, sample, workspace.row_losses, 0,
+    )  # fmt: skip
+    if is_mended and samples.weights.size:
+        workspace.row_losses[0] = element(workspace.row_losses, 0) / np.float64(element(samples.weights, sample))
+
+
 @inline
 def _step_layers(nesterov, network, params, velocity, samples, workspace, rule, sample, next_sample, rate, loss):
     """Step all layers, the last first; returns the sample's loss and the sum of the old weights' squares.
@@ -205,6 +219,8 @@ def _step_layers(nesterov, network, params, velocity, samples, workspace, rule, 
             element(units, last + 1), element(widths, last + 1), samples.targets, sample * samples.n_targets, samples.n_targets,
             workspace.row_losses, 0,
         )  # fmt: skip
+        if samples.has_missing:
+            _mend_loss(network, samples, workspace, sample)
         loss = element(workspace.row_losses, 0)
     width, biases, z = element(widths, 1), element(network.biases_at, 0), block_rows * element(first_units, 1)
     if network.fit_intercept:
@@ -287,6 +303,13 @@ def online_epoch(
             network.loss, network.loss_parameter, activations, outputs, n_outputs, element(widths, last + 1), samples.targets,
             sample * samples.n_targets, samples.n_targets, workspace.row_losses,
         )  # fmt: skip
+        if samples.has_missing:
+            width = element(widths, last + 1)
+            mend_deltas(deltas, outputs, 1, width, samples.targets, sample * samples.n_targets, samples.n_targets)
+            if network.loss != BINARY_LOG_LOSS:
+                workspace.row_losses[0] = loss
+                _mend_loss(network, samples, workspace, sample)
+                loss = element(workspace.row_losses, 0)
         if not math.isfinite(loss):
             return False, loss
         next_sample = sample

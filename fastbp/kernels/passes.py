@@ -16,9 +16,11 @@ from .coded import coded_backward, coded_forward, coded_gradient, coded_scale_gr
 from .compiler import jit, part
 from .dropout import Dropout, drop_inputs, drop_units, nothing_dropped
 from .front import embedding_gradient, front_backward, front_forward, scale_gradient
-from .layout import CODED_SCALE, EMBEDDING, SCALE, Network, Samples, Workspace
+from .layout import CODED_SCALE, EMBEDDING, SCALE, SKIP, Network, Samples, Workspace
 from .losses import output_deltas, output_losses
+from .missing import mend_deltas, mend_losses
 from .products import (
+    add_product,
     dot_product,
     gather_rows,
     pack_columns,
@@ -70,7 +72,8 @@ def masked_forward(network, params, table, order, first_sample, gather, workspac
         if is_training and element(network.wide, layer):
             W, w, w_row, w_panel = workspace.panels, element(network.panels_at, layer), panel, element(units, layer) * panel
         if reads_table and table.is_sparse:
-            sparse_product(table, order, first_sample + first, gather, params, weights, biases, activations, z, n_rows, width)
+            at = first_sample + first
+            sparse_product(table, order, at, gather, params, weights, biases, activations, z, n_rows, width, False)
         elif reads_table:
             product(
                 X, x + first * n_features, n_features, 1, W, w, w_row, w_panel, params, biases, 0, activations, z, width,
@@ -91,6 +94,12 @@ def masked_forward(network, params, table, order, first_sample, gather, workspac
                     network, params, X, x + first * n_features, activations, block_rows, first, n_rows, dropout,
                     first_sample + first,
                 )  # fmt: skip
+        if layer == network.skip_layer and table.is_sparse:
+            at = first_sample + first
+            sparse_product(table, order, at, gather, params, network.skip_at, 0, activations, z, n_rows, width, True)
+        elif layer == network.skip_layer:
+            at = x + first * n_features
+            add_product(X, at, n_features, params, network.skip_at, activations, z, n_rows, n_features, width)
         activate(element(network.activations, layer), activations, z, n_rows, n_units, width, slopes, network.groups)
         if dropout.is_on and layer + 2 < units.size and dropout.rates[layer + 1] > 0.0:
             drop_units(dropout, layer + 1, activations, z, first_sample + first, n_rows, n_units, width, slopes)
@@ -136,7 +145,7 @@ def strip_gradient(
     accumulate
 ):  # fmt: skip
     """Gradient of one strip over n_rows rows of the block from first_row on: aᵀ·δ for stored rows first to stop of the weights,
-    Σδ for the biases; of the front as told there.
+    Σδ for the biases; of the front as told there; past the hidden layers as of a first layer.
 
     gradient_at: where in workspace.gradient the vector laid out like the parameters begins.
     """
@@ -157,11 +166,15 @@ def strip_gradient(
         g = gradient_at + network.coded_scale_at
         coded_scale_gradient(network, activations, deltas, block_rows, first_row, n_rows, gradient, g, accumulate)
         return
-    reads_table = layer == 0 and not network.has_front
+    reads_table, weights_at = layer == 0 and not network.has_front, network.skip_at
+    if layer == SKIP:
+        reads_table, layer = True, network.skip_layer
+    else:
+        weights_at = network.weights_at[layer]
     width, panel = network.widths[layer + 1], panel_width(gradient)
     d = block_rows * network.first_units[layer + 1] + first_row * width
     start, s_row = (gradient, 1) if accumulate else (workspace.constants, 0)
-    weights, biases = gradient_at + network.weights_at[layer], gradient_at + network.biases_at[layer]
+    weights, biases = gradient_at + weights_at, gradient_at + network.biases_at[layer]
     if first < 0:
         g = biases
         one = workspace.constants.size - 1
@@ -178,7 +191,7 @@ def strip_gradient(
             network, params, activations, deltas, block_rows, first_row, n_rows, gradient, weights + n_dense * width,
             first - n_dense, stop - n_dense, accumulate,
         )  # fmt: skip
-    elif network.narrow[layer]:
+    elif network.narrow[layer] and not reads_table:
         inner_width = network.widths[layer]
         a = block_rows * network.first_units[layer] + first_row * inner_width
         g = weights + first * inner_width
@@ -190,7 +203,7 @@ def strip_gradient(
         A, a_inner = activations, network.widths[layer]
         a = block_rows * network.first_units[layer] + first_row * a_inner
         if reads_table:
-            A, a = X, x
+            A, a, a_inner = X, x, network.n_features
         a += first
         D, d_row, d_panel = deltas, width, panel
         if network.wide[layer]:
@@ -287,6 +300,12 @@ def pass_rows(
         network.loss, network.loss_parameter, workspace.activations, outputs, stop - first, n_outputs, width, targets,
         targets_at * samples.n_targets, samples.n_targets, weights, targets_at, workspace.row_losses, first,
     )  # fmt: skip
+    if samples.has_missing:
+        mend_deltas(workspace.deltas, outputs, stop - first, width, targets, targets_at * samples.n_targets, samples.n_targets)
+        mend_losses(
+            network.loss, network.loss_parameter, workspace.activations, outputs, stop - first, n_outputs, width, targets,
+            targets_at * samples.n_targets, samples.n_targets, weights, targets_at, workspace.row_losses, first,
+        )  # fmt: skip
     backward(network, params, workspace, first, stop)
 
 

@@ -74,6 +74,12 @@ def product(A, a, a_row, a_inner, B, b, b_row, b_panel, S, s, s_row, C, c, c_row
             j += n_lanes
 
 
+@part
+def add_product(A: Reals, a: int, a_row: int, B: Reals, b: int, C: Reals, c: int, n_rows: int, n_inner: int, width: int) -> None:
+    """C += A · B; A: (n_rows, n_inner), its rows a_row apart, B: (n_inner, width), C: (n_rows, width)."""
+    product(A, a, a_row, 1, B, b, width, panel_width(B), C, c, width, C, c, width, n_rows, n_inner, width)
+
+
 @inline
 def dot_product(A, a, W, w, inner_width, bias, C, c, c_row, n_rows, n_columns):
     """C = bias + A · Wᵀ; A: (n_rows, inner_width), W: (n_columns, inner_width), both padded with zeros.
@@ -174,15 +180,17 @@ def sparse_product(
     c: int,
     n_rows: int,
     width: int,
+    accumulate: bool,
 ) -> None:
-    """C = start + X · B; X: rows of a CSR table picked like `gather_rows` does, B: (n_features, width), start: one row of B's
-    array."""
+    """C = start + X · B, or with accumulate C += X · B; X: rows of a CSR table picked like `gather_rows` does, B: (n_features,
+    width), start: one row of B's array."""
     n_lanes = lane_count(C)
     for row in range(n_rows):
         sample = order[first + row] if gather else first + row
         target = c + row * width
-        for j in range(0, width, n_lanes):
-            store(C, target + j, load(B, start + j))
+        if not accumulate:
+            for j in range(0, width, n_lanes):
+                store(C, target + j, load(B, start + j))
         for entry in range(table.row_starts[sample], table.row_starts[sample + 1]):
             add_scaled_row(table.values[entry], B, b + table.columns[entry] * width, C, target, width)
 

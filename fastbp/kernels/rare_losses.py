@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from ..functions.losses import LOSSES
-from ..names import BINARY_FOCAL, FOCAL, MULTIOUTPUT_LOG_LOSS
+from ..names import BINARY_FOCAL, FOCAL, MULTIOUTPUT_LOG_LOSS, ORDERED_LOG_LOSS
 from .activations import fill_with_nan
 from .compiler import by_code, by_pointer, jit, part
 from .toolchain.pack import Doubles, Reals
@@ -86,6 +86,8 @@ def _losses_of_probabilities(
                 y, shape = np.float64(element(targets, first_target + j)), element(parameter, j)
                 p = _probability(outputs, first + j, epsilon)
                 total -= y * math.log(p) * (1.0 - p) ** shape + (1.0 - y) * math.log(1.0 - p) * p**shape
+        elif loss == ORDERED_LOG_LOSS:
+            total = -math.log(_probability(outputs, first + np.int64(element(targets, first_target)), epsilon))
         elif loss == MULTIOUTPUT_LOG_LOSS:
             for j in range(n_outputs):
                 y = np.float64(element(targets, first_target + j))

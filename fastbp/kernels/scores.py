@@ -8,6 +8,7 @@ from ..names import ACCURACY, R2
 from .compiler import jit, part
 from .layout import Network, Samples
 from .losses import output_losses
+from .missing import mend_losses
 from .passes import sum_rows
 from .toolchain.pack import Doubles, Integers, Reals
 from .vectors import at_least_1
@@ -25,18 +26,20 @@ def _largest_of(values, first, stop):
 
 @jit
 def _is_right(outputs, row, n_outputs, targets, row_target, n_targets, groups):
-    """Whether the predicted class, in each group of outputs, or every label of a multilabel row, is the true one."""
+    """Whether the predicted class, in each group of outputs, or every label of a multilabel row, is the true one, where that is
+    not missing."""
     if n_targets < n_outputs:  # one class index per row
         return _largest_of(outputs, row, row + n_outputs) - row == np.int64(targets[row_target])
     if groups.size > 2:
         for group in range(groups.size - 1):
             first, stop = groups[group], groups[group + 1]
-            best = _largest_of(outputs, row + first, row + stop) - row
-            if best != _largest_of(targets, row_target + first, row_target + stop) - row_target:
+            best, y = _largest_of(outputs, row + first, row + stop) - row, targets[row_target + first]
+            if y == y and best != _largest_of(targets, row_target + first, row_target + stop) - row_target:
                 return False
         return True
     for j in range(n_outputs):
-        if (outputs[row + j] > 0.5) != (targets[row_target + j] > 0.5):
+        y = targets[row_target + j]
+        if y == y and (outputs[row + j] > 0.5) != (y > 0.5):
             return False
     return True
 
@@ -44,7 +47,7 @@ def _is_right(outputs, row, n_outputs, targets, row_target, n_targets, groups):
 @part
 def score(code: int, outputs: Reals, n_outputs: int, samples: Samples, groups: Integers) -> float:
     """Score of outputs: (n_rows, n_outputs), in groups as in `Network`; accuracy, or R² averaged over the outputs (NaN where an
-    output is not finite), or NaN for a code that nobody knows."""
+    output is not finite) that have targets, or NaN for a code that nobody knows."""
     targets, weights, n_rows = samples.targets, samples.weights, samples.table.n_rows
     if code == ACCURACY:
         right, total = 0.0, 0.0
@@ -56,27 +59,32 @@ def score(code: int, outputs: Reals, n_outputs: int, samples: Samples, groups: I
         return right / total
     if code != R2:
         return np.nan
-    mean_score = 0.0
+    mean_score, n_known = 0.0, 0
     for j in range(n_outputs):
         total, mean = 0.0, 0.0
         for i in range(n_rows):
             if not math.isfinite(outputs[i * n_outputs + j]):
                 return np.nan
-            weight = np.float64(weights[i]) if weights.size else 1.0
-            total += weight
-            mean += weight * targets[i * n_outputs + j]
+            weight, y = np.float64(weights[i]) if weights.size else 1.0, targets[i * n_outputs + j]
+            if y == y:
+                total += weight
+                mean += weight * y
+        if total == 0.0:
+            continue
+        n_known += 1
         mean /= total
         residual, spread = 0.0, 0.0
         for i in range(n_rows):
             weight = np.float64(weights[i]) if weights.size else 1.0
             target = np.float64(targets[i * n_outputs + j])
-            residual += weight * (target - outputs[i * n_outputs + j]) ** 2
-            spread += weight * (target - mean) ** 2
+            if target == target:
+                residual += weight * (target - outputs[i * n_outputs + j]) ** 2
+                spread += weight * (target - mean) ** 2
         if spread != 0.0:
             mean_score += 1.0 - residual / spread
         elif residual == 0.0:  # a constant target: scikit-learn's convention
             mean_score += 1.0
-    return mean_score / n_outputs
+    return mean_score / n_known
 
 
 @part
@@ -90,6 +98,11 @@ def mean_loss(network: Network, outputs: Reals, samples: Samples, row_losses: Do
             network.loss, network.loss_parameter, outputs, row * n_outputs, n, n_outputs, n_outputs, samples.targets,
             row * n_targets, n_targets, samples.weights, row, row_losses, 0,
         )  # fmt: skip
+        if samples.has_missing:
+            mend_losses(
+                network.loss, network.loss_parameter, outputs, row * n_outputs, n, n_outputs, n_outputs, samples.targets,
+                row * n_targets, n_targets, samples.weights, row, row_losses, 0,
+            )  # fmt: skip
         sums = sum_rows(row_losses, 0, n, samples.weights, row)
         loss_sum += sums[0]
         weight_sum += sums[1]

@@ -9,7 +9,8 @@ import math
 from ..names import GRADIENT_ONLY
 from .atomics import barrier
 from .compiler import jit, part
-from .layout import CODED_SCALE, EMBEDDED_SIZE, EMBEDDING, SCALE, Network, Strips, Workspace
+from .layout import CODED_SCALE, EMBEDDED_SIZE, EMBEDDING, SCALE, SKIP, Network, Strips, Workspace
+from .ordered import keep_order
 from .products import pack_panels, panel_width, transpose_into_panels
 from .toolchain.pack import Integers, Reals
 from .updates import MEASURED, Step, StepRule, update
@@ -55,7 +56,10 @@ def refresh_copies(network, params, workspace, layer, first, stop):
 
 @jit
 def refresh_own_copies(network, params, workspace, strips, thread):
-    """Refresh the copies of this thread's strips of the weights."""
+    """Refresh the copies of this thread's strips of the weights; the first one's also of weights that are fixed."""
+    if network.is_ordered and thread == 0:
+        last = network.units.size - 2
+        refresh_copies(network, params, workspace, last, 0, network.units[last])
     for strip in range(strips.owners[thread], strips.owners[thread + 1]):
         if strips.layers[strip] >= 0 and strips.firsts[strip] >= 0:
             refresh_copies(network, params, workspace, strips.layers[strip], strips.firsts[strip], strips.stops[strip])
@@ -78,14 +82,32 @@ def strip_bounds(network, layer, first, stop):
         return network.embedding_at + first * EMBEDDED_SIZE, network.embedding_at + stop * EMBEDDED_SIZE
     if layer == SCALE:
         return network.scale_at, network.scale_at + network.widths[0]
+    if layer == SKIP:
+        width = network.widths[network.skip_layer + 1]
+        return network.skip_at + first * width, network.skip_at + stop * width
     if layer == CODED_SCALE:
-        return network.coded_scale_at, network.n_parameters
+        return network.coded_scale_at, network.skip_at
     width = network.widths[layer + 1]
     if first < 0:
         return network.biases_at[layer], network.biases_at[layer] + width
     if network.narrow[layer]:
         width = network.widths[layer]
     return network.weights_at[layer] + first * width, network.weights_at[layer] + stop * width
+
+
+@jit
+def is_of_weights(layer, first):
+    """Whether a strip holds weights, which are penalised."""
+    return first >= 0 and (layer >= 0 or layer == SKIP)
+
+
+@part
+def keep_signs(params: Reals, signs: Reals, start: int, stop: int) -> None:
+    """Make elements start to stop zero whose sign is another than the one they have to keep; a NaN stays."""
+    zero = broadcast(params, 0.0)
+    for i in range(start, stop, lane_count(params)):
+        w = load(params, i)
+        store(params, i, where_less(w * load(signs, i), zero, zero, w))
 
 
 @jit
@@ -96,7 +118,7 @@ def strip_step(
     weights."""
     layer, first, stop = strips.layers[strip], strips.firsts[strip], strips.stops[strip]
     start, end = strip_bounds(network, layer, first, stop)
-    is_penalised = layer >= 0 and first >= 0
+    is_penalised = is_of_weights(layer, first)
     rate, kept = step.rate * strips.rates[strip], 1.0 - step.shrinkage * strips.decays[strip]
     if n_slabs > 1:
         add_slabs(workspace.gradient, network.n_parameters, n_slabs, start, end)
@@ -105,7 +127,11 @@ def strip_step(
         decay if is_penalised else 0.0,
     )  # fmt: skip
     workspace.strip_norms[strip] = norm if is_penalised else 0.0
-    if is_penalised and rule.code != GRADIENT_ONLY:
+    if workspace.signs.size:
+        keep_signs(params, workspace.signs, start, end)
+    if network.is_ordered and first < 0 and layer == network.units.size - 2 and rule.code != GRADIENT_ONLY:
+        keep_order(params, start, network.units[-1])
+    if is_penalised and layer >= 0 and rule.code != GRADIENT_ONLY:
         refresh_copies(network, params, workspace, layer, first, stop)
 
 
@@ -147,7 +173,7 @@ def shaped_step(
     for strip in range(first_strip, last_strip):
         layer, first, stop = strips.layers[strip], strips.firsts[strip], strips.stops[strip]
         strip_scale = scale
-        if layer >= 0 and first >= 0 and rule.alpha_l1 > 0.0:
+        if is_of_weights(layer, first) and rule.alpha_l1 > 0.0:
             start, end = strip_bounds(network, layer, first, stop)
             workspace.strip_sums[strip] = add_signs(params, gradient, start, end, scale, rule.alpha_l1 / weight_sum)
             strip_scale = 1.0
@@ -218,10 +244,16 @@ def limit_norms(thread, n_threads, network, params, max_norm):
     units."""
     n_lanes = lane_count(params)
     one, zero, largest = broadcast(params, 1.0), broadcast(params, 0.0), broadcast(params, max_norm)
-    for layer in range(network.units.size - 1):
+    n_layers = network.units.size - 1
+    for number in range(n_layers + (network.skip_layer >= 0)):
+        if network.is_ordered and number == n_layers - 1:  # fixed
+            continue
+        layer = number if number < n_layers else network.skip_layer
         n_inputs, n_units = element(network.units, layer), element(network.units, layer + 1)
         weights, width, inner_width = element(network.weights_at, layer), network.widths[layer + 1], network.widths[layer]
-        if element(network.narrow, layer):
+        if number == n_layers:  # what leads past hidden layers is a layer of its own here
+            n_inputs, weights = network.n_features, network.skip_at
+        if element(network.narrow, layer) and number < n_layers:
             for unit in range(n_units * thread // n_threads, n_units * (thread + 1) // n_threads):
                 row, squares = weights + unit * inner_width, zero
                 for i in range(row, row + inner_width, n_lanes):

@@ -53,6 +53,13 @@ TRUSTED = (
     "fastbp.training.kept.KeptVectors",
     "fastbp.training.optimizer.Optimizer",
 )
+# Of scikit-learn, whose classes are plain Python; compiled code elsewhere reads out of bounds where a file says so.
+PLAIN_PACKAGES = frozenset(
+    {
+        "calibration", "compose", "feature_extraction", "feature_selection", "frozen", "gaussian_process", "impute",
+        "model_selection", "multiclass", "multioutput", "neural_network", "pipeline", "preprocessing",
+    }
+)  # fmt: skip
 
 
 class ModelFileError(ValueError):
@@ -275,8 +282,38 @@ def _trusted() -> dict[str, str]:
     return found | dict.fromkeys(TRUSTED, "ObjectNode") | OWN_NODES
 
 
+@functools.cache
+def _node_of(name: str) -> str | None:
+    """Return the only node of skops that may build a type, or None for what it is for skops to say.
+
+    What scikit-learn's estimators hold beside estimators is trusted where all of it is plain Python: to build such an object runs
+    none of its code, and nothing compiled goes by what a file says of it.
+    """
+    known = _trusted().get(name)
+    return "ObjectNode" if known is None and _is_plain_part(name) else known
+
+
+def _is_plain_part(name: str) -> bool:
+    """Whether a name is that of a class of scikit-learn's, for no user, whose objects are no more than their attributes."""
+    module, _, kind_name = name.rpartition(".")
+    package, *parts = module.split(".")
+    if package != "sklearn" or not parts or parts[0] not in PLAIN_PACKAGES or "tests" in parts:
+        return False
+    try:
+        kind = getattr(importlib.import_module(module), kind_name, None)
+    except ImportError:
+        return False
+    is_private = kind_name.startswith("_") or not (isinstance(kind, type) and issubclass(kind, BaseEstimator))
+    if not isinstance(kind, type) or kind.__module__ != module or not is_private:
+        return False
+    if issubclass(kind, BaseException | dict) or any("__module__" not in vars(base) for base in kind.__mro__[:-1]):
+        return False
+    methods = ("__new__", "__reduce__", "__reduce_ex__", "__del__")
+    return all(getattr(kind, method, None) is getattr(object, method, None) for method in methods)
+
+
 def _untrusted(package: Any, content: bytes) -> str:
-    return ", ".join(name for name in package.get_untrusted_types(data=content) if name not in _trusted())
+    return ", ".join(name for name in package.get_untrusted_types(data=content) if _node_of(name) is None)
 
 
 def _skops_file(estimator: BaseEstimator) -> bytes:
@@ -285,7 +322,7 @@ def _skops_file(estimator: BaseEstimator) -> bytes:
     content = _with_lists_as_such(package.dumps(estimator))
     strange, name = _untrusted(package, content), type(estimator).__name__
     try:
-        check_archive(io.BytesIO(content), len(content), _trusted().get)
+        check_archive(io.BytesIO(content), len(content), _node_of)
     except UntrustedError as error:
         strange = strange or str(error)
     except ValueError as error:
@@ -326,11 +363,11 @@ def _with_lists_as_such(content: bytes) -> bytes:
 def _load_skops(package: Any, path: str, file: Any, size: int) -> BaseEstimator:
     distrust = "which fastbp does not trust; skops.io.load lets you do so."
     try:
-        check_archive(file, size, _trusted().get)
+        check_archive(file, size, _node_of)
     except UntrustedError as error:
         raise ModelFileError(f"it holds {error}, {distrust}") from error
     names = package.get_untrusted_types(file=path)
-    strange = ", ".join(name for name in names if name not in _trusted())
+    strange = ", ".join(name for name in names if _node_of(name) is None)
     if strange:
         raise ModelFileError(f"it holds {strange}, {distrust}")
     estimator = package.load(path, trusted=names)

@@ -216,11 +216,8 @@ class Starts:
         # Objects that are no plain values are the grid's, which keeps them.
         values = [value if isinstance(value, int | str) else id(value) for value in (source, candidate.estimator.init)]
         scheme = settings.drawn_for, settings.init_scale, settings.fit_intercept, settings.n_restarts
-        return (
-            network,
-            settings,
-            self._keep(self._drawn, (*values, *scheme, dtype, *network.units.tolist(), network.has_scale), draw),
-        )
+        key = *values, *scheme, dtype, *network.units.tolist(), network.has_scale, network.skip_layer
+        return network, settings, self._keep(self._drawn, key, draw)
 
     def _keep(self, kept: OrderedDict[Any, Any], key: Any, make: Callable[[], Any]) -> Any:
         if key not in kept:

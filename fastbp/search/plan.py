@@ -20,8 +20,9 @@ from fastbp.estimators import BPClassifier, BPRegressor
 from fastbp.estimators.base import BaseBP
 from fastbp.estimators.callbacks import has_callbacks
 from fastbp.estimators.inputs import pass_door
+from fastbp.estimators.missing import without_missing
 from fastbp.estimators.targets import check_range, discrete_labels
-from fastbp.estimators.validation import warn_of_no_early_stopping
+from fastbp.estimators.validation import warn_of_early_stopping
 from fastbp.names import SOLVERS
 from fastbp.search.fits import Candidate, Fit, Fold
 from fastbp.search.scoring import CLASS_SCORES, REAL_SCORES
@@ -174,12 +175,12 @@ class Plan:
 
     def split(self, cv: Any) -> list[tuple[np.ndarray, np.ndarray]]:
         """Return (train, test) row numbers per fold."""
-        splitter = check_cv(cv, self.y, classifier=is_classifier(self.base))
-        n_splits = splitter.get_n_splits(self.X, self.y, groups=self.groups)
+        y, _ = without_missing(self.estimator, self.y, is_whole=False)
+        splitter = check_cv(cv, y, classifier=is_classifier(self.base))
+        n_splits = splitter.get_n_splits(self.X, y, groups=self.groups)
         rows = np.arange(np.shape(self.y)[0])
         splits = [
-            (_row_numbers(rows, train), _row_numbers(rows, test))
-            for train, test in splitter.split(self.X, self.y, groups=self.groups)
+            (_row_numbers(rows, train), _row_numbers(rows, test)) for train, test in splitter.split(self.X, y, groups=self.groups)
         ]
         if len(splits) != n_splits:
             raise ValueError(
@@ -206,7 +207,7 @@ class Plan:
         for candidate in self.candidates:
             estimator = candidate.estimator
             is_known = self.can_batch and candidate.is_batched and estimator.solver in SOLVERS
-            if is_known and warn_of_no_early_stopping(estimator, stacklevel + 1):
+            if is_known and warn_of_early_stopping(estimator, stacklevel + 1):
                 return
 
     def order(self, fits: list[Fit]) -> list[int]:

@@ -31,7 +31,9 @@ from fastbp.tabular.columns import (
     kind_of,
     names_of,
 )
+from fastbp.tabular.exported import plain_pipeline
 from fastbp.tabular.parts import (
+    BEND,
     MISSING,
     Extra,
     encoded_text,
@@ -43,7 +45,6 @@ from fastbp.tabular.parts import (
 )
 from fastbp.tabular.rows import Rows, quantiles, rows_of, unfitted
 
-BEND = 3.0  # scaled numbers, about half of which lie between -½ and ½, are bent to stay between -3 and 3
 
 
 class UnknownCategoryWarning(UserWarning):
@@ -440,8 +441,6 @@ class TableEncoder(TransformerMixin, Versioned, ShownInNotebooks, BaseEstimator)
 
     def _plain_table_with(self, network: Any) -> PlainTable:
         """Return what this and a network behind it compute, as plain data for other languages."""
-        from fastbp.tabular.exported import plain_pipeline  # which needs this module
-
         check_is_fitted(self)
         return plain_pipeline(self, network)
 

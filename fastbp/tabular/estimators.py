@@ -27,10 +27,9 @@ from fastbp.tabular.targets import (
     COLUMNS,
     LABELS,
     ONE,
-    Classes,
     Targets,
-    check_one_kind,
     checked_numbers,
+    codes_among,
     network_classes,
     network_numbers,
     read_classes,
@@ -453,21 +452,6 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = tags.target_tags.multi_output = True
         return tags
-
-
-def codes_among(more: Classes, known: Classes, counting: list[np.ndarray]) -> np.ndarray:
-    """Return other labels as positions in the classes that count, or raise ValueError for those that are not among these."""
-    check_one_kind(more, known)
-    columns = []
-    for number, (classes, own, codes, places) in enumerate(
-        zip(known.of_columns, more.of_columns, more.codes.T, counting, strict=True)
-    ):
-        new = np.setdiff1d(own, classes[places])
-        if len(new):
-            where = "" if known.kind == ONE else f" in column {number}"
-            raise ValueError(f"there are classes{where} that y has not: {new[:5].tolist()}.")
-        columns.append(np.searchsorted(classes[places], own)[codes])
-    return np.column_stack(columns)
 
 
 @documented_table(

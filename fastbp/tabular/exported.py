@@ -8,13 +8,12 @@ from sklearn.utils.validation import check_is_fitted
 from fastbp.estimators import parameters
 from fastbp.estimators.plain_table import Category, Extra, PlainNetwork, PlainTable
 from fastbp.tabular.columns import CATEGORY, EMPTY, IDENTIFIER, TEXT
-from fastbp.tabular.encoder import BEND, TableEncoder
-from fastbp.tabular.parts import MISSING, PARTS_OF_DATES
+from fastbp.tabular.parts import BEND, MISSING, PARTS_OF_DATES
 
 NOTHING = np.empty(0)
 
 
-def of_encoder(encoder: TableEncoder) -> dict[str, Any]:
+def of_encoder(encoder: Any) -> dict[str, Any]:
     """Return what an encoder does, or raise ValueError for columns that have no form outside of Python."""
     names = [str(name) for name in encoder._names().tolist()]
     of_texts = [repr(name) for name, kind in zip(names, encoder._exact_kinds, strict=True) if kind == TEXT]
@@ -59,6 +58,8 @@ def of_network(network: Any) -> PlainNetwork:
     names = parameters.activation_names(network.activation, len(network.coefs_) - 1, network)
     embedded = list(vars(network).get("embedded_features_", ()))
     front = dict(vars(network).get("front_", {}))
+    if "category_scale" in front:  # of the last inputs
+        front["scale"] = np.concatenate([front["scale"], front.pop("category_scale")])
     return PlainNetwork(embedded, front, network.coefs_, network.intercepts_, [*names, network.out_activation_])
 
 
@@ -76,7 +77,7 @@ def plain_table(estimator: Any, kind: str, **own: Any) -> PlainTable:
     )
 
 
-def plain_pipeline(encoder: TableEncoder, network: Any) -> PlainTable:
+def plain_pipeline(encoder: Any, network: Any) -> PlainTable:
     """Return what an encoder and BPClassifier or BPRegressor behind it compute, or raise ValueError for what has no such form."""
     check_is_fitted(network)
     if encoder.as_codes or not hasattr(network, "coefs_"):

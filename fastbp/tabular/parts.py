@@ -9,6 +9,7 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from threadpoolctl import threadpool_limits
 
+BEND = 3.0  # scaled numbers, about half of which lie between -½ and ½, are bent to stay between -3 and 3
 LEAST_MISSING = 0.01  # of the rows: fewer missing values, or fewer values, say too little for a column of their own
 FEWEST_ROWS = 20  # in which texts that all differ are no chance
 MOST_COMPONENTS = 30

@@ -116,6 +116,21 @@ def check_one_kind(y_val: Classes, y: Classes) -> None:
         raise ValueError(f"y_val holds {y_val.kind}, {len(y_val.of_columns)} of them, but y {y.kind}, {len(y.of_columns)}.")
 
 
+def codes_among(more: Classes, known: Classes, counting: list[np.ndarray]) -> np.ndarray:
+    """Return other labels as positions in the classes that count, or raise ValueError for those that are not among these."""
+    check_one_kind(more, known)
+    columns = []
+    for number, (classes, own, codes, places) in enumerate(
+        zip(known.of_columns, more.of_columns, more.codes.T, counting, strict=True)
+    ):
+        new = np.setdiff1d(own, classes[places])
+        if len(new):
+            where = "" if known.kind == ONE else f" in column {number}"
+            raise ValueError(f"there are classes{where} that y has not: {new[:5].tolist()}.")
+        columns.append(np.searchsorted(classes[places], own)[codes])
+    return np.column_stack(columns)
+
+
 # ---- numbers
 
 

@@ -9,7 +9,7 @@ from fastbp.kernels.layout import Network
 from fastbp.kernels.passes import CACHED_ROWS
 from fastbp.kernels.vectors import lanes
 from fastbp.names import IDENTITY
-from fastbp.training.network import aligned_zeros, parameter_views
+from fastbp.training.network import aligned_zeros, front_views, parameter_views
 from fastbp.training.predict import demand_rows_for, predict_outputs, run_in_parts
 from fastbp.training.problem import NO_ORDER, make_table
 from fastbp.training.workspace import Scratch, flops_per_row, make_workspace
@@ -37,12 +37,20 @@ def input_gradients(
         raise ValueError(
             "Slopes are for networks whose first layer reads X itself, without embedding, scale_layer and categories."
         )
+    if network.is_ordered and not of_logits:  # all by way of the score, which each unit before the activation rises with alike
+        later = np.cumsum(predict_outputs(network, params, X, n_threads=n_threads)[:, ::-1], axis=1)[:, ::-1]
+        rises = later * (1 - later)
+        rises[:, 0] = 0.0
+        slopes = np.diff(-rises, axis=1, append=0.0)
+        return slopes[..., np.newaxis] * input_gradients(network, params, X, of_logits=True, n_threads=n_threads)
     demand_rows_for(network, params.dtype, X)
     dtype, table, sync = params.dtype, make_table(X), Scratch().sync
     n_rows, n_features, n_outputs = X.shape[0], int(network.units[0]), int(network.units[-1])
     width = -(-n_features // lanes(dtype)) * lanes(dtype)
-    first_transposed = aligned_zeros(int(network.units[1]) * width, dtype)
-    first_transposed.reshape(-1, width)[:, :n_features] = parameter_views(network, params)[0][0].T
+    from_inputs = [parameter_views(network, params)[0][0], *front_views(network, params).values()]  # the skip layer's last
+    transposed = np.hstack(from_inputs).T
+    first_transposed = aligned_zeros(len(transposed) * width, dtype)
+    first_transposed.reshape(-1, width)[:, :n_features] = transposed
     gradients = np.empty((n_rows, n_outputs, n_features), dtype=dtype)
 
     def run_part(thread: int, first: int, stop: int) -> None:

@@ -18,12 +18,13 @@ from fastbp.kernels import custom
 from fastbp.names import SOLVERS, STARTS
 from fastbp.training.between import Hooks
 from fastbp.training.custom_loss import CustomLoss
+from fastbp.training.monotone import parameter_signs, turned
 from fastbp.training.network import network_for, pack_parameters
 from fastbp.training.outcome import DIVERGED, INTERRUPTED, History, Outcome, Run
 from fastbp.training.problem import Problem, check_codes
 from fastbp.training.settings import Settings
 from fastbp.training.solvers import trainer_of
-from fastbp.training.starts import draw_front, draw_parameters, fit_start
+from fastbp.training.starts import draw_front, draw_parameters, fit_start, thresholds_between
 from fastbp.training.threads import allowed_threads, run_pool
 from fastbp.training.workspace import Scratch
 
@@ -88,7 +89,10 @@ def draw_weights(
         sizes = [len(coefs[0]), *(W.shape[1] for W in coefs)]
         if sizes != layer_sizes:
             raise ValueError(f"init holds weights for the layers {sizes}, but X, hidden_layer_sizes and y need {layer_sizes}.")
-    return pack_parameters(network, coefs, intercepts, dtype, front)
+    if network.is_ordered:
+        thresholds_between(coefs, intercepts)
+    params = pack_parameters(network, coefs, intercepts, dtype, front)
+    return turned(params, parameter_signs(network, settings.monotonic, dtype)) if settings.monotonic else params
 
 
 def random_states(random_state: np.random.RandomState, n_states: int) -> list[np.random.RandomState]:
@@ -218,11 +222,12 @@ def fit_network(
     if isinstance(settings.loss, CustomLoss):
         settings.loss.check(problem.Y, settings.output_activation)
         custom.prepare(settings.loss, problem.dtype)
+    if not SOLVERS[settings.solver].is_by_batches:
+        problem = problem.with_noise(0 if resumed is None else resumed.history.n_epochs)
     if first is None:
         seen = problem
         first = begin(0)
-    goes_by_batches = SOLVERS[settings.solver].is_stochastic and not SOLVERS[settings.solver].is_full_batch
-    if goes_by_batches and settings.batch_size != "auto" and settings.batch_size > problem.n_rows:
+    if SOLVERS[settings.solver].is_by_batches and settings.batch_size != "auto" and settings.batch_size > problem.n_rows:
         warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=5)
     n_workers = 1
     if scratch is None:

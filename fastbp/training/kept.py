@@ -47,7 +47,7 @@ class KeptVectors:
         return [pack_parameters(network, coefs, intercepts, dtype, dict(*rest)) for coefs, intercepts, *rest in per_layer]
 
     def unpacked(self) -> list[tuple[Any, ...]]:
-        """Per vector its weights and biases of each layer, and by name what belongs to the front, if there is one; no copies."""
+        """Per vector its weights and biases of each layer, and by name what lies beside them, if something does; no copies."""
         if self._network is None:
             return self._per_layer
         parts = [(*parameter_views(self._network, vector), front_views(self._network, vector)) for vector in self._vectors]

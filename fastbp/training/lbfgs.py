@@ -12,6 +12,7 @@ from fastbp.training.outcome import CONVERGED, INTERRUPTED, MAX_ITER, TIME_OVER,
 from fastbp.training.problem import Problem
 from fastbp.training.settings import Settings
 from fastbp.training.threads import run_team
+from fastbp.training.validation import Validation, diverged, stopped
 from fastbp.training.workspace import Scratch
 
 MESSAGES = {  # scipy's, behind the number it calls `status`
@@ -60,30 +61,52 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
     memory = make_memory(run.params)
     counts, measures = memory.counts, memory.measures
     limits: dict[str, Any] = {"max_iter": settings.max_iter, "max_fun": settings.max_fun, "smallest_gradient": settings.tol}
-    report = Report(run, settings) if settings.verbose else None
-    between = Between(run, settings, lambda: memory.x.astype(run.params.dtype), report)
+    validation = Validation(run, network, problem, settings, n_threads)
+    report = Report(run, settings, validation.is_on) if settings.verbose else None
+
+    def reached() -> np.ndarray:
+        return memory.x.astype(run.params.dtype)
+
+    between = Between(run, settings, lambda: validation.kept(reached()), report)
     is_running = True
-    while is_running and counts[lbfgs.STATUS] == lbfgs.RUNNING and not between.ended:
+    while is_running and counts[lbfgs.STATUS] == lbfgs.RUNNING and not (between.ended or validation.is_over):
         try:
             before = int(counts[lbfgs.N_ITER])
-            is_running = descend(objective, memory, between.begin(settings.max_iter - before), **limits)
-            run.history.n_iter, run.history.loss = int(counts[lbfgs.N_ITER]), float(measures[lbfgs.LOSS])
-            between.end(run.history.n_iter - before, is_running)
+            left = settings.max_iter - before
+            is_running = descend(objective, memory, between.begin(min(left, 1) if validation.is_on else left), **limits)
+            n_iter, loss = int(counts[lbfgs.N_ITER]), float(measures[lbfgs.LOSS])
+            run.history.n_iter, run.history.loss = n_iter, loss
+            if validation.is_on and n_iter > before:
+                run.history.loss_curve.append(loss)
+                validation.end_iteration(reached(), loss)
+            between.end(n_iter - before, is_running)
         except KeyboardInterrupt:
             is_running = False
+        except Exception:
+            run.params[:] = memory.x
+            validation.leave()
+            raise
     if report is not None:
         report.close()
+        if validation.is_over:
+            report.tell_end()
     n_iter, loss, status = int(counts[lbfgs.N_ITER]), float(measures[lbfgs.LOSS]), int(counts[lbfgs.STATUS])
     run.params[:] = memory.x
-    if is_running and (status == lbfgs.NOT_FINITE or not np.isfinite(run.params).all()):
+    is_diverged = is_running and (status == lbfgs.NOT_FINITE or not np.isfinite(run.params).all())
+    run.history.loss, run.history.n_iter = loss, n_iter
+    validation.leave()
+    if is_diverged and validation.saves():
+        return diverged(run, settings)
+    if is_diverged:
         raise DivergenceError(
             "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
             f" The loss of lbfgs or its gradient is not finite in iteration {n_iter + 1}: scale X (and y) as StandardScaler does,"
             " or start with smaller weights (init_scale). The last finite weights are in coefs_ and intercepts_."
         )
-    run.history.loss, run.history.n_iter = loss, n_iter
     if not is_running:
         return Outcome(INTERRUPTED)
+    if validation.is_over:
+        return stopped(run, settings)
     if between.ended and status == lbfgs.RUNNING:
         return Outcome(between.ended, time_complaint(settings, n_iter) if between.ended == TIME_OVER else "")
     if status not in MESSAGES:

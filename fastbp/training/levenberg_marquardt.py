@@ -23,6 +23,7 @@ from fastbp.training.normal_equations import MOST_PARAMETERS, NormalEquations, t
 from fastbp.training.outcome import CONVERGED, INTERRUPTED, MAX_ITER, TIME_OVER, DivergenceError, Outcome, Run
 from fastbp.training.problem import Problem
 from fastbp.training.settings import Settings
+from fastbp.training.validation import Validation, diverged, stopped
 from fastbp.training.workspace import Scratch
 
 FIRST_DAMPING = 1e-2  # of the largest diagonal element of JᵀJ; 1e-3 to 1 make no great difference
@@ -61,21 +62,36 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
     if run.is_drawn:
         unit.give(*parameter_views(network, run.params))
     history, descent = run.history, _Descent(run, network, problem, settings, unit, n_threads, scratch)
-    report = Report(run, settings) if settings.verbose else None
-    between = Between(run, settings, descent.shown, report)
+    validation = Validation(run, network, problem, settings, n_threads)
+    report = Report(run, settings, validation.is_on) if settings.verbose else None
+    between = Between(run, settings, lambda: validation.kept(descent.shown()), report)
+
+    def is_over() -> bool:
+        return bool(between.ended) or validation.is_over or (history.n_iter > 0 and descent.is_over())
+
     try:
         descent.begin()
-        while history.n_iter < settings.max_iter and not (between.ended or (history.n_iter and descent.is_over())):
+        while history.n_iter < settings.max_iter and not is_over():
             between.begin(1)
             descent.iterate()
             history.loss = descent.loss()
+            validation.end_iteration(descent.shown(), history.loss)
             between.end(1)
     except KeyboardInterrupt:
         return Outcome(INTERRUPTED)
+    except DivergenceError:
+        if not validation.saves():
+            raise
+        return diverged(run, settings)
     finally:
         descent.leave()
+        validation.leave()
         if report is not None:
             report.close()
+            if validation.is_over:
+                report.tell_end()
+    if validation.is_over:
+        return stopped(run, settings)
     if descent.is_over():
         return Outcome(CONVERGED)
     if between.ended and history.n_iter < settings.max_iter:
@@ -113,14 +129,18 @@ def target_unit(problem: Problem, settings: Settings) -> TargetUnit:
     if problem.sample_weight is not None:
         weights = problem.sample_weight[rows].astype(np.float64)
         Y, weights = Y[weights > 0.0], weights[weights > 0.0]
+    average: Any = np.average
+    if problem.has_missing:
+        Y, average = np.ma.masked_invalid(Y), np.ma.average
     largest, is_free = float(np.abs(Y).max()), ACTIVATIONS[settings.output_activation].is_homogeneous
     if largest == 0.0:
         return TargetUnit(np.zeros(problem.n_outputs), np.ones(problem.n_outputs), 1.0, is_free)
     Y /= largest  # so that no square is too small or too large
     means = np.zeros(problem.n_outputs)
     if settings.output_activation == "identity" and settings.fit_intercept:
-        means = np.where(np.ptp(Y, axis=0) == 0.0, Y[0], np.average(Y, axis=0, weights=weights))
-    spreads = np.sqrt(np.average(np.square(Y - means), axis=0, weights=weights))
+        lowest = Y.min(axis=0)
+        means = np.where(Y.max(axis=0) == lowest, lowest, average(Y, axis=0, weights=weights))
+    spreads = np.asarray(np.sqrt(average(np.square(Y - means), axis=0, weights=weights)))
     overall = float(np.sqrt(np.square(spreads).mean())) * largest
     if overall and not SPREADS[0] <= overall <= SPREADS[1]:
         raise ValueError(f"The targets have a spread of {overall:.3g}, whose square no float holds: scale y.")
@@ -147,8 +167,8 @@ class _Descent:
     ) -> None:
         self._run, self._tol = run, settings.tol
         self._equations = NormalEquations(network, problem, n_threads=n_threads, sync=scratch.sync)
-        self._total_weight, self._n_outputs = problem.total_weight(), problem.n_outputs
-        self._n_residuals = self._total_weight * self._n_outputs
+        self._total_weight, self._n_sharing = problem.total_weight(), float(network.loss_parameter[0])
+        self._n_residuals = problem.known_weight()
         self._w = run.params[self._equations.trained.positions].astype(np.float64)
         self._squares = math.nan
         self._is_bayes = settings.alpha == BAYES
@@ -218,7 +238,7 @@ class _Descent:
 
     def loss(self) -> float:
         """Loss with its penalty, as the other solvers report it."""
-        return 0.5 * (self._squares / self._n_outputs + self._alpha * self._norm(self._w)) / self._total_weight
+        return 0.5 * (self._squares / self._n_sharing + self._alpha * self._norm(self._w)) / self._total_weight
 
     def _measure(self) -> None:
         """Note F's gradient, and the largest element of it as a part of what it would be at the steepest parameter of its layer

@@ -12,6 +12,7 @@ from fastbp.kernels.layout import COSINES, EMBEDDED_SIZE, N_EMBEDDED, N_WAVES, N
 from fastbp.kernels.tiles import PANEL_VECTORS
 from fastbp.kernels.vectors import lanes
 from fastbp.names import ACTIVATIONS, CANCELS, KEPT, LOSSES
+from fastbp.training.parity import squared_errors_add_up
 from fastbp.training.settings import Settings
 
 CACHE_LINE = 64  # bytes
@@ -34,6 +35,7 @@ def make_network(
     fit_intercept: Any = True,
     embedded: Sequence[int] = (),
     scale_layer: Any = False,
+    skip_layer: Any = False,
     categories: Sequence[int] = (),
     dtype: Any = np.float64,
 ) -> Network:
@@ -59,6 +61,8 @@ def make_network(
         Columns that go through an embedding.
     scale_layer : bool
         Whether each input of the first layer has a factor of its own.
+    skip_layer : bool
+        Whether a linear function of the table is added to what the outputs are made from.
     categories : sequence of int
         How many categories there are in each of the last columns, which hold their numbers, from 0 on.
     dtype : dtype
@@ -71,7 +75,7 @@ def make_network(
     dtype = np.dtype(dtype)
     if isinstance(loss_parameter, tuple) and len(loss_parameter) != layer_sizes[-1]:
         raise ValueError(f"{loss} has {len(loss_parameter)} parameters, but the network has {layer_sizes[-1]} outputs.")
-    last = tuple(groups), bool(fit_intercept), tuple(embedded), bool(scale_layer), tuple(categories), dtype
+    last = tuple(groups), bool(fit_intercept), tuple(embedded), bool(scale_layer), bool(skip_layer), tuple(categories), dtype
     return _make_network(tuple(layer_sizes), tuple(activations), output_activation, loss, loss_parameter, *last)
 
 
@@ -86,6 +90,7 @@ def _make_network(
     fit_intercept: Any,
     embedded: tuple[int, ...],
     scale_layer: bool,
+    skip_layer: bool,
     categories: tuple[int, ...],
     dtype: Any,
 ) -> Network:
@@ -122,9 +127,14 @@ def _make_network(
     slopes = [function.slope for function in functions]
     if output_activation == LOSSES[loss].canonical:
         slopes[-1] = CANCELS
+    if LOSSES[loss].has_shares and not loss_parameter:
+        loss_parameter = 1.0 if layer_sizes[-1] == 1 or squared_errors_add_up() else float(layer_sizes[-1])
     embedding_at = int(ends[-1])
     scale_at = embedding_at + EMBEDDED_SIZE * len(embedded)
     coded_scale_at = scale_at + int(widths[0]) * scale_layer
+    skip_at = coded_scale_at + -(-sum(categories) // n_lanes) * n_lanes * scale_layer
+    is_ordered = output_activation == "cumulative"
+    skipped_to = len(units) - 2 - is_ordered  # to the score of ordered classes
     return Network(
         units=units,
         widths=widths,
@@ -142,7 +152,7 @@ def _make_network(
         loss_parameter=np.full(layer_sizes[-1], loss_parameter, dtype=np.float64),
         groups=np.cumsum((0, *(groups or layer_sizes[-1:])), dtype=np.int64),
         fit_intercept=int(fit_intercept),
-        n_parameters=coded_scale_at + -(-sum(categories) // n_lanes) * n_lanes * scale_layer,
+        n_parameters=skip_at + n_features * int(widths[skipped_to + 1]) * skip_layer,
         n_mirror=int(n_mirror.sum()),
         n_panels=int(n_panels.sum()),
         n_features=n_features,
@@ -153,6 +163,9 @@ def _make_network(
         has_scale=int(scale_layer),
         scale_at=scale_at,
         unscaled_at=int(widths[0]) * scale_layer,
+        skip_layer=skipped_to if skip_layer else -1,
+        skip_at=skip_at,
+        is_ordered=int(is_ordered),
         coded=np.cumsum((0, *categories), dtype=np.int64),
         n_dense=n_dense,
         coded_scale_at=coded_scale_at,
@@ -185,6 +198,7 @@ def network_for(settings: Settings, n_features: int, n_outputs: int, dtype: Any)
         fit_intercept=settings.fit_intercept,
         embedded=embedded,
         scale_layer=settings.scale_layer,
+        skip_layer=settings.skip_layer,
         categories=settings.categories,
         dtype=dtype,
     )
@@ -251,7 +265,7 @@ def parameter_views(network: Network, params: np.ndarray) -> tuple[list[np.ndarr
 
 
 def front_views(network: Network, params: np.ndarray) -> dict[str, np.ndarray]:
-    """Views of what the front has in a flat vector, by name; none without a front.
+    """Views of what lies in a flat vector beside the layers, by name: of the front, and of what leads past hidden layers.
 
     Parameters
     ----------
@@ -262,8 +276,8 @@ def front_views(network: Network, params: np.ndarray) -> dict[str, np.ndarray]:
     -------
     views : dict of str to ndarray
         With an embedding "frequencies" and "phases" of shape (n_embedded, 16), "cosines", (n_embedded, 3, 16), "offsets",
-        (n_embedded, 3); with a scale "scale", (n_inputs of the first layer,), but for those of categories, which have
-        "category_scale".
+        (n_embedded, 3); with a scale "scale", (n_inputs of the first layer,); with a skip layer "skip", (n_features, n_outputs).
+        Of a scale those of categories are "category_scale".
     """
     views, n = {}, network.embedded.size
     if n:
@@ -276,6 +290,9 @@ def front_views(network: Network, params: np.ndarray) -> dict[str, np.ndarray]:
         views["scale"] = params[network.scale_at : network.scale_at + network.n_dense]
         if network.coded.size > 1:
             views["category_scale"] = params[network.coded_scale_at :][: network.coded[-1]]
+    if network.skip_layer >= 0:
+        skip = params[network.skip_at : network.n_parameters].reshape(network.n_features, -1)
+        views["skip"] = skip[:, : network.units[network.skip_layer + 1]]
     return views
 
 

@@ -8,7 +8,7 @@ from fastbp.kernels.atomics import SYNC_SIZE
 from fastbp.kernels.objective import IS_COMPLETE, LOSS, evaluate
 from fastbp.kernels.updates import StepRule
 from fastbp.names import GRADIENT_ONLY
-from fastbp.training.network import aligned_arrays, parameter_views
+from fastbp.training.network import aligned_arrays, front_views, parameter_views
 from fastbp.training.problem import NO_ORDER, Problem
 from fastbp.training.threads import run_team, team_size
 from fastbp.training.workspace import flops_per_row, make_strips, make_workspace, slabs_of
@@ -84,12 +84,22 @@ class Objective:
 
 
 def gradients_at(network: Any, params: np.ndarray, problem: Problem, *, alpha: float) -> tuple[float, np.ndarray, np.ndarray]:
-    """Loss, its gradient by the flat params, and by the inputs: δ(1) · W(1)ᵀ over the sum of the weights."""
+    """Loss, its gradient by the flat params, and by the inputs: δ(1) · W(1)ᵀ, and δ(L) · Sᵀ of what leads past the hidden layers,
+    over the sum of the weights."""
     objective = Objective(network, problem, alpha=alpha, in_one_block=True)
     loss = objective(params)
-    n_rows, width, n_units = problem.n_rows, int(network.widths[1]), int(network.units[1])
-    deltas = objective.workspace.deltas[: n_rows * width].reshape(n_rows, width)[:, :n_units]
-    weights = problem.sample_weight
-    total = n_rows if weights is None else np.sum(weights, dtype=np.float64)
+
+    def deltas_of(layer: int) -> np.ndarray:
+        workspace, width = objective.workspace, int(network.widths[layer])
+        at = workspace.block_rows * int(network.first_units[layer])
+        return workspace.deltas[at : at + problem.n_rows * width].reshape(-1, width)[:, : network.units[layer]]
+
     coefs, _ = parameter_views(network, params)
-    return loss, objective.gradient, deltas @ coefs[0].T / params.dtype.type(total)
+    by_inputs = deltas_of(1) @ coefs[0].T
+    if network.skip_layer >= 0:
+        by_inputs += deltas_of(network.skip_layer + 1) @ front_views(network, params)["skip"].T
+    by_inputs /= params.dtype.type(problem.total_weight())
+    if problem.numbers is not None:  # the other rows have no targets
+        by_inputs, by_known = np.zeros((problem.X.shape[0], network.n_features), params.dtype), by_inputs
+        by_inputs[problem.numbers] = by_known
+    return loss, objective.gradient, by_inputs

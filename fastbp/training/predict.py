@@ -108,21 +108,22 @@ def first_layers(network: Network, params: np.ndarray, n_layers: int) -> tuple[N
     functions = activation_names(network)[:n_layers]
     part = make_network(
         [network.n_features, *network.units[1 : n_layers + 1].tolist()], functions[:-1], functions[-1], "squared_error",
-        groups=_groups_behind(network, n_layers), embedded=network.embedded.tolist(), scale_layer=network.has_scale,
+        loss_parameter=1.0, groups=_groups_behind(network, n_layers), embedded=network.embedded.tolist(),
+        scale_layer=network.has_scale, skip_layer=0 <= network.skip_layer < n_layers,
         categories=np.diff(network.coded).tolist(), dtype=params.dtype,
     )  # fmt: skip
-    if network.has_front:  # whose parameters are the last
+    if network.has_front or part.skip_layer >= 0:  # whose parameters are the last
         coefs, intercepts = parameter_views(network, params)
         return part, pack_parameters(part, coefs, intercepts, params.dtype, front_views(network, params))
     return part, params[: part.n_parameters]
 
 
 def last_layers(network: Network, params: np.ndarray, first_layer: int) -> tuple[Network, np.ndarray]:
-    """The network of the layers of weights from a number on, and a copy of its parameters."""
+    """The network of the layers of weights from a number on, and a copy of its parameters; nothing leads past them."""
     names = activation_names(network)[first_layer:]
     coefs, intercepts = (arrays[first_layer:] for arrays in parameter_views(network, params))
     part = make_network(
-        network.units[first_layer:].tolist(), names[:-1], names[-1], "squared_error",
+        network.units[first_layer:].tolist(), names[:-1], names[-1], "squared_error", loss_parameter=1.0,
         groups=_groups_behind(network, len(network.activations)), dtype=params.dtype,
     )  # fmt: skip
     return part, pack_parameters(part, coefs, intercepts, params.dtype)
@@ -154,6 +155,9 @@ def layer_activations(network: Network, params: np.ndarray, X: Any) -> list[np.n
     """
     activations = [predict_outputs(*first_layers(network, params, 1), X)]
     for layer in range(1, len(network.activations)):
+        if layer == network.skip_layer:
+            activations.append(predict_outputs(*first_layers(network, params, layer + 1), X))
+            continue
         rest = last_layers(network, params, layer)
         activations.append(predict_outputs(*first_layers(*rest, 1), activations[-1]))
     return activations

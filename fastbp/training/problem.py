@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from fastbp.kernels.layout import InputTable, Samples
+from fastbp.training.noise import InputNoise
 
 NO_COLUMNS = np.empty(0, dtype=np.int32)
 NO_ORDER = np.empty(0, dtype=np.int64)
@@ -77,6 +78,8 @@ class Problem:
         Units of the output layer; None is one per target.
     strata : callable or None
         From targets of rows to what `split` stratifies them by; None stratifies by nothing.
+    may_miss : bool
+        Whether NaN in Y is a target that is missing; rows without any do not count.
 
     Attributes
     ----------
@@ -86,6 +89,8 @@ class Problem:
         Rows set aside by `split`, or given by the user, whose score decides when to stop or is noted.
     drawn : ndarray of int64 or None
         Which rows of another problem these are, if `split` drew them.
+    noise : InputNoise or None
+        What training adds to X, but not validation.
     """
 
     def __init__(
@@ -97,6 +102,7 @@ class Problem:
         numbers: np.ndarray | None = None,
         n_outputs: int | None = None,
         strata: Callable[[np.ndarray], np.ndarray] | None = None,
+        may_miss: bool = False,
     ) -> None:
         self.X, self.dtype = X, X.dtype
         self.Y = np.ascontiguousarray(Y, dtype=self.dtype).reshape(X.shape[0], -1)
@@ -105,10 +111,27 @@ class Problem:
         self.n_outputs = self.Y.shape[1] if n_outputs is None else n_outputs
         self.held_out: Problem | None = None
         self.drawn: np.ndarray | None = None
+        self.noise: InputNoise | None = None
         weights = np.empty(0, self.dtype) if self.sample_weight is None else flat_view(self.sample_weight)
-        self.samples = Samples(make_table(X), flat_view(self.Y), self.Y.shape[1], weights)
+        self.may_miss, has_missing = may_miss, may_miss and self._leave_out()
+        self.samples = Samples(make_table(X), flat_view(self.Y), self.Y.shape[1], weights, int(has_missing))
         self._derived: dict[str, Any] = {}
         self._lock = threading.Lock()
+
+    def _leave_out(self) -> bool:
+        """Let rows without any target not count; return whether others lack some of theirs."""
+        gone = np.isnan(self.Y)
+        are_there = ~gone.all(axis=1)
+        if not are_there.all():
+            self.numbers = np.flatnonzero(are_there) if self.numbers is None else self.numbers[are_there[self.numbers]]
+            if not len(self.numbers):
+                raise ValueError("No row has a target: all are missing.")
+        return bool(gone[are_there].any())
+
+    @property
+    def has_missing(self) -> bool:
+        """Whether rows that count lack some of their targets."""
+        return bool(self.samples.has_missing)
 
     @property
     def n_features(self) -> int:
@@ -131,6 +154,18 @@ class Problem:
             return float(self.n_rows)
         weights = self.sample_weight if self.numbers is None else self.sample_weight[self.numbers]
         return float(weights.sum(dtype=np.float64))
+
+    def known_weight(self) -> float:
+        """Sum over the targets that are there of the sample weights of their rows."""
+        if not self.has_missing:
+            return self.total_weight() * self.n_outputs
+        numbers: Any = slice(None) if self.numbers is None else self.numbers
+        known = np.count_nonzero(~np.isnan(self.Y[numbers]), axis=1)
+        return float(known.sum() if self.sample_weight is None else known @ self.sample_weight[numbers].astype(np.float64))
+
+    def compact(self) -> "Problem":
+        """The same without the rows that do not count."""
+        return self if self.numbers is None else self.copied(self.numbers)
 
     def counting(self) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Numbers of the rows whose weight is above 0, None where these are all of X, and their weights, None where these are
@@ -169,7 +204,8 @@ class Problem:
     def copied(self, numbers: np.ndarray | slice, X: Any = None) -> "Problem":
         """These rows on their own; X takes the place of their inputs."""
         weights = None if self.sample_weight is None else self.sample_weight[numbers]
-        return Problem(self.X[numbers] if X is None else X, self.Y[numbers], weights, n_outputs=self.n_outputs)
+        options: dict[str, Any] = {"n_outputs": self.n_outputs, "may_miss": self.may_miss}
+        return Problem(self.X[numbers] if X is None else X, self.Y[numbers], weights, **options)
 
     def in_other_features(self, X: np.ndarray, held_out_X: np.ndarray | None) -> "Problem":
         """The rows that count, and those set aside, with other inputs."""
@@ -182,11 +218,19 @@ class Problem:
         """The rows that count, and those set aside, with functions of their inputs and targets in place of these."""
         rows = slice(None) if self.numbers is None else self.numbers
         weights = None if self.sample_weight is None else self.sample_weight[rows]
-        other = Problem(inputs(self.X[rows]), targets(self.Y[rows]), weights, n_outputs=self.n_outputs)
+        options: dict[str, Any] = {"n_outputs": self.n_outputs, "may_miss": self.may_miss}
+        other = Problem(inputs(self.X[rows]), targets(self.Y[rows]), weights, **options)
         if self.held_out is not None:
             other.held_out = self.held_out.transformed(inputs, targets)
             other.held_out.drawn = self.held_out.drawn
         return other
+
+    def with_noise(self, epoch: int) -> "Problem":
+        """The same with the noise of one epoch in its inputs, for solvers that need the same loss at every step."""
+        if self.noise is None:
+            return self
+        X = self.noise.added(self.X, epoch)
+        return self._replaced(X=X, samples=self.samples._replace(table=make_table(X)), noise=None)
 
     def derived(self, name: str, make: Callable[[], Any]) -> Any:
         """What make() returns, made once for all who train on this problem, side by side or one after the other."""

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.linalg import qr
 
 from fastbp.kernels.layout import Network
-from fastbp.training.network import make_network, pack_parameters, parameter_views
+from fastbp.training.network import front_views, make_network, pack_parameters, parameter_views
 from fastbp.training.predict import activation_names, first_layers, predict_outputs
 
 
@@ -25,8 +25,10 @@ class _Pruning:
     def _packed(self, coefs: list[np.ndarray], intercepts: list[np.ndarray]) -> tuple[Network, np.ndarray]:
         sizes, names = [coefs[0].shape[0], *(W.shape[1] for W in coefs)], activation_names(self.network)
         groups = np.diff(self.network.groups).tolist()
-        network = make_network(sizes, names[:-1], names[-1], "squared_error", groups=groups, dtype=self.params.dtype)
-        return network, pack_parameters(network, coefs, intercepts, self.params.dtype)
+        skip_layer, beside = self.network.skip_layer >= 0, front_views(self.network, self.params)
+        options: dict[str, Any] = {"loss_parameter": 1.0, "groups": groups, "skip_layer": skip_layer, "dtype": self.params.dtype}
+        network = make_network(sizes, names[:-1], names[-1], "squared_error", **options)
+        return network, pack_parameters(network, coefs, intercepts, self.params.dtype, beside)
 
     def prune(self, layer: int, most: np.ndarray) -> None:
         """Drop as many units of a layer as there may be until the root mean square change of an output is more than `most`."""

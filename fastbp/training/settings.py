@@ -3,7 +3,7 @@
 import math
 from typing import Any, NamedTuple
 
-from fastbp.names import SCHEDULES, SOLVERS
+from fastbp.names import LOSSES, SCHEDULES, SOLVERS
 
 
 class RateFactors(NamedTuple):
@@ -32,6 +32,8 @@ class Settings(NamedTuple):
     embedded: tuple[int, ...] | None  # columns that are embedded; None is all of them
     frequency_init_scale: float  # of the embedding: the spread of what its frequencies start with
     scale_layer: bool
+    skip_layer: bool
+    monotonic: tuple[int, ...]  # per feature 1, -1 or 0, see training/monotone.py; () if none is constrained
     categories: tuple[int, ...]  # in each of the last columns, which hold their numbers
     # where it starts
     init: Any  # a name, or (coefs, intercepts) as arrays
@@ -79,8 +81,9 @@ class Settings(NamedTuple):
 
     @property
     def is_plain(self) -> bool:
-        """Whether the network has no front, and one learning rate for all its parameters."""
-        return self.embedded == () and not self.scale_layer and not self.categories and self.rate_factors == EQUAL_RATES
+        """Whether the network has nothing beside its layers, and all its parameters one learning rate and no bounds."""
+        has_more = self.scale_layer or self.categories or self.skip_layer or self.monotonic or LOSSES[self.loss].has_score
+        return self.embedded == () and not has_more and self.rate_factors == EQUAL_RATES
 
     def rows_per_step(self, n_rows: int) -> int:
         """Rows of a batch, of n_rows."""

@@ -83,7 +83,8 @@ def orthogonal(shape: tuple[int, int], random_state: Any) -> np.ndarray:
 
 def draw_front(network: Network, random_state: Any, dtype: Any, frequency_scale: float = 0.1) -> dict[str, np.ndarray]:
     """Draw what the front starts with, by the names of `front_views`: frequencies from N(0, scale²), phases from U(-π, π), what
-    sums the cosines and offsets from U(-¼, ¼); scales are 1. Source: Holzmüller, Grinsztajn and Steinwart, arXiv:2407.04491.
+    sums the cosines and offsets from U(-¼, ¼); scales are 1, and weights past hidden layers 0. Source: Holzmüller, Grinsztajn and
+    Steinwart, arXiv:2407.04491.
     """
     n, bound = network.embedded.size, 1 / math.sqrt(N_WAVES)
     drawn = {}
@@ -96,7 +97,17 @@ def draw_front(network: Network, random_state: Any, dtype: Any, frequency_scale:
         drawn["scale"] = np.ones(network.n_dense)
         if network.coded.size > 1:
             drawn["category_scale"] = np.ones(network.coded[-1])
+    if network.skip_layer >= 0:
+        drawn["skip"] = np.zeros((network.n_features, network.units[network.skip_layer + 1]))
     return {name: values.astype(dtype) for name, values in drawn.items()}
+
+
+def thresholds_between(coefs: list[np.ndarray], intercepts: list[np.ndarray]) -> None:
+    """Make of the last layers drawn a score and thresholds, in place: with the score 0 all classes are as likely."""
+    n_classes = len(intercepts[-1])
+    number = np.arange(1, n_classes)
+    coefs[-1][...], intercepts[-2][...], intercepts[-1][0] = 1.0, 0.0, 0.0
+    intercepts[-1][1:] = np.log((n_classes - number) / number)
 
 
 def fit_start(

@@ -10,15 +10,17 @@ from fastbp.kernels import epochs
 from fastbp.kernels.dropout import Dropout
 from fastbp.names import CONSTANT, SCHEDULES, SCORES
 from fastbp.training.between import Between, Report, time_complaint
+from fastbp.training.monotone import parameter_signs
 from fastbp.training.network import dropped_network
 from fastbp.training.optimizer import Optimizer
 from fastbp.training.outcome import CONVERGED, DIVERGED, INTERRUPTED, MAX_ITER, TIME_OVER, DivergenceError, Outcome, Run
-from fastbp.training.problem import Problem
+from fastbp.training.problem import Problem, make_table
 from fastbp.training.random_state import close_twister, drawn_seed, open_twister
 from fastbp.training.row_space import space_of
 from fastbp.training.schedules import MOST_FACTORS, NONE_MOVES, factors_of, warmup_of
 from fastbp.training.settings import Settings
 from fastbp.training.threads import run_team, team_size
+from fastbp.training.validation import diverged, stopped
 from fastbp.training.workspace import UPDATE_WORK, Scratch, exchange_work, flops_per_row, make_strips, make_workspace, slabs_of
 
 _NOTHING_MOVES = epochs.Factors(NONE_MOVES, NONE_MOVES, NONE_MOVES)
@@ -39,7 +41,7 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
     if run.optimizer is None:
         # who scores by weights wants them for X
         is_free = isinstance(settings.score, str) and settings.is_plain and not (settings.dropout and settings.dropout[0])
-        if run.history.best_params is None and is_free:
+        if run.history.best_params is None and is_free and problem.noise is None:
             space = space_of(problem, settings, int(network.units[1]), n_threads)
         run.optimizer = Optimizer(network, run.params.dtype, settings)
     if space is None:
@@ -51,26 +53,18 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
         report.close()
         if status == CONVERGED:
             report.tell_end()
-    is_still_better = settings.early_stopping and run.history.is_best_the_last
     if status == MAX_ITER:
+        is_still_better = settings.early_stopping and run.history.is_best_the_last
         complaint = (
             f"Stochastic Optimizer: Maximum iterations ({settings.max_iter}) reached and the optimization hasn't converged yet."
         )
         return Outcome(status, complaint + " The last epoch has the best validation score: raise max_iter." * is_still_better)
-    if status == CONVERGED and is_still_better and settings.score not in ("accuracy", "r2"):  # where scikit-learn is silent
-        return Outcome(
-            status,
-            f"The last epoch has the best validation score, though it rose by less than tol={settings.tol:g} in"
-            f" {settings.n_iter_no_change:g} epochs: lower tol, or raise n_iter_no_change (40 does well on small tables).",
-        )
+    if status == CONVERGED:
+        return stopped(run, settings)
     if status == TIME_OVER:
         return Outcome(status, time_complaint(settings, run.history.n_iter))
     if status == DIVERGED:
-        return Outcome(
-            status,
-            f"The loss or the outputs were no longer finite after epoch {run.history.n_iter}; the weights with the best"
-            " validation score are kept. Scale X, or lower learning_rate_init.",
-        )
+        return diverged(run, settings)
     return Outcome(status)
 
 
@@ -113,6 +107,9 @@ class _Loop:
         self.run, self.problem, self.settings, self.scratch = run, problem, settings, scratch
         self.is_interrupted = False
         history, optimizer, samples, dtype = run.history, run.optimizer, problem.samples, problem.dtype
+        self._noisy = None if problem.noise is None else np.empty_like(problem.X, order="C")
+        if self._noisy is not None:
+            samples = samples._replace(table=make_table(self._noisy))
         solver = optimizer.solver
         n_rows, max_iter = problem.n_rows, settings.max_iter
         batch_size = settings.rows_per_step(n_rows)
@@ -151,6 +148,8 @@ class _Loop:
                 n_slabs=slabs_of(network, batch_size, problem.is_sparse),
             ),
         )
+        if settings.monotonic:
+            workspace = workspace._replace(signs=parameter_signs(network, settings.monotonic, dtype))
         self._choose_held_out(network, samples)
         opened = open_twister(run.random_state)
         self._is_twister = opened is not None
@@ -234,12 +233,15 @@ class _Loop:
         if self._moves:
             n_epochs = max(1, min(n_epochs, MOST_FACTORS // self._n_batches))
         is_drawn_here = self.settings.shuffle and not self._is_twister  # by a generator that the kernels know nothing of
-        return 1 if is_drawn_here or self._score is not None else n_epochs
+        is_one = is_drawn_here or self._score is not None or self._noisy is not None
+        return 1 if is_one else n_epochs
 
     def advance(self, n_epochs: int) -> int:
         """Train for n_epochs, as many as are allowed, and note what they brought; return how many were done."""
         if self.settings.shuffle and not self._is_twister:
             self.run.random_state.shuffle(self._order.copy() if self._draws == epochs.ONLY_DRAWN else self._order)
+        if self._noisy is not None:
+            self.problem.noise.added(self.problem.X, self.run.history.n_epochs, out=self._noisy)  # type: ignore[union-attr]
         if len(self._results[0]) != n_epochs:  # else those of the last call are taken again
             n_norms = n_epochs * self._n_layers * self.settings.record_gradient_norms
             self._results = *np.empty((3, n_epochs)), np.empty(n_norms)

@@ -8,7 +8,18 @@ from typing import Any
 import numpy as np
 
 from fastbp.kernels.atomics import SYNC_SIZE
-from fastbp.kernels.layout import CODED_SCALE, EMBEDDED_SIZE, EMBEDDING, N_WAVES, SCALE, Network, Samples, Strips, Workspace
+from fastbp.kernels.layout import (
+    CODED_SCALE,
+    EMBEDDED_SIZE,
+    EMBEDDING,
+    N_WAVES,
+    SCALE,
+    SKIP,
+    Network,
+    Samples,
+    Strips,
+    Workspace,
+)
 from fastbp.kernels.tiles import EDGE_ROWS, STRIP_ROWS, TILE_ROWS
 from fastbp.names import KEPT
 from fastbp.training.network import aligned_arrays
@@ -98,6 +109,7 @@ def make_workspace(
         "strip_inputs": n_threads * block_rows * STRIP_ROWS * int(network.wide.any()) * backward,
         "gradient": (network.n_parameters * n_slabs + n_threads * (strips.largest if strips else 0)) * backward,
         "constants": int(network.widths[0 if network.has_front else 1 :].max()) + 1,
+        "signs": 0,
     }
     arrays = dict(zip(sizes, aligned_arrays(dtype, *sizes.values())))
     arrays["constants"][-1] = 1.0
@@ -139,9 +151,9 @@ def _row_elements(network: Network) -> int:
 def make_strips(network: Network, n_threads: int, is_sparse: bool, rate_factors: RateFactors = EQUAL_RATES) -> Strips:
     """Cut the parameters into strips and share them among threads by their size; rate_factors: on the learning rate."""
     shape = tuple(network.units.tolist()), tuple(network.widths.tolist()), tuple(network.narrow.tolist())
-    coded = int(network.coded[-1]), network.n_parameters - network.coded_scale_at
-    front = network.embedded.size, network.has_scale, *coded
-    return _make_strips(*shape, *front, network.fit_intercept, n_threads, is_sparse, rate_factors)
+    coded = int(network.coded[-1]), network.skip_at - network.coded_scale_at
+    beside = network.embedded.size, network.has_scale, network.n_features, network.skip_layer, *coded
+    return _make_strips(*shape, *beside, network.fit_intercept, network.is_ordered, n_threads, is_sparse, rate_factors)
 
 
 @functools.lru_cache
@@ -151,20 +163,23 @@ def _make_strips(
     narrow_layers: tuple[int, ...],
     n_embedded: int,
     has_scale: int,
+    n_features: int,
+    skip_layer: int,
     n_categories: int,
     coded_scale_size: int,
     fit_intercept: Any,
+    is_ordered: int,
     n_threads: int,
     is_sparse: bool,
     rate_factors: RateFactors,
 ) -> Strips:
     layers, firsts, stops, sizes, rates, decays = [], [], [], [], [], []
     by_fan_in = rate_factors.coefs == "fan_in"
-    for layer, narrow in enumerate(narrow_layers):
-        n_rows, width = (units[layer + 1], widths[layer]) if narrow else (units[layer], widths[layer + 1])
+
+    def cut_weights(layer: int, n_rows: int, width: int, n_in: int, reads_table: bool) -> None:
         rows = max(1, STRIP_ELEMENTS // width // STRIP_ROWS) * STRIP_ROWS
         n_dense, sparse_rows = n_rows, 0  # of those whose strips each look through all rows
-        if layer == 0 and (is_sparse or n_categories):
+        if reads_table and (is_sparse or (layer == 0 and n_categories)):
             n_dense = 0 if is_sparse else n_rows - n_categories
             sparse_rows = -(-(n_rows - n_dense) // SPARSE_STRIPS)
             sparse_rows = sparse_rows if is_sparse else max(sparse_rows, rows)
@@ -174,9 +189,15 @@ def _make_strips(
             firsts.append(first)
             stops.append(stop)
             sizes.append((stop - first) * width)
-            rates.append(1 / math.sqrt(units[layer]) if by_fan_in else float(rate_factors.coefs))
+            rates.append(1 / math.sqrt(n_in) if by_fan_in else float(rate_factors.coefs))
             decays.append(1.0 if by_fan_in else rates[-1])  # decay multiplies weights, so their scale makes no difference to it
-        if fit_intercept:
+
+    for layer, narrow in enumerate(narrow_layers):
+        n_rows, width = (units[layer + 1], widths[layer]) if narrow else (units[layer], widths[layer + 1])
+        # of ordered classes the weights behind the score and its intercept are fixed
+        if not (is_ordered and layer == len(narrow_layers) - 1):
+            cut_weights(layer, n_rows, width, units[layer], layer == 0)
+        if fit_intercept and not (is_ordered and layer == len(narrow_layers) - 2):
             layers.append(layer)
             firsts.append(-1)
             stops.append(0)
@@ -198,6 +219,8 @@ def _make_strips(
         sizes.append(widths[0])
         rates.append(rate_factors.scale)
         decays.append(rate_factors.scale)
+    if skip_layer >= 0:
+        cut_weights(SKIP, n_features, widths[skip_layer + 1], n_features, True)
     if has_scale and n_categories:
         layers.append(CODED_SCALE)
         firsts.append(0)
@@ -215,9 +238,10 @@ def flops_per_row(network: Network) -> float:
     """Floating-point operations of forward and backward pass and gradient for one row."""
     units = [network.n_dense + network.coded.size - 1, *network.units[1:].tolist()]
     products = [n_in * n_out for n_in, n_out in zip(units[:-1], units[1:])]
+    skipping = 4.0 * network.n_features * units[network.skip_layer + 1] if network.skip_layer >= 0 else 0.0
     if not network.has_front:  # whose backward pass ends at the first layer
-        return 6 * sum(products) - 2 * products[0]
-    return 6 * sum(products) + WAVE_WORK * N_WAVES * network.embedded.size
+        return 6 * sum(products) - 2 * products[0] + skipping
+    return 6 * sum(products) + WAVE_WORK * N_WAVES * network.embedded.size + skipping
 
 
 def exchange_work(network: Network, batch_size: int, is_sparse: bool) -> float:
@@ -246,8 +270,8 @@ class Scratch:
     def get(self, network: Network, dtype: Any, key: Any, make: Callable[[], Any]) -> Any:
         """What make() returns, or has returned for this key and shape of network."""
         if network is not self._network:
-            front = network.embedded.tobytes(), network.has_scale, network.coded.tobytes()
-            shape = network.units.tobytes(), network.fit_intercept, keeps_slopes(network), front, dtype
+            beside = network.embedded.tobytes(), network.has_scale, network.coded.tobytes(), network.skip_layer
+            shape = network.units.tobytes(), network.fit_intercept, network.is_ordered, keeps_slopes(network), beside, dtype
             if shape != self._shape:
                 self._shape, self._kept = shape, {}
             self._network = network

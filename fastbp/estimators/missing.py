@@ -1,0 +1,82 @@
+"""Targets that are missing, with ``missing_targets="ignore"``: NaN where a number or a label is not known.
+
+Checks and encodings see a target of the same column in their place; which were missing is kept beside.
+"""
+
+from typing import Any
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.utils import check_array
+
+from fastbp.estimators.inputs import read_by
+
+IGNORE = "ignore"
+
+
+def without_missing(estimator: Any, y: Any, name: str = "y", is_whole: bool = True) -> tuple[Any, np.ndarray | None]:
+    """Return y with something in place of each NaN, and where there was one, of shape (n_rows, n_columns); None where none is, or
+    they are for the checks to refuse.
+
+    is_whole: whether a column must have a target at all, as one that is all that will ever be seen.
+    """
+    if getattr(estimator, "missing_targets", None) != IGNORE:
+        return y, None
+    return filled_in(y, name, is_whole)
+
+
+def filled_in(y: Any, name: str, is_whole: bool) -> tuple[Any, np.ndarray | None]:
+    """Return the same of any y."""
+    if y is None or issparse(y):
+        return y, None
+    values = np.asarray(y)
+    if values.dtype.kind in "biuUS" or values.ndim not in (1, 2) or not values.size:
+        return y, None
+    if values.dtype.kind == "O" and any(isinstance(value, str) for value in values.ravel().tolist()):
+        return y, None
+    values = read_by(check_array, y, dtype="numeric", ensure_2d=False, ensure_all_finite="allow-nan", input_name=name)
+    if values.dtype.kind != "f":
+        return y, None
+    missing = np.isnan(values).reshape(len(values), -1)
+    if not missing.any():
+        return y, None
+    if missing.all():
+        raise ValueError(f"{name} has no target: all are missing.")
+    empty = np.flatnonzero(missing.all(axis=0))
+    if is_whole and empty.size:
+        raise ValueError(f"{name} has no target at all in the columns {empty.tolist()}: leave these out.")
+    values = values.copy()
+    columns = values.reshape(len(values), -1)
+    for column, gone in zip(columns.T, missing.T):
+        known = column if not gone.all() else columns.ravel()
+        column[gone] = known[~np.isnan(known)][0]
+    return values, missing
+
+
+def with_missing(Y: np.ndarray, missing: np.ndarray, groups: tuple[int, ...] = ()) -> np.ndarray:
+    """Return encoded targets, (n_rows, n_outputs), with NaN where those that they stand for were missing."""
+    if groups:
+        missing = np.repeat(missing, groups, axis=1)
+    return np.where(np.broadcast_to(missing, Y.shape), Y.dtype.type(np.nan), Y)
+
+
+def known_r2(y: np.ndarray, predicted: np.ndarray, missing: np.ndarray, sample_weight: Any) -> float:
+    """Return R² of each output over the rows that have it, averaged over the outputs."""
+    columns = [values.reshape(len(values), -1).T for values in (y, predicted)]
+    scores = []
+    for truth, guess, gone in zip(*columns, missing.T):
+        if not gone.all():
+            weights = None if sample_weight is None else np.asarray(sample_weight)[~gone]
+            scores.append(r2_score(truth[~gone], guess[~gone], sample_weight=weights))
+    return float(np.mean(scores))
+
+
+def known_accuracy(y: np.ndarray, predicted: Any, missing: np.ndarray, sample_weight: Any) -> float:
+    """Return the part of the rows, of those that have a label, whose labels are all predicted."""
+    predicted = predicted.toarray() if issparse(predicted) else predicted
+    rows = ~missing.all(axis=1)
+    truth = np.where(missing.reshape(y.shape), predicted, y)
+    right = (truth == predicted).reshape(len(y), -1).all(axis=1)
+    weights = None if sample_weight is None else np.asarray(sample_weight)[rows]
+    return float(accuracy_score(np.ones(rows.sum(), dtype=bool), right[rows], sample_weight=weights))
