@@ -46,7 +46,6 @@ from fastbp.tabular.parts import (
 from fastbp.tabular.rows import Rows, quantiles, rows_of, unfitted
 
 
-
 class UnknownCategoryWarning(UserWarning):
     """Rows hold categories, or missing values in columns of them, that were not seen in fit."""
 

@@ -8,7 +8,6 @@ from scipy.sparse import csr_matrix
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import check_consistent_length
-from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import check_is_fitted
 
 from fastbp.estimators import BPClassifier, BPRegressor, parameters
@@ -22,24 +21,26 @@ from fastbp.tabular.conformal import check_coverage, class_sets, intervals, leve
 from fastbp.tabular.docs import documented_table
 from fastbp.tabular.exported import plain_table
 from fastbp.tabular.recipe import CLASSES, NUMBERS, Preset
-from fastbp.tabular.rows import rows_of
+from fastbp.tabular.rows import rows_of, weighted_by_class
 from fastbp.tabular.targets import (
     COLUMNS,
     LABELS,
     ONE,
+    SMALLEST_PROBABILITY,
     Targets,
     checked_numbers,
     codes_among,
     network_classes,
     network_numbers,
     read_classes,
+    smoothed,
     stacked,
     unit_of,
+    unsmoothed_logits,
 )
 from fastbp.tabular.watching import Watching
 
 LOSS_PARAMETERS = tuple(sorted({loss.parameter for loss in LOSSES.values() if loss.is_regression and loss.parameter}))
-SMALLEST_PROBABILITY = 0.002  # few tables are as sure as a network that has learnt their rows by heart
 
 
 @documented_table(
@@ -189,9 +190,7 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
         check_consistent_length(table, labels)
         rows = rows_of(sample_weight, len(labels), np.float32)
         if self.class_weight is not None:
-            seen = rows.numbers if isinstance(self.class_weight, str) and not rows.are_all else None
-            of_class = compute_sample_weight(self.class_weight, labels, indices=seen).astype(np.float32)
-            rows = rows_of(of_class * rows.spread_out(1 if rows.weights is None else rows.weights), len(labels), np.float32)
+            rows = weighted_by_class(rows, self.class_weight, labels)
         self.classes_, self._kind, self._is_sparse = told.shown(), told.kind, told.is_sparse
         found = [np.unique(codes[rows.numbers], return_inverse=True) for codes in told.codes.T]
         counting: list[Any] = [np.arange(2) if told.kind == LABELS else places for places, _ in found]
@@ -411,18 +410,11 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
         if self._kind == COLUMNS:
             return Y
         smoothing = self.networks_[0].label_smoothing
-        if self._kind == LABELS:
-            return (1 - smoothing) * Y + smoothing / 2
-        n_classes = len(self._places()[0])
-        return (1 - smoothing) * (np.arange(n_classes) == Y) + smoothing / n_classes
+        return smoothed(Y if self._kind == LABELS else np.arange(len(self._places()[0])) == Y, smoothing, self._kind)
 
     def _logits(self, outputs: np.ndarray) -> np.ndarray:
         """Return the logarithms of what the networks mean, (n_rows, n_classes), but for a constant per row."""
-        # A network that is right about p has learnt q = (1 - ε) p + ε / k from smoothed labels: p is got back from q. What it
-        # is surer of than any smoothed label would be negative, and log-loss knows no mercy for 0: hence the clipping.
-        smoothing, n_classes = self.networks_[0].label_smoothing, outputs.shape[1]
-        likely = (outputs - smoothing / n_classes) / (1 - smoothing)
-        return np.log(np.clip(likely, min(SMALLEST_PROBABILITY, 0.5 / n_classes), 1))
+        return unsmoothed_logits(outputs, self.networks_[0].label_smoothing)
 
     def _plain_table(self) -> PlainTable:
         """Return what is computed, as plain data for other languages."""

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.utils.class_weight import compute_sample_weight
 
 from fastbp.estimators.inputs import check_sample_weight
 
@@ -53,6 +54,13 @@ def rows_of(sample_weight: Any, n_rows: int, dtype: Any = np.float64) -> Rows:
     weights = weights[counting]
     numbers = slice(None) if len(counting) == n_rows else counting
     return Rows(n_rows, numbers, None if (weights == 1).all() else weights)
+
+
+def weighted_by_class(rows: Rows, class_weight: Any, labels: np.ndarray) -> Rows:
+    """Return the rows with the weights of their classes, which "balanced" counts among the rows of weight above 0."""
+    seen = rows.numbers if isinstance(class_weight, str) and not rows.are_all else None
+    of_class = compute_sample_weight(class_weight, labels, indices=seen).astype(np.float32)
+    return rows_of(of_class * rows.spread_out(1 if rows.weights is None else rows.weights), len(labels), np.float32)
 
 
 def quantiles(Z: np.ndarray, weights: np.ndarray | None, shares: list[float]) -> np.ndarray:

@@ -14,6 +14,7 @@ from fastbp.tabular.columns import is_frame, is_missing, opened
 from fastbp.tabular.rows import quantiles
 
 ONE, COLUMNS, LABELS = "one column of classes", "columns of classes", "labels"
+SMALLEST_PROBABILITY = 0.002  # few tables are as sure as a network that overfits their rows
 NORMAL_QUARTILES = 1.3489795003921634  # how far the quartiles of a standard normal distribution are apart
 
 
@@ -178,3 +179,20 @@ def network_numbers(Z: np.ndarray, loss: str, dtype: Any) -> np.ndarray:
     """Return numbers in their unit as the networks take them; rounding makes nothing of them that the loss is not defined for."""
     Z = Z.astype(dtype)
     return np.maximum(Z, np.finfo(dtype).tiny) if LOSSES[loss].excludes_lowest else Z
+
+
+def smoothed(Y: np.ndarray, smoothing: float, kind: str) -> np.ndarray:
+    """Return labels of 0 and 1, (n_rows, n_labels), or whether a row is of a class, (n_rows, n_classes), as networks learn them."""
+    return (1 - smoothing) * Y + smoothing / (2 if kind == LABELS else Y.shape[1])
+
+
+def unsmoothed_logits(outputs: np.ndarray, smoothing: float) -> np.ndarray:
+    """Return the logarithms of what networks mean that have learnt smoothed labels, (n_rows, n_classes), but for a constant per
+    row.
+
+    A network that is right about p has learnt q = (1 - ε) p + ε / k: p is got back from q. What it is surer of than any smoothed
+    label would be negative, and log-loss knows no mercy for 0: hence the clipping.
+    """
+    n_classes = outputs.shape[1]
+    likely = (outputs - smoothing / n_classes) / (1 - smoothing)
+    return np.log(np.clip(likely, min(SMALLEST_PROBABILITY, 0.5 / n_classes), 1))
