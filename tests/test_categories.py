@@ -382,7 +382,7 @@ def test_codes_are_where_the_ones_are(max_categories):
 
 
 def test_codes_of_a_table():
-    table = [[1.0, "red", "x"], [3.0, "blue", "y"], [None, "red", None], [5.0, None, "x"]]
+    table = [[1.0, "red", "x"], [3.0, "blue", "y"], [4.0, "red", None], [5.0, None, "x"]]
     encoder = TableEncoder(as_codes=True).fit(table)
     np.testing.assert_array_equal(encoder.transform(table)[:, 1:], [[1, 0], [0, 1], [1, 2], [2, 0]])
     assert encoder.get_feature_names_out().tolist() == ["x0", "x1", "x2"] and encoder.sources_.tolist() == [0, 1, 2]

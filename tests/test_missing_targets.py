@@ -30,7 +30,12 @@ LABELS = np.where(GONE, np.nan, WHOLE > [0.0, 0.1, 5.2])
 COLUMNS = np.where(GONE, np.nan, np.digitize(X[:, :3], [-0.5, 0.5]))
 WEIGHTS = RANDOM.uniform(0.2, 3.0, 90)
 KNOWN = ~GONE.all(axis=1)
-PAIRS = [(output, loss) for loss in OUTPUTS for output in OUTPUTS[loss] if output in LOSSES[loss].outputs and output != "softmax"]
+PAIRS = [
+    (output, loss)
+    for loss in OUTPUTS
+    for output in OUTPUTS[loss]
+    if output in LOSSES[loss].outputs and output != "softmax" and not LOSSES[loss].has_score
+]
 
 
 def make(estimator=BPRegressor, **options):

@@ -25,10 +25,16 @@ pytest.importorskip("skops")
 N_ROWS = 40
 SMALL = {"hidden_layer_sizes": (4,), "max_iter": 3, "random_state": 0}
 
+
+def numbers(rng):
+    """Four decimals: 1,234 alone may be thousands, beside 2.0 of categories, which pandas writes so whatever `decimal` is."""
+    return rng.normal(size=N_ROWS).round(3) + 1e-4
+
+
 COLUMNS = {
-    "number": lambda rng: rng.normal(size=N_ROWS).round(3),
+    "number": numbers,
     "whole": lambda rng: rng.randint(-5, 50, N_ROWS),
-    "number with gaps": lambda rng: pd.Series(rng.normal(size=N_ROWS).round(3)).where(rng.rand(N_ROWS) < 0.8),
+    "number with gaps": lambda rng: pd.Series(numbers(rng)).where(rng.rand(N_ROWS) < 0.8),
     "whole with gaps": lambda rng: pd.Series(rng.randint(0, 4, N_ROWS)).where(rng.rand(N_ROWS) < 0.8),
     "truth": lambda rng: rng.rand(N_ROWS) < 0.5,
     "text": lambda rng: rng.choice(["a", "b b", "ü,x;y", 'q"q'], N_ROWS).astype(object),

@@ -415,10 +415,12 @@ def test_few_different_dates_and_words_for_gaps(read):
 def test_the_season_of_sales_is_learnt_from_dates(run):
     days = pd.date_range("2020-01-01", periods=1000)[np.random.RandomState(0).permutation(1000)]
     sales = 50 + 10 * np.sin(2 * np.pi * days.day_of_year / 365.25) + 5 * (days.day_of_week == 6)
-    code, out, _ = run(lines("day,sales", *(f"{day:%d/%m/%Y},{y:.2f}" for day, y in zip(days, sales, strict=True))), "sales")
+    code, out, _ = run(
+        lines("day,sales", *(f"{day:%d/%m/%Y},{y:.2f}" for day, y in zip(days, sales, strict=True))), "sales", "--epochs", "2000"
+    )
     assert code == 0
     assert "dates       day (2020-01-01 to 2022-09-26)" in out
-    assert r2_of(out) > 0.95
+    assert r2_of(out) > 0.95  # the season alone is 0.942
 
 
 @pytest.mark.parametrize("form", ["%Y-%m-%d", "%d.%m.%Y", "%m/%d/%Y %H:%M"])

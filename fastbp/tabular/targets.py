@@ -182,7 +182,7 @@ def network_numbers(Z: np.ndarray, loss: str, dtype: Any) -> np.ndarray:
 
 
 def smoothed(Y: np.ndarray, smoothing: float, kind: str) -> np.ndarray:
-    """Return labels of 0 and 1, (n_rows, n_labels), or whether a row is of a class, (n_rows, n_classes), as networks learn them."""
+    """Return labels of 0 and 1, (n_rows, n_labels), or whether a row is of a class, (n_rows, n_classes), as they are learnt."""
     return (1 - smoothing) * Y + smoothing / (2 if kind == LABELS else Y.shape[1])
 
 
