@@ -414,8 +414,13 @@ def test_parts_of_dates(dates):
     """As datetime has them, any year."""
     encoder = TableEncoder().fit(pd.DataFrame({"when": pd.Series(dates, dtype="datetime64[us]")}))
     Z = dict(zip(encoder.get_feature_names_out(), encoder.transform(pd.DataFrame({"when": dates + [None]})).T))
+
+    def after_march_began(date):
+        march = datetime.datetime(date.year - (date.month < 3), 3, 1)
+        return (date - march).days
+
     parts = {
-        "month": (12, [date.month for date in dates]),
+        "season": (365.25, [after_march_began(date) for date in dates]),
         "weekday": (7, [date.weekday() for date in dates]),
         "hour": (24, [date.hour + (date.minute + (date.second + date.microsecond / 1e6) / 60) / 60 for date in dates]),
     }

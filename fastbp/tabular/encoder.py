@@ -64,8 +64,9 @@ class TableEncoder(TransformerMixin, Versioned, ShownInNotebooks, BaseEstimator)
     Numbers, and dates and durations as days, are filled with their median, scaled to
     :math:`(x - \mathrm{median}) / (q_{75} - q_{25})`, or by half the range where the quartiles are equal, and bent by
     :math:`x / \sqrt{1 + (x / 3)^2}`, so that outliers stay within 3 [1]_. Where at least a hundredth of their rows has no value,
-    a column of zeros and ones tells which. Dates have their year beside, and sine and cosine of month, weekday and hour, as far
-    as these differ. Columns that hold one value, or none, are left out; one without a value in `fit` is not looked at later.
+    a column of zeros and ones tells which. Dates have their year beside, and sine and cosine of the day of the year, weekday and
+    hour, as far as these differ. Columns that hold one value, or none, are left out; one without a value in `fit` is not looked
+    at later.
 
     Texts of several words most of which stand there once are free text: scikit-learn's TfidfVectorizer weighs their words, of
     which TruncatedSVD keeps at most 30 directions. Texts that all differ otherwise, and whole numbers that all differ in a column

@@ -24,7 +24,7 @@ _NAMES_OF_IDENTIFIERS = re.compile(
 
 
 def _from_march(f: Any, days: Any) -> tuple[Any, Any, Any]:
-    """Return era of 400 years, year in it and month in that, both counted from March on, of days since 1970-01-01, in a language
+    """Return era of 400 years, year in it and day in that, both counted from March on, of days since 1970-01-01, in a language
     that knows floor, add and multiply (H. Hinnant, chrono-compatible low-level date algorithms, civil_from_days)."""
 
     def whole(x: Any, n: float) -> Any:
@@ -39,22 +39,21 @@ def _from_march(f: Any, days: Any) -> tuple[Any, Any, Any]:
     counted = f.add(less(day, whole(day, 1460)), less(whole(day, 36524), whole(day, 146096)))
     year = whole(counted, 365)
     of_year = less(day, less(f.add(f.multiply(year, 365.0), whole(year, 4)), whole(year, 100)))
-    return era, year, whole(f.add(f.multiply(of_year, 5.0), 2.0), 153)
+    return era, year, of_year
 
 
-def month_of(f: Any, days: Any) -> Any:
-    """The month, from 1 on."""
-    month = _from_march(f, days)[2]
-    return f.add(f.add(month, 3.0), f.multiply(f.where_less(9.5, month, 1.0, 0.0), -12.0))
+def season_of(f: Any, days: Any) -> Any:
+    """The day of the year, 0 on the 1st of March, so that each date has the same in every year."""
+    return _from_march(f, days)[2]
 
 
 def year_of(f: Any, days: Any) -> Any:
-    """The year."""
-    era, year, month = _from_march(f, days)
-    return f.add(f.add(year, f.multiply(era, 400.0)), f.where_less(9.5, month, 1.0, 0.0))
+    """The year, whose 1st of January is the 306th day after the 1st of March before."""
+    era, year, of_year = _from_march(f, days)
+    return f.add(f.add(year, f.multiply(era, 400.0)), f.where_less(305.5, of_year, 1.0, 0.0))
 
 
-def _turn(number: Callable[[Any, Any], Any], n: int, is_sine: bool) -> Callable[[Any, Any], Any]:
+def _turn(number: Callable[[Any, Any], Any], n: float, is_sine: bool) -> Callable[[Any, Any], Any]:
     """Return a formula of sine or cosine of a number that comes round after n."""
 
     def formula(f: Any, days: Any) -> Any:
@@ -73,8 +72,8 @@ def _hour(f: Any, days: Any) -> Any:
     return f.multiply(f.add(days, f.multiply(f.floor(days), -1.0)), 24.0)
 
 
-_OF_DAYS: dict[str, tuple[Callable[[Any, Any], Any], int]] = {
-    "month": (month_of, 12),
+_OF_DAYS: dict[str, tuple[Callable[[Any, Any], Any], float]] = {
+    "season": (season_of, 365.25),
     "weekday": (_weekday, 7),
     "hour": (_hour, 24),
 }
