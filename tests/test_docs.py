@@ -200,9 +200,9 @@ def test_the_verbs_and_options_of_the_command_line_exist(capsys):
     text = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
     verbs, helps = set(re.findall(r"(?m)^\| .*`fastbp (\w+)`", text)), ""
     assert {"search", "train", "predict", "inspect", "export", "warmup"} <= verbs
-    for verb in verbs:
+    for verb in [[], *([verb] for verb in verbs)]:
         with pytest.raises(SystemExit) as ended:
-            main([verb, "--help"])
+            main([*verb, "--help"])
         assert ended.value.code == 0
         helps += capsys.readouterr().out
     options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text))

@@ -46,7 +46,7 @@ def write(tmp_path):
 
 @pytest.fixture
 def iris(write):
-    """A file with numbers, a text column, gaps in both, and a text target."""
+    """A file with numbers, a text column, missing values in both, and a text target."""
     data = load_iris()
     rng = np.random.RandomState(0)
     rows = [["length", "width", "colour", "kind"]]
@@ -205,9 +205,9 @@ def test_the_kinds_of_columns_are_said_before_the_search(write, tmp_path, capsys
     assert before[:-1] == [
         "table.csv: 40 rows, 3 features, regression",
         "  target      price (numbers; --task classification says otherwise)",
-        "  numbers     size (1 gap)",
+        "  numbers     size (1 missing value)",
         "  dates       sold (2024-01-01 to 2024-01-28)",
-        "  categories  city (2 values, 1 gap)",
+        "  categories  city (2 values, 1 missing value)",
         "note: left out, nearly every row its own text, as names and number plates have: column 'id'",
     ]
 

@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture
 def houses(tmp_path):
-    """A table with numbers, words, dates and gaps in all of them, and a price."""
+    """A table with numbers, words, dates and missing values in all of them, and a price."""
     rng = np.random.RandomState(0)
     size, kind = rng.uniform(30, 200, 120), rng.choice(["flat", "house", "farm"], 120)
     days = pd.Timestamp("2020-03-01") + pd.to_timedelta(rng.randint(0, 900, 120), unit="D")

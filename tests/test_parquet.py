@@ -34,7 +34,7 @@ def write(path, **columns):
 
 
 def people():
-    """A table with a column of each kind, gaps in some, and a class that hangs on the code alone."""
+    """A table with a column of each kind, missing values in some, and a class that hangs on the code alone."""
     n, rng = 120, np.random.RandomState(0)
     code = rng.choice(["001", "010", "1e2", "NA"], n)
     days = [datetime.date(2020, 1, 1) + datetime.timedelta(days=int(day)) for day in rng.randint(0, 900, n)]
@@ -83,9 +83,9 @@ def test_types_hold_from_training_to_prediction(write, tmp_path, capsys):
     options = ["--target", "label", "--model", model, "--epochs", 300]
     assert run("train", "--data", path, *options) == 0
     told = " ".join(capsys.readouterr().out.split())
-    assert "numbers size (11 gaps), count" in told
+    assert "numbers size (11 missing values), count" in told
     assert "dates born (2020-" in told and "seen (2021-05-" in told
-    assert "categories code (4 values, 11 gaps), is new (2 values), group (2 values)" in told
+    assert "categories code (4 values, 11 missing values), is new (2 values), group (2 values)" in told
     pipeline = fastbp.load(model)
     assert pipeline.classes_.tolist() == ["01", "1", "1.0"]
 
@@ -194,7 +194,7 @@ def test_gaps_that_are_named_hold_for_numbers_and_text(tmp_path):
 def test_dates_far_off_are_gaps_that_are_told(tmp_path):
     far = [datetime.date(9999, 12, 31), *[datetime.date(2020, 1, 1 + i) for i in range(29)]]
     table = read_table(write(tmp_path / "t.parquet", far=far, y=np.arange(30) % 2), "y")
-    assert "column 'far': 1 cell is no usable date and counts as a gap: '9999-12-31 00:00:00' (row 1)" in table.notes
+    assert "column 'far': 1 cell is no usable date and counts as a missing value: '9999-12-31 00:00:00' (row 1)" in table.notes
     assert table.X["far"].isna().tolist() == [True] + [False] * 29
 
 

@@ -34,19 +34,19 @@ def numbers(rng):
 COLUMNS = {
     "number": numbers,
     "whole": lambda rng: rng.randint(-5, 50, N_ROWS),
-    "number with gaps": lambda rng: pd.Series(numbers(rng)).where(rng.rand(N_ROWS) < 0.8),
-    "whole with gaps": lambda rng: pd.Series(rng.randint(0, 4, N_ROWS)).where(rng.rand(N_ROWS) < 0.8),
+    "number or missing": lambda rng: pd.Series(numbers(rng)).where(rng.rand(N_ROWS) < 0.8),
+    "whole or missing": lambda rng: pd.Series(rng.randint(0, 4, N_ROWS)).where(rng.rand(N_ROWS) < 0.8),
     "truth": lambda rng: rng.rand(N_ROWS) < 0.5,
     "text": lambda rng: rng.choice(["a", "b b", "ü,x;y", 'q"q'], N_ROWS).astype(object),
-    "text with gaps": lambda rng: pd.Series(rng.choice(["a", "b"], N_ROWS), dtype=object).where(rng.rand(N_ROWS) < 0.8),
+    "text or missing": lambda rng: pd.Series(rng.choice(["a", "b"], N_ROWS), dtype=object).where(rng.rand(N_ROWS) < 0.8),
     "codes": lambda rng: rng.choice(["01", "1", "2", "007", "1.0"], N_ROWS).astype(object),
-    "words for gaps": lambda rng: rng.choice(["NA", "None", "DE"], N_ROWS).astype(object),
+    "words for missing": lambda rng: rng.choice(["NA", "None", "DE"], N_ROWS).astype(object),
     "dates": lambda rng: pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.randint(0, 90, N_ROWS), "D"),
     "categories": lambda rng: pd.Series(rng.choice(["x", "y"], N_ROWS)).astype("category"),
     "numbered categories": lambda rng: pd.Series(rng.randint(0, 4, N_ROWS)).where(rng.rand(N_ROWS) < 0.8).astype("category"),
 }
 NUMBERS = {"number", "whole", "truth"}
-WITH_GAPS = {"number with gaps", "whole with gaps"}
+WITH_MISSING = {"number or missing", "whole or missing"}
 LABELS = [np.array(names, dtype=object) for names in (["hi", "lo"], ["01", "1"], ["1", "1.0"], ["NA", "a b"])]
 LABELS += [np.array([3, 5, 7]), np.array([2**53, 2**53 + 1]), np.array([False, True])]
 
@@ -61,7 +61,7 @@ def numbers_of(table, kinds):
 
 def encoding(table, remainder):
     """Words as zeros and ones, which are all that is neither number nor date; of tables without them, the first column."""
-    words = [name for name in table if name not in NUMBERS | WITH_GAPS | {"dates"}]
+    words = [name for name in table if name not in NUMBERS | WITH_MISSING | {"dates"}]
     return make_column_transformer((OneHotEncoder(handle_unknown="ignore"), words or [0]), remainder=remainder)
 
 
@@ -75,7 +75,7 @@ MODELS = {
     "regressor": (lambda X: numbers_of(X, NUMBERS), lambda X: BPRegressor(**SMALL)),
     "arrays": (lambda X: numbers_of(X, NUMBERS).to_numpy(float), lambda X: BPClassifier(**SMALL)),
     "filled": (
-        lambda X: numbers_of(X, NUMBERS | WITH_GAPS),
+        lambda X: numbers_of(X, NUMBERS | WITH_MISSING),
         lambda X: make_pipeline(SimpleImputer(), StandardScaler(), BPRegressor(**SMALL)),
     ),
     "encoded": (without_dates, lambda X: make_pipeline(encoding(X, SimpleImputer()), BPClassifier(**SMALL))),
@@ -85,9 +85,9 @@ MODELS = {
         lambda X: make_pipeline(OneHotEncoder(handle_unknown="ignore"), BPClassifier(**SMALL)),
     ),
     "filled words": (
-        lambda X: X[[name for name in X if name in ("text", "text with gaps", "codes", "words for gaps", "categories")]].astype(
-            object
-        ),
+        lambda X: X[
+            [name for name in X if name in ("text", "text or missing", "codes", "words for missing", "categories")]
+        ].astype(object),
         lambda X: make_pipeline(SimpleImputer(strategy="most_frequent"), ordinal(), BPRegressor(**SMALL)),
     ),
     "union": (

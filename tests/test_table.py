@@ -1,4 +1,4 @@
-"""Tables from files: packing, encoding, separator, kinds of columns, gaps by role, and what is said about each."""
+"""Tables from files: packing, encoding, separator, kinds of columns, missing values by role, and what is said about each."""
 
 import bz2
 import csv
@@ -128,7 +128,7 @@ def test_one_odd_cell_changes_neither_kind_nor_task(word, column, run, plain_r2)
     assert f"table.csv: {199 if column == 'price' else 200} rows, 2 features, regression" in out
     assert r2_of(out) > plain_r2 - 0.03
     if word not in NUMBER_GAPS:
-        assert f"note: column '{column}': 1 cell is no usable number and counts as a gap: '{word}' (line 9)" in out
+        assert f"note: column '{column}': 1 cell is no usable number and counts as a missing value: '{word}' (line 9)" in out
     if column == "price":
         assert "note: 1 row without a target left out (line 9)" in out
 
@@ -399,17 +399,19 @@ def test_dates_with_gaps_odd_cells_and_hours(read):
     days[3], days[7] = "", "soon"
     table = read(lines("day,y", *(f"{day},{i / 2}" for i, day in enumerate(days))))
     assert np.flatnonzero(table.X["day"].isna()).tolist() == [3, 7]
-    assert table.notes == ["column 'day': 1 cell is no usable date and counts as a gap: 'soon' (line 9)"]
+    assert table.notes == ["column 'day': 1 cell is no usable date and counts as a missing value: 'soon' (line 9)"]
     assert table.X["day"].dropna().tolist() == [pd.Timestamp(day) for day in days if day not in ("", "soon")]
     (column,) = table.columns
-    assert column.facts == ["2024-01-01 to 2024-01-28", "2 gaps"]
+    assert column.facts == ["2024-01-01 to 2024-01-28", "2 missing values"]
 
 
 def test_few_different_dates_and_words_for_gaps(read):
     days = ["2024-01-01", "2024-04-01", "2024-07-01", "NA", "?", "-", "missing"]
     table = read(lines("day,y", *(f"{days[i % 7]},{i / 2}" for i in range(70))))
     assert kinds(table) == {"day": "date"}
-    assert table.notes[0].startswith("column 'day': 30 cells are no usable dates and count as gaps: '?' (line 6), '-' (line 7)")
+    assert table.notes[0].startswith(
+        "column 'day': 30 cells are no usable dates and count as missing values: '?' (line 6), '-' (line 7)"
+    )
 
 
 def test_the_season_of_sales_is_learnt_from_dates(run):
@@ -457,8 +459,8 @@ def test_many_odd_cells_are_counted_and_few_are_named(read):
     cells = [f"odd {i}" if i % 20 == 0 else i for i in range(400)]
     table = read(lines("a,y", *(f"{cell},{i / 2}" for i, cell in enumerate(cells))))
     assert table.notes == [
-        "column 'a': 20 cells are no usable numbers and count as gaps: 'odd 0' (line 2), 'odd 20' (line 22), 'odd 40' (line 42),"
-        " 'odd 60' (line 62), 'odd 80' (line 82), …"
+        "column 'a': 20 cells are no usable numbers and count as missing values: 'odd 0' (line 2), 'odd 20' (line 22),"
+        " 'odd 40' (line 42), 'odd 60' (line 62), 'odd 80' (line 82), …"
     ]
     assert table.X["a"].isna().sum() == 20
 

@@ -821,7 +821,7 @@ def test_polars_is_pandas(kind):
 
 
 def test_hostile_columns_at_once():
-    """Constant, empty, of gaps but one, of as many texts as rows, of ten thousand categories, of numbers that are huge."""
+    """Constant, empty, with one value only, of as many texts as rows, of ten thousand categories, of numbers that are huge."""
     n = 10_100
     rng = np.random.default_rng(0)
     x = rng.normal(size=n)

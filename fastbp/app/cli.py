@@ -33,7 +33,7 @@ EXAMPLES = f"""examples:
   {NAME} search --data houses.csv --target price --sizes 32 64-32 --output houses.png
   gunzip -c flowers.csv.gz | {NAME} search --data - --target kind --quick
 
-Without --data it runs on scikit-learn's bundled digits. How a table is written is found out: --sep, --decimal, --thousands
+Without --data it runs on scikit-learn's bundled digits. How a table is written is detected: --sep, --decimal, --thousands
 and --encoding are for where that fails."""
 EPILOG = f"""Each verb has its own --help, as {NAME} train --help. Without a verb it is search."""
 OF_TABLES = ("target", "sep", "decimal", "thousands", "encoding", "na", "drop")

@@ -26,9 +26,9 @@ class Column(NamedTuple):
     ----------
     name, kind : str
     values : ndarray of float64, Series, Categorical or None
-        Numbers, dates, or words; gaps are NaN, NaT and the code -1.
+        Numbers, dates, or words; missing values are NaN, NaT and the code -1.
     odd : sequence of (int, str)
-        Row and text of cells that are taken for gaps although something stands there; the first few.
+        Row and text of cells that count as missing values although something stands there; the first few.
     n_odd : int
         How many there are.
     remarks : sequence of str
@@ -120,7 +120,7 @@ def _understand_texts(name, column, fields, options, is_target):
     if not texts:
         return Column(name, LEFT_OUT, None, remarks=["empty"])
     is_gap = np.array([text in NUMBER_GAPS for text in texts])
-    # words for a gap, however many, do not tell against numbers
+    # words for a missing value, however many, do not tell against numbers
     counted = ~is_gap & np.array([text.lower() not in GAP_WORDS for text in texts])
     numbers = read_numbers(texts, counts, options.decimal, options.thousands, fields.decimal, fields.body.separator)
     is_number = ~np.isnan(numbers.values)
@@ -173,7 +173,7 @@ def _as_words(name, column, is_target, remarks=()):
 
 def _count_gaps(is_gap):
     n_gaps = np.count_nonzero(is_gap)
-    return [] if not n_gaps else ["1 gap"] if n_gaps == 1 else [f"{n_gaps} gaps"]
+    return [] if not n_gaps else ["1 missing value"] if n_gaps == 1 else [f"{n_gaps} missing values"]
 
 
 def has_hours(dates):

@@ -3,9 +3,9 @@
 pandas reads the fields: there is no parser of our own. Around it stands what `read_csv` leaves to the user. It must be told
 separator, decimal mark and encoding, or reads a table of semicolons as one column and decimal commas as text, and stops at the
 first byte that is not UTF-8; its own search for the separator (``sep=None``) takes some ten times as long, and finds no decimal
-mark. It fills a short row with gaps, and takes the first field of rows that are longer than the header for their names, both
-without a word. The words NA and None become gaps where they are a country or a class. And it does not say in which line of the
-file what is wrong. `test_what_pandas_leaves_to_the_user` in tests/test_table.py shows each.
+mark. It fills a short row with missing values, and takes the first field of rows that are longer than the header for their
+names, both silently. The words NA and None become missing values where they are a country or a class. And it does not say in
+which line of the file what is wrong. `test_what_pandas_leaves_to_the_user` in tests/test_table.py shows each.
 """
 
 import csv
@@ -26,7 +26,7 @@ from fastbp.app.parquet import is_parquet, read_parquet
 from fastbp.app.source import TableError, as_text, brief, encodings_of, title_of
 
 SEPARATORS = {"\t": "tab", ";": "semicolon", "|": "bar", ",": "comma"}
-# what pandas takes for a gap in a column of numbers
+# what pandas takes for a missing value in a column of numbers
 NUMBER_GAPS = frozenset(["", "#N/A", "#N/A N/A", "#NA", "<NA>", "N/A", "NA", "n/a", "NULL", "null", "None"])
 NUMBER_GAPS |= {"NaN", "nan", "-NaN", "-nan", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"}
 _SAMPLE = 2**18  # characters that are looked at before the fields are read
@@ -141,7 +141,7 @@ class Fields(NamedTuple):
     nameless : set of str
         Which of `names` do not stand in the file.
     columns : list of Series
-        Numbers, gaps as NaN, or text as it stands, NaN where there is none; dates too, where the file knows of types.
+        Numbers, missing values as NaN, or text as it stands, NaN where there is none; dates too, where the file knows of types.
     notes : list of str
     has_types : bool
         Whether text is text and nothing else, even if it looks like numbers.

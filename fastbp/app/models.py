@@ -62,7 +62,9 @@ def add_verbs(verbs):
         type=parse_sizes,
         help="a plain network of these hidden sizes, such as 64-32 (default: the estimator for tables)",
     )
-    train.add_argument("--epochs", type=positive, help="the most epochs (default: 200 with --size, else found out)")
+    train.add_argument(
+        "--epochs", type=positive, help="the most epochs (default: 200 with --size; otherwise the estimator chooses)"
+    )
     train.add_argument("--max-time", metavar="SECONDS", type=positive, help="end the training after so long")
     train.add_argument("--seed", type=whole_number, default=0, help="of the test rows and the network (default: 0)")
     add_reading(train)

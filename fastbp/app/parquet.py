@@ -17,8 +17,8 @@ class ParquetColumns(NamedTuple):
     names : list of str
         As they stand in the file.
     columns : list of Series
-        float64, int64 or uint64, datetime64 (UTC where there is a time zone; of a period its start), or object for text, gaps as
-        NaN, NaT and None.
+        float64, int64 or uint64, datetime64 (UTC where there is a time zone; of a period its start), or object for text, missing
+        values as NaN, NaT and None.
     exact : dict of int to Series
         The texts of columns whose whole numbers float64 cannot tell apart, and cannot do without, as values are missing.
     unusable : dict of int to str

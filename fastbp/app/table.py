@@ -176,7 +176,9 @@ def _notes_on_cells(columns, missing, fields):
             what = {NUMBER: "number", DATE: "date"}[column.kind]
             cells = ", ".join(f"{brief(text)!r} ({unit} {line_of[row]})" for row, text in column.odd)
             more = ", …" if column.n_odd > len(column.odd) else ""
-            told = f"is no usable {what} and counts as a gap" if column.n_odd == 1 else f"are no usable {what}s and count as gaps"
+            told = f"are no usable {what}s and count as missing values"
+            if column.n_odd == 1:
+                told = f"is no usable {what} and counts as a missing value"
             notes.append(f"{title}: {_count(column.n_odd, 'cell')} {told}: {cells}{more}")
     for reason, titles in left_out.items():
         more = f" and {len(titles) - _MOST_COLUMNS} more" if len(titles) > _MOST_COLUMNS else ""

@@ -50,7 +50,7 @@ def print_problem(problem):
         print(f"note: {note}")
     if len(problem.notes) > _MOST_NOTES:
         print(f"note: {len(problem.notes) - _MOST_NOTES} more columns and cells like these")
-    print(f"{n_test} rows are held out for the test, the search uses the other {n_train}")
+    print(f"{n_test} rows are held out for the test, the other {n_train} are for training")
 
 
 def _print_columns(problem):
