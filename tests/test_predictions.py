@@ -174,7 +174,7 @@ HEADER = "size,town,day,new"
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """Files of models for a table of numbers, words, dates and truth values."""
+    """Files of models for a table of numbers, words, dates and booleans."""
     rng, folder, n = np.random.RandomState(0), tmp_path_factory.mktemp("models"), N_ROWS
     table = pd.DataFrame({"size": rng.normal(size=n).round(2), "town": rng.choice(["Oslo", "Rome"], n)})
     table["day"], table["new"] = pd.date_range("2024-01-01", periods=n), rng.rand(n) < 0.5
@@ -209,7 +209,7 @@ def models(tmp_path_factory):
         ),
         ("network", "1,2", "has no column 'size', which the model was trained on: it has one column only"),
         ("arrays", "1,Oslo,2024-01-05,True", "has 4 columns, but the model, which knows no names, takes 1"),
-        ("encoded", "1,Oslo,2024-01-05,maybe", "column 'new', line 2: 'maybe' is no truth value"),
+        ("encoded", "1,Oslo,2024-01-05,maybe", "column 'new', line 2: 'maybe' is no boolean"),
         ("encoded", "1,Paris,2024-01-05,True", "column 'town': 1 cell holds words unseen in training: 'Paris'; Found unknown"),
         ("encoded", "1,Oslo,2024-01-05,True\n" * 2 + "1,Oslo,2024-01-05,True,5", "line 4: 5 fields where the header has 4"),
         ("table", "size,Oslo,2024-01-05,True", "column 'size', line 2: 'size' is no number"),

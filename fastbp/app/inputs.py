@@ -16,7 +16,7 @@ from fastbp.app.source import TableError
 from fastbp.estimators.base import BaseBP
 from fastbp.tabular import TableEncoder
 
-TRUTH, ANY = "truth value", "anything"
+TRUTH, ANY = "boolean", "anything"
 
 
 class Input(NamedTuple):

@@ -182,7 +182,7 @@ class _Reader:
         values = texts.str.lower().map(TRUTHS)
         is_odd = values.isna() & ~is_gap
         if is_odd.any():
-            self._odd(place, column, is_odd, ~is_gap, "truth value")
+            self._odd(place, column, is_odd, ~is_gap, "boolean")
         return values.where(~is_gap, column.missing) if is_gap.any() else values.astype(bool)
 
     def _words(self, place, series, column):
@@ -225,7 +225,7 @@ class _Reader:
         return find
 
     def _as_pandas(self, place, series, column):
-        """Return the column as pandas reads it where nothing is said: numbers, truth values, or words."""
+        """Return the column as pandas reads it where nothing is said: numbers, booleans, or words."""
         import pandas as pd
 
         if series.dtype != object:
