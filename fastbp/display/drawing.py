@@ -119,7 +119,7 @@ def feature_names_of(estimator: Any) -> list[str] | None:
 
 
 def input_names_of(network: Any, names: Any) -> Any:
-    """Names of the units that the first weights of a network lead from, given those of its features: of waves of embedded features,
+    """Names of the units that the first weights of a network lead from, given those of its features: waves of embedded features,
     then features, then categories. Names that are not one per feature come back as they are."""
     if names is None or len(names) != network.n_features_in_:
         return names
