@@ -15,7 +15,7 @@ import pytest
 import scipy.sparse
 from scipy.special import expit, logit, softmax
 from sklearn.base import is_classifier
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, KFold
 
 import fastbp
 from fastbp import BPClassifier, BPRegressor, BPSearchCV
@@ -28,6 +28,17 @@ N_VAL = 25
 def decay(epoch):
     """A learning rate of the user's own, which can be pickled."""
     return 0.9**epoch
+
+
+def fourth_power(prediction, target):
+    """A loss of the user's own, with `fourth_power_slope` for its slope."""
+    error = prediction - target
+    return 0.5 * error**2 + 0.1 * error**4
+
+
+def fourth_power_slope(prediction, target):
+    error = prediction - target
+    return error + 0.4 * error**3
 
 
 def agreement(model, X, y, sample_weight=None):
@@ -54,6 +65,7 @@ TASKS = {
     "one number, tanh": (BPRegressor, "one", {"output_activation": "tanh"}),
     "numbers": (BPRegressor, "several", {}),
     "numbers, gelu": (BPRegressor, "several", {"output_activation": "gelu", "loss": "huber"}),
+    "numbers, own loss": (BPRegressor, "several", {"loss": fastbp.CustomLoss(fourth_power, fourth_power_slope)}),
     "quantiles": (BPRegressor, "one", {"loss": "quantile", "quantile": (0.1, 0.5, 0.9)}),
     **{loss: (BPRegressor, "positive", {"loss": loss}) for loss in LOSSES if LOSSES[loss].is_regression},
 }
@@ -80,6 +92,7 @@ FACTORS = {
     },
     "skip": {"no": {}, "yes": {"skip_layer": True}},
     "monotone": {"no": {}, "yes": {}},
+    "targets": {"all": {}, "some are missing": {"missing_targets": "ignore"}},
     "dropout": {"none": {}, "units": {"dropout": 0.3}, "inputs": {}},
     "schedule": {name: {"learning_rate": name} for name in SCHEDULES} | {"own": {"learning_rate": decay}},
     "warmup": {"none": {}, "some steps": {"warmup_steps": 3}},
@@ -150,7 +163,8 @@ REFUSED = [
     ("solver", {"rprop"}, "warmup", {"some steps"}, "warmup_steps"),
     ("solver", {"rprop"}, "rate factors", {"some"}, "rate_factors"),
     ("solver", LM, "task", NUMBERS - {"squared_error", "numbers", "one number, tanh"}, "squared_error"),
-    ("solver", LM - {"bayes"}, "task", CLASSES, "squared_error"),
+    ("solver", LM - {"bayes"}, "task", CLASSES - {"three classes, ordered"}, "squared_error"),
+    ("solver", LM - {"bayes"}, "task", {"three classes, ordered"}, "ordered"),
     ("solver", {"bayes"}, "task", CLASSES, "alpha"),
     ("solver", LM, "activation", {"step"}, "step"),
     ("solver", LM, "front", all_but("front", "none"), "embedding"),
@@ -289,6 +303,10 @@ class Rows:
             "several": np.column_stack([signal, -signal, signal**2]),
             "positive": np.exp(0.5 * signal),
         }[TASKS[levels["task"]][1]]
+        if levels["targets"] != "all":  # first in rows that each kind of weights counts
+            kind = TASKS[levels["task"]][1]
+            self.y = (self.y == "yes" if kind == "two" else self.y).astype(float)
+            self.y.reshape(n_all, -1)[3::7, 0] = np.nan
         weights = FACTORS["weights"][levels["weights"]]
         self.weights = rng.uniform(0.5, 2.0, n_all) if "rows" in weights else None
         if "zeros" in weights:
@@ -493,7 +511,7 @@ def check_record(model, levels):
 def check_kept(model, X, found, folder):
     """Pickles and files predict the same."""
     np.testing.assert_array_equal(outputs(pickle.loads(pickle.dumps(model)), X), found)
-    if not (callable(model.learning_rate) or callable(model.scoring)):  # which no file holds
+    if not (callable(model.learning_rate) or callable(model.scoring) or isinstance(model.loss, fastbp.CustomLoss)):  # in no file
         fastbp.save(model, folder / "model.safetensors")
         np.testing.assert_array_equal(outputs(fastbp.load(folder / "model.safetensors"), X), found)
 
@@ -592,9 +610,10 @@ def check_search(levels, X, rows):
     model = model_of(levels)
     if levels["validation"] == "given, calibrated":  # which needs rows that a search has none of
         return
+    cv = 2 if levels["targets"] == "all" else KFold(2)  # as GridSearchCV does not know classes with NaN
     fit_params = {} if rows.weights is None else {"sample_weight": rows.weights_of(rows.train)}
     scores = [
-        search(model, {"random_state": [0, 1]}, cv=2, scoring=agreement, refit=False)
+        search(model, {"random_state": [0, 1]}, cv=cv, scoring=agreement, refit=False)
         .fit(X, rows.y[rows.train], **fit_params)
         .cv_results_["mean_test_score"]
         for search in (BPSearchCV, GridSearchCV)
@@ -617,5 +636,7 @@ def test_what_does_not_go_together_says_so(cell, other, word, quiet):
     levels = default() | dict([cell, other])
     if levels["solver"] in LM and "task" not in (cell[0], other[0]):
         levels["task"] = "squared_error"
+    elif levels["monotone"] == "yes" and "task" not in (cell[0], other[0]):
+        levels["task"] = "two classes"
     with pytest.raises(ValueError, match=word):
         fitted(levels, Rows(levels))

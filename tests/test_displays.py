@@ -195,6 +195,30 @@ def test_features_are_named_behind_a_scaler():
         WeightsDisplay.from_estimator(piped, shape=(2, 2), ax=ax)
 
 
+def test_units_of_embedded_features_and_categories_are_named():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"kind": list("abca") * 10, "length": rng.normal(size=40), "width": rng.normal(size=40)})
+    options = {"hidden_layer_sizes": (3,), "embedding": "periodic", "max_iter": 2, "random_state": 0}
+    network = BPRegressor(categorical_features=["kind"], embedded_features=[2], **options).fit(frame, frame["width"])
+    kinds = ["kind = a", "kind = b", "kind = c"]
+    for names in (None, list("kab")):
+        display = NetworkDisplay.from_estimator(network, feature_names=names)
+        shown = ["length", "width", *kinds] if names is None else ["a", "b", "k = a", "k = b", "k = c"]
+        assert display.feature_names[-5:] == shown
+        assert [name.split(",")[0] for name in display.feature_names[:-5]] == [shown[1]] * (len(network.coefs_[0]) - 5)
+        assert WeightsDisplay.from_estimator(network, feature_names=names).feature_names == display.feature_names
+
+
+@pytest.mark.parametrize("options", [{"ordered": True}, {"embedding": "periodic"}, {"embedding": "periodic", "ordered": True}])
+def test_a_skip_layer_is_drawn_from_the_features_to_what_they_add_to(options):
+    network = BPClassifier((4,), skip_layer=True, max_iter=2, random_state=0, **options).fit(X, IRIS.target)
+    display = NetworkDisplay.from_estimator(network)
+    from_units, to_units = (display.units_[k].get_offsets() for k in (0, 2))
+    ends = {(tuple(a), tuple(b)) for a, b in display.lines_[-1].get_segments()}
+    assert ends == {(tuple(a), tuple(b)) for a in from_units[-X.shape[1] :] for b in to_units}
+    assert display.feature_names[-X.shape[1] :] == list(X.columns)
+
+
 def test_lines_and_circles_have_one_scale():
     display = NetworkDisplay(coefs=[np.full((1, 1), 0.5)], intercepts=[np.array([-2.0])]).plot()
     assert display.colorbar_.norm.vmax == 2.0 and "intercept" in display.colorbar_.ax.get_ylabel()

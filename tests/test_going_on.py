@@ -67,6 +67,8 @@ OTHERS = {
     "embedded_features": [[0]],
     "scale_layer": [True],
     "skip_layer": [True],
+    "missing_targets": ["ignore"],
+    "frequency_init_scale": [2.0],
     "monotonic_cst": [[1] + [0] * (X.shape[1] - 1), [1], {"a": 1}],
     "ordered": [True],
     "rate_factors": [{"coefs": "fan_in"}, {"intercepts": 0.5}],

@@ -546,6 +546,9 @@ def test_what_is_refused_and_why(whole, tmp_path):
     refused(edited(content, attributes__t_=2**64), tmp_path, "t_")
     refused(edited(content, attributes__out_activation_="exp"), tmp_path, "exp")
     refused(edited(content, attributes___optimizer__optimizer__solver_name="lbfgs"), tmp_path, "solver_name")
+    rule = json.loads(parts_of(content)[1]["fastbp"])["attributes"]["_optimizer"]["optimizer"]["_rule"]["tuple"]
+    refused(edited(content, attributes___optimizer__optimizer___rule={"tuple": [*rule[:-1], 10**400]}), tmp_path, "_rule")
+    refused(edited(content, attributes___optimizer__optimizer__learning_rate=10**400), tmp_path, "learning_rate")
     refused(edited(content, attributes___optimizer__optimizer__moments={"vectors": []}), tmp_path, "solver 'adam'")
     refused(edited(content, parameters__random_state__random_state__position=625), tmp_path, "random state")
     refused(b"", tmp_path, "not a model")

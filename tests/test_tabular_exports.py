@@ -9,9 +9,11 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
 
 import fastbp
-from fastbp import BPTabularClassifier, BPTabularRegressor
+from fastbp import BPClassifier, BPRegressor, BPTabularClassifier, BPTabularRegressor
 
 RANDOM = np.random.RandomState(0)
 N = 160
@@ -166,6 +168,46 @@ def test_what_has_no_form(to):
     model = BPTabularRegressor("fast", **QUICK).fit(pd.DataFrame({"note": notes, "x": np.arange(60.0)}), np.arange(60.0))
     with pytest.raises(ValueError, match="'note'"):
         to(model)
+
+
+@pytest.mark.parametrize(
+    "network, y",
+    [
+        (BPRegressor(loss="quantile", quantile=(0.1, 0.5, 0.9)), Y),
+        (BPRegressor(embedding="periodic", scale_layer=True), Y),
+        (BPRegressor(skip_layer=True), Y),
+        (BPRegressor(input_scaling="standard"), Y),
+        (BPClassifier(missing_targets="ignore"), np.where(Y > 2, np.nan, Y > 1)),
+        (BPClassifier(skip_layer=True), CLASSES),
+        (BPClassifier(ordered=True), np.digitize(Y, [0.3, 1.0])),
+        (BPClassifier(calibration="temperature", early_stopping=True), CLASSES),
+        (BPClassifier(n_restarts=2, ensemble=True), CLASSES),
+    ],
+    ids=lambda value: str(value) if isinstance(value, BPClassifier | BPRegressor) else "y",
+)
+def test_a_pipeline_is_written_as_it_predicts_or_refused(network, y):
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("skl2onnx")
+    table = TABLE[["number", "whole", "town"]].fillna({"town": "none", "number": 1e6})
+    network = clone(network).set_params(hidden_layer_sizes=(4,), max_iter=20, random_state=0)
+    model = make_pipeline(fastbp.TableEncoder(), network).fit(table, y)
+    refused = {"skip_layer": False, "ordered": False, "calibration": None, "ensemble": False, "input_scaling": None}
+    if any(getattr(network, name, usual) != usual for name, usual in refused.items()):
+        for to in (fastbp.to_onnx, fastbp.to_c):
+            with pytest.raises(ValueError, match=r"skip_layer|ordered|calibration|ensemble|scalers"):
+                to(model)
+        return
+    session = runtime.InferenceSession(fastbp.to_onnx(model).SerializeToString(), providers=["CPUExecutionProvider"])
+    kinds = {"number": np.float64, "whole": np.float64, "town": object}
+    got = session.run(None, {name: table[[name]].to_numpy(dtype=kind) for name, kind in kinds.items()})[-1]
+    expected = model.predict_proba(table) if isinstance(network, BPClassifier) else model.predict(table).reshape(N, -1)
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_table_of_networks_with_a_skip_layer_is_refused():
+    model = BPTabularRegressor(network_params={"skip_layer": True}, **QUICK).fit(TABLE[["number", "whole"]], Y)
+    with pytest.raises(ValueError, match="skip_layer"):
+        fastbp.to_c(model)
 
 
 def test_empty_texts_beside_missing_values():

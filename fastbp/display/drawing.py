@@ -118,6 +118,20 @@ def feature_names_of(estimator: Any) -> list[str] | None:
     return None if names is None else [str(name) for name in names]
 
 
+def input_names_of(network: Any, names: Any) -> Any:
+    """Names of the units that the first weights of a network lead from, given those of its features: waves of embedded features,
+    then features, then categories. Names that are not one per feature come back as they are."""
+    if names is None or len(names) != network.n_features_in_:
+        return names
+    categorical = dict(zip(getattr(network, "categorical_features_", ()), getattr(network, "categories_", ())))
+    numbers = [str(name) for column, name in enumerate(names) if column not in categorical]
+    embedded = [numbers[column] for column in getattr(network, "embedded_features_", None) or ()]
+    n_waves = len(network.coefs_[0]) - len(numbers) - sum(map(len, categorical.values()))
+    waves = [f"{name}, wave {k}" for name in embedded for k in range(1, n_waves // len(embedded) + 1)]
+    coded = [f"{names[column]} = {value}" for column, values in categorical.items() for value in values]
+    return [*waves, *numbers, *coded]
+
+
 def by_name(estimators: Any) -> dict[str, Any]:
     """Estimators with the names they are drawn under, from one of them, a sequence or a dictionary."""
     if isinstance(estimators, Mapping):

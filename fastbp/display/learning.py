@@ -27,6 +27,7 @@ MAP_SIZE, CURVE_SIZE = 28, 101  # cells on each side of the picture for two inpu
 PLAIN = {
     "embedding": None, "scale_layer": False, "skip_layer": False, "ordered": False, "input_scaling": None, "target_scaling": None,
     "label_smoothing": 0.0, "ensemble": False, "n_restarts": 1, "refit": False, "categorical_features": None,
+    "missing_targets": "error",
 }  # fmt: skip
 
 
@@ -347,7 +348,7 @@ def _check_plain(estimator: Any) -> None:
     """Refuse a network that `forward` and `gradients` do not describe."""
     for name, value in PLAIN.items():
         given = getattr(estimator, name, value)
-        if given != value:
+        if np.any(given != value):
             raise ValueError(f"LearningDisplay shows networks with {name}={value!r}, got {given!r}.")
 
 

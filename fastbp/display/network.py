@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastbp.display.drawing import SIGNED, feature_names_of, import_pyplot, lay_out, network_in
+from fastbp.display.drawing import SIGNED, feature_names_of, import_pyplot, input_names_of, lay_out, network_in
 
 _MOST_UNITS = 50  # of a layer; more circles run into each other, and heat maps tell more
 _MOST_NAMES = 50
@@ -32,7 +32,8 @@ class NetworkDisplay:
     output_names : sequence of str, default=None
         Names of the outputs, such as classes.
     skip_coefs : array-like of shape (n_in, n_out), default=None
-        Weights that lead from the inputs to the outputs: dashed lines, or the last heat map.
+        Weights that lead from the inputs, or the last ones of these, to the outputs, or to the one unit of the last hidden layer,
+        the score of ordered classes: dashed lines, or the last heat map.
 
     Attributes
     ----------
@@ -81,10 +82,12 @@ class NetworkDisplay:
                     f"Layer {layer} needs coefs of shape {wanted} and intercepts to match, got {W.shape}, {b.shape}."
                 )
         self.skip_coefs = None if skip_coefs is None else np.asarray(skip_coefs, dtype=float)
-        if self.skip_coefs is not None and self.skip_coefs.shape != (self.layer_sizes[0], self.layer_sizes[-1]):
-            raise ValueError(
-                f"skip_coefs need the shape {(self.layer_sizes[0], self.layer_sizes[-1])}, got {self.skip_coefs.shape}."
-            )
+        if self.skip_coefs is not None:
+            n_in, n_out = self.layer_sizes[0], self.layer_sizes[-1]
+            shape = self.skip_coefs.shape
+            self._leads_to_score = shape[1:] == (1,) and n_out > 1 and len(self.coefs) > 2 and self.layer_sizes[-2] == 1
+            if len(shape) != 2 or shape[0] > n_in or not (shape[1] == n_out or self._leads_to_score):
+                raise ValueError(f"skip_coefs need the shape {(n_in, n_out)}, got {shape}.")
         self.feature_names = _names(feature_names, "feature_names", self.layer_sizes[0])
         self.output_names = _names(output_names, "output_names", self.layer_sizes[-1])
 
@@ -119,7 +122,7 @@ class NetworkDisplay:
         return cls(
             coefs=network.coefs_,
             intercepts=network.intercepts_,
-            feature_names=feature_names,
+            feature_names=input_names_of(network, feature_names),
             output_names=output_names,
             skip_coefs=getattr(network, "skip_coefs_", None),
         ).plot(ax)
@@ -160,7 +163,9 @@ class NetworkDisplay:
     def _all_weights(self) -> list[tuple[np.ndarray, int, int]]:
         """Return each matrix of weights with the layers of units that it leads from and to."""
         found = [(W, layer, layer + 1) for layer, W in enumerate(self.coefs)]
-        return found if self.skip_coefs is None else [*found, (self.skip_coefs, 0, len(self.coefs))]
+        if self.skip_coefs is not None:
+            found.append((self.skip_coefs, 0, len(self.coefs) - self._leads_to_score))
+        return found
 
     def _plot_units(self, pyplot: Any, ax: Any) -> None:
         from matplotlib.cm import ScalarMappable
@@ -181,7 +186,8 @@ class NetworkDisplay:
         for W, layer, above in self._all_weights():
             order = np.argsort(np.abs(W), axis=None, kind="stable")  # the heaviest in front
             i, j = np.unravel_index(order, W.shape)
-            ends = np.stack([np.full(W.size, layer), heights[layer][i], np.full(W.size, above), heights[above][j]], axis=1)
+            lower = heights[layer][i + self.layer_sizes[layer] - len(W)]
+            ends = np.stack([np.full(W.size, layer), lower, np.full(W.size, above), heights[above][j]], axis=1)
             sizes = np.abs(W[i, j]) / self._largest
             drawn = colors(norm(W[i, j]))
             drawn[:, 3] = 0.1 + 0.8 * sizes  # small weights do not hide large ones

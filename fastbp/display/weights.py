@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastbp.display.drawing import SIGNED, feature_names_of, import_pyplot, make_axes, network_in
+from fastbp.display.drawing import SIGNED, feature_names_of, import_pyplot, input_names_of, make_axes, network_in
 
 _MOST_UNITS = 64  # maps that can be told apart on a page
 
@@ -83,7 +83,8 @@ class WeightsDisplay:
         network = network_in(estimator, "coefs_")
         if feature_names is None:
             feature_names = feature_names_of(estimator)
-        return cls(weights=network.coefs_[0], shape=shape, feature_names=feature_names).plot(ax)
+        names = input_names_of(network, feature_names)
+        return cls(weights=network.coefs_[0], shape=shape, feature_names=names).plot(ax)
 
     def plot(self, ax: Any = None) -> Self:
         """Draw. If there are pictures of more than 64 units, draw those with the largest weights.

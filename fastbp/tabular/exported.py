@@ -55,6 +55,10 @@ def of_network(network: Any) -> PlainNetwork:
     """Return a network, or raise ValueError for one that does more than its weights say."""
     if network.estimators_ is not None or network.input_scaler_ is not None or network.target_scaler_ is not None:
         raise ValueError("A network with scalers or an ensemble within has no form in ONNX and C.")
+    if getattr(network, "skip_coefs_", None) is not None:
+        raise ValueError("A network of a table has no form in ONNX and C with a skip layer: fit with skip_layer=False.")
+    if network.out_activation_ == "cumulative":
+        raise ValueError("A network of a table has no form in ONNX and C for ordered classes: fit with ordered=False.")
     names = parameters.activation_names(network.activation, len(network.coefs_) - 1, network)
     embedded = list(vars(network).get("embedded_features_", ()))
     front = dict(vars(network).get("front_", {}))
@@ -85,6 +89,8 @@ def plain_pipeline(encoder: Any, network: Any) -> PlainTable:
     plain = of_network(network)
     n_outputs = len(plain.intercepts[-1])
     is_number = not hasattr(network, "classes_")
+    if getattr(network, "temperature_", None) is not None:
+        raise ValueError("A calibrated network has no form in ONNX and C behind TableEncoder: fit with calibration=None.")
     if not is_number and (n_outputs > 1) != (plain.activations[-1] == "softmax"):
         raise ValueError("Behind TableEncoder a classifier of one column of classes can be written, not of labels.")
     if not is_number and n_outputs == 1:  # the logistic function of z is the softmax of 0 and z
@@ -93,9 +99,10 @@ def plain_pipeline(encoder: Any, network: Any) -> PlainTable:
         plain = plain._replace(coefs=coefs, intercepts=intercepts, activations=[*plain.activations[:-1], "softmax"])
     n_classes = 0 if is_number else len(network.classes_)
     most = np.full(n_outputs, np.finfo(np.float64).max)
+    is_sorted = is_number and bool(network._fitted_levels())
     return PlainTable(
         kind="numbers" if is_number else "one", networks=[plain], shares=np.ones(1), sizes=[] if is_number else [n_classes],
         classes=[] if is_number else [network.classes_], counting=[] if is_number else [np.arange(n_classes)],
         temperatures=[] if is_number else [1.0], smoothing=0.0, least=np.finfo(np.float64).tiny, mean=np.zeros(n_outputs),
-        spread=np.ones(n_outputs), low=-most, high=most, is_sorted=False, **of_encoder(encoder),
+        spread=np.ones(n_outputs), low=-most, high=most, is_sorted=is_sorted, **of_encoder(encoder),
     )  # fmt: skip

@@ -89,15 +89,16 @@ class CustomLoss:
 
     def check(self, y: np.ndarray, output_activation: str) -> None:
         """Raise ValueError if a function is not finite, or the slope is not that of the value, for targets such as y and
-        predictions about as large. y: (n_rows, n_outputs)."""
+        predictions about as large. y: (n_rows, n_outputs), NaN where a target is missing; each row has one."""
         n_outputs = y.shape[1]
         numbers = np.resize(self.shape, n_outputs)
         random = np.random.RandomState(0)
         rows = random.permutation(len(y))[:_MOST_PAIRS]
         formula = ACTIVATIONS[output_activation].formula
         for row, z in zip(rows, random.normal(size=_MOST_PAIRS)):
-            j = row % n_outputs
-            target, of_outputs = float(y[row, j]), y[:, j]
+            known = np.flatnonzero(~np.isnan(y[row]))
+            j = known[row % len(known)]
+            target, of_outputs = float(y[row, j]), y[~np.isnan(y[:, j]), j]
             z = float(np.mean(of_outputs) + 2 * z * (np.std(of_outputs) or 1.0)) if output_activation == "identity" else z
             prediction = float(written(formula, NumPy, z)) if formula else z
             self._check_at(prediction, target, () if self.parameter is None else (float(numbers[j]),))

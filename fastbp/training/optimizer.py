@@ -39,7 +39,17 @@ def _is_alike(value: Any, example: Any) -> bool:
         return isinstance(value, tuple) and len(value) == len(example) and all(map(_is_alike, value, example))
     if type(example) is int:
         return isinstance(value, Integral) and 0 <= int(value) <= MOST_COUNT
-    return isinstance(value, Real if type(example) is float else str) and bool(value == value)
+    if type(example) is float:
+        return isinstance(value, Real) and bool(value == value) and _is_in_range(value)
+    return isinstance(value, str)
+
+
+def _is_in_range(value: Real) -> bool:
+    try:
+        float(value)
+    except OverflowError:  # an integer beyond all floats
+        return False
+    return True
 
 
 def _are_vectors(arrays: list[Any], lengths: list[int]) -> bool:
