@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastbp.kernels import activations, atomics, elementary, tiles, vectors
+from fastbp.kernels import atomics, elementary, tiles, vector_functions, vectors
 from fastbp.kernels.atomics import atomic_add, atomic_load, offer_core
 from fastbp.kernels.compiler import entry
 from fastbp.kernels.elementary import exponent, polynomial, power_of_two, random_mask, round_to_integer
@@ -268,7 +268,7 @@ def test_exp_tanh_and_log_have_a_meaning_too():
     """Kernels made of primitives alone mean what NumPy does."""
     x = np.linspace(-5, 5, lanes(np.float64))
     for name, expected in (("exp", np.exp), ("tanh", np.tanh), ("log", np.log)):
-        namespace = dict(vars(activations))
+        namespace = dict(vars(vector_functions))
         for key, value in list(namespace.items()):
             if hasattr(value, "meaning"):
                 namespace[key] = value.meaning

@@ -53,22 +53,22 @@ def test_every_kind_of_column():
     Z = encoder.transform(frame)
     assert Z.dtype == np.float32 and Z.flags.c_contiguous and encoder.n_numbers_ == 3
     names = ["size", "count", "day", "size_missing", "count_missing"]
-    names += ["day_year", "day_weekday_sin", "day_weekday_cos", "day_missing"]
+    names += ["day_year", "day_season_sin", "day_season_cos", "day_weekday_sin", "day_weekday_cos", "day_missing"]
     names += ["colour_blue", "colour_green", "colour_red", "colour_None"]
     names += ["code_1", "code_2", "code_None", "is_new_False", "is_new_True", "maybe_False", "maybe_True", "maybe_None"]
     assert encoder.get_feature_names_out().tolist() == names
-    assert encoder.sources_.tolist() == [0, 1, 6, 0, 1, 6, 6, 6, 6, 2, 2, 2, 2, 3, 3, 3, 4, 4, 5, 5, 5]
+    assert encoder.sources_.tolist() == [0, 1, 6, 0, 1, 6, 6, 6, 6, 6, 6, 2, 2, 2, 2, 3, 3, 3, 4, 4, 5, 5, 5]
     days = (frame["day"] - pd.Timestamp("1970-01-01")) / pd.Timedelta(days=1)
     for column, values in enumerate([frame["size"], frame["count"].astype("float64"), days]):
         scaled = RobustScaler().fit_transform(values.to_frame())[:, 0]
         np.testing.assert_allclose(Z[:, column], bent(np.nan_to_num(scaled)), rtol=1e-5, atol=1e-6)
     dummies = pd.get_dummies(frame[["colour"]].fillna("None"))[["colour_blue", "colour_green", "colour_red", "colour_None"]]
-    np.testing.assert_array_equal(Z[:, [3, 4, 8]], frame[["size", "count", "day"]].isna())
+    np.testing.assert_array_equal(Z[:, [3, 4, 10]], frame[["size", "count", "day"]].isna())
     there = frame["day"].notna()
     np.testing.assert_allclose(Z[:, 5], np.where(there, frame["day"].dt.year - 2021, 0))
     turns = 2 * np.pi * frame["day"].dt.dayofweek / 7
-    np.testing.assert_allclose(Z[:, 6:8], np.where(there, [np.sin(turns), np.cos(turns)], 0).T, atol=1e-6)
-    np.testing.assert_array_equal(Z[:, 9:13], dummies.to_numpy(dtype=np.float32))
+    np.testing.assert_allclose(Z[:, 8:10], np.where(there, [np.sin(turns), np.cos(turns)], 0).T, atol=1e-6)
+    np.testing.assert_array_equal(Z[:, 11:15], dummies.to_numpy(dtype=np.float32))
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(encoder)).transform(frame), Z)
 
 
@@ -530,7 +530,7 @@ def test_a_line_for_each_column():
     lines = TableEncoder().fit(frame).summary().splitlines()
     assert [line.split(":")[0] for line in lines] == frame.columns.tolist()
     assert "median 3 " in lines[0] and "1 missing values (20.0%) told by a column of their own" in lines[0]
-    assert "4 categories, a missing value among them" in lines[2] and "2020-07-03" in lines[6] and "year, weekday_sin" in lines[6]
+    assert "4 categories, a missing value among them" in lines[2] and "2020-07-03" in lines[6] and "year, season_sin" in lines[6]
     assert lines[7].endswith("no value at all, left out") and lines[8].endswith("of one value, left out")
 
 

@@ -18,8 +18,8 @@ from .vectors import broadcast, element, lane_count, lane_sum, load, multiply_ad
 
 @jit
 def _row_of_codes(network, block_rows, row):
-    """Where in the activations the numbers of a row of the block begin; behind them stands what each counts for, 1 without
-    dropout."""
+    """Where in the activations the numbers of a row of the block begin; behind them stand what each counts for, 1 without
+    dropout, and the factor on each one's row of weights."""
     return block_rows * network.coded_at + row * network.coded_width
 
 
@@ -64,17 +64,14 @@ def coded_forward(
                 number = lowest + int(code)
                 if drops and not is_input_kept(dropout, activations, counter + number):
                     number = -1
+            factor = 0.0
             if number >= 0:
-                factor = _factor(network, params, number, value)
+                factor = value * np.float64(element(params, network.coded_scale_at + number)) if network.has_scale else value
                 add_scaled_row(factor, params, w + number * width, activations, z + row * width, width)
             set_element(activations, target + k, float(number))
+            # For the gradient, beside which another thread may step the scale.
+            set_element(activations, target + n_coded + 1 + k, factor)
         set_element(activations, target + n_coded, value)
-
-
-@jit
-def _factor(network, params, number, value):
-    """What the row of weights of a category is multiplied by."""
-    return value * np.float64(element(params, network.coded_scale_at + number)) if network.has_scale else value
 
 
 @part
@@ -99,7 +96,6 @@ def coded_backward(
 @part
 def coded_gradient(
     network: Network,
-    params: Reals,
     activations: Reals,
     deltas: Reals,
     block_rows: int,
@@ -124,7 +120,7 @@ def coded_gradient(
                 at = _row_of_codes(network, block_rows, first_row + row)
                 number = int(element(activations, at + k))
                 if number >= first and number < stop:
-                    factor = _factor(network, params, number, np.float64(element(activations, at + n_coded)))
+                    factor = np.float64(element(activations, at + n_coded + 1 + k))
                     add_scaled_row(factor, deltas, d + row * width, gradient, g + number * width, width)
 
 

@@ -63,7 +63,7 @@ class Network(NamedTuple):
     n_dense: int  # inputs of the first layer but for the categories, which are the last
     coded_scale_at: int  # offset of the factors of categories
     coded_at: int  # sum of the widths before the numbers of a row's categories
-    coded_width: int  # elements of these and of one more, whole vectors
+    coded_width: int  # elements of these, of as many factors and of one more, whole vectors
 
 
 class InputTable(NamedTuple):

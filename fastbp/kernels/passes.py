@@ -188,7 +188,7 @@ def strip_gradient(
     elif layer == 0 and network.has_front and first >= network.n_dense:
         n_dense = network.n_dense
         coded_gradient(
-            network, params, activations, deltas, block_rows, first_row, n_rows, gradient, weights + n_dense * width,
+            network, activations, deltas, block_rows, first_row, n_rows, gradient, weights + n_dense * width,
             first - n_dense, stop - n_dense, accumulate,
         )  # fmt: skip
     elif network.narrow[layer] and not reads_table:

@@ -106,7 +106,8 @@ def _make_network(
     n_lanes = lanes(dtype)
     widths = -(-np.array([n_dense, *layer_sizes[1:]]) // n_lanes) * n_lanes
     widths += np.where(widths * dtype.itemsize % CROWDED_STRIDE == 0, n_lanes, 0)
-    coded_at, coded_width = int(widths[0]) * (1 + scale_layer), -(-(len(categories) + 1) // n_lanes) * n_lanes * bool(categories)
+    coded_at = int(widths[0]) * (1 + scale_layer)
+    coded_width = -(-(2 * len(categories) + 1) // n_lanes) * n_lanes * bool(categories)
     stored_inputs = coded_at + coded_width if has_front else 0
     if not has_front:
         widths[0] = units[0]

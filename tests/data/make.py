@@ -16,6 +16,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import fastbp
 from fastbp.persistence.files import FORMAT_VERSION
+from fastbp.tabular.encodings import Columns
 
 FOLDER = Path(__file__).parent
 
@@ -28,7 +29,7 @@ def outputs_of(model, rows):
         waves = np.cos(2 * np.pi * embedded * front["frequencies"] + front["phases"])
         embedded = np.einsum("ncw,cow->nco", waves, front["cosines"]) + front["offsets"]
         outputs = np.hstack([embedded.reshape(len(rows), -1), rows])
-    outputs = outputs * front.get("scale", 1.0)
+    outputs = outputs * np.append(front.get("scale", np.ones(outputs.shape[1])), front.get("category_scale", []))
     for layer, (W, b) in enumerate(zip(model.coefs_, model.intercepts_)):
         outputs = outputs @ np.float64(W) + np.float64(b)
         if layer < len(model.coefs_) - 1:
@@ -37,6 +38,13 @@ def outputs_of(model, rows):
         powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
         return powers / powers.sum(axis=1, keepdims=True)
     return {"identity": outputs, "logistic": 1 / (1 + np.exp(-outputs)), "exp": np.exp(outputs)}[model.out_activation_]
+
+
+def spread_out(encoded, n_categories):
+    """Return the last columns, codes of categories, as columns of zeros and ones."""
+    n_numbers = encoded.shape[1] - len(n_categories)
+    ones = [encoded[:, n_numbers + k, np.newaxis] == np.arange(n) for k, n in enumerate(n_categories)]
+    return np.hstack([encoded[:, :n_numbers], *ones])
 
 
 def main():
@@ -96,13 +104,23 @@ def kept_by_skops(X, words, rows, common):
         "random_state": 0,
     }
     classifier = fastbp.BPTabularClassifier(**shape).fit(table, words)
-    encoded = classifier.encoder_.transform(asked)
+    encoded = spread_out(classifier.encoder_.transform(asked), classifier.encoder_.n_categories_)
     smoothing = classifier.networks_[0].label_smoothing
     learnt = np.mean([outputs_of(network, encoded) for network in classifier.networks_], axis=0)
     likely = np.clip((learnt - smoothing / 3) / (1 - smoothing), 0.002, 1)
     regressor = fastbp.BPTabularRegressor(**shape).fit(table, X[:, 0] + 5)
-    answers = np.mean([outputs_of(network, regressor.encoder_.transform(asked)) for network in regressor.networks_], axis=0)
+    encoded = spread_out(regressor.encoder_.transform(asked), regressor.encoder_.n_categories_)
+    answers = np.mean([outputs_of(network, encoded) for network in regressor.networks_], axis=0)
     answers = np.clip(answers * (X[:, 0] + 5).std() + (X[:, 0] + 5).mean(), (X[:, 0] + 5).min(), (X[:, 0] + 5).max())
+
+    ensemble = fastbp.BPTabularClassifier("ensemble", max_iter=5, network_params={"activation": "tanh"}, random_state=0)
+    pool, parts = ensemble.fit(table, words)._pool, ensemble._pool.reader.read(asked, slice(None))
+    mixed = sum(
+        weight * outputs_of(network, np.float64(pool.encodings[fold].inputs(names, Columns(*parts))[0]))
+        for weight, network, (fold, names) in zip(pool.weights, ensemble.networks_, pool.members)
+    )
+    smoothing = ensemble.networks_[0].label_smoothing
+    weighted = np.clip((mixed - smoothing / 3) / (1 - smoothing), 0.002, 1) ** (1 / ensemble.temperature_)
 
     columns = asked.to_dict(orient="list")
     return {
@@ -112,6 +130,7 @@ def kept_by_skops(X, words, rows, common):
         "search": (search, rows.tolist(), outputs_of(search.best_estimator_, rows)),
         "table-classifier": (classifier, columns, likely / likely.sum(axis=1, keepdims=True)),
         "table-regressor": (regressor, columns, answers[:, 0]),
+        "table-ensemble": (ensemble, columns, weighted / weighted.sum(axis=1, keepdims=True)),
     }
 
 
