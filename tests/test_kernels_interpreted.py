@@ -268,7 +268,7 @@ def test_exp_tanh_and_log_have_a_meaning_too():
     """Kernels made of primitives alone mean what NumPy does."""
     x = np.linspace(-5, 5, lanes(np.float64))
     for name, expected in (("exp", np.exp), ("tanh", np.tanh), ("log", np.log)):
-        namespace = dict(vars(vector_functions))
+        namespace = {"np": np, **vars(vector_functions)}
         for key, value in list(namespace.items()):
             if hasattr(value, "meaning"):
                 namespace[key] = value.meaning
