@@ -220,4 +220,4 @@ def test_the_networks_of_an_ensemble_for_a_table_and_a_killed_worker(client, pro
     np.testing.assert_array_equal(there.oof_prediction_, here.oof_prediction_)
     np.testing.assert_array_equal(there.predict(X), here.predict(X))
     assert there.configurations_ == here.configurations_
-    client.restart()  # without that ending
+    client.restart(timeout=600)  # without that ending; a busy machine takes its time
