@@ -69,8 +69,6 @@ TASKS = {
     "quantiles": (BPRegressor, "one", {"loss": "quantile", "quantile": (0.1, 0.5, 0.9)}),
     **{loss: (BPRegressor, "positive", {"loss": loss}) for loss in LOSSES if LOSSES[loss].is_regression},
 }
-if os.environ.get("NUMBA_BOUNDSCHECK") == "1":
-    del TASKS["numbers, own loss"]  # which has none, and says so
 STOPPED = {"early_stopping": True, "validation_fraction": 0.3}
 FACTORS = {
     "task": TASKS,
@@ -92,7 +90,7 @@ FACTORS = {
         "scale": {"scale_layer": True},
         "both": {"embedding": "periodic", "scale_layer": True},
     },
-    "skip": {"no": {}, "yes": {"skip_layer": True}},
+    "skip": {"no": {}, "yes": {"skip_layer": True, "learning_rate_init": 3e-4}},  # more columns than rows run away else
     "monotone": {"no": {}, "yes": {}},
     "targets": {"all": {}, "some are missing": {"missing_targets": "ignore"}},
     "dropout": {"none": {}, "units": {"dropout": 0.3}, "inputs": {}},
@@ -147,7 +145,6 @@ def all_but(factor, *levels):
 # Levels that do not go together, and a word of the message that says so. Of pairs without one nothing is promised: another
 # estimator's parameter, or an option that this solver is still to learn.
 REFUSED = [
-    ("rows", {"few"}, "targets", {"some are missing"}, None),  # too few to have rows of each class in each part
     ("solver", AT_ONCE, "dropout", all_but("dropout", "none"), "dropout"),
     ("solver", {"rprop"}, "dropout", all_but("dropout", "none"), "dropout"),
     *[
@@ -443,6 +440,8 @@ def test_each_pair_of_levels_is_there():
 @pytest.mark.parametrize("number", CHOSEN)
 def test_a_configuration_goes_through(number, quiet, teams_for_any_work, tmp_path):
     levels = ALL[number]
+    if levels["task"] == "numbers, own loss" and os.environ.get("NUMBA_BOUNDSCHECK") == "1":
+        pytest.skip("a loss of one's own has no bounds checks, and says so")
     print(f"{model_of(levels)!r} on { ({name: levels[name] for name in ('rows', 'columns', 'storage', 'weights')}) }")
     rows = Rows(levels)
     X, new = rows.stored(rows.train), rows.stored(rows.val)
@@ -612,6 +611,8 @@ def check_search(levels, X, rows):
     """A search finds the scores of scikit-learn's."""
     model = model_of(levels)
     if levels["validation"] == "given, calibrated":  # which needs rows that a search has none of
+        return
+    if levels["rows"] == "few" and levels["targets"] != "all":  # too few for each class in each part of a fold
         return
     cv = 2 if levels["targets"] == "all" else KFold(2)  # as GridSearchCV does not know classes with NaN
     fit_params = {} if rows.weights is None else {"sample_weight": rows.weights_of(rows.train)}

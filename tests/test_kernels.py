@@ -765,6 +765,17 @@ def test_every_part_of_other_calls_is_expected(dtype):
     BPRegressor(hidden_layer_sizes=(3,), solver="sgd", max_iter=100).fit(wide, X[:, 0])
 
 
+@pytest.mark.parametrize("solver", ["adam", "lbfgs", "lm"])
+def test_sparse_validation_rows_of_dense_rows_are_expected(solver):
+    X = np.random.RandomState(0).normal(size=(40, 5))
+    y, looked_at = np.abs(X[:, 0]) + 0.1, scipy.sparse.csr_matrix(X[:10])
+    options = {"hidden_layer_sizes": (4,), "solver": solver, "max_iter": 3, "random_state": 0, "early_stopping": True}
+    forget_parts()
+    sparse = BPRegressor(**options).fit(X, y, X_val=looked_at, y_val=y[:10])
+    dense = BPRegressor(**options).fit(X, y, X_val=X[:10], y_val=y[:10])
+    np.testing.assert_allclose(sparse.validation_loss_curve_, dense.validation_loss_curve_, rtol=1e-9)
+
+
 def forget_parts():
     loader.forget_addresses()
     for each in ENTRIES.values():

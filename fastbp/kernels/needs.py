@@ -112,7 +112,8 @@ def train(network, samples, validation, plan, rule, dropout, workspace):
     """Of `epochs.train`."""
     if dropout.is_on or samples.has_missing or validation.has_missing or workspace.signs.size:
         return _train(network, samples, validation, plan, rule, dropout, workspace)
-    key = plan.online, plan.shuffle, plan.validate, plan.score, rule.code, rule.shaping, samples.table.is_sparse
+    sparse = samples.table.is_sparse, validation.table.is_sparse
+    key = plan.online, plan.shuffle, plan.validate, plan.score, rule.code, rule.shaping, *sparse
     kept = network.__dict__.setdefault("parts", {})
     if key not in kept:
         kept[key] = frozenset(_train(network, samples, validation, plan, rule, dropout, workspace))
@@ -127,7 +128,7 @@ def _train(network, samples, validation, plan, rule, dropout, workspace):
     if samples.table.is_sparse:
         parts += ["sparse_product", "sparse_transposed_product"]
     if plan.validate:
-        parts += ["predict_rows", "mean_loss"]
+        parts += ["predict_rows", "mean_loss", *(["sparse_product"] if validation.table.is_sparse else [])]
         if plan.score != NEGATIVE_LOSS:
             parts.append("score")
     if rule.code not in COMMON_RULES:
