@@ -29,8 +29,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SIZES = [(4,), (8,), (16,), (32,), (16, 8)]
 
 
-@pytest.fixture(scope="module")
-def client():
+@contextmanager
+def two_workers():
     """Two processes of one thread each; nothing listens beyond this machine."""
     # what pytest found here must be found by the workers too
     with pytest.MonkeyPatch.context() as patch:
@@ -49,6 +49,13 @@ def client():
         ):
             client.amm.stop()  # it would take away the spare copies of the data that outlive a worker
             yield client
+
+
+@pytest.fixture(scope="module")
+def client():
+    """A cluster for all tests that leave their workers as they were."""
+    with two_workers() as client:
+        yield client
 
 
 @pytest.fixture(scope="module")
@@ -178,11 +185,11 @@ def test_a_killed_worker_does_not_change_the_search(client, problem, local_score
 
 
 @pytest.mark.parametrize("kind", [BPTabularClassifier, BPTabularRegressor])
-def test_the_networks_of_an_ensemble_for_a_table_and_a_killed_worker(client, problem, tmp_path, kind):
+def test_the_networks_of_an_ensemble_for_a_table_and_a_killed_worker(problem, tmp_path, kind):
     X, y, _ = problem
     X, y = X[:120, 20:30], y[:120] % 3
     here = kind("ensemble", max_iter=2, random_state=0).fit(X, y)
-    workers, folder = process_ids(client), str(tmp_path)
+    folder = str(tmp_path)
 
     def die_in_the_third_network():
         """The worker that begins with the third network first says who it is, and waits for its end."""
@@ -211,13 +218,14 @@ def test_the_networks_of_an_ensemble_for_a_table_and_a_killed_worker(client, pro
 
         Member.trained = trained
 
-    client.run(die_in_the_third_network)
-    with killing(tmp_path) as killed, parallel_config("dask"):
-        there = kind("ensemble", max_iter=2, random_state=0).fit(X, y)
-    assert len(killed) == 1 and killed[0] in workers and killed[0] not in process_ids(client)
+    with two_workers() as client:
+        workers = process_ids(client)
+        client.run(die_in_the_third_network)
+        with killing(tmp_path) as killed, parallel_config("dask"):
+            there = kind("ensemble", max_iter=2, random_state=0).fit(X, y)
+        assert len(killed) == 1 and killed[0] in workers and killed[0] not in process_ids(client)
     processes = {int(path.suffix[1:]) for path in tmp_path.iterdir() if path.suffix[1:].isdigit()}
     assert processes >= workers  # both had a share before
     np.testing.assert_array_equal(there.oof_prediction_, here.oof_prediction_)
     np.testing.assert_array_equal(there.predict(X), here.predict(X))
     assert there.configurations_ == here.configurations_
-    client.restart(timeout=600)  # without that ending; a busy machine takes its time
