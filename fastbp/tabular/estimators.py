@@ -274,7 +274,8 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
         """Return, for each row, a set of classes that holds the true one as often as asked, on average over rows like fit's.
 
         A class belongs to the set unless the networks say less of it than they said of the true class of most of the rows that
-        they had not seen [4]_; of several columns or labels, each is held so often by itself. It needs a fit with `cv`.
+        they had not seen (Sadinle et al. 2019); of several columns or labels, each is held so often by itself. It needs a fit
+        with `cv`.
 
         Parameters
         ----------
@@ -284,8 +285,8 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
             Part of the rows whose set is to hold the true class, above 0 and below 1.
         method : {'cv', 'cv+'}, default='cv'
             'cv' goes by the mean of all networks, and holds about as many as asked. 'cv+' compares each row with each of training
-            by the networks that have not seen that one [3]_: no less than ``2 * coverage - 1`` are held then, whatever the
-            networks are worth, and in practice more than asked.
+            by the networks that have not seen that one (Romano et al. 2020): no less than ``2 * coverage - 1`` are held then,
+            whatever the networks are worth, and in practice more than asked.
         allow_empty : bool, default=True
             Whether a set may be empty, of a row that is like none: needed where the most probable class alone is right more often
             than `coverage`. False puts that class into it, and covers more than asked then.
@@ -638,8 +639,8 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
         """Return, for each row, an interval that holds the true target as often as asked, on average over rows like those of fit.
 
         Predictions are widened by how wrong those were for the rows that the networks had not seen. Where several levels of
-        `quantile` were trained, the two of them that are nearest to the ends of such an interval are widened [3]_, so that it is
-        as wide as each row asks for. It needs a fit with `cv`. Where few networks differ much from each other, their mean is
+        `quantile` were trained, the two of them that are nearest to the ends of such an interval are widened (Romano et al.
+        2019), so that it is as wide as each row asks for. It needs a fit with `cv`. Where few networks differ much from each other, their mean is
         nearer to the truth than each was on its fold, and more is held than asked: `n_ensemble` of 4 or more, or the preset
         'best', helps.
 
@@ -651,8 +652,8 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
             Part of the rows whose interval is to hold the target, above 0 and below 1.
         method : {'cv', 'cv+'}, default='cv'
             'cv' widens the mean prediction of all networks, and holds about as many as asked. 'cv+' compares each row with each
-            of training by the networks that have not seen that one [2]_: no less than ``2 * coverage - 1`` are held then,
-            whatever the networks are worth, and in practice more than asked.
+            of training by the networks that have not seen that one (Barber et al. 2021): no less than ``2 * coverage - 1`` are
+            held then, whatever the networks are worth, and in practice more than asked.
 
         Returns
         -------
