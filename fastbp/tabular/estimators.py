@@ -640,9 +640,9 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
 
         Predictions are widened by how wrong those were for the rows that the networks had not seen. Where several levels of
         `quantile` were trained, the two of them that are nearest to the ends of such an interval are widened (Romano et al.
-        2019), so that it is as wide as each row asks for. It needs a fit with `cv`. Where few networks differ much from each other, their mean is
-        nearer to the truth than each was on its fold, and more is held than asked: `n_ensemble` of 4 or more, or the preset
-        'best', helps.
+        2019), so that it is as wide as each row asks for. It needs a fit with `cv`. Where few networks differ much from each
+        other, their mean is nearer to the truth than each was on its fold, and more is held than asked: `n_ensemble` of 4 or
+        more, or the preset 'best', helps.
 
         Parameters
         ----------
