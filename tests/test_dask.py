@@ -47,6 +47,7 @@ def two_workers():
             ) as cluster,
             distributed.Client(cluster) as client,
         ):
+            client.wait_for_workers(2)  # with one joblib takes none
             client.amm.stop()  # it would take away the spare copies of the data that outlive a worker
             yield client
 
