@@ -4,6 +4,7 @@ import os
 import signal
 from contextlib import suppress
 
+import numpy as np
 import pytest
 
 os.environ.setdefault("NUMBA_OPT", "0")  # for the small entries of tests, which numba compiles here
@@ -22,3 +23,9 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in what a shell runs
 def teams_of_any_size(monkeypatch):
     """Let a fit have more threads than the machine has cores: how many there are must change no number."""
     monkeypatch.setattr("fastbp.training.threads.present_cores", lambda: 64)
+
+
+@pytest.fixture(autouse=True)
+def what_random_state_none_draws():
+    """The same in every run, alone or beside others."""
+    np.random.seed(0)  # noqa: NPY002  what scikit-learn draws from
