@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from fastbp import BPClassifier
 
 SIDE = 64
-STARTS = {
+INITIALISATIONS = {
     "zeros": {"init": "zeros"},
     "0.01 · N(0, 1)": {"init": "normal", "init_scale": 0.01},
     "He": {"init": "he_normal"},
@@ -55,7 +55,7 @@ def main():
 
     n_iterations, every = (100, 10) if arguments.quick else (2500, 100)
     models = {}
-    for name, start in STARTS.items():
+    for name, start in INITIALISATIONS.items():
         models[name] = BPClassifier(
             hidden_layer_sizes=(20, 7, 5),
             solver="sgd",
@@ -71,7 +71,7 @@ def main():
             **start,
         ).fit(X_train, y_train)
 
-    print("iteration" + "".join(f"{name:>18}" for name in STARTS))
+    print("iteration" + "".join(f"{name:>18}" for name in INITIALISATIONS))
     for iteration in [*range(0, n_iterations, every), n_iterations - 1]:
         print(f"{iteration:9d}" + "".join(f"{model.loss_curve_[iteration]:18.6f}" for model in models.values()))
     print("\nat the threshold ½ on 50 new pictures")

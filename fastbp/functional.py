@@ -259,7 +259,7 @@ def _network(
     names = parameters.activation_names(activation, len(layer_sizes) - 2, caller)
     is_shaped = loss_parameter is not None and LOSSES[loss].parameter
     parameter: Any = loss_parameter if is_shaped else LOSSES[loss].parameter_default
-    parameter = loss.shape if isinstance(loss, CustomLoss) else parameter
+    parameter = loss.kernel_parameter if isinstance(loss, CustomLoss) else parameter
     if np.ndim(parameter):
         parameter = tuple(map(float, parameter))
         if len(parameter) != layer_sizes[-1]:

@@ -151,31 +151,31 @@ NO_AVERAGE, POLYAK, EXPONENTIAL = range(3)
 ACCURACY, R2, NEGATIVE_LOSS = range(3)
 SCORES = {"accuracy": ACCURACY, "r2": R2, "loss": NEGATIVE_LOSS}
 
-# ---- starts
+# ---- initialisation
 
 
-class Start(NamedTuple):
-    """One way to draw starting weights: from a distribution ("" draws none) whose spread is the root of numerator / fan."""
+class Initialisation(NamedTuple):
+    """One way to draw initial weights: from a distribution ("" draws none) whose spread is the root of numerator / fan."""
 
     distribution: str  # "uniform", "normal", "orthogonal" or ""
     numerator: float | None = None  # None: the spread is 1
     numerator_of_logistic: float | None = None  # in its place for a logistic layer
     with_fan_out: bool = False  # whether the fan is n_in + n_out, not n_in
     draws_intercepts: bool = False  # intercepts are drawn too, not zero
-    fits_rows: bool = False  # what is drawn is fitted to the rows, see training/starts.py
+    fits_rows: bool = False  # what is drawn is fitted to the rows, see training/initialisation.py
 
 
-STARTS = {
-    "glorot_uniform": Start("uniform", 6.0, 2.0, with_fan_out=True, draws_intercepts=True),
-    "glorot_normal": Start("normal", 2.0, with_fan_out=True),
-    "he_uniform": Start("uniform", 6.0),
-    "he_normal": Start("normal", 2.0),
-    "lecun_uniform": Start("uniform", 3.0),
-    "lecun_normal": Start("normal", 1.0),
-    "orthogonal": Start("orthogonal"),
-    "normal": Start("normal"),
-    "zeros": Start(""),
-    "data": Start("normal", fits_rows=True),
+INITIALISATIONS = {
+    "glorot_uniform": Initialisation("uniform", 6.0, 2.0, with_fan_out=True, draws_intercepts=True),
+    "glorot_normal": Initialisation("normal", 2.0, with_fan_out=True),
+    "he_uniform": Initialisation("uniform", 6.0),
+    "he_normal": Initialisation("normal", 2.0),
+    "lecun_uniform": Initialisation("uniform", 3.0),
+    "lecun_normal": Initialisation("normal", 1.0),
+    "orthogonal": Initialisation("orthogonal"),
+    "normal": Initialisation("normal"),
+    "zeros": Initialisation(""),
+    "data": Initialisation("normal", fits_rows=True),
 }
 
 # ---- embeddings of the numbers that come in

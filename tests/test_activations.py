@@ -41,7 +41,7 @@ def test_values_and_slopes_are_those_of_pytorch(name):
 @pytest.mark.parametrize(("activation", "init"), [("selu", "lecun_normal"), ("identity", "orthogonal")])
 def test_deep_layers_keep_the_spread(activation, init):
     """Forty layers of the activation that a start is made for pass on what comes in, neither smaller nor larger."""
-    from fastbp.training.starts import draw_parameters
+    from fastbp.training.initialisation import draw_parameters
 
     sizes = [64] * 41
     coefs, intercepts = draw_parameters(sizes, [activation] * 40, init=init, random_state=np.random.RandomState(0))

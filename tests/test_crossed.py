@@ -19,7 +19,7 @@ from sklearn.model_selection import GridSearchCV, KFold
 
 import fastbp
 from fastbp import BPClassifier, BPRegressor, BPSearchCV
-from fastbp.names import EMBEDDINGS, HIDDEN_ACTIVATIONS, LOSSES, SCHEDULES, SOLVERS, STARTS
+from fastbp.names import EMBEDDINGS, HIDDEN_ACTIVATIONS, INITIALISATIONS, LOSSES, SCHEDULES, SOLVERS
 
 EVERY = 12
 N_VAL = 25
@@ -104,7 +104,7 @@ FACTORS = {
         "none": {},
         "some": {"rate_factors": {"coefs": "fan_in", "intercepts": 0.1, "embedding": 0.1, "scale": 6.0}},
     },
-    "init": {name: {"init": name} for name in STARTS} | {"normal": {"init": "normal", "init_scale": 0.1}},
+    "init": {name: {"init": name} for name in INITIALISATIONS} | {"normal": {"init": "normal", "init_scale": 0.1}},
     "intercepts": {"yes": {}, "no": {"fit_intercept": False}},
     "order": {"shuffled": {}, "as it is": {"shuffle": False}},
     "end": {"late": {"tol": 0.0}, "early": {"tol": 10.0, "n_iter_no_change": 1}, "in time": {"max_time": 1e3}},

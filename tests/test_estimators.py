@@ -29,12 +29,12 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fastbp import BPClassifier, BPRegressor, BPSearchCV
 from fastbp.estimators import parameters
-from fastbp.names import OUTPUT_ACTIVATIONS, STARTS
+from fastbp.names import INITIALISATIONS, OUTPUT_ACTIVATIONS
+from fastbp.training.initialisation import draw_parameters
 from fastbp.training.optimizer import Optimizer
 from fastbp.training.outcome import MAX_ITER, Outcome
 from fastbp.training.predict import predict_outputs
 from fastbp.training.solvers import TRAINERS
-from fastbp.training.starts import draw_parameters
 
 X_IRIS, Y_IRIS = load_iris(return_X_y=True)
 X_TINY = np.array([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
@@ -470,7 +470,7 @@ def test_one_activation_per_layer():
     np.testing.assert_allclose(mixed.predict(X), (outer @ mixed.coefs_[2] + mixed.intercepts_[2])[:, 0], rtol=1e-12)
 
 
-@pytest.mark.parametrize("init", [name for name in STARTS if name != "data"])  # which has no scale: its units get theirs
+@pytest.mark.parametrize("init", [name for name in INITIALISATIONS if name != "data"])  # which has no scale: its units get theirs
 def test_init_and_its_scale(init):
     """A rate so small that the weights stay where they started."""
     options = {"hidden_layer_sizes": 500, "init": init, "max_iter": 1, "learning_rate_init": 1e-300, "random_state": 0}

@@ -15,11 +15,11 @@ from fastbp import BPClassifier, BPRegressor, BPSearchCV, to_c, to_sklearn
 from fastbp.kernels.compiler import entry
 from fastbp.kernels.front import sine_and_cosine
 from fastbp.kernels.vectors import lane_count, load, store
+from fastbp.training.initialisation import draw_front, fit_start
 from fastbp.training.network import front_views, make_network, pack_parameters, parameter_views
 from fastbp.training.objective import Objective
 from fastbp.training.predict import layer_activations, predict_outputs
 from fastbp.training.problem import Problem
-from fastbp.training.starts import draw_front, fit_start
 
 DTYPES = [np.float32, np.float64]
 FRONTS = [
@@ -124,7 +124,7 @@ def test_outputs_and_gradient_are_pytorchs(dtype, options, n_rows, width):
     params = pack_parameters(network, coefs, intercepts, dtype, random_front(network, dtype))
     twin = Torch(network, params, columns)
     numbers = rng.permutation(n_rows)
-    objective = Objective(network, Problem(X, Y, weights, numbers=numbers, n_outputs=3), alpha=0.0)
+    objective = Objective(network, Problem(X, Y, weights, row_indices=numbers, n_outputs=3), alpha=0.0)
     loss = objective(params)
     outputs = twin(X)
     close = {"rtol": 1e-9, "atol": 1e-11} if dtype == np.float64 else {"rtol": 2e-3, "atol": 2e-5}
@@ -315,7 +315,7 @@ def test_start_that_is_fitted_to_rows():
         assert np.all(-b >= z.min(axis=0)) and np.all(-b <= z.max(axis=0))
         assert 0.2 < np.std(b + z.mean(axis=0)) < 1.0
         a = activate(z + b) if activate else None
-    fewer, _ = fit_start(network, front, X, np.random.RandomState(0), numbers=np.arange(200))
+    fewer, _ = fit_start(network, front, X, np.random.RandomState(0), row_indices=np.arange(200))
     inputs = np.hstack([outputs.reshape(len(X), -1), X])[:200]
     np.testing.assert_allclose((inputs @ fewer[0]).std(axis=0), 1, rtol=1e-6)
 

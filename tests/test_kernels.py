@@ -34,12 +34,12 @@ from fastbp.kernels.updates import StepRule, rate_of_step, update
 from fastbp.kernels.vector_functions import log
 from fastbp.kernels.vectors import lane_count, load, store
 from fastbp.training import stochastic
+from fastbp.training.initialisation import draw_parameters
 from fastbp.training.network import make_network, pack_parameters, parameter_views
 from fastbp.training.objective import Objective
 from fastbp.training.outcome import Run
 from fastbp.training.predict import predict_outputs
 from fastbp.training.problem import Problem, make_table
-from fastbp.training.starts import draw_parameters
 from fastbp.training.workspace import Scratch
 
 DTYPES = [np.float32, np.float64]
@@ -659,7 +659,7 @@ def test_per_sample_epochs(dtype, sizes, activation, output, loss, options):
     step.pop("fit_intercept", None)
     asked = BPRegressor(hidden_layer_sizes=sizes[1:-1], solver="sgd", **step, **settings)
     training = Run(params, rng)
-    problem = Problem(X, Y, weights, numbers=rows, n_outputs=sizes[-1])
+    problem = Problem(X, Y, weights, row_indices=rows, n_outputs=sizes[-1])
     stochastic.train(training, network, problem, settings_of(asked, "squared_error"), n_threads=1, scratch=Scratch())
     history = training.history
     used = rows[weights[rows] > 0]

@@ -9,11 +9,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize
 
 from fastbp.kernels import lbfgs
+from fastbp.training.initialisation import draw_parameters
 from fastbp.training.lbfgs import descend, make_memory
 from fastbp.training.network import make_network, pack_parameters
 from fastbp.training.objective import Objective
 from fastbp.training.problem import Problem
-from fastbp.training.starts import draw_parameters
 
 COMPARED = 12  # iterations; rounding errors grow from one to the next
 
@@ -143,7 +143,7 @@ def test_some_of_the_rows():
     X, Y, weights = rng.standard_normal((40, 3)), rng.standard_normal((40, 2)), rng.uniform(0.0, 2.0, 40)
     network = objective.fixed[0]
     alone = Objective(network, Problem(X[rows], Y[rows], weights[rows]), alpha=0.1)
-    picked = Objective(network, Problem(X, Y, weights, numbers=rows), alpha=0.1)
+    picked = Objective(network, Problem(X, Y, weights, row_indices=rows), alpha=0.1)
     paths = [path_of_ours(objective, start, 10)[0] for objective in (alone, picked)]
     for ours, theirs in zip(*paths):
         assert_array_equal(ours[0], theirs[0])

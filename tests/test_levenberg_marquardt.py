@@ -16,10 +16,10 @@ import fastbp
 from fastbp import BPClassifier, BPRegressor, BPSearchCV, names
 from fastbp.kernels.atomics import INTERRUPT, SYNC_SIZE
 from fastbp.training import levenberg_marquardt
+from fastbp.training.initialisation import draw_parameters
 from fastbp.training.network import make_network, pack_parameters, parameter_views
 from fastbp.training.normal_equations import PANEL, NormalEquations
 from fastbp.training.problem import Problem
-from fastbp.training.starts import draw_parameters
 
 DTYPES = [np.float64, np.float32]
 WITH_SLOPE = [name for name in names.HIDDEN_ACTIVATIONS if names.ACTIVATIONS[name].has_slope]
@@ -63,7 +63,7 @@ def plain_jacobian(network, params, X, Y, weights, activation, output):
 
 def assert_plain(network, params, X, Y, weights, activation, output, rtol, table=None, numbers=None):
     rows = slice(None) if numbers is None else numbers
-    equations = NormalEquations(network, Problem(X if table is None else table, Y, weights, numbers=numbers))
+    equations = NormalEquations(network, Problem(X if table is None else table, Y, weights, row_indices=numbers))
     w = params[equations.trained.positions].astype(np.float64)
     equations.accumulate(w)
     residuals, slopes = plain_jacobian(

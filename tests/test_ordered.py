@@ -46,7 +46,7 @@ def test_outputs_and_gradient_are_those_of_plain_loops(dtype, n_classes, n_rows)
     X, y = rng.normal(size=(n_rows, 3)).astype(dtype), rng.randint(n_classes, size=n_rows)
     weights = rng.uniform(0.5, 2, n_rows).astype(dtype)
     numbers = rng.permutation(n_rows)
-    problem = Problem(X, y[:, None].astype(dtype), weights, numbers=numbers, n_outputs=n_classes)
+    problem = Problem(X, y[:, None].astype(dtype), weights, row_indices=numbers, n_outputs=n_classes)
     objective = Objective(network, problem, alpha=0.0)
     loss = objective(params)
     options = {"activation": ["tanh", "identity"], "output_activation": "cumulative"}

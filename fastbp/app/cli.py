@@ -19,10 +19,10 @@ from joblib import cpu_count
 from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 
 from fastbp.app.arguments import NAME, OneLineParser, add_reading, file_name, parse_sizes, positive, reading_of, whole_number
+from fastbp.app.dataset import load_dataset
 from fastbp.app.job import count_folds, find_sizes
 from fastbp.app.models import add_verbs
 from fastbp.app.places import check_place, tell
-from fastbp.app.problem import load_problem
 from fastbp.app.source import TableError
 from fastbp.estimators.versions import current_version
 
@@ -179,9 +179,9 @@ def _find_sizes(options, interrupted):
         for name in OF_TABLES:
             if getattr(options, name):
                 raise TableError(f"--{name} needs --data FILE.csv")
-    problem = load_problem(options.data, options.target, options.task, options.drop, reading_of(options), options.seed)
+    dataset = load_dataset(options.data, options.target, options.task, options.drop, reading_of(options), options.seed)
     sizes = options.sizes or [parse_sizes(text) for text in (QUICK_SIZES if options.quick else SIZES)]
     options.sizes = list(dict.fromkeys(sizes))
     options.epochs = options.epochs or (30 if options.quick else 200)
-    options.folds = count_folds(problem, options.folds, default=3 if options.quick else 5)
-    find_sizes(problem, options, cpu_count(), interrupted)
+    options.folds = count_folds(dataset, options.folds, default=3 if options.quick else 5)
+    find_sizes(dataset, options, cpu_count(), interrupted)

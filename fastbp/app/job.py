@@ -18,11 +18,11 @@ from threadpoolctl import threadpool_limits
 
 from fastbp.app.source import TableError
 from fastbp.app.text import (
-    Candidate,
+    RankedSizes,
     draw,
     name_of,
     network_of,
-    print_problem,
+    print_dataset,
     print_ranking,
     print_test,
     print_timing,
@@ -31,79 +31,79 @@ from fastbp.app.text import (
 from fastbp.search import BPSearchCV
 
 
-def find_sizes(problem, options, n_cores, interrupted):
+def find_sizes(dataset, options, n_cores, interrupted):
     """Search, rank, draw, test and compare; once interrupted, rank and draw what is finished."""
     sizes, epochs, n_folds = options.sizes, options.epochs, options.folds
-    print_problem(problem)
+    print_dataset(dataset)
     n_fits = len(sizes) * n_folds
     print(f"{len(sizes)} sizes × {n_folds} folds = {n_fits} fits of at most {epochs} epochs, {options.jobs} at a time")
     start = time.perf_counter()
-    rows = _some_of_each(problem)
-    problem.model((1,), 1, options.seed).fit(_rows(problem.X_train, rows), problem.y_train[rows]).predict(problem.X_test[:1])
+    rows = _some_of_each(dataset)
+    dataset.model((1,), 1, options.seed).fit(_rows(dataset.X_train, rows), dataset.y_train[rows]).predict(dataset.X_test[:1])
     if not options.no_tabular:
-        _warm_up_for_tables(problem, rows)
+        _warm_up_for_tables(dataset, rows)
     print(f"kernels ready after {time.perf_counter() - start:.1f} s (compiled once, then cached)\n")
     if interrupted.is_set():
         return
 
-    candidates = _search(problem, sizes, epochs, n_folds, options, interrupted)
+    candidates = _search(dataset, sizes, epochs, n_folds, options, interrupted)
     if candidates:
-        beside = None if options.no_tabular or interrupted.is_set() else _score_as_table(problem, n_folds, options, interrupted)
-        print_ranking(candidates, problem, epochs, beside)
-        draw(candidates, problem, options.output)
+        beside = None if options.no_tabular or interrupted.is_set() else _score_as_table(dataset, n_folds, options, interrupted)
+        print_ranking(candidates, dataset, epochs, beside)
+        draw(candidates, dataset, options.output)
     if interrupted.is_set():
         print(f"\n{len(candidates)} of {len(sizes)} sizes were finished.")
         return
     best = candidates[0].sizes
     if np.isnan(candidates[0].mean):
         raise TableError("no size could be trained on every fold")
-    seconds, model = _fit(problem.model(best, epochs, options.seed), problem, interrupted)
-    print_test(problem, name_of(best), model)
+    seconds, model = _fit(dataset.model(best, epochs, options.seed), dataset, interrupted)
+    print_test(dataset, name_of(best), model)
     if not options.no_compare:
-        _compare(problem, best, seconds, model, options, n_cores, interrupted)
+        _compare(dataset, best, seconds, model, options, n_cores, interrupted)
 
 
-def _some_of_each(problem):
+def _some_of_each(dataset):
     """Return rows with every class among them."""
-    first = np.unique(problem.y_train, return_index=True)[1] if problem.is_classification else []
-    return np.union1d(first, np.arange(min(100, len(problem.y_train)))).astype(int)
+    first = np.unique(dataset.y_train, return_index=True)[1] if dataset.is_classification else []
+    return np.union1d(first, np.arange(min(100, len(dataset.y_train)))).astype(int)
 
 
 def _rows(X, rows):
     return X.iloc[rows] if hasattr(X, "iloc") else X[rows]
 
 
-def count_folds(problem, n_folds, default):
+def count_folds(dataset, n_folds, default):
     """Return the folds asked for, or the default, or fewer where the rows do not allow as many."""
     if n_folds is not None and n_folds < 2:
         raise TableError("--folds: at least 2 are needed")
-    most, why = len(problem.y_train) // 2, "half of the rows that are not held out"
-    if problem.is_classification:
-        most, why = int(np.unique(problem.y_train, return_counts=True)[1].max()), "the rows of the largest class"
+    most, why = len(dataset.y_train) // 2, "half of the rows that are not held out"
+    if dataset.is_classification:
+        most, why = int(np.unique(dataset.y_train, return_counts=True)[1].max()), "the rows of the largest class"
     if n_folds is not None and n_folds > max(2, most):
         raise TableError(f"--folds: {n_folds} are too many: at most {max(2, most)} are possible, {why}")
     return n_folds or max(2, min(default, most))
 
 
-def _folds(problem, n_folds, seed):
-    kind = StratifiedKFold if problem.is_classification else KFold
+def _folds(dataset, n_folds, seed):
+    kind = StratifiedKFold if dataset.is_classification else KFold
     return kind(n_folds, shuffle=True, random_state=seed)
 
 
-def _search(problem, sizes, epochs, n_folds, options, interrupted):
+def _search(dataset, sizes, epochs, n_folds, options, interrupted):
     """Return the candidates that are finished, best first."""
     search = BPSearchCV(
-        problem.pipeline(sizes[0], epochs, options.seed),
+        dataset.pipeline(sizes[0], epochs, options.seed),
         {"network__hidden_layer_sizes": sizes},
-        scoring=_Scorer(problem, len(sizes), n_folds),
-        cv=_folds(problem, n_folds, options.seed),
+        scoring=_Scorer(dataset, len(sizes), n_folds),
+        cv=_folds(dataset, n_folds, options.seed),
         n_jobs=options.jobs,
         refit=False,
     )
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", FitFailedWarning)
-            search.fit(problem.X_train, problem.search_target())
+            search.fit(dataset.X_train, dataset.search_target())
     except ValueError as error:
         raise TableError(f"no network could be trained: {str(error).strip().splitlines()[-1]}") from error
     except KeyboardInterrupt:
@@ -113,34 +113,34 @@ def _search(problem, sizes, epochs, n_folds, options, interrupted):
         if issubclass(warning.category, FitFailedWarning):
             print(f"note: fits failed with {str(warning.message).strip().splitlines()[-1]}")
     results = search.cv_results_
-    names = [f"split{fold}_test_{problem.metric}" for fold in range(n_folds)]
+    names = [f"split{fold}_test_{dataset.metric}" for fold in range(n_folds)]
     candidates = [
-        Candidate(
+        RankedSizes(
             sizes=results["params"][place]["network__hidden_layer_sizes"],
             scores=np.array([results[name][place] for name in names]),
             seconds=results["mean_fit_time"][place],
             epochs=results["mean_test_epochs"][place],
         )
-        for place in np.argsort(results[f"rank_test_{problem.metric}"], kind="stable")
+        for place in np.argsort(results[f"rank_test_{dataset.metric}"], kind="stable")
     ]
     return [one for one in candidates if not np.isnan(one.mean)] if interrupted.is_set() else candidates
 
 
-def _warm_up_for_tables(problem, rows):
+def _warm_up_for_tables(dataset, rows):
     """Compile what `_score_as_table` needs, which times its fits; what fails here is told there."""
-    model = problem.table_kind(max_iter=1, cv=[(np.arange(len(rows)),) * 2])
+    model = dataset.table_kind(max_iter=1, cv=[(np.arange(len(rows)),) * 2])
     with suppress(ValueError):
-        model.fit(_rows(problem.X_train, rows), problem.y_train[rows])
+        model.fit(_rows(dataset.X_train, rows), dataset.y_train[rows])
 
 
-def _score_as_table(problem, n_folds, options, interrupted):
+def _score_as_table(dataset, n_folds, options, interrupted):
     """Return the estimator for tables as a candidate, scored on the search's folds; None if it could not be trained on them."""
-    folds = list(_folds(problem, n_folds, options.seed).split(problem.X_train, problem.y_train))
-    kind = problem.table_kind
+    folds = list(_folds(dataset, n_folds, options.seed).split(dataset.X_train, dataset.y_train))
+    kind = dataset.table_kind
     model = kind("fast" if options.quick else "default", cv=folds, random_state=options.seed, n_threads=options.jobs)
     start = time.perf_counter()
     try:
-        model.fit(problem.X_train, problem.y_train)
+        model.fit(dataset.X_train, dataset.y_train)
     except ValueError as error:
         print(f"note: {kind.__name__} could not be trained: {error}")
         return None
@@ -149,19 +149,19 @@ def _score_as_table(problem, n_folds, options, interrupted):
         return None
     seconds = (time.perf_counter() - start) * min(options.jobs, n_folds) / n_folds
     predicted = model.oof_prediction_
-    if problem.is_classification:
+    if dataset.is_classification:
         predicted = model.classes_[predicted.argmax(axis=1)]
-    score = accuracy_score if problem.is_classification else r2_score
-    scores = np.array([score(problem.y_train[rows], predicted[rows]) for _, rows in folds])
-    return Candidate(model.networks_[0].hidden_layer_sizes, scores, seconds, model.n_iter_)
+    score = accuracy_score if dataset.is_classification else r2_score
+    scores = np.array([score(dataset.y_train[rows], predicted[rows]) for _, rows in folds])
+    return RankedSizes(model.networks_[0].hidden_layer_sizes, scores, seconds, model.n_iter_)
 
 
 class _Scorer:
     """Scores a fit, keeps its epochs too, and tells when every fold of a size is done."""
 
-    def __init__(self, problem, n_sizes, n_folds):
-        self.metric, self.score_name = problem.metric, problem.score_name
-        self.score = get_scorer(problem.metric)
+    def __init__(self, dataset, n_sizes, n_folds):
+        self.metric, self.score_name = dataset.metric, dataset.score_name
+        self.score = get_scorer(dataset.metric)
         self.n_sizes, self.n_folds = n_sizes, n_folds
         self.scores = {}  # sizes -> [score of each fold that is done]
         self.n_finished = 0
@@ -190,37 +190,37 @@ class _Scorer:
             print(f"{n_fits} of {self.n_sizes * self.n_folds} fits", end="\r", flush=True)
 
 
-def _fit(model, problem, interrupted):
+def _fit(model, dataset, interrupted):
     """Return the seconds that the fit took, and the model."""
     start = time.perf_counter()
-    model.fit(problem.X_train, problem.y_train)
+    model.fit(dataset.X_train, dataset.y_train)
     if interrupted.is_set():  # the fit took Ctrl-C for itself and ended early, as scikit-learn's do
         raise KeyboardInterrupt
     return time.perf_counter() - start, model
 
 
-def _compare(problem, sizes, seconds, model, options, n_cores, interrupted):
+def _compare(dataset, sizes, seconds, model, options, n_cores, interrupted):
     """Print how long scikit-learn's MLP takes for the same setting, and whether it predicts the same."""
-    print(f"\n{name_of(sizes)} trained on the same {len(problem.y_train)} rows, on this machine")
-    print_timing("fastbp", seconds, model, problem)
+    print(f"\n{name_of(sizes)} trained on the same {len(dataset.y_train)} rows, on this machine")
+    print_timing("fastbp", seconds, model, dataset)
 
     def fit(max_epochs, n_threads):
-        peer = problem.model(sizes, max_epochs, options.seed, of=(MLPClassifier, MLPRegressor))
+        peer = dataset.model(sizes, max_epochs, options.seed, of=(MLPClassifier, MLPRegressor))
         with threadpool_limits(n_threads):
-            return _fit(peer, problem, interrupted)
+            return _fit(peer, dataset, interrupted)
 
     # BLAS's threads can slow scikit-learn down a hundred times where others use the cores too: it gets the better number of them
     trials = {n_threads: fit(2, n_threads)[0] for n_threads in {1, n_cores}}
     n_threads = min(trials, key=trials.get)
     its_seconds, peer = fit(options.epochs, n_threads)
-    print_timing("scikit-learn", its_seconds, peer, problem)
+    print_timing("scikit-learn", its_seconds, peer, dataset)
     if len(trials) > 1:
         tried = " and ".join(map(str, sorted(trials)))
         print(f"  (its BLAS threads: {n_threads}, the faster of {tried} in a short trial)")
-    ours, theirs = model.predict(problem.X_test), peer.predict(problem.X_test)
-    if problem.is_classification:
+    ours, theirs = model.predict(dataset.X_test), peer.predict(dataset.X_test)
+    if dataset.is_classification:
         verdict = f"their predictions agree on {np.count_nonzero(ours == theirs)} of the {len(ours)} test rows"
     else:
-        difference, deviation = np.abs(ours - theirs).max(), problem.y_test.std()
+        difference, deviation = np.abs(ours - theirs).max(), dataset.y_test.std()
         verdict = f"their predictions differ by at most {difference:.2g} (the target's deviation is {deviation:.2g})"
     print(f"fastbp is {its_seconds / seconds:.2g} times as fast; {verdict}")

@@ -14,13 +14,13 @@ from sklearn.pipeline import Pipeline
 
 from fastbp.app.arguments import NAME, add_reading, file_name, parse_sizes, positive, reading_of, whole_number
 from fastbp.app.columns import CATEGORY, DATE, NUMBER
+from fastbp.app.dataset import load_dataset
 from fastbp.app.exports import export
 from fastbp.app.inputs import TRUTH, inputs_of
 from fastbp.app.places import check_place, read_model, write_model
 from fastbp.app.predictions import predict
-from fastbp.app.problem import load_problem
 from fastbp.app.source import TableError, TrainingError, brief
-from fastbp.app.text import name_of, print_problem, print_test
+from fastbp.app.text import name_of, print_dataset, print_test
 from fastbp.persistence import save
 
 PLAIN_EPOCHS = 200
@@ -101,42 +101,42 @@ def _train(options):
         raise TableError(f"--model: {options.model} does not end in .skops")
     if find_spec("skops") is None:  # said before the training, not after it
         raise TableError("saving a model needs skops: pip install skops")
-    problem = load_problem(options.data, options.target, options.task, options.drop, reading_of(options), options.seed)
-    print_problem(problem)
+    dataset = load_dataset(options.data, options.target, options.task, options.drop, reading_of(options), options.seed)
+    print_dataset(dataset)
     try:
-        name, model = _fit_table(problem, options) if options.size is None else _fit_plain(problem, options)
+        name, model = _fit_table(dataset, options) if options.size is None else _fit_plain(dataset, options)
     except ValueError as error:
         raise TrainingError(f"the training failed: {error}") from error
-    print_test(problem, name, model)
+    print_test(dataset, name, model)
     write_model(lambda: save(model, options.model))
     print(f"\nModel, as tested: {options.model}")
 
 
-def _fit_table(problem, options):
+def _fit_table(dataset, options):
     """Return what is trained on a table where nothing else is asked for, and its name."""
-    kind = problem.table_kind
+    kind = dataset.table_kind
     print(f"training {kind.__name__}")
     own = {"max_iter": options.epochs, "max_time": options.max_time, "random_state": options.seed}
     model = kind(verbose=sys.stdout.isatty(), **own)
-    return kind.__name__, model.fit(problem.X_train, problem.y_train).set_params(max_time=None, verbose=False)
+    return kind.__name__, model.fit(dataset.X_train, dataset.y_train).set_params(max_time=None, verbose=False)
 
 
-def _fit_plain(problem, options):
+def _fit_plain(dataset, options):
     """Return a pipeline with a network of the size that is asked for, and its name."""
     epochs = options.epochs or PLAIN_EPOCHS
     print(f"training {name_of(options.size)} for at most {epochs} epochs")
     verbose = 1 if sys.stdout.isatty() else max(1, epochs // 10)
-    pipeline = problem.pipeline(options.size, epochs, options.seed)
+    pipeline = dataset.pipeline(options.size, epochs, options.seed)
     pipeline.set_params(network__verbose=verbose, network__max_time=options.max_time)
-    y, mean, scale = problem.y_train, 0.0, 1.0
-    if not problem.is_classification:
+    y, mean, scale = dataset.y_train, 0.0, 1.0
+    if not dataset.is_classification:
         mean, scale = float(y.mean()), float(y.std())
         y = (y - mean) / scale  # what a fresh network learns best
-    pipeline.fit(problem.X_train, y)
+    pipeline.fit(dataset.X_train, y)
     network = pipeline[-1].compact().set_params(verbose=False, max_time=None)
     if network.n_iter_ >= epochs:
         print(f"note: the loss was still falling after {epochs} epochs: more --epochs may fit better")
-    if not problem.is_classification:  # the last layer is linear: it gives the target's own unit from here on
+    if not dataset.is_classification:  # the last layer is linear: it gives the target's own unit from here on
         network.coefs_[-1][...] *= scale
         network.intercepts_[-1][...] = network.intercepts_[-1] * scale + mean
     return name_of(options.size), pipeline

@@ -15,7 +15,7 @@ _MOST_COLUMNS = 20  # of a kind that are listed
 _MOST_NOTES = 30
 
 
-class Candidate(NamedTuple):
+class RankedSizes(NamedTuple):
     """One row of the ranked table: the score of each fold, mean seconds and mean epochs of a fit."""
 
     sizes: tuple[int, ...]
@@ -39,24 +39,24 @@ def spread_of(scores):
     return "failed" if np.isnan(scores).any() else f"{scores.mean():.4f} ± {scores.std():.4f}"
 
 
-def print_problem(problem):
+def print_dataset(dataset):
     """Print what the data are and how they are split."""
-    n_train, n_test = len(problem.y_train), len(problem.y_test)
-    outcome = f"{len(np.unique(problem.y_train))} classes" if problem.is_classification else "regression"
-    print(f"{problem.name}: {n_train + n_test} rows, {problem.n_columns} features, {outcome}")
-    if problem.columns:
-        _print_columns(problem)
-    for note in problem.notes[:_MOST_NOTES]:
+    n_train, n_test = len(dataset.y_train), len(dataset.y_test)
+    outcome = f"{len(np.unique(dataset.y_train))} classes" if dataset.is_classification else "regression"
+    print(f"{dataset.name}: {n_train + n_test} rows, {dataset.n_columns} features, {outcome}")
+    if dataset.columns:
+        _print_columns(dataset)
+    for note in dataset.notes[:_MOST_NOTES]:
         print(f"note: {note}")
-    if len(problem.notes) > _MOST_NOTES:
-        print(f"note: {len(problem.notes) - _MOST_NOTES} more columns and cells like these")
+    if len(dataset.notes) > _MOST_NOTES:
+        print(f"note: {len(dataset.notes) - _MOST_NOTES} more columns and cells like these")
     print(f"{n_test} rows are held out for the test, the other {n_train} are for training")
 
 
-def _print_columns(problem):
+def _print_columns(dataset):
     """Print each column's kind."""
-    *features, target = problem.columns
-    other = "regression" if problem.is_classification else "classification"
+    *features, target = dataset.columns
+    other = "regression" if dataset.is_classification else "classification"
     hint = f"; --task {other} says otherwise" if target.kind == NUMBER else ""
     kinds = {NUMBER: "numbers", DATE: "dates", CATEGORY: "categories"}
     lines = {"target": [f"{brief(target.name)} ({kinds[target.kind]}{hint})"]}
@@ -75,9 +75,9 @@ def _print_columns(problem):
             print(textwrap.fill(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False))
 
 
-def print_ranking(candidates, problem, epochs, beside=None):
+def print_ranking(candidates, dataset, epochs, beside=None):
     """Print the table of the sizes, best first; beside: the estimator for tables, on the same folds."""
-    print(f"\nrank   hidden sizes   {problem.score_name + ' (mean ± std)':>23}   fit seconds   epochs")
+    print(f"\nrank   hidden sizes   {dataset.score_name + ' (mean ± std)':>23}   fit seconds   epochs")
     for rank, candidate in enumerate(candidates, 1):
         limit = "*" if candidate.epochs >= epochs else ""
         print(
@@ -87,31 +87,31 @@ def print_ranking(candidates, problem, epochs, beside=None):
     if beside is not None:
         print(
             f"   -   {'as a table':12}   {spread_of(beside.scores):>23}   {beside.seconds:11.3f}   {beside.epochs:6.0f}\n"
-            f"as a table: BPTabular{'Classifier' if problem.is_classification else 'Regressor'}, {name_of(beside.sizes)}, which"
+            f"as a table: BPTabular{'Classifier' if dataset.is_classification else 'Regressor'}, {name_of(beside.sizes)}, which"
             " scales and trains in its own way"
         )
     if any(candidate.epochs >= epochs for candidate in candidates):
         print(f"* still improving at the limit in every fold: more than --epochs {epochs} may score higher")
 
 
-def print_test(problem, name, model):
+def print_test(dataset, name, model):
     """Print how the winner, trained again on all the search's rows, does on the others."""
-    y, predicted = problem.y_test, model.predict(problem.X_test)
-    print(f"\nTest of {name}, trained on {len(problem.y_train)} rows, on the {len(y)} rows held out")
-    if problem.is_classification:
-        classes, counts = np.unique(problem.y_train, return_counts=True)
+    y, predicted = dataset.y_test, model.predict(dataset.X_test)
+    print(f"\nTest of {name}, trained on {len(dataset.y_train)} rows, on the {len(y)} rows held out")
+    if dataset.is_classification:
+        classes, counts = np.unique(dataset.y_train, return_counts=True)
         common = classes[counts.argmax()]
         print(f"accuracy {accuracy_score(y, predicted):.4f} (always answering {common}: {np.mean(y == common):.4f})\n")
         print(classification_report(y, predicted, digits=3, zero_division=0).rstrip())
     else:
-        guess = np.abs(y - problem.y_train.mean()).mean()
+        guess = np.abs(y - dataset.y_train.mean()).mean()
         print(f"R² {r2_score(y, predicted):.4f}, MAE {mean_absolute_error(y, predicted):.4g} (always the mean: {guess:.4g})")
 
 
-def print_timing(name, seconds, model, problem):
+def print_timing(name, seconds, model, dataset):
     """Print one line of the comparison."""
-    score = model.score(problem.X_test, problem.y_test)
-    print(f"  {name:12} {seconds:9.3f} s   {network_of(model).n_iter_:4d} epochs   test {problem.score_name} {score:.4f}")
+    score = model.score(dataset.X_test, dataset.y_test)
+    print(f"  {name:12} {seconds:9.3f} s   {network_of(model).n_iter_:4d} epochs   test {dataset.score_name} {score:.4f}")
 
 
 def network_of(model):
@@ -119,7 +119,7 @@ def network_of(model):
     return getattr(model, "regressor_", model)[-1]
 
 
-def draw(candidates, problem, path):
+def draw(candidates, dataset, path):
     """Save score and fit time against size; without matplotlib say so and go on."""
     try:
         from matplotlib.figure import Figure
@@ -130,13 +130,13 @@ def draw(candidates, problem, path):
 
     best = candidates[0]
     figure = Figure(figsize=(max(6.4, 0.8 * len(candidates)), 4.6), layout="constrained")
-    figure.suptitle(f"{problem.name}: best with {name_of(best.sizes)} (★)", fontsize="medium")
+    figure.suptitle(f"{dataset.name}: best with {name_of(best.sizes)} (★)", fontsize="medium")
     display = HiddenSizeDisplay(
         hidden_layer_sizes=[candidate.sizes for candidate in candidates],
         test_scores=[candidate.scores for candidate in candidates],
         fit_times=[candidate.seconds for candidate in candidates],
-        score_name=f"{problem.score_name} on the folds",
-        estimator_name="BPClassifier" if problem.is_classification else "BPRegressor",
+        score_name=f"{dataset.score_name} on the folds",
+        estimator_name="BPClassifier" if dataset.is_classification else "BPRegressor",
     ).plot(figure.add_subplot())
     if not np.isnan(best.mean):
         places, means = display.line_.get_data()

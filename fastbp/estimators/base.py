@@ -154,8 +154,8 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
         problem = Problem(X, targets.known, weights, **options, may_miss=missing is not None)
         problem.noise = draft._noise(X)
         counting = X, weights  # rows that explain
-        if problem.numbers is not None and self.feature_importances:
-            counting = X[problem.numbers], None if weights is None else weights[problem.numbers]
+        if problem.row_indices is not None and self.feature_importances:
+            counting = X[problem.row_indices], None if weights is None else weights[problem.row_indices]
         scaling = draft._scaling(problem, settings, resume)
         y_val = None
         if is_given:

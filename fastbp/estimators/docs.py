@@ -8,7 +8,16 @@ from typing import Any, TypeVar
 
 from fastbp.estimators.parameter_kinds import Parameter
 from fastbp.estimators.parameter_table import parameters_of, solvers_of
-from fastbp.names import ACTIVATIONS, EMBEDDINGS, HIDDEN_ACTIVATIONS, LOSSES, REGRESSION_LOSSES, SCHEDULES, SOLVERS, STARTS
+from fastbp.names import (
+    ACTIVATIONS,
+    EMBEDDINGS,
+    HIDDEN_ACTIVATIONS,
+    INITIALISATIONS,
+    LOSSES,
+    REGRESSION_LOSSES,
+    SCHEDULES,
+    SOLVERS,
+)
 
 _Class = TypeVar("_Class", bound=type)
 _Method = TypeVar("_Method", bound=Callable)
@@ -133,7 +142,7 @@ def _filled_for(estimator: str) -> dict[str, str]:
         "step_schedules": _about({name: schedule.text for name, schedule in SCHEDULES.items() if schedule.is_for_all}),
         "scheduled_solvers": _listed(name for name, solver in solvers.items() if solver.has_schedule),
         "stochastic_solvers": _listed(name for name, solver in solvers.items() if solver.is_stochastic),
-        "starts": _names(STARTS),
+        "starts": _names(INITIALISATIONS),
         "monotone": _listed(name for name in HIDDEN_ACTIVATIONS if ACTIVATIONS[name].is_monotone),
         "about_embeddings": "; ".join(f"with {name!r} {text}" for name, text in EMBEDDINGS.items()),
         "about_losses": _about({name: LOSSES[name].text for name in REGRESSION_LOSSES}),

@@ -24,7 +24,7 @@ from fastbp.estimators.parameter_kinds import (
     of_a_loss,
 )
 from fastbp.estimators.parameters import is_sequence
-from fastbp.names import CLASSIFIER_LOSSES, OUTPUT_ACTIVATIONS, STARTS
+from fastbp.names import CLASSIFIER_LOSSES, INITIALISATIONS, OUTPUT_ACTIVATIONS
 
 OWN_PARAMETERS = (
     # ---- of all estimators
@@ -38,7 +38,9 @@ OWN_PARAMETERS = (
         draw weights and start intercepts at 0, as 'zeros' does both; 'data' draws from N(0, 1), divides each unit's weights by
         the spread of what it computes for at most a thousand rows, and starts its intercept at minus a random mean of what it
         computes for five [8]_; a pair of lists shaped like `coefs_` and `intercepts_` is taken as it is.""",
-        needs_own_fit=lambda value: isinstance(value, str) and value in STARTS and STARTS[value].fits_rows,  # of a fold
+        needs_own_fit=lambda value: (
+            isinstance(value, str) and value in INITIALISATIONS and INITIALISATIONS[value].fits_rows
+        ),  # of a fold
         of_solver={
             "lm": """For 'lm' a drawn last layer is brought to the mean and spread of the targets, if its outputs may have
             any."""

@@ -26,7 +26,7 @@ from fastbp.estimators.parameters import (
     one_of,
     real_in,
 )
-from fastbp.names import AS_SKLEARN, BAYES, EMBEDDINGS, SCHEDULES, SOLVERS, STARTS, Solver
+from fastbp.names import AS_SKLEARN, BAYES, EMBEDDINGS, INITIALISATIONS, SCHEDULES, SOLVERS, Solver
 
 CLASSIFIER, REGRESSOR, AUTOENCODER = "BPClassifier", "BPRegressor", "BPAutoencoder"
 PREDICTORS = CLASSIFIER, REGRESSOR
@@ -177,7 +177,7 @@ INITIALISATION = Kind(
     "Any",
     "{starts} or (coefs, intercepts)",
     (
-        one_of(*sorted(STARTS)),
+        one_of(*sorted(INITIALISATIONS)),
         Allowed(lambda value: isinstance(value, tuple | list) and len(value) == 2, "a pair (coefs, intercepts)"),
     ),
 )

@@ -163,7 +163,7 @@ def output_activation_name(output_activation: str, loss: Any) -> str:
 def loss_parameter_of(estimator: Any, loss: Any) -> float | tuple[float, ...]:
     """Return what the estimator's parameter shapes a loss by, for all outputs or for each; 0 where there is none."""
     if isinstance(loss, CustomLoss):
-        return loss.shape
+        return loss.kernel_parameter
     parameter = LOSSES[loss].parameter
     if not parameter:
         return 0.0

@@ -33,7 +33,7 @@ class Scaling(NamedTuple):
 
 def fitted_scaling(estimator: Any, problem: Any) -> Scaling:
     """Return scalers fitted on the rows of a problem that count, with their weights."""
-    rows = slice(None) if problem.numbers is None else problem.numbers
+    rows = slice(None) if problem.row_indices is None else problem.row_indices
     weights = None if problem.sample_weight is None else problem.sample_weight[rows]
     if weights is not None and weights.min() < 0:
         raise ValueError("input_scaling and target_scaling take no negative sample weights.")

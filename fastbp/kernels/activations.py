@@ -142,7 +142,7 @@ def activate(code, Z, z, n_rows, n_units, width, slopes, groups):
 
 @jit
 def _activate_columns(code, Z, z, n_rows, n_units, width):
-    """The same column by column, where rows are mostly padding, which is zero and stays so (measured: 10 % of a fit with
+    """Activate column by column, where rows are mostly padding, which is zero and stays so (measured: 10 % of a fit with
     full batches of 750 rows)."""
     n_lanes = lane_count(Z)
     for column in range(z, z + n_units):
@@ -253,7 +253,7 @@ def multiply_by_slope(code, A, slopes, D, at, size):
 
 @inline
 def multiply_ahead_by_slope(code, A, slopes, D, at, size, ahead):
-    """The same for elements of D that lie so much farther on than the activations they belong to."""
+    """Multiply by slopes elements of D that lie `ahead` elements behind the activations they belong to."""
     if code == KEPT:
         for i in range(at, at + size, lane_count(D)):
             store(D, i + ahead, load(D, i + ahead) * load(A, i + slopes))

@@ -72,7 +72,7 @@ def jit(function, **options):
 
 
 def inline(function):
-    """The same for what the per-sample loop calls: a call costs as much there as the arithmetic (measured: 5 to 8 % of a fit)."""
+    """Compile what the per-sample loop calls: a call costs as much there as the arithmetic (measured: 5 to 8 % of a fit)."""
     return jit(function, forceinline=True)
 
 

@@ -22,7 +22,7 @@ def host_features() -> set[str]:
 
 
 def feature_string() -> str:
-    """The same as LLVM takes them."""
+    """Features of this CPU as LLVM takes them."""
     given = os.environ.get("NUMBA_CPU_FEATURES")
     if given is not None:
         return given

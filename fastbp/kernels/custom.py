@@ -88,20 +88,20 @@ def _parts_of(loss):
 
 
 def _of_three(function, n):
-    """A user's function as one of a prediction, a target and what shapes the loss of the output.
+    """A user's function as one of a prediction, a target and the parameter of that output.
 
     It is copied, as numba would keep the function itself with the constants that it saw first.
     """
     parts = function.__globals__, function.__name__, function.__defaults__, function.__closure__
     function = jit(types.FunctionType(function.__code__, *parts))
 
-    def of_three(output, y, shape):
+    def of_three(output, y, parameter):
         return float(function(output, y))
 
-    def with_shape(output, y, shape):
-        return float(function(output, y, shape))
+    def with_parameter(output, y, parameter):
+        return float(function(output, y, parameter))
 
-    return of_three if n == 2 else with_shape
+    return of_three if n == 2 else with_parameter
 
 
 class _Unknown(Exception):

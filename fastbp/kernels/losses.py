@@ -106,7 +106,7 @@ def _smooth_log_losses(
     row_losses: Doubles,
     first_row: int,
 ) -> None:
-    """The same with targets that give a part of their certainty, parameter[0], to all classes alike (Szegedy et al. 2016)."""
+    """Log-losses of targets that give a part of their certainty, parameter[0], to all classes alike (Szegedy et al. 2016)."""
     epsilon, n_lanes = broadcast(row_losses, smallest_probability(outputs)), lane_count(row_losses)
     smoothing = element(parameter, 0)
     certain, share = 1.0 - smoothing, smoothing / n_outputs if loss == LOG_LOSS else 0.5 * smoothing

@@ -85,7 +85,7 @@ def of_gradient(network):
 
 
 def _kept(network, of):
-    """The same, found out once for a network."""
+    """The parts that `of` finds, found once for a network."""
     kept = network.__dict__.setdefault("parts", {})
     if of not in kept:
         kept[of] = of(network)

@@ -56,7 +56,7 @@ def evaluate(
     rule: StepRule,
     result: Doubles,
 ):
-    """The same on its own; result: (2,) float64 gets the loss and whether it is complete."""
+    """The objective as an entry of its own; result: (2,) float64 gets the loss and whether it is complete."""
     is_complete, loss = objective(thread, n_threads, sync, network, params, samples, order, gather, workspace, strips, rule)
     if thread == 0:
         result[LOSS] = loss

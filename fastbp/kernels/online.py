@@ -156,7 +156,7 @@ def _step_rows(nesterov, momentum, x, first, n_rows, deltas, d, width, inner_del
 
 @inline
 def _step_columns(nesterov, momentum, x, first, inner_width, deltas, d, n_columns, inner_deltas, e, W, V, w, rate, decay):
-    """The same for narrow layers, whose W is stored (n_columns, inner_width)."""
+    """Step a narrow layer, whose W is stored (n_columns, inner_width)."""
     n_lanes = lane_count(W)
     momentum_, decay_ = broadcast(W, momentum), broadcast(W, decay)
     norm = broadcast(W, 0.0)

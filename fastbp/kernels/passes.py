@@ -54,7 +54,7 @@ def forward(network, params, table, order, first_sample, gather, workspace, firs
 
 @jit
 def masked_forward(network, params, table, order, first_sample, gather, workspace, first, stop, is_training, dropout):
-    """The same with units dropped; the inputs are as they are."""
+    """The forward pass with hidden units dropped; the inputs are as they are."""
     activations, block_rows, n_rows = workspace.activations, workspace.block_rows, stop - first
     units, widths, first_units = network.units, network.widths, network.first_units
     slopes = workspace.slopes if is_training else 0

@@ -83,9 +83,9 @@ def _losses_of_probabilities(
             total = -math.log(p) * (1.0 - p) ** element(parameter, 0)
         elif loss == BINARY_FOCAL:
             for j in range(n_outputs):
-                y, shape = np.float64(element(targets, first_target + j)), element(parameter, j)
+                y, gamma = np.float64(element(targets, first_target + j)), element(parameter, j)
                 p = _probability(outputs, first + j, epsilon)
-                total -= y * math.log(p) * (1.0 - p) ** shape + (1.0 - y) * math.log(1.0 - p) * p**shape
+                total -= y * math.log(p) * (1.0 - p) ** gamma + (1.0 - y) * math.log(1.0 - p) * p**gamma
         elif loss == ORDERED_LOG_LOSS:
             total = -math.log(_probability(outputs, first + np.int64(element(targets, first_target)), epsilon))
         elif loss == MULTIOUTPUT_LOG_LOSS:
@@ -255,7 +255,7 @@ def scale_deltas(
 def _deltas_of_probabilities(
     loss, parameter, outputs, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight
 ):
-    """The same for focal losses."""
+    """Deltas of focal losses."""
     epsilon = smallest_probability(outputs)
     for i in range(n_rows):
         row, row_target = at + i * width, target + i * n_targets
@@ -265,11 +265,11 @@ def _deltas_of_probabilities(
             p = _probability(outputs, row + np.int64(element(targets, row_target)), epsilon)
             factor = _focal_factor(p, element(parameter, 0))
         for j in range(n_outputs):
-            output, shape = np.float64(element(outputs, row + j)), element(parameter, j)
+            output, gamma = np.float64(element(outputs, row + j)), element(parameter, j)
             delta = np.float64(element(deltas, row + j)) * factor
             if loss == BINARY_FOCAL:  # the two classes have factors of their own
                 p, y = _probability(outputs, row + j, epsilon), np.float64(element(targets, row_target + j))
-                delta = (1.0 - y) * output * _focal_factor(1.0 - p, shape) - y * (1.0 - output) * _focal_factor(p, shape)
+                delta = (1.0 - y) * output * _focal_factor(1.0 - p, gamma) - y * (1.0 - output) * _focal_factor(p, gamma)
                 delta *= weight
             set_element(deltas, row + j, delta)
 

@@ -152,7 +152,7 @@ def shaped_step(
     average: Reals,
     weight_sum: float,
 ) -> None:
-    """The same for all strips of this thread, of a batch with this sum of weights, whatever the rule asks for beside.
+    """Step all strips of this thread, of a batch with this sum of weights, with what the rule asks for beside.
 
     In this order: norms are measured, elements clipped to ± clip_value or the whole to clip_norm, penalties added, the step
     taken, the units' weights brought back to max_norm, and the new weights taken into their average.

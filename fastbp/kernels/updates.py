@@ -158,7 +158,7 @@ def _update_apart(
     scale: float,
     decay: float,
 ) -> float:
-    """The same for the rules that few fits use."""
+    """Take the step of the rules that few fits use."""
     n_lanes = lane_count(params)
     scale_, decay_, rate_ = broadcast(params, scale), broadcast(params, decay), broadcast(params, -rate)
     norm = broadcast(params, 0.0)

@@ -139,7 +139,7 @@ class Fold:
             weights = check_sample_weight(weights, self.X)
         targets = self._encode(estimator, chosen)
         self.targets, self.fitted = targets, door | ({} if targets.classes is None else {"classes_": targets.classes})
-        self.problem = Problem(self.X, targets.Y, weights, numbers=rows, n_outputs=targets.n_outputs)
+        self.problem = Problem(self.X, targets.Y, weights, row_indices=rows, n_outputs=targets.n_outputs)
         self.kind = self.X.shape[1], targets.n_outputs, targets.loss, self.X.dtype
         if plan.is_direct and self.transformers is None and 0 < self.test.size * self.X.shape[1] <= FEW_INPUTS:
             self.test_samples = self.problem.samples._replace(table=make_table(self.X[self.test]))

@@ -275,7 +275,7 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
         self.oof_score_ = (
             self._score_of(Y, self._finished(outputs), rows.weights)
             if scorer is None
-            else float(scorer(self._answering(outputs, self.networks_), outputs, y[rows.numbers], **given(rows.weights)))
+            else float(scorer(self._answering(outputs, self.networks_), outputs, y[rows.row_indices], **given(rows.weights)))
         )
         others = None if rows.are_all else self._averaged(self._inputs(table, rows.others))
         spread = rows.spread_out(outputs)

@@ -188,7 +188,7 @@ class TableEncoder(TransformerMixin, Versioned, ShownInNotebooks, BaseEstimator)
         """Learn from the rows of a table that count; return these encoded."""
         new, names = unfitted(self), names_of(table)
         validate_data(new, table, skip_check_array=True)
-        columns = [column[rows.numbers] for column in columns_of(table)]
+        columns = [column[rows.row_indices] for column in columns_of(table)]
         kinds = _kinds(columns, names)
         new._texts, of_texts = [], []
         for i, (column, name, kind) in enumerate(zip(columns, names, kinds, strict=True)):

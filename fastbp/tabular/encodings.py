@@ -57,7 +57,7 @@ class Reader:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of which the other encoder has warned
             encoder._learn(table, rows)
-            Z, of_texts, texts = encoder._read(table, rows.numbers)
+            Z, of_texts, texts = encoder._read(table, rows.row_indices)
         encoded = encoder._joined(Z, of_texts, texts)
         numbers = encoded[:, : encoder.n_numbers_].astype(np.float64)
         shares = np.linspace(0, 1, min(MOST_RANKS, max(2, len(encoded))))

@@ -192,7 +192,7 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
         if self.class_weight is not None:
             rows = weighted_by_class(rows, self.class_weight, labels)
         self.classes_, self._kind, self._is_sparse = told.shown(), told.kind, told.is_sparse
-        found = [np.unique(codes[rows.numbers], return_inverse=True) for codes in told.codes.T]
+        found = [np.unique(codes[rows.row_indices], return_inverse=True) for codes in told.codes.T]
         counting: list[Any] = [np.arange(2) if told.kind == LABELS else places for places, _ in found]
         self._counting = counting[0] if told.kind == ONE else counting
         X = self._encode(table, rows)
@@ -210,7 +210,7 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
             more = read_classes(y_val, told.kind)
             return targets_of(codes_among(more, told, counting)).Y, more.labels
 
-        codes = told.codes[rows.numbers] if told.kind == LABELS else np.column_stack([codes for _, codes in found])
+        codes = told.codes[rows.row_indices] if told.kind == LABELS else np.column_stack([codes for _, codes in found])
         watching.looked = self._looked_at(validation, looked_at)
         strata = told.codes[:, 0] if told.kind == ONE else labels
         self._train(table, labels, strata, rows, X, targets_of(codes), watching)
@@ -597,7 +597,7 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
         check_consistent_length(table, y)
         rows = rows_of(sample_weight, len(y), np.float32)
         self._is_single = y.ndim == 1
-        Y = y.reshape(len(y), -1)[rows.numbers]
+        Y = y.reshape(len(y), -1)[rows.row_indices]
         loss = LOSSES[self.loss]
         Z, (self._mean, self._spread) = unit_of(Y, rows.weights, self.loss)
         self._low, self._high = Y.min(axis=0), Y.max(axis=0)

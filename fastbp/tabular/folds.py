@@ -34,7 +34,7 @@ def drawn_folds(
     those of weight 0 are left out then.
     """
     if isinstance(cv, Integral):
-        labels = labels[rows.numbers]
+        labels = labels[rows.row_indices]
         n_folds = int(cv)
         most = int(np.bincount(labels).max()) if is_classifier else len(labels)
         if n_folds > most > 1 and not rows.are_all:
@@ -47,7 +47,7 @@ def drawn_folds(
     if not splits:
         raise ValueError("cv gives no folds; an iterator gives its folds once: make a list of it.")
     number = np.full(rows.n_all, -1)
-    number[rows.numbers] = np.arange(len(number[rows.numbers]))
+    number[rows.row_indices] = np.arange(len(number[rows.row_indices]))
     folds = []
     for i, split in enumerate(splits):
         try:

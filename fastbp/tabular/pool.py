@@ -169,7 +169,7 @@ def pool_folds(
     """Return the folds of `drawn_folds`; where `cv` is None five, or as many as small tables have, or all rows and none."""
     if cv is not None:
         return drawn_folds(cv, table, labels, rows, is_classification, random_state)
-    counting = labels[rows.numbers]
+    counting = labels[rows.row_indices]
     n_folds = min(FOLDS, int(np.bincount(counting).max()) if is_classification else len(counting))
     if n_folds < 2:
         return [(np.arange(len(counting)), np.arange(0))]

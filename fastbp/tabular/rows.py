@@ -16,23 +16,23 @@ class Rows(NamedTuple):
     """
 
     n_all: int
-    numbers: np.ndarray | slice
+    row_indices: np.ndarray | slice
     weights: np.ndarray | None  # of these rows; None where all are 1
 
     @property
     def are_all(self) -> bool:
         """Whether no row has weight 0."""
-        return isinstance(self.numbers, slice)
+        return isinstance(self.row_indices, slice)
 
     @property
     def others(self) -> np.ndarray:
         """Numbers of the rows of weight 0."""
-        return np.delete(np.arange(self.n_all), self.numbers)
+        return np.delete(np.arange(self.n_all), self.row_indices)
 
     def spread_out(self, values: Any) -> np.ndarray:
         """Return values of the rows that count, or one for all these, as an array of all rows, with zeros for the others."""
         spread = np.zeros((self.n_all, *np.shape(values)[1:]), np.result_type(values))
-        spread[self.numbers] = values
+        spread[self.row_indices] = values
         return spread
 
 
@@ -52,13 +52,13 @@ def rows_of(sample_weight: Any, n_rows: int, dtype: Any = np.float64) -> Rows:
         raise ValueError(f"Sample weights must not be negative here, where statistics are learnt by them; got {weights.min():g}.")
     counting = np.flatnonzero(weights)
     weights = weights[counting]
-    numbers = slice(None) if len(counting) == n_rows else counting
-    return Rows(n_rows, numbers, None if (weights == 1).all() else weights)
+    row_indices = slice(None) if len(counting) == n_rows else counting
+    return Rows(n_rows, row_indices, None if (weights == 1).all() else weights)
 
 
 def weighted_by_class(rows: Rows, class_weight: Any, labels: np.ndarray) -> Rows:
     """Return the rows with the weights of their classes, which "balanced" counts among the rows of weight above 0."""
-    seen = rows.numbers if isinstance(class_weight, str) and not rows.are_all else None
+    seen = rows.row_indices if isinstance(class_weight, str) and not rows.are_all else None
     of_class = compute_sample_weight(class_weight, labels, indices=seen).astype(np.float32)
     return rows_of(of_class * rows.spread_out(1 if rows.weights is None else rows.weights), len(labels), np.float32)
 

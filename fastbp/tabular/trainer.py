@@ -68,7 +68,7 @@ def trained_network(
     settings = settings_of(model, targets.loss)._replace(
         categories=tuple(categories), decay_schedule="flat_cos", dropout_schedule="flat_cos", groups=targets.groups
     )
-    problem = Problem(X, targets.Y, weights, numbers=rows, n_outputs=targets.n_outputs)
+    problem = Problem(X, targets.Y, weights, row_indices=rows, n_outputs=targets.n_outputs)
     options: dict[str, Any] = {}
     if told is not None:
         settings, options = told(model, fitted, problem, settings)

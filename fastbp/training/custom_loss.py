@@ -83,7 +83,7 @@ class CustomLoss:
         return Loss("a loss of the user's", REAL_OUTPUTS, self.python("value"), self.python("slope"), is_own_score=True)
 
     @property
-    def shape(self) -> Any:
+    def kernel_parameter(self) -> Any:
         """What comes to the kernels as its parameter."""
         return 0.0 if self.parameter is None else self.parameter
 
@@ -91,7 +91,7 @@ class CustomLoss:
         """Raise ValueError if a function is not finite, or the slope is not that of the value, for targets such as y and
         predictions about as large. y: (n_rows, n_outputs), NaN where a target is missing; each row has one."""
         n_outputs = y.shape[1]
-        numbers = np.resize(self.shape, n_outputs)
+        parameters = np.resize(self.kernel_parameter, n_outputs)
         random = np.random.RandomState(0)
         rows = random.permutation(len(y))[:_MOST_PAIRS]
         formula = ACTIVATIONS[output_activation].formula
@@ -101,7 +101,7 @@ class CustomLoss:
             target, of_outputs = float(y[row, j]), y[~np.isnan(y[:, j]), j]
             z = float(np.mean(of_outputs) + 2 * z * (np.std(of_outputs) or 1.0)) if output_activation == "identity" else z
             prediction = float(written(formula, NumPy, z)) if formula else z
-            self._check_at(prediction, target, () if self.parameter is None else (float(numbers[j]),))
+            self._check_at(prediction, target, () if self.parameter is None else (float(parameters[j]),))
 
     def _check_at(self, prediction: float, target: float, more: tuple[float, ...]) -> None:
         def found(name: str, prediction: float) -> float:

@@ -15,16 +15,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastbp.kernels import custom
-from fastbp.names import SOLVERS, STARTS
+from fastbp.names import INITIALISATIONS, SOLVERS
 from fastbp.training.between import Hooks
 from fastbp.training.custom_loss import CustomLoss
+from fastbp.training.initialisation import draw_front, draw_parameters, fit_start, thresholds_between
 from fastbp.training.monotone import parameter_signs, turned
 from fastbp.training.network import network_for, pack_parameters
 from fastbp.training.outcome import DIVERGED, INTERRUPTED, History, Outcome, Run
 from fastbp.training.problem import Problem, check_codes
 from fastbp.training.settings import Settings
 from fastbp.training.solvers import trainer_of
-from fastbp.training.starts import draw_front, draw_parameters, fit_start, thresholds_between
 from fastbp.training.threads import allowed_threads, run_pool
 from fastbp.training.workspace import Scratch
 
@@ -70,10 +70,12 @@ def draw_weights(
     """Flat starting parameters, drawn, some fitted to rows of a problem, or as `init` gives them."""
     layer_sizes = network.units.tolist()
     front = draw_front(network, random_state, dtype, settings.frequency_init_scale)
-    if isinstance(settings.init, str) and STARTS[settings.init].fits_rows and problem is not None:
-        numbers, weights = problem.counting()
+    if isinstance(settings.init, str) and INITIALISATIONS[settings.init].fits_rows and problem is not None:
+        row_indices, weights = problem.counting()
         options: dict[str, Any] = {"init_scale": settings.init_scale, "n_threads": settings.n_threads}
-        coefs, intercepts = fit_start(network, front, problem.X, random_state, numbers=numbers, weights=weights, **options)
+        coefs, intercepts = fit_start(
+            network, front, problem.X, random_state, row_indices=row_indices, weights=weights, **options
+        )
     elif isinstance(settings.init, str):
         coefs, intercepts = draw_parameters(
             layer_sizes,
@@ -196,7 +198,7 @@ def fit_network(
         _demand_rows_for(network, "X_val: ", problem.held_out)
     deadline = time.monotonic() + settings.max_time
     # scikit-learn draws weights before it splits; those that are fitted to rows which are still to be scaled have to wait
-    waits = prepare is not None and isinstance(settings.init, str) and STARTS[settings.init].fits_rows
+    waits = prepare is not None and isinstance(settings.init, str) and INITIALISATIONS[settings.init].fits_rows
     seen = problem  # by starts
 
     def begin(number: int) -> Run:

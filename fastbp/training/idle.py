@@ -27,9 +27,9 @@ def idle_units(network: Any, params: np.ndarray, X: np.ndarray) -> list[tuple[in
 
 def complaint_of_idle_units(network: Any, params: np.ndarray, problem: Problem) -> str:
     """What to warn of after a training, "" if there is nothing; at most MOST_ROWS rows, spread over all, are looked at."""
-    numbers = np.arange(problem.n_rows) if problem.numbers is None else problem.numbers
-    numbers = numbers[:: -(-len(numbers) // MOST_ROWS)]
-    X = problem.X[numbers]
+    row_indices = np.arange(problem.n_rows) if problem.row_indices is None else problem.row_indices
+    row_indices = row_indices[:: -(-len(row_indices) // MOST_ROWS)]
+    X = problem.X[row_indices]
     X = np.ascontiguousarray(X.toarray() if problem.is_sparse else X)
     names = {activation.code: name for name, activation in ACTIVATIONS.items()}
     parts = []

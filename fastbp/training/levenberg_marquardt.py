@@ -124,7 +124,7 @@ class TargetUnit(NamedTuple):
 
 def target_unit(problem: Problem, settings: Settings) -> TargetUnit:
     """The unit of a problem's targets."""
-    rows: Any = slice(None) if problem.numbers is None else problem.numbers
+    rows: Any = slice(None) if problem.row_indices is None else problem.row_indices
     Y, weights = problem.Y[rows].astype(np.float64), None
     if problem.sample_weight is not None:
         weights = problem.sample_weight[rows].astype(np.float64)

@@ -74,13 +74,13 @@ class NormalEquations:
         n_outputs = problem.n_outputs
         rows = BLOCK_BYTES // (8 * self._stride * n_outputs)
         self._block_rows = max(1, min(problem.n_rows, MOST_ROWS, max(rows, -(-FEWEST_ROWS // n_outputs))))
-        gather = problem.numbers is not None
+        gather = problem.row_indices is not None
         n_threads_at_most = team_size(n_threads, np.inf, np.inf)
         self._workspace = make_workspace(
             network, problem.dtype, self._block_rows, n_threads=n_threads_at_most, in_one_block=True,
             gathered=problem.samples if gather else None,
         )  # fmt: skip
-        self._order = np.array(problem.numbers, dtype=np.int64) if gather else NO_ORDER
+        self._order = np.array(problem.row_indices, dtype=np.int64) if gather else NO_ORDER
         self._strips = [make_strips(network, size, problem.is_sparse) for size in (1, n_threads_at_most)]
         self._J = aligned_zeros(self._block_rows * n_outputs * self._stride, np.float64)
         self._products = aligned_zeros((n + 1) * self._stride, np.float64)

@@ -54,7 +54,7 @@ class Objective:
         sync: np.ndarray | None = None,
     ) -> None:
         n_rows, is_sparse, dtype = problem.n_rows, problem.is_sparse, problem.dtype
-        gather = problem.numbers is not None
+        gather = problem.row_indices is not None
         row_work = flops_per_row(network)
         self.work = row_work * n_rows
         n_slabs = 1 if in_one_block else slabs_of(network, n_rows, is_sparse)
@@ -67,7 +67,7 @@ class Objective:
         strips = make_strips(network, self.n_threads, is_sparse)
         self.workspace = workspace._replace(strip_norms=np.zeros(len(strips.layers)))
         self.gradient = self.workspace.gradient[: network.n_parameters]
-        order = np.array(problem.numbers, dtype=np.int64) if gather else NO_ORDER
+        order = np.array(problem.row_indices, dtype=np.int64) if gather else NO_ORDER
         rule = StepRule(GRADIENT_ONLY, 0.0, 0.0, 0.0, float(alpha))
         self._params = aligned_arrays(dtype, network.n_parameters)[0]
         self.fixed = network, self._params, problem.samples, order, int(gather), self.workspace, strips, rule
@@ -99,7 +99,7 @@ def gradients_at(network: Any, params: np.ndarray, problem: Problem, *, alpha: f
     if network.skip_layer >= 0:
         by_inputs += deltas_of(network.skip_layer + 1) @ front_views(network, params)["skip"].T
     by_inputs /= params.dtype.type(problem.total_weight())
-    if problem.numbers is not None:  # the other rows have no targets
+    if problem.row_indices is not None:  # the other rows have no targets
         by_inputs, by_known = np.zeros((problem.X.shape[0], network.n_features), params.dtype), by_inputs
-        by_inputs[problem.numbers] = by_known
+        by_inputs[problem.row_indices] = by_known
     return loss, objective.gradient, by_inputs

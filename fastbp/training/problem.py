@@ -72,7 +72,7 @@ class Problem:
         Targets; for the loss "log_loss" one column of class numbers.
     sample_weight : ndarray of shape (n,) or None
         None is 1 for all.
-    numbers : ndarray of int64 or None
+    row_indices : ndarray of int64 or None
         The rows of X that count, in this order, without a copy of them; None is all.
     n_outputs : int or None
         Units of the output layer; None is one per target.
@@ -99,7 +99,7 @@ class Problem:
         Y: np.ndarray,
         sample_weight: np.ndarray | None = None,
         *,
-        numbers: np.ndarray | None = None,
+        row_indices: np.ndarray | None = None,
         n_outputs: int | None = None,
         strata: Callable[[np.ndarray], np.ndarray] | None = None,
         may_miss: bool = False,
@@ -107,7 +107,7 @@ class Problem:
         self.X, self.dtype = X, X.dtype
         self.Y = np.ascontiguousarray(Y, dtype=self.dtype).reshape(X.shape[0], -1)
         self.sample_weight = None if sample_weight is None else np.ascontiguousarray(sample_weight, dtype=self.dtype)
-        self.numbers, self.strata = numbers, strata
+        self.row_indices, self.strata = row_indices, strata
         self.n_outputs = self.Y.shape[1] if n_outputs is None else n_outputs
         self.held_out: Problem | None = None
         self.drawn: np.ndarray | None = None
@@ -123,8 +123,10 @@ class Problem:
         gone = np.isnan(self.Y)
         are_there = ~gone.all(axis=1)
         if not are_there.all():
-            self.numbers = np.flatnonzero(are_there) if self.numbers is None else self.numbers[are_there[self.numbers]]
-            if not len(self.numbers):
+            self.row_indices = (
+                np.flatnonzero(are_there) if self.row_indices is None else self.row_indices[are_there[self.row_indices]]
+            )
+            if not len(self.row_indices):
                 raise ValueError("No row has a target: all are missing.")
         return bool(gone[are_there].any())
 
@@ -141,7 +143,7 @@ class Problem:
     @property
     def n_rows(self) -> int:
         """Number of the rows that count."""
-        return self.X.shape[0] if self.numbers is None else len(self.numbers)
+        return self.X.shape[0] if self.row_indices is None else len(self.row_indices)
 
     @property
     def is_sparse(self) -> bool:
@@ -152,35 +154,35 @@ class Problem:
         """Sum of the sample weights of the rows that count."""
         if self.sample_weight is None:
             return float(self.n_rows)
-        weights = self.sample_weight if self.numbers is None else self.sample_weight[self.numbers]
+        weights = self.sample_weight if self.row_indices is None else self.sample_weight[self.row_indices]
         return float(weights.sum(dtype=np.float64))
 
     def known_weight(self) -> float:
         """Sum over the targets that are there of the sample weights of their rows."""
         if not self.has_missing:
             return self.total_weight() * self.n_outputs
-        numbers: Any = slice(None) if self.numbers is None else self.numbers
-        known = np.count_nonzero(~np.isnan(self.Y[numbers]), axis=1)
-        return float(known.sum() if self.sample_weight is None else known @ self.sample_weight[numbers].astype(np.float64))
+        row_indices: Any = slice(None) if self.row_indices is None else self.row_indices
+        known = np.count_nonzero(~np.isnan(self.Y[row_indices]), axis=1)
+        return float(known.sum() if self.sample_weight is None else known @ self.sample_weight[row_indices].astype(np.float64))
 
     def compact(self) -> "Problem":
-        """The same without the rows that do not count."""
-        return self if self.numbers is None else self.copied(self.numbers)
+        """The problem without the rows that do not count."""
+        return self if self.row_indices is None else self.copied(self.row_indices)
 
     def counting(self) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Numbers of the rows whose weight is above 0, None where these are all of X, and their weights, None where these are
         equal."""
-        numbers, weights = self.numbers, self.sample_weight
+        row_indices, weights = self.row_indices, self.sample_weight
         if weights is None:
-            return numbers, None
-        weights = weights if numbers is None else weights[numbers]
+            return row_indices, None
+        weights = weights if row_indices is None else weights[row_indices]
         there = np.flatnonzero(weights > 0)
         if len(there) < len(weights):
-            numbers, weights = there if numbers is None else numbers[there], weights[there]
-        return numbers, weights if weights.size and weights.min() < weights.max() else None
+            row_indices, weights = there if row_indices is None else row_indices[there], weights[there]
+        return row_indices, weights if weights.size and weights.min() < weights.max() else None
 
     def stratified(self, strata: Callable[[np.ndarray], np.ndarray] | None) -> "Problem":
-        """The same rows, which `split` stratifies in another way."""
+        """These rows, which `split` stratifies in another way."""
         return self._replaced(strata=strata)
 
     def split(self, fraction: float, random_state: np.random.RandomState) -> "Problem":
@@ -188,35 +190,35 @@ class Problem:
 
         Splitting row numbers takes the same draws as scikit-learn's splitting of arrays.
         """
-        numbers = np.arange(self.n_rows) if self.numbers is None else self.numbers
+        row_indices = np.arange(self.n_rows) if self.row_indices is None else self.row_indices
         train, aside = train_test_split(
-            numbers,
+            row_indices,
             random_state=random_state,
             test_size=fraction,
-            stratify=None if self.strata is None else self.strata(self.Y[numbers]),
+            stratify=None if self.strata is None else self.strata(self.Y[row_indices]),
         )
         if len(aside) < 2:
             raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
         held_out = self.copied(aside)
         held_out.drawn = aside
-        return self._replaced(numbers=train, held_out=held_out)
+        return self._replaced(row_indices=train, held_out=held_out)
 
-    def copied(self, numbers: np.ndarray | slice, X: Any = None) -> "Problem":
+    def copied(self, row_indices: np.ndarray | slice, X: Any = None) -> "Problem":
         """These rows on their own; X takes the place of their inputs."""
-        weights = None if self.sample_weight is None else self.sample_weight[numbers]
+        weights = None if self.sample_weight is None else self.sample_weight[row_indices]
         options: dict[str, Any] = {"n_outputs": self.n_outputs, "may_miss": self.may_miss}
-        return Problem(self.X[numbers] if X is None else X, self.Y[numbers], weights, **options)
+        return Problem(self.X[row_indices] if X is None else X, self.Y[row_indices], weights, **options)
 
     def in_other_features(self, X: np.ndarray, held_out_X: np.ndarray | None) -> "Problem":
         """The rows that count, and those set aside, with other inputs."""
-        inner = self.copied(slice(None) if self.numbers is None else self.numbers, X)
+        inner = self.copied(slice(None) if self.row_indices is None else self.row_indices, X)
         if self.held_out is not None:
             inner.held_out = self.held_out.copied(slice(None), held_out_X)
         return inner
 
     def transformed(self, inputs: Callable[[Any], Any], targets: Callable[[np.ndarray], np.ndarray]) -> "Problem":
         """The rows that count, and those set aside, with functions of their inputs and targets in place of these."""
-        rows = slice(None) if self.numbers is None else self.numbers
+        rows = slice(None) if self.row_indices is None else self.row_indices
         weights = None if self.sample_weight is None else self.sample_weight[rows]
         options: dict[str, Any] = {"n_outputs": self.n_outputs, "may_miss": self.may_miss}
         other = Problem(inputs(self.X[rows]), targets(self.Y[rows]), weights, **options)
@@ -226,7 +228,7 @@ class Problem:
         return other
 
     def with_noise(self, epoch: int) -> "Problem":
-        """The same with the noise of one epoch in its inputs, for solvers that need the same loss at every step."""
+        """The problem with the noise of one epoch in its inputs, for solvers that need the same loss at every step."""
         if self.noise is None:
             return self
         X = self.noise.added(self.X, epoch)

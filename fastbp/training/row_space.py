@@ -50,7 +50,7 @@ def space_of(problem: Problem, settings: Settings, n_units: int, n_threads: int 
     stays_in_span = SOLVERS[settings.solver].stays_in_span and not settings.is_shaped
     if not (stays_in_span and is_worth_it(problem.X, n_rows, n_units, batch_size, settings.max_iter)):
         return None
-    space = problem.derived("row space", lambda: RowSpace(problem.X, problem.numbers, held_out, n_threads))
+    space = problem.derived("row space", lambda: RowSpace(problem.X, problem.row_indices, held_out, n_threads))
     return space if np.isfinite(space.X).all() else None
 
 
@@ -60,7 +60,7 @@ class RowSpace:
     Parameters
     ----------
     X : ndarray or CSR matrix of shape (n, n_features)
-    numbers : ndarray of int64 or None
+    row_indices : ndarray of int64 or None
         The rows of X that count; all by default.
     held_out : ndarray or CSR matrix of shape (n_held_out, n_features) or None
         Rows that are not trained on; the basis spans them too.
@@ -76,9 +76,9 @@ class RowSpace:
     held_out : ndarray of shape (n_held_out, n_rows + 1)
     """
 
-    def __init__(self, X: Any, numbers: np.ndarray | None = None, held_out: Any = None, n_threads: int | None = None) -> None:
-        self._X, self._numbers, self._held_out, self._n_threads = X, numbers, held_out, n_threads
-        n_trained = X.shape[0] if numbers is None else len(numbers)
+    def __init__(self, X: Any, row_indices: np.ndarray | None = None, held_out: Any = None, n_threads: int | None = None) -> None:
+        self._X, self._row_indices, self._held_out, self._n_threads = X, row_indices, held_out, n_threads
+        n_trained = X.shape[0] if row_indices is None else len(row_indices)
         self.n_rows = n = n_trained + (0 if held_out is None else held_out.shape[0])
         self._stride = n + -n % WHOLE_VECTORS
         self._L = aligned_zeros(n * self._stride, np.float64).reshape(n, self._stride)
@@ -161,11 +161,11 @@ class RowSpace:
     def _chunks(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield slices of the features and the values of all rows there, in float64: what is small beside the rows that it is a
         difference of, where these hardly differ, is to be right too."""
-        X, numbers, held_out = self._X, self._numbers, self._held_out
+        X, row_indices, held_out = self._X, self._row_indices, self._held_out
         for first in range(0, X.shape[1], CHUNK):
             features = slice(first, first + CHUNK)
             rows = X[:, features]
-            parts = [rows if numbers is None else rows[numbers]] + ([] if held_out is None else [held_out[:, features]])
+            parts = [rows if row_indices is None else rows[row_indices]] + ([] if held_out is None else [held_out[:, features]])
             parts = [part.toarray() if hasattr(part, "toarray") else part for part in parts]
             rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
             yield features, rows.astype(np.float64, order="C", copy=False)

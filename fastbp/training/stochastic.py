@@ -117,7 +117,7 @@ class _Loop:
         is_online = batch_size == 1 and solver.is_per_sample and not problem.is_sparse and is_plain
         is_full_batch = batch_size == n_rows
         drops_inputs = bool(settings.dropout and settings.dropout[0])  # from copies
-        gather = problem.numbers is not None or bool(settings.shuffle and not is_full_batch) or drops_inputs
+        gather = problem.row_indices is not None or bool(settings.shuffle and not is_full_batch) or drops_inputs
         self._n_batches = n_batches = -(-n_rows // batch_size)
         dropout, self._network = self._begin_dropout(network), network
         if settings.dropout:
@@ -158,10 +158,10 @@ class _Loop:
         self._key, self._position = opened or (np.zeros(1, np.uint32), np.zeros(1, np.int64))
         if run.order is not None:
             self._order = run.order
-        elif problem.numbers is None:
+        elif problem.row_indices is None:
             self._order = np.arange(n_rows if settings.shuffle or gather else 0)
         else:
-            self._order = np.array(problem.numbers, dtype=np.int64)
+            self._order = np.array(problem.row_indices, dtype=np.int64)
         self._draws = epochs.ONLY_DRAWN if is_full_batch else epochs.SHUFFLED
         has_name = not callable(settings.learning_rate)
         average = optimizer.begin_average(run.params, settings)

@@ -18,7 +18,7 @@ from fastbp.tabular import BPTabularClassifier, BPTabularRegressor, TableEncoder
 FEWEST_ROWS = 10
 
 
-class Problem(NamedTuple):
+class Dataset(NamedTuple):
     """The data, the task and the step before the network.
 
     Attributes
@@ -57,7 +57,7 @@ class Problem(NamedTuple):
 
     @property
     def score_name(self):
-        """The same as people call it."""
+        """That metric as people call it."""
         return "accuracy" if self.is_classification else "R²"
 
     def pipeline(self, sizes, epochs, seed, of=(BPClassifier, BPRegressor)):
@@ -89,13 +89,13 @@ class Problem(NamedTuple):
         return StandardScaler().fit_transform(self.y_train[:, np.newaxis]).ravel()
 
 
-def load_problem(data, target, task, drop, options, seed):
-    """Return the Problem of scikit-learn's digits, or of a file where `data` is one."""
+def load_dataset(data, target, task, drop, options, seed):
+    """Return the Dataset of scikit-learn's digits, or of a file where `data` is one."""
     if data is None:
         if task == "regression":
             raise TableError("the digits are classes; --task regression needs --data FILE.csv")
         X, y = load_digits(return_X_y=True)
-        digits = Problem("digits", "classification", X, None, y, None, StandardScaler(), X.shape[1], [], [])
+        digits = Dataset("digits", "classification", X, None, y, None, StandardScaler(), X.shape[1], [], [])
         return _split(digits, seed)
     if target is None:
         raise TableError("--data needs --target COLUMN")
@@ -103,7 +103,7 @@ def load_problem(data, target, task, drop, options, seed):
 
 
 def _problem_of(table, data, target, task, seed):
-    """Return the Problem of a table, once its task is known."""
+    """Return the Dataset of a table, once its task is known."""
     task = task or find_task(table.y, table.target.is_quantity)
     if task == "classification":
         table = leave_out_rare_classes(table if table.labels is None else table._replace(y=table.labels, labels=None))
@@ -116,17 +116,17 @@ def _problem_of(table, data, target, task, seed):
         raise TableError(f"the target {target!r} is {str(y[0])!r} in every row: there is nothing to learn")
     name = title_of(data) if str(data) == "-" else data.name
     columns = [*table.columns, table.target]
-    return _split(Problem(name, task, X, None, y, None, TableEncoder(), table.n_used, columns, table.notes), seed)
+    return _split(Dataset(name, task, X, None, y, None, TableEncoder(), table.n_used, columns, table.notes), seed)
 
 
-def _split(problem, seed):
-    X, y = problem.X_train, problem.y_train
-    n_classes = len(np.unique(y)) if problem.is_classification else 1
+def _split(dataset, seed):
+    X, y = dataset.X_train, dataset.y_train
+    n_classes = len(np.unique(y)) if dataset.is_classification else 1
     X_train, X_test, y_train, y_test = train_test_split(
         X,
         y,
         test_size=max(round(0.2 * len(y)), n_classes),
-        stratify=y if problem.is_classification else None,
+        stratify=y if dataset.is_classification else None,
         random_state=seed,
     )
-    return problem._replace(X_train=X_train, X_test=X_test, y_train=y_train, y_test=y_test)
+    return dataset._replace(X_train=X_train, X_test=X_test, y_train=y_train, y_test=y_test)

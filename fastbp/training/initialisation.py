@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.kernels.layout import N_EMBEDDED, N_WAVES, Network
-from fastbp.names import ACTIVATIONS, STARTS
+from fastbp.names import ACTIVATIONS, INITIALISATIONS
 from fastbp.training.network import make_network, pack_parameters
 from fastbp.training.predict import predict_outputs
 
@@ -34,8 +34,8 @@ def draw_parameters(
     activations : sequence of str
         One name per layer of weights; "glorot_uniform" starts logistic layers nearer zero, as scikit-learn does.
     init : str
-        Name out of `STARTS`. "glorot_uniform" is scikit-learn's scheme: biases are drawn too. Sources: Glorot and Bengio 2010; He
-        et al. 2015, arXiv:1502.01852; LeCun et al., Efficient BackProp, 1998; `orthogonal`.
+        Name out of `INITIALISATIONS`. "glorot_uniform" is scikit-learn's scheme: biases are drawn too. Sources: Glorot and Bengio
+        2010; He et al. 2015, arXiv:1502.01852; LeCun et al., Efficient BackProp, 1998; `orthogonal`.
     init_scale : float
         Factor on everything drawn.
     fit_intercept : bool
@@ -48,7 +48,7 @@ def draw_parameters(
     -------
     coefs, intercepts : lists of ndarray
     """
-    start, coefs, intercepts = STARTS[init], [], []
+    start, coefs, intercepts = INITIALISATIONS[init], [], []
 
     def draw(spread: float, shape: Any) -> np.ndarray:
         if start.distribution == "uniform":
@@ -116,7 +116,7 @@ def fit_start(
     X: Any,
     random_state: Any,
     *,
-    numbers: np.ndarray | None = None,
+    row_indices: np.ndarray | None = None,
     weights: np.ndarray | None = None,
     init_scale: float = 1.0,
     n_threads: int | None = None,
@@ -135,7 +135,7 @@ def fit_start(
         What `draw_front` has drawn.
     X : ndarray or CSR matrix of shape (n, n_features)
     random_state : numpy.random.RandomState
-    numbers : ndarray of int64 or None
+    row_indices : ndarray of int64 or None
         The rows of X that count; None is all.
     weights : ndarray of shape (n_rows,) or None
         Weights above 0 of these rows, in the spread and in the choice of the five.
@@ -146,13 +146,13 @@ def fit_start(
     -------
     coefs, intercepts : lists of ndarray
     """
-    dtype, n_rows = X.dtype, X.shape[0] if numbers is None else len(numbers)
+    dtype, n_rows = X.dtype, X.shape[0] if row_indices is None else len(row_indices)
     if n_rows > ROWS_LOOKED_AT:
         chosen = np.sort(random_state.permutation(n_rows)[:ROWS_LOOKED_AT])
-        numbers = chosen if numbers is None else numbers[chosen]
+        row_indices = chosen if row_indices is None else row_indices[chosen]
         weights = None if weights is None else weights[chosen]
-    if numbers is not None:
-        X = X[numbers]
+    if row_indices is not None:
+        X = X[row_indices]
     if not hasattr(X, "indptr"):
         X = np.ascontiguousarray(X)
     names = {activation.code: name for name, activation in ACTIVATIONS.items()}
