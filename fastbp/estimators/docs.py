@@ -40,7 +40,10 @@ skip_coefs_ : ndarray of shape (n_features, n_outputs)
     1). A view, as `coefs_` are.
 categories_ : list of ndarray
     With `categorical_features`, what each of these columns held in training, in order, a missing value last. The first weights'
-    rows are those of the other columns, and then one for each category of each of these.
+    rows are those of the other columns, and then one for each category of each of these, or with `embedding_size` one for each
+    number of the embedding of each of these columns.
+embeddings_ : list of ndarray of shape (n_categories, size)
+    With `embedding_size`: the embeddings of each column's categories, in the order of `categories_`. Views, as `coefs_` are.
 categorical_features_ : tuple of int
     The columns that these are for.
 n_categories_ : tuple of int
@@ -111,6 +114,9 @@ References
 .. [8] Holzmüller, Grinsztajn and Steinwart, "Better by default: strong pre-tuned MLPs and boosted trees on tabular data",
    NeurIPS 2024.
 .. [9] Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", ICML 2017.
+.. [10] Guo and Berkhahn, "Entity embeddings of categorical variables", arXiv:1604.06737, 2016; how they begin: Gorishniy, Rubachev,
+   Khrulkov and Babenko, "Revisiting deep learning models for tabular data", NeurIPS 2021.
+.. [11] Howard and Gugger, "fastai: a layered API for deep learning", Information 11, 2020; `emb_sz_rule` in fastai.tabular.model.
 """
 
 

@@ -313,6 +313,19 @@ OWN_PARAMETERS = (
         acts=BEFORE,
         of_solver={"lm": "Nor with 'lm'."},
     ),
+    Parameter(
+        "embedding_size",
+        None,
+        kinds.EMBEDDING_SIZE,
+        r"""Give each category in `categorical_features` an embedding, a row of so many numbers that is learnt (`embeddings_`) and
+        that the first layer sees in place of a 0 or 1 for the category [10]_. 'auto' goes by the number of categories n in a
+        column, fastai's :math:`\min(600, \mathrm{round}(1.6 \, n^{0.56}))` [11]_; a dict says it for some columns, by number or
+        name, the others are 'auto'. Embeddings begin within :math:`\pm 1 / \sqrt{size}`, evenly; `alpha` and `weight_decay`
+        penalise them as weights, and the 'embedding' of `rate_factors` is for them too. A category that was not there when they
+        were learnt is zeros, and so is one that the dropout of inputs drops, by which the network learns what to do with one.""",
+        estimators=PREDICTORS,
+        acts=BEFORE,
+    ),
     # ---- of one of them
     Parameter(
         "ordered",

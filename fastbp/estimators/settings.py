@@ -72,6 +72,7 @@ def settings_of(estimator: Any, loss: Any) -> Settings:
         groups=(),
         embedded=parameters.embedded_columns(estimator),
         categories=(),
+        category_sizes=(),
         init=init if isinstance(init, str) else parameters.check_weights(*init)[:2],
         monotonic=(),
         drawn_for=drawn_for,
@@ -138,6 +139,10 @@ def _check_together(estimator: Any) -> None:
     if estimator.clip_norm is not None and estimator.clip_value is not None:
         raise ValueError("clip_norm and clip_value do not go together: give one of them.")
     has_categories = getattr(estimator, "categorical_features", None) is not None
+    if getattr(estimator, "embedding_size", None) is not None and not has_categories:
+        raise ValueError(
+            f"embedding_size={estimator.embedding_size!r} is for categories: name their columns in categorical_features."
+        )
     if estimator.embedding is not None or estimator.scale_layer or has_categories:
         if solver.trainer == "lm":
             raise ValueError(
