@@ -99,7 +99,8 @@ def draw_front(network: Network, random_state: Any, dtype: Any, frequency_scale:
         drawn["scale"] = np.ones(network.n_dense)
         if network.units[0] > network.n_dense:
             drawn["category_scale"] = np.ones(network.coded[-1])
-    for k, size in enumerate(np.diff(network.category_outputs).tolist()):
+    for k in range(network.category_outputs.size - 1):
+        size = network.category_outputs[k + 1] - network.category_outputs[k]
         shape = network.coded[k + 1] - network.coded[k], size
         drawn[f"{CATEGORY_EMBEDDING}{k}"] = random_state.uniform(-1 / math.sqrt(size), 1 / math.sqrt(size), shape)
     if network.skip_layer >= 0:

@@ -307,9 +307,10 @@ def front_views(network: Network, params: np.ndarray) -> dict[str, np.ndarray]:
         views["scale"] = params[network.scale_at : network.scale_at + network.n_dense]
         if network.units[0] > network.n_dense:
             views["category_scale"] = params[network.coded_scale_at :][: network.coded[-1]]
-    sizes = np.diff(network.category_outputs).tolist()
-    for k, (at, n_each, size) in enumerate(zip(network.categories_at.tolist(), np.diff(network.coded).tolist(), sizes)):
-        views[f"{CATEGORY_EMBEDDING}{k}"] = params[at : at + n_each * size].reshape(n_each, size)
+    if network.category_outputs.size > 1:
+        sizes = np.diff(network.category_outputs).tolist()
+        for k, (at, n_each, size) in enumerate(zip(network.categories_at.tolist(), np.diff(network.coded).tolist(), sizes)):
+            views[f"{CATEGORY_EMBEDDING}{k}"] = params[at : at + n_each * size].reshape(n_each, size)
     if network.skip_layer >= 0:
         skip = params[network.skip_at : network.n_parameters].reshape(network.n_features, -1)
         views["skip"] = skip[:, : network.units[network.skip_layer + 1]]

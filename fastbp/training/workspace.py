@@ -154,8 +154,10 @@ def make_strips(network: Network, n_threads: int, is_sparse: bool, rate_factors:
     """Cut the parameters into strips and share them among threads by their size; rate_factors: on the learning rate."""
     shape = tuple(network.units.tolist()), tuple(network.widths.tolist()), tuple(network.narrow.tolist())
     n_rows = int(network.units[0]) - network.n_dense  # of the first weights, that categories name
-    at, sizes = network.categories_at.tolist(), np.diff(network.category_outputs).tolist()
-    embeddings = tuple(zip(at, [*at[1:], network.skip_at], sizes))
+    embeddings: tuple[tuple[int, int, int], ...] = ()
+    if network.category_outputs.size > 1:
+        at, sizes = network.categories_at.tolist(), np.diff(network.category_outputs).tolist()
+        embeddings = tuple(zip(at, [*at[1:], network.skip_at], sizes))
     coded = n_rows, network.skip_at - network.coded_scale_at, embeddings
     beside = network.embedded.size, network.has_scale, network.n_features, network.skip_layer, *coded
     return _make_strips(*shape, *beside, network.fit_intercept, network.is_ordered, n_threads, is_sparse, rate_factors)
