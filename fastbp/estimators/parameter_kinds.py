@@ -210,7 +210,7 @@ CATEGORICAL = Kind(
     (one_of("from_dtype"), Allowed(is_sequence, "an array-like of bool, int or str"), NONE),
 )
 OF_A_COLUMN = (
-    Allowed(lambda value: isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1, "an int of at least 1"),
+    Allowed(lambda value: isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1, "an int from 1 on"),
     one_of("auto"),
 )
 EMBEDDING_SIZE = Kind(
