@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
-from fastbp.estimators.inputs import twin
+from fastbp.estimators.inputs import unfitted
 from fastbp.estimators.publish import publish
 from fastbp.estimators.versions import Versioned
 from fastbp.search.results import report, results_table
@@ -217,7 +217,7 @@ class BPSearchCV(Versioned, GridSearchCV):
                 " end, valid parameters, targets, for fit no more than groups and sample weights, under metadata routing nothing,"
                 " and no callbacks."
             )
-        draft, before = self._draft(), vars(self).copy()
+        draft, before = unfitted(self), vars(self).copy()
         if plan is None:
             with joblib.parallel_config(prefer="threads"):
                 draft._fit_elsewhere(X, y, params)
@@ -272,13 +272,6 @@ class BPSearchCV(Versioned, GridSearchCV):
                 draft.feature_names_in_ = best.feature_names_in_
         publish(self, draft, before)
         return self
-
-    def _draft(self) -> Any:
-        """Return a copy without the attributes of an earlier fit, which takes this one's place when a fit has succeeded."""
-        draft = twin(self)
-        for name in [name for name in vars(self) if name.endswith("_")]:
-            delattr(draft, name)
-        return draft
 
     def _fit_elsewhere(self, X: Any, y: Any, params: dict[str, Any]) -> None:
         """Let GridSearchCV do it; candidates that are drawn become a grid of one each."""
