@@ -13,10 +13,9 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone, is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import GridSearchCV, check_cv, cross_val_score
-from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted, indexable
 
-from fastbp.display.drawing import GREY, import_pyplot, label_columns, legend_above
+from fastbp.display.drawing import GREY, import_pyplot, label_columns, legend_above, within
 from fastbp.display.searches import choose_metric, score_name
 from fastbp.estimators.parameters import hidden_sizes
 
@@ -409,13 +408,7 @@ def _network_name(estimator: Any, parameter: str) -> str:
 
 def _restart_losses(estimator: Any) -> Sequence[float]:
     """Return the final losses of the starts, where there are several, of the network in a fitted estimator."""
-    while estimator is not None and not hasattr(estimator, "restart_losses_"):
-        if isinstance(estimator, Pipeline):
-            estimator = estimator[-1]
-        else:
-            inner = ("regressor_", "estimator_", "best_estimator_")
-            estimator = next((getattr(estimator, name) for name in inner if hasattr(estimator, name)), None)
-    losses = getattr(estimator, "restart_losses_", ())
+    losses = next((part.restart_losses_ for part in within(estimator) if hasattr(part, "restart_losses_")), ())
     return losses if len(losses) > 1 else ()
 
 
