@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
@@ -58,6 +59,13 @@ def legend_above(ax: Any, handles: list[Any]) -> Any:
             break
     legend.set_in_layout(True)
     return legend
+
+
+def scale_losses(ax: Any, losses: np.ndarray) -> None:
+    """A logarithmic axis for losses that it can show, and that are far apart."""
+    finite = losses[np.isfinite(losses)]
+    if finite.size and finite.min() > 0 and finite.max() > 20 * finite.min():
+        ax.set_yscale("log")
 
 
 def label_columns(ax: Any, labels: list[str]) -> None:

@@ -15,7 +15,7 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import GridSearchCV, check_cv, cross_val_score
 from sklearn.utils.validation import check_is_fitted, indexable
 
-from fastbp.display.drawing import GREY, import_pyplot, label_columns, legend_above, within
+from fastbp.display.drawing import GREY, import_pyplot, label_columns, legend_above, scale_losses, within
 from fastbp.display.searches import choose_metric, score_name
 from fastbp.estimators.parameters import hidden_sizes
 
@@ -334,9 +334,7 @@ class HiddenSizeDisplay:
         places = np.repeat(positions, [len(self.restart_losses[i]) for i in order])
         losses = np.concatenate([self.restart_losses[i] for i in order])
         self.loss_ax_.plot(places, losses, "o", color=_SCORE_COLOR, markersize=4, alpha=0.4, markeredgewidth=0)
-        finite = losses[np.isfinite(losses)]
-        if finite.size and finite.min() > 0 and finite.max() > 20 * finite.min():
-            self.loss_ax_.set_yscale("log")
+        scale_losses(self.loss_ax_, losses)
         self.loss_ax_.set_ylabel("training loss of each start")
 
 
