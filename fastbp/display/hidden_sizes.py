@@ -339,13 +339,14 @@ class HiddenSizeDisplay:
 
 
 class _ScoreAndLosses:
-    """A scorer that also returns the final loss of each start of the network it scores."""
+    """A scorer that also returns the final losses of the starts, where there are several, of the network in what it scores."""
 
     def __init__(self, scorer: Any) -> None:
         self.scorer = scorer
 
     def __call__(self, estimator: Any, X: Any, y: Any) -> dict[str, float]:
-        losses = _restart_losses(estimator)
+        losses = next((part.restart_losses_ for part in within(estimator) if hasattr(part, "restart_losses_")), ())
+        losses = losses if len(losses) > 1 else ()
         return {"score": self.scorer(estimator, X, y)} | {f"restart_loss_{i}": loss for i, loss in enumerate(losses)}
 
 
@@ -353,7 +354,8 @@ def _read_search(search: Any, metric: str | None) -> dict[str, Any]:
     """Return the constructor's arguments that the results of a fitted search hold."""
     results = search.cv_results_
     name = _only_one(sorted({key for params in results["params"] for key in params if _is_size(key)}), "searched")
-    default = search.estimator.get_params().get(name)
+    params_of_search = search.estimator.get_params()
+    default, owner = params_of_search.get(name), name.rpartition("__")[0]
     metric = choose_metric(search, metric)
     scores = _split_columns(results, re.escape(metric))
     losses = _split_columns(results, r"restart_loss_\d+")
@@ -378,7 +380,7 @@ def _read_search(search: Any, metric: str | None) -> dict[str, Any]:
         "restart_losses": [losses[rows].ravel() for rows in chosen.values()] if losses.size else None,
         "complete": [n_resources[rows[0]] == n_resources.max() for rows in chosen.values()],
         "score_name": score_name(search.estimator, search.scoring if metric == "score" else metric),
-        "estimator_name": _network_name(search.estimator, name),
+        "estimator_name": type(params_of_search[owner] if owner else search.estimator).__name__,
     }
 
 
@@ -397,17 +399,6 @@ def _split_columns(results: Mapping[str, Any], pattern: str) -> np.ndarray:
     keys = [key for key in results if re.fullmatch(rf"split\d+_test_{pattern}", key)]
     rows = [np.asarray(results[key], dtype=float) for key in keys]
     return np.column_stack(rows) if rows else np.empty((len(results["params"]), 0))
-
-
-def _network_name(estimator: Any, parameter: str) -> str:
-    owner = parameter.rpartition("__")[0]
-    return type(estimator.get_params()[owner] if owner else estimator).__name__
-
-
-def _restart_losses(estimator: Any) -> Sequence[float]:
-    """Return the final losses of the starts, where there are several, of the network in a fitted estimator."""
-    losses = next((part.restart_losses_ for part in within(estimator) if hasattr(part, "restart_losses_")), ())
-    return losses if len(losses) > 1 else ()
 
 
 def _check_scores(baselines: Mapping[str, Any] | None) -> dict[str, float]:

@@ -261,7 +261,7 @@ def _convert_classifier(scope: Any, operator: Any, container: Any) -> None:
     label, probabilities = (output.full_name for output in operator.outputs)
     outputs = _outputs(operator, network, graph)
     if network.is_binary:
-        graph.node("Concat", graph.add(graph.multiply(outputs, -1.0), 1.0), outputs, result=probabilities, axis=1)
+        graph.node("Concat", graph.subtract(1.0, outputs), outputs, result=probabilities, axis=1)
     else:
         graph.node("Identity", outputs, result=probabilities)
     labels = _labels(scope, operator.raw_operator, network)
