@@ -48,30 +48,17 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
     _validation_scores: list[float] | None = None
     _pool: Pool | None = None
 
-    def __init__(
-        self,
-        preset: str = "default",
-        *,
-        n_ensemble: int | None = None,
-        cv: Any = None,
-        max_iter: int | None = None,
-        max_time: float | None = None,
-        network_params: dict[str, Any] | None = None,
-        scoring: Any = None,
-        verbose: bool | int = False,
-        random_state: int | np.random.RandomState | None = None,
-        n_threads: int | None = None,
-    ) -> None:
-        self.preset = preset
-        self.n_ensemble = n_ensemble
-        self.cv = cv
-        self.max_iter = max_iter
-        self.max_time = max_time
-        self.network_params = network_params
-        self.scoring = scoring
-        self.verbose = verbose
-        self.random_state = random_state
-        self.n_threads = n_threads
+    # parameters, which the subclasses set
+    preset: str
+    n_ensemble: int | None
+    cv: Any
+    max_iter: int | None
+    max_time: float | None
+    network_params: dict[str, Any] | None
+    scoring: Any
+    verbose: bool | int
+    random_state: int | np.random.RandomState | None
+    n_threads: int | None
 
     # ---- what the subclasses say
 

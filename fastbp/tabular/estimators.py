@@ -128,18 +128,16 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
         random_state: int | np.random.RandomState | None = None,
         n_threads: int | None = None,
     ) -> None:
-        super().__init__(
-            preset,
-            n_ensemble=n_ensemble,
-            cv=cv,
-            max_iter=max_iter,
-            max_time=max_time,
-            network_params=network_params,
-            scoring=scoring,
-            verbose=verbose,
-            random_state=random_state,
-            n_threads=n_threads,
-        )
+        self.preset = preset
+        self.n_ensemble = n_ensemble
+        self.cv = cv
+        self.max_iter = max_iter
+        self.max_time = max_time
+        self.network_params = network_params
+        self.scoring = scoring
+        self.verbose = verbose
+        self.random_state = random_state
+        self.n_threads = n_threads
         self.class_weight = class_weight
         self.calibrate = calibrate
 
@@ -494,18 +492,16 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
         random_state: int | np.random.RandomState | None = None,
         n_threads: int | None = None,
     ) -> None:
-        super().__init__(
-            preset,
-            n_ensemble=n_ensemble,
-            cv=cv,
-            max_iter=max_iter,
-            max_time=max_time,
-            network_params=network_params,
-            scoring=scoring,
-            verbose=verbose,
-            random_state=random_state,
-            n_threads=n_threads,
-        )
+        self.preset = preset
+        self.n_ensemble = n_ensemble
+        self.cv = cv
+        self.max_iter = max_iter
+        self.max_time = max_time
+        self.network_params = network_params
+        self.scoring = scoring
+        self.verbose = verbose
+        self.random_state = random_state
+        self.n_threads = n_threads
         self.loss = loss
         self.delta = delta
         self.quantile = quantile
