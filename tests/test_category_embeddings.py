@@ -14,6 +14,7 @@ from sklearn.model_selection import GridSearchCV
 
 import fastbp
 from fastbp import BPClassifier, BPRegressor, BPSearchCV
+from fastbp.estimators.categories import embedding_sizes
 from fastbp.training.network import front_views, make_network, parameter_views
 from fastbp.training.objective import Objective
 from fastbp.training.predict import predict_outputs
@@ -145,7 +146,7 @@ def test_gradients_by_finite_differences(front, n_rows, n_hidden, teams_for_any_
     params[own] = rng.normal(scale=0.3, size=len(own))
     X = rows_of_codes(n_rows)
     problem = Problem(X, rng.normal(size=(n_rows, 2)), rng.uniform(0.5, 2, n_rows))
-    objective = Objective(network, problem, alpha=0.7, n_calls=3, n_threads=1)
+    objective = Objective(network, problem, alpha=0.7, n_threads=1)
     objective(params)
     gradient = objective.gradient.copy()
     shared = Objective(network, problem, alpha=0.7, n_threads=3)
@@ -160,7 +161,7 @@ def test_gradients_by_finite_differences(front, n_rows, n_hidden, teams_for_any_
         for sign in (1, -1):
             moved = params.copy()
             moved[place] += sign * 1e-5
-            sides.append(Objective(network, problem, alpha=0.7)(moved))
+            sides.append(objective(moved))
         np.testing.assert_allclose(gradient[place], (sides[0] - sides[1]) / 2e-5, rtol=2e-5, atol=1e-8)
 
 
@@ -261,13 +262,15 @@ def test_sizes(size, sizes):
     assert clone(model).embedding_size == size
 
 
-@pytest.mark.parametrize("n, size", [(1, 2), (2, 2), (10, 6), (100, 21), (1000, 77), (60_000, 600)])
+@pytest.mark.parametrize("n, size", [(1, 2), (2, 2), (10, 6), (100, 21), (1000, 77)])
 def test_sizes_of_fastai(n, size):
     """emb_sz_rule of fastai.tabular.model: min(600, round(1.6 * n_cat**0.56))."""
     X = np.arange(n, dtype=float)[:, None]
     options = {"hidden_layer_sizes": (1,), "max_iter": 1, "batch_size": n, "categorical_features": [0]}
     model = BPRegressor(embedding_size="auto", **options).fit(X, X[:, 0] / n)
     assert model.embeddings_[0].shape == (n, size)
+    model.categories_ = [np.arange(60_000.0)]
+    assert embedding_sizes(model) == (600,)
 
 
 REFUSED = [
