@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastbp.display.drawing import COLORS, GREY, by_name, legend_above, make_axes, network_in
+from fastbp.display.drawing import COLORS, GREY, by_name, count, legend_above, make_axes, network_in
 
 
 class LossCurveDisplay:
@@ -107,7 +107,7 @@ class LossCurveDisplay:
         self : LossCurveDisplay
             The display.
         """
-        self.figure_, self.ax_ = make_axes("LossCurveDisplay", ax, (8, 5))
+        self.figure_, self.ax_ = make_axes("LossCurveDisplay", ax, (6.4, 4.2))
         self.score_ax_: Any = None
         if self.validation_scores:
             self.score_ax_ = self.ax_.twinx()
@@ -133,6 +133,7 @@ class LossCurveDisplay:
         if finite.size and finite.min() > 0 and finite.max() > 20 * finite.min():
             self.ax_.set_yscale("log")
         self.ax_.set(xlabel="epoch", ylabel="loss")
+        count(self.ax_.xaxis)
         if self.score_ax_ is not None:
             self.score_ax_.set_ylabel("validation score", color=GREY)
             self.score_ax_.tick_params(axis="y", colors=GREY)
