@@ -272,5 +272,5 @@ def _row_numbers(rows: np.ndarray, chosen: Any) -> np.ndarray:
     """Return which of the rows are chosen, as numpy would: kernels take the numbers as they are, neither -1 nor one too high."""
     chosen = np.asarray(chosen)
     if chosen.ndim != 1 or (chosen.size and chosen.dtype.kind not in "iub"):
-        raise IndexError(f"cv must give row numbers or a mask of one dimension, got {chosen.dtype} of shape {chosen.shape}.")
+        raise IndexError(f"cv must give row indices or a mask of one dimension, got {chosen.dtype} of shape {chosen.shape}.")
     return rows[chosen] if chosen.size else rows[:0]

@@ -15,7 +15,7 @@ def check_folds(cv: Any) -> None:
     is_number = isinstance(cv, Integral) and not isinstance(cv, bool)
     is_iterable = not isinstance(cv, str) and (hasattr(cv, "split") or hasattr(cv, "__iter__"))
     if cv is not None and not (int(cv) > 1 if is_number else is_iterable):
-        raise ValueError(f"cv must be an int of at least 2, a splitter, pairs of row numbers or None, got {cv!r}.")
+        raise ValueError(f"cv must be an int of at least 2, a splitter, pairs of row indices or None, got {cv!r}.")
 
 
 def number_of_folds(cv: Any, table: Any, y: Any) -> int:
@@ -55,7 +55,7 @@ def drawn_folds(
             if train.ndim != 1 or held_out.ndim != 1:
                 raise ValueError("it has another shape")
         except (IndexError, TypeError, ValueError) as error:
-            raise ValueError(f"Fold {i} of cv must be a pair of row numbers, to train on and to hold out: {error}.") from error
+            raise ValueError(f"Fold {i} of cv must be a pair of row indices, to train on and to hold out: {error}.") from error
         folds.append((train[train >= 0], held_out[held_out >= 0]))
         if not len(folds[-1][0]):
             raise ValueError(f"Fold {i} of cv has no row to train on whose weight is above 0.")
