@@ -6,6 +6,7 @@ import inspect
 import re
 import shlex
 import sys
+import tomllib
 from pathlib import Path
 from textwrap import dedent
 
@@ -113,6 +114,13 @@ def test_python_blocks_run(page, tmp_path, monkeypatch):
         sys.modules["matplotlib"].use("Agg")
     monkeypatch.chdir(tmp_path)
     run_blocks(page, page.read_text(encoding="utf-8"), tmp_path)
+
+
+def test_the_extras_of_the_install_page_are_those_there_are():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"(?m)^\| `(\w+)` \|", page)) == set(extras) - FOR_WORK_ON_FASTBP
+    assert set(re.findall(r"`(\w+)`", re.search(r"The extras (.*) are for", page)[1])) == FOR_WORK_ON_FASTBP
 
 
 # ---- links
