@@ -86,7 +86,7 @@ def test_validation_scores_or_else_losses_say_which_epoch_was_best():
 def test_loss_curves_that_do_not_fit():
     with pytest.raises(ValueError, match="no loss curves"):
         LossCurveDisplay(loss_curves={})
-    with pytest.raises(ValueError, match=r"no loss curve of the names.*'b'"):
+    with pytest.raises(ValueError, match=r"no loss curves with the names.*'b'"):
         LossCurveDisplay(loss_curves={"a": [1]}, validation_scores={"b": [1]})
     with pytest.raises(NotFittedError):
         LossCurveDisplay.from_estimator(BPClassifier())
@@ -142,7 +142,7 @@ def test_a_skip_layer_is_drawn():
 
 def test_networks_that_do_not_fit():
     W, b = np.ones((2, 3)), np.zeros(3)
-    with pytest.raises(ValueError, match="one of each per layer"):
+    with pytest.raises(ValueError, match="each layer needs one of each"):
         NetworkDisplay(coefs=[W], intercepts=[])
     with pytest.raises(ValueError, match=r"Layer 0 needs coefs of shape \(2, 3\)"):
         NetworkDisplay(coefs=[W], intercepts=[np.zeros(2)])

@@ -62,7 +62,7 @@ class LossCurveDisplay:
             raise ValueError("There are no loss curves to draw.")
         for which in (self.validation_losses, self.validation_scores):
             if unknown := sorted(which.keys() - self.loss_curves.keys()):
-                raise ValueError(f"There is no loss curve of the names {unknown}.")
+                raise ValueError(f"There are no loss curves with the names {unknown}.")
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Any = None) -> Self:

@@ -81,9 +81,7 @@ class NetworkDisplay:
         self.coefs = [np.asarray(W, dtype=float) for W in coefs]
         self.intercepts = [np.asarray(b, dtype=float) for b in intercepts]
         if not self.coefs or len(self.coefs) != len(self.intercepts):
-            raise ValueError(
-                f"Got {len(self.coefs)} coefs and {len(self.intercepts)} intercepts, one of each per layer is needed."
-            )
+            raise ValueError(f"Got {len(self.coefs)} coefs and {len(self.intercepts)} intercepts: each layer needs one of each.")
         self.layer_sizes = [len(self.coefs[0]), *(W.shape[1] for W in self.coefs)]
         for layer, (W, b) in enumerate(zip(self.coefs, self.intercepts)):
             wanted = (self.layer_sizes[layer], self.layer_sizes[layer + 1])
@@ -163,7 +161,7 @@ class NetworkDisplay:
         if self.is_heat_map:
             if ax is not None:
                 raise ValueError(
-                    f"Layers of {max(self.layer_sizes)} units become heat maps, which need a figure of their own: no ax."
+                    f"Layers of {max(self.layer_sizes)} units become heat maps, which need a figure of their own: leave out ax."
                 )
             self._plot_heat_maps(pyplot)
         else:

@@ -125,7 +125,7 @@ class WeightsDisplay:
             else:
                 ax.set_ylabel("feature")
         elif ax is not None:
-            raise ValueError("A picture for each unit, by shape, needs a figure of its own: no ax.")
+            raise ValueError("With shape, each unit is drawn in axes of its own: leave out ax.")
         else:
             lengths = np.linalg.norm(self.weights, axis=0)
             shown = np.sort(np.argsort(-lengths, kind="stable")[:_MOST_UNITS])

@@ -305,7 +305,7 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
     def _rows(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
         """Return the inputs, and themselves as targets."""
         if not parameters.hidden_sizes(self.hidden_layer_sizes):
-            raise ValueError("hidden_layer_sizes has no layer, but the code of an autoencoder is a hidden layer.")
+            raise ValueError("hidden_layer_sizes is empty, but an autoencoder needs a hidden layer for its code.")
         X = check_structure(read_by(validate_data, self, X, reset=reset, dtype=DTYPES, order="C", accept_sparse="csr"))
         if self.denoising and issparse(X):
             raise ValueError("denoising does not go with a sparse X, which the noise would fill: pass X.toarray().")

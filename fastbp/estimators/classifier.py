@@ -476,7 +476,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
     def thresholds_(self) -> np.ndarray:
         """Thresholds of ordered classes, on the scale of the score, between one class and the next, (n_classes - 1,)."""
         if vars(self).get("out_activation_") != OUTPUT:
-            raise AttributeError("thresholds_ are of a classifier fitted with ordered=True.")
+            raise AttributeError("Only a classifier that was fitted with ordered=True has thresholds_.")
         return -self.intercepts_[-1][1:]
 
     def __sklearn_tags__(self) -> Any:

@@ -56,7 +56,7 @@ def _warm_up_workers(client):
     from fastbp.kernels.toolchain import sharing, store
 
     if getattr(client, "asynchronous", False):
-        raise TypeError("warm_up takes a Client that waits for its results: make it without asynchronous=True.")
+        raise TypeError("warm_up needs a synchronous Client: create it without asynchronous=True.")
     kinds = client.run(store.kind)
     if not kinds:
         raise ValueError("The cluster has no workers yet: client.wait_for_workers(1) waits for the first one.")

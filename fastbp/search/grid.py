@@ -203,9 +203,7 @@ class BPSearchCV(Versioned, GridSearchCV):
             raise ValueError(f"resource must be {EPOCHS!r} or None, got {self.resource!r}.")
         for name, value in params.items():
             if name.split("__")[-1] in ("X_val", "y_val") and value is not None and _n_rows(value) == _n_rows(X):
-                raise ValueError(
-                    f"{name} has as many rows as X: they would be taken for values of its rows, and split with them."
-                )
+                raise ValueError(f"{name} has as many rows as X, so it would be split like X.")
         plan = Plan.make(self, X, y, params)
         if plan is None and (self.resource is not None or self.param_grid is None):
             raise ValueError(

@@ -110,7 +110,7 @@ class Plan:
         y = self.targets
         if y is None or y.ndim not in (1, 2) or y.shape[1:] == (1,) or not isinstance(self.estimator, BPClassifier | BPRegressor):
             return False
-        if self.estimator.categorical_features is not None:  # which are learnt anew in each fold
+        if self.estimator.categorical_features is not None:  # which are learned anew in each fold
             return False
         try:
             if is_classifier(self.estimator):
@@ -174,7 +174,7 @@ class Plan:
         return True
 
     def split(self, cv: Any) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Return (train, test) row numbers per fold."""
+        """Return (train, test) row indices per fold."""
         y, _ = without_missing(self.estimator, self.y, is_whole=False)
         splitter = check_cv(cv, y, classifier=is_classifier(self.base))
         n_splits = splitter.get_n_splits(self.X, y, groups=self.groups)

@@ -127,7 +127,7 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
         return chosen._replace(**values)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any]) -> Self:
-        """Fit a copy, then take over all that it has learnt: all or nothing."""
+        """Fit a copy, then take over all that it has learned: all or nothing."""
         preset = self._check()
         check_folds(self.cv)
         if y is None:
@@ -212,7 +212,7 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
 
         n_trials = min(3, 1 + n_networks // 4)  # one may mislead, and three cost little beside eight networks
         calibrates = self._calibrates(preset)
-        n_calibrating = n_trials if calibrates and self.cv is None else 0  # with cv there are rows held out anyway
+        n_calibrating = n_trials if calibrates and self.cv is None else 0  # with cv there are held-out rows anyway
         trainer = Trainer(
             network_of, X, targets, weights, fitted,
             categories=self.encoder_.n_categories_ if self.encoder_.as_codes else [],
@@ -311,7 +311,7 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
     # ---- prediction
 
     def _compared(self, Y: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
-        """Return what intervals or sets need to know of the rows held out."""
+        """Return what intervals or sets need to know of the held-out rows."""
         raise NotImplementedError
 
     def _finished(self, outputs: np.ndarray) -> Any:
@@ -348,13 +348,13 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
         return total / len(self.networks_)
 
     def _compared_with(self, X: Any, wanted: str, method: str) -> tuple[np.ndarray, dict[str, Any]]:
-        """Return what groups of networks say of rows, (n_groups, n_rows, n_outputs), and of the rows held out what each group is
+        """Return what groups of networks say of rows, (n_groups, n_rows, n_outputs), and of the held-out rows what each group is
         compared with: for 'cv+' the networks that have not seen these, for 'cv' the mean of all with all."""
         parameters.check_parameter("method", method, (parameters.one_of("cv", "cv+"),), wanted)
         check_is_fitted(self)
         if self._held_out is None:
             raise ValueError(
-                f"{wanted} goes by rows that training has not seen, and this {type(self).__name__} was fitted on all: fit it with"
+                f"{wanted} needs held-out rows, but this {type(self).__name__} was fitted to all rows: fit it with"
                 " cv=5, or another number of folds."
             )
         kept, encoded = self._held_out, self._inputs(X)

@@ -204,8 +204,8 @@ class TableEncoder(TransformerMixin, Versioned, ShownInNotebooks, BaseEstimator)
         left_out = [repr(name) for name, kind in zip(names, kinds, strict=True) if kind == IDENTIFIER]
         if left_out:
             warnings.warn(
-                f"Left out as identifiers, of which each stands in one row: column {', '.join(left_out)}. To keep whole numbers,"
-                " make floats of them.",
+                f"Left out as identifiers, because each value is unique: column {', '.join(left_out)}. To keep whole numbers,"
+                " convert them to floats.",
                 LeftOutWarning,
                 stacklevel=5,
             )
@@ -416,7 +416,7 @@ class TableEncoder(TransformerMixin, Versioned, ShownInNotebooks, BaseEstimator)
                 Z[infinite, k] = np.nan
         if found:
             warnings.warn(
-                f"Infinite numbers, or numbers too large for float64, are taken for missing values: {', '.join(found)}.",
+                f"Infinite numbers, or numbers too large for float64, count as missing values: {', '.join(found)}.",
                 InfiniteNumberWarning,
                 stacklevel=4,
             )
@@ -439,7 +439,7 @@ class TableEncoder(TransformerMixin, Versioned, ShownInNotebooks, BaseEstimator)
         return counts
 
     def _plain_table_with(self, network: Any) -> PlainTable:
-        """Return what this and a network behind it compute, as plain data for other languages."""
+        """Return what this and a network after it compute, as plain data for other languages."""
         check_is_fitted(self)
         return plain_pipeline(self, network)
 
@@ -497,6 +497,6 @@ def _kinds(columns: list[np.ndarray], names: list[Any], before: list[str] | None
         if before is not None and before[i] not in (CATEGORY, TEXT) and kinds[i] not in (before[i], EMPTY):
             raise ValueError(
                 f"Column {name!r} held {_plural(before[i])} in fit, but now holds {_plural(kinds[i])}"
-                f"{_first_of(column, kinds[i])}: make {_plural(before[i])} of them, and None of what is none."
+                f"{_first_of(column, kinds[i])}: convert them to {_plural(before[i])}, and anything else to None."
             )
     return kinds

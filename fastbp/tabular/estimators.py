@@ -164,7 +164,7 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
             Class labels; several columns of classes, each of which has a softmax of its own; or a matrix of 0 and 1, also sparse,
             for multilabel targets.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each row in the loss and in all that is learnt of the table; rows of weight 0 are left out. None is 1.
+            Weight of each row in the loss and in all that is learned of the table; rows of weight 0 are left out. None is 1.
         X_val : table or array-like of shape (n_val, n_features), default=None
             Rows of your own to look at, which decide nothing: `validation_scores_` and `validation_loss_curve_` show how the
             networks did on them after each epoch.
@@ -572,7 +572,7 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each row in the loss and in all that is learnt of the table; rows of weight 0 are left out. None is 1.
+            Weight of each row in the loss and in all that is learned of the table; rows of weight 0 are left out. None is 1.
         X_val : table or array-like of shape (n_val, n_features), default=None
             Rows of your own to look at, which decide nothing: `validation_scores_` and `validation_loss_curve_` show how the
             networks did on them after each epoch.
