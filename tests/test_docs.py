@@ -135,7 +135,8 @@ def anchors(text):
 def broken_links(page, text):
     """Return the links of a page to files or headings that do not exist, and to the web other than by https."""
     broken = []
-    for target in re.findall(r"\]\(([^)\s]+)\)", re.sub("`[^`]*`", "", "\n".join(split(text)[0]))):
+    prose = re.sub("`[^`]*`", "", "\n".join(split(text)[0]))
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose) + re.findall(r'<img [^>]*src="([^"]*)"', prose):
         path, _, anchor = target.partition("#")
         file = page.parent / path if path else page
         if ":" in target:
@@ -275,8 +276,9 @@ def test_these_tests_see_what_they_look_for(tmp_path):
     assert requirements_of("`pip install -e '.[test]' pre-commit`\n") == ([], [])
     (tmp_path / "other.md").write_text("# Some `heading`, here\n")
     text = "# Own\n[a](other.md#some-heading-here) [b](other.md#more) [c](gone.md) [d](#own) [e](#gone) [f](http://x.org)\n"
+    text += '<img src="gone.png" alt="">\n'
     page.write_text(text)
-    assert broken_links(page, text) == ["other.md#more", "gone.md", "#gone", "http://x.org"]
+    assert broken_links(page, text) == ["other.md#more", "gone.md", "#gone", "http://x.org", "gone.png"]
     assert missing_files("`passes.py` `kernels/passes.py` `training/passes.py` `gone.py`") == ["gone.py", "training/passes.py"]
     assert missing_names("`product` `load(x, i)` `naive.train` `no_such_kernel` `no_such(x)`") == ["no_such", "no_such_kernel"]
 

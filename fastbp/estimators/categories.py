@@ -122,13 +122,11 @@ def _values(column: np.ndarray, where: str) -> np.ndarray:
             raise ValueError(f"Input X contains infinity or a value too large for float64, in {where}, which holds categories.")
         return values
     if column.dtype.kind not in "OUT":
-        raise ValueError(f"Categories are numbers, booleans or text, but {where} holds {column.dtype}: convert them to text.")
+        raise ValueError(f"Categories are numbers, booleans or text, but {where} holds {column.dtype}: convert it to text.")
     cells = [None if _is_missing(value) else value for value in column.tolist()]
     for kind in set(map(type, cells)):
         if not issubclass(kind, str | Number | type(None)) or issubclass(kind, complex):
-            raise ValueError(
-                f"Categories are numbers, booleans or text, but {where} holds {kind.__name__}: convert them to text."
-            )
+            raise ValueError(f"Categories are numbers, booleans or text, but {where} holds {kind.__name__}: convert it to text.")
     return np.array(cells, dtype=object)
 
 
