@@ -192,7 +192,7 @@ def test_features_are_named_behind_a_scaler():
     assert NetworkDisplay.from_estimator(piped).feature_names == list(X.columns)
     unnamed = make_pipeline(StandardScaler(), BPClassifier((3,), max_iter=2, random_state=0)).fit(X.to_numpy(), y)
     assert WeightsDisplay.from_estimator(unnamed).feature_names == [f"x{k}" for k in range(4)]  # as scikit-learn names them
-    with pytest.raises(ValueError, match="needs a figure of its own"):
+    with pytest.raises(ValueError, match="in axes of its own"):
         WeightsDisplay.from_estimator(piped, shape=(2, 2), ax=ax)
 
 

@@ -936,14 +936,14 @@ class Plain:
         (lambda f: f.assign(e=1), "unseen at fit time:\n- e"),
         (
             lambda f: f.assign(a=["1.5", *["n/a"] * 29]),
-            "'a' held numbers in fit, but now holds categories, first '1.5' in row 0: make",
+            "'a' held numbers in fit, but now holds categories, first '1.5' in row 0: convert",
         ),
         (lambda f: f.assign(d=1.0), "'d' held dates in fit, but now holds numbers: convert them to dates"),
-        (lambda f: f.assign(a=f.d), "'a' held numbers in fit, but now holds dates: make numbers"),
+        (lambda f: f.assign(a=f.d), "'a' held numbers in fit, but now holds dates: convert them to numbers"),
         (lambda f: f.assign(c=[[1]] * 30), "'c' holds values of the type list: give each"),
         (
             lambda f: f.assign(c=[Plain() for _ in range(30)]),
-            "'c' holds values of the type Plain, which have no text of their own: make",
+            "'c' holds values of the type Plain, which have no text of their own: convert",
         ),
         (lambda f: f.assign(d=pd.period_range("2020", periods=30)), "'d' holds Periods: convert them to dates"),
         (lambda f: pd.concat([f, f[["c"]]], axis=1), "Several columns are called 'c': rename"),
