@@ -65,7 +65,7 @@ def main():
         errors.plot(losses, rmse, "o", color="#5b9bd5", label="each network")
         errors.plot(losses[kept], rmse[kept], "o", color="C1", label="kept")
         errors.axhline(rmse_together, color="C3", label="ensemble")
-        errors.set(xlabel="training loss", ylabel="distance from the true curve (RMSE)", title="Starts")
+        errors.set(xlabel="training loss", ylabel="distance from the true curve (RMSE)", title="The networks")
         errors.legend(frameon=False)
     axes[0, 0].legend(frameon=False, loc="upper left")
     figure.savefig(arguments.output, dpi=120)
