@@ -1,6 +1,6 @@
 """What a fitted estimator for tables computes, as plain data, for those that write it in other languages."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,6 +35,7 @@ class PlainNetwork(NamedTuple):
     coefs: list[np.ndarray]
     intercepts: list[np.ndarray]
     activations: list[str]
+    sees_ranks: bool = False  # in place of numbers
 
 
 class PlainTable(NamedTuple):
@@ -68,6 +69,7 @@ class PlainTable(NamedTuple):
     low: np.ndarray
     high: np.ndarray
     is_sorted: bool
+    ranks: Sequence[tuple[np.ndarray, np.ndarray]] = ()  # of each number, as float32: knots and ranks, linear between these
 
     @property
     def n_inputs(self) -> int:

@@ -37,6 +37,8 @@ def table_source(table: PlainTable, name: str, language: Any, exact: Any, quote:
     for number, network in enumerate(table.networks):
         parts += _network(network, table, f"{name}_{number}", language)
     parts += _inputs(table, name, language, exact)
+    if _has_ranks(table):
+        parts += _ranks(table, name, language, exact)
     parts += _function(table, name, language, exact)
     return "\n".join([_comment(table, name, quote), *parts, ""])
 
@@ -138,6 +140,38 @@ def _inputs(table: PlainTable, name: str, language: Any, exact: Any) -> list[str
     return [*lines, "}", ""]
 
 
+def _has_ranks(table: PlainTable) -> bool:
+    return any(network.sees_ranks for network in table.networks)
+
+
+def _ranks(table: PlainTable, name: str, language: Any, exact: Any) -> list[str]:
+    """The function from the networks' inputs to those with ranks in place of numbers."""
+    n, kind, ends = len(table.ranks), language.type, np.cumsum([0, *(len(knots) for knots, _ in table.ranks)])
+    return [
+        exact.array(f"{name}_knots", np.concatenate([knots for knots, _ in table.ranks])),
+        exact.array(f"{name}_ranks", np.concatenate([ranks for _, ranks in table.ranks])),
+        f"static const int {name}_ends[{n + 1}] = {{{', '.join(map(str, ends.tolist()))}}};\n",
+        f"static void {name}_rank(const {kind} inputs[], {kind} seen[])",
+        "{",
+        f"    for (int i = 0; i < {n}; ++i) {{",
+        f"        const double *knots = {name}_knots + {name}_ends[i], *ranks = {name}_ranks + {name}_ends[i];",
+        f"        const int last = {name}_ends[i + 1] - {name}_ends[i] - 1;",
+        "        const double x = (double)(float)inputs[i];",
+        "        int k = 0;",
+        "        while (k < last && knots[k + 1] <= x)",
+        "            ++k;",
+        "        double rank = ranks[k];",
+        "        if (k < last && x > knots[k])",
+        "            rank += (x - knots[k]) * (ranks[k + 1] - ranks[k]) / (knots[k + 1] - knots[k]);",
+        f"        seen[i] = ({kind})rank;",
+        "    }",
+        f"    for (int i = {n}; i < {table.n_inputs}; ++i)",
+        "        seen[i] = inputs[i];",
+        "}",
+        "",
+    ]
+
+
 def _network(network: PlainNetwork, table: PlainTable, name: str, language: Any) -> list[str]:
     """The arrays of a network and its function."""
     kind, front, k = language.type, network.front, len(network.embedded)
@@ -225,8 +259,11 @@ def _function(table: PlainTable, name: str, language: Any, exact: Any) -> list[s
     lines += [f"    double mean[{n_raw}] = {{0.0}};", f"    {name}_encode(x, inputs);"]
     if not table.networks:
         lines += ["    (void)outputs;", "    mean[0] = 1.0;"]
-    for number, share in enumerate(table.shares.tolist()):
-        lines += [f"    {name}_{number}_network(inputs, outputs);", f"    for (int j = 0; j < {n_raw}; ++j)"]
+    if _has_ranks(table):
+        lines += [f"    {kind} seen[{table.n_inputs}];", f"    {name}_rank(inputs, seen);"]
+    for number, (network, share) in enumerate(zip(table.networks, table.shares.tolist(), strict=True)):
+        source = "seen" if network.sees_ranks else "inputs"
+        lines += [f"    {name}_{number}_network({source}, outputs);", f"    for (int j = 0; j < {n_raw}; ++j)"]
         lines.append(f"        mean[j] += {exact.number(share)} * outputs[j];")
     if table.kind == "numbers":
         lines += _numbers(table, n_raw, kind, exact)

@@ -54,9 +54,11 @@ def table_model(table: PlainTable, graph_of: Any, opset: dict[str, int], dtype: 
         inputs.append(helper.make_tensor_value_info(table.names[i], element, ["n", 1]))
     end = _Ending(exact, types, types.FLOAT if dtype == "float32" else types.DOUBLE)
     if table.networks:
-        encoded = _encoded(table, exact, types)
+        seen = {False: _encoded(table, exact, types)}
+        if any(one.sees_ranks for one in table.networks):
+            seen[True] = _ranked(table, seen[False], exact, types)
         parts = [
-            exact.multiply(exact.cast(_network(one, table, encoded, single), types.DOUBLE), float(share))
+            exact.multiply(exact.cast(_network(one, table, seen[one.sees_ranks], single), types.DOUBLE), float(share))
             for one, share in zip(table.networks, table.shares.tolist(), strict=True)
         ]
         total = parts[0]
@@ -106,6 +108,24 @@ def _encoded(table: PlainTable, graph: Any, types: Any) -> str:
     first = next(name for name, kind in zip(table.names, table.kinds, strict=True) if kind)
     shape = graph.node("Concat", graph.node("Shape", first, start=0, end=1), graph.constant(np.array([1]), types.INT64), axis=0)
     return graph.node("ConstantOfShape", shape)
+
+
+def _ranked(table: PlainTable, encoded: str, graph: Any, types: Any) -> str:
+    """The inputs with ranks in place of numbers: between knots a ramp each."""
+    parts, n = [], len(table.ranks)
+    for column, (knots, ranks) in enumerate(table.ranks):
+        x = graph.cast(graph.node("Gather", encoded, graph.constant(np.array([column]), types.INT64), axis=1), types.DOUBLE)
+        if len(knots) == 1:
+            knots, ranks = np.array([knots[0], knots[0] + 1]), np.array([ranks[0], ranks[0]])
+        widths = graph.constant(np.diff(knots)[np.newaxis])
+        ramps = graph.node("Sub", x, graph.constant(knots[np.newaxis, :-1]))
+        ramps = graph.node("Min", graph.maximum(ramps, 0.0), widths)
+        slopes = graph.constant((np.diff(ranks) / np.diff(knots))[:, np.newaxis])
+        parts.append(graph.cast(graph.add(graph.node("MatMul", ramps, slopes), float(ranks[0])), types.FLOAT))
+    if n < table.n_inputs:
+        others = np.arange(n, table.n_inputs)
+        parts.append(graph.node("Gather", encoded, graph.constant(others, types.INT64), axis=1))
+    return parts[0] if len(parts) == 1 else graph.node("Concat", *parts, axis=1)
 
 
 def _category(table: PlainTable, part: Category, graph: Any, types: Any) -> str:

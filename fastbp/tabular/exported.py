@@ -9,6 +9,7 @@ from fastbp.estimators import parameters
 from fastbp.estimators.plain_table import Category, Extra, PlainNetwork, PlainTable
 from fastbp.tabular.columns import CATEGORY, EMPTY, IDENTIFIER, TEXT
 from fastbp.tabular.parts import BEND, MISSING, PARTS_OF_DATES
+from fastbp.tabular.ranks import sees_ranks
 
 NOTHING = np.empty(0)
 
@@ -71,13 +72,18 @@ def plain_table(estimator: Any, kind: str, **own: Any) -> PlainTable:
     """Return an estimator's own data with what both share."""
     if estimator._pool is not None:
         raise ValueError("The networks of preset='ensemble' see encodings that have no form in ONNX and C: take another preset.")
-    networks = [of_network(network) for network in estimator.networks_]
+    networks = [of_network(network)._replace(sees_ranks=sees_ranks(network)) for network in estimator.networks_]
     none = dict.fromkeys(("mean", "spread", "low", "high"), NOTHING)
     lists: dict[str, list[Any]] = {name: [] for name in ("sizes", "classes", "counting", "temperatures")}
     rest = {"smoothing": 0.0, "least": 0.0, "is_sorted": False}
     shares = np.full(len(networks), 1 / max(1, len(networks)))
     return PlainTable(
-        kind=kind, networks=networks, shares=shares, **of_encoder(estimator.encoder_), **(none | lists | rest | own)
+        kind=kind,
+        ranks=() if estimator._ranks is None else estimator._ranks.maps,
+        networks=networks,
+        shares=shares,
+        **of_encoder(estimator.encoder_),
+        **(none | lists | rest | own),
     )
 
 
