@@ -142,7 +142,7 @@ def test_sixteen_steps_of_a_plain_twin(kind):
     """In float64, from which float32 moves away step by step."""
     frame, y = mixed_table()
     y = np.digitize(y, [0.0, 1.0]) if kind is BPTabularClassifier else y
-    model = kind(max_iter=16, random_state=0, network_params={"dropout": 0.0}, **UNCALIBRATED[kind])
+    model = kind(n_ensemble=1, max_iter=16, random_state=0, network_params={"dropout": 0.0}, **UNCALIBRATED[kind])
     start = clone(model).set_params(network_params={"dropout": 0.0, "learning_rate_init": 1e-30}).fit(frame, y)
     network = start.networks_[0]
     X = TableEncoder().fit_transform(frame).astype(np.float64)
