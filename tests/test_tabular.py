@@ -175,7 +175,7 @@ def test_twenty_steps_of_the_recipe_in_pytorch(kind):
     n_steps, is_class = 20, kind is BPTabularClassifier
     frame, y = mixed_table(60)
     y = np.digitize(y, [0.0, 1.0]) if is_class else y
-    model = kind(max_iter=n_steps, random_state=0, network_params={"shuffle": False}, **UNCALIBRATED[kind])
+    model = kind(n_ensemble=1, max_iter=n_steps, random_state=0, network_params={"shuffle": False}, **UNCALIBRATED[kind])
     start = clone(model).set_params(network_params={"shuffle": False, "learning_rate_init": 1e-30}).fit(frame, y).networks_[0]
     model.fit(frame, y)
     X = torch.tensor(TableEncoder().fit_transform(frame), dtype=torch.float64)
