@@ -17,7 +17,7 @@ class Ranks:
     Parameters
     ----------
     numbers : ndarray of float32, of shape (n_rows, n_numbers)
-        By which they are learnt.
+        By which they are learned.
     weights : ndarray of shape (n_rows,) or None
 
     Attributes

@@ -43,7 +43,7 @@ PRESETS = {
         256,
         64,
         True,
-        "six configurations of networks, each on five folds, weighted by the rows held out",
+        "six configurations of networks, each on five folds, weighted by the held-out rows",
         has_pool=True,
     ),
 }
