@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from scipy.special import ndtri
 
+from fastbp.estimators.plain_table import Ranked
 from fastbp.tabular.encoder import TableEncoder
 from fastbp.tabular.rows import Rows, quantiles
 
@@ -21,8 +22,10 @@ ONE_HOT, FEW_LEVELS = (
 )  # zeros and ones of categories: of all columns, or of those of few levels
 PIECEWISE, THRESHOLDS, MISSING = "piecewise_linear", "thresholds", "missing"
 
+ORDER = (NUMBERS, RANKS, STATISTICS, PAIRS, ONE_HOT, FEW_LEVELS, PIECEWISE, THRESHOLDS, MISSING)
+
 QUARTILES = 1.349  # the quartiles of a normal distribution are so many deviations apart
-MOST_RANKS, LARGEST_RANK = 256, 3.5
+MOST_RANKS, LARGEST_RANK, SMALLEST_SHARE = 256, 3.5, 1e-7
 MOST_LEAVES, SMALLEST_LEAF = 12, 10
 MOST_ROWS_OF_TREES = 20_000  # for split points more rows change little
 INNER_FOLDS = 5  # by which statistics leave out a row's own target
@@ -83,6 +86,11 @@ class Reader:
             codes[:, j] = [code.get(text, len(levels)) for text in texts[:, j].tolist()]
         return Columns(encoded, ranks, np.isnan(Z[:, self._with_missing]).astype(np.float32), codes)
 
+    def ranked(self) -> Ranked:
+        """Return how ranks come from the encoder's numbers."""
+        places = [*range(self.encoder.n_numbers_)]
+        return Ranked(places, self._landmarks, self._shares, SMALLEST_SHARE, LARGEST_RANK, 1 / QUARTILES)
+
     @property
     def sizes(self) -> list[int]:
         """For each column of categories, how many codes there are, that of unseen levels included."""
@@ -118,8 +126,8 @@ def _normal_scores(column: np.ndarray, landmarks: np.ndarray, shares: np.ndarray
     """Return which quantile of a normal distribution numbers are, its quartiles 1 apart; of equal ones the middle."""
     below = np.interp(column, landmarks, shares)
     above = -np.interp(-column, -landmarks[::-1], -shares[::-1])
-    tiny = 1e-7
-    return np.clip(ndtri(np.clip((below + above) / 2, tiny, 1 - tiny)), -LARGEST_RANK, LARGEST_RANK) / QUARTILES
+    share = np.clip((below + above) / 2, SMALLEST_SHARE, 1 - SMALLEST_SHARE)
+    return np.clip(ndtri(share), -LARGEST_RANK, LARGEST_RANK) / QUARTILES
 
 
 class FoldEncodings:
@@ -206,11 +214,16 @@ class FoldEncodings:
         Source: Gorishniy, Rubachev and Babenko, arXiv:2203.05556.
         """
         parts = [np.empty((len(numbers), 0), np.float32)]
-        for j, splits in enumerate(self._splits):
-            edges = np.unique(np.concatenate([[self._lowest[j]], splits, [self._highest[j]]]))
-            if len(splits) and len(edges) > 1:
-                parts.append(np.clip((numbers[:, [j]] - edges[:-1]) / np.diff(edges), 0, 1))
+        for j in range(self._n_numbers):
+            edges = self._edges(j)
+            parts.append(np.clip((numbers[:, [j]] - edges[:-1]) / np.diff(edges), 0, 1))
         return np.hstack(parts)
+
+    def _edges(self, j: int) -> np.ndarray:
+        """Return the ends of a number's intervals; one end alone makes none."""
+        if not len(self._splits[j]):
+            return np.zeros(1)
+        return np.unique(np.concatenate([[self._lowest[j]], self._splits[j], [self._highest[j]]]))
 
     def _thresholds(self, numbers: np.ndarray) -> np.ndarray:
         parts = [np.empty((len(numbers), 0), np.float32)]
@@ -218,15 +231,19 @@ class FoldEncodings:
 
     def _coarse(self, columns: Columns) -> tuple[np.ndarray, list[int]]:
         """Return codes, (n_rows, n), of numbers cut into intervals and of categories of few levels, and how many each has."""
-        codes, sizes = [], []
-        for j, splits in enumerate(self._splits):
-            places = np.linspace(0, len(splits) - 1, min(len(splits), PAIRED_CUTS)).round().astype(int)
-            codes.append(np.searchsorted(splits[places], columns.encoded[:, j]))
-            sizes.append(len(places) + 1)
-        for j, size in enumerate(self._sizes):
-            codes.append(np.minimum(columns.codes[:, j], PAIRED_LEVELS))
-            sizes.append(min(size, PAIRED_LEVELS + 1))
-        return np.stack(codes, axis=1) if codes else np.empty((len(columns.encoded), 0), np.int64), sizes
+        codes = [np.searchsorted(self._cuts(j), columns.encoded[:, j]) for j in range(self._n_numbers)]
+        codes += [np.minimum(column, PAIRED_LEVELS) for column in columns.codes.T]
+        empty = np.empty((len(columns.encoded), 0), np.int64)
+        return np.stack(codes, axis=1) if codes else empty, self._coarse_sizes()
+
+    def _cuts(self, j: int) -> np.ndarray:
+        """Return at which of its split points a number is cut for pairs."""
+        splits = self._splits[j]
+        return splits[np.linspace(0, len(splits) - 1, min(len(splits), PAIRED_CUTS)).round().astype(int)]
+
+    def _coarse_sizes(self) -> list[int]:
+        of_numbers = [len(self._cuts(j)) + 1 for j in range(self._n_numbers)]
+        return of_numbers + [min(size, PAIRED_LEVELS + 1) for size in self._sizes]
 
     def _paired(self, coarse: np.ndarray, sizes: list[int]) -> np.ndarray:
         paired = [coarse[:, a] * sizes[b] + coarse[:, b] for a, b in self._pairs]
@@ -283,8 +300,13 @@ class Statistics:
         found = [table[code] for table, code in zip(self._tables, codes.T, strict=True)]
         return self._scaled(np.hstack(found) if found else np.empty((len(codes), 0)))
 
-    def _scaled(self, raw: np.ndarray) -> np.ndarray:
-        return np.clip((raw - self._means) * self._scales, -3, 3).astype(np.float32)
+    def scaled_tables(self) -> list[np.ndarray]:
+        """Return for each column the statistics of its levels, scaled, (size, n_targets) float32."""
+        n = [0, *np.cumsum([table.shape[1] for table in self._tables])]
+        return [self._scaled(table, slice(first, last)) for table, first, last in zip(self._tables, n, n[1:], strict=True)]
+
+    def _scaled(self, raw: np.ndarray, columns: slice = slice(None)) -> np.ndarray:
+        return np.clip((raw - self._means[columns]) * self._scales[columns], -3, 3).astype(np.float32)
 
 
 def chosen_pairs(codes: np.ndarray, sizes: list[int], T: np.ndarray, weights: np.ndarray, n_pairs: int) -> list[tuple[int, int]]:
