@@ -61,6 +61,9 @@ MODELS = {
         {"network_params": {"embedding": None, "hidden_layer_sizes": (7,), "activation": "gelu", "label_smoothing": 0.3}},
         CLASSES,
     ),
+    "ensemble of numbers": (BPTabularRegressor, {"preset": "ensemble"}, Y),
+    "ensemble of two classes": (BPTabularClassifier, {"preset": "ensemble", "cv": 2}, CLASSES == "yes"),
+    "ensemble of classes": (BPTabularClassifier, {"preset": "ensemble", "cv": 2}, CLASSES),
     "no scale": (BPTabularRegressor, {"network_params": {"scale_layer": False, "hidden_layer_sizes": ()}}, Y),
 }
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -71,7 +74,7 @@ def fitted(name):
     kind, options, y = MODELS[name]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return kind("fast", **QUICK, **options).fit(TABLE, y)
+        return kind(**{"preset": "fast"} | QUICK | options).fit(TABLE, y)
 
 
 def days(column):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from scipy.special import ndtri
 
-from fastbp.estimators.plain_table import Ranked
+from fastbp.estimators.plain_table import Above, Absent, AsIs, Between, Category, IntervalCode, LookedUp, Ranked, Seen, TextCode
 from fastbp.tabular.encoder import TableEncoder
 from fastbp.tabular.rows import Rows, quantiles
 
@@ -85,6 +85,14 @@ class Reader:
             code = {level: number for number, level in enumerate(levels)}
             codes[:, j] = [code.get(text, len(levels)) for text in texts[:, j].tolist()]
         return Columns(encoded, ranks, np.isnan(Z[:, self._with_missing]).astype(np.float32), codes)
+
+    def text_codes(self, categories: list[Category]) -> list[TextCode]:
+        """Return for each of the encoder's categories the codes of its texts."""
+        numbers = [{text: code for code, text in enumerate(levels)} for levels in self._levels]
+        return [
+            TextCode(k, [number.get(text, len(number)) for text in part.texts], len(number))
+            for k, (part, number) in enumerate(zip(categories, numbers, strict=True))
+        ]
 
     def ranked(self) -> Ranked:
         """Return how ranks come from the encoder's numbers."""
@@ -208,6 +216,49 @@ class FoldEncodings:
         X = np.ascontiguousarray(np.hstack([*embedded, *others]), dtype=np.float32)
         return X if X.shape[1] else np.zeros((len(X), 1), np.float32), sum(part.shape[1] for part in embedded)
 
+    def seen(self, names: tuple[str, ...], reader: Reader, categories: list[Category]) -> list[Seen]:
+        """Return, as plain data, what `inputs` makes of what the reader's encoder gives, whose categories are these."""
+        n_numbers, n_inputs = self._n_numbers, len(self._of_few_levels)
+        texts = reader.text_codes(categories)
+
+        def coarse(j: int) -> TextCode | IntervalCode:
+            if j < n_numbers:
+                return IntervalCode(j, self._cuts(j))
+            code = texts[j - n_numbers]
+            return TextCode(code.category, [min(each, PAIRED_LEVELS) for each in code.codes], min(code.unknown, PAIRED_LEVELS))
+
+        def statistics() -> list[Seen]:
+            tables = self._statistics.scaled_tables() + [share[:, np.newaxis] for share in self._frequencies]
+            return [LookedUp([texts[j]], [1], table) for j, table in zip(2 * self._counted, tables, strict=True)]
+
+        def pairs() -> list[Seen]:
+            sizes, tables = self._coarse_sizes(), self._pair_statistics.scaled_tables()
+            each = zip(self._pairs, tables, strict=True)
+            return [LookedUp([coarse(a), coarse(b)], [sizes[b], 1], table) for (a, b), table in each]
+
+        def piecewise() -> list[Seen]:
+            edges = [self._edges(j) for j in range(n_numbers)]
+            lows, widths = ([*map(part, edges), np.empty(0)] for part in (lambda ends: ends[:-1], np.diff))
+            places = [j for j, ends in enumerate(edges) for _ in ends[1:]]
+            return [Between(places, np.concatenate(lows), np.concatenate(widths))]
+
+        def thresholds() -> list[Seen]:
+            places = [j for j, splits in enumerate(self._splits) for _ in splits]
+            return [Above(places, np.concatenate([*self._splits, np.empty(0)]))]
+
+        found: dict[str, Any] = {
+            NUMBERS: lambda: [AsIs([*range(n_numbers)])],
+            RANKS: lambda: [reader.ranked()],
+            STATISTICS: statistics,
+            PAIRS: pairs,
+            ONE_HOT: lambda: [AsIs([*range(n_numbers, n_inputs)])],
+            FEW_LEVELS: lambda: [AsIs([j for j in range(n_numbers, n_inputs) if self._of_few_levels[j]])],
+            PIECEWISE: piecewise,
+            THRESHOLDS: thresholds,
+            MISSING: lambda: [Absent(reader.sources().missing.tolist())],
+        }
+        return [part for name in ORDER if name in names for part in found[name]()]
+
     def _piecewise(self, numbers: np.ndarray) -> np.ndarray:
         """Piecewise-linear encoding: for each interval between split points which part of it lies below the number.
 
@@ -302,8 +353,8 @@ class Statistics:
 
     def scaled_tables(self) -> list[np.ndarray]:
         """Return for each column the statistics of its levels, scaled, (size, n_targets) float32."""
-        n = [0, *np.cumsum([table.shape[1] for table in self._tables])]
-        return [self._scaled(table, slice(first, last)) for table, first, last in zip(self._tables, n, n[1:], strict=True)]
+        ends = np.cumsum([table.shape[1] for table in self._tables], dtype=int)
+        return [self._scaled(each, slice(end - each.shape[1], end)) for each, end in zip(self._tables, ends, strict=True)]
 
     def _scaled(self, raw: np.ndarray, columns: slice = slice(None)) -> np.ndarray:
         return np.clip((raw - self._means[columns]) * self._scales[columns], -3, 3).astype(np.float32)

@@ -6,22 +6,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from fastbp.estimators import parameters
-from fastbp.estimators.plain_table import (
-    Above,
-    Absent,
-    AsIs,
-    Between,
-    Category,
-    Extra,
-    IntervalCode,
-    LookedUp,
-    PlainNetwork,
-    PlainTable,
-    Ranked,
-    Seen,
-    TextCode,
-)
-from fastbp.tabular import encodings
+from fastbp.estimators.plain_table import Category, Extra, PlainNetwork, PlainTable, Seen
 from fastbp.tabular.columns import CATEGORY, EMPTY, IDENTIFIER, TEXT
 from fastbp.tabular.parts import BEND, MISSING, PARTS_OF_DATES
 
@@ -66,57 +51,6 @@ def of_encoder(encoder: Any) -> dict[str, Any]:
     }
 
 
-def of_encodings(pool: Any, fold: int, names: tuple[str, ...], categories: list[Category]) -> list[Seen]:
-    """Return what a network of a pool sees of the inputs of its reader's encoder, in the order of `FoldEncodings.inputs`."""
-    reader, learnt = pool.reader, pool.encodings[fold]
-    n_numbers, n_inputs = reader.encoder.n_numbers_, reader.encoder.n_numbers_ + sum(part.n_inputs for part in categories)
-    of_texts = []
-    for k, (part, levels) in enumerate(zip(categories, reader._levels, strict=True)):
-        number = {text: code for code, text in enumerate(levels)}
-        of_texts.append(TextCode(k, [number.get(text, len(levels)) for text in part.texts], len(levels)))
-
-    def coarse(j: int) -> TextCode | IntervalCode:
-        if j < n_numbers:
-            return IntervalCode(j, learnt._cuts(j))
-        code = of_texts[j - n_numbers]
-        most = encodings.PAIRED_LEVELS
-        return TextCode(code.category, [min(each, most) for each in code.codes], min(code.unknown, most))
-
-    def statistics() -> list[Seen]:
-        codes = [of_texts[j] for j in learnt._counted]
-        tables = learnt._statistics.scaled_tables() + [share[:, np.newaxis] for share in learnt._frequencies]
-        return [LookedUp([code], [1], table) for code, table in zip([*codes, *codes], tables, strict=True)]
-
-    def pairs() -> list[Seen]:
-        sizes = learnt._coarse_sizes()
-        tables = learnt._pair_statistics.scaled_tables()
-        return [
-            LookedUp([coarse(a), coarse(b)], [sizes[b], 1], table)
-            for (a, b), table in zip(learnt._pairs, tables, strict=True)
-        ]
-
-    def piecewise() -> list[Seen]:
-        edges = [learnt._edges(j) for j in range(n_numbers)]
-        places = [j for j, ends in enumerate(edges) for _ in ends[1:]]
-        return [Between(places, np.concatenate([e[:-1] for e in edges]), np.concatenate([np.diff(e) for e in edges]))]
-
-    def thresholds() -> list[Seen]:
-        return [Above([j for j, s in enumerate(learnt._splits) for _ in s], np.concatenate([*learnt._splits, NOTHING]))]
-
-    seen: dict[str, Any] = {
-        encodings.NUMBERS: lambda: [AsIs([*range(n_numbers)])],
-        encodings.RANKS: lambda: [reader.ranked()],
-        encodings.STATISTICS: statistics,
-        encodings.PAIRS: pairs,
-        encodings.ONE_HOT: lambda: [AsIs([*range(n_numbers, n_inputs)])],
-        encodings.FEW_LEVELS: lambda: [AsIs([j for j in range(n_numbers, n_inputs) if learnt._of_few_levels[j]])],
-        encodings.PIECEWISE: piecewise,
-        encodings.THRESHOLDS: thresholds,
-        encodings.MISSING: lambda: [Absent([reader.encoder._numbers[j] for j in reader._with_missing])],
-    }
-    return [part for name in encodings.ORDER if name in names for part in seen[name]()]
-
-
 def of_network(network: Any, seen: list[Seen] | None = None) -> PlainNetwork:
     """Return a network, or raise ValueError for one that does more than its weights say."""
     if network.estimators_ is not None or network.input_scaler_ is not None or network.target_scaler_ is not None:
@@ -143,7 +77,7 @@ def plain_table(estimator: Any, kind: str, **own: Any) -> PlainTable:
     else:
         shares = pool.weights
         networks = [
-            of_network(network, of_encodings(pool, fold, names, of_table["categories"]))
+            of_network(network, pool.encodings[fold].seen(names, pool.reader, of_table["categories"]))
             for network, (fold, names) in zip(estimator.networks_, pool.members, strict=True)
         ]
     none = dict.fromkeys(("mean", "spread", "low", "high"), NOTHING)
