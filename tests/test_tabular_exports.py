@@ -47,6 +47,8 @@ CLASSES = np.array(["no", "yes", "perhaps"])[np.digitize(Y, [0.3, 1.0])]
 QUICK = {"max_iter": 4, "random_state": 0}
 MODELS = {
     "numbers": (BPTabularRegressor, {}, Y),
+    "ranks": (BPTabularRegressor, {"preset": "default"}, Y),
+    "classes by ranks": (BPTabularClassifier, {"preset": "default"}, CLASSES),
     "several numbers": (BPTabularRegressor, {"n_ensemble": 3}, np.column_stack([Y, 1000 * Y**2])),
     "counts": (BPTabularRegressor, {"loss": "poisson"}, np.round(np.abs(3 * Y))),
     "quantiles": (BPTabularRegressor, {"loss": "quantile", "quantile": [0.1, 0.5, 0.9], "cv": 2}, Y),

@@ -1,5 +1,6 @@
 """Targets of tables: any loss, several columns, intervals and sets that hold the truth, and who looks on."""
 
+import copy
 import io
 import pickle
 import warnings
@@ -348,6 +349,18 @@ def test_levels_around():
 
 
 # ---- who looks on
+
+
+@pytest.mark.parametrize("scoring", [None, "r2"])
+def test_rows_to_look_at_are_ranks_for_networks_that_see_ranks(scoring):
+    X, y = load_diabetes(return_X_y=True)
+    model = BPTabularRegressor(max_iter=5, scoring=scoring, random_state=0).fit(X, y, X_val=X, y_val=y)
+    alone, scores = copy.copy(model), []
+    for network in model.networks_:
+        alone.networks_ = [network]
+        unbounded = alone._outputs(X)[:, 0] * model._spread + model._mean
+        scores.append(r2_score(y, unbounded if scoring is None else alone.predict(X)))
+    assert len(scores) == 4 and model.validation_scores_[-1] == pytest.approx(np.mean(scores), abs=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)

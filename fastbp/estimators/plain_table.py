@@ -48,16 +48,12 @@ class AsIs(NamedTuple):
     places: list[int]
 
 
-class Ranked(NamedTuple):
-    """Quantiles of the normal distribution, times a factor, for shares between landmarks, (n_shares, n), of inputs; of those that
-    several landmarks equal the middle share. Shares are at least the smallest share, and less than 1 by as much."""
+class Ramps(NamedTuple):
+    """Of each input a number that is linear between knots, which increase, and constant beyond them."""
 
     places: list[int]
-    landmarks: np.ndarray
-    shares: np.ndarray
-    smallest_share: float
-    largest: float
-    factor: float
+    knots: list[np.ndarray]
+    values: list[np.ndarray]
 
 
 class LookedUp(NamedTuple):
@@ -83,13 +79,7 @@ class Between(NamedTuple):
     widths: np.ndarray
 
 
-class Absent(NamedTuple):
-    """1 where a column of the table has no finite number, else 0."""
-
-    columns: list[int]
-
-
-Seen = AsIs | Ranked | LookedUp | Above | Between | Absent
+Seen = AsIs | Ramps | LookedUp | Above | Between
 
 
 class PlainNetwork(NamedTuple):

@@ -30,8 +30,6 @@ OPERATIONS = {
     "exp": "exp{f}({0})",
     "exp_minus_one": "expm1{f}({0})",
     "log_one_plus": "log1p{f}({0})",
-    "log": "log{f}({0})",
-    "sqrt": "sqrt{f}({0})",
     "tanh": "tanh{f}({0})",
     "logistic": "({one} / ({one} + exp{f}(-{0})))",
     "floor": "floor{f}({0})",

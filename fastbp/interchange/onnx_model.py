@@ -20,7 +20,6 @@ DTYPES = ("float32", "float64")
 OPERATIONS = {
     "add": "Add", "subtract": "Sub", "multiply": "Mul", "divide": "Div", "maximum": "Max", "minimum": "Min", "magnitude": "Abs",
     "exp": "Exp", "tanh": "Tanh", "logistic": "Sigmoid", "floor": "Floor", "sin": "Sin", "cos": "Cos",
-    "log": "Log", "sqrt": "Sqrt",
 }  # fmt: skip
 
 

@@ -4,18 +4,17 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.estimators.plain_table import Above, Absent, AsIs, Between, IntervalCode, LookedUp, PlainTable, Ranked, Seen, TextCode
-from fastbp.interchange.normal import normal_quantile
+from fastbp.estimators.plain_table import Above, AsIs, Between, IntervalCode, LookedUp, PlainTable, Ramps, Seen, TextCode
 
 
 class SeenInC:
     """The lines of the file that stand before the networks: arrays, each written once, and functions."""
 
-    def __init__(self, table: PlainTable, name: str, language: Any, exact: Any, steps: Any) -> None:
-        self._table, self._name, self._language, self._exact, self._steps = table, name, language, exact, steps
+    def __init__(self, table: PlainTable, name: str, language: Any) -> None:
+        self._table, self._name, self._language = table, name, language
         self.lines: list[str] = []
         self._arrays: dict[bytes, str] = {}
-        self._has_count = self._has_rank = False
+        self._has_count = self._has_ramp = False
 
     def _array(self, values: Any) -> str:
         """Return the name of an array of these numbers: of int, float as they are, or double."""
@@ -32,8 +31,7 @@ class SeenInC:
     def function(self, number: int, seen: list[Seen]) -> str:
         """Add the function of a network, and return the name of it."""
         writers: dict[type, Any] = {
-            AsIs: self._as_is, Ranked: self._ranked, LookedUp: self._looked_up, Above: self._above, Between: self._between,
-            Absent: self._absent,
+            AsIs: self._as_is, Ramps: self._ramps, LookedUp: self._looked_up, Above: self._above, Between: self._between,
         }  # fmt: skip
         kind, body, place = self._language.type, [], 0
         for part in seen:
@@ -78,9 +76,6 @@ class SeenInC:
         ]
         return lines, n
 
-    def _absent(self, part: Absent, place: int) -> tuple[list[str], int]:
-        return [f"    inputs[{place + i}] = !isfinite(x[{column}]);" for i, column in enumerate(part.columns)], len(part.columns)
-
     def _code(self, code: TextCode | IntervalCode) -> str:
         if isinstance(code, IntervalCode):
             n = len(code.splits)
@@ -100,12 +95,31 @@ class SeenInC:
             "    }",
         ], n
 
-    def _ranked(self, part: Ranked, place: int) -> tuple[list[str], int]:
+    def _ramps(self, part: Ramps, place: int) -> tuple[list[str], int]:
         if not part.places:
             return [], 0
-        landmarks, shares = self._array(part.landmarks.T.astype(np.float32)), self._array(part.shares)
-        n = len(part.shares)
-        return self._each(part.places, place, f"(float){self._rank(part)}(z, {landmarks} + i * {n}, {shares}, {n})")
+        ends = self._array(np.cumsum([0, *map(len, part.knots)], dtype=int))
+        knots, values = self._array(np.concatenate(part.knots)), self._array(np.concatenate(part.values))
+        of_input = f"{knots} + {ends}[i], {values} + {ends}[i], {ends}[i + 1] - {ends}[i]"
+        return self._each(part.places, place, f"(float){self._ramp()}(z, {of_input})")
+
+    def _ramp(self) -> str:
+        name = f"{self._name}_ramp"
+        if not self._has_ramp:
+            self._has_ramp = True
+            self.lines += [
+                f"static double {name}(double z, const double knots[], const double values[], int n)",
+                "{",
+                "    int k = 0;",
+                "    while (k < n - 1 && knots[k + 1] <= z)",
+                "        ++k;",
+                "    if (k == n - 1 || z <= knots[k])",
+                "        return values[k];",
+                "    return (values[k + 1] - values[k]) / (knots[k + 1] - knots[k]) * (z - knots[k]) + values[k];",
+                "}",
+                "",
+            ]
+        return name
 
     def _count(self) -> str:
         name = f"{self._name}_count"
@@ -118,37 +132,6 @@ class SeenInC:
                 "    while (count < n && ends[count] < z)",
                 "        ++count;",
                 "    return count;",
-                "}",
-                "",
-            ]
-        return name
-
-    def _rank(self, part: Ranked) -> str:
-        name = f"{self._name}_rank"
-        if not self._has_rank:
-            self._has_rank = True
-            exact = self._exact
-            steps = self._steps(exact, "    ")
-            low, high, largest = part.smallest_share, 1 - part.smallest_share, part.largest
-            quantile = normal_quantile(steps, "share")
-            bounded = steps.multiply(steps.minimum(steps.maximum(quantile, -largest), largest), part.factor)
-            self.lines += [
-                f"static double {name}(double z, const float ends[], const double shares[], int n)",
-                "{",
-                "    int last = 0, first = n - 1;",
-                "    while (last < n - 1 && ends[last + 1] <= z)",
-                "        ++last;",
-                "    while (first > 0 && ends[first - 1] >= z)",
-                "        --first;",
-                "    double below = shares[last], above = shares[first];",
-                "    if (z > ends[last] && last < n - 1)",
-                "        below += (shares[last + 1] - below) / ((double)ends[last + 1] - ends[last]) * (z - ends[last]);",
-                "    if (z < ends[first] && first > 0)",
-                "        above -= (above - shares[first - 1]) / ((double)ends[first] - ends[first - 1]) * (ends[first] - z);",
-                "    double share = (below + above) / 2;",
-                f"    share = share < {low!r} ? {low!r} : share > {high!r} ? {high!r} : share;",
-                *steps.lines,
-                f"    return {bounded};",
                 "}",
                 "",
             ]

@@ -6,17 +6,15 @@ import numpy as np
 
 from fastbp.estimators.plain_table import (
     Above,
-    Absent,
     AsIs,
     Between,
     IntervalCode,
     LookedUp,
     PlainTable,
-    Ranked,
+    Ramps,
     Seen,
     TextCode,
 )
-from fastbp.interchange.normal import normal_quantile
 
 
 class SeenInOnnx:
@@ -37,8 +35,7 @@ class SeenInOnnx:
     def of(self, seen: list[Seen]) -> str:
         """Return the inputs of a network, float32."""
         writers: dict[type, Any] = {
-            AsIs: self._as_is, Ranked: self._ranked, LookedUp: self._looked_up, Above: self._above, Between: self._between,
-            Absent: self._absent,
+            AsIs: self._as_is, Ramps: self._ramps, LookedUp: self._looked_up, Above: self._above, Between: self._between,
         }  # fmt: skip
         parts = [writers[type(part)](part) for part in seen if type(part) is LookedUp or len(part[0])]
         if not parts:
@@ -71,11 +68,6 @@ class SeenInOnnx:
         share = graph.divide(graph.subtract(self._chosen(part.places), graph.constant(part.lows)), graph.constant(part.widths))
         return self._single(graph.minimum(graph.maximum(share, 0.0), 1.0))
 
-    def _absent(self, part: Absent) -> str:
-        graph = self._graph
-        x = graph.node("Concat", *(self._table.names[i] for i in part.columns), axis=1)
-        return self._single(graph.node("Or", graph.node("IsNaN", x), graph.node("IsInf", x)))
-
     def _counted(self, operation: str, z: str, ends: str) -> str:
         """How many of the ends, along the last axis, z compares with so."""
         graph = self._graph
@@ -102,34 +94,19 @@ class SeenInOnnx:
         flat = graph.node("Reshape", cell, self._integers([-1]))
         return graph.node("Gather", graph.constant(part.values, graph.type.FLOAT), flat, axis=0)
 
-    def _ranked(self, part: Ranked) -> str:
-        return self._once(lambda: self._ranks(part), "ranks", part.landmarks, part.places)
+    def _ramps(self, part: Ramps) -> str:
+        return self._once(lambda: self._sums_of_ramps(part), "ramps", part.places, *part.knots)
 
-    def _ranks(self, part: Ranked) -> str:
-        """By the last landmark that is not above z and the first that is not below, between which the share is linear."""
-        graph, shares, n = self._graph, part.shares, len(part.shares)
-        landmarks = part.landmarks.T.astype(np.float64)  # (n_inputs, n_shares)
-        z = self._chosen(part.places)
-        each, ends = graph.node("Unsqueeze", z, self._integers([2])), graph.constant(landmarks[np.newaxis])
-        within = graph.maximum(graph.minimum(z, graph.constant(landmarks[:, -1])), graph.constant(landmarks[:, 0]))
-        gaps, steps = np.diff(landmarks, axis=1), np.diff(shares)
-        slopes = np.divide(steps, gaps, out=np.zeros_like(gaps), where=gaps > 0)
-        rows = self._integers(n * np.arange(len(landmarks)))
-        zeros = np.zeros((len(landmarks), 1))
-
-        def at(place: str, values: np.ndarray) -> str:
-            return graph.node("Gather", graph.constant(values.ravel()), graph.node("Add", place, rows), axis=0)
-
-        last = graph.node(
-            "Max", graph.node("Sub", self._counted("LessOrEqual", each, ends), self._integers(1)), self._integers(0)
-        )
-        first = graph.node("Min", self._counted("Less", each, ends), self._integers(n - 1))
-        all_shares = np.tile(shares, (len(landmarks), 1))
-        beyond = graph.subtract(within, at(last, landmarks))
-        below = graph.add(at(last, all_shares), graph.multiply(at(last, np.hstack([slopes, zeros])), beyond))
-        short = graph.subtract(at(first, landmarks), within)
-        above = graph.subtract(at(first, all_shares), graph.multiply(at(first, np.hstack([zeros, slopes])), short))
-        share = graph.multiply(graph.add(below, above), 0.5)
-        share = graph.minimum(graph.maximum(share, part.smallest_share), 1 - part.smallest_share)
-        rank = graph.minimum(graph.maximum(normal_quantile(graph, share), -part.largest), part.largest)
-        return self._single(graph.multiply(rank, part.factor))
+    def _sums_of_ramps(self, part: Ramps) -> str:
+        """A ramp between each two knots."""
+        graph, parts = self._graph, []
+        for place, knots, values in zip(part.places, part.knots, part.values, strict=True):
+            z = self._chosen([place])
+            if len(knots) == 1:
+                parts.append(self._single(graph.add(graph.multiply(z, 0.0), float(values[0]))))
+                continue
+            ramps = graph.subtract(z, graph.constant(knots[np.newaxis, :-1]))
+            ramps = graph.minimum(graph.maximum(ramps, 0.0), graph.constant(np.diff(knots)[np.newaxis]))
+            slopes = graph.constant((np.diff(values) / np.diff(knots))[:, np.newaxis])
+            parts.append(self._single(graph.add(graph.node("MatMul", ramps, slopes), float(values[0]))))
+        return parts[0] if len(parts) == 1 else graph.node("Concat", *parts, axis=1)

@@ -38,7 +38,7 @@ def table_source(table: PlainTable, name: str, language: Any, exact: Any, quote:
     for number, network in enumerate(table.networks):
         parts += _network(network, table, f"{name}_{number}", language)
     parts += _inputs(table, name, language, exact)
-    seen = SeenInC(table, name, language, exact, Steps)
+    seen = SeenInC(table, name, language)
     functions = {i: seen.function(i, network.seen) for i, network in enumerate(table.networks) if network.seen is not None}
     parts += seen.lines
     parts += _function(table, name, language, exact, functions)

@@ -9,8 +9,9 @@ _PARAMETERS = """
 preset : {names_of_presets}, default='default'
     {about_presets}.
 n_ensemble : int or None, default=None
-    Networks that are averaged, trained side by side on `n_threads`; None takes the preset's. For 'ensemble' of each
-    configuration and fold.
+    Networks that are averaged, trained side by side on `n_threads`, which see the same; None takes the preset's: for 'default'
+    four, every other of which sees ranks in place of numbers, or one where there are more than 10,000 rows, and one per fold
+    with `cv`. For 'ensemble' of each configuration and fold.
 cv : int, splitter, list of pairs of row numbers, or None, default=None
     With one, networks are trained on the training part of each fold, `n_ensemble` times over, and all are averaged; what those
     say of a row that have not seen it makes `oof_prediction_` and `oof_score_`. An int shuffles{and_stratifies}. For 'ensemble'
@@ -40,8 +41,8 @@ encoder_ : TableEncoder
     What turns tables into numbers; `encoder_.unknown_counts(X)` counts unseen categories, and
     `encoder_.get_feature_names_out()` names the networks' inputs.
 networks_ : list of {network}
-    The networks, for rows as `encoder_` makes them, with categories as codes{and_of_networks}; of 'ensemble' each for an
-    encoding of its own.
+    The networks, for rows as `encoder_` makes them, with categories as codes{and_of_networks}; the second and the fourth of
+    'default' for rows with ranks in place of numbers; of 'ensemble' each for an encoding of its own.
 oof_prediction_ : ndarray of shape {oof_shape}
     With `cv` or 'ensemble': {oof_content} for each row from the networks that were not trained on it, for a row of weight 0 from
     all.

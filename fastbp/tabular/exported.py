@@ -6,9 +6,10 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from fastbp.estimators import parameters
-from fastbp.estimators.plain_table import Category, Extra, PlainNetwork, PlainTable, Seen
+from fastbp.estimators.plain_table import AsIs, Category, Extra, PlainNetwork, PlainTable, Seen
 from fastbp.tabular.columns import CATEGORY, EMPTY, IDENTIFIER, TEXT
 from fastbp.tabular.parts import BEND, MISSING, PARTS_OF_DATES
+from fastbp.tabular.ranks import sees_ranks
 
 NOTHING = np.empty(0)
 
@@ -67,12 +68,22 @@ def of_network(network: Any, seen: list[Seen] | None = None) -> PlainNetwork:
     return PlainNetwork(seen, embedded, front, network.coefs_, network.intercepts_, [*names, network.out_activation_])
 
 
+def _ranked(estimator: Any, of_table: dict[str, Any]) -> list[Seen]:
+    """Return what those networks see that have ranks in place of numbers."""
+    if estimator._ranks is None:
+        return []
+    ranks = estimator._ranks.plain()
+    n = len(of_table["numbers"]) + len(of_table["extras"]) + sum(part.n_inputs for part in of_table["categories"])
+    return [ranks, AsIs([*range(len(ranks.places), n)])]
+
+
 def plain_table(estimator: Any, kind: str, **own: Any) -> PlainTable:
     """Return an estimator's own data with what both share."""
     pool = estimator._pool
     of_table = of_encoder(estimator.encoder_ if pool is None else pool.reader.encoder)
     if pool is None:
-        networks = [of_network(network) for network in estimator.networks_]
+        ranked = _ranked(estimator, of_table)
+        networks = [of_network(network, ranked if sees_ranks(network) else None) for network in estimator.networks_]
         shares = np.full(len(networks), 1 / max(1, len(networks)))
     else:
         shares = pool.weights
