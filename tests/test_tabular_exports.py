@@ -63,6 +63,9 @@ MODELS = {
         {"network_params": {"embedding": None, "hidden_layer_sizes": (7,), "activation": "gelu", "label_smoothing": 0.3}},
         CLASSES,
     ),
+    "ensemble of numbers": (BPTabularRegressor, {"preset": "ensemble"}, Y),
+    "ensemble of two classes": (BPTabularClassifier, {"preset": "ensemble", "cv": 2}, CLASSES == "yes"),
+    "ensemble of classes": (BPTabularClassifier, {"preset": "ensemble", "cv": 2}, CLASSES),
     "no scale": (BPTabularRegressor, {"network_params": {"scale_layer": False, "hidden_layer_sizes": ()}}, Y),
 }
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")

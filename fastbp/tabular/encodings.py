@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from fastbp.estimators.plain_table import Above, AsIs, Between, Category, IntervalCode, LookedUp, Ramps, Seen, TextCode
 from fastbp.tabular.encoder import TableEncoder
 from fastbp.tabular.ranks import QUARTILES, Ranks
 from fastbp.tabular.rows import Rows
@@ -81,6 +82,18 @@ class Reader:
             number_of = {level: number for number, level in enumerate(known)}
             levels[:, j] = [number_of.get(text, len(known)) for text in texts[:, j].tolist()]
         return Columns(encoded, ranks, missing, levels)
+
+    def text_codes(self, categories: list[Category]) -> list[TextCode]:
+        """Return for each of the encoder's categories the codes of its texts."""
+        numbers = [{text: code for code, text in enumerate(levels)} for levels in self._levels]
+        return [
+            TextCode(k, [number.get(text, len(number)) for text in part.texts], len(number))
+            for k, (part, number) in enumerate(zip(categories, numbers, strict=True))
+        ]
+
+    def ranked(self) -> Ramps:
+        """Return how ranks come from the encoder's numbers."""
+        return self._ranks.plain()
 
     @property
     def sizes(self) -> list[int]:
@@ -209,17 +222,69 @@ class FoldEncodings:
         X = X if X.shape[1] else np.zeros((len(X), 1), np.float32)
         return X, sum(part.shape[1] for part in embedded), self._n_categories[codes].tolist()
 
+    def seen(self, names: tuple[str, ...], reader: Reader, categories: list[Category]) -> list[Seen]:
+        """Return, as plain data, what `inputs` makes of what the reader's encoder gives, whose categories are these."""
+        n_numbers, n_dense = self._n_numbers, self._n_dense
+        texts = reader.text_codes(categories)
+
+        def coarse(j: int) -> TextCode | IntervalCode:
+            if j < n_numbers:
+                return IntervalCode(j, self._cuts(j))
+            code = texts[j - n_numbers]
+            return TextCode(code.category, [min(each, PAIRED_LEVELS) for each in code.codes], min(code.unknown, PAIRED_LEVELS))
+
+        def statistics() -> list[Seen]:
+            tables = self._statistics.scaled_tables() + [share[:, np.newaxis] for share in self._frequencies]
+            return [LookedUp([texts[j]], [1], table) for j, table in zip(2 * self._counted, tables, strict=True)]
+
+        def pairs() -> list[Seen]:
+            sizes, tables = self._coarse_sizes(), self._pair_statistics.scaled_tables()
+            each = zip(self._pairs, tables, strict=True)
+            return [LookedUp([coarse(a), coarse(b)], [sizes[b], 1], table) for (a, b), table in each]
+
+        def piecewise() -> list[Seen]:
+            edges = [self._edges(j) for j in range(n_numbers)]
+            lows, widths = ([*map(part, edges), np.empty(0)] for part in (lambda ends: ends[:-1], np.diff))
+            places = [j for j, ends in enumerate(edges) for _ in ends[1:]]
+            return [Between(places, np.concatenate(lows), np.concatenate(widths))]
+
+        def thresholds() -> list[Seen]:
+            places = [j for j, splits in enumerate(self._splits) for _ in splits]
+            return [Above(places, np.concatenate([*self._splits, np.empty(0)]))]
+
+        def one_hot(codes: np.ndarray) -> list[Seen]:
+            ends = n_dense + np.cumsum([part.n_inputs for part in categories], dtype=int)
+            return [AsIs([j for k in codes for j in range(ends[k] - categories[k].n_inputs, ends[k])])]
+
+        found: dict[str, Any] = {
+            NUMBERS: lambda: [AsIs([*range(n_numbers)])],
+            RANKS: lambda: [reader.ranked()],
+            STATISTICS: statistics,
+            PAIRS: pairs,
+            CATEGORIES: lambda: [AsIs([*range(n_numbers, n_dense)])],
+            FEW_LEVELS: lambda: [AsIs(self._of_few_levels.tolist())],
+            PIECEWISE: piecewise,
+            THRESHOLDS: thresholds,
+        }
+        dense = [part for name in found if name in names for part in found[name]()]
+        return dense + [part for name, codes in self._codes.items() if name in names for part in one_hot(codes)]
+
     def _piecewise(self, numbers: np.ndarray) -> np.ndarray:
         """Piecewise-linear encoding: for each interval between split points which part of it lies below the number.
 
         Source: Gorishniy, Rubachev and Babenko, arXiv:2203.05556.
         """
         parts = [np.empty((len(numbers), 0), np.float32)]
-        for j, splits in enumerate(self._splits):
-            edges = np.unique(np.concatenate([[self._lowest[j]], splits, [self._highest[j]]]))
-            if len(splits) and len(edges) > 1:
-                parts.append(np.clip((numbers[:, [j]] - edges[:-1]) / np.diff(edges), 0, 1))
+        for j in range(self._n_numbers):
+            edges = self._edges(j)
+            parts.append(np.clip((numbers[:, [j]] - edges[:-1]) / np.diff(edges), 0, 1))
         return np.hstack(parts)
+
+    def _edges(self, j: int) -> np.ndarray:
+        """Return the ends of a number's intervals; one end alone makes none."""
+        if not len(self._splits[j]):
+            return np.zeros(1)
+        return np.unique(np.concatenate([[self._lowest[j]], self._splits[j], [self._highest[j]]]))
 
     def _thresholds(self, numbers: np.ndarray) -> np.ndarray:
         parts = [np.empty((len(numbers), 0), np.float32)]
@@ -227,15 +292,19 @@ class FoldEncodings:
 
     def _coarse(self, columns: Columns) -> tuple[np.ndarray, list[int]]:
         """Return codes, (n_rows, n), of numbers cut into intervals and of categories of few levels, and how many each has."""
-        codes, sizes = [], []
-        for j, splits in enumerate(self._splits):
-            places = np.linspace(0, len(splits) - 1, min(len(splits), PAIRED_CUTS)).round().astype(int)
-            codes.append(np.searchsorted(splits[places], columns.encoded[:, j]))
-            sizes.append(len(places) + 1)
-        for j, size in enumerate(self._sizes):
-            codes.append(np.minimum(columns.levels[:, j], PAIRED_LEVELS))
-            sizes.append(min(size, PAIRED_LEVELS + 1))
-        return np.stack(codes, axis=1) if codes else np.empty((len(columns.encoded), 0), np.int64), sizes
+        codes = [np.searchsorted(self._cuts(j), columns.encoded[:, j]) for j in range(self._n_numbers)]
+        codes += [np.minimum(column, PAIRED_LEVELS) for column in columns.levels.T]
+        empty = np.empty((len(columns.encoded), 0), np.int64)
+        return np.stack(codes, axis=1) if codes else empty, self._coarse_sizes()
+
+    def _cuts(self, j: int) -> np.ndarray:
+        """Return at which of its split points a number is cut for pairs."""
+        splits = self._splits[j]
+        return splits[np.linspace(0, len(splits) - 1, min(len(splits), PAIRED_CUTS)).round().astype(int)]
+
+    def _coarse_sizes(self) -> list[int]:
+        of_numbers = [len(self._cuts(j)) + 1 for j in range(self._n_numbers)]
+        return of_numbers + [min(size, PAIRED_LEVELS + 1) for size in self._sizes]
 
     def _paired(self, coarse: np.ndarray, sizes: list[int]) -> np.ndarray:
         paired = [coarse[:, a] * sizes[b] + coarse[:, b] for a, b in self._pairs]
@@ -292,8 +361,13 @@ class Statistics:
         found = [table[code] for table, code in zip(self._tables, codes.T, strict=True)]
         return self._scaled(np.hstack(found) if found else np.empty((len(codes), 0)))
 
-    def _scaled(self, raw: np.ndarray) -> np.ndarray:
-        return np.clip((raw - self._means) * self._scales, -3, 3).astype(np.float32)
+    def scaled_tables(self) -> list[np.ndarray]:
+        """Return for each column the statistics of its levels, scaled, (size, n_targets) float32."""
+        ends = np.cumsum([table.shape[1] for table in self._tables], dtype=int)
+        return [self._scaled(each, slice(end - each.shape[1], end)) for each, end in zip(self._tables, ends, strict=True)]
+
+    def _scaled(self, raw: np.ndarray, columns: slice = slice(None)) -> np.ndarray:
+        return np.clip((raw - self._means[columns]) * self._scales[columns], -3, 3).astype(np.float32)
 
 
 def chosen_pairs(codes: np.ndarray, sizes: list[int], T: np.ndarray, weights: np.ndarray, n_pairs: int) -> list[tuple[int, int]]:

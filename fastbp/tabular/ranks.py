@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri
 
+from fastbp.estimators.plain_table import Ramps
 from fastbp.tabular.rows import quantiles
 
 QUARTILES = 1.349  # the quartiles of a normal distribution are so many deviations apart
@@ -49,6 +50,10 @@ class Ranks:
         for j, (knots, scores) in enumerate(self.maps):
             ranks[:, j] = np.interp(numbers[:, j], knots, scores)
         return ranks
+
+    def plain(self) -> Ramps:
+        """Return them as plain data for other languages."""
+        return Ramps([*range(len(self.maps))], [knots for knots, _ in self.maps], [scores for _, scores in self.maps])
 
 
 def sees_ranks(network: Any) -> bool:
