@@ -26,6 +26,7 @@ from fastbp.tabular.folds import check_folds, drawn_folds, number_of_folds
 from fastbp.tabular.pool import Pool, train_pool
 from fastbp.tabular.recipe import EXAMPLES, PRESETS, Preset, Task, network_options
 from fastbp.tabular.rows import Rows, unfitted
+from fastbp.tabular.targets import moments
 from fastbp.tabular.watching import Looked, Watching, expected, mean_curve
 
 # what BPClassifier and BPRegressor do around a training, or is the recipe's own; in `network_params` it would do nothing
@@ -226,7 +227,7 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
             max_iter = preset.class_max_iter
             if n_calibrating:
                 trials = trainer.trials(n_calibrating, max_iter, max_iter * n_needed, random_state)
-        elif LOSSES[targets.loss].is_own_score:  # R² says little of its aim
+        elif LOSSES[targets.loss].is_own_score and not LOSSES[targets.loss].has_spread:  # R² says little of its aim
             max_iter = preset.max_iter
         else:
             max_iter = trainer.tried_epochs(preset, n_trials, random_state, n_needed)
@@ -292,7 +293,7 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
 
     def _score_looked(self, scorer: Any, looked: Looked, network: Any) -> float:
         """Return the score of one network on the rows to look at."""
-        told = self._answering(network._outputs(looked.X).astype(np.float64), [network])
+        told = self._answering(moments(network, network._outputs(looked.X)), [network])
         return float(scorer(told, looked.X, looked.y, **given(looked.weights)))
 
     def _held_out_outputs(self, X: np.ndarray, held_out: list[np.ndarray]) -> np.ndarray:
@@ -302,7 +303,7 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
         for model, rows in zip(self.networks_, held_out, strict=True):
             if not len(rows):
                 continue
-            part = model._outputs(np.ascontiguousarray(X[rows])).astype(np.float64)
+            part = moments(model, model._outputs(np.ascontiguousarray(X[rows])))
             outputs = np.zeros((len(X), part.shape[1])) if outputs is None else outputs
             outputs[rows] += part
             counts[rows] += 1
@@ -336,7 +337,7 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
             parameters.check_parameter("n_threads", self.n_threads, parameters.COUNT, self)
         if self._pool is not None:
             return list(self._pool.outputs(self.networks_, encoded, self.n_threads))
-        return [twin(model, n_threads=self.n_threads)._outputs(encoded).astype(np.float64) for model in self.networks_]
+        return [moments(model, twin(model, n_threads=self.n_threads)._outputs(encoded)) for model in self.networks_]
 
     def _averaged(self, encoded: Any) -> np.ndarray:
         """Return the mean of the networks' outputs, (n_rows, n_outputs) float64."""
