@@ -111,7 +111,6 @@ References
 .. [8] Holzmüller, Grinsztajn and Steinwart, "Better by default: strong pre-tuned MLPs and boosted trees on tabular data",
    NeurIPS 2024.
 .. [9] Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", ICML 2017.
-.. [10] Nix and Weigend, "Estimating the mean and variance of the target probability distribution", ICNN 1994.
 """
 
 

@@ -385,7 +385,8 @@ OWN_PARAMETERS = (
         None,
         choice_or_none("standard"),
         """'standard' trains on targets less their mean over their standard deviation, and predicts in their own units; losses,
-        `delta` and `tol` are then of the scaled ones. For losses of any target and ``output_activation="identity"``.""",
+        `delta` and `tol` are then of the scaled ones. For losses of any target and ``output_activation="identity"``. With
+        'gaussian_nll' it is always so, as its variances have a lower bound in proportion to the targets'.""",
         estimators=(REGRESSOR,),
         acts=BEFORE,
     ),

@@ -283,7 +283,7 @@ class BPRegressor(RegressorMixin, BaseBP):
             Predicted targets in the dtype of the weights; of several quantiles a column for each, from left to right not falling.
         std : ndarray of the same shape
             With `return_std`: how far the targets are spread around these, in their units. Of an `ensemble` it is that of the
-            mixture, whose variance is the mean of the variances and the variance of the means [11]_.
+            mixture, whose variance is the mean of the variances and the variance of the means [1]_.
 
         Raises
         ------
@@ -292,7 +292,7 @@ class BPRegressor(RegressorMixin, BaseBP):
 
         References
         ----------
-        .. [11] Lakshminarayanan, Pritzel and Blundell, "Simple and scalable predictive uncertainty estimation using deep
+        .. [1] Lakshminarayanan, Pritzel and Blundell, "Simple and scalable predictive uncertainty estimation using deep
            ensembles", NeurIPS 2017.
 
         Examples

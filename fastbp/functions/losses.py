@@ -211,7 +211,7 @@ _LOSSES = {
         parameter_range=(1.0, 2.0),
     ),
     "gaussian_nll": Loss(
-        "the negative log-likelihood of normal targets, whose means and standard deviations are both learnt [10]_",
+        "the negative log-likelihood of normal targets, of which means and standard deviations are learnt (Nix and Weigend 1994)",
         ("identity",),
         gaussian_nll,
         gaussian_nll_slopes,
