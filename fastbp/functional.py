@@ -214,7 +214,7 @@ def gradients(
             raise ValueError("missing_targets='ignore' takes one loss_parameter for all outputs.")
         targets = with_missing(targets, missing)
     weights = check_sample_weight(sample_weight, inputs)
-    problem = Problem(inputs, targets, weights, n_outputs=int(network.units[-1]), may_miss=missing is not None)
+    problem = Problem(inputs, targets, weights, may_miss=missing is not None)
     if problem.total_weight() == 0.0:
         raise ValueError("The sample weights sum to zero, so there is no mean over the rows.")
     value, gradient, by_inputs = gradients_at(network, params, problem, alpha=alpha)
