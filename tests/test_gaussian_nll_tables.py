@@ -56,7 +56,7 @@ def test_a_mean_over_networks_is_of_their_mixture():
 
 @pytest.mark.parametrize("method", ["cv", "cv+"])
 def test_intervals_are_as_wide_as_the_noise_and_hold_what_was_asked(method):
-    X, y, _ = drawn(1500, 0)
+    X, y, _ = drawn(3000, 0)
     X_new, y_new, std_new = drawn(3000, 1)
     model = BPTabularRegressor(loss="gaussian_nll", cv=4, random_state=0).fit(X, y)
     low, high = model.predict_interval(X_new, 0.9, method=method).T
@@ -66,7 +66,7 @@ def test_intervals_are_as_wide_as_the_noise_and_hold_what_was_asked(method):
         assert 0.84 < holds[std_new == std].mean() < 0.97
     widths = [np.mean((high - low)[std_new == std]) for std in np.unique(std_new)]
     assert widths[1] > 2 * widths[0]
-    assert model.oof_prediction_.shape == (1500,)
+    assert model.oof_prediction_.shape == (3000,)
 
 
 def test_other_losses_have_no_deviations():

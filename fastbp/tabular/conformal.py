@@ -110,6 +110,24 @@ def intervals(
     return np.column_stack([np.minimum(low, middle), np.maximum(high, middle)])
 
 
+def intervals_of_targets(
+    said: np.ndarray, units: np.ndarray | None, kept: dict[str, Any], levels: Any, coverage: float
+) -> np.ndarray:
+    """Return intervals of each target, (n_rows, n_targets, 2): said, (n_groups, n_rows, n_outputs), an output for each target or
+    for each of several levels of one; units: standard deviations likewise, if there are any; kept: of the rows held out."""
+    found = []
+    for target in range(kept["truth"].shape[1]):
+        low, high = (target, target) if levels is None else (0, 0)
+        if levels is not None and len(levels) > 1:
+            low, high = levels_around(levels, coverage)
+        truth, predicted = kept["truth"][:, target], kept["predicted"]
+        scores, own = np.maximum(predicted[:, low] - truth, truth - predicted[:, high]), None
+        if units is not None:
+            scores, own = scores / kept["deviations"][:, target], units[:, :, target]
+        found.append(intervals(said[:, :, low], said[:, :, high], scores, kept["group_of"], kept["weights"], coverage, own))
+    return np.stack(found, axis=1)
+
+
 def levels_around(levels: Any, coverage: float) -> tuple[int, int]:
     """Return the numbers of the two of several quantiles that are nearest to the ends of such an interval."""
     levels = np.asarray(levels, dtype=np.float64)

@@ -17,7 +17,7 @@ from fastbp.estimators.regressor import mean_pinball_score
 from fastbp.estimators.targets import check_range, repeated
 from fastbp.names import LOSSES
 from fastbp.tabular.base import BaseTabular
-from fastbp.tabular.conformal import check_coverage, class_sets, intervals, levels_around
+from fastbp.tabular.conformal import check_coverage, class_sets, intervals_of_targets
 from fastbp.tabular.docs import documented_table
 from fastbp.tabular.exported import plain_table
 from fastbp.tabular.recipe import CLASSES, NUMBERS, Preset
@@ -693,20 +693,9 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
         """
         coverage = check_coverage(coverage)
         outputs, kept = self._compared_with(X, "predict_interval", method)
-        said, units = np.array([self._in_units(of_group) for of_group in outputs]), None
-        if self._has_spread:
-            units = np.array([deviations(of_group) * self._spread for of_group in outputs])
-        found = []
-        for target in range(kept["truth"].shape[1]):
-            low, high = (target, target) if self._levels is None else (0, 0)
-            if self._levels is not None and len(self._levels) > 1:
-                low, high = levels_around(self._levels, coverage)
-            truth, predicted = kept["truth"][:, target], kept["predicted"]
-            scores = np.maximum(predicted[:, low] - truth, truth - predicted[:, high])
-            own = None if units is None else units[:, :, target]
-            scores = scores if own is None else scores / kept["deviations"][:, target]
-            found.append(intervals(said[:, :, low], said[:, :, high], scores, kept["group_of"], kept["weights"], coverage, own))
-        together = np.maximum(np.stack(found, axis=1), self._lowest)
+        said = np.array([self._in_units(of_group) for of_group in outputs])
+        units = np.array([deviations(of_group) * self._spread for of_group in outputs]) if self._has_spread else None
+        together = np.maximum(intervals_of_targets(said, units, kept, self._levels, coverage), self._lowest)
         return together[:, 0] if self._is_single else together
 
     def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
