@@ -133,7 +133,7 @@ def drawn(n, seed):
         {"solver": "lbfgs", "max_iter": 500},
         {"learning_rate_init": 0.01, "early_stopping": True, "n_iter_no_change": 40},
         {"solver": "rprop", "max_iter": 600},
-        {"solver": "sgd", "learning_rate_init": 0.02, "clip_norm": 1.0, "n_iter_no_change": 100, "max_iter": 400},
+        {"solver": "sgd", "learning_rate": "adaptive", "learning_rate_init": 0.02, "clip_norm": 1.0, "max_iter": 400},
     ],
     ids=str,
 )
