@@ -1,9 +1,9 @@
-"""How sure a prediction is, by rows held out: prediction intervals and sets of classes that hold the truth as often as asked.
+"""How sure a prediction is, by held-out rows: prediction intervals and sets of classes that hold the truth as often as asked.
 
-By default a new row is compared, by the mean of all networks, with the rows held out, by the networks that have not seen these.
+By default a new row is compared, by the mean of all networks, with the held-out rows, by the networks that have not seen these.
 With 'cv+', R. F. Barber, E. Candès, A. Ramdas and R. Tibshirani, Predictive inference with the jackknife+, 2021, it is compared
 with each row by the networks that have not seen that one. Y. Romano, E. Patterson and E. Candès, Conformalized quantile
-regression, 2019, where the networks have learnt quantiles; Y. Romano, M. Sesia and E. Candès, Classification with valid and
+regression, 2019, where the networks have learned quantiles; Y. Romano, M. Sesia and E. Candès, Classification with valid and
 adaptive coverage, 2020 (CV+ for classes), with the score of M. Sadinle, J. Lei and L. Wasserman, Least ambiguous set-valued
 classifiers with bounded error levels, 2019. Where the networks have learnt standard deviations, scores are in these: J. Lei, M.
 G'Sell, A. Rinaldo, R. J. Tibshirani and L. Wasserman, Distribution-free predictive inference for regression, 2018, section 5.2.
@@ -39,7 +39,7 @@ def members_of(held_out: list[np.ndarray], n_rows: int, shares: np.ndarray | Non
 
 
 class Ranked:
-    """Scores of the rows held out, (n_rows,), larger for rows that fit less, in order within each group of rows.
+    """Scores of the held-out rows, (n_rows,), larger for rows that fit less, in order within each group of rows.
 
     weights: of the rows, (n_rows,); None is 1. A new row is expected to weigh as much as the mean of these.
     """
@@ -51,8 +51,8 @@ class Ranked:
         self.needed = coverage * (total + total / len(weights)) * (1 - 1e-12)
         if self.needed > total:
             raise ValueError(
-                f"coverage={coverage!r} needs at least {math.ceil(coverage / (1 - coverage) - 1e-9)} rows held out, but there are"
-                f" {len(scores)}: ask for less, or fit on more rows."
+                f"coverage={coverage!r} needs at least {math.ceil(coverage / (1 - coverage) - 1e-9)} held-out rows, but there are"
+                f" {len(scores)}: lower coverage, or fit to more rows."
             )
         self.groups = []
         for group in range(n_groups):
@@ -68,7 +68,7 @@ class Ranked:
         )
 
     def smallest_beyond(self, bases: np.ndarray, units: np.ndarray) -> np.ndarray:
-        """Return the smallest numbers, (n_rows,), that are not below base + unit · score for enough of the rows held out; bases,
+        """Return the smallest numbers, (n_rows,), that are not below base + unit · score for enough of the held-out rows; bases,
         units: (n_groups, n_rows)."""
         groups = list(zip(self.groups, bases, units, strict=True))
         low = np.min([own + unit * scores[0] for (scores, _), own, unit in groups], axis=0)
@@ -101,7 +101,7 @@ def intervals(
     units: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return intervals, (n_rows, 2): lower and upper, (n_groups, n_rows), are what the groups say of the new rows; scores: by how
-    much the truth lies outside of what was said of the rows held out, negative where it lies within; units: in which scores count
+    much the truth lies outside of what was said of the held-out rows, negative where it lies within; units: in which scores count
     for the new rows, (n_groups, n_rows), 1 by default."""
     ranked = Ranked(scores, group_of, weights, coverage)
     units = np.ones_like(lower) if units is None else units
@@ -114,7 +114,7 @@ def intervals_of_targets(
     said: np.ndarray, units: np.ndarray | None, kept: dict[str, Any], levels: Any, coverage: float
 ) -> np.ndarray:
     """Return intervals of each target, (n_rows, n_targets, 2): said, (n_groups, n_rows, n_outputs), an output for each target or
-    for each of several levels of one; units: standard deviations likewise, if there are any; kept: of the rows held out."""
+    for each of several levels of one; units: standard deviations likewise, if there are any; kept: of the held-out rows."""
     found = []
     for target in range(kept["truth"].shape[1]):
         low, high = (target, target) if levels is None else (0, 0)
@@ -139,6 +139,6 @@ def class_sets(
     likely: np.ndarray, scores: np.ndarray, group_of: np.ndarray, weights: np.ndarray | None, coverage: float
 ) -> np.ndarray:
     """Return which classes belong to the sets, (n_rows, n_classes) of bool; likely: what the groups say of the new rows,
-    (n_groups, n_rows, n_classes); scores: minus what was said of the true class of the rows held out."""
+    (n_groups, n_rows, n_classes); scores: minus what was said of the true class of the held-out rows."""
     ranked = Ranked(scores, group_of, weights, coverage)
     return ranked.weight(-likely, "left") < ranked.needed
