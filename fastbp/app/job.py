@@ -20,9 +20,9 @@ from fastbp.search import BPSearchCV
 
 def find_sizes(dataset, options, n_cores, interrupted):
     """Search, rank, draw, test and compare; once interrupted, rank and draw what is finished."""
-    sizes, epochs, n_folds = options.sizes, options.epochs, options.folds
+    sizes, epochs, n_folds, n_jobs = options.sizes, options.epochs, options.folds, options.jobs
     text.print_dataset(dataset)
-    print(f"{len(sizes)} sizes × {n_folds} folds = {len(sizes) * n_folds} fits of at most {epochs} epochs, {options.jobs} at a time")
+    print(f"{len(sizes)} sizes × {n_folds} folds = {len(sizes) * n_folds} fits of at most {epochs} epochs, {n_jobs} at a time")
     start = time.perf_counter()
     _warm_up(dataset, options)
     print(f"kernels ready after {time.perf_counter() - start:.1f} s (compiled once, then cached)\n")

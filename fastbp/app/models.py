@@ -62,7 +62,7 @@ def add_verbs(verbs):
     add("--model", metavar="FILE.skops", required=True, type=file_name, help="where the model goes")
     add("--drop", metavar="COLUMN", nargs="+", default=[], help="columns to leave out")
     add("--task", choices=["classification", "regression"], help="default: found from the target")
-    add("--size", type=parse_sizes, help="a plain network of these hidden sizes, such as 64-32 (default: the estimator for tables)")
+    add("--size", type=parse_sizes, help="a plain network of these sizes, such as 64-32 (default: the estimator for tables)")
     add("--epochs", type=positive, help="the most epochs (default: 200 with --size; otherwise the estimator chooses)")
     add("--max-time", metavar="SECONDS", type=positive, help="end the training after so long")
     add("--seed", type=whole_number, default=0, help="of the test rows and the network (default: 0)")
