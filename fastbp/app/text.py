@@ -117,7 +117,8 @@ def draw(candidates, dataset, path, beside=None):
 
     best = candidates[0]
     figure = Figure(figsize=(max(6.4, 0.8 * len(candidates)), 4.6), layout="constrained")
-    figure.suptitle(f"{dataset.name}: best with {name_of(best.sizes)} (★)", fontsize="medium")
+    dashes = "" if beside is None else "; dashes: as a table"
+    figure.suptitle(f"{dataset.name}: best with {name_of(best.sizes)} (★){dashes}", fontsize="medium")
     display = HiddenSizeDisplay(
         hidden_layer_sizes=[candidate.sizes for candidate in candidates],
         test_scores=[candidate.scores for candidate in candidates],
@@ -126,11 +127,7 @@ def draw(candidates, dataset, path, beside=None):
         estimator_name="BPClassifier" if dataset.is_classification else "BPRegressor",
     ).plot(figure.add_subplot())
     if beside is not None:
-        mean = beside.scores.mean()
-        display.ax_.axhline(mean, color="0.4", linestyle="--", linewidth=1)
-        display.ax_.annotate(
-            "as a table", (0.99, mean), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize="small"
-        )
+        display.ax_.axhline(beside.scores.mean(), color="0.4", linestyle="--", linewidth=1)
     if not np.isnan(best.scores.mean()):
         places, means = display.line_.get_data()
         at = np.nanargmax(means)
