@@ -367,6 +367,7 @@ def test_a_terminal_gets_a_line_that_is_written_over(flowers, tmp_path):
 
     ours, theirs = pty.openpty()
     options = ["train", "--data", flowers, "--target", "kind", "--model", tmp_path / "flowers.skops", "--epochs", "300"]
+    options += ["--size", "8"]  # one network; several have a line each
     process = subprocess.Popen([*COMMAND, *options], stdout=theirs, stderr=theirs)
     os.close(theirs)
     shown = b""
