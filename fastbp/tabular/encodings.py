@@ -17,9 +17,8 @@ from fastbp.tabular.rows import Rows
 # What a network may see of a table, the first four embedded where it embeds numbers.
 NUMBERS, RANKS, STATISTICS, PAIRS = "numbers", "ranks", "target_statistics", "pair_statistics"
 # Categories of all columns, or of those of few levels, and all extras; the words stand in files.
-CATEGORIES, FEW_LEVELS = "one_hot", "one_hot_of_few_levels"
+CATEGORIES, FEW_LEVELS = "categories", "categories_of_few_levels"
 PIECEWISE, THRESHOLDS = "piecewise_linear", "thresholds"
-MISSING = "missing"  # of models of an earlier version
 
 MOST_LEAVES, SMALLEST_LEAF = 12, 10
 MOST_ROWS_OF_TREES = 20_000  # for split points more rows change little
@@ -38,7 +37,6 @@ class Columns(NamedTuple):
 
     encoded: np.ndarray  # by TableEncoder
     ranks: np.ndarray  # of its numbers
-    missing: np.ndarray  # of models of an earlier version: where numbers are missing; now among what is encoded
     levels: np.ndarray  # of categories, the most frequent first; one more than the last for those that fit has not seen
 
     def take(self, rows: Any) -> "Columns":
@@ -51,13 +49,6 @@ class Reader:
 
     def __init__(self, encoder: TableEncoder) -> None:
         self.encoder = encoder
-        self._with_missing = np.arange(0)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        if "_landmarks" in state:  # of an earlier version
-            self._ranks = Ranks(np.empty((1, 0), np.float32), None)
-            self._ranks.landmarks = state["_landmarks"], state["_shares"]
 
     def learn(self, table: Any, rows: Rows, encoded: np.ndarray) -> Columns:
         """Learn from the rows that count, and what the encoder makes of them; return them."""
@@ -67,21 +58,20 @@ class Reader:
         self._ranks = Ranks(encoded[:, : self.encoder.n_numbers_], rows.weights)
         weights = np.ones(len(texts)) if rows.weights is None else rows.weights
         self._levels = [_levels(column, weights) for column in texts.T]
-        return self._columns(texts, encoded, np.empty((len(encoded), 0), np.float32))
+        return self._columns(texts, encoded)
 
     def read(self, table: Any, rows: Any = slice(None)) -> Columns:
         """Return numbered rows of a table."""
         Z, of_texts, texts = self.encoder._read(table, rows)
-        missing = np.isnan(Z[:, self._with_missing]).astype(np.float32)
-        return self._columns(texts, self.encoder._joined(Z, of_texts, texts), missing)
+        return self._columns(texts, self.encoder._joined(Z, of_texts, texts))
 
-    def _columns(self, texts: np.ndarray, encoded: np.ndarray, missing: np.ndarray) -> Columns:
+    def _columns(self, texts: np.ndarray, encoded: np.ndarray) -> Columns:
         ranks = self._ranks.of(encoded[:, : self.encoder.n_numbers_])
         levels = np.empty((len(encoded), len(self._levels)), np.int32)
         for j, known in enumerate(self._levels):
             number_of = {level: number for number, level in enumerate(known)}
             levels[:, j] = [number_of.get(text, len(known)) for text in texts[:, j].tolist()]
-        return Columns(encoded, ranks, missing, levels)
+        return Columns(encoded, ranks, levels)
 
     def text_codes(self, categories: list[Category]) -> list[TextCode]:
         """Return for each of the encoder's categories the codes of its texts."""
@@ -104,8 +94,7 @@ class Reader:
         """For each column of `Columns`, (n,), the column of the table that it comes from; -1 for one that holds nothing."""
         encoder = self.encoder
         of_encoded = encoder.sources_ if len(encoder.sources_) else np.full(1, -1)
-        of_missing = np.array(encoder._numbers, dtype=np.int64)[self._with_missing]
-        return Columns(of_encoded, encoder.sources_[: encoder.n_numbers_], of_missing, np.array(encoder._categories, np.int64))
+        return Columns(of_encoded, encoder.sources_[: encoder.n_numbers_], np.array(encoder._categories, np.int64))
 
     def shuffled(self, columns: Any, source: int, order: np.ndarray) -> Columns:
         """Return rows in which one column of the table is that of other rows."""
@@ -154,14 +143,6 @@ class FoldEncodings:
         self._codes = {CATEGORIES: np.arange(n_codes), FEW_LEVELS: few_codes}
         self._n_categories = np.array(encoder.n_categories_, dtype=np.int64)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        if "_n_dense" not in state:  # of an earlier version, with zeros and ones in place of codes
-            mask = state["_of_few_levels"]
-            self._n_dense, none = len(mask), np.arange(0)
-            self._of_few_levels = np.flatnonzero(mask[self._n_numbers :]) + self._n_numbers
-            self._codes, self._n_categories = {CATEGORIES: none, FEW_LEVELS: none}, none
-
     def learn(self, columns: Columns, Y: np.ndarray, weights: np.ndarray | None) -> Self:
         """Learn from rows, their targets, (n_rows, 1) class numbers or (n_rows, n_outputs), and weights."""
         numbers = columns.encoded[:, : self._n_numbers]
@@ -209,13 +190,12 @@ class FoldEncodings:
             FEW_LEVELS: lambda: columns.encoded[:, self._of_few_levels],
             PIECEWISE: lambda: self._piecewise(numbers),
             THRESHOLDS: lambda: self._thresholds(numbers),
-            MISSING: lambda: columns.missing,
         }
         embedded = [found[name]() for name in (NUMBERS, RANKS, STATISTICS) if name in names]
         if STATISTICS in names and self._counted:
             embedded += [share[columns.levels[:, [j]]] for j, share in zip(self._counted, self._frequencies, strict=True)]
         embedded += [found[PAIRS]()] if PAIRS in names else []
-        others = [found[name]() for name in (CATEGORIES, FEW_LEVELS, PIECEWISE, THRESHOLDS, MISSING) if name in names]
+        others = [found[name]() for name in (CATEGORIES, FEW_LEVELS, PIECEWISE, THRESHOLDS) if name in names]
         codes = next((self._codes[name] for name in (CATEGORIES, FEW_LEVELS) if name in names), np.arange(0))
         others.append(columns.encoded[:, self._n_dense + codes])
         X = np.ascontiguousarray(np.hstack([*embedded, *others]), dtype=np.float32)

@@ -25,11 +25,7 @@ class Ranks:
     ----------
     maps : list of tuple of ndarray
         For each column knots, which increase, and the ranks of these; between knots ranks are linear, beyond them constant.
-    landmarks : tuple of ndarray, or None
-        Of models of an earlier version: quantiles of the columns, and their shares, which are linear between these.
     """
-
-    landmarks: tuple[np.ndarray, np.ndarray] | None = None
 
     def __init__(self, numbers: np.ndarray, weights: np.ndarray | None) -> None:
         shares = np.linspace(0, 1, min(MOST_RANKS, max(2, len(numbers))))
@@ -42,11 +38,6 @@ class Ranks:
     def of(self, numbers: np.ndarray) -> np.ndarray:
         """Return the ranks of numbers, float32, of the same shape."""
         ranks = np.empty(numbers.shape, np.float32)
-        if self.landmarks is not None:
-            quantiles_, shares = self.landmarks
-            for j in range(numbers.shape[1]):
-                ranks[:, j] = _normal_scores(numbers[:, j], quantiles_[:, j], shares)
-            return ranks
         for j, (knots, scores) in enumerate(self.maps):
             ranks[:, j] = np.interp(numbers[:, j], knots, scores)
         return ranks

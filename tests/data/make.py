@@ -113,12 +113,13 @@ def kept_by_skops(X, words, rows, common):
     answers = np.mean([outputs_of(network, encoded) for network in regressor.networks_], axis=0)
     answers = np.clip(answers * (X[:, 0] + 5).std() + (X[:, 0] + 5).mean(), (X[:, 0] + 5).min(), (X[:, 0] + 5).max())
 
-    ensemble = fastbp.BPTabularClassifier("ensemble", max_iter=5, network_params={"activation": "tanh"}, random_state=0)
+    small = {"activation": "tanh", "hidden_layer_sizes": (4,)}
+    ensemble = fastbp.BPTabularClassifier("ensemble", cv=2, max_iter=5, network_params=small, random_state=0)
     pool, parts = ensemble.fit(table, words)._pool, ensemble._pool.reader.read(asked, slice(None))
-    mixed = sum(
-        weight * outputs_of(network, np.float64(pool.encodings[fold].inputs(names, Columns(*parts))[0]))
-        for weight, network, (fold, names) in zip(pool.weights, ensemble.networks_, pool.members)
-    )
+    mixed = 0.0
+    for weight, network, (fold, names) in zip(pool.weights, ensemble.networks_, pool.members):
+        encoded, _, n_categories = pool.encodings[fold].inputs(names, Columns(*parts))
+        mixed = mixed + weight * outputs_of(network, spread_out(encoded, n_categories))
     smoothing = ensemble.networks_[0].label_smoothing
     weighted = np.clip((mixed - smoothing / 3) / (1 - smoothing), 0.002, 1) ** (1 / ensemble.temperature_)
 
