@@ -73,9 +73,11 @@ def packer_of(of: Any, reals: np.dtype) -> Any:
     lines: list[str] = []
     words: list[str] = []
     layout = _write_packer(fields_of(of), "", known, lines, words)
-    known["pack"] = struct.Struct(layout).pack
+    packed = struct.Struct(layout)
+    known["pack"] = packed.pack
     source = f"def packer({', '.join(fields_of(of))}):\n    " + "\n    ".join([*lines, f"return pack({', '.join(words)})"])
     exec(source, known)
+    known["packer"].room = ctypes.c_char * packed.size  # made once: to make a type takes as long as a tenth of a tiny fit
     return known["packer"]
 
 
@@ -88,7 +90,8 @@ def _write_packer(fields: Any, prefix: str, known: Any, lines: list[str], words:
             known[f"class_{name}"] = annotation
             lines.append(f"if type({name}) is not class_{name}: raise Other")
             if is_kept(annotation):
-                known[f"pack_{name}"] = functools.partial(_keep, packer_of(annotation, known["reals"]), known["reals"])
+                pack = packer_of(annotation, known["reals"])
+                known[f"pack_{name}"] = functools.partial(_keep, pack, pack.room, known["reals"])
                 lines.append(f"at_{name} = {name}.packed")
                 lines.append(f"if at_{name} is None or at_{name}[0] is not reals: at_{name} = pack_{name}({name})")
                 words.append(f"at_{name}[1]")
@@ -118,10 +121,9 @@ def _write_packer(fields: Any, prefix: str, known: Any, lines: list[str], words:
 REFUSALS = TypeError, AttributeError, ValueError, struct.error, BufferError
 
 
-def _keep(pack: Any, reals: np.dtype, record: Any) -> tuple[np.dtype, int, Any]:
+def _keep(pack: Any, room: Any, reals: np.dtype, record: Any) -> tuple[np.dtype, int, Any]:
     """The address of a NamedTuple's struct, behind the dtype it was checked for; it lives as long as the NamedTuple."""
-    content = pack(*record)
-    memory = (ctypes.c_char * len(content)).from_buffer_copy(content)
+    memory = room.from_buffer_copy(pack(*record))
     record.packed = found = reals, ctypes.addressof(memory), memory
     return found
 
