@@ -65,8 +65,10 @@ def draw_parameters(
         b = draw(spread, n_out) if start.draws_intercepts else None
         if b is None or not fit_intercept:
             b = np.zeros(n_out)
-        coefs.append((init_scale * W).astype(dtype, copy=False))
-        intercepts.append((init_scale * b).astype(dtype, copy=False))
+        if init_scale != 1.0:
+            W, b = init_scale * W, init_scale * b
+        coefs.append(W.astype(dtype, copy=False))
+        intercepts.append(b.astype(dtype, copy=False))
     return coefs, intercepts
 
 
@@ -86,8 +88,10 @@ def draw_front(network: Network, random_state: Any, dtype: Any, frequency_scale:
     sums the cosines and offsets from U(-¼, ¼); scales are 1, and weights past hidden layers 0. Source: Holzmüller, Grinsztajn and
     Steinwart, arXiv:2407.04491.
     """
+    drawn: dict[str, np.ndarray] = {}
+    if not network.has_front and network.skip_layer < 0:
+        return drawn
     n, bound = network.embedded.size, 1 / math.sqrt(N_WAVES)
-    drawn = {}
     if n:
         drawn["frequencies"] = frequency_scale * random_state.standard_normal((n, N_WAVES))
         drawn["phases"] = random_state.uniform(-math.pi, math.pi, (n, N_WAVES))
