@@ -27,8 +27,9 @@ def publish(estimator: Any, draft: Any, before: Mapping[str, Any], steps: Sequen
     if len(now) != len(before) or not all(map(operator.is_, now.values(), before.values())):
         changed = {name: value for name, value in after.items() if name not in before or before[name] is not value}
         after = {name: value for name, value in now.items() if name in after or name not in before} | changed
-    become = partial(object.__setattr__, estimator, "__dict__", after)
+    become: Any = partial(object.__setattr__, estimator, "__dict__", after)
     if steps:
-        deque(map(operator.call, [*steps, become]), maxlen=0)
+        everything: list[Any] = [*steps, become]
+        deque(map(operator.call, everything), maxlen=0)
     else:
         become()
