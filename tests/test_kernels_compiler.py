@@ -86,7 +86,10 @@ def test_the_command_compiles_one_and_stores_it(tmp_path):
 HIDING = '''
 import ast, builtins, importlib.machinery, sys, types
 
-NAMED = {"numba", "numba.types", "numba.core.types", "numba.extending", "numba.core.typing.templates", "llvmlite"}
+NAMED = {
+    "numba", "numba.types", "numba.core.types", "numba.extending", "numba.core.datamodel.models",  # which is extending.models
+    "numba.core.typing.templates", "llvmlite",
+}
 NAMED_WITH_PARTS = "llvmlite.ir", "llvmlite.binding"
 
 def is_private(name):
@@ -106,7 +109,9 @@ class Hiding(types.ModuleType):
 
 def reach(owner, name, *default):
     """getattr, and `owner.name` where the name is private, in the code of fastbp: of an object of theirs too."""
-    if not isinstance(owner, types.ModuleType) and is_private(name):
+    if isinstance(owner, types.ModuleType):
+        refuse_hidden(owner.__name__, name)
+    elif is_private(name):
         refuse_hidden((owner if isinstance(owner, type) else type(owner)).__module__, name)
     return getattr(owner, name, *default)
 
@@ -167,7 +172,7 @@ HIDDEN = {
     "import numba; getattr(numba, '_version')": "_version",
     "from llvmlite import ir; ir.Module()._get_identities": "_get_identities",
     "from llvmlite import ir; ir.IntType(8).__class__._instance_cache": "_instance_cache",
-    "from numba.core import cgutils": "cgutils",
+    "from numba.core import cgutils; cgutils.pack_array": "pack_array",
     "import numba; numba.core.registry": "registry",
 }
 
@@ -187,7 +192,7 @@ def outcome(code, *arguments, environment):
 @pytest.mark.parametrize(("code", "name"), HIDDEN.items())
 def test_names_that_are_hidden_cannot_be_reached(hiding, code, name):
     error = outcome(TRIED, code, environment=hiding).stderr
-    assert re.search(rf"(AttributeError: .*{name} is hidden|ImportError: cannot import name '{name}')", error), error
+    assert re.search(rf"AttributeError: .*{name} is hidden", error), error
 
 
 @pytest.mark.slow
