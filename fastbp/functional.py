@@ -149,7 +149,8 @@ def gradients(
         'focal'.
     loss : str or CustomLoss, default='squared_error'
         What `loss` of the estimators takes; the log-losses of yes or no are 'binary_log_loss' and 'binary_focal'. All but
-        'squared_error' are summed over the outputs.
+        'squared_error' are summed over the outputs. For 'gaussian_nll' the first half of the outputs are means μ, the second s
+        of the variances softplus(s) + 1e-6, and a row's loss is the sum of ½·(log σ² + (y - μ)²/σ²) over its targets.
     loss_parameter : float, sequence of float or None, default=None
         What shapes a loss that has a parameter, which the estimators take by its name: `delta`, `quantile` (for each output one
         of a sequence), `power`, `label_smoothing`, `focal_gamma`; None is the default there.
@@ -228,7 +229,9 @@ def _targets(y: ArrayLike, X: np.ndarray, n_outputs: int, loss: Any) -> np.ndarr
     Y = read_by(check_array, y, dtype=X.dtype, ensure_2d=False, order="C", input_name="y")
     check_consistent_length(X, Y)
     Y = Y.reshape(len(Y), -1)
-    n_columns = 1 if LOSSES[loss].has_class_numbers else n_outputs
+    if LOSSES[loss].has_spread and n_outputs % 2:
+        raise ValueError(f"The loss {loss!r} needs two outputs per target, but the network has {n_outputs}.")
+    n_columns = 1 if LOSSES[loss].has_class_numbers else n_outputs // (2 if LOSSES[loss].has_spread else 1)
     if Y.shape[1] != n_columns:
         raise ValueError(f"y has {Y.shape[1]} columns, but the loss {loss!r} of this network needs {n_columns}.")
     check_range(Y, loss)

@@ -22,6 +22,7 @@ SQUARED_ERROR, LOG_LOSS, BINARY_LOG_LOSS, MULTIOUTPUT_LOG_LOSS, FOCAL, BINARY_FO
     for name in ("squared_error", "log_loss", "binary_log_loss", "multioutput_log_loss", "focal", "binary_focal")
 )
 ORDERED_LOG_LOSS = LOSSES["ordered_log_loss"].code
+GAUSSIAN_NLL = LOSSES["gaussian_nll"].code
 
 OUTPUT_ACTIVATIONS = tuple(name for name in ACTIVATIONS if name != "cumulative")  # that users may choose
 HIDDEN_ACTIVATIONS = tuple(name for name, activation in ACTIVATIONS.items() if activation.is_hidden)

@@ -175,6 +175,26 @@ def slope_of_number(slope):
     return lambda y, p: [slope(y_j, p_j) for y_j, p_j in zip(y, p, strict=True)]
 
 
+def variance_of(s):
+    """log(1 + e**s), and a millionth."""
+    return math.log1p(math.exp(-abs(s))) + max(s, 0.0) + 1e-6
+
+
+def with_spreads(y, p):
+    """Targets with the output for each, its mean, and the second one, its spread."""
+    return [(y_j, p[j], p[len(y) + j]) for j, y_j in enumerate(y)]
+
+
+def gaussian_nll(y, p):
+    return sum(0.5 * (math.log(variance_of(s)) + (y_j - m) ** 2 / variance_of(s)) for y_j, m, s in with_spreads(y, p))
+
+
+def gaussian_nll_slopes(y, p):
+    by_mean = [(m - y_j) / variance_of(s) for y_j, m, s in with_spreads(y, p)]
+    by_variance = [0.5 / variance_of(s) - 0.5 * (y_j - m) ** 2 / variance_of(s) ** 2 for y_j, m, s in with_spreads(y, p)]
+    return by_mean + [slope / (1 + math.exp(-s)) for slope, (_, _, s) in zip(by_variance, with_spreads(y, p), strict=True)]
+
+
 # Of losses that are a sum over outputs: the value for a target y and an output p, and its slope by p.
 OF_NUMBERS = {
     "poisson": (lambda y, p: xlogy(y, y / p) - y + p, lambda y, p: 1 - y / p),
@@ -194,6 +214,7 @@ SAMPLE_LOSSES = {
         -sum(xlogy(y_j, clip(p_j, eps)) + xlogy(1 - y_j, 1 - clip(p_j, eps)) for y_j, p_j in zip(y, p, strict=True))
     ),
     "ordered_log_loss": lambda y, p, eps: -math.log(clip(p[int(y[0])], eps)),
+    "gaussian_nll": lambda y, p, eps: gaussian_nll(y, p),
     "focal": lambda y, p, eps: focal(clip(p[int(y[0])], eps)),
     "binary_focal": lambda y, p, eps: sum(focal(clip(p_j if y_j else 1 - p_j, eps)) for y_j, p_j in zip(y, p, strict=True)),
     **{name: loss_of_number(value) for name, (value, _) in OF_NUMBERS.items()},
@@ -206,6 +227,7 @@ LOSS_SLOPES = {
     "log_loss": lambda y, p: [-1 / p_j if j == int(y[0]) else 0.0 for j, p_j in enumerate(p)],
     "binary_log_loss": lambda y, p: [(p_j - y_j) / (p_j * (1 - p_j)) for y_j, p_j in zip(y, p, strict=True)],
     "ordered_log_loss": lambda y, p: [-1 / p_j if j == int(y[0]) else 0.0 for j, p_j in enumerate(p)],
+    "gaussian_nll": gaussian_nll_slopes,
     "focal": lambda y, p: [focal_slope(p_j) if j == int(y[0]) else 0.0 for j, p_j in enumerate(p)],
     "binary_focal": lambda y, p: [focal_slope(p_j) if y_j else -focal_slope(1 - p_j) for y_j, p_j in zip(y, p, strict=True)],
     **{name: slope_of_number(slope) for name, (_, slope) in OF_NUMBERS.items()},
@@ -309,7 +331,7 @@ def batch_gradients(coefs, intercepts, X, Y, weights, names, loss, alpha, eps, m
 
 
 def gradients_by_output(coefs, intercepts, X, Y, counts, names, loss, alpha, eps=EPS):
-    """The same where every output of every sample has a weight of its own, (n_samples, n_outputs); of a sample without any, 0.
+    """The same where every target of every sample has a weight of its own, (n_samples, n_targets); of a sample without any, 0.
 
     Their largest is the weight of the sample in S, and the squared error stays a mean over all outputs.
     """
@@ -323,8 +345,11 @@ def gradients_by_output(coefs, intercepts, X, Y, counts, names, loss, alpha, eps
         for j, count in enumerate(own):
             if count > 0:
                 share = len(p) if loss == "squared_error" else 1
-                loss_sum += count * sample_loss(loss, [y[j]], [p[j]], eps) / share
-                delta[j] = count * output_delta(names[-1], loss, [y[j]], [p[j]], [z[j]])[0]
+                own_outputs = range(j, len(p), len(y))
+                own_p, own_z = [p[k] for k in own_outputs], [z[k] for k in own_outputs]
+                loss_sum += count * sample_loss(loss, [y[j]], own_p, eps) / share
+                for k, value in zip(own_outputs, output_delta(names[-1], loss, [y[j]], own_p, own_z), strict=True):
+                    delta[k] = count * value
         slope = add_sample_gradient(coefs, layers, pre_activations, delta, names, coef_sums, intercept_sums)
         inputs.append([value / total for value in slope])
     penalty = 0.5 * alpha * sum(value * value for W in coefs for row in W for value in row)

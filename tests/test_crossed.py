@@ -436,7 +436,9 @@ def plain_outputs(model, X):
         return np.hstack([1 - out, out]) if out.shape[1] == 1 else out
     if model.loss == "quantile" and not isinstance(model.quantile, float):
         out = np.sort(out, axis=1)
-    return out if model.target_scaler_ is None else model.target_scaler_.inverse_transform(out)
+    if model.target_scaler_ is None:
+        return out
+    return model.target_scaler_.inverse_transform(out[:, : model.target_scaler_.n_features_in_])  # of gaussian_nll the means
 
 
 # ---- the tests

@@ -62,7 +62,8 @@ def test_gradients_are_the_plain_loop(pair, activation):
 def test_gradients_are_finite_differences(pair, activation):
     loss, output_activation = pair
     # one output: for several, scikit-learn's squared error averages what its gradient sums
-    layer_sizes = (3, 4, 3) if LOSSES[loss].has_class_numbers else (3, 4, 1)
+    n_outputs = 3 if LOSSES[loss].has_class_numbers else 2 if LOSSES[loss].has_spread else 1
+    layer_sizes = (3, 4, n_outputs)
     coefs, intercepts, X, y = problem(layer_sizes, loss)
     options = {"activation": activation, "output_activation": output_activation, "loss": loss, "alpha": 0.2}
     actual = gradients(coefs, intercepts, X, y, **options)

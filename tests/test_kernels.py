@@ -704,7 +704,10 @@ EVERY_OPTION = [
     *({"activation": name, "solver": "sgd", "batch_size": 1} for name in ("relu", "elu", "gelu")),
     *({"early_stopping": True, "scoring": score} for score in (None, "neg_mean_absolute_error")),
     *({"loss": loss} for loss in names.REGRESSION_LOSSES),
-    *({"loss": loss, "solver": "sgd", "batch_size": 1, "learning_rate_init": 1e-6} for loss in ("huber", "poisson", "quantile")),
+    *(
+        {"loss": loss, "solver": "sgd", "batch_size": 1, "learning_rate_init": 1e-6}
+        for loss in ("huber", "poisson", "quantile", "gaussian_nll")
+    ),
     {"dropout": (0.1, 0.1, 0.1)},
     {"dropout": (0.0, 0.5, 0.5), "activation": "selu"},
     {"embedding": "periodic", "scale_layer": True},

@@ -60,7 +60,8 @@ def assert_same_bits(one, other):
 @pytest.mark.parametrize("pair", PAIRS, ids="-".join)
 def test_gradients_are_those_with_a_weight_per_output(pair, weighted):
     (output, loss), random_state = pair, np.random.RandomState(1)
-    coefs, intercepts, inputs, Y = make_problem(loss, 3, scale=0.1 if output == "exp" else 0.4, n_samples=12)
+    n_outputs = 6 if LOSSES[loss].has_spread else 3
+    coefs, intercepts, inputs, Y = make_problem(loss, n_outputs, scale=0.1 if output == "exp" else 0.4, n_samples=12)
     counts = (random_state.uniform(size=(12, 3)) < 0.6).astype(float)
     counts[3] = 0.0
     own = random_state.uniform(0.5, 2.0, 12) if weighted else None

@@ -110,6 +110,15 @@ def test_an_end_at_the_limit_of_epochs_is_told(flowers, tmp_path, capsys):
     assert "still falling" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("asked", SIZES)
+def test_verbose_says_how_the_training_goes(asked, flowers, tmp_path, capsys):
+    options = (*SIZES[asked], "--epochs", 3)
+    assert train(flowers, "kind", tmp_path / "flowers.skops", *options) == 0
+    assert "teration 2, loss" not in capsys.readouterr().out or asked == "plain"
+    assert train(flowers, "kind", tmp_path / "flowers.skops", *options, "--verbose") == 0
+    assert "teration 2, loss" in capsys.readouterr().out
+
+
 def test_classes_from_parquet_and_standard_input(flowers, tmp_path, capsys, monkeypatch):
     model, table = tmp_path / "flowers.skops", pd.read_csv(flowers)
     assert train(flowers, "kind", model) == 0
@@ -131,6 +140,11 @@ def test_exports_predict_the_same(flowers, tmp_path, capsys):
     model, table = tmp_path / "flowers.skops", pd.read_csv(flowers)
     assert train(flowers, "kind", model) == 0
     pipeline = fastbp.load(model)
+    for end in ("onnx", "c"):
+        capsys.readouterr()
+        assert run("export", model, "--output", tmp_path / f"flowers.{end}") == 0
+        out = capsys.readouterr().out  # of numbers alone: no word on text or dates
+        assert out.splitlines()[1:] == ["note: a missing value is NaN among numbers", f"{end}: {tmp_path / f'flowers.{end}'}"]
     assert run("export", model, "--output", tmp_path / "theirs.skops") == 0
     theirs = fastbp.load(tmp_path / "theirs.skops")
     assert type(theirs[-1]).__name__ == "MLPClassifier"
@@ -162,7 +176,8 @@ def test_what_train_saves_is_exported_whole(asked, target, houses, tmp_path, cap
 
     capsys.readouterr()
     assert run("export", model, "--output", tmp_path / "houses.onnx") == 0
-    assert "kind (text)" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "kind (text)" in out and 'NaN among numbers and dates, "" among text\n' in out
     session = runtime.InferenceSession(tmp_path / "houses.onnx")
     rows = {name: values.to_numpy(np.float64)[:, np.newaxis] for name, values in numbers.items()}
     rows |= {name: values.to_numpy(object)[:, np.newaxis] for name, values in words.items()}
@@ -352,6 +367,7 @@ def test_a_terminal_gets_a_line_that_is_written_over(flowers, tmp_path):
 
     ours, theirs = pty.openpty()
     options = ["train", "--data", flowers, "--target", "kind", "--model", tmp_path / "flowers.skops", "--epochs", "300"]
+    options += ["--size", "8"]  # one network; several have a line each
     process = subprocess.Popen([*COMMAND, *options], stdout=theirs, stderr=theirs)
     os.close(theirs)
     shown = b""

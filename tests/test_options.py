@@ -25,6 +25,7 @@ REGRESSION = {
     "quantile": {"loss": "quantile", "quantile": 0.9},
     "quantiles": {"loss": "quantile", "quantile": [0.1, 0.9]},
     "gamma": {"loss": "gamma"},
+    "gaussian_nll": {"loss": "gaussian_nll"},
     "tweedie": {"loss": "tweedie"},
     "target_scaling": {"target_scaling": "standard"},
     "missing_targets": {"missing_targets": "ignore"},

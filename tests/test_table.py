@@ -201,6 +201,7 @@ def test_packed_files(kind, read):
         (zipped("", "[Content_Types].xml", "xl/workbook.xml"), "save the table as CSV"),
         (b"PAR1\x00\x00\x15\x04\x15\xff", "no Parquet file that can be read"),
         (b"a,y\n1,2\n3\x00,4\n", "NUL characters"),
+        (b"a,b,y\n" + b"1,x,2\n" * 60_000 + b'"\x00",x,4\n', "NUL characters"),
     ],
 )
 def test_what_is_no_table_is_refused(content, message, read):
@@ -358,6 +359,22 @@ def test_names(read):
         "left out, without a name and counting the rows: column 1",
         "left out, empty: column 3",
     ]
+
+
+def test_a_header_of_very_many_columns(read):
+    """Longer than what is looked at to find the separator out."""
+    n = 20_000
+    rows = [";".join([*(f"{i * j % 7}" for j in range(n)), f"{i}"]) for i in range(12)]
+    table = read(lines(";".join([*(f"gene number {j}" for j in range(n)), "y"]), *rows))
+    assert table.X.shape == (12, n)
+    np.testing.assert_array_equal(table.X["gene number 3"], [i * 3 % 7 for i in range(12)])
+
+
+def test_messages_hold_nothing_that_steers_a_terminal(run):
+    rows = [f"{'x' if i == 3 else i};{['a', 'b'][i % 2]}" for i in range(40)]
+    code, out, err = run(lines("\x1b[2Jnumber\x07;y", *rows), "y", "--epochs", "2", "--no-tabular")
+    assert (code, err) == (0, "")
+    assert "\\x1b[2Jnumber\\x07" in out and "\x1b" not in out and "\x07" not in out
 
 
 def test_very_long_fields(read):

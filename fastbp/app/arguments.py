@@ -1,13 +1,13 @@
 """What the commands' options have in common."""
 
 import argparse
-import codecs
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from fastbp.app.fields import Options
-from fastbp.app.source import TableError
+from fastbp.app.source import TableError, brief
 
 NAME = "python -m fastbp"
 
@@ -43,7 +43,7 @@ def reading_of(options):
 
 def file_name(text):
     """Return the path of a file to be written."""
-    if not text or text.endswith(("/", os.sep)):  # which a Path would forget
+    if not text or "\0" in text or text.endswith(("/", os.sep)):  # which a Path would forget
         raise argparse.ArgumentTypeError(f"{text!r} is no name of a file")
     return Path(text)
 
@@ -55,20 +55,18 @@ def parse_sizes(text):
     except ValueError:
         sizes = (0,)
     if min(sizes) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 32 or 64-32")
+        raise argparse.ArgumentTypeError(f"{brief(text)!r} is not a size such as 32 or 64-32")
     return sizes
 
 
 def whole_number(text, low=0):
     """Return a whole number that may be a seed."""
-    if not text.isdecimal() or not low <= int(text) < 2**32:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low} to 2**32 - 1")
+    if not (text.isdecimal() and len(text) < 100 and low <= int(text) < 2**32):
+        raise argparse.ArgumentTypeError(f"{brief(text)!r} is not a whole number from {low} to 2**32 - 1")
     return int(text)
 
 
-def positive(text):
-    """Return a whole number above 0."""
-    return whole_number(text, 1)
+positive = partial(whole_number, low=1)
 
 
 def one_character(text):
@@ -82,7 +80,6 @@ def one_character(text):
 def encoding_name(text):
     """Return the name of an encoding that Python knows."""
     try:
-        codecs.lookup(text)
         "".encode(text)
     except LookupError:
         raise argparse.ArgumentTypeError(f"{text!r} is no encoding of text that Python knows") from None

@@ -95,11 +95,8 @@ def _drop_output():
 
 def _parsed(arguments):
     """Return the options, with the function that does what the verb says as `run`."""
-    parser = OneLineParser(
-        prog=NAME,
-        description="Back-propagation networks on tables: search hidden sizes, train, predict, inspect, export.",
-        epilog=EPILOG,
-    )
+    text = "Back-propagation networks on tables: search hidden sizes, train, predict, inspect, export."
+    parser = OneLineParser(prog=NAME, description=text, epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"fastbp {current_version()}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs", parser_class=OneLineParser)
     _add_search(verbs)
@@ -130,13 +127,8 @@ def _add_search(verbs):
     add("--folds", type=positive, default=None, help="folds of the cross-validation (default: 5)")
     add("--jobs", type=positive, default=cpu_count(), help="fits side by side, on threads (default: every core)")
     add("--seed", type=whole_number, default=0, help="of the split, the folds and the networks (default: 0)")
-    add(
-        "--output",
-        metavar="FILE.png",
-        type=file_name,
-        default=Path("fastbp-sizes.png"),
-        help="the picture (default: %(default)s)",
-    )
+    picture = Path("fastbp-sizes.png")
+    add("--output", metavar="FILE.png", type=file_name, default=picture, help="the picture (default: %(default)s)")
     add("--force", action="store_true", help="write the picture over the table that is read from")
     add("--quick", action="store_true", help=f"a small search: {' '.join(QUICK_SIZES)}, 3 folds, 30 epochs")
     add("--no-tabular", action="store_true", help="do not train BPTabularClassifier or -Regressor on the same folds")
@@ -180,6 +172,7 @@ def _find_sizes(options, interrupted):
             if getattr(options, name):
                 raise TableError(f"--{name} needs --data FILE.csv")
     dataset = load_dataset(options.data, options.target, options.task, options.drop, reading_of(options), options.seed)
+    dataset.check_range()
     sizes = options.sizes or [parse_sizes(text) for text in (QUICK_SIZES if options.quick else SIZES)]
     options.sizes = list(dict.fromkeys(sizes))
     options.epochs = options.epochs or (30 if options.quick else 200)

@@ -19,20 +19,7 @@ FEWEST_ROWS = 10
 
 
 class Dataset(NamedTuple):
-    """The data, the task and the step before the network.
-
-    Attributes
-    ----------
-    name, task : str
-    X_train, X_test : DataFrame, or ndarray, of shape (n_rows, n_features)
-    y_train, y_test : ndarray of shape (n_rows,)
-    prepare : transformer
-    n_columns : int
-        How many columns the features come from.
-    columns : list of Column
-        All columns of a file, the target last.
-    notes : list of str
-    """
+    """The data, split; the task; and the step before the network."""
 
     name: str
     task: str
@@ -41,8 +28,7 @@ class Dataset(NamedTuple):
     y_train: np.ndarray
     y_test: np.ndarray | None
     prepare: Any
-    n_columns: int
-    columns: list[Column]
+    columns: list[Column]  # all of a file, the target last
     notes: list[str]
 
     @property
@@ -78,12 +64,16 @@ class Dataset(NamedTuple):
         """The estimator for tables."""
         return BPTabularClassifier if self.is_classification else BPTabularRegressor
 
-    def search_target(self):
-        """Return the target of the search's rows as the bare pipeline learns it best.
+    def check_range(self):
+        """Raise TableError where the target is beyond the single precision of a network behind TableEncoder."""
+        if not self.is_classification and not (np.abs(self.y_train).max() < 1e30 and self.y_train.std() > 1e-30):
+            raise TableError(
+                f"the target's numbers, such as {np.abs(self.y_train).max():g}, are beyond single precision, which plain networks"
+                " compute in: multiply them by a power of ten, or train without --size"
+            )
 
-        R² does not change with the scale, so that of all the search's rows may serve all folds: no score gains by it.
-        Standardising within each fold would take the regressor out of BPSearchCV's reach.
-        """
+    def search_target(self):
+        """Return the target of the search's rows as the bare pipeline learns it best; R² does not change with its scale."""
         if self.is_classification:
             return self.y_train
         return StandardScaler().fit_transform(self.y_train[:, np.newaxis]).ravel()
@@ -95,15 +85,10 @@ def load_dataset(data, target, task, drop, options, seed):
         if task == "regression":
             raise TableError("the digits are classes; --task regression needs --data FILE.csv")
         X, y = load_digits(return_X_y=True)
-        digits = Dataset("digits", "classification", X, None, y, None, StandardScaler(), X.shape[1], [], [])
-        return _split(digits, seed)
+        return _split(Dataset("digits", "classification", X, None, y, None, StandardScaler(), [], []), seed)
     if target is None:
         raise TableError("--data needs --target COLUMN")
-    return _problem_of(read_table(data, target, drop, options, task=task), data, target, task, seed)
-
-
-def _problem_of(table, data, target, task, seed):
-    """Return the Dataset of a table, once its task is known."""
+    table = read_table(data, target, drop, options, task=task)
     task = task or find_task(table.y, table.target.is_quantity)
     if task == "classification":
         table = leave_out_rare_classes(table if table.labels is None else table._replace(y=table.labels, labels=None))
@@ -111,22 +96,17 @@ def _problem_of(table, data, target, task, seed):
         raise TableError(f"--task regression needs numbers, but {target!r} holds text such as {table.y[0]!r}")
     X, y = table.X, table.y
     if len(y) < FEWEST_ROWS:
-        raise TableError(f"{len(y)} rows are too few to search on: at least {FEWEST_ROWS} are needed")
+        raise TableError(f"{len(y)} rows are too few: at least {FEWEST_ROWS} are needed")
     if len(np.unique(y)) == 1:
         raise TableError(f"the target {target!r} is {str(y[0])!r} in every row: there is nothing to learn")
     name = title_of(data) if str(data) == "-" else data.name
-    columns = [*table.columns, table.target]
-    return _split(Dataset(name, task, X, None, y, None, TableEncoder(), table.n_used, columns, table.notes), seed)
+    return _split(Dataset(name, task, X, None, y, None, TableEncoder(), [*table.columns, table.target], table.notes), seed)
 
 
 def _split(dataset, seed):
     X, y = dataset.X_train, dataset.y_train
     n_classes = len(np.unique(y)) if dataset.is_classification else 1
     X_train, X_test, y_train, y_test = train_test_split(
-        X,
-        y,
-        test_size=max(round(0.2 * len(y)), n_classes),
-        stratify=y if dataset.is_classification else None,
-        random_state=seed,
+        X, y, test_size=max(round(0.2 * len(y)), n_classes), stratify=y if dataset.is_classification else None, random_state=seed
     )
     return dataset._replace(X_train=X_train, X_test=X_test, y_train=y_train, y_test=y_test)

@@ -1,29 +1,26 @@
-"""A table's header and fields.
+"""A table's header and fields: of text, and of Parquet, whose columns have types of their own.
 
-pandas reads the fields: there is no parser of our own. Around it stands what `read_csv` leaves to the user. It must be told
-separator, decimal mark and encoding, or reads a table of semicolons as one column and decimal commas as text, and stops at the
-first byte that is not UTF-8; its own search for the separator (``sep=None``) takes some ten times as long, and finds no decimal
-mark. It fills a short row with missing values, and takes the first field of rows that are longer than the header for their
-names, both silently. The words NA and None become missing values where they are a country or a class. And it does not say in
-which line of the file what is wrong. `test_what_pandas_leaves_to_the_user` in tests/test_table.py shows each.
+pandas reads the fields. Around it stands what `read_csv` leaves to the user. It must be told separator, decimal mark and
+encoding. It fills short rows with missing values and shifts long ones, both in silence. It takes NA and None for missing values
+where they are classes. It names no line: `test_what_pandas_leaves_to_the_user` shows each. DuckDB and pyarrow report such rows
+by their number, which is not the line, and make a whole column text for one odd cell.
 """
 
 import csv
+import importlib
 import io
 import re
 import warnings
-from collections import Counter
 from collections.abc import Mapping
-from contextlib import closing, contextmanager, suppress
-from itertools import islice
+from contextlib import closing
+from itertools import count, islice
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastbp.app.notation import OTHER_MARK, find_decimal, is_code, weigh
-from fastbp.app.parquet import is_parquet, read_parquet
-from fastbp.app.source import TableError, as_text, brief, encodings_of, title_of
+from fastbp.app.source import TableError, as_text, brief, encoding_of, title_of
 
 SEPARATORS = {"\t": "tab", ";": "semicolon", "|": "bar", ",": "comma"}
 # what pandas takes for a missing value in a column of numbers
@@ -31,6 +28,7 @@ NUMBER_GAPS = frozenset(["", "#N/A", "#N/A N/A", "#NA", "<NA>", "N/A", "NA", "n/
 NUMBER_GAPS |= {"NaN", "nan", "-NaN", "-nan", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"}
 _SAMPLE = 2**18  # characters that are looked at before the fields are read
 _SAMPLE_ROWS, _SAMPLE_FIELDS = 300, 100_000
+csv.field_size_limit(2**31 - 1)  # fields may be of any length
 
 
 class Options(NamedTuple):
@@ -44,34 +42,26 @@ class Options(NamedTuple):
 
 
 class Body(NamedTuple):
-    """The rows of a file: its name, its unpacked bytes, how they are read, and how many lines the header ends after."""
+    """The rows of a file of text: where they stand and how they are read."""
 
     path: Any
-    file: Any
+    file: Any  # its bytes, unpacked
     encoding: str
     separator: str
-    n_head_lines: int
+    n_head_lines: int  # after which the header ends
     n_columns: int
     unit: str = "line"  # what messages count
 
-    @contextmanager
-    def open(self):
-        """Read the text below the header."""
-        with as_text(self.file, self.encoding) as text:
-            for _ in range(self.n_head_lines):
-                text.readline()
-            yield text
-
     def records(self):
         """Yield (line, fields) of each row."""
-        with self.open() as text, _no_field_limit():
+        with as_text(self.file, self.encoding, self.n_head_lines) as text:
             last = ""
 
             def lines():
                 nonlocal last
-                for one in text:
-                    last = one
-                    yield one
+                for line in text:
+                    last = line
+                    yield line
 
             reader, line = _split(lines(), self.separator), self.n_head_lines
             for row in reader:
@@ -92,13 +82,13 @@ class Body(NamedTuple):
         """Return the column at this place as it stands in the file: texts, NaN for an empty field."""
         return series if series.dtype == object else _read(self, [], [str(place)], usecols=[str(place)])[str(place)]
 
-    def refuse_ragged(self, width, n_rows=None):
+    def refuse_ragged(self, n_rows=None):
         """Raise if a row has other fields than the header, or if there are not as many rows as pandas found."""
-        separated = f"separated by {SEPARATORS.get(self.separator, repr(self.separator))}"
-        n_records = 0
+        width, n_records = self.n_columns, 0
         for line, row in self.records():
             n_records += 1
             if not _fits(row, width):
+                separated = f"separated by {SEPARATORS.get(self.separator, repr(self.separator))}"
                 raise TableError(
                     f"{title_of(self.path)}, line {line}: {len(row)} fields where the header has {width} ({separated})"
                 )
@@ -109,11 +99,11 @@ class Body(NamedTuple):
         raise TableError(f"{title_of(self.path)} has quotation marks in odd places: its rows can be told apart in two ways")
 
 
-class Rows(NamedTuple):
-    """Rows that are no lines of text; `exact` are texts of columns whose numbers are not all that the file says."""
+class TypedBody(NamedTuple):
+    """The rows of a file whose columns have types."""
 
     path: Any
-    exact: Mapping[int, Any] = MappingProxyType({})
+    exact: Mapping[int, Any] = MappingProxyType({})  # texts of columns whose numbers are not all that the file says
     separator: str = ","
     unit: str = "row"
 
@@ -127,110 +117,59 @@ class Rows(NamedTuple):
 
 
 class Fields(NamedTuple):
-    """The columns of a file.
+    """The columns of a file."""
 
-    Attributes
-    ----------
-    body : Body or Rows
-    decimal : str or None
-        The decimal mark of the columns; None if they differ or have none.
-    names : list of str
-        All different: a second "a" is "a.1", and one without a name is "column 3".
-    repeated : dict of str to list of str
-        What columns with the same name are called.
-    nameless : set of str
-        Which of `names` do not stand in the file.
-    columns : list of Series
-        Numbers, missing values as NaN, or text as it stands, NaN where there is none; dates too, where the file knows of types.
-    notes : list of str
-    has_types : bool
-        Whether text is text and nothing else, even if it looks like numbers.
-    unusable : dict of str to str
-        Columns without values that can be used, and the type that they have in the file.
-    """
-
-    body: Body | Rows
-    decimal: str | None
-    names: list[str]
-    repeated: dict[str, list[str]]
-    nameless: set[str]
-    columns: list[Any]
+    body: Body | TypedBody
+    decimal: str | None  # the decimal mark of the columns; None if they differ or have none
+    names: list[str]  # all different: a second "a" is "a.1", and one without a name is "column 3"
+    repeated: dict[str, list[str]]  # what columns with the same name are called
+    nameless: set[str]  # which of `names` do not stand in the file
+    columns: list[Any]  # Series of numbers, or text as it stands, NaN where there is none; dates too, where the file has types
     notes: list[str]
-    has_types: bool = False
-    unusable: Mapping[str, str] = MappingProxyType({})
+    has_types: bool = False  # whether text is text and nothing else, even if it looks like numbers
+    unusable: Mapping[str, str] = MappingProxyType({})  # columns without values that can be used, and their type in the file
 
 
 def as_text_series(series):
-    """Return numbers as text, as short as they can be written, NaN for missing values; other columns as they are."""
+    """Return numbers as text, as short as they can be written, and dates; NaN for missing values; other columns as they are."""
     if series.dtype.kind in "iu":
         return series.astype(str).astype(object)
     if series.dtype.kind == "f":
-        return series.map(lambda number: f"{number:.0f}" if number.is_integer() else repr(number), na_action="ignore").astype(
-            object
-        )
+        texts = series.map(lambda number: f"{number:.0f}" if number.is_integer() else repr(number), na_action="ignore")
+        return texts.astype(object)
+    if series.dtype.kind == "M":
+        has_hours = (series != series.dt.normalize())[series.notna()].any()
+        return series.dt.strftime("%Y-%m-%d %H:%M:%S" if has_hours else "%Y-%m-%d").astype(object)
     return series
 
 
 def read_fields(path, file, options, is_text=lambda name, place: False):
     """Return the Fields of the file at `path`, whose unpacked bytes are `file`; a column stays text if `is_text(name, place)`."""
-    if is_parquet(file):
-        return _from_parquet(path, file, options)
-    *likely, last = encodings_of(file, options.encoding)
-    for encoding in likely:
-        with suppress(UnicodeError):
-            return _read_encoded(path, file, encoding, options, is_text)
     try:
-        return _read_encoded(path, file, last, options, is_text)
-    except UnicodeError as error:
-        raise TableError(f"{title_of(path)} is not {last} text: {error}; --encoding names another encoding") from error
-
-
-def _from_parquet(path, file, options):
-    import pandas as pd
-
-    found = read_parquet(path, file)
-    names, repeated, nameless, notes = _name(found.names)
-    unusable = {names[i]: kind for i, kind in found.unusable.items()}
-    gaps = pd.to_numeric(pd.Series([*options.gaps], dtype=object), errors="coerce").dropna()
-    columns = [column.mask(column.isin(gaps)) if column.dtype.kind in "iuf" else column for column in found.columns]
-    if options.separator or options.encoding:
-        notes.append("--sep and --encoding are for text, not for Parquet")
-    return Fields(Rows(path, found.exact), None, names, repeated, nameless, columns, [*found.notes, *notes], True, unusable)
-
-
-def _name(names):
-    """Return the names, all different, as Fields has them, with what it calls repeated and nameless, and notes."""
-    without = [i for i, name in enumerate(names) if not name]
-    names, repeated = _tell_apart([name or f"column {i}" for i, name in enumerate(names, 1)])
-    notes = [
-        f"{brief(name)!r} stands in the header more than once: the second is called {brief(second)!r}"
-        for name, (_, second, *_) in repeated.items()
-    ]
-    return names, repeated, {names[i] for i in without}, notes
-
-
-def _read_encoded(path, file, encoding, options, is_text):
+        import pandas as pd  # noqa: F401 - said here, once
+    except ImportError as error:
+        raise TableError("reading a table needs pandas: pip install pandas") from error
+    file.seek(0)
+    start = file.read(64)  # of a text it may begin with PAR1 too, but it holds no control characters
+    if start.startswith(b"PAR1") and any(byte < 32 and byte not in b"\t\r\n" for byte in start):
+        return _read_parquet(path, file, options)
+    encoding = encoding_of(path, file, options.encoding)
     with as_text(file, encoding) as text:
-        sample = text.read(_SAMPLE)
-        is_whole = not text.read(1)
-    if "\0" in sample:
-        raise TableError(f"{title_of(path)} is not a table of text: it holds NUL characters")
+        sample = text.read(_SAMPLE) + text.readline() + "".join(islice(text, 20))  # rows too where the header alone is long
     lines = list(io.StringIO(sample, newline=""))
-    if not is_whole and len(lines) > 1:
-        lines.pop()  # it may be cut
     hint = re.fullmatch(r'\ufeff?"?sep=([^\w"])"?\s*', lines[0], re.IGNORECASE) if lines else None
     lines = lines[1:] if hint else lines
-    with _no_field_limit():
-        separator = options.separator or (hint[1] if hint else _find_separator(lines))
-        n_head_lines, names = _read_header(file, encoding, separator, skip=bool(hint))
-        if not names:
-            raise TableError(f"{title_of(path)} is empty")
-        n_rows = min(_SAMPLE_ROWS, 20 + _SAMPLE_FIELDS // len(names))
-        rows = [row for row in islice(_split(lines, separator), n_rows) if not _is_blank(row)][1:]
+    separator = options.separator or (hint[1] if hint else _find_separator(lines))
+    reader = _split(lines, separator)
+    header = next((row for row in reader if not _is_blank(row)), [])
+    names = [name.strip().lstrip("\ufeff") for name in header]
+    if not names:
+        raise TableError(f"{title_of(path)} is empty")
+    body = Body(path, file, encoding, separator, reader.line_num + bool(hint), len(names))
+    rows = [row for row in islice(reader, min(_SAMPLE_ROWS, 20 + _SAMPLE_FIELDS // len(names))) if not _is_blank(row)]
     sample = [[row[i].strip() for row in rows if i < len(row)] for i in range(len(names))]
     decimal, is_plain = _look_at(sample, separator, options)
     names, repeated, nameless, notes_on_names = _name(names)
-    body = Body(path, file, encoding, separator, n_head_lines, len(names))
     is_plain = [is_so and not is_text(name, i) for i, (name, is_so) in enumerate(zip(names, is_plain))]
     columns = _parse(body, is_plain, decimal or ".", options.gaps)
 
@@ -243,6 +182,86 @@ def _read_encoded(path, file, encoding, options, is_text):
         if example:
             notes.append(f"the file has decimal commas: {example!r} is read as {float(example.replace(',', '.')):.15g}")
     return Fields(body, decimal, names, repeated, nameless, columns, notes)
+
+
+def _read_parquet(path, file, options):
+    import pandas as pd
+
+    try:
+        pa, parquet = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise TableError(f"{title_of(path)} is Parquet, which needs pandas and pyarrow: pip install pandas pyarrow") from error
+    notes = ["--sep and --encoding are for text, not for Parquet"] if options.separator or options.encoding else []
+    file.seek(0)
+    pa.array(pd.array([], "period[D]"))  # from here on pyarrow knows pandas' periods
+    try:
+        # of one file, whatever the path looks like: no folders, and no columns that their names would tell
+        table = parquet.ParquetFile(file).read()
+        index = [name for name in table.column_names if name.startswith("__index_level_")]  # pandas' name for one without a name
+        if 0 < len(index) < table.num_columns:
+            table = table.drop_columns(index)
+            notes.append("the index of the DataFrame, which has no name, is left out")
+        columns = [_typed(pa, pd, column) for column in table.columns]
+    except (pa.ArrowException, ValueError, OSError) as error:
+        raise TableError(f"{title_of(path)} is no Parquet file that can be read: {error}") from error
+    if not columns:
+        raise TableError(f"{title_of(path)} has no columns")
+    names, repeated, nameless, notes_on_names = _name([name.strip() for name in table.column_names])
+    gaps = pd.to_numeric(pd.Series([*options.gaps], dtype=object), errors="coerce").dropna()
+    unusable, exact = {}, {}
+    for i, (column, stored) in enumerate(zip(columns, table.columns)):
+        if isinstance(column, str):
+            unusable[names[i]], columns[i] = column, pd.Series([None] * table.num_rows, dtype=object)
+        elif column.dtype.kind in "iuf":
+            if pa.types.is_integer(stored.type) and column.dtype.kind == "f" and column.abs().max() > 2**53:
+                exact[i] = stored.to_pandas(integer_object_nulls=True).map(str, na_action="ignore")
+            columns[i] = column.mask(column.isin(gaps))
+    body = TypedBody(path, exact)
+    return Fields(body, None, names, repeated, nameless, columns, notes + notes_on_names, True, unusable)
+
+
+def _typed(pa, pd, column):
+    """Return the values of a column, or the name of its type; a category is text, and so are true and false, as in CSV."""
+    kind, types = column.type, pa.types
+    if getattr(kind, "extension_name", "") == "pandas.period":
+        return column.to_pandas().dt.to_timestamp().astype("datetime64[ns]")
+    if types.is_dictionary(kind):
+        return _typed(pa, pd, column.cast(kind.value_type))
+    if types.is_null(kind):
+        column, kind = column.cast(pa.string()), pa.string()
+    if types.is_boolean(kind):
+        return pd.Series(column.to_pandas(), dtype=object).map({True: "True", False: "False"}).astype(object)
+    if types.is_integer(kind):
+        values = column.to_pandas(integer_object_nulls=True)
+        return values.astype(np.float64) if values.dtype == object else values
+    if types.is_floating(kind) or types.is_decimal(kind):
+        return pd.Series(column.cast(pa.float64(), safe=False).to_numpy())
+    if types.is_date(kind):
+        column, kind = column.cast(pa.timestamp("ms")), pa.timestamp("ms")
+    if types.is_timestamp(kind):
+        return pd.to_datetime(column.to_pandas(), errors="coerce", utc=True).dt.tz_localize(None)
+    if types.is_string(kind) or types.is_large_string(kind) or str(kind) == "string_view":
+        return column.to_pandas().astype(object)
+    return str(kind)
+
+
+def _name(names):
+    """Return the names, all different, as Fields has them, with what it calls repeated and nameless, and notes."""
+    without = [i for i, name in enumerate(names) if not name]
+    names = [name or f"column {i}" for i, name in enumerate(names, 1)]
+    places, taken = {}, set(names)
+    for i, name in enumerate(names):
+        places.setdefault(name, []).append(i)
+    for name, (_, *others) in places.items():
+        for i in others:
+            names[i] = next(other for number in count(1) if (other := f"{name}.{number}") not in taken)
+            taken.add(names[i])
+    repeated = {name: [names[i] for i in its] for name, its in places.items() if len(its) > 1}
+    notes = [
+        f"{brief(name)!r} stands in the header more than once: the second is called {brief(second)!r}"
+        for name, (_, second, *_) in repeated.items()
+    ]
+    return names, repeated, {names[i] for i in without}, notes
 
 
 def _find_separator(lines):
@@ -262,16 +281,6 @@ def _split(lines, separator):
     return csv.reader(lines, delimiter=separator, skipinitialspace=True)
 
 
-@contextmanager
-def _no_field_limit():
-    """Let the csv module read fields of any length."""
-    limit = csv.field_size_limit(2**31 - 1)
-    try:
-        yield
-    finally:
-        csv.field_size_limit(limit)
-
-
 def _is_blank(row):
     return not row or (len(row) == 1 and not row[0].strip(" \t"))  # as pandas sees it
 
@@ -279,34 +288,6 @@ def _is_blank(row):
 def _fits(row, width):
     """Whether the row has as many fields; separators at its end may be too many."""
     return len(row) == width or (len(row) > width and not any(row[width:]))
-
-
-def _read_header(file, encoding, separator, skip):
-    with as_text(file, encoding) as text:
-        if skip:
-            text.readline()
-        reader = _split(iter(text.readline, ""), separator)
-        for row in reader:
-            if not _is_blank(row):
-                return reader.line_num + skip, [name.strip().lstrip("\ufeff") for name in row]
-    return 0, []
-
-
-def _tell_apart(names):
-    """Return different names, "a" and "a.1" for "a" and "a", and {"a": ["a", "a.1"]}."""
-    count = Counter(names)
-    taken = {name for name in names if count[name] == 1}
-    different, repeated = [], {}
-    for name in names:
-        other, number = name, 0
-        while count[name] > 1 and other in taken:
-            number += 1
-            other = f"{name}.{number}"
-        taken.add(other)
-        different.append(other)
-        if count[name] > 1:
-            repeated.setdefault(name, []).append(other)
-    return different, repeated
 
 
 def _look_at(columns, separator, options):
@@ -342,7 +323,7 @@ def _parse(body, is_plain, decimal, gaps):
     try:
         frame = _read(body, plain, [name for name, is_so in zip(names, is_plain) if not is_so], decimal, gaps)
         if frame[beyond].notna().any() or frame[names[-1]].isna().any():
-            body.refuse_ragged(len(names), len(frame))
+            body.refuse_ragged(len(frame))
         columns = {name: frame[name] for name in names}
         again = [name for name in plain if columns[name].dtype.kind not in "iuf"]
         if again:
@@ -355,7 +336,7 @@ def _parse(body, is_plain, decimal, gaps):
         if "EOF inside string" in str(error):
             line = max((line for line, _ in body.records()), default=body.n_head_lines + 1)
             raise TableError(f"{title_of(body.path)}, line {line}: a quotation mark is opened and not closed again") from error
-        body.refuse_ragged(len(names))
+        body.refuse_ragged()
         raise TableError(f"{title_of(body.path)} cannot be read: {' '.join(str(error).split())}") from error
     return [columns[name] for name in names]
 
@@ -367,7 +348,7 @@ def _read(body, plain, others, decimal=".", gaps=(), usecols=None):
 
     names = [str(i) for i in range(body.n_columns + (usecols is None))]
     number_gaps, no_text = [*NUMBER_GAPS - {"None"}, *gaps], [""]  # None may be a class: a column with it is read as text
-    with body.open() as text, warnings.catch_warnings():
+    with as_text(body.file, body.encoding, body.n_head_lines) as text, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", pd.errors.ParserWarning)
         return pd.read_csv(

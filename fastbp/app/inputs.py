@@ -20,24 +20,12 @@ TRUTH, ANY = "boolean", "anything"
 
 
 class Input(NamedTuple):
-    """What a model takes in a column.
+    """What a model takes in a column."""
 
-    Attributes
-    ----------
-    kind : str
-        NUMBER, CATEGORY (text), DATE, TRUTH (True and False), or ANY where the model does not say.
-    known : tuple
-        The texts of a category, or the numbers, that training has seen; empty where the model does not tell.
-    missing : object
-        What stands for a missing value among text.
-    is_filled : bool
-        Whether a step fills missing values.
-    """
-
-    kind: str = ANY
-    known: tuple[Any, ...] = ()
-    missing: Any = np.nan
-    is_filled: bool = False
+    kind: str = ANY  # NUMBER, CATEGORY (text), DATE, TRUTH (True and False), or ANY where the model does not say
+    known: tuple[Any, ...] = ()  # texts or numbers that training has seen; empty where the model does not tell
+    missing: Any = np.nan  # what stands for a missing value among text
+    is_filled: bool = False  # whether a step fills missing values
 
 
 class Inputs(NamedTuple):
@@ -46,21 +34,14 @@ class Inputs(NamedTuple):
     columns: list[Input]
     names: list[str] | None
 
-    @property
-    def has_text(self):
-        """Whether a column is something else than numbers."""
-        return any(column.kind not in (NUMBER, TRUTH) for column in self.columns)
-
     def made_up_row(self, dtype=np.float64):
         """Return a row such as the model takes, as `frame`, its numbers of a dtype."""
         import pandas as pd
 
-        made = {CATEGORY: "", DATE: np.datetime64(0, "ns"), TRUTH: False, NUMBER: dtype(0), ANY: dtype(0)}
-        values = []
-        for column in self.columns:
-            known = [value for value in column.known if not is_missing(value)]
-            values.append(pd.Series([known[0] if known and column.kind == CATEGORY else made[column.kind]]))
-        return self.frame(values)
+        made = {DATE: np.datetime64(0, "ns"), TRUTH: False, NUMBER: dtype(0), ANY: dtype(0)}
+        known = [next((value for value in column.known if not is_missing(value)), "") for column in self.columns]
+        kinds = [column.kind for column in self.columns]
+        return self.frame([pd.Series([one if kind == CATEGORY else made[kind]]) for one, kind in zip(known, kinds)])
 
     def frame(self, values):
         """Return columns as the model takes them: a DataFrame with its names, or an array where it knows none."""
@@ -196,14 +177,12 @@ def _listen_to_imputer(imputer, sources, columns):
 def _input_of(known: Sequence[Any]):
     """Return the Input of a column by the values that training has seen there."""
     known = tuple(known)
-    kinds = {type(value) for value in known if not is_missing(value)}
-    gaps = [value for value in known if is_missing(value)]
-    missing = None if gaps and all(value is None for value in gaps) else np.nan
-    if kinds and all(issubclass(kind, str) for kind in kinds):
-        return Input(CATEGORY, known, missing)
-    if kinds and all(issubclass(kind, bool | np.bool_) for kind in kinds):
-        return Input(TRUTH, known, missing)
-    if kinds and all(issubclass(kind, np.datetime64) or hasattr(kind, "isoformat") for kind in kinds):
+    there = [value for value in known if not is_missing(value)]
+    missing = None if len(there) < len(known) and all(value is None for value in known if is_missing(value)) else np.nan
+    for kind, types in {CATEGORY: str, TRUTH: bool | np.bool_}.items():
+        if there and all(isinstance(value, types) for value in there):
+            return Input(kind, known, missing)
+    if there and all(isinstance(value, np.datetime64) or hasattr(value, "isoformat") for value in there):
         return Input(DATE)
     return Input(NUMBER, known, missing)
 

@@ -1,7 +1,4 @@
-"""The main job: search, rank, draw, test and compare.
-
-`options` are those of the command line; `interrupted` is an Event that is set after Ctrl-C.
-"""
+"""The main job: search, rank, draw, test and compare. `interrupted` is an Event that is set after Ctrl-C."""
 
 import sys
 import threading
@@ -16,61 +13,54 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from threadpoolctl import threadpool_limits
 
+from fastbp.app import text
 from fastbp.app.source import TableError
-from fastbp.app.text import (
-    RankedSizes,
-    draw,
-    name_of,
-    network_of,
-    print_dataset,
-    print_ranking,
-    print_test,
-    print_timing,
-    spread_of,
-)
 from fastbp.search import BPSearchCV
 
 
 def find_sizes(dataset, options, n_cores, interrupted):
     """Search, rank, draw, test and compare; once interrupted, rank and draw what is finished."""
-    sizes, epochs, n_folds = options.sizes, options.epochs, options.folds
-    print_dataset(dataset)
-    n_fits = len(sizes) * n_folds
-    print(f"{len(sizes)} sizes × {n_folds} folds = {n_fits} fits of at most {epochs} epochs, {options.jobs} at a time")
+    sizes, epochs, n_folds, n_jobs = options.sizes, options.epochs, options.folds, options.jobs
+    text.print_dataset(dataset)
+    print(f"{len(sizes)} sizes × {n_folds} folds = {len(sizes) * n_folds} fits of at most {epochs} epochs, {n_jobs} at a time")
     start = time.perf_counter()
-    rows = _some_of_each(dataset)
-    dataset.model((1,), 1, options.seed).fit(_rows(dataset.X_train, rows), dataset.y_train[rows]).predict(dataset.X_test[:1])
-    if not options.no_tabular:
-        _warm_up_for_tables(dataset, rows)
+    _warm_up(dataset, options)
     print(f"kernels ready after {time.perf_counter() - start:.1f} s (compiled once, then cached)\n")
     if interrupted.is_set():
         return
 
-    candidates = _search(dataset, sizes, epochs, n_folds, options, interrupted)
+    candidates, beside = _search(dataset, sizes, epochs, n_folds, options, interrupted), None
     if candidates:
-        beside = None if options.no_tabular or interrupted.is_set() else _score_as_table(dataset, n_folds, options, interrupted)
-        print_ranking(candidates, dataset, epochs, beside)
-        draw(candidates, dataset, options.output)
+        if not options.no_tabular and not interrupted.is_set():
+            beside = _score_as_table(dataset, n_folds, options, interrupted)
+        text.print_ranking(candidates, dataset, epochs, beside)
+        text.draw(candidates, dataset, options.output, beside)
     if interrupted.is_set():
         print(f"\n{len(candidates)} of {len(sizes)} sizes were finished.")
         return
     best = candidates[0].sizes
-    if np.isnan(candidates[0].mean):
+    if np.isnan(candidates[0].scores.mean()):
         raise TableError("no size could be trained on every fold")
     seconds, model = _fit(dataset.model(best, epochs, options.seed), dataset, interrupted)
-    print_test(dataset, name_of(best), model)
+    text.print_test(dataset, text.name_of(best), model)
+    if beside is not None:  # the mean of its networks, one of each fold
+        score = beside.model.score(dataset.X_test, dataset.y_test)
+        print(f"{dataset.table_kind.__name__} on the same rows: {dataset.score_name} {score:.4f}")
     if not options.no_compare:
         _compare(dataset, best, seconds, model, options, n_cores, interrupted)
 
 
-def _some_of_each(dataset):
-    """Return rows with every class among them."""
+def _warm_up(dataset, options):
+    """Compile what is timed below, on rows with every class among them; what fails here is told there."""
     first = np.unique(dataset.y_train, return_index=True)[1] if dataset.is_classification else []
-    return np.union1d(first, np.arange(min(100, len(dataset.y_train)))).astype(int)
-
-
-def _rows(X, rows):
-    return X.iloc[rows] if hasattr(X, "iloc") else X[rows]
+    rows = np.union1d(first, np.arange(min(100, len(dataset.y_train)))).astype(int)
+    X = dataset.X_train.iloc[rows] if hasattr(dataset.X_train, "iloc") else dataset.X_train[rows]
+    models = [dataset.model((1,), 1, options.seed)]
+    if not options.no_tabular:
+        models.append(dataset.table_kind(max_iter=1, cv=[(np.arange(len(rows)),) * 2]))
+    for model in models:
+        with suppress(ValueError):
+            model.fit(X, dataset.y_train[rows]).predict(X[:1])
 
 
 def count_folds(dataset, n_folds, default):
@@ -113,24 +103,12 @@ def _search(dataset, sizes, epochs, n_folds, options, interrupted):
         if issubclass(warning.category, FitFailedWarning):
             print(f"note: fits failed with {str(warning.message).strip().splitlines()[-1]}")
     results = search.cv_results_
-    names = [f"split{fold}_test_{dataset.metric}" for fold in range(n_folds)]
-    candidates = [
-        RankedSizes(
-            sizes=results["params"][place]["network__hidden_layer_sizes"],
-            scores=np.array([results[name][place] for name in names]),
-            seconds=results["mean_fit_time"][place],
-            epochs=results["mean_test_epochs"][place],
-        )
-        for place in np.argsort(results[f"rank_test_{dataset.metric}"], kind="stable")
-    ]
-    return [one for one in candidates if not np.isnan(one.mean)] if interrupted.is_set() else candidates
-
-
-def _warm_up_for_tables(dataset, rows):
-    """Compile what `_score_as_table` needs, which times its fits; what fails here is told there."""
-    model = dataset.table_kind(max_iter=1, cv=[(np.arange(len(rows)),) * 2])
-    with suppress(ValueError):
-        model.fit(_rows(dataset.X_train, rows), dataset.y_train[rows])
+    sizes = [params["network__hidden_layer_sizes"] for params in results["params"]]
+    scores = np.transpose([results[f"split{fold}_test_{dataset.metric}"] for fold in range(n_folds)])
+    rows = zip(sizes, scores, results["mean_fit_time"], results["mean_test_epochs"])
+    rows = [text.RankedSizes(*row) for row in rows]
+    candidates = [rows[place] for place in np.argsort(results[f"rank_test_{dataset.metric}"], kind="stable")]
+    return [one for one in candidates if not np.isnan(one.scores.mean())] if interrupted.is_set() else candidates
 
 
 def _score_as_table(dataset, n_folds, options, interrupted):
@@ -153,7 +131,7 @@ def _score_as_table(dataset, n_folds, options, interrupted):
         predicted = model.classes_[predicted.argmax(axis=1)]
     score = accuracy_score if dataset.is_classification else r2_score
     scores = np.array([score(dataset.y_train[rows], predicted[rows]) for _, rows in folds])
-    return RankedSizes(model.networks_[0].hidden_layer_sizes, scores, seconds, model.n_iter_)
+    return text.RankedSizes(model.networks_[0].hidden_layer_sizes, scores, seconds, model.n_iter_, model)
 
 
 class _Scorer:
@@ -169,7 +147,7 @@ class _Scorer:
         self.start = time.perf_counter()
 
     def __call__(self, model, X, y):
-        score, network = self.score(model, X, y), network_of(model)
+        score, network = self.score(model, X, y), text.network_of(model)
         with self.lock:
             scores = self.scores.setdefault(network.hidden_layer_sizes, [])
             scores.append(score)
@@ -184,7 +162,7 @@ class _Scorer:
             self.n_finished += 1
             count = f"[{self.n_finished:{len(str(self.n_sizes))}}/{self.n_sizes}]"
             passed = time.perf_counter() - self.start
-            print(f"{count} {name_of(sizes):12} {self.score_name} {spread_of(np.array(scores))} {passed:8.1f} s passed")
+            print(f"{count} {text.name_of(sizes):12} {self.score_name} {text.spread_of(np.array(scores))} {passed:8.1f} s passed")
         elif sys.stdout.isatty():
             n_fits = sum(map(len, self.scores.values()))
             print(f"{n_fits} of {self.n_sizes * self.n_folds} fits", end="\r", flush=True)
@@ -201,8 +179,8 @@ def _fit(model, dataset, interrupted):
 
 def _compare(dataset, sizes, seconds, model, options, n_cores, interrupted):
     """Print how long scikit-learn's MLP takes for the same setting, and whether it predicts the same."""
-    print(f"\n{name_of(sizes)} trained on the same {len(dataset.y_train)} rows, on this machine")
-    print_timing("fastbp", seconds, model, dataset)
+    print(f"\n{text.name_of(sizes)} trained on the same {len(dataset.y_train)} rows, on this machine")
+    text.print_timing("fastbp", seconds, model, dataset)
 
     def fit(max_epochs, n_threads):
         peer = dataset.model(sizes, max_epochs, options.seed, of=(MLPClassifier, MLPRegressor))
@@ -213,7 +191,7 @@ def _compare(dataset, sizes, seconds, model, options, n_cores, interrupted):
     trials = {n_threads: fit(2, n_threads)[0] for n_threads in {1, n_cores}}
     n_threads = min(trials, key=trials.get)
     its_seconds, peer = fit(options.epochs, n_threads)
-    print_timing("scikit-learn", its_seconds, peer, dataset)
+    text.print_timing("scikit-learn", its_seconds, peer, dataset)
     if len(trials) > 1:
         tried = " and ".join(map(str, sorted(trials)))
         print(f"  (its BLAS threads: {n_threads}, the faster of {tried} in a short trial)")

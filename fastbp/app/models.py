@@ -5,23 +5,28 @@ What `train` saves is BPTabularClassifier or BPTabularRegressor, or, with --size
 """
 
 import argparse
+import copy
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import is_classifier
 from sklearn.pipeline import Pipeline
 
 from fastbp.app.arguments import NAME, add_reading, file_name, parse_sizes, positive, reading_of, whole_number
 from fastbp.app.columns import CATEGORY, DATE, NUMBER
 from fastbp.app.dataset import load_dataset
-from fastbp.app.exports import export
 from fastbp.app.inputs import TRUTH, inputs_of
-from fastbp.app.places import check_place, read_model, write_model
-from fastbp.app.predictions import predict
-from fastbp.app.source import TableError, TrainingError, brief
+from fastbp.app.places import check_place, read_model, tell, told_of_failures, write_file, write_output
+from fastbp.app.rows import read_rows
+from fastbp.app.source import TableError, TrainingError, brief, title_of
 from fastbp.app.text import name_of, print_dataset, print_test
+from fastbp.estimators.base import BaseBP
+from fastbp.interchange import to_c, to_onnx, to_sklearn
 from fastbp.persistence import save
+from fastbp.tabular import BPTabularClassifier, BPTabularRegressor, TableEncoder
 
 PLAIN_EPOCHS = 200
 EXAMPLES = {
@@ -42,54 +47,42 @@ EXAMPLES = {
 def add_verbs(verbs):
     """Add the verbs to a parser, each with the function that does it as `run`."""
 
-    def command(name, run, text):
+    def command(name, run, text, data=None):
         form = argparse.RawDescriptionHelpFormatter
         short = text[0].lower() + text[1:].rstrip(".")
         made = verbs.add_parser(name, help=short, description=text, epilog=EXAMPLES[name], formatter_class=form)
         made.set_defaults(run=lambda options, interrupted: run(options))
-        return made
+        if data:
+            made.add_argument("--data", metavar="FILE", required=True, type=Path, help=data)
+        return made.add_argument
 
-    train = command("train", _train, "Train on a table and save the model together with the way the columns are read.")
-    train.add_argument(
-        "--data", metavar="FILE", required=True, type=Path, help="CSV, packed or not, or Parquet; - is standard input"
-    )
-    train.add_argument("--target", metavar="COLUMN", required=True, help="the column to learn")
-    train.add_argument("--model", metavar="FILE.skops", required=True, type=file_name, help="where the model goes")
-    train.add_argument("--drop", metavar="COLUMN", nargs="+", default=[], help="columns to leave out")
-    train.add_argument("--task", choices=["classification", "regression"], help="default: found from the target")
-    train.add_argument(
-        "--size",
-        type=parse_sizes,
-        help="a plain network of these hidden sizes, such as 64-32 (default: the estimator for tables)",
-    )
-    train.add_argument(
-        "--epochs", type=positive, help="the most epochs (default: 200 with --size; otherwise the estimator chooses)"
-    )
-    train.add_argument("--max-time", metavar="SECONDS", type=positive, help="end the training after so long")
-    train.add_argument("--seed", type=whole_number, default=0, help="of the test rows and the network (default: 0)")
-    add_reading(train)
-    predicts = command("predict", predict, "Predict the rows of a table with a saved model, and write CSV.")
-    predicts.add_argument("--model", metavar="FILE", required=True, type=Path, help="what train, or fastbp.save, has written")
-    predicts.add_argument(
-        "--data", metavar="FILE", required=True, type=Path, help="as for train; columns are found by their names"
-    )
-    predicts.add_argument("--output", metavar="FILE.csv", type=file_name, default=Path("-"), help="default: standard output")
-    predicts.add_argument("--proba", action="store_true", help="a classifier's probabilities too, a column per class (or label)")
-    add_reading(predicts)
-    command("inspect", _inspect, "Say what a saved model is.").add_argument("model", metavar="FILE", type=Path)
+    text = "Train on a table and save the model together with the way the columns are read."
+    add = command("train", _train, text, data="CSV, packed or not, or Parquet; - is standard input")
+    add("--target", metavar="COLUMN", required=True, help="the column to learn")
+    add("--model", metavar="FILE.skops", required=True, type=file_name, help="where the model goes")
+    add("--drop", metavar="COLUMN", nargs="+", default=[], help="columns to leave out")
+    add("--task", choices=["classification", "regression"], help="default: found from the target")
+    add("--size", type=parse_sizes, help="a plain network of these sizes, such as 64-32 (default: the estimator for tables)")
+    add("--epochs", type=positive, help="the most epochs (default: 200 with --size; otherwise the estimator chooses)")
+    add("--max-time", metavar="SECONDS", type=positive, help="end the training after so long")
+    add("--seed", type=whole_number, default=0, help="of the test rows and the network (default: 0)")
+    add("--verbose", action="store_true", help="say every epoch how the training goes (default: on a terminal)")
+    text = "Predict the rows of a table with a saved model, and write CSV."
+    add = command("predict", _predict, text, data="as for train; columns are found by their names")
+    add("--model", metavar="FILE", required=True, type=Path, help="what train, or fastbp.save, has written")
+    add("--output", metavar="FILE.csv", type=file_name, default=Path("-"), help="default: standard output")
+    add("--proba", action="store_true", help="a classifier's probabilities too, a column per class (or label)")
+    command("inspect", _inspect, "Say what a saved model is.")("model", metavar="FILE", type=Path)
     text = "Write a saved model for other programs: ONNX, one file of C, or scikit-learn's own network."
-    exports = command("export", export, text)
-    exports.add_argument("model", metavar="FILE", type=Path)
-    exports.add_argument(
-        "--output",
-        metavar="FILE",
-        required=True,
-        type=file_name,
-        help="FILE.onnx, FILE.c, or FILE.skops for scikit-learn's network",
-    )
-    exports.add_argument("--dtype", choices=["float32", "float64"], default="float32", help="of the arithmetic in ONNX and C")
-    for made in (train, predicts, exports):
-        made.add_argument("--force", action="store_true", help="write over a file that is read from")
+    add = command("export", _export, text)
+    add("model", metavar="FILE", type=Path)
+    ends = "FILE.onnx, FILE.c, or FILE.skops for scikit-learn's network"
+    add("--output", metavar="FILE", required=True, type=file_name, help=ends)
+    add("--dtype", choices=["float32", "float64"], default="float32", help="of the arithmetic in ONNX and C")
+    for name in ("train", "predict"):
+        add_reading(verbs.choices[name])
+    for name in ("train", "predict", "export"):
+        verbs.choices[name].add_argument("--force", action="store_true", help="write over a file that is read from")
 
 
 # ---- train
@@ -102,13 +95,16 @@ def _train(options):
     if find_spec("skops") is None:  # said before the training, not after it
         raise TableError("saving a model needs skops: pip install skops")
     dataset = load_dataset(options.data, options.target, options.task, options.drop, reading_of(options), options.seed)
+    if options.size:
+        dataset.check_range()
     print_dataset(dataset)
     try:
         name, model = _fit_table(dataset, options) if options.size is None else _fit_plain(dataset, options)
     except ValueError as error:
         raise TrainingError(f"the training failed: {error}") from error
     print_test(dataset, name, model)
-    write_model(lambda: save(model, options.model))
+    with told_of_failures("the model"):
+        save(model, options.model)
     print(f"\nModel, as tested: {options.model}")
 
 
@@ -117,7 +113,7 @@ def _fit_table(dataset, options):
     kind = dataset.table_kind
     print(f"training {kind.__name__}")
     own = {"max_iter": options.epochs, "max_time": options.max_time, "random_state": options.seed}
-    model = kind(verbose=sys.stdout.isatty(), **own)
+    model = kind(verbose=options.verbose or sys.stdout.isatty(), **own)
     return kind.__name__, model.fit(dataset.X_train, dataset.y_train).set_params(max_time=None, verbose=False)
 
 
@@ -125,21 +121,63 @@ def _fit_plain(dataset, options):
     """Return a pipeline with a network of the size that is asked for, and its name."""
     epochs = options.epochs or PLAIN_EPOCHS
     print(f"training {name_of(options.size)} for at most {epochs} epochs")
-    verbose = 1 if sys.stdout.isatty() else max(1, epochs // 10)
+    verbose = 1 if options.verbose or sys.stdout.isatty() else max(1, epochs // 10)
     pipeline = dataset.pipeline(options.size, epochs, options.seed)
-    pipeline.set_params(network__verbose=verbose, network__max_time=options.max_time)
-    y, mean, scale = dataset.y_train, 0.0, 1.0
-    if not dataset.is_classification:
-        mean, scale = float(y.mean()), float(y.std())
-        y = (y - mean) / scale  # what a fresh network learns best
-    pipeline.fit(dataset.X_train, y)
-    network = pipeline[-1].compact().set_params(verbose=False, max_time=None)
+    own = {} if dataset.is_classification else {"network__target_scaling": "standard"}  # what a fresh network learns best
+    pipeline.set_params(network__verbose=verbose, network__max_time=options.max_time, **own)
+    network = pipeline.fit(dataset.X_train, dataset.y_train)[-1].fold_scaling()
     if network.n_iter_ >= epochs:
         print(f"note: the loss was still falling after {epochs} epochs: more --epochs may fit better")
-    if not dataset.is_classification:  # the last layer is linear: it gives the target's own unit from here on
-        network.coefs_[-1][...] *= scale
-        network.intercepts_[-1][...] = network.intercepts_[-1] * scale + mean
+    pipeline.set_params(network__verbose=False, network__max_time=None, **dict.fromkeys(own))
     return name_of(options.size), pipeline
+
+
+# ---- predict
+
+
+def _predict(options):
+    """Predict the rows of a table and write what comes out."""
+    to_file = str(options.output) != "-"
+    if to_file:
+        check_place(options.output, "--output", [options.model, options.data], options.force)
+    model = read_model(options.model)
+    for method, option in (("predict", "model"), *([("predict_proba", "proba")] if options.proba else [])):
+        if not hasattr(model, method):
+            what = "is no classifier with probabilities" if option == "proba" else f"holds a {type(model).__name__}"
+            raise TableError(f"--{option}: {options.model} {what}: it has no {method}")
+    rows = read_rows(inputs_of(model, options.model), options.data, reading_of(options))
+    import pandas as pd
+
+    try:
+        predicted = model.predict(rows.X)
+        predicted = predicted.toarray() if issparse(predicted) else np.asarray(predicted)
+        names = ["prediction"] if predicted.ndim == 1 else [f"prediction {i}" for i in range(1, predicted.shape[1] + 1)]
+        columns = dict(zip(names, predicted.reshape(len(predicted), -1).T, strict=True))
+        if options.proba:
+            columns |= _probabilities(model.predict_proba(rows.X), model.classes_, has_labels=predicted.ndim == 2)
+        text = pd.DataFrame(columns).head(rows.n_rows).to_csv(index=False, lineterminator="\n").encode()
+    except Exception as error:  # whatever a step of somebody's own making raises
+        why = "; ".join([*rows.doubts, (str(error).strip() or type(error).__name__).splitlines()[0]])
+        raise TableError(f"{options.model} cannot predict the rows of {title_of(options.data)}: {why}") from error
+    for remark in rows.remarks + rows.doubts:
+        tell(f"note: {remark}")
+    if to_file:
+        write_file(options.output, text)
+    else:
+        write_output(text)
+
+
+def _probabilities(found, classes, has_labels):
+    """Return columns of probabilities: of each class, of each class of each column, or of each label."""
+    if isinstance(found, list):
+        return {
+            f"P(prediction {i} = {name})": values
+            for i, (names, part) in enumerate(zip(classes, found, strict=True), 1)
+            for name, values in zip(names, part.T, strict=True)
+        }
+    if has_labels:
+        return {f"P(prediction {i} = 1)": values for i, values in enumerate(found.T, 1)}
+    return {f"P({name})": values for name, values in zip(classes, found.T, strict=True)}
 
 
 # ---- inspect
@@ -186,3 +224,80 @@ def _print_network(network):
     print(f"  activations   {activation}; {network.out_activation_} at the end")
     loss = "" if getattr(network, "loss_", None) is None else f", loss {network.loss_:.6g}"
     print(f"  trained by    {network.solver}, {network.n_iter_} epochs or iterations{loss}")
+
+
+# ---- export
+
+
+def _export(options):
+    """Write a saved model as ONNX, as one file of C, or with scikit-learn's own network."""
+    check_place(options.output, "--output", [options.model], options.force)
+    kind = options.output.suffix.lower()
+    if kind not in (".onnx", ".c", ".skops"):
+        raise TableError(f"--output: {options.output} ends neither in .onnx nor in .c or .skops")
+    model = read_model(options.model)
+    inputs = inputs_of(model, options.model)
+    model = getattr(model, "best_estimator_", model)
+    if kind == ".skops":
+        theirs = _exported(lambda: _with_their_network(model))
+        with told_of_failures("the model"):
+            save(theirs, options.output)
+    else:
+        _export_code(model, inputs, options, kind)
+    print(f"{kind[1:]}: {options.output}")
+
+
+def _export_code(model, inputs, options, kind):
+    """Write ONNX or C, with an input for each column where a table or text is taken, and say what goes in."""
+    kinds = {column.kind for column in inputs.columns}
+    is_table = isinstance(
+        model[0] if isinstance(model, Pipeline) else model, TableEncoder | BPTabularClassifier | BPTabularRegressor
+    )
+    names, row = inputs.names, []
+    if not is_table and kinds - {NUMBER, TRUTH}:
+        text = [name for name, column in zip(names or (), inputs.columns) if column.kind == CATEGORY]
+        if kind == ".c":
+            raise TableError(
+                f"C takes numbers, but the model takes text{f' in {text[0]!r}' if text else ''}: export it as ONNX, or as .skops"
+            )
+        if names is None:
+            raise TableError("the model takes text in columns that have no names, which ONNX needs: fit it on a DataFrame")
+        row = [inputs.made_up_row(np.dtype(options.dtype).type)]
+    if kind == ".onnx":
+        exported = _exported(lambda: to_onnx(model, *row, dtype=options.dtype))
+        if options.dtype == "float64" and any(node.op_type == "Imputer" for node in exported.graph.node):
+            print("note: it fills missing values in float64, which ONNX Runtime cannot; --dtype float32 runs there")
+        content = exported.SerializeToString()
+        if row:  # ONNX calls them by names of letters, digits and underscores
+            names = [one.name for one in exported.graph.input]
+    else:
+        content = _exported(lambda: to_c(model, dtype=options.dtype).encode())
+    write_file(options.output, content)
+    if not is_table and not row:
+        if names is not None:
+            print(f"inputs, in this order: {', '.join(names)}")
+        return
+    names = names or [f"x{i}" for i in range(len(inputs.columns))]
+    called = [f"{name} (text)" if column.kind == CATEGORY else name for name, column in zip(names, inputs.columns, strict=True)]
+    print(f"inputs, one for each column, in the order of training: {', '.join(called)}")
+    if is_table:
+        missing = [("NaN", "among numbers and dates" if DATE in kinds else "among numbers")] if kinds - {CATEGORY} else []
+        missing += [('""' if kind == ".onnx" else "the pointer 0", "among text")] if CATEGORY in kinds else []
+        print(f"note: a missing value is {', '.join(' '.join(one) for one in missing)}")
+        if DATE in kinds:
+            print("note: dates are in days since 1970-01-01")
+
+
+def _with_their_network(model):
+    *steps, (_, network) = model.steps if isinstance(model, Pipeline) else [("", model)]
+    if isinstance(network, BaseBP):
+        network = copy.copy(network).compact()  # the optimizer would be of a type that load does not trust
+    theirs = to_sklearn(network)
+    return Pipeline([*steps, ("network", theirs)]) if steps else theirs
+
+
+def _exported(make):
+    try:
+        return make()
+    except Exception as error:  # of the libraries that convert: whatever they raise for what they do not know
+        raise TableError(f"it cannot be exported: {str(error) or type(error).__name__}") from error

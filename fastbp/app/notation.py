@@ -47,27 +47,12 @@ def is_whole(text):
 
 
 class Numbers(NamedTuple):
-    """What the texts say as numbers.
+    """What the texts say as numbers."""
 
-    Attributes
-    ----------
-    values : ndarray of shape (n_texts,)
-        NaN for what is no number, inf for what is too large.
-    decimal : str
-        The decimal mark.
-    is_certain : bool
-        Whether 1,250 or 1.250 in all of them could only be meant as it is read.
-    is_quantity : bool
-        Whether there are currencies, percents or marks between thousands.
-    example : int or None
-        Which text is a number that programs would write otherwise.
-    """
-
-    values: np.ndarray
-    decimal: str
-    is_certain: bool
-    is_quantity: bool
-    example: int | None
+    values: np.ndarray  # (n_texts,); NaN for what is no number, inf for what is too large
+    is_certain: bool  # whether 1,250 or 1.250 in all of them could only be meant as it is read
+    is_quantity: bool  # whether there are currencies, percents or marks between thousands
+    example: int | None  # which text is a number that programs would write otherwise
 
 
 def read_numbers(texts, counts, decimal=None, thousands=None, usual_decimal=None, separator=","):
@@ -98,50 +83,31 @@ def read_numbers(texts, counts, decimal=None, thousands=None, usual_decimal=None
     is_quantity = bool(written)
     if decimal == ",":
         written += [i for i in np.flatnonzero(~np.isnan(values)) if "," in texts[i]][:1]
-    return Numbers(values, decimal, is_certain, is_quantity, next(iter(written), None))
+    return Numbers(values, is_certain, is_quantity, next(iter(written), None))
 
 
 def _drop_other_units(values, counts, units):
     """Set to NaN what has another unit than the others, and return their unit; a currency may be left out, a percent sign not."""
-    if not units:
-        return None
     of_unit = {unit: counts[places].sum() for unit, places in units.items()}
-    main = max(of_unit, key=of_unit.get)
-    n_numbers = counts[~np.isnan(values)].sum()
-    if main == "%" and of_unit["%"] < n_numbers / 2:
-        others = [i for places in units.values() for i in places]
-        values[others] = np.nan
-        return None
-    bare = np.ones(len(values), dtype=bool)
+    main = max(of_unit, key=of_unit.get, default=None)
+    if main == "%" and of_unit["%"] < counts[~np.isnan(values)].sum() / 2:
+        main = None
     for unit, places in units.items():
-        bare[places] = False
         if unit != main:
             values[places] = np.nan
     if main == "%":
-        values[bare] = np.nan
+        values[np.setdiff1d(np.arange(len(values)), units["%"])] = np.nan
     return main
 
 
 class Evidence(NamedTuple):
-    """What texts tell about the decimal mark.
+    """What texts tell about the decimal mark."""
 
-    Attributes
-    ----------
-    certain, unclear : dict of str to float
-        For each mark the weight of the texts in which it must be the decimal one, and in which it may be: 1,250.
-    looks_grouped : bool
-        Whether numbers such as 950 stand next to 1,250, which as decimals would not end in a zero.
-    marks : set of str
-        The marks and units that occur.
-    n_others : int
-        Texts that are no numbers.
-    """
-
-    certain: dict[str, float]
-    unclear: dict[str, float]
-    looks_grouped: bool
-    marks: set[str]
-    n_others: int
+    certain: dict[str, float]  # for each mark the weight of the texts in which it must be the decimal one
+    unclear: dict[str, float]  # and in which it may be: 1,250
+    looks_grouped: bool  # whether numbers such as 950 stand next to 1,250, which as decimals would not end in a zero
+    marks: set[str]  # the marks and units that occur
+    n_others: int  # texts that are no numbers
 
 
 def weigh(texts, counts, thousands=None):

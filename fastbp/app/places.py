@@ -4,7 +4,7 @@ import os
 import stat
 import sys
 import warnings
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sklearn.exceptions import InconsistentVersionWarning
@@ -42,14 +42,14 @@ def read_model(path):
     return model
 
 
-def write_model(write):
-    """Let `write` save a model."""
+@contextmanager
+def told_of_failures(what):
+    """Turn what fails while something is written into the line that says so."""
     try:
-        write()
-    except OSError as error:
-        raise TrainingError(f"the model cannot be written: {error.strerror or error}") from error
-    except (ValueError, ImportError) as error:
-        raise TrainingError(str(error)) from error
+        yield
+    except (OSError, ValueError, ImportError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise TrainingError(f"{what} cannot be written: {why}" if isinstance(error, OSError) else str(error)) from error
 
 
 def check_place(path, option, sources=(), force=False):
@@ -66,7 +66,9 @@ def check_place(path, option, sources=(), force=False):
             for source in sources:
                 if os.path.samestat(path.stat(), os.fstat(sys.stdin.fileno()) if str(source) == "-" else os.stat(source)):
                     raise TableError(f"{option}: {path} is what is read from; --force writes over it")
-    except (OSError, AttributeError) as error:  # a name that is too long, say; or a source that is not there, which is told later
+    except (OSError, AttributeError, ValueError) as error:  # a name that is too long; or a source that is not there: told later
+        if isinstance(error, TableError):
+            raise
         if isinstance(error, OSError) and getattr(error, "filename", None) in (str(path), path):
             raise TableError(f"{option}: {brief(str(path))} cannot be written: {error.strerror or error}") from error
     if option == "--model" and path.exists() and not path.is_file():
@@ -75,13 +77,11 @@ def check_place(path, option, sources=(), force=False):
 
 def write_file(path, content):
     """Replace a file as a whole, or not at all; a pipe or a device is written to."""
-    try:
+    with told_of_failures(path):
         if path.exists() and not path.is_file():
             path.write_bytes(content)
         else:
             replace_file(path, lambda beside: Path(beside).write_bytes(content))
-    except (OSError, ValueError) as error:
-        raise TrainingError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from error
 
 
 def write_output(content):

@@ -1,4 +1,8 @@
-"""A file or pipe, however it is packed and encoded, as text."""
+"""A file or pipe, however it is packed and encoded, as text.
+
+pandas goes by the end of a file's name, reads UTF-8 unless it is told otherwise, and knows no pipe that is read twice. DuckDB and
+polars unpack gzip alone. charset-normalizer takes a late ü in a long file for Chinese.
+"""
 
 import bz2
 import codecs
@@ -51,10 +55,12 @@ def open_unpacked(path):
             with source:
                 source = _copy(source)
         return _unpack(source, path)
+    except TableError:
+        raise
     except (EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
         raise TableError(f"{title_of(path)} cannot be unpacked: {error}") from error
-    except OSError as error:
-        raise TableError(f"cannot read {title_of(path)}: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:
+        raise TableError(f"cannot read {title_of(path)}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _unpack(source, path):
@@ -86,33 +92,46 @@ def _only_member(archive, path):
     return archive.open(names[0])
 
 
-def encodings_of(file, encoding=None):
-    """Return the encodings to try, in this order: the given one, what the first bytes say, or UTF-8 and then Western ones."""
-    if encoding is not None:
-        return [encoding]
+def encoding_of(path, file, encoding=None):
+    """Return the given encoding, or what the first bytes say, or UTF-8 or else a Western one; raise where the file is no text."""
     file.seek(0)
     start = file.read(2**12)
-    for mark, name in _BYTE_ORDER_MARKS.items():
-        if start.startswith(mark):
-            return [name]
-    if b"\0" in start:  # UTF-16 without its mark has them in every other place of Western text
-        odd, even = start[1::2].count(0), start[::2].count(0)
-        if max(odd, even) > len(start) / 4:
-            return ["utf-16-le" if odd > even else "utf-16-be"]
-    return ["utf-8", "cp1252", "latin-1"]
+    likely = [name for mark, name in _BYTE_ORDER_MARKS.items() if start.startswith(mark)][:1]
+    zeros = [start[1::2].count(0), start[::2].count(0)]
+    if encoding is not None:
+        likely = [encoding]
+    elif not likely and max(zeros) > len(start) / 4:  # UTF-16 without its mark has them in every other place of Western text
+        likely = ["utf-16-le" if zeros[0] > zeros[1] else "utf-16-be"]
+    for name in likely or ["utf-8", "cp1252", "latin-1"]:
+        try:
+            with as_text(file, name) as text:
+                if any("\0" in piece for piece in iter(lambda: text.read(2**20), "")):
+                    raise TableError(f"{title_of(path)} is not a table of text: it holds NUL characters")
+            return name
+        except UnicodeError as error:
+            why = error
+    raise TableError(f"{title_of(path)} is not {name} text: {why}; --encoding names another encoding") from why
 
 
 def brief(text):
-    """Return a name or a field as a message can hold it: in one line, and not too long."""
-    text = " ".join(text.split())
+    """Return a name or a field as a message can hold it: in one line, without what would steer a terminal, and not too long."""
+    text = " ".join(text[:400].split())
+    text = "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
     return text if len(text) <= 40 else text[:39] + "…"
 
 
+def count_of(number, what):
+    """Return 1 row, or 2 rows."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 @contextmanager
-def as_text(file, encoding):
-    """Read the bytes of the file as text from the start, line ends as they are."""
+def as_text(file, encoding, n_skipped=0):
+    """Read the bytes of the file as text, line ends as they are, from the start or behind some lines."""
     file.seek(0)
     text = io.TextIOWrapper(file, encoding, newline="")
+    for _ in range(n_skipped):
+        text.readline()
     try:
         yield text
     finally:

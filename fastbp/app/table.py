@@ -6,78 +6,49 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastbp.app.columns import CATEGORY, DATE, FEWEST_ROWS_OF_A_CLASS, LEFT_OUT, NUMBER, Column, are_class_like, understand
+from fastbp.app.columns import (
+    CATEGORY,
+    DATE,
+    FEWEST_ROWS_OF_A_CLASS,
+    LEFT_OUT,
+    MOST_CLASSES,
+    NUMBER,
+    Column,
+    are_class_like,
+    left_out,
+    note_on_odd,
+    understand,
+)
 from fastbp.app.fields import SEPARATORS, Options, read_fields
 from fastbp.app.notation import is_code, is_whole
-from fastbp.app.source import TableError, brief, open_unpacked, title_of
+from fastbp.app.source import TableError, brief, count_of, open_unpacked, title_of
 
 _MOST_LINES, _MOST_COLUMNS = 5, 20  # that a message names
 
 
 class Table(NamedTuple):
-    """What a file holds.
+    """What a file holds."""
 
-    Attributes
-    ----------
-    X : DataFrame of shape (n_rows, n_features)
-        Numbers are float64, dates datetime64, words objects; missing values are NaN, NaT and None.
-    y : ndarray of shape (n_rows,)
-        The target: int64, float64, or object where it is text.
-    columns : list of Column
-        All columns but the target, in the file's order, those that were left out too; without their values.
-    target : Column
-    notes : list of str
-        What was left out, and why.
-    labels : ndarray of shape (n_rows,) or None
-        The target as names of classes, where it is numbers: int64 where the file has whole numbers as int64 writes them, else
-        the texts that stand there. None where it is text anyway, or no class.
-    """
-
-    X: Any
-    y: np.ndarray
-    columns: list[Column]
+    X: Any  # DataFrame: numbers are float64, dates datetime64, words objects; missing values are NaN, NaT and None
+    y: np.ndarray  # the target: int64, float64, or object where it is text
+    columns: list[Column]  # all but the target, in the file's order, those that were left out too; without their values
     target: Column
     notes: list[str]
+    # the target as names of classes, where it is numbers: int64 where the file has whole numbers as int64 writes them, else the
+    # texts that stand there; None where it is text anyway, or no class
     labels: np.ndarray | None = None
-
-    @property
-    def n_used(self):
-        """How many columns are used as features."""
-        return sum(column.kind != LEFT_OUT for column in self.columns)
 
 
 def read_table(path, target, drop=(), options=Options(), task=None):  # noqa: B008 - it is immutable
-    """Read a table with a header line.
+    """Return the Table in a file with a header line; "-" is standard input.
 
-    Parameters
-    ----------
-    path : str or Path
-        Text, which may be packed (gz, bz2, xz, zip); "-" is standard input.
-    target : str
-        The name of the column to predict. Rows where it is empty are left out.
-    drop : sequence of str
-        Columns to leave out.
-    options : Options
-        How the file is written, where it shall not be found out.
-    task : {"classification", "regression"} or None
-        None finds it from the target.
-
-    Returns
-    -------
-    Table
-
-    Raises
-    ------
-    TableError
-        If the file cannot be read, is ragged or empty, or lacks the target; or if the target holds dates.
+    Rows where the target is empty are left out, and so are the columns `drop`. Where `task` is None it is found from the target.
+    Raises TableError if the file cannot be read, is ragged or empty, or lacks the target; or if the target holds dates.
     """
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise TableError("reading a table needs pandas: pip install pandas") from error
-
     with closing(open_unpacked(path)) as file:
         fields = read_fields(path, file, options)
+        import pandas as pd
+
         _check_names(fields, target, drop)
         notes = list(fields.notes)
         place = fields.names.index(target)
@@ -92,7 +63,9 @@ def read_table(path, target, drop=(), options=Options(), task=None):  # noqa: B0
                 f"the target {target!r} holds dates, such as {example:%Y-%m-%d}: make numbers of them, such as days since a start"
             )
         missing = np.flatnonzero(pd.isna(goal.values))
-        y, labels = _target_values(np.delete(goal.values, missing), goal.kind), None
+        y, labels = np.delete(goal.values, missing), None
+        if goal.kind == NUMBER and np.abs(y).max() < 2**53 and (y == np.rint(y)).all():
+            y = y.astype(np.int64)
         if goal.kind == NUMBER and (task or find_task(y, goal.is_quantity)) == "classification":
             texts = fields.body.texts_of(place, fields.columns[place]).drop(missing)
             labels, said = _labels_of(texts.str.strip().to_numpy(), y)
@@ -100,7 +73,7 @@ def read_table(path, target, drop=(), options=Options(), task=None):  # noqa: B0
         columns = []
         for i, name in enumerate(fields.names):
             if name in drop:
-                columns.append(Column(name, LEFT_OUT, None, remarks=["as --drop says"]))
+                columns.append(left_out(name, "as --drop says"))
             elif i != place:
                 columns.append(_understand_feature(name, fields.columns[i], fields, options))
             fields.columns[i] = None  # its memory may be needed
@@ -109,30 +82,17 @@ def read_table(path, target, drop=(), options=Options(), task=None):  # noqa: B0
     used = [column for column in columns if column.kind != LEFT_OUT]
     if not used:
         raise TableError(f"no column of {title_of(path)} can be used: {'; '.join(notes)}")
-    X = pd.DataFrame({column.name: _cells(column) for column in used}).drop(index=missing).reset_index(drop=True)
+    columns_of_X = {one.name: pd.Series(one.values, dtype=object if one.kind == CATEGORY else None) for one in used}
+    X = pd.DataFrame(columns_of_X).drop(index=missing).reset_index(drop=True)
     columns, goal = [column._replace(values=None) for column in columns], goal._replace(values=None)
     return Table(X, y, columns, goal, notes, labels)
 
 
-def _cells(column):
-    """Return the values of a column as a frame has them."""
-    import pandas as pd
-
-    if column.kind != CATEGORY:
-        return column.values
-    words = np.append(np.asarray(column.values.categories, dtype=object), None)
-    return pd.Series(words[column.values.codes], dtype=object)  # the code -1 is the last
-
-
 def _check_names(fields, target, drop):
     names, path = fields.names, title_of(fields.body.path)
-    if len(names) == 1 and fields.has_types:
-        raise TableError(f"{path} has one column only, {brief(names[0])!r}")
     if len(names) == 1:
-        marks = ", ".join(SEPARATORS.values())
-        raise TableError(
-            f"{path} has one column only, {brief(names[0])!r}, as separated by {marks}; --sep names another separator"
-        )
+        marks = "" if fields.has_types else f", as separated by {', '.join(SEPARATORS.values())}; --sep names another separator"
+        raise TableError(f"{path} has one column only, {brief(names[0])!r}{marks}")
     if target not in names:
         raise TableError(f"{path} has no column {target!r}; {_suggestion(target, names)}")
     if target in fields.repeated:
@@ -157,7 +117,7 @@ def _suggestion(name, names):
 def _understand_feature(name, series, fields, options):
     column = understand(name, series, fields, options)
     if column.kind == NUMBER and name in fields.nameless and (np.diff(column.values) == 1).all():
-        return Column(name, LEFT_OUT, None, remarks=["without a name and counting the rows"])
+        return left_out(name, "without a name and counting the rows")
     return column
 
 
@@ -165,42 +125,26 @@ def _notes_on_cells(columns, missing, fields):
     """Return what is to be said of columns, of single cells and of the rows without a target."""
     named = {row for column in columns for row, _ in column.odd} | {int(row) for row in missing[:_MOST_LINES]}
     line_of, unit = fields.body.lines_of(named), fields.body.unit
-    notes, left_out = [], {}
+    notes, unused = [], {}
     for column in columns:
         title = column.name if column.name in fields.nameless else f"column {brief(column.name)!r}"
         if column.kind == LEFT_OUT:
-            left_out.setdefault(column.remarks[0], []).append(title)
+            unused.setdefault(column.remarks[0], []).append(title)
             continue
         notes += [f"{title}: {remark}" for remark in column.remarks]
         if column.n_odd:
             what = {NUMBER: "number", DATE: "date"}[column.kind]
-            cells = ", ".join(f"{brief(text)!r} ({unit} {line_of[row]})" for row, text in column.odd)
-            more = ", …" if column.n_odd > len(column.odd) else ""
-            told = f"are no usable {what}s and count as missing values"
-            if column.n_odd == 1:
-                told = f"is no usable {what} and counts as a missing value"
-            notes.append(f"{title}: {_count(column.n_odd, 'cell')} {told}: {cells}{more}")
-    for reason, titles in left_out.items():
+            cells = [(text, f"{unit} {line_of[row]}") for row, text in column.odd]
+            notes.append(f"{title}: {note_on_odd(what, column.n_odd, cells)}")
+    for reason, titles in unused.items():
         more = f" and {len(titles) - _MOST_COLUMNS} more" if len(titles) > _MOST_COLUMNS else ""
         notes.append(f"left out, {reason}: {', '.join(titles[:_MOST_COLUMNS])}{more}")
     if len(missing):
         lines = ", ".join(str(line_of[row]) for row in missing[:_MOST_LINES])
         more = ", …" if len(missing) > _MOST_LINES else ""
         units = unit if len(missing) == 1 else f"{unit}s"
-        notes.append(f"{_count(len(missing), 'row')} without a target left out ({units} {lines}{more})")
+        notes.append(f"{count_of(len(missing), 'row')} without a target left out ({units} {lines}{more})")
     return notes
-
-
-def _count(number, what):
-    return f"1 {what}" if number == 1 else f"{number} {what}s"
-
-
-def _target_values(values, kind):
-    """Return the target as int64 where all are whole numbers, else float64, or as words."""
-    if kind == CATEGORY:
-        return np.asarray(values, dtype=object)
-    whole = np.abs(values).max() < 2**53 and (values == np.rint(values)).all()
-    return values.astype(np.int64) if whole else values
 
 
 def _labels_of(texts, numbers):
@@ -231,13 +175,14 @@ def leave_out_rare_classes(table):
     """Return the table without the classes too rare to be both learnt and tested."""
     classes, counts = np.unique(table.y, return_counts=True)
     rare = classes[counts < FEWEST_ROWS_OF_A_CLASS]
-    if not len(rare):
+    if len(rare) == 0:
         return table
     if len(rare) == len(classes):
-        raise TableError(f"no class of the target has {FEWEST_ROWS_OF_A_CLASS} rows or more")
+        named = f": it is read as names of classes, such as {brief(str(table.y[0]))!r}" if len(classes) > MOST_CLASSES else ""
+        raise TableError(f"no class of the target has {FEWEST_ROWS_OF_A_CLASS} rows or more{named}")
     keep = ~np.isin(table.y, rare)
     names = ", ".join(str(name) for name in rare[:3]) + (", …" if len(rare) > 3 else "")
-    rows = _count(np.count_nonzero(~keep), "row")
+    rows = count_of(np.count_nonzero(~keep), "row")
     note = f"{rows} of classes with fewer than {FEWEST_ROWS_OF_A_CLASS} rows left out: {names}"
     labels = None if table.labels is None else table.labels[keep]
     return table._replace(X=table.X[keep].reset_index(drop=True), y=table.y[keep], labels=labels, notes=[*table.notes, note])

@@ -1,7 +1,7 @@
 """What the main job prints and draws."""
 
 import textwrap
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.metrics import accuracy_score, classification_report, mean_absolute_error, r2_score
@@ -22,11 +22,7 @@ class RankedSizes(NamedTuple):
     scores: np.ndarray
     seconds: float
     epochs: float
-
-    @property
-    def mean(self):
-        """Mean score over the folds."""
-        return self.scores.mean()
+    model: Any = None  # the estimator for tables, fitted, where it is one
 
 
 def name_of(sizes):
@@ -43,7 +39,7 @@ def print_dataset(dataset):
     """Print what the data are and how they are split."""
     n_train, n_test = len(dataset.y_train), len(dataset.y_test)
     outcome = f"{len(np.unique(dataset.y_train))} classes" if dataset.is_classification else "regression"
-    print(f"{dataset.name}: {n_train + n_test} rows, {dataset.n_columns} features, {outcome}")
+    print(f"{dataset.name}: {n_train + n_test} rows, {dataset.X_train.shape[1]} features, {outcome}")
     if dataset.columns:
         _print_columns(dataset)
     for note in dataset.notes[:_MOST_NOTES]:
@@ -60,36 +56,27 @@ def _print_columns(dataset):
     hint = f"; --task {other} says otherwise" if target.kind == NUMBER else ""
     kinds = {NUMBER: "numbers", DATE: "dates", CATEGORY: "categories"}
     lines = {"target": [f"{brief(target.name)} ({kinds[target.kind]}{hint})"]}
-    for kind, plural in kinds.items():
-        lines[plural] = [
-            f"{brief(column.name)} ({', '.join(column.facts)})" if column.facts else brief(column.name)
-            for column in features
-            if column.kind == kind
-        ]
-    for title, words in lines.items():
-        if words:
-            shown = words[:_MOST_COLUMNS]
-            more = [f"{len(words) - len(shown)} more"] if len(words) > len(shown) else []
-            indent = " " * 14
-            text = f"  {title:12}{', '.join(shown + more)}"
-            print(textwrap.fill(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False))
+    for column in features:
+        if column.kind in kinds:
+            facts = f" ({', '.join(column.facts)})" if column.facts else ""
+            lines.setdefault(kinds[column.kind], []).append(brief(column.name) + facts)
+    fill = textwrap.TextWrapper(WIDTH, subsequent_indent=" " * 14, break_long_words=False, break_on_hyphens=False).fill
+    for title in ("target", *kinds.values()):
+        if words := lines.get(title):
+            more = [f"{len(words) - _MOST_COLUMNS} more"] if len(words) > _MOST_COLUMNS else []
+            print(fill(f"  {title:12}{', '.join(words[:_MOST_COLUMNS] + more)}"))
 
 
 def print_ranking(candidates, dataset, epochs, beside=None):
     """Print the table of the sizes, best first; beside: the estimator for tables, on the same folds."""
     print(f"\nrank   hidden sizes   {dataset.score_name + ' (mean ± std)':>23}   fit seconds   epochs")
-    for rank, candidate in enumerate(candidates, 1):
-        limit = "*" if candidate.epochs >= epochs else ""
-        print(
-            f"{rank:4d}   {name_of(candidate.sizes):12}   {spread_of(candidate.scores):>23}   {candidate.seconds:11.3f}   "
-            f"{candidate.epochs:6.0f}{limit}"
-        )
+    rows = [(str(rank), name_of(one.sizes), one, "*" if one.epochs >= epochs else "") for rank, one in enumerate(candidates, 1)]
+    rows += [] if beside is None else [("-", "as a table", beside, "")]
+    for rank, title, one, limit in rows:
+        print(f"{rank:>4}   {title:12}   {spread_of(one.scores):>23}   {one.seconds:11.3f}   {one.epochs:6.0f}{limit}")
     if beside is not None:
-        print(
-            f"   -   {'as a table':12}   {spread_of(beside.scores):>23}   {beside.seconds:11.3f}   {beside.epochs:6.0f}\n"
-            f"as a table: BPTabular{'Classifier' if dataset.is_classification else 'Regressor'}, {name_of(beside.sizes)}, which"
-            " scales and trains in its own way"
-        )
+        kind = "BPTabularClassifier" if dataset.is_classification else "BPTabularRegressor"
+        print(f"as a table: {kind}, {name_of(beside.sizes)}, which scales and trains in its own way")
     if any(candidate.epochs >= epochs for candidate in candidates):
         print(f"* still improving at the limit in every fold: more than --epochs {epochs} may score higher")
 
@@ -119,8 +106,8 @@ def network_of(model):
     return getattr(model, "regressor_", model)[-1]
 
 
-def draw(candidates, dataset, path):
-    """Save score and fit time against size; without matplotlib say so and go on."""
+def draw(candidates, dataset, path, beside=None):
+    """Save score and fit time against size, and the score of the estimator for tables; without matplotlib say so and go on."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -130,7 +117,8 @@ def draw(candidates, dataset, path):
 
     best = candidates[0]
     figure = Figure(figsize=(max(6.4, 0.8 * len(candidates)), 4.6), layout="constrained")
-    figure.suptitle(f"{dataset.name}: best with {name_of(best.sizes)} (★)", fontsize="medium")
+    dashes = "" if beside is None else "; dashes: as a table"
+    figure.suptitle(f"{dataset.name}: best with {name_of(best.sizes)} (★){dashes}", fontsize="medium")
     display = HiddenSizeDisplay(
         hidden_layer_sizes=[candidate.sizes for candidate in candidates],
         test_scores=[candidate.scores for candidate in candidates],
@@ -138,7 +126,9 @@ def draw(candidates, dataset, path):
         score_name=f"{dataset.score_name} on the folds",
         estimator_name="BPClassifier" if dataset.is_classification else "BPRegressor",
     ).plot(figure.add_subplot())
-    if not np.isnan(best.mean):
+    if beside is not None:
+        display.ax_.axhline(beside.scores.mean(), color="0.4", linestyle="--", linewidth=1)
+    if not np.isnan(best.scores.mean()):
         places, means = display.line_.get_data()
         at = np.nanargmax(means)
         display.ax_.plot(places[at], means[at], "*", color="#d1492e", markersize=15, zorder=6)

@@ -208,7 +208,7 @@ class Explained:
         demand_plain_inputs(self)
         importances = _product([np.asarray(W, dtype=np.float64) for W in self.coefs_])
         skip = getattr(self, "skip_coefs_", None)
-        return _squeezed(importances if skip is None else importances + skip)
+        return self._of_targets(importances if skip is None else importances + skip)
 
     def garson_importances(self) -> np.ndarray:
         r"""Return each feature's share of the connection weights' magnitudes.
@@ -246,7 +246,13 @@ class Explained:
         shares = _product([W / total for W, total in zip(magnitudes, totals)])
         if skip is not None:
             shares = shares + _product([np.abs(skip) / totals[skips_to], *magnitudes[skips_to + 1 :]])
-        return _squeezed(shares / np.maximum(shares.sum(axis=0), np.finfo(float).tiny))
+        return self._of_targets(shares / np.maximum(shares.sum(axis=0), np.finfo(float).tiny))
+
+    def _of_targets(self, importances: np.ndarray) -> np.ndarray:
+        """Return the columns, (n_features, n_outputs), of outputs that are predictions; one has no axis of its own."""
+        owner: Any = self  # with scalers
+        n = owner.target_scaler_.n_features_in_ if owner._has_spread else importances.shape[1]
+        return importances[:, 0] if n == 1 else importances[:, :n]
 
     def pruned(self, X: MatrixLike, *, tolerance: float = 1e-3) -> Self:
         r"""Return a copy of the fitted network without the hidden units that add nothing.
@@ -356,11 +362,6 @@ def check_layer(layer: Any, n_hidden: int, owner: Any) -> int:
 
 def _product(factors: list[np.ndarray]) -> np.ndarray:
     return factors[0] if len(factors) == 1 else np.linalg.multi_dot(factors)
-
-
-def _squeezed(importances: np.ndarray) -> np.ndarray:
-    """(n_features, n_outputs) without the second axis where there is one output."""
-    return importances[:, 0] if importances.shape[1] == 1 else importances
 
 
 def _outputs_last(gradients: np.ndarray) -> np.ndarray:

@@ -105,7 +105,9 @@ def checked_layout(estimator: Any) -> Layout:
             f" {' or '.join(map(repr, LOSSES[loss].outputs))}: undo the change since the fit, or fit again."
         )
     _check_scaler(state.get("input_scaler_"), (StandardScaler, RobustScaler), sizes[0], "input_scaler_")
-    _check_scaler(state.get("target_scaler_"), (StandardScaler,), sizes[-1], "target_scaler_")
+    targets = state.get("target_scaler_")
+    has_spread = 2 * _count_in(targets) == sizes[-1]  # two outputs per target
+    _check_scaler(targets, (StandardScaler,), sizes[-1] // 2 if has_spread else sizes[-1], "target_scaler_")
     _check_members(estimator, sizes)
     layout = Layout(
         coefs,
@@ -252,6 +254,12 @@ def _check_labels(state: Mapping[str, Any], n_outputs: int) -> None:
     _require(isinstance(state.get("_sparse_labels", False), bool | np.bool_), "_sparse_labels")
     temperature = state.get("temperature_")
     _require(temperature is None or (_is_measure(temperature) and 0.0 < float(temperature) < math.inf), "temperature_")
+
+
+def _count_in(scaler: Any) -> int:
+    """How many columns a scaler is for, 0 where that is no number."""
+    n_fitted = getattr(scaler, "n_features_in_", 0)
+    return n_fitted if _is_count(n_fitted) else 0
 
 
 def _check_scaler(scaler: Any, kinds: tuple[type, ...], n_columns: int, name: str) -> None:

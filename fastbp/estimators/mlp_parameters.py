@@ -34,6 +34,7 @@ MLP_PARAMETERS = (
         kinds.loss_from(*REGRESSION_LOSSES),
         "The loss that is minimised: {about_losses}; or a loss of your own, see `CustomLoss`.",
         estimators=(REGRESSOR,),
+        needs_own_fit=lambda value: value == "gaussian_nll",  # which scales targets
     ),
     Parameter(
         "hidden_layer_sizes",

@@ -403,7 +403,8 @@ OWN_PARAMETERS = (
         choice_or_none("standard"),
         """'standard' subtracts the mean from the targets and divides by their standard deviation for training. Predictions are
         in the original units; losses, `delta` and `tol` refer to the scaled targets. For losses of any target and
-        ``output_activation="identity"``.""",
+        ``output_activation="identity"``. 'gaussian_nll' always scales, as its variances have a bound in proportion to the
+        targets'.""",
         estimators=(REGRESSOR,),
         acts=BEFORE,
     ),

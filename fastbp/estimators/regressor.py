@@ -1,6 +1,6 @@
 """BPRegressor: numbers to predict and what the parameters mean."""
 
-from typing import Any, Self
+from typing import Any, Literal, Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,10 +14,11 @@ from fastbp.estimators.inputs import MatrixLike
 from fastbp.estimators.missing import known_r2, without_missing
 from fastbp.estimators.parameter_table import rules_of
 from fastbp.estimators.targets import Targets, real_targets, repeated
+from fastbp.functions.losses import LEAST_VARIANCE
 from fastbp.training.custom_loss import CustomLoss
 
 
-@documented(score="R²", score_name="R², or 'loss' for quantiles")
+@documented(score="R²", score_name="R², or 'loss' for 'quantile' and 'gaussian_nll'")
 class BPRegressor(RegressorMixin, BaseBP):
     r"""Multi-layer perceptron regressor trained by back-propagation, with scikit-learn's interface and numbers.
 
@@ -263,25 +264,76 @@ class BPRegressor(RegressorMixin, BaseBP):
         """
         return self._fit(X, y, sample_weight, incremental=True)
 
-    def predict(self, X: MatrixLike) -> np.ndarray:
+    @overload
+    def predict(self, X: MatrixLike, return_std: Literal[False] = False) -> np.ndarray: ...
+
+    @overload
+    def predict(self, X: MatrixLike, return_std: Literal[True]) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def predict(self, X: MatrixLike, return_std: bool = False) -> Any:
         """Return the output of the network for each row.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs, taken in the dtype of the weights.
+        return_std : bool, default=False
+            Return the standard deviations of the targets too, for a network fitted with ``loss="gaussian_nll"``.
 
         Returns
         -------
-        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        y : ndarray of shape (n_samples,) or (n_samples, n_targets)
             Predicted targets in the dtype of the weights; of several quantiles a column for each, from left to right not falling.
+        std : ndarray of the same shape
+            With `return_std`: how far the targets are spread around these, in their units. Of an `ensemble` it is that of the
+            mixture, whose variance is the mean of the variances and the variance of the means [1]_.
+
+        Raises
+        ------
+        ValueError
+            `return_std` is asked of a network that was fitted with another loss.
+
+        References
+        ----------
+        .. [1] Lakshminarayanan, Pritzel and Blundell, "Simple and scalable predictive uncertainty estimation using deep
+           ensembles", NeurIPS 2017.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastbp import BPRegressor
+        >>> X = np.linspace(0, 1, 400)[:, np.newaxis]
+        >>> y = np.random.RandomState(0).normal(3 * X[:, 0], 0.1 + X[:, 0])
+        >>> model = BPRegressor("gaussian_nll", 8, "tanh", solver="lbfgs", random_state=0, alpha=0.01).fit(X, y)
+        >>> mean, std = model.predict([[0.1], [0.9]], return_std=True)
+        >>> bool(np.all(np.abs(mean - [0.3, 2.7]) < 0.3)), bool(np.all(np.abs(std - [0.2, 1.0]) < 0.2))
+        (True, True)
         """
+        if return_std:
+            return self._means_and_deviations(X)
         outputs = self._outputs(X)
         if self._fitted_levels():
             outputs.sort(axis=1)
         if self.target_scaler_ is not None:
-            outputs = self.target_scaler_.inverse_transform(outputs)
+            outputs = self.target_scaler_.inverse_transform(outputs[:, : self.target_scaler_.n_features_in_])
         return outputs[:, 0] if outputs.shape[1] == 1 else outputs
+
+    def _means_and_deviations(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return the means of the targets and their standard deviations, in the targets' units."""
+        from fastbp.training.predict import predict_outputs
+
+        _, params, X = self._checked(X)
+        if not self._has_spread:
+            raise ValueError(
+                'return_std=True is for a network that was fitted with loss="gaussian_nll", which learns how sure it is.'
+            )
+        parts = [predict_outputs(*member, X, n_threads=self.n_threads).astype(np.float64) for member in self._networks()]
+        means, spreads = np.split(np.stack(parts), 2, axis=2)
+        variances = LEAST_VARIANCE + np.logaddexp(0.0, spreads)
+        deviations = np.sqrt(variances.mean(axis=0) + means.var(axis=0)) * self.target_scaler_.scale_
+        found = [part.astype(params.dtype) for part in (self.target_scaler_.inverse_transform(means.mean(axis=0)), deviations)]
+        mean, std = (part[:, 0] if part.shape[1] == 1 else part for part in found)
+        return mean, std
 
     def score(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return R² of the predictions, or the mean D² of several quantiles.
@@ -338,8 +390,9 @@ class BPRegressor(RegressorMixin, BaseBP):
 
     def _encode_more(self, y: Any, targets: Targets, dtype: np.dtype) -> Targets:
         more = self._encode(y, dtype, incremental=False)
-        if more.n_outputs != targets.n_outputs:
-            raise ValueError(f"y_val has {more.n_outputs} outputs, but y has {targets.n_outputs}.")
+        n_more, n = more.Y.shape[1], targets.Y.shape[1]
+        if n_more != n:
+            raise ValueError(f"y_val has {n_more} outputs, but y has {n}.")
         return more
 
     def _loss_name(self) -> Any:

@@ -118,6 +118,11 @@ def has_moved_on(estimator: Any, resumed: Any) -> bool:
     return any(one.size and one is other for one in held for other in resumed.optimizer.moments)
 
 
+def target_scaling_of(estimator: Any, settings: Any) -> str | None:
+    """Return how targets are scaled: a loss with spreads bounds these in proportion to the targets'."""
+    return "standard" if LOSSES[settings.loss].has_spread else estimator.target_scaling
+
+
 def check_scaling(estimator: Any, settings: Any, resume: bool) -> None:
     """Refuse what cannot be scaled, or is to be scaled otherwise than before."""
     if estimator.target_scaling is not None:
@@ -128,9 +133,12 @@ def check_scaling(estimator: Any, settings: Any, resume: bool) -> None:
             raise ValueError(f"target_scaling needs output_activation='identity', not {settings.output_activation!r}.")
     if not resume:
         return
+    has_spread = not is_preset(estimator) and estimator._has_spread
+    if LOSSES[settings.loss].has_spread != has_spread:
+        _refuse(estimator, "loss", f"a network {'with' if has_spread else 'without'} standard deviations of its targets")
     kinds = {"standard": StandardScaler, "robust": RobustScaler, None: type(None)}
-    for name in ("input", "target"):
-        scaler, wanted = getattr(estimator, f"{name}_scaler_", None), getattr(estimator, f"{name}_scaling", None)
+    for name, wanted in ("input", estimator.input_scaling), ("target", target_scaling_of(estimator, settings)):
+        scaler = getattr(estimator, f"{name}_scaler_", None)
         if type(scaler) is not kinds[wanted]:
             scaled = {StandardScaler: "standard scaling of", RobustScaler: "robust scaling of"}.get(type(scaler), "unscaled")
             _refuse(estimator, f"{name}_scaling", f"{scaled} {name}s ({name}_scaler_)")

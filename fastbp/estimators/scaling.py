@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from fastbp.estimators.explain import demand_plain_inputs
 from fastbp.estimators.inputs import twin
 from fastbp.estimators.publish import publish
-from fastbp.estimators.resume import check_scaling
+from fastbp.estimators.resume import check_scaling, target_scaling_of
 
 # What an ensemble shares with the best of its networks.
 _OF_WEIGHTS = ("coefs_", "intercepts_", "skip_coefs_", "_bound")
@@ -31,12 +31,12 @@ class Scaling(NamedTuple):
         )
 
 
-def fitted_scaling(estimator: Any, problem: Any) -> Scaling:
+def fitted_scaling(estimator: Any, problem: Any, target_scaling: str | None) -> Scaling:
     """Return scalers fitted on the rows of a problem that count, with their weights."""
     rows = slice(None) if problem.row_indices is None else problem.row_indices
     weights = None if problem.sample_weight is None else problem.sample_weight[rows]
     if weights is not None and weights.min() < 0:
-        raise ValueError("input_scaling and target_scaling take no negative sample weights.")
+        raise ValueError("input_scaling, target_scaling and loss='gaussian_nll' take no negative sample weights.")
     inputs = targets = None
     if estimator.input_scaling is not None:
         X = problem.X[rows]
@@ -56,7 +56,7 @@ def fitted_scaling(estimator: Any, problem: Any) -> Scaling:
         for name, value in ("mean_", 0), ("center_", 0), ("var_", 1), ("scale_", 1):
             if getattr(inputs, name, None) is not None:
                 getattr(inputs, name)[X.shape[1] - len(getattr(estimator, "categories_", ())) :] = value  # codes stay as they are
-    if estimator.target_scaling is not None:
+    if target_scaling is not None:
         targets = _of_arrays(StandardScaler()).fit(problem.Y[rows], sample_weight=weights)
     return Scaling(inputs, targets)
 
@@ -127,7 +127,7 @@ def check_weights_alone(estimator: Any, categories_too: bool = False) -> None:
         raise ValueError("This is an ensemble of several networks: use each of estimators_ by itself.")
     if estimator._groups():
         raise ValueError("Several columns of classes cannot be exported yet, because each has its own softmax.")
-    if estimator.input_scaler_ is not None or estimator.target_scaler_ is not None:
+    if estimator.input_scaler_ is not None or (estimator.target_scaler_ is not None and not estimator._has_spread):
         raise ValueError("The weights are for scaled data: call fold_scaling() first.")
     if getattr(estimator, "temperature_", None) is not None:
         raise ValueError(
@@ -151,6 +151,7 @@ class Scaled:
     target_scaler_: Any = None
     estimators_: Any = None
     fit_intercept: bool
+    n_outputs_: int
     _best_member: int
     _packed: Callable[[], tuple[Any, np.ndarray]]
     _bind: Callable[..., None]
@@ -160,13 +161,30 @@ class Scaled:
     def _has_scalers(self) -> bool:
         return self.input_scaler_ is not None or self.target_scaler_ is not None
 
-    def _unscaled(self) -> Self:
-        """Return an estimator of the same predictions, whose weights are for data as they are."""
-        return twin(self).fold_scaling() if self._has_scalers else self
+    @property
+    def _has_spread(self) -> bool:
+        """Whether it was fitted with a loss of two outputs per target, whatever its parameters say now."""
+        scaler = self.target_scaler_
+        return scaler is not None and 2 * scaler.n_features_in_ == self.n_outputs_
+
+    def _unscaled(self) -> Any:
+        """Return an estimator of the same predictions, without standard deviations, whose weights are for data as they are."""
+        if not self._has_spread:
+            return twin(self).fold_scaling() if self._has_scalers else self
+        scaler, state = self.target_scaler_, vars(self)
+        n, scale = scaler.n_features_in_, scaler.scale_
+        (*coefs, W), (*intercepts, b) = state["coefs_"], state["intercepts_"]
+        b = b[:n] * scale + (scaler.mean_ if self.fit_intercept else 0.0)  # which slopes do not see
+        means: Any = twin(self, loss="squared_error", n_outputs_=n, target_scaler_=None)
+        means.coefs_, means.intercepts_ = [*coefs, (W[:, :n] * scale).astype(W.dtype)], [*intercepts, b.astype(W.dtype)]
+        if "skip_coefs_" in state:
+            means.skip_coefs_ = (state["skip_coefs_"][:, :n] * scale).astype(W.dtype)
+        return means.fold_scaling() if self.input_scaler_ is not None else means
 
     def _scaling(self, problem: Any, settings: Any, resume: bool) -> Any:
         """Return what scales a problem's rows, and sets the scalers when it first does; None if nothing is scaled."""
-        if self.input_scaling is None and self.target_scaling is None and not (resume and self._has_scalers):
+        target_scaling = target_scaling_of(self, settings)
+        if self.input_scaling is None and target_scaling is None and not (resume and self._has_scalers):
             if self._has_scalers:
                 self.input_scaler_ = self.target_scaler_ = None
             return None
@@ -174,7 +192,7 @@ class Scaled:
 
         def scale(problem: Any) -> Any:
             if not resume:
-                self.input_scaler_, self.target_scaler_ = fitted_scaling(self, problem)
+                self.input_scaler_, self.target_scaler_ = fitted_scaling(self, problem, target_scaling)
             return Scaling(self.input_scaler_, self.target_scaler_).apply(problem)
 
         return scale
@@ -184,7 +202,8 @@ class Scaled:
 
         `coefs_` and `intercepts_` are for scaled data before, and for raw ones after it; predictions stay the same to rounding.
         In float32 rounding is worse where a feature's mean is large beside its standard deviation. Like `compact` it forgets
-        what only further training needs; that would then need ``input_scaling=None`` and ``target_scaling=None``.
+        what only further training needs; that would then need ``input_scaling=None`` and ``target_scaling=None``. With
+        ``loss="gaussian_nll"`` only the scaling of inputs is folded, as no weights bring a standard deviation into another unit.
 
         Returns
         -------
@@ -220,13 +239,16 @@ class Scaled:
         if self.estimators_ is None:
             params = aligned_copy(params)
             views, skip = parameter_views(network, params), front_views(network, params).get("skip")
-            fold(Scaling(self.input_scaler_, self.target_scaler_), *views, skip, network.skip_layer, self.fit_intercept)
+            scaling = Scaling(self.input_scaler_, None if self._has_spread else self.target_scaler_)
+            fold(scaling, *views, skip, network.skip_layer, self.fit_intercept)
             draft._bind(network, params)
         else:
             draft.estimators_ = [twin(member).fold_scaling() for member in self.estimators_]
             best = vars(draft.estimators_[self._best_member])
             vars(draft).update({name: best[name] for name in _OF_WEIGHTS if name in best})
-        draft.input_scaler_ = draft.target_scaler_ = None
+        draft.input_scaler_ = None
+        if not self._has_spread:
+            draft.target_scaler_ = None
         draft.compact()._seal()
         publish(self, draft, before)
         return self

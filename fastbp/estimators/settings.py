@@ -158,7 +158,8 @@ def _check_solver(estimator: Any, loss: Any, activations: Sequence[str]) -> None
     """Refuse what the solver is not for."""
     name, solver = estimator.solver, SOLVERS[estimator.solver]
     if solver.losses and loss not in solver.losses:
-        raise ValueError(f"solver={name!r} is for the loss {' or '.join(map(repr, solver.losses))}, not for {loss!r}.")
+        losses = " or ".join(map(repr, solver.losses))
+        raise ValueError(f"solver={name!r} is for the loss {losses}, not for {loss!r}, which is no sum of squares: take 'lbfgs'.")
     without = [activation for activation in activations if not ACTIVATIONS[activation].has_slope]
     if solver.needs_slopes and without:
         raise ValueError(f"solver={name!r} needs the slopes of all activations, and {without[0]!r} has none.")

@@ -150,7 +150,7 @@ def real_targets(y: Any, loss: Any, dtype: np.dtype) -> Targets:
         y = read_by(check_array, y, dtype=dtype, ensure_2d=False, input_name="y")
     check_range(y, loss)
     Y = np.ascontiguousarray(y.reshape(len(y), -1))
-    return Targets(Y, Y.shape[1], loss)
+    return Targets(Y, Y.shape[1] * (2 if LOSSES[loss].has_spread else 1), loss)
 
 
 def repeated(targets: Targets, n_outputs: int) -> Targets:

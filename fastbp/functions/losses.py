@@ -15,13 +15,14 @@ class Loss(NamedTuple):
     """One loss, of targets that are numbers (regression) or classes.
 
     Its functions are of float64 numbers: an output ŷ, its target y, and what shapes the loss of that output (`parameter`). The
-    loss of a row is their sum over its outputs.
+    loss of a row is their sum over its outputs; with `has_spread` over its targets, and the functions are of ŷ, a second output
+    and y.
     """
 
     text: str  # for the documentation, after the name
     outputs: tuple[str, ...]  # output activations for which it is defined; the first is what output_activation="auto" means
     value: Callable[[float, float, float], float] | None = None  # E of ŷ, y and shape; None: see kernels/losses.py
-    slope: Callable[[float, float, float], float] | None = None  # ∂E/∂ŷ of the same, 0 at a kink
+    slope: Callable[[float, float, float], Any] | None = None  # ∂E/∂ŷ of the same, 0 at a kink; with `has_spread` both slopes
     # Where it cancels the slope of the outputs: ∂E/∂z, times the weight of the row, of (ŷ - y)·weight, ŷ, y, shape and weight;
     # None with a `canonical` output: it is the first of them.
     delta: Callable[[float, float, float, float, float], float] | None = None
@@ -30,6 +31,9 @@ class Loss(NamedTuple):
     has_class_numbers: bool = False  # whether the target of a row is the number of its class, not a value per output
     has_groups: bool = False  # whether the outputs are in groups with a softmax each, and a target is a probability per output
     has_score: bool = False  # whether the outputs come from one score, by weights that are fixed
+    has_spread: bool = (
+        False  # whether a target has two outputs: first those for the targets, then those for how far these may be off
+    )
     lowest_target: float = -math.inf
     excludes_lowest: bool = False  # whether targets must be above the lowest
     highest_target: float = math.inf
@@ -103,6 +107,23 @@ def log_cosh_slope(output, y, shape):
     return math.tanh(output - y)
 
 
+def gaussian_nll(mean, spread, y):
+    """Without ½·log 2π, as PyTorch's GaussianNLLLoss. The variance is softplus(spread) and a millionth: unlike an exponential it
+    does not overflow far from the data, and where it is small its slope is that of its logarithm."""
+    variance = LEAST_VARIANCE + max(spread, 0.0) + math.log(1.0 + math.exp(-abs(spread)))  # log1p takes as long as all the rest
+    error = mean - y
+    return 0.5 * (math.log(variance) + error * error / variance)
+
+
+def gaussian_nll_slopes(mean, spread, y):
+    power = math.exp(-abs(spread))
+    variance = LEAST_VARIANCE + max(spread, 0.0) + math.log(1.0 + power)
+    by_mean = (mean - y) / variance
+    rise = (1.0 if spread > 0.0 else power) / (1.0 + power)
+    return by_mean, 0.5 * rise * (1.0 / variance - by_mean * by_mean)
+
+
+LEAST_VARIANCE = 1e-6  # of targets whose variance is 1
 REAL_OUTPUTS = tuple(name for name in ACTIVATIONS if name not in ("softmax", "cumulative"))
 _LOSSES = {
     "squared_error": Loss("half the squared error", REAL_OUTPUTS, canonical="identity", has_shares=True),
@@ -188,6 +209,14 @@ _LOSSES = {
         parameter="power",
         parameter_default=1.5,
         parameter_range=(1.0, 2.0),
+    ),
+    "gaussian_nll": Loss(
+        "the negative log-likelihood of normal targets, of which means and standard deviations are learnt (Nix and Weigend 1994)",
+        ("identity",),
+        gaussian_nll,
+        gaussian_nll_slopes,
+        has_spread=True,
+        is_own_score=True,
     ),
     "focal": Loss(
         "the log-loss of several classes, times (1 - p) ** `focal_gamma` for the probability p of the true one",

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastbp.estimators.plain_table import plain_table_of
 from fastbp.estimators.scaling import shift_of
-from fastbp.interchange.formulas import ACROSS_UNITS, Inputs, Plain, categories_in, formula, plain
+from fastbp.interchange.formulas import ACROSS_UNITS, Inputs, Plain, Spread, categories_in, formula, plain
 from fastbp.interchange.reserved import is_reserved
 from fastbp.interchange.table_c import largest, layer_loop, softmax, sorted_in_place, table_source, weighted_sum
 
@@ -33,6 +33,7 @@ OPERATIONS = {
     "tanh": "tanh{f}({0})",
     "logistic": "({one} / ({one} + exp{f}(-{0})))",
     "floor": "floor{f}({0})",
+    "square_root": "sqrt{f}({0})",
     "sin": "sin{f}({0})",
     "cos": "cos{f}({0})",
 }
@@ -58,8 +59,9 @@ def to_c(estimator: Any, *, name: str = "predict", dtype: Any = None) -> str:
     -------
     source : str
         ``void predict(const float x[n_features], float y[n_outputs])`` for a regressor, and for several labels, of which y are
-        the probabilities. Other classifiers have ``int predict(const float x[n_features], float y[n_classes])``, which puts the
-        probabilities of all classes into y and returns the number of the predicted one in `classes_`. x and y do not overlap.
+        the probabilities; with ``loss="gaussian_nll"`` y holds the means and then as many standard deviations. Other classifiers
+        have ``int predict(const float x[n_features], float y[n_classes])``, which puts the probabilities of all classes into y
+        and returns the number of the predicted one in `classes_`. x and y do not overlap.
         A tabular estimator takes ``const double x[n_columns]``, where NAN is a missing number, a date is in days since 1970, and
         a category is what ``int predict_code(int column, const char *text)`` says of its text in UTF-8, a missing value being 0
         for the text. For several columns of classes y holds the probabilities of all, one column after the other.
@@ -105,6 +107,9 @@ def to_c(estimator: Any, *, name: str = "predict", dtype: Any = None) -> str:
         for layer, (W, b) in enumerate(zip(network.coefs, network.intercepts))
         for text in (language.array(f"{name}_coefs_{layer}", W.T), language.array(f"{name}_intercepts_{layer}", b))
     ]
+    if network.spread is not None:
+        arrays.append(language.array(f"{name}_target_shift", network.spread.location))
+        arrays.append(language.array(f"{name}_target_scale", network.spread.unit))
     if network.skip is not None:
         arrays.append(language.array(f"{name}_skip_coefs", network.skip.T))
     if network.inputs is not None:
@@ -275,6 +280,8 @@ def _function(network: Plain, scalers: list[Any], name: str, language: _C) -> st
         lines.append("    return largest;")
     elif network.is_sorted:
         lines += sorted_in_place(n_outputs, kind, "y")
+    elif network.spread is not None:
+        lines += _means_and_deviations(network.spread, name, language)
     return "\n".join([*lines, "}", ""])
 
 
@@ -321,6 +328,19 @@ def _sum_of_categories(inputs: Inputs, name: str) -> list[str]:
             f"                z += {name}_coefs_0[j][row[k]];",
         ]
     return lines
+
+
+def _means_and_deviations(spread: Spread, name: str, language: _C) -> list[str]:
+    n = len(spread.unit)
+    declarations, softplus = language.formula("softplus", f"y[{n} + j]")
+    variance = language.add(softplus, spread.least)
+    return [
+        f"    for (int j = 0; j < {n}; ++j) {{",
+        *(f"        {declaration}" for declaration in declarations),
+        f"        y[j] = {name}_target_shift[j] + {name}_target_scale[j] * y[j];",
+        f"        y[{n} + j] = {name}_target_scale[j] * {language.square_root(variance)};",
+        "    }",
+    ]
 
 
 def _cumulative(n: int, language: _C) -> list[str]:

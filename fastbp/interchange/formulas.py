@@ -11,6 +11,7 @@ from fastbp.estimators.inputs import twin
 from fastbp.estimators.integrity import category_embeddings
 from fastbp.estimators.ordered import hidden_activations
 from fastbp.estimators.scaling import check_weights_alone
+from fastbp.functions.losses import LEAST_VARIANCE
 from fastbp.functions.operations import NumPy, written
 from fastbp.names import ACTIVATIONS
 
@@ -55,6 +56,14 @@ class Inputs(NamedTuple):
         return np.hstack(parts).astype(rows.dtype)
 
 
+class Spread(NamedTuple):
+    """From outputs z and s to means, location + unit·z, and standard deviations, unit·√(least + softplus(s))."""
+
+    location: np.ndarray  # (n_targets,) float64, as the next
+    unit: np.ndarray
+    least: float
+
+
 class Plain(NamedTuple):
     """A trained network as others need to know it."""
 
@@ -66,6 +75,7 @@ class Plain(NamedTuple):
     inputs: Inputs | None  # None where the first layer reads X itself
     is_sorted: bool = False  # whether the outputs are put in order, row by row, as several quantiles are
     skip: np.ndarray | None = None  # weights of a linear function of the inputs that is added before the output activation
+    spread: "Spread | None" = None  # what makes standard deviations of the second half of the outputs, behind the means
 
     @property
     def skips_to(self) -> int:
@@ -101,7 +111,10 @@ def plain(estimator: Any) -> Plain:
     is_classifier = isinstance(estimator, BPClassifier)
     is_sorted = not is_classifier and bool(estimator._fitted_levels())
     activations, inputs = [*hidden, estimator.out_activation_], _inputs_of(estimator)
-    network = Plain(coefs, intercepts, activations, classes, is_classifier, inputs, is_sorted, skip)
+    scaler, spread = estimator.target_scaler_, None
+    if estimator._has_spread:
+        spread = Spread(scaler.mean_, scaler.scale_, LEAST_VARIANCE)
+    network = Plain(coefs, intercepts, activations, classes, is_classifier, inputs, is_sorted, skip, spread)
     _check_nothing_is_overlooked(network, estimator)
     return network
 
@@ -158,7 +171,10 @@ def _check_nothing_is_overlooked(network: Plain, estimator: Any) -> None:
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         outputs, errors = outputs_of(network, rows)
-        expected = judged.predict_proba(rows) if network.is_classifier else judged.predict(rows)
+        if network.spread is not None:
+            expected: Any = np.hstack([part.reshape(len(rows), -1) for part in judged.predict(rows, return_std=True)])
+        else:
+            expected = judged.predict_proba(rows) if network.is_classifier else judged.predict(rows)
         expected = np.asarray(expected)[:, 1:] if network.is_binary else np.asarray(expected).reshape(len(rows), -1)
         is_right = expected.shape == outputs.shape and not (np.abs(outputs - expected) > errors).any()
         if is_right and network.is_classifier:
@@ -220,6 +236,13 @@ def outputs_of(network: Plain, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray
                 errors = (np.abs(z) <= errors).astype(np.float64)
             else:  # all others rise by less than twice what goes in
                 errors = 2 * errors + unit * (1 + np.abs(values))
+    if network.spread is not None:
+        location, scale, least = network.spread
+        (means, spreads), (of_means, of_spreads) = (np.split(part, 2, axis=1) for part in (values, errors))
+        deviations = scale * np.sqrt(least + np.asarray(formula("softplus", NumPy(), spreads)))
+        values = np.hstack([location + scale * means, deviations])  # deviations rise by at most half of what goes in
+        errors = np.hstack([scale * of_means + unit * (np.abs(location) + scale * np.abs(means)), scale * of_spreads])
+        errors = errors + unit * np.abs(values)
     if network.is_sorted:
         values, errors = np.sort(values, axis=1), np.broadcast_to(errors.max(axis=1, keepdims=True), errors.shape)
     return values, errors

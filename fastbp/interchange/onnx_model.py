@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from fastbp.estimators import BPClassifier, BPRegressor
 from fastbp.estimators.plain_table import plain_table_of
 from fastbp.estimators.versions import current_version
-from fastbp.interchange.formulas import Inputs, Plain, categories_in, formula, plain
+from fastbp.interchange.formulas import Inputs, Plain, Spread, categories_in, formula, plain
 from fastbp.interchange.table_onnx import onnx_labels, table_model
 
 OPSET = {"": 18, "ai.onnx.ml": 3}  # of early 2023, which runtimes of today know
@@ -48,7 +48,8 @@ def to_onnx(
     -------
     model : onnx.ModelProto
         A classifier's outputs are ``label`` (int64 for labels that are numbers or booleans, else strings; for several labels a
-        0/1 matrix) and ``probabilities`` in the order of `classes_`; a regressor's is ``variable``, of shape (n, n_outputs).
+        0/1 matrix) and ``probabilities`` in the order of `classes_`; a regressor's is ``variable``, of shape (n, n_outputs);
+        with ``loss="gaussian_nll"`` columns of means, then as many of standard deviations.
         ``model.SerializeToString()`` is what runtimes load. A tabular estimator has an input of shape (n, 1) for each column, of
         its name: double for numbers, NaN being a missing value, and for dates, in days since 1970; strings for categories, as
         Python's ``str`` has them ("True", "7"), a missing value being "". Several columns of classes have ``label_0``,
@@ -224,10 +225,24 @@ def _outputs(operator: Any, network: Plain, graph: _Graph) -> str:
             values = graph.falls_of(graph.logistic(z), len(b))
         else:
             values = graph.node("Softmax", z, axis=1) if name == "softmax" else formula(name, graph, z)
+    if network.spread is not None:
+        values = _means_and_deviations(network.spread, values, graph)
     if network.is_sorted:
         n = network.coefs[-1].shape[1]
         values = graph.smallest_first(values, n)
     return values
+
+
+def _means_and_deviations(spread: Spread, outputs: str, graph: _Graph) -> str:
+    """Write down means and standard deviations of the outputs; return the name of both."""
+    location, unit, least = spread
+    n, int64 = len(unit), graph.type.INT64
+    means, spreads = (
+        graph.node("Gather", outputs, graph.constant(np.arange(first, first + n), int64), axis=1) for first in (0, n)
+    )
+    means = graph.add(graph.multiply(means, graph.constant(unit)), graph.constant(location))
+    variances = graph.add(formula("softplus", graph, spreads), least)
+    return graph.node("Concat", means, graph.multiply(graph.node("Sqrt", variances), graph.constant(unit)), axis=1)
 
 
 def _read(inputs: Inputs, rows: str, graph: _Graph) -> str:

@@ -118,6 +118,8 @@ def to_sklearn(estimator: BPClassifier | BPRegressor) -> Any:
 
     if not isinstance(estimator, BPClassifier | BPRegressor):
         raise ValueError(f"estimator must be a BPClassifier or a BPRegressor, got {type(estimator).__name__}.")
+    if estimator._has_spread:
+        raise ValueError("scikit-learn's MLPs have no standard deviations, as loss='gaussian_nll' has: take to_onnx or to_c.")
     check_weights_alone(estimator)
     if estimator.out_activation_ == "cumulative":
         raise ValueError("scikit-learn's MLPs have no ordered classes: take to_onnx or to_c, or fit with ordered=False.")

@@ -53,6 +53,51 @@ def loop_of_slopes(slope):
     return fill
 
 
+def _loop_of_spread_losses(value):
+    """What adds up the values of a loss with spreads over the targets of each row that are not missing."""
+    value = jit(value)
+
+    @jit
+    def fill(parameter, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, row_losses, first_row):
+        for i in range(n_rows):
+            row, row_target, total = at + i * width, target + i * n_targets, 0.0
+            for j in range(n_targets):
+                output, spread = element(outputs, row + j), element(outputs, row + n_targets + j)
+                y = np.float64(element(targets, row_target + j))
+                if y == y:
+                    total += value(np.float64(output), np.float64(spread), y)
+            set_element(row_losses, first_row + i, total)
+
+    return fill
+
+
+def _loop_of_spread_slopes(slope):
+    """What fills deltas with the slopes of such a loss, times the weights; 0 where a target is missing."""
+    slope = jit(slope)
+
+    @jit
+    def fill(parameter, outputs, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight):
+        for i in range(n_rows):
+            row, row_target = at + i * width, target + i * n_targets
+            weight = np.float64(element(weights, first_weight + i)) if weights.size else 1.0
+            for j in range(n_targets):
+                output, spread = element(outputs, row + j), element(outputs, row + n_targets + j)
+                y = np.float64(element(targets, row_target + j))
+                by_output, by_spread = slope(np.float64(output), np.float64(spread), y)
+                set_element(deltas, row + j, by_output * weight if y == y else 0.0)
+                set_element(deltas, row + n_targets + j, by_spread * weight if y == y else 0.0)
+
+    return fill
+
+
+def _losses_loop(record):
+    return (_loop_of_spread_losses if record.has_spread else loop_of_losses)(record.value)
+
+
+def _slopes_loop(record):
+    return (_loop_of_spread_slopes if record.has_spread else loop_of_slopes)(record.slope)
+
+
 def _loop_of_deltas(delta):
     """What puts the deltas of a loss of numbers in place of outputs - targets times the weights."""
     delta = jit(delta)
@@ -121,7 +166,7 @@ _losses_of_numbers = jit(
     by_code(
         "_losses_of_numbers",
         "parameter, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, row_losses, first_row",
-        {record.code: loop_of_losses(record.value) for record in LOSSES.values() if record.value},
+        {record.code: _losses_loop(record) for record in LOSSES.values() if record.value},
         _losses_of_probabilities,
     )
 )
@@ -196,7 +241,7 @@ _slopes_of_numbers = jit(
     by_code(
         "_slopes_of_numbers",
         _DELTAS,
-        {record.code: loop_of_slopes(record.slope) for record in LOSSES.values() if record.slope},
+        {record.code: _slopes_loop(record) for record in LOSSES.values() if record.slope},
         _unknown,
     )
 )

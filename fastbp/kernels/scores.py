@@ -46,26 +46,26 @@ def _is_right(outputs, row, n_outputs, targets, row_target, n_targets, groups):
 
 @part
 def score(code: int, outputs: Reals, n_outputs: int, samples: Samples, groups: Integers) -> float:
-    """Score of outputs: (n_rows, n_outputs), in groups as in `Network`; accuracy, or R² averaged over the outputs (NaN where an
-    output is not finite) that have targets, or NaN for a code that nobody knows."""
-    targets, weights, n_rows = samples.targets, samples.weights, samples.table.n_rows
+    """Score of outputs: (n_rows, n_outputs), in groups as in `Network`; accuracy, or R² averaged over the first outputs, one for
+    each target (NaN where one is not finite), that have targets, or NaN for a code that nobody knows."""
+    targets, weights, n_rows, n_targets = samples.targets, samples.weights, samples.table.n_rows, samples.n_targets
     if code == ACCURACY:
         right, total = 0.0, 0.0
         for i in range(n_rows):
             weight = np.float64(weights[i]) if weights.size else 1.0
             total += weight
-            if _is_right(outputs, i * n_outputs, n_outputs, targets, i * samples.n_targets, samples.n_targets, groups):
+            if _is_right(outputs, i * n_outputs, n_outputs, targets, i * n_targets, n_targets, groups):
                 right += weight
         return right / total
     if code != R2:
         return np.nan
     mean_score, n_known = 0.0, 0
-    for j in range(n_outputs):
+    for j in range(n_targets):
         total, mean = 0.0, 0.0
         for i in range(n_rows):
             if not math.isfinite(outputs[i * n_outputs + j]):
                 return np.nan
-            weight, y = np.float64(weights[i]) if weights.size else 1.0, targets[i * n_outputs + j]
+            weight, y = np.float64(weights[i]) if weights.size else 1.0, targets[i * n_targets + j]
             if y == y:
                 total += weight
                 mean += weight * y
@@ -76,7 +76,7 @@ def score(code: int, outputs: Reals, n_outputs: int, samples: Samples, groups: I
         residual, spread = 0.0, 0.0
         for i in range(n_rows):
             weight = np.float64(weights[i]) if weights.size else 1.0
-            target = np.float64(targets[i * n_outputs + j])
+            target = np.float64(targets[i * n_targets + j])
             if target == target:
                 residual += weight * (target - outputs[i * n_outputs + j]) ** 2
                 spread += weight * (target - mean) ** 2

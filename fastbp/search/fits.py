@@ -82,8 +82,14 @@ def _can_batch(estimator: Any) -> bool:
     """Whether `Fit` knows all that the estimator's own fit would do."""
     if type(estimator) not in (BPClassifier, BPRegressor) or has_callbacks(estimator):
         return False
-    values = vars(estimator)
-    return not any(row.is_for_own_fit(values[row.name]) for row in parameters_beside_training(type(estimator).__name__))
+    return not for_own_fit(estimator)
+
+
+def for_own_fit(estimator: Any) -> list[str]:
+    """The parameters of a network, with their values, that act beside the training."""
+    rows = parameters_beside_training(type(estimator).__name__)
+    values = [(row, vars(estimator)[row.name]) for row in rows]
+    return [f"{row.name}={value!r}" for row, value in values if row.is_for_own_fit(value)]
 
 
 class Fold:

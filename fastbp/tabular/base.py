@@ -28,6 +28,7 @@ from fastbp.tabular.pool import Pool, train_pool
 from fastbp.tabular.ranks import Ranks, sees_ranks
 from fastbp.tabular.recipe import EXAMPLES, MOST_ROWS_OF_SEVERAL, PRESETS, Preset, Task, network_options
 from fastbp.tabular.rows import Rows
+from fastbp.tabular.targets import moments
 from fastbp.tabular.watching import Looked, Watching, expected, mean_curve
 
 # what BPClassifier and BPRegressor do around a training, or is the recipe's own; in `network_params` it would do nothing
@@ -273,7 +274,7 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
             max_iter = preset.class_max_iter
             if n_calibrating:
                 trials = trainer.trials(n_calibrating, max_iter, max_iter * n_needed, random_state)
-        elif LOSSES[targets.loss].is_own_score:  # R² says little of its aim
+        elif LOSSES[targets.loss].is_own_score and not LOSSES[targets.loss].has_spread:  # R² says little of its aim
             max_iter = preset.max_iter
         else:
             max_iter = trainer.tried_epochs(preset, n_trials, random_state, n_needed)
@@ -340,7 +341,7 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
     def _score_looked(self, scorer: Any, looked: Looked, network: Any) -> float:
         """Return the score of one network on the rows to look at."""
         outputs = network._outputs(self._seen(sees_ranks(network), looked.X))
-        told = self._answering(outputs.astype(np.float64), [network])
+        told = self._answering(moments(network, outputs), [network])
         return float(scorer(told, looked.X, looked.y, **given(looked.weights)))
 
     def _held_out_outputs(self, X: np.ndarray, held_out: list[np.ndarray]) -> np.ndarray:
@@ -350,7 +351,7 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
         for model, rows in zip(self.networks_, held_out, strict=True):
             if not len(rows):
                 continue
-            part = model._outputs(np.ascontiguousarray(X[rows])).astype(np.float64)
+            part = moments(model, model._outputs(np.ascontiguousarray(X[rows])))
             outputs = np.zeros((len(X), part.shape[1])) if outputs is None else outputs
             outputs[rows] += part
             counts[rows] += 1
@@ -392,9 +393,8 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
         if self._pool is not None:
             return list(self._pool.outputs(self.networks_, encoded, self.n_threads))
         seen = {kind: self._seen(kind, encoded) for kind in set(map(sees_ranks, self.networks_))}
-        return [
-            twin(model, n_threads=self.n_threads)._outputs(seen[sees_ranks(model)]).astype(np.float64) for model in self.networks_
-        ]
+        parts = [(model, twin(model, n_threads=self.n_threads)._outputs(seen[sees_ranks(model)])) for model in self.networks_]
+        return [moments(*part) for part in parts]
 
     def _averaged(self, encoded: Any) -> np.ndarray:
         """Return the mean of the networks' outputs, (n_rows, n_outputs) float64."""

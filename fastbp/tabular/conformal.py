@@ -5,7 +5,8 @@ With 'cv+', R. F. Barber, E. Candès, A. Ramdas and R. Tibshirani, Predictive in
 with each row by the networks that have not seen that one. Y. Romano, E. Patterson and E. Candès, Conformalized quantile
 regression, 2019, where the networks have learned quantiles; Y. Romano, M. Sesia and E. Candès, Classification with valid and
 adaptive coverage, 2020 (CV+ for classes), with the score of M. Sadinle, J. Lei and L. Wasserman, Least ambiguous set-valued
-classifiers with bounded error levels, 2019.
+classifiers with bounded error levels, 2019. Where the networks have learnt standard deviations, scores are in these: J. Lei, M.
+G'Sell, A. Rinaldo, R. J. Tibshirani and L. Wasserman, Distribution-free predictive inference for regression, 2018, section 5.2.
 """
 
 import math
@@ -66,14 +67,15 @@ class Ranked:
             below[np.searchsorted(scores, own, side=side)] for (scores, below), own in zip(self.groups, values, strict=True)
         )
 
-    def smallest_beyond(self, bases: np.ndarray) -> np.ndarray:
-        """Return the smallest numbers, (n_rows,), that are not below base + score for enough of the held-out rows; bases:
-        (n_groups, n_rows)."""
-        low = np.min([own + scores[0] for (scores, _), own in zip(self.groups, bases, strict=True)], axis=0)
-        high = np.max([own + scores[-1] for (scores, _), own in zip(self.groups, bases, strict=True)], axis=0)
+    def smallest_beyond(self, bases: np.ndarray, units: np.ndarray) -> np.ndarray:
+        """Return the smallest numbers, (n_rows,), that are not below base + unit · score for enough of the held-out rows; bases,
+        units: (n_groups, n_rows)."""
+        groups = list(zip(self.groups, bases, units, strict=True))
+        low = np.min([own + unit * scores[0] for (scores, _), own, unit in groups], axis=0)
+        high = np.max([own + unit * scores[-1] for (scores, _), own, unit in groups], axis=0)
         for _ in range(N_HALVINGS):
             middle = low + (high - low) / 2
-            is_enough = self.weight(middle - bases, "right") >= self.needed
+            is_enough = self.weight((middle - bases) / units, "right") >= self.needed
             low, high = np.where(is_enough, low, middle), np.where(is_enough, middle, high)
         return high
 
@@ -90,14 +92,40 @@ def check_coverage(coverage: Any) -> float:
 
 
 def intervals(
-    lower: np.ndarray, upper: np.ndarray, scores: np.ndarray, group_of: np.ndarray, weights: np.ndarray | None, coverage: float
+    lower: np.ndarray,
+    upper: np.ndarray,
+    scores: np.ndarray,
+    group_of: np.ndarray,
+    weights: np.ndarray | None,
+    coverage: float,
+    units: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return intervals, (n_rows, 2): lower and upper, (n_groups, n_rows), are what the groups say of the new rows; scores: by how
-    much the truth lies outside of what was said of the held-out rows, negative where it lies within."""
+    much the truth lies outside of what was said of the held-out rows, negative where it lies within; units: in which scores count
+    for the new rows, (n_groups, n_rows), 1 by default."""
     ranked = Ranked(scores, group_of, weights, coverage)
-    low, high = -ranked.smallest_beyond(-lower), ranked.smallest_beyond(upper)
+    units = np.ones_like(lower) if units is None else units
+    low, high = -ranked.smallest_beyond(-lower, units), ranked.smallest_beyond(upper, units)
     middle = (low + high) / 2  # where quantiles were too far apart there may be nothing between the two
     return np.column_stack([np.minimum(low, middle), np.maximum(high, middle)])
+
+
+def intervals_of_targets(
+    said: np.ndarray, units: np.ndarray | None, kept: dict[str, Any], levels: Any, coverage: float
+) -> np.ndarray:
+    """Return intervals of each target, (n_rows, n_targets, 2): said, (n_groups, n_rows, n_outputs), an output for each target or
+    for each of several levels of one; units: standard deviations likewise, if there are any; kept: of the held-out rows."""
+    found = []
+    for target in range(kept["truth"].shape[1]):
+        low, high = (target, target) if levels is None else (0, 0)
+        if levels is not None and len(levels) > 1:
+            low, high = levels_around(levels, coverage)
+        truth, predicted = kept["truth"][:, target], kept["predicted"]
+        scores, own = np.maximum(predicted[:, low] - truth, truth - predicted[:, high]), None
+        if units is not None:
+            scores, own = scores / kept["deviations"][:, target], units[:, :, target]
+        found.append(intervals(said[:, :, low], said[:, :, high], scores, kept["group_of"], kept["weights"], coverage, own))
+    return np.stack(found, axis=1)
 
 
 def levels_around(levels: Any, coverage: float) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """BPTabularClassifier and BPTabularRegressor: the recipe for tables, several networks, and what their outputs mean."""
 
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,7 +17,7 @@ from fastbp.estimators.regressor import mean_pinball_score
 from fastbp.estimators.targets import check_range, repeated
 from fastbp.names import LOSSES
 from fastbp.tabular.base import BaseTabular
-from fastbp.tabular.conformal import check_coverage, class_sets, intervals, levels_around
+from fastbp.tabular.conformal import check_coverage, class_sets, intervals_of_targets
 from fastbp.tabular.docs import documented_table
 from fastbp.tabular.exported import plain_table
 from fastbp.tabular.recipe import CLASSES, NUMBERS, Preset
@@ -30,6 +30,7 @@ from fastbp.tabular.targets import (
     Targets,
     checked_numbers,
     codes_among,
+    deviations,
     network_classes,
     network_numbers,
     read_classes,
@@ -422,10 +423,10 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
     r"""Regressor for tables as they are: numbers, categories, text, booleans, dates and missing values.
 
     You need not scale, encode or tune anything. `TableEncoder` turns the table into numbers. Targets are scaled by their mean and
-    standard deviation for the squared error, and by median and quartiles for other losses of any target; for losses of positive
-    targets they are divided by their mean. Predictions stay within the range of the training targets. The network is a
-    `BPRegressor` with a periodic embedding, a scale layer and three hidden layers of 64 units. It is trained by the recipe in
-    docs/tabular.md, which follows RealMLP [1]_.
+    standard deviation for the squared error and 'gaussian_nll', and by median and quartiles for other losses of any target; for
+    losses of positive targets they are divided by their mean. Predictions stay within the range of the training targets. The
+    network is a `BPRegressor` with a periodic embedding, a scale layer and three hidden layers of 64 units. It is trained by the
+    recipe in docs/tabular.md, which follows RealMLP [1]_.
 
     Parameters
     ----------
@@ -473,6 +474,7 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
 
     _task = NUMBERS
     _levels: list[float] | None = None
+    _has_spread = False
     _lowest = -np.inf
 
     def __init__(
@@ -517,11 +519,12 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
         loss = LOSSES[self.loss]
         Z, (self._mean, self._spread) = unit_of(Y, rows.weights, self.loss)
         self._low, self._high = Y.min(axis=0), Y.max(axis=0)
-        self._lowest, self._levels = loss.lowest_target, self._trained_levels()
+        self._lowest, self._levels, self._has_spread = loss.lowest_target, self._trained_levels(), loss.has_spread
         X = self._encode(table, rows)
 
         def targets_of(standard: np.ndarray) -> Targets:
-            targets = Targets(network_numbers(standard, self.loss, X.dtype), standard.shape[1], self.loss)
+            n_outputs = standard.shape[1] * (2 if loss.has_spread else 1)
+            targets = Targets(network_numbers(standard, self.loss, X.dtype), n_outputs, self.loss)
             return targets if self._levels is None else repeated(targets, len(self._levels))
 
         def looked_at(y_val: Any) -> tuple[np.ndarray, Any]:
@@ -535,28 +538,51 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
         watching.looked = self._looked_at(validation, looked_at)
         self._train(table, y, y, rows, X, targets_of(Z), watching)
 
-    def predict(self, X: Any) -> np.ndarray:
+    @overload
+    def predict(self, X: Any, return_std: Literal[False] = False) -> np.ndarray: ...
+
+    @overload
+    def predict(self, X: Any, return_std: Literal[True]) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def predict(self, X: Any, return_std: bool = False) -> Any:
         """Return the mean of the networks' predictions, within the range of the targets of training.
 
         Parameters
         ----------
         X : table or array-like of shape (n_samples, n_features)
             Rows.
+        return_std : bool, default=False
+            Return the standard deviations of the targets too, with ``loss="gaussian_nll"``.
 
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             Predictions, float64; of several quantiles a column for each, from left to right not falling.
+        std : ndarray of the same shape
+            With `return_std`: how far the targets are spread around these, by the mixture of the networks. `predict_interval` has
+            intervals that hold as many as asked.
+
+        Raises
+        ------
+        ValueError
+            `return_std` is asked of networks that were fitted with another loss.
         """
         check_is_fitted(self)
-        return self._finished(self._outputs(X))
+        if return_std and not self._has_spread:
+            raise ValueError('return_std=True needs a fit with loss="gaussian_nll", which learns how sure it is.')
+        outputs = self._outputs(X)
+        if not return_std:
+            return self._finished(outputs)
+        std = deviations(outputs) * self._spread
+        return self._finished(outputs), std[:, 0] if self._is_single else std
 
     def predict_interval(self, X: Any, coverage: float = 0.9, *, method: str = "cv") -> np.ndarray:
         """Return, for each row, an interval that holds the true target as often as asked, on average over rows like those of fit.
 
         Predictions are widened by how wrong those were for the rows that the networks had not seen. Where several levels of
         `quantile` were trained, the two of them that are nearest to the ends of such an interval are widened (Romano et al.
-        2019), so that it is as wide as each row asks for. It needs a fit with `cv`. Where few networks differ much from each
+        2019), so that it is as wide as each row asks for; with ``loss="gaussian_nll"`` they are widened in proportion to the
+        standard deviations. It needs a fit with `cv`. Where few networks differ much from each
         other, their mean is nearer to the truth than each was on its fold, and more is held than asked: `n_ensemble` of 4 or
         more, or the preset 'best', helps.
 
@@ -584,15 +610,8 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
         coverage = check_coverage(coverage)
         outputs, kept = self._compared_with(X, "predict_interval", method)
         said = np.array([self._in_units(of_group) for of_group in outputs])
-        found = []
-        for target in range(kept["truth"].shape[1]):
-            low, high = (target, target) if self._levels is None else (0, 0)
-            if self._levels is not None and len(self._levels) > 1:
-                low, high = levels_around(self._levels, coverage)
-            truth, predicted = kept["truth"][:, target], kept["predicted"]
-            scores = np.maximum(predicted[:, low] - truth, truth - predicted[:, high])
-            found.append(intervals(said[:, :, low], said[:, :, high], scores, kept["group_of"], kept["weights"], coverage))
-        together = np.maximum(np.stack(found, axis=1), self._lowest)
+        units = np.array([deviations(of_group) * self._spread for of_group in outputs]) if self._has_spread else None
+        together = np.maximum(intervals_of_targets(said, units, kept, self._levels, coverage), self._lowest)
         return together[:, 0] if self._is_single else together
 
     def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
@@ -632,7 +651,9 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
         return BPRegressor(loss=self.loss, **{name: getattr(self, name) for name in LOSS_PARAMETERS}, **options)
 
     def _in_units(self, outputs: np.ndarray) -> np.ndarray:
-        """Return outputs in the target's units, (n_rows, n_outputs), of several quantiles in order."""
+        """Return predictions in the target's units, (n_rows, n_outputs), of several quantiles in order."""
+        if self._has_spread:
+            outputs = outputs[:, : len(self._mean)]
         if self._levels is not None:
             outputs = np.sort(outputs, axis=1)
         return np.clip(outputs * self._spread + self._mean, self._low, self._high)
@@ -646,11 +667,14 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
         return (Y if self._levels is None else Y[:, :1]) * self._spread + self._mean
 
     def _compared(self, Y: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
-        return {"truth": self._truth(Y), "predicted": self._in_units(outputs)}
+        compared = {"truth": self._truth(Y), "predicted": self._in_units(outputs)}
+        return compared | ({"deviations": deviations(outputs) * self._spread} if self._has_spread else {})
 
     def _plain_table(self) -> PlainTable:
         """Return what is computed, as plain data for other languages."""
         check_is_fitted(self)
+        if self._has_spread:
+            raise ValueError("loss='gaussian_nll' of a table has no form in ONNX and C: keep the estimator by save().")
         ends = {"mean": self._mean, "spread": self._spread, "low": self._low, "high": self._high}
         return plain_table(self, "numbers", is_sorted=self._levels is not None, **ends)
 

@@ -54,8 +54,13 @@ def of_encoder(encoder: Any) -> dict[str, Any]:
 
 def of_network(network: Any, seen: list[Seen] | None = None) -> PlainNetwork:
     """Return a network, or raise ValueError for one that does more than its weights say."""
-    if network.estimators_ is not None or network.input_scaler_ is not None or network.target_scaler_ is not None:
-        raise ValueError("A network with scalers or an ensemble within has no form in ONNX and C.")
+    if network.estimators_ is not None:
+        raise ValueError("An ensemble has no form in ONNX and C behind TableEncoder: fit with ensemble=False.")
+    if network.input_scaler_ is not None or network.target_scaler_ is not None:
+        raise ValueError(
+            "A network with input_scaling or target_scaling has no form in ONNX and C behind TableEncoder: call its"
+            " fold_scaling() first, or fit with both None."
+        )
     if getattr(network, "skip_coefs_", None) is not None:
         raise ValueError("A network of a table has no form in ONNX and C with a skip layer: fit with skip_layer=False.")
     if network.out_activation_ == "cumulative":

@@ -29,6 +29,7 @@ from fastbp.tabular.encodings import (
 from fastbp.tabular.folds import drawn_folds
 from fastbp.tabular.recipe import EXAMPLES, network_options
 from fastbp.tabular.rows import Rows
+from fastbp.tabular.targets import moments
 
 FOLDS = 5  # where `cv` says nothing
 ROUNDS = 20
@@ -102,7 +103,7 @@ class Member:
         outputs = None
         if len(self.held_out):
             held_out = self.encodings.inputs(self.names, shared.columns.take(self.held_out))[0]
-            outputs = twin(model, n_threads=n_threads)._outputs(held_out).astype(np.float64)
+            outputs = moments(model, twin(model, n_threads=n_threads)._outputs(held_out))
         return model, outputs
 
 
@@ -126,7 +127,7 @@ class Pool:
         columns = Columns(*parts)
         for model, (fold, names) in zip(networks, self.members, strict=True):
             X = self.encodings[fold].inputs(names, columns)[0]
-            yield twin(model, n_threads=n_threads)._outputs(X).astype(np.float64)
+            yield moments(model, twin(model, n_threads=n_threads)._outputs(X))
 
     def averaged(self, networks: list[Any], parts: Any, n_threads: int | None) -> np.ndarray:
         """Return the weighted mean of the networks' outputs."""

@@ -9,6 +9,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from fastbp.estimators.inputs import read_by, refuse_dates
 from fastbp.estimators.targets import Targets, check_range, class_targets, column_targets
+from fastbp.functions.losses import LEAST_VARIANCE
 from fastbp.names import LOSSES
 from fastbp.tabular.columns import is_frame, is_missing, opened
 from fastbp.tabular.rows import quantiles
@@ -156,8 +157,9 @@ def checked_numbers(y: Any) -> np.ndarray:
 
 def unit_of(Y: np.ndarray, weights: np.ndarray | None, loss: str) -> tuple[np.ndarray, Unit]:
     """Return targets of about the size of 1, (n_rows, n_targets), and their unit: mean and standard deviation for the squared
-    error; for losses of a positive output the mean alone, which these are in proportion to; else, as outliers are what they are
-    for, the median and the standard deviation of a normal distribution with such quartiles."""
+    error and the likelihood of normal targets; for losses of a positive output the mean alone, which these are in proportion to;
+    else, as outliers are what they are for, the median and the standard deviation of a normal distribution with such
+    quartiles."""
     check_range(Y, loss)
     factor = 2.0 ** (np.frexp(np.abs(Y).max(axis=0))[1] - 1)  # so that no square leaves the range of float64
     Z = Y / factor
@@ -165,11 +167,27 @@ def unit_of(Y: np.ndarray, weights: np.ndarray | None, loss: str) -> tuple[np.nd
     spread = np.sqrt(np.average((Z - mean) ** 2, axis=0, weights=weights))
     if LOSSES[loss].outputs[0] == "exp":
         mean, spread = np.zeros_like(mean), mean
-    elif loss != "squared_error":
+    elif loss != "squared_error" and not LOSSES[loss].has_spread:
         low, middle, high = quantiles(Z, weights, [0.25, 0.5, 0.75])
         mean, spread = np.where(high > low, middle, mean), np.where(high > low, (high - low) / NORMAL_QUARTILES, spread)
     spread[~(spread > 0)] = 1.0
     return (Z - mean) / spread, Unit(mean * factor, spread * factor)
+
+
+def moments(model: Any, outputs: np.ndarray) -> np.ndarray:
+    """Return what of a network's outputs, (n_rows, n_outputs), may be averaged over networks, in float64: of means and spreads
+    the means and mean squares of the targets, so that an average is of the networks' mixture."""
+    outputs = outputs.astype(np.float64)
+    if not LOSSES[model.loss].has_spread:
+        return outputs
+    means, spreads = np.split(outputs, 2, axis=1)
+    return np.hstack([means, means**2 + LEAST_VARIANCE + np.logaddexp(0.0, spreads)])
+
+
+def deviations(averaged: np.ndarray) -> np.ndarray:
+    """Return the standard deviations, (n_rows, n_targets), that averaged `moments` are of."""
+    means, squares = np.split(averaged, 2, axis=1)
+    return np.sqrt(np.maximum(squares - means**2, LEAST_VARIANCE))
 
 
 def network_numbers(Z: np.ndarray, loss: str, dtype: Any) -> np.ndarray:

@@ -156,7 +156,8 @@ class Trainer(Workers):
         def explained(trial: Trial, network: Any) -> float:
             rows = trial.held_out
             weights = None if self._weights is None else self._weights[rows]
-            return r2_score(self._Y[rows], network._outputs(self._X[rows]), sample_weight=weights)
+            predicted = network._outputs(self._X[rows])[:, : self._Y.shape[1]]  # of means and spreads the means
+            return r2_score(self._Y[rows], predicted, sample_weight=weights)
 
         networks = self.side_by_side(self.train, [trial.task(max_iter) for trial in trials])
         return float(np.mean([explained(*each) for each in zip(trials, networks, strict=True)]))

@@ -15,10 +15,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastbp.kernels import custom
-from fastbp.names import INITIALISATIONS, SOLVERS
+from fastbp.names import INITIALISATIONS, LOSSES, SOLVERS
 from fastbp.training.between import Hooks
 from fastbp.training.custom_loss import CustomLoss
-from fastbp.training.initialisation import draw_front, draw_parameters, fit_start, thresholds_between
+from fastbp.training.initialisation import (
+    begin_with_equal_spreads,
+    draw_front,
+    draw_parameters,
+    fit_start,
+    thresholds_between,
+)
 from fastbp.training.monotone import parameter_signs, turned
 from fastbp.training.network import network_for, pack_parameters
 from fastbp.training.outcome import DIVERGED, INTERRUPTED, History, Outcome, Run
@@ -93,6 +99,8 @@ def draw_weights(
             raise ValueError(f"init holds weights for the layers {sizes}, but X, hidden_layer_sizes and y need {layer_sizes}.")
     if network.is_ordered:
         thresholds_between(coefs, intercepts)
+    if LOSSES[settings.loss].has_spread and isinstance(settings.init, str):
+        begin_with_equal_spreads(coefs, intercepts, settings.fit_intercept)
     params = pack_parameters(network, coefs, intercepts, dtype, front)
     return turned(params, parameter_signs(network, settings.monotonic, dtype)) if settings.monotonic else params
 

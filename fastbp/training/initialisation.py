@@ -112,6 +112,15 @@ def draw_front(network: Network, random_state: Any, dtype: Any, frequency_scale:
     return {name: values.astype(dtype) for name, values in drawn.items()}
 
 
+def begin_with_equal_spreads(coefs: list[np.ndarray], intercepts: list[np.ndarray], fit_intercept: bool) -> None:
+    """Let the variances of standardised targets begin at 1 everywhere, in place, so that the means first learn by the squared
+    error: the second half of the outputs are what the softplus makes variances of."""
+    n = len(intercepts[-1]) // 2
+    coefs[-1][:, n:] = 0.0
+    if fit_intercept:
+        intercepts[-1][n:] = math.log(math.expm1(1.0))
+
+
 def thresholds_between(coefs: list[np.ndarray], intercepts: list[np.ndarray]) -> None:
     """Make of the last layers drawn a score and thresholds, in place: with the score 0 all classes are as likely."""
     n_classes = len(intercepts[-1])

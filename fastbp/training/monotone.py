@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.kernels.layout import N_EMBEDDED, Network
+from fastbp.names import GAUSSIAN_NLL
 from fastbp.training.network import aligned_zeros, front_views, parameter_views
 
 
@@ -36,7 +37,10 @@ def parameter_signs(network: Network, constraints: Sequence[int], dtype: Any) ->
     signs = aligned_zeros(network.n_parameters, dtype)
     inputs = np.array([*[0] * (N_EMBEDDED * network.embedded.size), *constraints])
     hidden = [np.where(np.arange(n) % 2, -1, 1) for n in network.units[1:-1].tolist()]
-    directions = [inputs, *hidden, np.ones(network.units[-1], dtype=int)]
+    outputs = np.ones(network.units[-1], dtype=int)
+    if network.loss == GAUSSIAN_NLL:  # of which the means are constrained, not the spreads
+        outputs[len(outputs) // 2 :] = 0
+    directions = [inputs, *hidden, outputs]
     for layer, view in enumerate(parameter_views(network, signs)[0]):
         view[...] = np.outer(directions[layer], directions[layer + 1])
     if network.skip_layer >= 0:
