@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -78,3 +79,128 @@ def test_the_command_compiles_one_and_stores_it(tmp_path):
     process = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert process.returncode == 0, process.stderr[-3000:]
     assert [path.name.partition("-")[0] for path in (tmp_path / "fastbp").iterdir()] == ["pack_columns"]
+
+
+# Run by every process as it begins: what numba and llvmlite have that is private, or of a module that their documentation and the
+# list in docs/architecture.md do not name, is not there for code of fastbp. Their own code finds it, as it could not run without.
+HIDING = '''
+import ast, builtins, importlib.machinery, sys, types
+
+NAMED = {
+    "numba", "numba.types", "numba.core.types", "numba.extending", "numba.core.datamodel.models",  # which is extending.models
+    "numba.core.typing.templates", "llvmlite",
+}
+NAMED_WITH_PARTS = "llvmlite.ir", "llvmlite.binding"
+
+def is_private(name):
+    return name.startswith("_") and not (name.startswith("__") and name.endswith("__"))
+
+def refuse_hidden(module, name):
+    inside = f"{module}.{name}"
+    is_named = module in NAMED or module.startswith(NAMED_WITH_PARTS) or any(f"{n}.".startswith(f"{inside}.") for n in NAMED)
+    if module.partition(".")[0] in ("numba", "llvmlite") and (is_private(name) or not is_named and name[:2] != "__"):
+        raise AttributeError(f"{inside} is hidden")
+
+class Hiding(types.ModuleType):
+    def __getattribute__(self, name):
+        if sys._getframe(1).f_globals.get("__name__", "").partition(".")[0] == "fastbp":
+            refuse_hidden(types.ModuleType.__getattribute__(self, "__name__"), name)
+        return types.ModuleType.__getattribute__(self, name)
+
+def reach(owner, name, *default):
+    """getattr, and `owner.name` where the name is private, in the code of fastbp: of an object of theirs too."""
+    if isinstance(owner, types.ModuleType):
+        refuse_hidden(owner.__name__, name)
+    elif is_private(name):
+        refuse_hidden((owner if isinstance(owner, type) else type(owner)).__module__, name)
+    return getattr(owner, name, *default)
+
+class Rewritten(ast.NodeTransformer):
+    def visit_Attribute(self, node):
+        self.generic_visit(node)
+        if isinstance(node.ctx, ast.Load) and is_private(node.attr):
+            return ast.Call(ast.Name("reach_of_tests", ast.Load()), [node.value, ast.Constant(node.attr)], [])
+        return node
+
+    def visit_Name(self, node):
+        return ast.Name("reach_of_tests", node.ctx) if node.id == "getattr" else node
+
+class Theirs(importlib.machinery.SourceFileLoader):
+    def exec_module(self, module):
+        if type(module) is types.ModuleType:
+            module.__class__ = Hiding
+        super().exec_module(module)
+
+class Ours(importlib.machinery.SourceFileLoader):
+    def get_code(self, name):
+        tree = Rewritten().visit(ast.parse(self.get_data(self.path)))
+        return compile(ast.fix_missing_locations(tree), self.path, "exec")
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        loader = {"numba": Theirs, "llvmlite": Theirs, "fastbp": Ours}.get(name.partition(".")[0])
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target) if loader else None
+        if spec is not None and type(spec.loader) is importlib.machinery.SourceFileLoader:
+            spec.loader = loader(name, spec.loader.path)
+        return spec
+
+builtins.reach_of_tests = reach
+sys.meta_path.insert(0, Finder())
+'''
+
+FIRST_FIT = """
+import json, sys
+import numpy as np
+from fastbp import BPClassifier
+X = np.random.RandomState(0).normal(size=(40, 3))
+model = BPClassifier((4,), activation="tanh", max_iter=3, random_state=0).fit(X, X[:, 0] > 0)
+from fastbp.kernels.toolchain.load import COUNTS
+found = [model.coefs_[0].tobytes().hex(), model.predict_proba(X).tobytes().hex()]
+print(json.dumps([found, COUNTS["compiled"], COUNTS["loaded"]]))
+"""
+
+# What the processes that hide names have to find hidden, as code of fastbp.
+TRIED = """
+import ast, sys
+import numba, llvmlite.ir, numba.core.cgutils
+tree = sys.meta_path[0].find_spec.__globals__["Rewritten"]().visit(ast.parse(sys.argv[1]))
+exec(compile(ast.fix_missing_locations(tree), "tried", "exec"), {"__name__": "fastbp.kernels.tried"})
+"""
+HIDDEN = {
+    "from numba.core import typing; typing.templates._inline_info": "_inline_info",
+    "import numba; numba._version": "_version",
+    "import numba; getattr(numba, '_version')": "_version",
+    "from llvmlite import ir; ir.Module()._get_identities": "_get_identities",
+    "from llvmlite import ir; ir.IntType(8).__class__._instance_cache": "_instance_cache",
+    "from numba.core import cgutils; cgutils.pack_array": "pack_array",
+    "import numba; numba.core.registry": "registry",
+}
+
+
+@pytest.fixture(scope="module")
+def hiding(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hiding")
+    (folder / "sitecustomize.py").write_text(HIDING, encoding="utf-8")
+    return {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", "NUMBA_CACHE_DIR": str(folder / "store")}
+
+
+def outcome(code, *arguments, environment):
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=environment)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("code", "name"), HIDDEN.items())
+def test_names_that_are_hidden_cannot_be_reached(hiding, code, name):
+    error = outcome(TRIED, code, environment=hiding).stderr
+    assert re.search(rf"AttributeError: .*{name} is hidden", error), error
+
+
+@pytest.mark.slow
+def test_a_first_fit_compiles_the_same_kernels_where_what_is_not_documented_is_hidden(hiding):
+    known, _, _ = json.loads(outcome(FIRST_FIT, environment={**os.environ, "PYTHONPATH": str(ROOT)}).stdout)
+    process = outcome(FIRST_FIT, environment=hiding)
+    assert process.returncode == 0, process.stderr[-3000:]
+    found, n_compiled, n_loaded = json.loads(process.stdout)
+    assert found == known
+    assert n_compiled > 0
+    assert n_loaded == 0

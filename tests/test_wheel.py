@@ -1,4 +1,5 @@
-"""A wheel that carries its kernels: where nothing can be written nothing is compiled, and nothing stale is ever run."""
+"""A wheel that carries kernels for two levels of x86-64: where nothing can be written nothing is compiled, and nothing stale is
+ever run."""
 
 import importlib.util
 import json
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastbp.kernels.cpu import LEVEL, LEVELS, level_of
+from fastbp.kernels.cpu import LEVEL, LEVELS, host_features, level_of
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -50,24 +51,26 @@ def run(code, site, *arguments, **environment):
 
 
 @pytest.fixture(scope="module")
-def built(tool, tmp_path_factory):
-    """A copy of the package that carries what FORWARD uses."""
+def wheel(tool, tmp_path_factory):
+    """A wheel that carries what FORWARD uses, for both levels."""
     if os.environ.get("NUMBA_CPU_NAME") or os.environ.get("NUMBA_CPU_FEATURES"):
         pytest.skip("kernels are carried for the CPU that there is, and numba is told of another")
     if LEVEL is None:
         pytest.skip(f"kernels are carried for {' and '.join(LEVELS)}, and this CPU is neither")
     if shutil.which(os.environ.get("CC", "cc")) is None:
         pytest.skip("there is no C compiler to link with")
-    site = tmp_path_factory.mktemp("built") / "site"
-    shutil.copytree(ROOT / "fastbp", site / "fastbp", ignore=shutil.ignore_patterns("__pycache__", "carried_kernels"))
-    tool.compile_kernels(site, LEVEL, *USED)
-    return site
+    dist = tmp_path_factory.mktemp("dist")
+    tool.build(dist, *USED)
+    (built,) = dist.iterdir()
+    return built
 
 
 @pytest.fixture
-def site(built, tmp_path):
-    """The same for one test to change, with nowhere to write: files lie where folders should be, as root may write anywhere."""
-    shutil.copytree(built, tmp_path / "site", ignore=shutil.ignore_patterns("__pycache__"))
+def site(wheel, tmp_path):
+    """It installed, for one test to change, with nowhere to write: files lie where folders should be, as root may write
+    anywhere."""
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--no-compile", "--target", tmp_path / "site"]
+    subprocess.run([*pip, wheel], check=True, stdout=subprocess.DEVNULL)
     for folder in ("fastbp/kernels", "fastbp"):
         (tmp_path / "site" / folder / "__pycache__").write_text("in the way")
     (tmp_path / "home").write_text("in the way")
@@ -81,10 +84,26 @@ def forward(site, before="", **environment):
     return json.loads(run(before + FORWARD, site, **nowhere, **environment))
 
 
+FEWER = """
+import llvmlite.binding
+features = llvmlite.binding.get_host_cpu_features()
+features |= {name: False for name in features if any(map(name.startswith, %s))}
+llvmlite.binding.get_host_cpu_features = lambda: features
+"""
+ABOVE = {"x86-64-v4": ["none"], "x86-64-v3": ["avx512"]}  # how the names of features begin that a CPU of the level has not
+
+
 @pytest.mark.slow
-def test_carried_kernels_are_loaded_where_nothing_can_be_written(site):
+@pytest.mark.parametrize("level", LEVELS)
+def test_carried_kernels_are_loaded_where_nothing_can_be_written(site, level):
+    if not LEVELS[level][1] <= host_features():
+        pytest.skip(f"this CPU is no {level}")
+    (own,) = (site / "fastbp" / "kernels" / "carried_kernels").glob(f"{level}-*.so")
+    for path in own.parent.glob("*.so"):
+        if path != own:
+            path.unlink()  # it must do without the other level's
     before = {path: path.stat().st_mtime_ns for path in site.rglob("*")}
-    assert forward(site) == [RIGHT, 0, len(USED), False, []]
+    assert forward(site, FEWER % ABOVE[level]) == [RIGHT, 0, len(USED), False, []]
     assert {path: path.stat().st_mtime_ns for path in site.rglob("*")} == before
 
 
@@ -94,19 +113,11 @@ def assert_compiled(found, output=RIGHT):
     assert "cannot store its compiled kernels" in warning and "NUMBA_CACHE_DIR" in warning
 
 
-LESS = """
-import llvmlite.binding
-features = llvmlite.binding.get_host_cpu_features()
-features |= {name: False for name in features if name.startswith("avx") or name == "fma"}
-llvmlite.binding.get_host_cpu_features = lambda: features
-"""
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "environment"),
     [
-        pytest.param(LESS, {}, id="a CPU below the levels"),
+        pytest.param(FEWER % ["avx", "fma"], {}, id="a CPU below the levels"),
         pytest.param("", {"NUMBA_CPU_NAME": "x86-64"}, id="a CPU by name"),
     ],
 )
@@ -126,7 +137,7 @@ def test_changed_kernels_are_compiled(site):
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".so", ".json"])
 def test_damaged_libraries_are_not_loaded(site, suffix):
-    (path,) = (site / "fastbp" / "kernels" / "carried_kernels").glob(f"*{suffix}")
+    (path,) = (site / "fastbp" / "kernels" / "carried_kernels").glob(f"{LEVEL}-*{suffix}")
     sound = path.read_bytes()
     path.write_bytes(sound[: len(sound) // 2] + bytes([sound[len(sound) // 2] ^ 1]) + sound[len(sound) // 2 + 1 :])
     found = forward(site)
@@ -158,19 +169,10 @@ def test_levels():
 
 
 @pytest.mark.slow
-def test_the_wheel_is_for_this_platform_and_installs_what_it_carries(tool, tmp_path, monkeypatch):
-    def compile_kernels(site, level):
-        folder = site / "fastbp" / "kernels" / "carried_kernels"
-        folder.mkdir(exist_ok=True)
-        (folder / f"{level}.kernel").write_bytes(b"machine code")
-
-    monkeypatch.setattr(tool, "compile_kernels", compile_kernels)
-    tool.build(tmp_path / "dist")
-    (wheel,) = (tmp_path / "dist").iterdir()
+def test_the_wheel_is_for_this_platform_and_installs_what_it_carries(wheel, site):
     assert wheel.name.split("-")[2:4] == ["py3", "none"]
     assert wheel.stem.endswith(sysconfig.get_platform().replace("-", "_").replace(".", "_"))
-    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", tmp_path / "site", wheel]
-    subprocess.run(pip, check=True, stdout=subprocess.DEVNULL)
-    kernels = tmp_path / "site" / "fastbp" / "kernels"
-    assert {path.stem for path in (kernels / "carried_kernels").iterdir()} == set(LEVELS)
+    kernels = site / "fastbp" / "kernels"
+    carried = [path.name for path in (kernels / "carried_kernels").iterdir()]
+    assert sorted(name.rpartition("-")[0] for name in carried) == sorted([*LEVELS, *LEVELS])  # a library and its index each
     assert (kernels / "epochs.py").read_bytes() == (ROOT / "fastbp" / "kernels" / "epochs.py").read_bytes()

@@ -20,8 +20,8 @@ from fastbp.kernels.cpu import LEVEL, LEVELS
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def build(output):
-    """Build the wheel into the folder `output`."""
+def build(output, *names):
+    """Build the wheel into the folder `output`, with all kernels or those of these names."""
     if LEVEL is None:
         raise SystemExit(f"kernels are carried for {' and '.join(LEVELS)}, and this CPU is neither")
     with tempfile.TemporaryDirectory() as folder:
@@ -30,7 +30,7 @@ def build(output):
         run("wheel", "unpack", "--dest", folder, plain)
         (site,) = (path for path in Path(folder).iterdir() if path.is_dir())
         for level in LEVELS:
-            compile_kernels(site, level)
+            compile_kernels(site, level, *names)
         mark(site)
         output.mkdir(parents=True, exist_ok=True)
         run("wheel", "pack", "--dest-dir", output, site)

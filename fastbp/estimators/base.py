@@ -30,14 +30,17 @@ from fastbp.estimators.validation import all_rows, check_choices, given_rows, re
 from fastbp.estimators.versions import Versioned
 from fastbp.estimators.weights import Weighted
 from fastbp.names import SOLVERS
+from fastbp.training.random_state import Lent
 from fastbp.training.settings import Settings
 
 # numba loads with most of fastbp.training: functions import it, so that `import fastbp` stays quick.
 
 # What can be had again from coefs_ and intercepts_.
 NOT_PICKLED = frozenset({"_bound", "_is_loaded", "_network", "_network_key", "_params", "_views"})  # the last four in 0.1
-_WITH_VALIDATION = ("validation_scores", "validation_loss_curve", "best_validation_score")
-_ESTIMATED = ("alpha", "noise_variance", "n_effective_parameters")  # likewise where the solver estimates them
+# What a history records and the attributes that show it; these only with validation rows, those where the solver estimates them.
+_SHOWN = tuple((name, name + "_") for name in HISTORY)
+_WITH_VALIDATION = tuple((name, name + "_") for name in ("validation_scores", "validation_loss_curve", "best_validation_score"))
+_ESTIMATED = tuple((name, name + "_") for name in ("alpha", "noise_variance", "n_effective_parameters"))
 _NO_ROWS = (None, None, None)
 
 
@@ -108,11 +111,7 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
         classes: Any = None,
     ) -> Self:
         """Train a draft, and become what it is when nothing can fail any more."""
-        from fastbp.training.fit import Fitted, Start, fit_network
-        from fastbp.training.network import aligned_copy, network_for
-        from fastbp.training.outcome import Run
-        from fastbp.training.problem import Problem
-        from fastbp.training.random_state import Lent
+        from fastbp.training.fit import Fitted, Problem, Run, Start, fit_network, network_for
 
         known = known_settings(self)
         resume = hasattr(self, "coefs_") and (incremental or self.warm_start)
@@ -176,6 +175,8 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
                 network, origin = draft._packed(X.dtype)
                 check_goes_on(draft, settings, network, problem)
                 resumed = resumed_from(draft, network, problem, settings, incremental)
+                from fastbp.training.network import aligned_copy
+
                 params = aligned_copy(origin)
                 if settings.monotonic:
                     check_signs(network, params, settings.monotonic)
@@ -273,30 +274,29 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
         self.n_iter_, self.t_, self.loss_ = history.n_iter, history.t, history.loss
         if is_new:
             self.restart_losses_ = fitted.restart_losses
-        for name in _ESTIMATED:
-            if getattr(history, name) is None:
-                self.__dict__.pop(name + "_", None)
+        state, recorded = self.__dict__, vars(history)
+        for name, attribute in _ESTIMATED:
+            if recorded[name] is None:
+                state.pop(attribute, None)
             else:
-                setattr(self, name + "_", getattr(history, name))
+                state[attribute] = recorded[name]
         is_validated = fitted.problem.held_out is not None
         if not SOLVERS[settings.solver].is_stochastic:
             if history.loss_curve:
                 self.loss_curve_ = history.loss_curve
-            for name in _WITH_VALIDATION:
-                self.__dict__.pop(name + "_", None)
+            for _, attribute in _WITH_VALIDATION:
+                state.pop(attribute, None)
             if not is_validated:
                 return
         else:
-            for name in HISTORY:
-                setattr(self, name + "_", getattr(history, name))
-        absent: tuple[str, ...] = ()
-        if not settings.early_stopping:
-            absent = _WITH_VALIDATION[-1:] if is_validated else _WITH_VALIDATION
-        for name in _WITH_VALIDATION:
-            setattr(self, name + "_", None if name in absent else getattr(history, name))
-        if settings.early_stopping and "best_loss_" in vars(self):
+            for name, attribute in _SHOWN:
+                state[attribute] = recorded[name]
+        n_there = 3 if settings.early_stopping else 2 if is_validated else 0  # without early stopping no score is the best
+        for number, (name, attribute) in enumerate(_WITH_VALIDATION):
+            state[attribute] = recorded[name] if number < n_there else None
+        if settings.early_stopping and "best_loss_" in state:
             self.best_loss_ = None
-        self.__dict__.pop("gradient_norms_", None)
+        state.pop("gradient_norms_", None)
         if settings.record_gradient_norms:
             self.gradient_norms_ = np.array(history.gradient_norms).reshape(-1, self.n_layers_ - 1)
         self._no_improvement_count = history.no_improvement_count

@@ -116,7 +116,7 @@ def holds_dates(y: Any) -> bool:
 def twin(estimator: Any, **attributes: Any) -> Any:
     """Return a shallow copy: what clone does in 0.2 ms, for an estimator whose parameters nobody changes in place."""
     copied = object.__new__(type(estimator))
-    copied.__dict__.update(estimator.__dict__, **attributes)
+    copied.__dict__ = estimator.__dict__ | attributes
     return copied
 
 

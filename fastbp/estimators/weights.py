@@ -22,7 +22,8 @@ _READ = (
 )  # fmt: skip
 _WATCHED = (str, list, tuple)
 _NEVER = (object(),)  # seen by a network some of whose weights are arrays of the user's, which are read anew at each call
-_PLACES = ("coefs_", "intercepts_", "front_", "embedded_features_", "n_categories_", "skip_coefs_")
+_BESIDE = ("front_", "embedded_features_", "n_categories_", "skip_coefs_")
+_PLACES = ("coefs_", "intercepts_", *_BESIDE)
 
 
 class Bound(NamedTuple):
@@ -146,19 +147,16 @@ class Weighted:
         coefs, intercepts = parameter_views(network, params)
         front = front_views(network, params)
         views = (*coefs, *intercepts, *front.values())
-        skip = front.pop("skip", None)
+        state = self.__dict__
+        for name in (*_BESIDE, "_is_loaded"):
+            state.pop(name, None)
+        if network.has_front or front:
+            skip = front.pop("skip", None)
+            embedded, categories = network.embedded.tolist(), np.diff(network.coded).tolist()
+            beside = zip(_BESIDE, (front, tuple(embedded), tuple(categories), skip))
+            state.update((name, value) for name, value in beside if value is not None and len(value))
         self.coefs_, self.intercepts_ = coefs, intercepts
-        embedded = tuple(network.embedded.tolist())
-        categories = tuple(np.diff(network.coded).tolist()) if network.coded.size > 1 else ()
-        beside: dict[str, Any] = {"front_": front or None, "embedded_features_": embedded or None}
-        beside |= {"n_categories_": categories or None, "skip_coefs_": skip}
-        for name, value in beside.items():
-            if value is not None:
-                setattr(self, name, value)
-            else:
-                self.__dict__.pop(name, None)
         self.n_layers_ = len(coefs) + 1
-        self.__dict__.pop("_is_loaded", None)
         self._bound = Bound(network, params, views, ())
 
     def _seal(self) -> None:

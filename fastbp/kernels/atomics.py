@@ -1,11 +1,12 @@
 """What threads that share a fit need: atomic integers, a barrier, and giving the core away while waiting."""
 
 import operator
+import sys
 import threading
 import time
 
 from .compiler import IS_INTERPRETED, jit, primitive
-from .toolchain.late import code, types
+from .toolchain.late import ir, types
 from .vectors import address
 
 # Elements of a team's `sync` array, a cache line (8 elements) apart so that waiting on one does not slow the others.
@@ -50,7 +51,9 @@ def offer_core(typing_context):
     """Let another thread have the core if one waits for it."""
 
     def codegen(context, builder, sig, args):
-        code.offer_core(builder)
+        name = "SwitchToThread" if sys.platform == "win32" else "sched_yield"  # of the system's, which every process has
+        offer = builder.module.globals.get(name) or ir.Function(builder.module, ir.FunctionType(ir.IntType(32), []), name)
+        builder.call(offer, [])
         return context.get_dummy_value()
 
     return types.void(), codegen

@@ -13,10 +13,11 @@ from ..names import IDENTITY, KEPT, LEAKY_RELU, RELU, STEP
 from .activations import multiply_ahead_by_slope
 from .compiler import jit, part
 from .elementary import random_mask
-from .toolchain.pack import Doubles, Integers, Reals
+from .toolchain.pack import Doubles, Integers, Reals, kept
 from .vectors import element, first_lane, lane_count, load, set_element, store
 
 
+@kept
 class Dropout(NamedTuple):
     """What is left out of the rows of one batch."""
 

@@ -16,7 +16,7 @@ from .passes import CACHED_ROWS, batch_step, forward, share
 from .scores import mean_loss, score
 from .shuffling import shuffle
 from .steps import refresh_own_copies, total
-from .toolchain.pack import Doubles, Integers, Reals, Words
+from .toolchain.pack import Doubles, Integers, Reals, Words, kept
 from .updates import StepRule, make_step
 from .vectors import (
     at_least_1,
@@ -65,6 +65,7 @@ class EpochPlan(NamedTuple):
     averaged_from: int  # the step before the first whose weights are averaged
 
 
+@kept
 class Factors(NamedTuple):
     """How schedules move with every step: one factor per batch of a call's epochs; (0,) where nothing moves."""
 

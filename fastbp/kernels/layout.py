@@ -5,6 +5,7 @@ zero. A layer's weights are stored (n_in, n_out); a narrow layer's (few outputs,
 n_in), because a row of one output padded to a vector would be mostly padding.
 """
 
+import functools
 from typing import NamedTuple
 
 from .toolchain.pack import Columns, Doubles, Integers, Reals, kept
@@ -71,6 +72,21 @@ class Network(NamedTuple):
     categories_at: Integers  # int64, (n_coded,): offset of each column's embeddings, a row per category without padding
 
 
+def once_per_network(find):
+    """Have a function of a Network, which never changes, find what it finds once for each."""
+
+    @functools.wraps(find)
+    def found(network):
+        known = network.__dict__
+        try:
+            return known[find]
+        except KeyError:
+            known[find] = result = find(network)
+            return result
+
+    return found
+
+
 class InputTable(NamedTuple):
     """Rows of samples: dense (values alone, row after row) or CSR."""
 
@@ -81,6 +97,7 @@ class InputTable(NamedTuple):
     n_rows: int
 
 
+@kept
 class Samples(NamedTuple):
     """Rows with what is to be learnt from them."""
 

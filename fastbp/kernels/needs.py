@@ -21,6 +21,7 @@ from ..names import (
     SOFTMAX,
     SQUARED_ERROR,
 )
+from .layout import once_per_network
 
 COMMON_ACTIVATIONS = {record.code for record in ACTIVATIONS.values() if record.is_common}
 COMMON_SLOPES = {KEPT, CANCELS, *COMMON_ACTIVATIONS} - {SOFTMAX, CUMULATIVE}
@@ -28,6 +29,7 @@ COMMON_RULES = {ADAM, ADAMW, GRADIENT_ONLY, SGD, NESTEROV}
 LOG_LOSSES = {LOG_LOSS, BINARY_LOG_LOSS}
 
 
+@once_per_network
 def of_outputs(network):
     """What makes the outputs of a network."""
     codes = network.activations.tolist()
@@ -45,6 +47,7 @@ def of_outputs(network):
     return parts
 
 
+@once_per_network
 def of_loss(network):
     """What computes its loss."""
     if network.loss not in LOG_LOSSES:
@@ -52,6 +55,7 @@ def of_loss(network):
     return {"_smooth_log_losses"} if network.loss_parameter[0] > 0.0 else set()
 
 
+@once_per_network
 def of_slopes(network):
     """What goes back through its layers."""
     has_embeddings = network.category_outputs.size > 1
@@ -65,6 +69,7 @@ def of_slopes(network):
     return parts
 
 
+@once_per_network
 def of_gradient(network):
     """What makes its loss and its gradient."""
     parts = of_outputs(network) | of_loss(network) | of_slopes(network)
@@ -87,14 +92,7 @@ def of_gradient(network):
     return parts
 
 
-def _kept(network, of):
-    """The parts that `of` finds, found once for a network."""
-    kept = network.__dict__.setdefault("parts", {})
-    if of not in kept:
-        kept[of] = of(network)
-    return kept[of]
-
-
+@once_per_network
 def of_predictions(network):
     """What predicts with a network."""
     return {"predict_rows", *of_outputs(network)}
@@ -102,7 +100,7 @@ def of_predictions(network):
 
 def predict(network, table):
     """Of `epochs.predict`."""
-    parts = _kept(network, of_predictions)
+    parts = of_predictions(network)
     return {*parts, "sparse_product"} if table.is_sparse else parts
 
 
@@ -111,20 +109,26 @@ def of_missing(samples):
     return {"mend_deltas", "mend_losses"} if samples.has_missing else set()
 
 
+@once_per_network
+def _of_training(network):
+    """What `_train` finds, by what else than the network it goes by."""
+    return {}
+
+
 def train(network, samples, validation, plan, rule, dropout, workspace):
     """Of `epochs.train`."""
     if dropout.is_on or samples.has_missing or validation.has_missing or workspace.signs.size:
         return _train(network, samples, validation, plan, rule, dropout, workspace)
     sparse = samples.table.is_sparse, validation.table.is_sparse
     key = plan.online, plan.shuffle, plan.validate, plan.score, rule.code, rule.shaping, *sparse
-    kept = network.__dict__.setdefault("parts", {})
+    kept = _of_training(network)
     if key not in kept:
         kept[key] = frozenset(_train(network, samples, validation, plan, rule, dropout, workspace))
     return kept[key]
 
 
 def _train(network, samples, validation, plan, rule, dropout, workspace):
-    parts = ["transpose_into_panels", *_kept(network, of_gradient), *of_missing(samples), *of_missing(validation)]
+    parts = ["transpose_into_panels", *of_gradient(network), *of_missing(samples), *of_missing(validation)]
     parts += ["online_epoch"] if plan.online else ["pass_rows", "update"]
     if plan.shuffle:
         parts.append("shuffle")
@@ -151,24 +155,24 @@ def _train(network, samples, validation, plan, rule, dropout, workspace):
 
 def score_rows(network, samples, code):
     """Of `epochs.score_rows`."""
-    return ["mean_loss", *_kept(network, of_loss), *of_missing(samples), *([] if code == NEGATIVE_LOSS else ["score"])]
+    return ["mean_loss", *of_loss(network), *of_missing(samples), *([] if code == NEGATIVE_LOSS else ["score"])]
 
 
 def objective(network, samples):
     """Of entries that go by the loss and the gradient over all rows."""
-    parts = ["objective", "pass_rows", "update", "transpose_into_panels", *_kept(network, of_gradient), *of_missing(samples)]
+    parts = ["objective", "pass_rows", "update", "transpose_into_panels", *of_gradient(network), *of_missing(samples)]
     return [*parts, "sparse_product", "sparse_transposed_product"] if samples.table.is_sparse else parts
 
 
 def jacobian(network, samples):
     """Of `jacobian.jacobian`."""
-    parts = ["_pass_rows", "transpose_into_panels", *_kept(network, of_outputs), *_kept(network, of_slopes)]
+    parts = ["_pass_rows", "transpose_into_panels", *of_outputs(network), *of_slopes(network)]
     return [*parts, "sparse_product"] if samples.table.is_sparse else parts
 
 
 def explain(network, table):
     """Of `explain.input_gradients`."""
-    parts = ["transpose_into_panels", *_kept(network, of_outputs), *_kept(network, of_slopes)]
+    parts = ["transpose_into_panels", *of_outputs(network), *of_slopes(network)]
     if not COMMON_SLOPES.issuperset(network.activations.tolist()):  # by which slopes that cancel are had
         parts.append("_multiply_by_slope_apart")
     return [*parts, "sparse_product"] if table.is_sparse else parts

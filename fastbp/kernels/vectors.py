@@ -16,7 +16,7 @@ import numpy as np
 
 from .compiler import IS_CHECKED, primitive
 from .cpu import VECTOR_BYTES
-from .toolchain.late import cgutils, ir, seen, types
+from .toolchain.late import ir, seen, types
 
 
 def lanes(dtype) -> int:
@@ -90,7 +90,7 @@ def demand_inside(context, builder, array_type, array, index, what, n=1, strides
     size = array_size(context, builder, array_type, array)
     is_before = builder.icmp_signed("<", first, intp(0))
     is_beyond = builder.icmp_signed(">", last, builder.sub(size, intp(n)))
-    with cgutils.if_unlikely(builder, builder.and_(is_touched, builder.or_(is_before, is_beyond))):
+    with builder.if_then(builder.and_(is_touched, builder.or_(is_before, is_beyond)), likely=False):
         kernel = ".".join(_parts_of(builder.function.name))
         context.call_conv.return_user_exc(builder, IndexError, (f"{what} leaves its array in {kernel}",))
 
@@ -309,7 +309,7 @@ def _choose(builder, is_first, first, second):
     store takes AMD's processors with AVX2 12 cycles (measured: relu 4 to 7 times as long, an epoch 64 wide a fifth longer).
     """
     chosen = builder.select(is_first, first, second)
-    frozen = ir.instructions.Instruction(builder.block, chosen.type, "freeze", [chosen])  # which builders have no method for
+    frozen = ir.Instruction(builder.block, chosen.type, "freeze", [chosen])  # which builders have no method for
     builder.block.instructions.append(frozen)
     builder.position_at_end(builder.block)
     return frozen

@@ -249,7 +249,7 @@ def fit_network(
     scratches = [scratch or Scratch() for _ in range(n_workers)]
     train = trainer_of(settings.solver)
     best: Run | None = None
-    losses = np.full(len(starts), np.nan)
+    losses = np.array([np.nan] * len(starts))
     runs: dict[int, Run] = {}
     lock = threading.Lock()
     is_halted, n_late = False, 0

@@ -65,8 +65,10 @@ def draw_parameters(
         b = draw(spread, n_out) if start.draws_intercepts else None
         if b is None or not fit_intercept:
             b = np.zeros(n_out)
-        coefs.append((init_scale * W).astype(dtype, copy=False))
-        intercepts.append((init_scale * b).astype(dtype, copy=False))
+        if init_scale != 1.0:
+            W, b = init_scale * W, init_scale * b
+        coefs.append(W.astype(dtype, copy=False))
+        intercepts.append(b.astype(dtype, copy=False))
     return coefs, intercepts
 
 
@@ -88,8 +90,10 @@ def draw_front(network: Network, random_state: Any, dtype: Any, frequency_scale:
     has the length 1/√3 on average (Gorishniy, Rubachev, Khrulkov and Babenko, Revisiting deep learning models for tabular data,
     arXiv:2106.11959).
     """
+    drawn: dict[str, np.ndarray] = {}
+    if not network.has_front and network.skip_layer < 0:
+        return drawn
     n, bound = network.embedded.size, 1 / math.sqrt(N_WAVES)
-    drawn = {}
     if n:
         drawn["frequencies"] = frequency_scale * random_state.standard_normal((n, N_WAVES))
         drawn["phases"] = random_state.uniform(-math.pi, math.pi, (n, N_WAVES))

@@ -8,7 +8,17 @@ from typing import Any
 import numpy as np
 
 from fastbp.kernels.custom import code_of
-from fastbp.kernels.layout import COSINES, EMBEDDED_SIZE, N_EMBEDDED, N_WAVES, NARROW, OFFSETS, PHASES, Network
+from fastbp.kernels.layout import (
+    COSINES,
+    EMBEDDED_SIZE,
+    N_EMBEDDED,
+    N_WAVES,
+    NARROW,
+    OFFSETS,
+    PHASES,
+    Network,
+    once_per_network,
+)
 from fastbp.kernels.tiles import PANEL_VECTORS
 from fastbp.kernels.vectors import lanes
 from fastbp.names import ACTIVATIONS, CANCELS, KEPT, LOSSES
@@ -233,9 +243,9 @@ def aligned_arrays(dtype: Any, *sizes: int, allocate: Callable[..., np.ndarray] 
     memory: Any = allocate(sum(padded) + line, dtype=dtype)
     address = ctypes.addressof(ctypes.c_char.from_buffer(memory))  # a quarter of the 1.5 µs of memory.ctypes.data
     start = -address % CACHE_LINE // dtype.itemsize
-    arrays = []
+    arrays, empty = [], memory[:0]
     for size, step in zip(sizes, padded):
-        arrays.append(memory[start : start + size])
+        arrays.append(memory[start : start + size] if size else empty)
         start += step
     return arrays
 
@@ -267,17 +277,22 @@ def parameter_views(network: Network, params: np.ndarray) -> tuple[list[np.ndarr
     intercepts : list of ndarray of shape (n_out,)
     """
     coefs, intercepts = [], []
-    units, widths = network.units.tolist(), network.widths.tolist()
-    for layer, (weights, biases, narrow) in enumerate(
-        zip(network.weights_at.tolist(), network.biases_at.tolist(), network.narrow.tolist())
-    ):
-        n_in, n_out = units[layer], units[layer + 1]
+    for narrow, weights, biases, n_in, n_out, width in _places(network):
         if narrow:
-            coefs.append(params[weights:biases].reshape(n_out, widths[layer])[:, :n_in].T)
+            coefs.append(params[weights:biases].reshape(n_out, width)[:, :n_in].T)
         else:
-            coefs.append(params[weights:biases].reshape(n_in, widths[layer + 1])[:, :n_out])
+            coefs.append(params[weights:biases].reshape(n_in, width)[:, :n_out])
         intercepts.append(params[biases : biases + n_out])
     return coefs, intercepts
+
+
+@once_per_network
+def _places(network: Network) -> list[tuple[int, ...]]:
+    """Of each layer of weights: whether it is stored the other way round, where its weights and its biases begin, its inputs and
+    outputs, and the width of a stored row."""
+    units, widths, narrow = network.units.tolist(), network.widths.tolist(), network.narrow.tolist()
+    stored = [width_in if is_narrow else width_out for is_narrow, width_in, width_out in zip(narrow, widths, widths[1:])]
+    return [*zip(narrow, network.weights_at.tolist(), network.biases_at.tolist(), units, units[1:], stored)]
 
 
 def front_views(network: Network, params: np.ndarray) -> dict[str, np.ndarray]:
@@ -296,7 +311,10 @@ def front_views(network: Network, params: np.ndarray) -> dict[str, np.ndarray]:
         Of a scale those of categories are "category_scale"; embeddings of those of column k of codes are "category_embedding_k",
         (n_categories, size).
     """
-    views, n = {}, network.embedded.size
+    views: dict[str, np.ndarray] = {}
+    if not network.has_front and network.skip_layer < 0:
+        return views
+    n = network.embedded.size
     if n:
         embedding = params[network.embedding_at : network.scale_at].reshape(n, EMBEDDED_SIZE)
         views["frequencies"] = embedding[:, :PHASES]

@@ -85,10 +85,10 @@ class Optimizer:
     def __init__(self, network: Any, dtype: np.dtype, settings: Settings) -> None:
         self.solver_name = settings.solver
         solver = self.solver
-        code = solver.rule
+        code, decays = solver.rule, (solver.decay_1, solver.decay_2)
         if settings.nesterovs_momentum and solver.nesterov_rule is not None:
             code = solver.nesterov_rule
-        decay_1, decay_2 = (float(getattr(settings, name)) if name else 0.0 for name in (solver.decay_1, solver.decay_2))
+        decay_1, decay_2 = [float(getattr(settings, name)) if name else 0.0 for name in decays]
         # an epsilon that kernels would count as zero could leave 0/0
         epsilon = max(float(settings.epsilon), SMALLEST_NORMAL[dtype.itemsize])
         self._rule = code, decay_1, decay_2, epsilon
@@ -98,7 +98,7 @@ class Optimizer:
         self.dropout_seed = 0
         self.network = network
         n = network.n_parameters
-        self.moments: Any = aligned_arrays(dtype, *(n if k < solver.n_moments else 0 for k in range(2)))
+        self.moments: Any = aligned_arrays(dtype, *[n if k < solver.n_moments else 0 for k in range(2)])
         if solver.has_own_rates:
             self.moments[1][:] = min(max(self.learning_rate_init, SMALLEST_STEP), LARGEST_STEP)
         self.averaged: list[np.ndarray] = []

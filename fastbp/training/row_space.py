@@ -44,11 +44,12 @@ def is_worth_it(X: Any, n_rows: int, n_units: int, batch_size: int, max_iter: in
 
 def space_of(problem: Problem, settings: Settings, n_units: int, n_threads: int | None) -> "RowSpace | None":
     """The span of the rows where it pays to train in it, made once for all who train on them; or None."""
+    if not SOLVERS[settings.solver].stays_in_span or settings.is_shaped:
+        return None
     held_out = None if problem.held_out is None else problem.held_out.X
     n_rows = problem.n_rows + (0 if held_out is None else held_out.shape[0])
     batch_size = settings.rows_per_step(problem.n_rows)
-    stays_in_span = SOLVERS[settings.solver].stays_in_span and not settings.is_shaped
-    if not (stays_in_span and is_worth_it(problem.X, n_rows, n_units, batch_size, settings.max_iter)):
+    if not is_worth_it(problem.X, n_rows, n_units, batch_size, settings.max_iter):
         return None
     space = problem.derived("row space", lambda: RowSpace(problem.X, problem.row_indices, held_out, n_threads))
     return space if np.isfinite(space.X).all() else None

@@ -23,6 +23,7 @@ from fastbp.training.threads import run_team, team_size
 from fastbp.training.validation import diverged, stopped
 from fastbp.training.workspace import UPDATE_WORK, Scratch, exchange_work, flops_per_row, make_strips, make_workspace, slabs_of
 
+_NOTHING_DROPPED = Dropout(0, np.empty(0), np.empty(0, np.int64), 0, 0, 1.0)
 _NOTHING_MOVES = epochs.Factors(NONE_MOVES, NONE_MOVES, NONE_MOVES)
 BACKUP_ROWS = 32  # of an epoch, beside which a copy of the weights costs little: a hundredth of their arithmetic
 
@@ -40,8 +41,8 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
     space = None
     if run.optimizer is None:
         # who scores by weights wants them for X
-        is_free = isinstance(settings.score, str) and settings.is_plain and not (settings.dropout and settings.dropout[0])
-        if run.history.best_params is None and is_free and problem.noise is None:
+        is_free = isinstance(settings.score, str) and run.history.best_params is None and problem.noise is None
+        if is_free and settings.is_plain and not (settings.dropout and settings.dropout[0]):
             space = space_of(problem, settings, int(network.units[1]), n_threads)
         run.optimizer = Optimizer(network, run.params.dtype, settings)
     if space is None:
@@ -98,6 +99,11 @@ def _train_epochs(
     return between.ended if between.ended and status == MAX_ITER and left > 0 else status
 
 
+def _is_simple(settings: Settings) -> bool:
+    """Whether every step is its rule and nothing more, with the same factors."""
+    return settings.is_plain and not (settings.moves_with_steps or settings.is_shaped or settings.dropout)
+
+
 class _Loop:
     """What the compiled loop works on; `advance` calls it, and notes in the run's history what it has done."""
 
@@ -111,10 +117,9 @@ class _Loop:
         if self._noisy is not None:
             samples = samples._replace(table=make_table(self._noisy))
         solver = optimizer.solver
-        n_rows, max_iter = problem.n_rows, settings.max_iter
+        n_rows, max_iter, is_sparse = problem.n_rows, settings.max_iter, problem.is_sparse
         batch_size = settings.rows_per_step(n_rows)
-        is_plain = settings.is_plain and not (settings.moves_with_steps or settings.is_shaped or settings.dropout)
-        is_online = batch_size == 1 and solver.is_per_sample and not problem.is_sparse and is_plain
+        is_online = batch_size == 1 and solver.is_per_sample and not is_sparse and _is_simple(settings)
         is_full_batch = batch_size == n_rows
         drops_inputs = bool(settings.dropout and settings.dropout[0])  # from copies
         gather = problem.row_indices is not None or bool(settings.shuffle and not is_full_batch) or drops_inputs
@@ -128,16 +133,16 @@ class _Loop:
             epoch_work = row_work * n_rows + update_work * n_batches
             size = 1
             if not is_online:
-                exchange = functools.partial(exchange_work, network, batch_size, problem.is_sparse)
+                exchange = functools.partial(exchange_work, network, batch_size, is_sparse)
                 size = team_size(n_threads, row_work * batch_size + update_work, max_iter * epoch_work, exchange)
-            return size, epoch_work, make_strips(network, size, problem.is_sparse, settings.rate_factors)
+            return size, epoch_work, make_strips(network, size, is_sparse, settings.rate_factors)
 
-        key = ("team", n_threads, batch_size, n_rows, max_iter, is_online, problem.is_sparse, settings.rate_factors)
+        key = ("team", n_threads, batch_size, n_rows, max_iter, is_online, is_sparse, settings.rate_factors)
         self.size, self.epoch_work, strips = scratch.get(network, dtype, key, make_team)
         workspace = scratch.get(
             network,
             dtype,
-            ("training", batch_size, self.size, gather, problem.is_sparse, samples.weights.size > 0),
+            ("training", batch_size, self.size, gather, is_sparse, samples.weights.size > 0),
             lambda: make_workspace(
                 network,
                 dtype,
@@ -145,7 +150,7 @@ class _Loop:
                 strips=strips,
                 n_threads=self.size,
                 gathered=samples if gather else None,
-                n_slabs=slabs_of(network, batch_size, problem.is_sparse),
+                n_slabs=slabs_of(network, batch_size, is_sparse),
             ),
         )
         if settings.monotonic:
@@ -196,9 +201,11 @@ class _Loop:
     def _begin_dropout(self, network: Any) -> Dropout:
         """What the kernels drop; the seed, drawn once, is all that dropout takes of the random state."""
         rates, run = self.settings.dropout, self.run
-        if rates and run.optimizer.dropout_seed == 0:
+        if not rates:
+            return _NOTHING_DROPPED
+        if run.optimizer.dropout_seed == 0:
             run.random_state, run.optimizer.dropout_seed = drawn_seed(run.random_state)
-        return Dropout(int(bool(rates)), np.array(rates, dtype=np.float64), network.slopes, run.optimizer.dropout_seed, 0, 1.0)
+        return Dropout(1, np.array(rates, dtype=np.float64), network.slopes, run.optimizer.dropout_seed, 0, 1.0)
 
     def _choose_held_out(self, network: Any, samples: Any) -> None:
         """Rows that are predicted along the way: each epoch those whose score decides, or at the end those of a test."""
@@ -244,9 +251,10 @@ class _Loop:
             self.problem.noise.added(self.problem.X, self.run.history.n_epochs, out=self._noisy)  # type: ignore[union-attr]
         if len(self._results[0]) != n_epochs:  # else those of the last call are taken again
             n_norms = n_epochs * self._n_layers * self.settings.record_gradient_norms
-            self._results = *np.empty((3, n_epochs)), np.empty(n_norms)
-        for array in self._results:
-            array.fill(0.0)
+            self._results = np.zeros(n_epochs), np.zeros(n_epochs), np.zeros(n_epochs), np.zeros(n_norms)
+        else:
+            for array in self._results:
+                array.fill(0.0)
         losses, scores, validation_losses, norms = self._results
         factors = self._factors(n_epochs) if self._moves else _NOTHING_MOVES
         arguments = *self._before, self._counts, self._measures, factors, norms, losses, scores, validation_losses

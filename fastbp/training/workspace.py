@@ -21,6 +21,7 @@ from fastbp.kernels.layout import (
     Samples,
     Strips,
     Workspace,
+    once_per_network,
 )
 from fastbp.kernels.tiles import EDGE_ROWS, STRIP_ROWS, TILE_ROWS
 from fastbp.names import KEPT
@@ -91,6 +92,7 @@ def make_workspace(
     n_strips = len(strips.layers) if strips else 0
     width = network.row_width
     has_slopes = keeps_slopes(network) and not forward_only
+    delta_panels, is_wide, n_zeros = _largest(network)
     block_rows = n_rows
     if n_slabs > 1:
         block_rows = n_threads * -(-min(PIECE_ROWS, n_rows // n_slabs + EDGE_ROWS) // TILE_ROWS) * TILE_ROWS
@@ -108,10 +110,10 @@ def make_workspace(
         "deltas": block_rows * width * backward,
         "mirror": network.n_mirror * backward,
         "panels": network.n_panels * backward,
-        "delta_panels": block_rows * int(network.first_panels[-1]) * backward,
-        "strip_inputs": n_threads * block_rows * STRIP_ROWS * int(network.wide.any()) * backward,
+        "delta_panels": block_rows * delta_panels * backward,
+        "strip_inputs": n_threads * block_rows * STRIP_ROWS * is_wide * backward,
         "gradient": (network.n_parameters * n_slabs + n_threads * (strips.largest if strips else 0)) * backward,
-        "constants": int(network.widths[0 if network.has_front else 1 :].max()) + 1,
+        "constants": n_zeros + 1,
         "signs": 0,
     }
     arrays = dict(zip(sizes, aligned_arrays(dtype, *sizes.values())))
@@ -130,6 +132,14 @@ def make_workspace(
     )
 
 
+@once_per_network
+def _largest(network: Network) -> tuple[int, bool, int]:
+    """Elements of a row in panels, whether there are any, and elements of the widest row that is written."""
+    widths = network.widths.tolist()
+    return int(network.first_panels[-1]), bool(network.wide.any()), max(widths[0 if network.has_front else 1 :])
+
+
+@once_per_network
 def keeps_slopes(network: Network) -> bool:
     """Whether some layer's activation writes its slopes down in training."""
     return KEPT in network.slopes.tolist()
@@ -153,6 +163,12 @@ def _row_elements(network: Network) -> int:
 
 def make_strips(network: Network, n_threads: int, is_sparse: bool, rate_factors: RateFactors = EQUAL_RATES) -> Strips:
     """Cut the parameters into strips and share them among threads by their size; rate_factors: on the learning rate."""
+    return _make_strips(*_cut_by(network), n_threads, is_sparse, rate_factors)
+
+
+@once_per_network
+def _cut_by(network: Network) -> tuple[Any, ...]:
+    """What strips follow from."""
     shape = tuple(network.units.tolist()), tuple(network.widths.tolist()), tuple(network.narrow.tolist())
     n_rows = int(network.units[0]) - network.n_dense  # of the first weights, that categories name
     embeddings: tuple[tuple[int, int, int], ...] = ()
@@ -161,7 +177,7 @@ def make_strips(network: Network, n_threads: int, is_sparse: bool, rate_factors:
         embeddings = tuple(zip(at, [*at[1:], network.skip_at], sizes))
     coded = n_rows, network.skip_at - network.coded_scale_at, embeddings
     beside = network.embedded.size, network.has_scale, network.n_features, network.skip_layer, *coded
-    return _make_strips(*shape, *beside, network.fit_intercept, network.is_ordered, n_threads, is_sparse, rate_factors)
+    return *shape, *beside, network.fit_intercept, network.is_ordered
 
 
 @functools.lru_cache
@@ -227,6 +243,7 @@ def _make_strips(
     return Strips(*bounds, owners.astype(np.int64), max(sizes), np.array(rates), np.array(decays))
 
 
+@once_per_network
 def flops_per_row(network: Network) -> float:
     """Floating-point operations of forward and backward pass and gradient for one row."""
     n_named = network.coded.size - network.category_outputs.size  # rows of the first weights that a row's categories name
@@ -244,6 +261,14 @@ def exchange_work(network: Network, batch_size: int, is_sparse: bool) -> float:
     if slabs_of(network, batch_size, is_sparse) > 1:
         return 0.0
     return EXCHANGE_WORK * (batch_size * _row_elements(network) + 2.0 * network.n_parameters)
+
+
+@once_per_network
+def _shape(network: Network) -> tuple[Any, ...]:
+    """What the sizes of all memory follow from."""
+    coded = network.coded.tobytes(), network.category_outputs.tobytes()
+    beside = network.embedded.tobytes(), network.has_scale, coded, network.skip_layer
+    return network.units.tobytes(), network.fit_intercept, network.is_ordered, keeps_slopes(network), beside
 
 
 class Scratch:
@@ -264,9 +289,7 @@ class Scratch:
     def get(self, network: Network, dtype: Any, key: Any, make: Callable[[], Any]) -> Any:
         """What make() returns, or has returned for this key and shape of network."""
         if network is not self._network:
-            coded = network.coded.tobytes(), network.category_outputs.tobytes()
-            beside = network.embedded.tobytes(), network.has_scale, coded, network.skip_layer
-            shape = network.units.tobytes(), network.fit_intercept, network.is_ordered, keeps_slopes(network), beside, dtype
+            shape = _shape(network), dtype
             if shape != self._shape:
                 self._shape, self._kept = shape, {}
             self._network = network

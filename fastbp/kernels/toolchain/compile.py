@@ -5,6 +5,7 @@
 compiles one and stores it.
 """
 
+import base64
 import importlib
 import json
 import os
@@ -12,7 +13,6 @@ import pathlib
 import pkgutil
 import queue
 import signal
-import struct
 import subprocess
 import sys
 import threading
@@ -57,8 +57,11 @@ def _compile_apart(names, dtype, made):
                 name = todo.get_nowait()
                 process.stdin.write(f"{name} {dtype.name}\n".encode())
                 process.stdin.flush()
-                made[name] = _received(process.stdout)
-        except (queue.Empty, OSError, EOFError):
+                answer = process.stdout.readline()
+                if not answer.endswith(b"\n"):
+                    return  # it has ended
+                made[name] = store.decoded(base64.b64decode(answer))
+        except (queue.Empty, OSError):
             pass
         finally:
             process.stdin.close()
@@ -92,18 +95,6 @@ def _cores():
     return min(present, int(allowed)) if allowed.isdigit() and int(allowed) else present
 
 
-def _received(stream):
-    head = _exactly(stream, 8)
-    return store.decoded(_exactly(stream, struct.unpack("<q", head)[0]))
-
-
-def _exactly(stream, size):
-    data = stream.read(size)
-    if len(data) < size:
-        raise EOFError
-    return data
-
-
 def serve():
     """Compile what standard input names, line by line, and answer on standard output, until the end of the input."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who waits ends this process
@@ -111,8 +102,7 @@ def serve():
     os.dup2(2, 1)  # nothing else gets in between
     for line in sys.stdin:
         name, dtype = line.split()
-        content = store.encoded(compile_here([name], np.dtype(dtype), {})[name])
-        answer.write(struct.pack("<q", len(content)) + content)
+        answer.write(base64.b64encode(store.encoded(compile_here([name], np.dtype(dtype), {})[name])) + b"\n")
         answer.flush()
 
 

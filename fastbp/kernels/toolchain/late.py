@@ -15,7 +15,7 @@ class _Late:
         return value
 
 
-ir, types, cgutils = _Late("llvmlite.ir"), _Late("numba.types"), _Late("numba.core.cgutils")
+ir, types = _Late("llvmlite.ir"), _Late("numba.types")
 seen = _Late("fastbp.kernels.toolchain.types")  # numba types of our own
 compiling = _Late("fastbp.kernels.toolchain.compile")
 code = _Late("fastbp.kernels.toolchain.machine_code")  # what makes objects of all this

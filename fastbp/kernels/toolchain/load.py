@@ -14,6 +14,7 @@ from .late import code, compiling
 _lock = threading.RLock()
 _loaded: dict[tuple[str, np.dtype], "_Loaded"] = {}
 _filled: set[tuple[str, np.dtype]] = set()  # those whose address is in the slots
+MISSING = "missing"  # the slot with the address of this number:
 missing = ctypes.c_int64(0)  # becomes 1 where a kernel calls a part that has not been loaded
 COUNTS = {"compiled": 0, "loaded": 0}  # objects since the process began
 
@@ -73,13 +74,6 @@ def _from_library(name, dtype):
     return _Loaded(library, *found, lambda symbol: ctypes.addressof(ctypes.c_byte.in_dll(library, symbol)))
 
 
-@functools.cache
-def address_of_yield():
-    """Address of the system's function that lets another thread have the core."""
-    offer = ctypes.windll.kernel32.SwitchToThread if sys.platform == "win32" else ctypes.CDLL(None).sched_yield
-    return ctypes.cast(offer, ctypes.c_void_p).value
-
-
 def is_missing():
     """Whether a kernel has called a part that was not there, since this was last asked."""
     if not missing.value:
@@ -112,8 +106,7 @@ def load_all(functions, dtype):
         COUNTS["loaded"] += len(todo) - len(absent)
         for name in todo:
             _loaded[name, dtype] = new = ready.get(name) or _from_object(objects[name])
-            new.fill("yield", address_of_yield())
-            new.fill("missing", ctypes.addressof(missing))
+            new.fill(MISSING, ctypes.addressof(missing))
         for name in functions:
             for (_, other_dtype), each in _loaded.items():
                 if other_dtype == dtype:
@@ -129,7 +122,7 @@ def forget_addresses():
     with _lock:
         for each in _loaded.values():
             for part in each.slots:
-                if part not in ("yield", "missing"):
+                if part != MISSING:
                     each.fill(part, 0)
         _filled.clear()
 

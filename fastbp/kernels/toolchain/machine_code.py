@@ -14,30 +14,23 @@ import functools
 import inspect
 import sys
 import typing
+from typing import NamedTuple
 
 import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic, lower_builtin, overload, type_callable
+from numba.extending import lower_builtin, overload, type_callable
 
 from .. import compiler
 from ..cpu import cpu_name, feature_string
 from . import pack
-from .load import address_of_yield, engine_of, missing, triple
+from .load import MISSING, engine_of, missing, triple
 from .store import Object
-from .types import Flat, Record, is_inside
+from .types import Flat, Record, field_address
 
-_ARCHITECTURE = llvm.get_process_triple().split("-")[0]
-X86, ARM = ("x86_64", "amd64", "i686"), ("aarch64", "arm64")
-_X86_FLUSH = 1 << 15 | 1 << 6  # MXCSR: results that are subnormal become zero, operands that are count as zero
-_ARM_FLUSH = 1 << 24  # FPCR: both
-
-_BYTE, _INT, _WORD = ir.IntType(8), ir.IntType(32), ir.IntType(64)
-_POINTER = _BYTE.as_pointer()
+_WORD, _POINTER = ir.IntType(64), ir.IntType(8).as_pointer()
 SLOT = "fastbp_slot_"  # how the names of slots begin
-YIELD, MISSING = "yield", "missing"  # slots that hold the address of what offers the core, and of a number that should stay zero
 
 
 class _Building:
@@ -160,10 +153,11 @@ def _call_part(function, context, builder, sig, args):
 def _as_wanted(context, builder, value, found, wanted):
     """A value as an argument of the type that a part takes; a tuple that a kernel has made lies on its stack."""
     if isinstance(wanted, Record) and not isinstance(found, Record):
-        pointer = cgutils.alloca_once(builder, context.get_value_type(wanted).pointee)
+        with builder.goto_entry_block():  # once, not for each time around a loop
+            pointer = builder.alloca(context.get_value_type(wanted).pointee)
         for number, field in enumerate(wanted.types):
             item = _as_wanted(context, builder, builder.extract_value(value, number), found.types[number], field)
-            builder.store(item, cgutils.gep_inbounds(builder, pointer, 0, number))
+            builder.store(item, field_address(builder, pointer, number))
         return pointer
     return context.cast(builder, value, found, wanted)
 
@@ -174,12 +168,6 @@ def _read_slot(builder, name):
     return builder.load(slot)
 
 
-def offer_core(builder):
-    """Emit a call of the system's function that lets another thread have the core."""
-    function_type = ir.FunctionType(_INT, [])
-    builder.call(builder.bitcast(_read_slot(builder, YIELD), function_type.as_pointer()), [])
-
-
 # ---- objects
 
 
@@ -188,69 +176,50 @@ def object_code(function, dtype):
     name, is_part = function.__name__, compiler.PARTS.get(function.__name__) is function
     _Building.dtype = dtype
     register()
-    _show_slots()  # of parts that have come since, too
-    if is_part:
-        result, taken = _signature(function)
-    else:
-        function, result, taken = _called_by_pointer(function), types.void, [types.voidptr]
+    result, taken = _signature(function) if is_part else (types.void, [])
+    if not is_part:
+        arguments = NamedTuple(name, pack.fields_of(function).items())
+        function, taken = _of_struct(function), [type_of(arguments)]
     text, inner = compiler.as_c_function(function, result, taken)
     return _finished(text, inner, f"fastbp_{name}_{dtype.name}", is_part)
 
 
-_SLOTS = {YIELD: ctypes.c_void_p(address_of_yield()), MISSING: ctypes.c_void_p(ctypes.addressof(missing))}
-_EMPTY = ctypes.c_void_p(None)
+_EMPTY, _OF_MISSING = ctypes.c_void_p(None), ctypes.c_void_p(ctypes.addressof(missing))
 
 
 def _show_slots():
     """Tell LLVM of slots for what numba loads itself, where a symbol that is nowhere would end the process."""
-    for name in (*compiler.PARTS, YIELD, MISSING):
-        llvm.add_symbol(SLOT + name, ctypes.addressof(_SLOTS.get(name, _EMPTY)))
+    for name in compiler.PARTS:
+        llvm.add_symbol(SLOT + name, ctypes.addressof(_EMPTY))
+    llvm.add_symbol(SLOT + MISSING, ctypes.addressof(_OF_MISSING))
 
 
-def _called_by_pointer(function):
-    """The function as one of the address of a struct with its arguments, see pack.py."""
-    field_types = [type_of(annotation) for annotation in pack.fields_of(function).values()]
-
-    @intrinsic
-    def unpacked(typing_context, pointer):
-        def codegen(context, builder, sig, args):
-            fields = [context.get_value_type(each) for each in field_types]
-            packed = ir.LiteralStructType([f.pointee if is_inside(each) else f for f, each in zip(fields, field_types)])
-            address = builder.bitcast(args[0], packed.as_pointer())
-            places = [cgutils.gep_inbounds(builder, address, 0, number) for number in range(len(fields))]
-            values = [place if is_inside(each) else builder.load(place) for place, each in zip(places, field_types)]
-            return context.make_tuple(builder, sig.return_type, values)
-
-        return types.Tuple(field_types)(types.voidptr), codegen
-
-    def call(pointer):
-        function(*unpacked(pointer))
-
-    return call
+def _of_struct(function):
+    """The function as one of a struct with its arguments, see pack.py."""
+    known = {"function": function}
+    exec(f"def of_struct(struct): function({', '.join(f'struct.{name}' for name in pack.fields_of(function))})", known)
+    return known["of_struct"]
 
 
 def _finished(text, inner, name, is_part):
     module = llvm.parse_assembly(text)
     slots = [each.name for each in module.global_variables if each.name.startswith(SLOT)]
-    for each in module.functions:
-        if not each.is_declaration:
-            each.linkage = "internal"
     function = module.get_function(inner)
     if is_part:
-        function.name, function.linkage = name, "external"
+        function.name = name
     else:
         function.add_function_attribute("noinline")
-        function.linkage = "external"
-        module.link_in(llvm.parse_assembly(str(guard(name, inner))))
-        module.get_function(inner).linkage = "internal"
+        module.link_in(llvm.parse_assembly(guard(name, inner)))
+    for each in module.functions:
+        if not each.is_declaration:
+            each.linkage = "external" if each.name == name else "internal"
     for slot in slots:
-        module.link_in(llvm.parse_assembly(_definition(slot)))
+        module.link_in(llvm.parse_assembly(f"@{slot} = global i8* null"))
         module.get_global_variable(slot).name = f"{name}_{slot.removeprefix(SLOT)}"
     module.triple = triple()
     target = llvm.Target.from_triple(triple())
     machine = target.create_target_machine(cpu_name(), feature_string(), opt=3, reloc="pic", codemodel="default")
-    tuning = llvm.create_pipeline_tuning_options(speed_level=3)
-    builder = llvm.create_pass_builder(machine, tuning)
+    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=3))
     builder.getModulePassManager().run(module, builder)
     for each in module.functions:
         if each.is_declaration and not each.name.startswith("llvm.") and not _is_in_every_process(each.name):
@@ -265,72 +234,76 @@ def _is_in_every_process(name):
     return sys.platform == "win32" or hasattr(ctypes.CDLL(None), name) or hasattr(ctypes.CDLL(None), name.lstrip("_"))
 
 
-def _definition(slot):
-    module = ir.Module()
-    variable = ir.GlobalVariable(module, _POINTER, slot)
-    variable.initializer = ir.Constant(_POINTER, None)
-    return str(module)
+# ---- the kernels' floating-point mode
+
+# How a thread's mode is switched and given back, in LLVM's language. MXCSR has a bit by which results that are subnormal become
+# zero, 1 << 15, and one by which operands that are count as zero, 1 << 6; FPCR one for both, 1 << 24.
+_OF_X86 = """
+declare void @llvm.x86.sse.stmxcsr(i8*)
+declare void @llvm.x86.sse.ldmxcsr(i8*)
+
+define i64 @enter() alwaysinline {
+  %room = alloca i32
+  %place = bitcast i32* %room to i8*
+  call void @llvm.x86.sse.stmxcsr(i8* %place)
+  %mode = load i32, i32* %room
+  %flushing = or i32 %mode, 32832
+  store i32 %flushing, i32* %room
+  call void @llvm.x86.sse.ldmxcsr(i8* %place)
+  %before = zext i32 %mode to i64
+  ret i64 %before
+}
+
+define void @leave(i64 %before) alwaysinline {
+  %room = alloca i32
+  %mode = trunc i64 %before to i32
+  store i32 %mode, i32* %room
+  %place = bitcast i32* %room to i8*
+  call void @llvm.x86.sse.ldmxcsr(i8* %place)
+  ret void
+}
+"""
+_OF_ARM = """
+declare i64 @llvm.aarch64.get.fpcr()
+declare void @llvm.aarch64.set.fpcr(i64)
+
+define i64 @enter() alwaysinline {
+  %before = call i64 @llvm.aarch64.get.fpcr()
+  %flushing = or i64 %before, 16777216
+  call void @llvm.aarch64.set.fpcr(i64 %flushing)
+  ret i64 %before
+}
+
+define void @leave(i64 %before) alwaysinline {
+  call void @llvm.aarch64.set.fpcr(i64 %before)
+  ret void
+}
+"""
+_OF_OTHERS = "define i64 @enter() alwaysinline { ret i64 0 } define void @leave(i64 %before) alwaysinline { ret void }"
+ARCHITECTURE = llvm.get_process_triple().split("-")[0]
+SWITCHES = dict.fromkeys(("x86_64", "amd64", "i686"), _OF_X86) | dict.fromkeys(("aarch64", "arm64"), _OF_ARM)
 
 
-def guard(name, inner, architecture=_ARCHITECTURE):
-    """The LLVM module of a function `name` of a pointer that calls `inner` in the kernels' floating-point mode.
+def guard(name, inner, architecture=ARCHITECTURE):
+    """The LLVM of a function `name` of a pointer that calls `inner` in the kernels' floating-point mode.
 
     All arithmetic is in `inner`, which must not be inlined: LLVM may move arithmetic, but no call, past the switch of the mode.
     """
-    module = ir.Module(name)
-    function_type = ir.FunctionType(ir.VoidType(), [_POINTER])
-    callee = ir.Function(module, function_type, inner)
-    function = ir.Function(module, function_type, name)
-    builder = ir.IRBuilder(function.append_basic_block("entry"))
-    before = _flush_subnormals(builder, architecture)
-    builder.call(callee, function.args)
-    _set_mode(builder, architecture, before)
-    builder.ret_void()
-    return module
-
-
-def _flush_subnormals(builder, architecture):
-    """Emit the switch to the kernels' mode; returns the one before, 0 on a machine that has no such mode."""
-    if architecture in ARM:
-        mode = _call(builder, "llvm.aarch64.get.fpcr", _WORD)
-        _set_mode(builder, architecture, builder.or_(mode, _WORD(_ARM_FLUSH)))
-        return mode
-    if architecture in X86:
-        slot = builder.alloca(_INT)
-        _call(builder, "llvm.x86.sse.stmxcsr", ir.VoidType(), builder.bitcast(slot, _POINTER))
-        mode = builder.zext(builder.load(slot), _WORD)
-        _set_mode(builder, architecture, builder.or_(mode, _WORD(_X86_FLUSH)))
-        return mode
-    return _WORD(0)
-
-
-def _set_mode(builder, architecture, mode):
-    if architecture in ARM:
-        _call(builder, "llvm.aarch64.set.fpcr", ir.VoidType(), mode)
-    elif architecture in X86:
-        slot = builder.alloca(_INT)
-        builder.store(builder.trunc(mode, _INT), slot)
-        _call(builder, "llvm.x86.sse.ldmxcsr", ir.VoidType(), builder.bitcast(slot, _POINTER))
-
-
-def _call(builder, name, result, *arguments):
-    declared = ir.FunctionType(result, [argument.type for argument in arguments])
-    return builder.call(builder.module.globals.get(name) or ir.Function(builder.module, declared, name), arguments)
+    return f"""{SWITCHES.get(architecture, _OF_OTHERS)}
+declare void @"{inner}"(i8*)
+define void @{name}(i8* %arguments) {{
+  %before = call i64 @enter()
+  call void @"{inner}"(i8* %arguments)
+  call void @leave(i64 %before)
+  ret void
+}}
+"""
 
 
 @functools.cache
 def mode_switch():
     """Two functions for what numba compiles in its own way: one sets the kernels' mode and returns that before, one gives it
     back."""
-    module = ir.Module()
-    enter = ir.Function(module, ir.FunctionType(_WORD, []), "enter")
-    builder = ir.IRBuilder(enter.append_basic_block("entry"))
-    builder.ret(_flush_subnormals(builder, _ARCHITECTURE))
-    leave = ir.Function(module, ir.FunctionType(ir.VoidType(), [_WORD]), "leave")
-    builder = ir.IRBuilder(leave.append_basic_block("entry"))
-    _set_mode(builder, _ARCHITECTURE, leave.args[0])
-    builder.ret_void()
-    engine = engine_of(str(module))
-    addresses = [engine.get_function_address(function.name) for function in (enter, leave)]
-    prototypes = ctypes.CFUNCTYPE(ctypes.c_int64), ctypes.CFUNCTYPE(None, ctypes.c_int64)
-    return engine, *(prototype(address) for prototype, address in zip(prototypes, addresses))
+    engine = engine_of(SWITCHES.get(ARCHITECTURE, _OF_OTHERS))
+    enter = ctypes.CFUNCTYPE(ctypes.c_int64)(engine.get_function_address("enter"))
+    return engine, enter, ctypes.CFUNCTYPE(None, ctypes.c_int64)(engine.get_function_address("leave"))

@@ -26,8 +26,8 @@ DTYPES = np.dtype(np.float32), np.dtype(np.float64)
 def kept(cls: Any) -> Any:
     """Make a NamedTuple one that lies apart from the struct it is in, which holds its address: it is packed once, when first
     handed over."""
-    namespace = {"__module__": cls.__module__, "__doc__": cls.__doc__, "packed": None, "__reduce__": _reduce}
-    return type(cls.__name__, (cls,), namespace)
+    namespace = {"__module__": cls.__module__, "__doc__": cls.__doc__, "__reduce__": _reduce}
+    return type(cls.__name__, (cls,), namespace | {f"packed_{reals}": None for reals in DTYPES})
 
 
 def _reduce(record: Any) -> Any:
@@ -36,7 +36,7 @@ def _reduce(record: Any) -> Any:
 
 def is_kept(annotation: Any) -> bool:
     """Whether this is such a NamedTuple."""
-    return hasattr(annotation, "packed")
+    return hasattr(annotation, f"packed_{DTYPES[0]}")
 
 
 @functools.cache
@@ -67,19 +67,20 @@ def packer_of(of: Any, reals: np.dtype) -> Any:
     known: dict[str, Any] = {
         "address": ctypes.addressof,
         "span": (ctypes.c_char * 0).from_buffer,
-        "reals": reals,
         "Other": TypeError,
     }
     lines: list[str] = []
     words: list[str] = []
-    layout = _write_packer(fields_of(of), "", known, lines, words)
-    known["pack"] = struct.Struct(layout).pack
+    layout = _write_packer(fields_of(of), "", reals, known, lines, words)
+    packed = struct.Struct(layout)
+    known["pack"] = packed.pack
     source = f"def packer({', '.join(fields_of(of))}):\n    " + "\n    ".join([*lines, f"return pack({', '.join(words)})"])
     exec(source, known)
+    known["packer"].room = ctypes.c_char * packed.size  # made once: to make a type takes as long as a tenth of a tiny fit
     return known["packer"]
 
 
-def _write_packer(fields: Any, prefix: str, known: Any, lines: list[str], words: list[str]) -> str:
+def _write_packer(fields: Any, prefix: str, reals: np.dtype, known: Any, lines: list[str], words: list[str]) -> str:
     """Write what checks and packs variables of these names, and return the struct's layout."""
     layout = ""
     for field, annotation in fields.items():
@@ -88,15 +89,16 @@ def _write_packer(fields: Any, prefix: str, known: Any, lines: list[str], words:
             known[f"class_{name}"] = annotation
             lines.append(f"if type({name}) is not class_{name}: raise Other")
             if is_kept(annotation):
-                known[f"pack_{name}"] = functools.partial(_keep, packer_of(annotation, known["reals"]), known["reals"])
-                lines.append(f"at_{name} = {name}.packed")
-                lines.append(f"if at_{name} is None or at_{name}[0] is not reals: at_{name} = pack_{name}({name})")
-                words.append(f"at_{name}[1]")
+                pack = packer_of(annotation, reals)
+                kept_as = f"packed_{reals}"
+                known[f"pack_{name}"] = functools.partial(_keep, pack, kept_as)
+                lines.append(f"at_{name} = {name}.{kept_as} or pack_{name}({name})")
+                words.append(f"at_{name}[0]")
                 layout += "P"
             else:
                 inner = fields_of(annotation)
                 lines.append(f"{', '.join(f'{name}_{each}' for each in inner)}, = {name}")
-                layout += _write_packer(inner, f"{name}_", known, lines, words)
+                layout += _write_packer(inner, f"{name}_", reals, known, lines, words)
         elif annotation is int:
             words.append(name)
             layout += "q"
@@ -105,7 +107,7 @@ def _write_packer(fields: Any, prefix: str, known: Any, lines: list[str], words:
             words.append(name)
             layout += "d"
         else:
-            dtype = dtype_of(annotation, known["reals"])
+            dtype = dtype_of(annotation, reals)
             known[f"dtype_{dtype}"] = dtype
             lines.append(f"if {name}.dtype is not dtype_{dtype} and {name}.dtype != dtype_{dtype}: raise Other")
             lines.append(f"size_{name}, = {name}.shape")
@@ -118,12 +120,11 @@ def _write_packer(fields: Any, prefix: str, known: Any, lines: list[str], words:
 REFUSALS = TypeError, AttributeError, ValueError, struct.error, BufferError
 
 
-def _keep(pack: Any, reals: np.dtype, record: Any) -> tuple[np.dtype, int, Any]:
-    """The address of a NamedTuple's struct, behind the dtype it was checked for; it lives as long as the NamedTuple."""
-    content = pack(*record)
-    memory = (ctypes.c_char * len(content)).from_buffer_copy(content)
-    record.packed = found = reals, ctypes.addressof(memory), memory
-    return found
+def _keep(pack: Any, name: str, record: Any) -> tuple[int, Any]:
+    """The address of a NamedTuple's struct, and what holds it there as long as the NamedTuple lives: another thread may have it,
+    so it is never replaced."""
+    memory = pack.room.from_buffer_copy(pack(*record))
+    return record.__dict__.setdefault(name, (ctypes.addressof(memory), memory))
 
 
 def converted(value: Any, annotation: Any, reals: np.dtype, name: str) -> Any:

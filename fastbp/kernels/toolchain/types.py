@@ -8,9 +8,16 @@ import operator
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
-from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_global, signature
-from numba.extending import infer_getattr, lower_builtin, lower_getattr, lower_getattr_generic, models, register_model
+from numba.core.typing.templates import AttributeTemplate
+from numba.extending import (
+    infer_getattr,
+    lower_builtin,
+    lower_getattr,
+    lower_getattr_generic,
+    models,
+    register_model,
+    type_callable,
+)
 
 from ..cpu import VECTOR_BYTES
 from ..vectors import address, array_size, splat
@@ -37,22 +44,6 @@ class Record(types.Type):
     def mangling_args(self):
         """A short name for the symbols of kernels."""
         return self.instance_class.__name__, ()
-
-
-def seen_by_kernels(argument_type):
-    """The type that kernels have in place of numba's for an argument of an entry; None if no entry may take it.
-
-    Kernels' own types stay as they are, also within the tuples that kernels make.
-    """
-    if isinstance(argument_type, (Flat, Record)):
-        return argument_type
-    if isinstance(argument_type, types.BaseNamedTuple):
-        field_types = tuple(map(seen_by_kernels, argument_type.types))
-        return None if None in field_types else Record(argument_type.instance_class, field_types)
-    if isinstance(argument_type, types.Array):
-        is_flat = argument_type.ndim == 1 and argument_type.layout == "C" and argument_type.mutable
-        return Flat(argument_type.dtype) if is_flat and isinstance(argument_type.dtype, types.Number) else None
-    return argument_type if argument_type in (types.int64, types.float64) else None
 
 
 def is_inside(field_type):
@@ -101,20 +92,26 @@ def _itemsize(context, builder, flat, array):
     return context.get_constant(types.intp, flat.dtype.bitwidth // 8)
 
 
+def field_address(builder, pointer, *path):
+    """Address of a field of a struct, or of a part of it."""
+    return builder.gep(pointer, [ir.IntType(32)(number) for number in (0, *path)], inbounds=True)
+
+
 @lower_getattr_generic(Record)
 def _field(context, builder, record, pointer, name):
     number = record.instance_class._fields.index(name)
 
     def load(*path):
-        loaded = builder.load(cgutils.gep_inbounds(builder, pointer, 0, number, *path))
+        loaded = builder.load(field_address(builder, pointer, number, *path))
         # Written before the kernel was called, in a function that takes no other in: LLVM need not read it anew behind a store.
         loaded.set_metadata("invariant.load", builder.module.add_metadata([]))
         return loaded
 
     if is_inside(record.types[number]):
-        return cgutils.gep_inbounds(builder, pointer, 0, number)
+        return field_address(builder, pointer, number)
     if isinstance(record.types[number], Flat):
-        return cgutils.pack_struct(builder, [load(0), load(1)])
+        empty = ir.Constant(context.get_value_type(record.types[number]), ir.Undefined)
+        return builder.insert_value(builder.insert_value(empty, load(0), 0), load(1), 1)
     return load()
 
 
@@ -134,27 +131,23 @@ class _VectorModel(models.PrimitiveModel):
         super().__init__(manager, vector, ir.VectorType(element, vector.lanes))
 
 
-def _is_operand(candidate):
-    return isinstance(candidate, (types.Float, types.Integer))
-
-
-def _register_operator(operation, emit):
+def _register_operator(operation, instruction):
     """Give Vectors the Python operator `operation`; a scalar operand is cast to the vector's dtype and splat."""
 
-    @infer_global(operation)
-    class Template(AbstractTemplate):
-        def generic(self, args, kws):
-            if len(args) == 2:
-                left, right = args
-                if isinstance(left, Vector) and (left == right or _is_operand(right)):
-                    return signature(left, left, right if left == right else left.dtype)
-                if isinstance(right, Vector) and _is_operand(left):
-                    return signature(right, right.dtype, right)
+    @type_callable(operation)
+    def make_typer(context):
+        def typer(left, right):
+            vector = left if isinstance(left, Vector) else right
+            if isinstance(vector, Vector):
+                taken = [vector.dtype if isinstance(each, (types.Float, types.Integer)) else each for each in (left, right)]
+                return vector(*taken) if {*taken} <= {vector, vector.dtype} else None
+
+        return typer
 
     def lower(context, builder, sig, args):
         n_lanes = sig.return_type.lanes
         wide = [a if isinstance(t, Vector) else splat(builder, a, n_lanes) for a, t in zip(args, sig.args)]
-        return emit(builder, *wide)
+        return getattr(builder, instruction)(*wide)
 
     lower_builtin(operation, Vector, Vector)(lower)
     lower_builtin(operation, Vector, types.Float)(lower)
@@ -162,10 +155,8 @@ def _register_operator(operation, emit):
 
 
 # No fast-math flags here: the order of operations is what the kernel wrote, which the exponential's rounding trick relies on.
-_register_operator(operator.add, lambda builder, a, b: builder.fadd(a, b))
-_register_operator(operator.sub, lambda builder, a, b: builder.fsub(a, b))
-_register_operator(operator.mul, lambda builder, a, b: builder.fmul(a, b))
-_register_operator(operator.truediv, lambda builder, a, b: builder.fdiv(a, b))
+for _operation, _instruction in {"add": "fadd", "sub": "fsub", "mul": "fmul", "truediv": "fdiv"}.items():
+    _register_operator(getattr(operator, _operation), _instruction)
 
 
 def _at_index(context, builder, array_type, array, index):
@@ -175,12 +166,13 @@ def _at_index(context, builder, array_type, array, index):
     return address(context, builder, array_type, array, index, "an index")
 
 
-@infer_global(operator.getitem)
-class _GetItem(AbstractTemplate):
-    def generic(self, args, kws):
-        array, index = args
+@type_callable(operator.getitem)
+def _typer_of_getitem(context):
+    def typer(array, index):
         if isinstance(array, Flat) and isinstance(index, types.Integer):
-            return signature(array.dtype, array, types.intp)
+            return array.dtype(array, types.intp)
+
+    return typer
 
 
 @lower_builtin(operator.getitem, Flat, types.intp)
@@ -188,12 +180,13 @@ def _get_item(context, builder, sig, args):
     return builder.load(_at_index(context, builder, sig.args[0], *args))
 
 
-@infer_global(operator.setitem)
-class _SetItem(AbstractTemplate):
-    def generic(self, args, kws):
-        array, index, _ = args
+@type_callable(operator.setitem)
+def _typer_of_setitem(context):
+    def typer(array, index, value):
         if isinstance(array, Flat) and isinstance(index, types.Integer):
-            return signature(types.none, array, types.intp, array.dtype)
+            return types.none(array, types.intp, array.dtype)
+
+    return typer
 
 
 @lower_builtin(operator.setitem, Flat, types.intp, types.Number)
