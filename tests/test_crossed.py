@@ -413,13 +413,6 @@ def quiet():
         yield
 
 
-@pytest.fixture
-def teams_for_any_work(monkeypatch):
-    """Let threads share the least work, so that a small network shows what they do to each other."""
-    monkeypatch.setattr("fastbp.training.threads.SHARED_WORK", -np.inf)
-    monkeypatch.setattr("fastbp.training.threads.SHARED_TOTAL", -np.inf)
-
-
 SMOOTH = {"identity", "logistic", "tanh", "elu", "gelu", "silu", "mish", "softplus", "exp", "softmax", "cumulative"}
 ALL = pairwise()
 CHOSEN = range(len(ALL)) if os.environ.get("NUMBA_BOUNDSCHECK") == "1" else range(0, len(ALL), EVERY)
@@ -437,6 +430,7 @@ def test_each_pair_of_levels_is_there():
     assert len(missing) < 0.01 * len(wanted)  # those that go together, but with no third
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", CHOSEN)
 def test_a_configuration_goes_through(number, quiet, teams_for_any_work, tmp_path):
     levels = ALL[number]

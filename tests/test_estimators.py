@@ -4,7 +4,6 @@ import copy
 import inspect
 import pickle
 import re
-import subprocess
 import sys
 import tracemalloc
 import warnings
@@ -54,7 +53,12 @@ def assert_same_weights(a, b, **tolerance):
 
 
 @parametrize_with_checks(
-    [estimator(max_iter=100, solver=solver) for estimator in BOTH for solver in SOLVERS] + [BPRegressor(n_restarts=2)]
+    [
+        BPClassifier(max_iter=100),
+        BPClassifier(max_iter=100, solver="lbfgs"),
+        BPRegressor(max_iter=100, solver="sgd"),
+        BPRegressor(n_restarts=2),
+    ]
 )
 def test_scikit_learns_own_checks(estimator, check):
     check(estimator)
@@ -85,11 +89,6 @@ def test_every_parameter_is_documented_and_has_a_rule(estimator):
 def parameter_section(text):
     lines = inspect.cleandoc(text).split("\n")
     return lines[lines.index("Parameters") + 2 : lines.index("Attributes")][:-1]
-
-
-def test_import_is_light():
-    code = "import sys, fastbp; sys.exit(any(name in sys.modules for name in ('numba', 'llvmlite', 'matplotlib')))"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 # Bad input

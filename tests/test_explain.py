@@ -1,6 +1,5 @@
 """What a fitted network has learnt: slopes by the inputs, importances, hidden activations."""
 
-import math
 import warnings
 
 import naive
@@ -155,9 +154,7 @@ def test_an_output_that_overflows_spoils_no_other():
     np.testing.assert_array_equal(gradients[..., 1], model.input_gradients(RNG_ROWS)[..., 1])
 
 
-def test_same_bits_for_any_number_of_threads(monkeypatch):
-    monkeypatch.setattr("fastbp.training.threads.SHARED_WORK", -math.inf)
-    monkeypatch.setattr("fastbp.training.threads.SHARED_TOTAL", 0)
+def test_same_bits_for_any_number_of_threads(teams_for_any_work):
     X = np.random.default_rng(0).normal(size=(500, 5))
     model = classifier(X=X)
     expected = model.set_params(n_threads=1).input_gradients(X)

@@ -106,9 +106,7 @@ def test_normal_equations_of_tables_and_rows(is_sparse, numbers):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_blocks_and_threads_change_no_bit(dtype, monkeypatch):
-    for name in ("SHARED_WORK", "SHARED_TOTAL"):
-        monkeypatch.setattr(f"fastbp.training.threads.{name}", -np.inf)
+def test_blocks_and_threads_change_no_bit(dtype, teams_for_any_work):
     network, params, X, Y, weights = case((5, 20, 9, 2), dtype=dtype, n_rows=3000, weighted=True)
     found = []
     for n_threads in (1, 2, 3):

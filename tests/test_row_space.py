@@ -140,10 +140,8 @@ def test_restarts_share_one_basis(spaces):
 
 
 @pytest.mark.parametrize("batch_size", [30, 9])
-def test_same_bits_for_any_number_of_threads(batch_size, monkeypatch):
+def test_same_bits_for_any_number_of_threads(batch_size, monkeypatch, teams_for_any_work):
     monkeypatch.setattr(row_space_module, "TEAM_WORK", 0.0)
-    for name in ("SHARED_WORK", "SHARED_TOTAL"):
-        monkeypatch.setattr(f"fastbp.training.threads.{name}", -np.inf)
     X, y = wide_table()
     options = {**OPTIONS, "batch_size": batch_size}
     one, two = (BPClassifier(**options, n_threads=n).fit(X, y) for n in (1, 2))

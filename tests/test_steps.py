@@ -1,5 +1,6 @@
 """Step rules, schedules, clipping, bounds and averages of the weights against PyTorch and plain NumPy."""
 
+import itertools
 import math
 import pickle
 import warnings
@@ -8,10 +9,11 @@ import naive
 import numpy as np
 import pytest
 import scipy.sparse
+from covering import dealt
 
 from fastbp import BPClassifier, BPRegressor, BPSearchCV
 from fastbp.names import SCHEDULES, SOLVERS
-from fastbp.training.schedules import FACTORS, factors_of
+from fastbp.training.schedules import FACTORS, factors_of, warmup_of
 
 SIZES = (6, 9, 5, 2)
 N_ROWS, BATCH, N_EPOCHS = 60, 15, 5  # 20 steps
@@ -120,6 +122,32 @@ def test_step_rules_are_pytorchs(rule, is_weighted):
     assert np.abs(model.coefs_[0] - COEFS[0]).max() > 1e-3
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("sizes", [(7,), (33, 9), (9, 70), (20, 33, 17)], ids=str)
+def test_every_step_goes_back_through_the_weights_that_the_last_one_left(sizes, dtype):
+    """Layers wide and narrow: the copies of the weights through which errors go back are as new as the weights."""
+    rate = 0.02 if dtype == np.float64 else 0.0078125
+    options = BASE | {"hidden_layer_sizes": sizes, "init": "he_normal", "random_state": 3, "learning_rate_init": rate}
+    options |= {"solver": "sgd", "momentum": 0.0, "batch_size": 20, "max_iter": 4}
+    model = trained(data=(X.astype(dtype), Y.astype(dtype)), **options)
+    start = trained(data=(X.astype(dtype), Y.astype(dtype)), **options | {"learning_rate_init": 1e-300, "max_iter": 1})
+    arrays = [array.astype(float) for array in [*start.coefs_, *start.intercepts_]]
+    for first in [0, 20, 40] * 4:
+        rows, n = slice(first, first + 20), len(sizes) + 1
+        slopes = naive.gradients(
+            arrays[:n],
+            arrays[n:],
+            X[rows],
+            Y[rows],
+            activation="tanh",
+            output_activation="identity",
+            loss="squared_error",
+            alpha=0.3,
+        )
+        arrays = [array - rate * slope for array, slope in zip(arrays, [*slopes.coefs, *slopes.intercepts], strict=True)]
+    assert_same_weights(model, arrays, 1e-9 if dtype == np.float64 else 1e-3)
+
+
 FIRST_STEPS = [1e-300, 1e-9, 1e-6, 3e-4, 0.5, 50.0, 60.0, 1e300]
 
 
@@ -190,6 +218,28 @@ def test_schedules_are_pytorchs(schedule, solver):
 
 def test_every_schedule_has_its_factors():
     assert {name for name, schedule in SCHEDULES.items() if schedule.is_for_all} == set(SHAPES) == set(FACTORS) - {"flat_cos"}
+
+
+def test_factors_by_their_formulas():
+    """What PyTorch's schedulers document, and how far a warm-up has come, without PyTorch."""
+    np.testing.assert_allclose(factors_of("cosine", 0, 2, 2, 2), [1, 0.5 + 0.5**1.5, 0.5, 0.5 - 0.5**1.5])
+    one_cycle = factors_of("one_cycle", 0, 10, 4, 10)
+    np.testing.assert_allclose(one_cycle[[0, 11, 39]], [1 / 25, 1, 4e-6])
+    assert (np.diff(one_cycle[:12]) > 0).all() and (np.diff(one_cycle[11:]) < 0).all()
+    valleys = factors_of("coslog", 0, 15, 10, 15)[[0, 10, 30, 70]]  # where 1 + 15·t is a power of two
+    np.testing.assert_allclose(valleys, 0, atol=1e-12)
+    np.testing.assert_allclose(warmup_of(4, 0, 6), [0.25, 0.5, 0.75, 1, 1, 1])
+    np.testing.assert_allclose(warmup_of(4, 2, 2), [0.75, 1])
+    assert warmup_of(4, 4, 2) is None
+
+
+def test_the_first_step_of_a_warm_up_is_that_much_shorter():
+    start = np.concatenate([array.ravel() for array in [*COEFS, *INTERCEPTS]])
+    moves = []
+    for steps in (0, 5):
+        model = trained(solver="sgd", momentum=0.0, batch_size=N_ROWS, max_iter=1, warmup_steps=steps)
+        moves.append(np.concatenate([array.ravel() for array in [*model.coefs_, *model.intercepts_]]) - start)
+    np.testing.assert_allclose(5 * moves[1], moves[0], rtol=1e-9, atol=1e-14)
 
 
 def test_flat_cos():
@@ -394,16 +444,12 @@ BIG = np.random.default_rng(2).normal(size=(300, 40))
 LABELS = (np.abs(BIG[:, 0]) + BIG[:, 1] > 0.8) + 0
 
 
-@pytest.fixture
-def shared_work(monkeypatch):
-    monkeypatch.setattr("fastbp.training.threads.SHARED_WORK", -math.inf)
-    monkeypatch.setattr("fastbp.training.threads.SHARED_TOTAL", 0)
+FORMS = itertools.product(["blocks", "slabs", "sparse"], [np.float32, np.float64])
 
 
-@pytest.mark.parametrize("name", OPTIONS)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("form", ["blocks", "slabs", "sparse"])
-def test_same_bits_for_any_number_of_threads(name, dtype, form, shared_work):
+@pytest.mark.parametrize(("name", "form"), dealt(OPTIONS, FORMS))
+def test_same_bits_for_any_number_of_threads(name, form, teams_for_any_work):
+    form, dtype = form
     options = {"hidden_layer_sizes": (140, 33), "init": "he_normal", "batch_size": 64, "random_state": 0, "max_iter": 3}
     options |= OPTIONS[name]
     rows = BIG.astype(dtype)
