@@ -88,6 +88,69 @@ class Twin:
         return self.snapshots[-1]
 
 
+# ---- the same by the formulas of the papers, where PyTorch is not installed
+
+
+def corrected(moment, decay, step):
+    return moment / (1 - decay**step)
+
+
+def adam(w, g, m, v, step, epsilon=1e-12):
+    m[...], v[...] = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+    return w - 0.01 * corrected(m, 0.9, step) / (np.sqrt(corrected(v, 0.999, step)) + epsilon)
+
+
+def adamw(w, g, m, v, step):
+    return adam(w * (1 - 0.01 * 0.5) if w.ndim > 1 else w, g, m, v, step, 1e-3)
+
+
+def rmsprop(w, g, m, v, step):
+    v[...] = 0.99 * v + 0.01 * g * g
+    return w - 0.01 * g / (np.sqrt(v) + 1e-8)
+
+
+def momentum(w, g, m, v, step):
+    m[...] = 0.9 * m - 0.01 * g
+    return w + m
+
+
+def nesterov(w, g, m, v, step):
+    m[...] = 0.9 * m - 0.01 * g
+    return w + 0.9 * m - 0.01 * g
+
+
+FORMULAS = {"sgd": lambda w, g, *_: w - 0.01 * g, "momentum": momentum, "nesterov": nesterov} | {
+    "adam": adam, "rmsprop": rmsprop, "adamw": adamw
+}  # fmt: skip
+CLIPPED = {
+    "clip_norm": lambda slopes: [g * min(1, 0.2 / (math.sqrt(sum(np.sum(g * g) for g in slopes)) + 1e-6)) for g in slopes],
+    "clip_value": lambda slopes: [np.clip(g, -0.01, 0.01) for g in slopes],
+}
+PENALTIES = {"l1_ratio": lambda W: 0.3 * (0.6 * W + 0.4 * np.sign(W))}
+BOUNDS = {"max_norm": lambda W: W * np.minimum(1, 0.6 / np.linalg.norm(W, axis=0))}
+
+
+@pytest.mark.parametrize(
+    ("rule", "shaping"),
+    [*((rule, "") for rule in FORMULAS), *itertools.product(["nesterov", "adamw"], [*CLIPPED, *PENALTIES, *BOUNDS])],
+)
+def test_steps_are_those_of_the_formulas(rule, shaping):
+    model = trained(**({"solver": rule} | RULES[rule][0] | (SHAPED[shaping][0] if shaping else {})))
+    arrays = [array.copy() for array in [*COEFS, *INTERCEPTS]]
+    moments = [(np.zeros_like(array), np.zeros_like(array)) for array in arrays]
+    for step in range(1, N_STEPS + 1):
+        first = BATCH * ((step - 1) % (N_ROWS // BATCH))
+        rows = slice(first, first + BATCH)
+        slopes = naive.gradients(arrays[:3], arrays[3:], X[rows], Y[rows], activation="tanh")
+        slopes = CLIPPED.get(shaping, list)([*slopes.coefs, *slopes.intercepts])
+        for k, (array, slope) in enumerate(zip(arrays, slopes, strict=True)):
+            penalty = PENALTIES.get(shaping, lambda W: 0.3 * W)(array) / BATCH if k < 3 else 0.0
+            arrays[k] = FORMULAS[rule](array, np.asarray(slope) + penalty, *moments[k], step)
+            if k < 3:
+                arrays[k] = BOUNDS.get(shaping, np.asarray)(arrays[k])
+    assert_same_weights(model, arrays)
+
+
 # ---- step rules
 
 RULES = {
@@ -399,6 +462,13 @@ def test_an_average_goes_on(averaging):
     warm = pickle.loads(pickle.dumps(at_once)).set_params(warm_start=True).fit(X, Y)
     fresh = trained(averaging=averaging, init=(at_once.coefs_, at_once.intercepts_))
     assert_same_weights(warm, fresh.coefs_ + fresh.intercepts_, 0)
+
+
+def test_an_average_begins_with_the_first_step_that_has_one():
+    model = BPRegressor(**BASE).partial_fit(X, Y)
+    model.set_params(averaging="polyak", batch_size=N_ROWS).partial_fit(X, Y)
+    without = BPRegressor(**BASE).partial_fit(X, Y).set_params(batch_size=N_ROWS).partial_fit(X, Y)
+    assert_same_weights(model, without.coefs_ + without.intercepts_, 0)  # an average of one
 
 
 def test_changed_weights_begin_a_new_average():
