@@ -25,6 +25,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from streams import Interrupt
 
 from fastbp import BPClassifier, BPRegressor, BPSearchCV
 from fastbp.estimators import parameters
@@ -391,21 +392,6 @@ def test_convergence_warning(solver):
     else:
         with pytest.warns(ConvergenceWarning, match=re.escape(message)):
             MLPClassifier(solver=solver, max_iter=2, random_state=0).fit(X_IRIS, Y_IRIS)
-
-
-class Interrupt:
-    """A stream that takes some lines and then gets Ctrl-C."""
-
-    def __init__(self, n_lines):
-        self.n_lines = n_lines
-
-    def write(self, text):
-        self.n_lines -= text.count("\n")
-        if self.n_lines < 0:
-            raise KeyboardInterrupt
-
-    def flush(self):
-        pass
 
 
 @pytest.mark.parametrize("solver", SOLVERS)

@@ -1,5 +1,6 @@
 """Training in the span of the rows of wide tables: the same model as on the table itself."""
 
+import sys
 import warnings
 from inspect import signature
 
@@ -10,6 +11,7 @@ from scipy import linalg, sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier, MLPRegressor
+from streams import Interrupt
 
 from fastbp import BPClassifier, BPRegressor, BPSearchCV
 from fastbp.kernels.triangular import FACTORIZE, SOLVE, SOLVE_TRANSPOSED, multiply, triangular
@@ -238,14 +240,7 @@ def test_multiply_adds_a_product_of_any_strides(n_rows, only_lower, dtype):
 def test_ctrl_c_keeps_what_was_trained(monkeypatch, spaces):
     X, y = wide_table()
     model, shorter = BPClassifier(**OPTIONS, verbose=1), BPClassifier(**{**OPTIONS, "max_iter": 5}).fit(X, y)
-    said = []
-
-    def say(run, text):
-        said.append(text)
-        if len(said) == 5:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr("fastbp.training.outcome.Run.say", say)
+    monkeypatch.setattr(sys, "stdout", Interrupt(4))
     with pytest.warns(UserWarning, match="interrupted"):
         model.fit(X, y)
     assert model.n_iter_ == 5
