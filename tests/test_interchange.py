@@ -495,6 +495,7 @@ def test_what_has_no_form_in_c_or_onnx():
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_c_in_the_other_precision(tmp_path):
     model = fitted("three layers", np.float64)
@@ -541,6 +542,7 @@ def test_names_of_the_c_library_are_refused(name):
         fastbp.to_c(fitted("number gelu", np.float64), name=name)
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize("standard", ["c99", "gnu17"])
 def test_all_that_the_header_declares_is_refused(standard):
@@ -562,6 +564,7 @@ def test_all_that_the_header_declares_is_refused(standard):
     assert [name for name in sorted(declared) if not is_reserved(name)] == []
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_other_names_compile(tmp_path):
     """Those that a random text gives, and those that only look like the library's."""

@@ -395,6 +395,7 @@ assert counts["old"] and (counts["new"] or counts["kept"])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case",
     ["fit", "columns", "calibrated", "importances", "ensemble", "first", "partial_fit", "average", "warm", "fold", "features"],

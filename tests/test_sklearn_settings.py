@@ -105,6 +105,7 @@ def test_the_numbers_are_those_without_it(job):
             np.testing.assert_array_equal(np.asarray(found), expected, err_msg=f"{setting}")
 
 
+@pytest.mark.slow
 def test_arrays_of_other_libraries_allowed():
     """In a process of its own, as SciPy has to know of it when it is imported."""
     code = """

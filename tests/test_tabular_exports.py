@@ -228,6 +228,7 @@ SMALL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", SMALL)
 def test_small_tables(name, dtype, tmp_path):
