@@ -286,6 +286,7 @@ def test_every_schedule_has_its_factors():
 def test_factors_by_their_formulas():
     """What PyTorch's schedulers document, and how far a warm-up has come, without PyTorch."""
     np.testing.assert_allclose(factors_of("cosine", 0, 2, 2, 2), [1, 0.5 + 0.5**1.5, 0.5, 0.5 - 0.5**1.5])
+    np.testing.assert_allclose(factors_of("cosine", 5, 1, 2, 2), [0.5 - 0.5**1.5] * 2)  # the last one stays
     one_cycle = factors_of("one_cycle", 0, 10, 4, 10)
     np.testing.assert_allclose(one_cycle[[0, 11, 39]], [1 / 25, 1, 4e-6])
     assert (np.diff(one_cycle[:12]) > 0).all() and (np.diff(one_cycle[11:]) < 0).all()
