@@ -125,6 +125,7 @@ def target_of(kind):
     return Y > 0 if "two" in kind else Y if kind == "classifier" else X[:, 0] ** 2 + 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("again", ["partial_fit", "warm_start"])
 @pytest.mark.parametrize("first", ["fit", "partial_fit"])
 @pytest.mark.parametrize("kind", STARTED)
