@@ -7,8 +7,19 @@ import sys
 import numpy as np
 import pytest
 from covering import covering, dealt
+from sklearn.metrics import accuracy_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from fastbp import BPAutoencoder, BPClassifier, BPFeatures, BPRegressor, BPTabularClassifier, BPTabularRegressor
+from fastbp import (
+    BPAutoencoder,
+    BPClassifier,
+    BPFeatures,
+    BPRegressor,
+    BPSearchCV,
+    BPTabularClassifier,
+    BPTabularRegressor,
+)
 from fastbp.training.solvers import TRAINERS
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -284,6 +295,74 @@ def test_other_estimators_publish_all_or_nothing():
             model.fit(X[:, :3], Y, **bad)
         assert all(vars(model)[name] is value for name, value in state.items())
         np.testing.assert_array_equal(model.transform(X), expected)
+
+
+class FailsOnAllRows(StandardScaler):
+    """Takes the rows of a fold, and fails with `error` in the refit."""
+
+    def __init__(self, error=ValueError):
+        super().__init__()
+        self.error = error
+
+    def fit(self, X, y=None, sample_weight=None):
+        if len(X) == len(Y):
+            raise self.error("of the refit")
+        return super().fit(X, y, sample_weight)
+
+
+def two_scores(model, X, y):
+    return {"one": accuracy_score(y, model.predict(X)), "other": 0.0}
+
+
+def out_of_range(results):
+    return len(results["params"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"estimator": make_pipeline(FailsOnAllRows(), BPClassifier(**OPTIONS)), "param_grid": {}}, "of the refit"),
+        ({"estimator": FailsOnAllRows(), "scoring": lambda *_: 0.0, "param_grid": {"error": [ValueError]}}, "of the refit"),
+        ({"scoring": two_scores}, "parameter refit"),
+        ({"refit": out_of_range}, "out of range"),
+        ({"scoring": lambda *_: 1 / 0, "error_score": "raise"}, "division"),
+    ],
+    ids=["refit", "refit by GridSearchCV", "several scores", "best index", "scorer"],
+)
+def test_a_search_that_fails_leaves_the_former_one(changes, error):
+    search = BPSearchCV(BPClassifier(**OPTIONS), {"alpha": [0.1, 1.0]}, cv=3, resource="epochs").fit(X, Y)
+    search.set_params(**{"param_grid": {"alpha": [0.2, 2.0]}, "resource": None, **changes})
+    state, expected = vars(search).copy(), search.predict(X)
+    with pytest.raises((ValueError, IndexError, ZeroDivisionError), match=error):
+        search.fit(X[:, ::-1].copy(), Y)
+    assert vars(search).keys() == state.keys()
+    assert all(vars(search)[name] is value for name, value in state.items())
+    np.testing.assert_array_equal(search.predict(X), expected)
+
+
+def test_a_search_shows_the_attributes_of_its_last_fit_alone():
+    search = BPSearchCV(BPClassifier(**OPTIONS), {"alpha": [0.1, 1.0]}, cv=3, resource="epochs").fit(X, Y)
+    expected = BPSearchCV(BPClassifier(**OPTIONS), {"alpha": [0.1, 1.0]}, cv=3, refit=False).fit(X, Y)
+    search.set_params(resource=None, refit=False).fit(X, Y)
+    assert vars(search).keys() == vars(expected).keys()
+
+
+@pytest.mark.parametrize("stop_in", ["report", "results_table", "_best_index"])
+def test_ctrl_c_between_the_attributes_of_a_search_leaves_the_former_one(stop_in):
+    search = BPSearchCV(BPClassifier(**OPTIONS), {"alpha": [0.1, 1.0]}, cv=3).fit(X, Y)
+    state = vars(search).copy()
+
+    def trace(frame, event, argument):
+        if frame.f_code.co_name == stop_in:
+            raise KeyboardInterrupt
+
+    sys.settrace(trace)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            search.fit(X[:, ::-1].copy(), Y)
+    finally:
+        sys.settrace(None)
+    assert vars(search) == state
 
 
 INTERRUPTED = """

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
+import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
@@ -59,6 +61,13 @@ def legend_above(ax: Any, handles: list[Any]) -> Any:
     return legend
 
 
+def scale_losses(ax: Any, losses: np.ndarray) -> None:
+    """A logarithmic axis for losses that it can show, and that are far apart."""
+    finite = losses[np.isfinite(losses)]
+    if finite.size and finite.min() > 0 and finite.max() > 20 * finite.min():
+        ax.set_yscale("log")
+
+
 def label_columns(ax: Any, labels: list[str]) -> None:
     """Ticks at 0, 1, … with labels that do not touch: turned where they are long, and left out where they are many."""
     ax.set_xticks(range(len(labels)), labels)
@@ -79,6 +88,15 @@ def label_rows(ax: Any, labels: list[str]) -> None:
     ax.set_yticks(range(0, len(labels), step), labels[::step])
 
 
+def within(estimator: Any) -> Iterator[Any]:
+    """An estimator, the fitted one that it holds, as pipelines, searches and the like do, what that holds, and so on."""
+    while estimator is not None:
+        yield estimator
+        inner = ("best_estimator_", "regressor_", "estimator_")
+        held = (getattr(estimator, name) for name in inner if hasattr(estimator, name))
+        estimator = estimator[-1] if isinstance(estimator, Pipeline) else next(held, None)
+
+
 def network_in(estimator: Any, attribute: str) -> Any:
     """The fitted network in an estimator, a pipeline or a search, which has this attribute.
 
@@ -89,32 +107,22 @@ def network_in(estimator: Any, attribute: str) -> Any:
     ValueError
         What is fitted has no such attribute.
     """
-    outer = estimator
-    while not hasattr(estimator, attribute):
-        inner = ("best_estimator_", "regressor_", "estimator_")
-        if isinstance(estimator, Pipeline):
-            estimator = estimator[-1]
-        elif found := [name for name in inner if hasattr(estimator, name)]:
-            estimator = getattr(estimator, found[0])
-        else:
-            check_is_fitted(estimator)
-            raise ValueError(f"{type(outer).__name__} holds no network with {attribute}.")
-    return estimator
+    for part in within(estimator):
+        if hasattr(part, attribute):
+            return part
+    check_is_fitted(part)
+    raise ValueError(f"{type(estimator).__name__} holds no network with {attribute}.")
 
 
 def feature_names_of(estimator: Any) -> list[str] | None:
     """The names of a network's inputs: its own, or those that the steps before it in a pipeline give them; None if unknown."""
-    while not hasattr(estimator, "coefs_"):
-        if isinstance(estimator, Pipeline):
-            try:
-                return [str(name) for name in estimator[:-1].get_feature_names_out()]
-            except (AttributeError, ValueError):  # a step does not know, or was fitted without names
-                estimator = estimator[-1]
-        elif found := [name for name in ("best_estimator_", "regressor_", "estimator_") if hasattr(estimator, name)]:
-            estimator = getattr(estimator, found[0])
-        else:
-            return None
-    names = getattr(estimator, "feature_names_in_", None)
+    for part in within(estimator):
+        if isinstance(part, Pipeline):
+            with suppress(AttributeError, ValueError):  # a step does not know, or was fitted without names
+                return [str(name) for name in part[:-1].get_feature_names_out()]
+        elif hasattr(part, "coefs_"):
+            break
+    names = getattr(part, "feature_names_in_", None) if hasattr(part, "coefs_") else None
     return None if names is None else [str(name) for name in names]
 
 

@@ -13,10 +13,9 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone, is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import GridSearchCV, check_cv, cross_val_score
-from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted, indexable
 
-from fastbp.display.drawing import GREY, import_pyplot, label_columns, legend_above
+from fastbp.display.drawing import GREY, import_pyplot, label_columns, legend_above, scale_losses, within
 from fastbp.display.searches import choose_metric, score_name
 from fastbp.estimators.parameters import hidden_sizes
 
@@ -335,20 +334,19 @@ class HiddenSizeDisplay:
         places = np.repeat(positions, [len(self.restart_losses[i]) for i in order])
         losses = np.concatenate([self.restart_losses[i] for i in order])
         self.loss_ax_.plot(places, losses, "o", color=_SCORE_COLOR, markersize=4, alpha=0.4, markeredgewidth=0)
-        finite = losses[np.isfinite(losses)]
-        if finite.size and finite.min() > 0 and finite.max() > 20 * finite.min():
-            self.loss_ax_.set_yscale("log")
+        scale_losses(self.loss_ax_, losses)
         self.loss_ax_.set_ylabel("training loss of each start")
 
 
 class _ScoreAndLosses:
-    """A scorer that also returns the final loss of each start of the network it scores."""
+    """A scorer that also returns the final losses of the starts, where there are several, of the network in what it scores."""
 
     def __init__(self, scorer: Any) -> None:
         self.scorer = scorer
 
     def __call__(self, estimator: Any, X: Any, y: Any) -> dict[str, float]:
-        losses = _restart_losses(estimator)
+        losses = next((part.restart_losses_ for part in within(estimator) if hasattr(part, "restart_losses_")), ())
+        losses = losses if len(losses) > 1 else ()
         return {"score": self.scorer(estimator, X, y)} | {f"restart_loss_{i}": loss for i, loss in enumerate(losses)}
 
 
@@ -356,7 +354,8 @@ def _read_search(search: Any, metric: str | None) -> dict[str, Any]:
     """Return the constructor's arguments that the results of a fitted search hold."""
     results = search.cv_results_
     name = _only_one(sorted({key for params in results["params"] for key in params if _is_size(key)}), "searched")
-    default = search.estimator.get_params().get(name)
+    params_of_search = search.estimator.get_params()
+    default, owner = params_of_search.get(name), name.rpartition("__")[0]
     metric = choose_metric(search, metric)
     scores = _split_columns(results, re.escape(metric))
     losses = _split_columns(results, r"restart_loss_\d+")
@@ -381,7 +380,7 @@ def _read_search(search: Any, metric: str | None) -> dict[str, Any]:
         "restart_losses": [losses[rows].ravel() for rows in chosen.values()] if losses.size else None,
         "complete": [n_resources[rows[0]] == n_resources.max() for rows in chosen.values()],
         "score_name": score_name(search.estimator, search.scoring if metric == "score" else metric),
-        "estimator_name": _network_name(search.estimator, name),
+        "estimator_name": type(params_of_search[owner] if owner else search.estimator).__name__,
     }
 
 
@@ -400,23 +399,6 @@ def _split_columns(results: Mapping[str, Any], pattern: str) -> np.ndarray:
     keys = [key for key in results if re.fullmatch(rf"split\d+_test_{pattern}", key)]
     rows = [np.asarray(results[key], dtype=float) for key in keys]
     return np.column_stack(rows) if rows else np.empty((len(results["params"]), 0))
-
-
-def _network_name(estimator: Any, parameter: str) -> str:
-    owner = parameter.rpartition("__")[0]
-    return type(estimator.get_params()[owner] if owner else estimator).__name__
-
-
-def _restart_losses(estimator: Any) -> Sequence[float]:
-    """Return the final losses of the starts, where there are several, of the network in a fitted estimator."""
-    while estimator is not None and not hasattr(estimator, "restart_losses_"):
-        if isinstance(estimator, Pipeline):
-            estimator = estimator[-1]
-        else:
-            inner = ("regressor_", "estimator_", "best_estimator_")
-            estimator = next((getattr(estimator, name) for name in inner if hasattr(estimator, name)), None)
-    losses = getattr(estimator, "restart_losses_", ())
-    return losses if len(losses) > 1 else ()
 
 
 def _check_scores(baselines: Mapping[str, Any] | None) -> dict[str, float]:

@@ -18,6 +18,8 @@ from sklearn.utils import check_array
 
 from fastbp.display.drawing import network_in
 from fastbp.estimators import BPClassifier, BPRegressor
+from fastbp.estimators.parameters import loss_parameter_of
+from fastbp.names import SOLVERS
 
 MOST_UNITS = 32  # of a layer; more circles run into each other
 MOST_BYTES = 900_000  # of what a page holds beside its program
@@ -162,7 +164,8 @@ class LearningDisplay:
         self._options = {
             "activation": self.estimator_.activation, "output_activation": self.estimator_.out_activation_,
         }  # fmt: skip
-        self._loss = {"loss": self.estimator_._loss_name(), "loss_parameter": _loss_parameter(self.estimator_)}
+        loss = self.estimator_._loss_name()
+        self._loss = {"loss": loss, "loss_parameter": loss_parameter_of(self.estimator_, loss)}
         self._fill(list(frames))
 
     @classmethod
@@ -313,7 +316,7 @@ class LearningDisplay:
             outputs = [str(name) for name in classes[-n_outputs:]]
         data = {
             "sizes": self.layer_sizes_, "features": self._names, "outputs": outputs, "epochs": self.epochs_,
-            "unit": "iteration" if self.estimator_.solver in ("lbfgs", "lm") else "epoch",
+            "unit": "epoch" if SOLVERS[self.estimator_.solver].is_stochastic else "iteration",
             "rows": [
                 {"name": f"{row} (target {self._told[row]})", "x": [float(x) for x in self._X[row]]}
                 for row in self._rows
@@ -363,12 +366,6 @@ def _targets_of(estimator: Any, y: Any) -> np.ndarray:
         return values.astype(float)
     numbers = np.searchsorted(estimator.classes_, values.ravel())
     return numbers if estimator.out_activation_ == "softmax" else numbers.astype(float)
-
-
-def _loss_parameter(estimator: Any) -> Any:
-    from fastbp.estimators.parameters import loss_parameter_of
-
-    return loss_parameter_of(estimator, estimator._loss_name())
 
 
 def _told(target: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastbp.display.drawing import COLORS, GREY, by_name, legend_above, make_axes, network_in
+from fastbp.display.drawing import COLORS, GREY, by_name, legend_above, make_axes, network_in, scale_losses
 
 
 class LossCurveDisplay:
@@ -128,10 +128,7 @@ class LossCurveDisplay:
         for name, epoch in self.best_epochs.items():
             color = self.lines_[name].get_color()
             self.best_lines_[name] = self.ax_.axvline(epoch, color=color, linewidth=1, alpha=0.5, label="best epoch")
-        everything = np.concatenate([*self.loss_curves.values(), *self.validation_losses.values()])
-        finite = everything[np.isfinite(everything)]
-        if finite.size and finite.min() > 0 and finite.max() > 20 * finite.min():
-            self.ax_.set_yscale("log")
+        scale_losses(self.ax_, np.concatenate([*self.loss_curves.values(), *self.validation_losses.values()]))
         self.ax_.set(xlabel="epoch", ylabel="loss")
         if self.score_ax_ is not None:
             self.score_ax_.set_ylabel("validation score", color=GREY)

@@ -1,6 +1,5 @@
 """Columns of categories: which they are, what they hold, and rows with the numbers of categories in place of these."""
 
-from collections.abc import Iterable
 from numbers import Integral, Number
 from typing import Any
 
@@ -28,7 +27,7 @@ def coded_rows(estimator: Any, X: Any, reset: bool) -> np.ndarray:
         names = list(X.columns)
         columns = [X.iloc[:, i] if hasattr(X, "iloc") else X[name] for i, name in enumerate(names)]
         kinds = [str(column.dtype).lower() for column in columns]
-        arrays = [_array_of(column) for column in columns]
+        arrays = [array_of(column) for column in columns]
     else:
         X = validate_data(estimator, X, reset=reset, dtype=None, ensure_all_finite=False)
         names, kinds, arrays = [], [""] * X.shape[1], list(X.T)
@@ -41,7 +40,9 @@ def coded_rows(estimator: Any, X: Any, reset: bool) -> np.ndarray:
     dtype = np.float32 if is_single else np.float64
     rows = np.empty((len(X), len(arrays)), dtype)
     if parts:
-        inner = np.column_stack(parts) if len({part.dtype.kind == "O" for part in parts}) == 1 else _objects(parts)
+        if len({part.dtype.kind == "O" for part in parts}) > 1:
+            parts = [part.astype(object) for part in parts]
+        inner = np.column_stack(parts)
         rows[:, : len(numbers)] = check_array(inner, dtype=dtype, input_name="X", estimator=estimator)
     where = [f"column {names[i] if names else i!r}" for i in chosen]
     read = [_values(arrays[i], name) for i, name in zip(chosen, where)]
@@ -94,23 +95,26 @@ def network_settings(estimator: Any, settings: Any) -> Any:
     return settings._replace(categories=tuple(map(len, categories)), embedded=embedded)
 
 
-def _array_of(column: Any) -> np.ndarray:
+def array_of(column: Any) -> np.ndarray:
+    """Return a column of a frame, (n_rows,)."""
     try:
         return np.asarray(column.to_numpy())
-    except Exception:  # of kinds that NumPy has nothing for
-        return np.fromiter(column.to_list(), dtype=object, count=len(column))
+    except Exception:  # of kinds that NumPy has nothing for, as polars' integers of 128 bits
+        return objects(column.to_list())
 
 
-def _objects(parts: Iterable[np.ndarray]) -> np.ndarray:
-    return np.column_stack([part.astype(object) for part in parts])
+def objects(values: list[Any]) -> np.ndarray:
+    """Return an array of objects, (n_values,), whatever these hold."""
+    return np.fromiter(values, dtype=object, count=len(values))
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
+    """Whether there is no value in a cell: None, NaN, NaT or pandas' NA."""
     if value is None:
         return True
     try:
         return bool(value != value)
-    except (TypeError, ArithmeticError):  # of pandas' NA nothing can be said
+    except (TypeError, ArithmeticError):  # of NA nothing can be said, nor of a signaling NaN of decimal's
         return True
 
 
@@ -123,7 +127,7 @@ def _values(column: np.ndarray, where: str) -> np.ndarray:
         return values
     if column.dtype.kind not in "OUT":
         raise ValueError(f"Categories are numbers, booleans or text, but {where} holds {column.dtype}: make texts of them.")
-    cells = [None if _is_missing(value) else value for value in column.tolist()]
+    cells = [None if is_missing(value) else value for value in column.tolist()]
     for kind in set(map(type, cells)):
         if not issubclass(kind, str | Number | type(None)) or issubclass(kind, complex):
             raise ValueError(f"Categories are numbers, booleans or text, but {where} holds {kind.__name__}: make texts of them.")
@@ -149,5 +153,5 @@ def _codes(values: np.ndarray, categories: np.ndarray) -> np.ndarray:
         at = np.minimum(np.searchsorted(categories, values), len(categories) - 1)  # NaN comes last
         found = categories[at]
         return np.where((found == values) | (np.isnan(found) & np.isnan(values)), at, -1)
-    lookup = {None if _is_missing(value) else value: number for number, value in enumerate(categories.tolist())}
-    return np.array([lookup.get(None if _is_missing(value) else value, -1) for value in values.tolist()], dtype=np.int64)
+    lookup = {None if is_missing(value) else value: number for number, value in enumerate(categories.tolist())}
+    return np.array([lookup.get(None if is_missing(value) else value, -1) for value in values.tolist()], dtype=np.int64)

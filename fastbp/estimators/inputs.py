@@ -120,6 +120,13 @@ def twin(estimator: Any, **attributes: Any) -> Any:
     return copied
 
 
+def unfitted(estimator: Any) -> Any:
+    """Return a copy to be fitted, whose attributes take the place of all of the estimator's when nothing can fail any more."""
+    copied = object.__new__(type(estimator))
+    copied.__dict__.update((name, value) for name, value in vars(estimator).items() if not name.endswith("_"))
+    return copied
+
+
 def pass_door(estimator: Any, X: Any) -> tuple[Any, dict[str, Any]]:
     """Return X as the kernels take it, and the attributes that an estimator gets from it."""
     probe = twin(estimator)

@@ -1,5 +1,6 @@
 """C: one file in C99 that needs only the C library, for microcontrollers, databases and every system with a C compiler."""
 
+import functools
 import re
 import warnings
 from typing import Any
@@ -11,12 +12,30 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastbp.estimators.plain_table import plain_table_of
 from fastbp.estimators.scaling import shift_of
-from fastbp.interchange.formulas import ACROSS_UNITS, Inputs, Plain, Value, categories_in, formula, plain
+from fastbp.interchange.formulas import ACROSS_UNITS, Inputs, Plain, categories_in, formula, plain
 from fastbp.interchange.reserved import is_reserved
-from fastbp.interchange.table_c import table_source
+from fastbp.interchange.table_c import largest, layer_loop, softmax, sorted_in_place, table_source, weighted_sum
 
 DTYPES = {"float32": ("float", "f"), "float64": ("double", "")}
 WIDTH = 100
+OPERATIONS = {
+    "add": "({0} + {1})",
+    "subtract": "({0} - {1})",
+    "multiply": "({0} * {1})",
+    "divide": "({0} / {1})",
+    "maximum": "({0} < {1} ? {1} : {0})",  # here and in the next a NaN of the first stays one
+    "minimum": "({0} > {1} ? {1} : {0})",
+    "where_less": "(({0} < {1}) ? {2} : {3})",
+    "magnitude": "fabs{f}({0})",
+    "exp": "exp{f}({0})",
+    "exp_minus_one": "expm1{f}({0})",
+    "log_one_plus": "log1p{f}({0})",
+    "tanh": "tanh{f}({0})",
+    "logistic": "({one} / ({one} + exp{f}(-{0})))",
+    "floor": "floor{f}({0})",
+    "sin": "sin{f}({0})",
+    "cos": "cos{f}({0})",
+}
 
 
 def to_c(estimator: Any, *, name: str = "predict", dtype: Any = None) -> str:
@@ -154,63 +173,16 @@ class _C:
                 found["rest"] = left if scale is None else left * scale
         return found if scale is None else {**found, "scale": scale}
 
-    def _text(self, x: Value) -> str:
-        return x if isinstance(x, str) else self.number(x)
+    def __getattr__(self, operation: str) -> Any:
+        if operation not in OPERATIONS:
+            raise AttributeError(operation)
+        return functools.partial(self._written, OPERATIONS[operation])
 
-    def _operation(self, sign: str, x: Value, y: Value) -> str:
-        return f"({self._text(x)} {sign} {self._text(y)})"
+    def _written(self, template: str, *values: Any) -> str:
+        texts = [value if isinstance(value, str) else self.number(value) for value in values]
+        return template.format(*texts, f=self.suffix, one=self.number(1))
 
-    def add(self, x: Value, y: Value) -> str:
-        return self._operation("+", x, y)
-
-    def subtract(self, x: Value, y: Value) -> str:
-        return self._operation("-", x, y)
-
-    def multiply(self, x: Value, y: Value) -> str:
-        return self._operation("*", x, y)
-
-    def divide(self, x: Value, y: Value) -> str:
-        return self._operation("/", x, y)
-
-    def maximum(self, x: Value, y: Value) -> str:
-        x, y = self._text(x), self._text(y)
-        return f"({x} < {y} ? {y} : {x})"  # so that a NaN stays one
-
-    def minimum(self, x: Value, y: Value) -> str:
-        x, y = self._text(x), self._text(y)
-        return f"({x} > {y} ? {y} : {x})"
-
-    def where_less(self, a: Value, b: Value, v: Value, w: Value) -> str:
-        return f"({self._operation('<', a, b)} ? {self._text(v)} : {self._text(w)})"
-
-    def magnitude(self, x: Value) -> str:
-        return f"fabs{self.suffix}({self._text(x)})"
-
-    def exp(self, x: Value) -> str:
-        return f"exp{self.suffix}({self._text(x)})"
-
-    def exp_minus_one(self, x: Value) -> str:
-        return f"expm1{self.suffix}({self._text(x)})"
-
-    def log_one_plus(self, x: Value) -> str:
-        return f"log1p{self.suffix}({self._text(x)})"
-
-    def tanh(self, x: Value) -> str:
-        return f"tanh{self.suffix}({self._text(x)})"
-
-    def floor(self, x: Value) -> str:
-        return f"floor{self.suffix}({self._text(x)})"
-
-    def sin(self, x: Value) -> str:
-        return f"sin{self.suffix}({self._text(x)})"
-
-    def cos(self, x: Value) -> str:
-        return f"cos{self.suffix}({self._text(x)})"
-
-    def logistic(self, x: Value) -> str:
-        return f"({self.number(1)} / ({self.number(1)} + exp{self.suffix}(-{self._text(x)})))"
-
-    def shared(self, value: Value) -> str:
+    def shared(self, value: str) -> str:
         name = f"z_{len(self._lines) + 1}"
         self._lines.append(f"const {self.type} {name} = {value};")
         return name
@@ -278,16 +250,10 @@ def _function(network: Plain, scalers: list[Any], name: str, language: _C) -> st
         source = ("scaled" if scalers else "x") if layer == 0 else f"layer_{(layer - 1) % 2}"
         target = "y" if layer == n_layers - 1 else f"layer_{layer % 2}"
         at = "1" if network.is_binary and target == "y" else "j"
-        declarations, value = language.formula(activation, "z")
-        lines += [
-            f"    for (int j = 0; j < {W.shape[1]}; ++j) {{",
-            f"        {kind} z = {name}_intercepts_{layer}[j];",
-            *(_sum(W, name, layer, source) if layer or network.inputs is None else _sum_of_categories(network.inputs, name)),
-            *(skipping if layer + 1 == network.skips_to else []),
-            *(f"        {declaration}" for declaration in declarations),
-            f"        {target}[{at}] = {value};",
-            "    }",
-        ]
+        of_inputs = network.inputs if layer == 0 else None
+        sums = weighted_sum(name, layer, len(W), source) if of_inputs is None else _sum_of_categories(of_inputs, name)
+        sums += skipping if layer + 1 == network.skips_to else []
+        lines += layer_loop(name, layer, W.shape[1], sums, activation, f"{target}[{at}]", language)
     if network.is_binary and network.classes is not None:
         lines += [
             f"    y[0] = {language.number(1)} - y[1];",
@@ -295,17 +261,14 @@ def _function(network: Plain, scalers: list[Any], name: str, language: _C) -> st
         ]
     elif network.classes is not None:
         is_ordered = network.activations[-1] == "cumulative"
-        lines += _cumulative(n_outputs, language) if is_ordered else _softmax(n_outputs, language)
+        if is_ordered:
+            lines += [*_cumulative(n_outputs, language), *largest(n_outputs)]
+        else:
+            lines += [*largest(n_outputs), *softmax([n_outputs], kind, f"exp{language.suffix}", "y")]
+        lines.append("    return largest;")
     elif network.is_sorted:
-        lines += _sorted(n_outputs, kind)
+        lines += sorted_in_place(n_outputs, kind, "y")
     return "\n".join([*lines, "}", ""])
-
-
-def _sum(W: np.ndarray, name: str, layer: int, source: str) -> list[str]:
-    return [
-        f"        for (int i = 0; i < {len(W)}; ++i)",
-        f"            z += {name}_coefs_{layer}[j][i] * {source}[i];",
-    ]
 
 
 def _rows_of_categories(inputs: Inputs, name: str) -> list[str]:
@@ -340,48 +303,13 @@ def _sum_of_categories(inputs: Inputs, name: str) -> list[str]:
     return lines
 
 
-def _sorted(n: int, kind: str) -> list[str]:
-    return [
-        f"    for (int j = 1; j < {n}; ++j) {{",
-        f"        const {kind} value = y[j];",
-        "        int i = j;",
-        "        for (; i > 0 && y[i - 1] > value; --i)",
-        "            y[i] = y[i - 1];",
-        "        y[i] = value;",
-        "    }",
-    ]
-
-
 def _cumulative(n: int, language: _C) -> list[str]:
-    one = language.number(1)
+    kind, after = language.type, language.logistic("y[j + 1]")
     return [
-        "    int largest = 0;",
-        f"    {language.type} before = {one};",
+        f"    {kind} before = {language.number(1)};",
         f"    for (int j = 0; j < {n}; ++j) {{",
-        f"        const {language.type} after = j + 1 < {n} ? {language.logistic('y[j + 1]')} : {language.number(0)};",
+        f"        const {kind} after = j + 1 < {n} ? {after} : {language.number(0)};",
         "        y[j] = before - after;",
         "        before = after;",
-        "        if (y[j] > y[largest])",
-        "            largest = j;",
         "    }",
-        "    return largest;",
-    ]
-
-
-def _softmax(n: int, language: _C) -> list[str]:
-    kind = language.type
-    return [
-        "    int largest = 0;",
-        f"    for (int j = 1; j < {n}; ++j)",
-        "        if (y[j] > y[largest])",
-        "            largest = j;",
-        f"    const {kind} shift = y[largest];",
-        f"    {kind} total = {language.number(0)};",
-        f"    for (int j = 0; j < {n}; ++j) {{",
-        f"        y[j] = {language.exp('y[j] - shift')};",
-        "        total += y[j];",
-        "    }",
-        f"    for (int j = 0; j < {n}; ++j)",
-        "        y[j] /= total;",
-        "    return largest;",
     ]

@@ -1,7 +1,7 @@
 """A fitted network as others need to know it, and the formulas of its activations in the languages that they are written in."""
 
 import warnings
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import issparse
@@ -13,60 +13,11 @@ from fastbp.estimators.scaling import check_weights_alone
 from fastbp.functions.operations import NumPy, written
 from fastbp.names import ACTIVATIONS
 
-Value = Any  # what a language takes for an array; a float is a constant
-
-
-class Language(Protocol):
-    """The operations of which formulas are made, see functions/operations.py."""
-
-    def add(self, x: Value, y: Value) -> Value:
-        """x + y."""
-
-    def subtract(self, x: Value, y: Value) -> Value:
-        """x - y."""
-
-    def multiply(self, x: Value, y: Value) -> Value:
-        """x · y."""
-
-    def divide(self, x: Value, y: Value) -> Value:
-        """x / y."""
-
-    def maximum(self, x: Value, y: Value) -> Value:
-        """The larger of two."""
-
-    def minimum(self, x: Value, y: Value) -> Value:
-        """The smaller of two."""
-
-    def where_less(self, a: Value, b: Value, v: Value, w: Value) -> Value:
-        """v where a < b, else w."""
-
-    def magnitude(self, x: Value) -> Value:
-        """|x|."""
-
-    def exp(self, x: Value) -> Value:
-        """e**x."""
-
-    def exp_minus_one(self, x: Value) -> Value:
-        """e**x - 1."""
-
-    def log_one_plus(self, x: Value) -> Value:
-        """log(1 + x)."""
-
-    def tanh(self, x: Value) -> Value:
-        """Hyperbolic tangent."""
-
-    def logistic(self, x: Value) -> Value:
-        """1 / (1 + e**-x)."""
-
-    def shared(self, value: Value) -> Value:
-        """A value that is used more than once."""
-
-
 ACROSS_UNITS = ("softmax", "cumulative")  # no formula of one unit alone; each language has it as it is
 
 
-def formula(name: str, language: Language, z: Value) -> Value:
-    """Return what an activation makes of z."""
+def formula(name: str, language: Any, z: Any) -> Any:
+    """Return what an activation makes of z in a language, see `written`."""
     of_x = ACTIVATIONS[name].formula
     assert of_x is not None
     return written(of_x, language, z)

@@ -1,5 +1,6 @@
 """ONNX through skl2onnx: a converter for each estimator, so that pipelines that end in one convert too."""
 
+import functools
 import importlib
 import warnings
 from typing import Any
@@ -11,11 +12,15 @@ from sklearn.utils.validation import check_is_fitted
 from fastbp.estimators import BPClassifier, BPRegressor
 from fastbp.estimators.plain_table import plain_table_of
 from fastbp.estimators.versions import current_version
-from fastbp.interchange.formulas import Inputs, Plain, Value, categories_in, formula, plain
+from fastbp.interchange.formulas import Inputs, Plain, categories_in, formula, plain
 from fastbp.interchange.table_onnx import onnx_labels, table_model
 
 OPSET = {"": 18, "ai.onnx.ml": 3}  # of early 2023, which runtimes of today know
 DTYPES = ("float32", "float64")
+OPERATIONS = {
+    "add": "Add", "subtract": "Sub", "multiply": "Mul", "divide": "Div", "maximum": "Max", "minimum": "Min", "magnitude": "Abs",
+    "exp": "Exp", "tanh": "Tanh", "logistic": "Sigmoid", "floor": "Floor", "sin": "Sin", "cos": "Cos",
+}  # fmt: skip
 
 
 def to_onnx(
@@ -163,7 +168,7 @@ class _Graph:
         self._container.add_initializer(name, self.element if element is None else element, list(array.shape), flat)
         return name
 
-    def node(self, operation: str, *values: Value, result: str = "", **attributes: Any) -> str:
+    def node(self, operation: str, *values: Any, result: str = "", **attributes: Any) -> str:
         """Add a node, whose result may get a name that is given; floats among the values become constants."""
         names = [value if isinstance(value, str) else self.constant(value) for value in values]
         result = result or self._scope.get_unique_variable_name(operation.lower())
@@ -188,55 +193,21 @@ class _Graph:
         x = self.add(self.multiply(x, self.constant(1 - ends)), self.constant(ends))
         return self.node("MatMul", x, self.constant(np.eye(n) - np.eye(n, k=-1)))
 
-    def add(self, x: Value, y: Value) -> str:
-        return self.node("Add", x, y)
+    def __getattr__(self, operation: str) -> Any:
+        if operation not in OPERATIONS:
+            raise AttributeError(operation)
+        return functools.partial(self.node, OPERATIONS[operation])
 
-    def subtract(self, x: Value, y: Value) -> str:
-        return self.node("Sub", x, y)
-
-    def multiply(self, x: Value, y: Value) -> str:
-        return self.node("Mul", x, y)
-
-    def divide(self, x: Value, y: Value) -> str:
-        return self.node("Div", x, y)
-
-    def maximum(self, x: Value, y: Value) -> str:
-        return self.node("Max", x, y)
-
-    def minimum(self, x: Value, y: Value) -> str:
-        return self.node("Min", x, y)
-
-    def where_less(self, a: Value, b: Value, v: Value, w: Value) -> str:
+    def where_less(self, a: Any, b: Any, v: Any, w: Any) -> str:
         return self.node("Where", self.node("Less", a, b), v, w)
 
-    def magnitude(self, x: Value) -> str:
-        return self.node("Abs", x)
-
-    def exp(self, x: Value) -> str:
-        return self.node("Exp", x)
-
-    def exp_minus_one(self, x: Value) -> str:
+    def exp_minus_one(self, x: Any) -> str:
         return self.add(self.exp(x), -1.0)
 
-    def log_one_plus(self, x: Value) -> str:
+    def log_one_plus(self, x: Any) -> str:
         return self.node("Log", self.add(x, 1.0))
 
-    def tanh(self, x: Value) -> str:
-        return self.node("Tanh", x)
-
-    def floor(self, x: Value) -> str:
-        return self.node("Floor", x)
-
-    def sin(self, x: Value) -> str:
-        return self.node("Sin", x)
-
-    def cos(self, x: Value) -> str:
-        return self.node("Cos", x)
-
-    def logistic(self, x: Value) -> str:
-        return self.node("Sigmoid", x)
-
-    def shared(self, value: Value) -> str:
+    def shared(self, value: str) -> str:
         return value
 
 
@@ -290,7 +261,7 @@ def _convert_classifier(scope: Any, operator: Any, container: Any) -> None:
     label, probabilities = (output.full_name for output in operator.outputs)
     outputs = _outputs(operator, network, graph)
     if network.is_binary:
-        graph.node("Concat", graph.add(graph.multiply(outputs, -1.0), 1.0), outputs, result=probabilities, axis=1)
+        graph.node("Concat", graph.subtract(1.0, outputs), outputs, result=probabilities, axis=1)
     else:
         graph.node("Identity", outputs, result=probabilities)
     labels = _labels(scope, operator.raw_operator, network)

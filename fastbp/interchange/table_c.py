@@ -178,22 +178,55 @@ def _network(network: PlainNetwork, table: PlainTable, name: str, language: Any)
     for layer, (W, activation) in enumerate(zip(network.coefs, network.activations, strict=True)):
         source = "first" if layer == 0 else f"layer_{(layer - 1) % 2}"
         target = "outputs" if layer == n_layers - 1 else f"layer_{layer % 2}"
-        steps, value = language.formula(activation, "z")
-        lines += [
-            f"    for (int j = 0; j < {W.shape[1]}; ++j) {{",
-            f"        {kind} z = {name}_intercepts_{layer}[j];",
-            f"        for (int i = 0; i < {W.shape[0]}; ++i)",
-            f"            z += {name}_coefs_{layer}[j][i] * {source}[i];",
-            *(f"        {step}" for step in steps),
-            f"        {target}[j] = {value};",
-            "    }",
-        ]
+        sums = weighted_sum(name, layer, len(W), source)
+        lines += layer_loop(name, layer, W.shape[1], sums, activation, f"{target}[j]", language)
     if network.activations[-1] == "softmax":
-        lines += _softmax(table.sizes, kind, f"exp{language.suffix}", "outputs")
+        lines += softmax(table.sizes, kind, f"exp{language.suffix}", "outputs")
     return [*arrays, *lines, "}", ""]
 
 
-def _softmax(sizes: list[int], kind: str, exp: str, values: str) -> list[str]:
+def weighted_sum(name: str, layer: int, n_in: int, source: str) -> list[str]:
+    """To z, the sum over what comes into unit j of a layer."""
+    return [f"        for (int i = 0; i < {n_in}; ++i)", f"            z += {name}_coefs_{layer}[j][i] * {source}[i];"]
+
+
+def layer_loop(name: str, layer: int, n_out: int, sums: list[str], activation: str, target: str, language: Any) -> list[str]:
+    """The units of a layer, one after the other; sums: what is added to z."""
+    steps, value = language.formula(activation, "z")
+    return [
+        f"    for (int j = 0; j < {n_out}; ++j) {{",
+        f"        {language.type} z = {name}_intercepts_{layer}[j];",
+        *sums,
+        *(f"        {step}" for step in steps),
+        f"        {target} = {value};",
+        "    }",
+    ]
+
+
+def sorted_in_place(n: int, kind: str, values: str) -> list[str]:
+    """The smallest of n values first."""
+    return [
+        f"    for (int j = 1; j < {n}; ++j) {{",
+        f"        const {kind} value = {values}[j];",
+        "        int i = j;",
+        f"        for (; i > 0 && {values}[i - 1] > value; --i)",
+        f"            {values}[i] = {values}[i - 1];",
+        f"        {values}[i] = value;",
+        "    }",
+    ]
+
+
+def largest(n: int) -> list[str]:
+    """The number of the largest of n elements of y."""
+    return [
+        "    int largest = 0;",
+        f"    for (int j = 1; j < {n}; ++j)",
+        "        if (y[j] > y[largest])",
+        "            largest = j;",
+    ]
+
+
+def softmax(sizes: list[int], kind: str, exp: str, values: str) -> list[str]:
     """Exponentials over their sum, in place, for each group."""
     lines, first = [], 0
     for size in sizes:
@@ -236,17 +269,7 @@ def _function(table: PlainTable, name: str, language: Any, exact: Any) -> list[s
 
 
 def _numbers(table: PlainTable, n: int, kind: str, exact: Any) -> list[str]:
-    lines = []
-    if table.is_sorted:
-        lines += [
-            f"    for (int j = 1; j < {n}; ++j) {{",
-            "        const double value = mean[j];",
-            "        int i = j;",
-            "        for (; i > 0 && mean[i - 1] > value; --i)",
-            "            mean[i] = mean[i - 1];",
-            "        mean[i] = value;",
-            "    }",
-        ]
+    lines = sorted_in_place(n, "double", "mean") if table.is_sorted else []
     ends = [np.broadcast_to(part, n).tolist() for part in (table.spread, table.mean, table.low, table.high)]
     for j, (spread, mean, low, high) in enumerate(zip(*ends, strict=True)):
         value = exact.add(exact.multiply(f"mean[{j}]", spread), mean)
@@ -290,11 +313,5 @@ def _classes(table: PlainTable, kind: str, exact: Any) -> list[str]:
         lines.append("    }")
         place += n_classes
     if table.kind == "one":
-        lines += [
-            "    int largest = 0;",
-            f"    for (int j = 1; j < {place}; ++j)",
-            "        if (y[j] > y[largest])",
-            "            largest = j;",
-            "    return largest;",
-        ]
+        lines += [*largest(place), "    return largest;"]
     return lines

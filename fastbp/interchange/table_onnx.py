@@ -183,7 +183,9 @@ class _Ending:
         graph = self._graph
         if table.kind == "labels":
             n = len(table.classes)
-            likely = [self._likely(table, i, self._pair(part)) for i, part in enumerate(split(graph, outputs, [1] * n))]
+            parts = split(graph, outputs, [1] * n)
+            pairs = [graph.node("Concat", graph.subtract(1.0, part), part, axis=1) for part in parts]
+            likely = [self._likely(table, i, pair) for i, pair in enumerate(pairs)]
             second = [split(graph, part, [1, 1])[1] for part in likely]
             together = graph.node("Concat", *second, axis=1)
             graph.cast(graph.node("Greater", together, 0.5), self._types.INT64, result="label")
@@ -203,10 +205,6 @@ class _Ending:
             graph.node("Gather", graph.constant(labels, element), largest, result=f"label{suffix}", axis=0)
             found += [(f"label{suffix}", element, ["n"]), (f"probabilities{suffix}", self._element, ["n", len(classes)])]
         return found
-
-    def _pair(self, output: str) -> str:
-        graph = self._graph
-        return graph.node("Concat", graph.add(graph.multiply(output, -1.0), 1.0), output, axis=1)
 
     def _likely(self, table: PlainTable, column: int, part: str) -> str:
         graph, n = self._graph, 2 if table.kind == "labels" else table.sizes[column]

@@ -312,15 +312,16 @@ def _is_plain_part(name: str) -> bool:
     return all(getattr(kind, method, None) is getattr(object, method, None) for method in methods)
 
 
-def _untrusted(package: Any, content: bytes) -> str:
-    return ", ".join(name for name in package.get_untrusted_types(data=content) if _node_of(name) is None)
+def _strange(names: list[str]) -> str:
+    """Which of the types that skops does not trust are not trusted here either."""
+    return ", ".join(name for name in names if _node_of(name) is None)
 
 
 def _skops_file(estimator: BaseEstimator) -> bytes:
     """Return the content of a file of skops."""
     package = _imported("skops.io")
     content = _with_lists_as_such(package.dumps(estimator))
-    strange, name = _untrusted(package, content), type(estimator).__name__
+    strange, name = _strange(package.get_untrusted_types(data=content)), type(estimator).__name__
     try:
         check_archive(io.BytesIO(content), len(content), _node_of)
     except UntrustedError as error:
@@ -367,8 +368,7 @@ def _load_skops(package: Any, path: str, file: Any, size: int) -> BaseEstimator:
     except UntrustedError as error:
         raise ModelFileError(f"it holds {error}, {distrust}") from error
     names = package.get_untrusted_types(file=path)
-    strange = ", ".join(name for name in names if _node_of(name) is None)
-    if strange:
+    if strange := _strange(names):
         raise ModelFileError(f"it holds {strange}, {distrust}")
     estimator = package.load(path, trusted=names)
     if not isinstance(estimator, BaseEstimator):

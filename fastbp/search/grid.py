@@ -8,6 +8,8 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
+from fastbp.estimators.inputs import unfitted
+from fastbp.estimators.publish import publish
 from fastbp.estimators.versions import Versioned
 from fastbp.search.results import report, results_table
 from fastbp.search.space import candidates_of, has_distribution
@@ -113,7 +115,8 @@ class BPSearchCV(Versioned, GridSearchCV):
 
     Ctrl-C ends the search, not the program: fits that were not finished score NaN, and the best of the finished ones is refitted.
     With `resource` the finished rungs stay, and the best is that of the last whole one. Before any fit is finished it is a
-    KeyboardInterrupt; during the refit it ends that, as it ends any fit of the estimator.
+    KeyboardInterrupt; during the refit it ends that, as it ends any fit of the estimator. A search that fails leaves the
+    attributes of an earlier one as they were.
 
     References
     ----------
@@ -214,13 +217,16 @@ class BPSearchCV(Versioned, GridSearchCV):
                 " end, valid parameters, targets, for fit no more than groups and sample weights, under metadata routing nothing,"
                 " and no callbacks."
             )
+        draft, before = unfitted(self), vars(self).copy()
         if plan is None:
             with joblib.parallel_config(prefer="threads"):
-                return self._fit_elsewhere(X, y, params)
+                draft._fit_elsewhere(X, y, params)
+            publish(self, draft, before)
+            return self
         plan.warn(stacklevel=2)
         splits = plan.split(self.cv)
         n_threads = joblib.effective_n_jobs(self.n_jobs)
-        self.n_splits_ = len(splits)
+        draft.n_splits_ = len(splits)
         halving = None if self.resource is None else Halving(plan, self.factor, self.min_resources)
         if self.verbose > 0 and halving is None:
             n = len(plan.candidates)
@@ -232,49 +238,49 @@ class BPSearchCV(Versioned, GridSearchCV):
         else:
             halving.run(splits, n_threads, self.verbose)
             results, params_of, columns = halving.rows()
-            for name, value in halving.attributes().items():
-                setattr(self, name, value)
+            vars(draft).update(halving.attributes())
         report(results, params_of, self.error_score)
         names = next((list(result.test_scores) for result in results if result.test_scores is not None), list(plan.scorers))
-        self.multimetric_ = plan.is_multimetric
-        if self.multimetric_ and not (self.refit is False or callable(self.refit) or self.refit in names):
+        draft.multimetric_ = plan.is_multimetric
+        if draft.multimetric_ and not (self.refit is False or callable(self.refit) or self.refit in names):
             raise ValueError(
                 "For multi-metric scoring, the parameter refit must be set to a scorer key or a callable to refit an estimator"
                 " with the best parameter setting on the whole data and make the best_* attributes available for that metric."
                 f" If this is not needed, refit should be set to False explicitly. {self.refit!r} was passed."
             )
-        self.cv_results_ = columns | results_table(results, params_of, names, self.error_score, self.return_train_score)
-        self.scorer_ = plan.scorers if plan.has_names else plan.scorers["score"]
-        if self.refit or not self.multimetric_:
-            metric = self.refit if self.multimetric_ else "score"
+        draft.cv_results_ = columns | results_table(results, params_of, names, self.error_score, self.return_train_score)
+        draft.scorer_ = plan.scorers if plan.has_names else plan.scorers["score"]
+        if self.refit or not draft.multimetric_:
+            metric = self.refit if draft.multimetric_ else "score"
             if halving is None or callable(self.refit):
-                self.best_index_ = _best_index(self.refit, metric, self.cv_results_)
+                draft.best_index_ = _best_index(self.refit, metric, draft.cv_results_)
             else:
-                self.best_index_ = halving.best_index(self.cv_results_[f"mean_test_{metric}"])
-            self.best_params_ = self.cv_results_["params"][self.best_index_]
+                draft.best_index_ = halving.best_index(draft.cv_results_[f"mean_test_{metric}"])
+            draft.best_params_ = draft.cv_results_["params"][draft.best_index_]
             if not callable(self.refit):
-                self.best_score_ = self.cv_results_[f"mean_test_{metric}"][self.best_index_]
+                draft.best_score_ = draft.cv_results_[f"mean_test_{metric}"][draft.best_index_]
         if self.refit:
-            self.__dict__.pop("best_estimator_", None)  # one that an error or Ctrl-C leaves unfitted is none, nor is an older one
-            best = clone(self.estimator).set_params(**clone(self.best_params_, safe=False))
+            best = clone(self.estimator).set_params(**clone(draft.best_params_, safe=False))
             start = time.perf_counter()
-            best.fit(X, y, **plan.fit_params)
-            self.best_estimator_, self.refit_time_ = best, time.perf_counter() - start
-            if hasattr(self.best_estimator_, "feature_names_in_"):
-                self.feature_names_in_ = self.best_estimator_.feature_names_in_
+            try:
+                best.fit(X, y, **plan.fit_params)
+            except KeyboardInterrupt:  # the scores are not lost, and an estimator that is not fitted is none
+                publish(self, draft, before)
+                raise
+            draft.best_estimator_, draft.refit_time_ = best, time.perf_counter() - start
+            if hasattr(best, "feature_names_in_"):
+                draft.feature_names_in_ = best.feature_names_in_
+        publish(self, draft, before)
         return self
 
-    def _fit_elsewhere(self, X: Any, y: Any, params: dict[str, Any]) -> Self:
+    def _fit_elsewhere(self, X: Any, y: Any, params: dict[str, Any]) -> None:
         """Let GridSearchCV do it; candidates that are drawn become a grid of one each."""
         grid = self.param_grid
-        if self.n_iter is None and not has_distribution(grid):
-            return super().fit(X, y, **params)
-        drawn = candidates_of(grid, self.n_iter, self.random_state)
-        try:
+        if self.n_iter is not None or has_distribution(grid):
+            drawn = candidates_of(grid, self.n_iter, self.random_state)
             self.param_grid = [{name: [value] for name, value in candidate.items()} for candidate in drawn]
-            return super().fit(X, y, **params)
-        finally:
-            self.param_grid = grid
+        super().fit(X, y, **params)
+        self.param_grid = grid
 
 
 def _n_rows(values: Any) -> int:

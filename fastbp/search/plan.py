@@ -73,7 +73,10 @@ class Plan:
         self.targets: Any = None if issparse(y) else np.asarray(y)
         self.can_batch = self._look_at_data()
         known = set(self.estimator.get_params(deep=False))
-        grid = _suggested(X, y, last) if search.param_grid is None else search.param_grid
+        grid = search.param_grid
+        if grid is None:
+            name = "hidden_layer_sizes" if last is None else f"{last}__hidden_layer_sizes"
+            grid = {name: suggest_hidden_layer_sizes(X, y)}
         params_of = candidates_of(grid, search.n_iter, search.random_state)
         self.candidates = [Candidate(params, self.base, last, known) for params in params_of]
 
@@ -99,7 +102,8 @@ class Plan:
             and not (params and sklearn.get_config()["enable_metadata_routing"])
             and not any(has_callbacks(part) for part in (search, estimator, network))
         )
-        if not is_usual or (search.param_grid is not None and not _has_candidates(search.param_grid)):
+        grid = search.param_grid
+        if not is_usual or not (grid is None or has_distribution(grid) or len(ParameterGrid(grid))):  # which raises for no grid
             return None
         X, y = indexable(X, y)
         plan = cls(search, X, y, last)
@@ -249,17 +253,6 @@ class Plan:
             if not isinstance(value, Number):
                 raise ValueError(f"scoring must return a number, got {value} ({type(value)}) instead. (scorer={name})")
         return scores
-
-
-def _suggested(X: Any, y: Any, last: str | None) -> dict[str, list[tuple[int, ...]]]:
-    """Return the grid that stands for none."""
-    name = "hidden_layer_sizes" if last is None else f"{last}__hidden_layer_sizes"
-    return {name: suggest_hidden_layer_sizes(X, y)}
-
-
-def _has_candidates(grid: Any) -> bool:
-    """Return whether there is something to try, or raise for a grid that is none."""
-    return has_distribution(grid) or len(ParameterGrid(grid)) > 0
 
 
 def _is_splitter(cv: Any) -> bool:

@@ -7,6 +7,7 @@ from numbers import Real
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.metrics import check_scoring
 from sklearn.utils import check_consistent_length
@@ -14,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, check_random_state
 
 from fastbp.estimators import parameters
 from fastbp.estimators.callbacks import OF_CALLBACKS, CallbackSupportMixin, fit_watched, has_callbacks
-from fastbp.estimators.inputs import check_sample_weight, twin
+from fastbp.estimators.inputs import check_sample_weight, twin, unfitted
 from fastbp.estimators.representation import ShownInNotebooks
 from fastbp.estimators.targets import Targets
 from fastbp.estimators.versions import Versioned
@@ -25,7 +26,7 @@ from fastbp.tabular.encoder import TableEncoder
 from fastbp.tabular.folds import check_folds, drawn_folds, number_of_folds
 from fastbp.tabular.pool import Pool, train_pool
 from fastbp.tabular.recipe import EXAMPLES, PRESETS, Preset, Task, network_options
-from fastbp.tabular.rows import Rows, unfitted
+from fastbp.tabular.rows import Rows
 from fastbp.tabular.watching import Looked, Watching, expected, mean_curve
 
 # what BPClassifier and BPRegressor do around a training, or is the recipe's own; in `network_params` it would do nothing
@@ -47,30 +48,17 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
     _validation_scores: list[float] | None = None
     _pool: Pool | None = None
 
-    def __init__(
-        self,
-        preset: str = "default",
-        *,
-        n_ensemble: int | None = None,
-        cv: Any = None,
-        max_iter: int | None = None,
-        max_time: float | None = None,
-        network_params: dict[str, Any] | None = None,
-        scoring: Any = None,
-        verbose: bool | int = False,
-        random_state: int | np.random.RandomState | None = None,
-        n_threads: int | None = None,
-    ) -> None:
-        self.preset = preset
-        self.n_ensemble = n_ensemble
-        self.cv = cv
-        self.max_iter = max_iter
-        self.max_time = max_time
-        self.network_params = network_params
-        self.scoring = scoring
-        self.verbose = verbose
-        self.random_state = random_state
-        self.n_threads = n_threads
+    # parameters, which the subclasses set
+    preset: str
+    n_ensemble: int | None
+    cv: Any
+    max_iter: int | None
+    max_time: float | None
+    network_params: dict[str, Any] | None
+    scoring: Any
+    verbose: bool | int
+    random_state: int | np.random.RandomState | None
+    n_threads: int | None
 
     # ---- what the subclasses say
 
@@ -95,6 +83,47 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
         raise NotImplementedError
 
     # ---- training
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | float | None = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: ArrayLike | float | None = None,
+    ) -> Self:
+        """Train the networks.
+
+        Parameters
+        ----------
+        X : table or array-like of shape (n_samples, n_features)
+            A frame of pandas, polars or Dask, a LazyFrame, which is collected, a Table of pyarrow, an array or a list of rows.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets: of a classifier labels of classes, in several columns those of each, which have a softmax of their own; or a
+            matrix of 0 and 1, also sparse, for multilabel targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row in the loss and in all that is learnt of the table; rows of weight 0 are left out. None is 1.
+        X_val : table or array-like of shape (n_val, n_features), default=None
+            Rows of your own to look at, which decide nothing: `validation_scores_` and `validation_loss_curve_` show how the
+            networks did on them after each epoch.
+        y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
+            Their targets.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their weights.
+
+        Returns
+        -------
+        self : estimator
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            Parameters or data are not valid, or sample weights negative or all 0.
+        """
+        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
 
     def _check(self) -> Preset:
         """Check the parameters; return the preset with what takes the place of its values."""

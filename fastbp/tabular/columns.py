@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_array
 
+from fastbp.estimators.categories import CATEGORICAL, array_of, is_missing, objects
 from fastbp.estimators.inputs import DATES, DURATIONS
 
 NUMBER, DATE, DURATION, CATEGORY, EMPTY = "number", "date", "duration", "category", "empty"
 TEXT, IDENTIFIER = "text", "identifier"  # of the categories, or numbers, those that are told apart by all their rows
 _DAY = np.timedelta64(1, "D")
-_CATEGORICAL = ("category", "categorical", "enum", "dictionary")  # how pandas, polars and Arrow call them
 
 
 def is_frame(X: Any) -> bool:
@@ -73,29 +73,12 @@ def columns_of(X: Any) -> Iterator[np.ndarray]:
 
 def _as_array(column: Any) -> np.ndarray:
     """One column of a frame."""
-    if str(column.dtype).lower().startswith(_CATEGORICAL):  # whose values may be numbers
-        return as_texts(_objects(column.to_list()))
-    try:
-        values = column.to_numpy()
-    except Exception:  # polars' integers of 128 bits
-        values = _objects(column.to_list())
+    if str(column.dtype).lower().startswith((*CATEGORICAL, "dictionary")):  # of Arrow too; its values may be numbers
+        return as_texts(objects(column.to_list()))
+    values = array_of(column)
     if values.dtype.kind == "O" and getattr(column.dtype, "kind", "O") in "iuf":  # pandas' own kinds of numbers
         return as_numbers(values, NUMBER)
     return values
-
-
-def _objects(values: list[Any]) -> np.ndarray:
-    return np.fromiter(values, dtype=object, count=len(values))
-
-
-def is_missing(value: Any) -> bool:
-    """Whether there is no value in a cell: None, NaN, NaT or pandas' NA."""
-    if value is None:
-        return True
-    try:
-        return bool(value != value)
-    except (TypeError, ArithmeticError):  # of NA nothing can be said, nor of a signaling NaN of decimal's
-        return True
 
 
 def kind_of(column: np.ndarray) -> str:

@@ -11,6 +11,7 @@ from sklearn.preprocessing import OneHotEncoder
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastbp.estimators import parameters
+from fastbp.estimators.inputs import unfitted
 from fastbp.estimators.plain_table import PlainTable
 from fastbp.estimators.representation import ShownInNotebooks, lines_html
 from fastbp.estimators.versions import Versioned
@@ -43,7 +44,7 @@ from fastbp.tabular.parts import (
     is_identifier,
     is_numbered,
 )
-from fastbp.tabular.rows import Rows, quantiles, rows_of, unfitted
+from fastbp.tabular.rows import Rows, quantiles, rows_of
 
 
 class UnknownCategoryWarning(UserWarning):

@@ -1,6 +1,6 @@
 """BPTabularClassifier and BPTabularRegressor: the recipe for tables, several networks, and what their outputs mean."""
 
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -128,61 +128,18 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
         random_state: int | np.random.RandomState | None = None,
         n_threads: int | None = None,
     ) -> None:
-        super().__init__(
-            preset,
-            n_ensemble=n_ensemble,
-            cv=cv,
-            max_iter=max_iter,
-            max_time=max_time,
-            network_params=network_params,
-            scoring=scoring,
-            verbose=verbose,
-            random_state=random_state,
-            n_threads=n_threads,
-        )
+        self.preset = preset
+        self.n_ensemble = n_ensemble
+        self.cv = cv
+        self.max_iter = max_iter
+        self.max_time = max_time
+        self.network_params = network_params
+        self.scoring = scoring
+        self.verbose = verbose
+        self.random_state = random_state
+        self.n_threads = n_threads
         self.class_weight = class_weight
         self.calibrate = calibrate
-
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: ArrayLike | float | None = None,
-        *,
-        X_val: Any = None,
-        y_val: Any = None,
-        sample_weight_val: ArrayLike | float | None = None,
-    ) -> Self:
-        """Train the networks.
-
-        Parameters
-        ----------
-        X : table or array-like of shape (n_samples, n_features)
-            A frame of pandas, polars or Dask, a LazyFrame, which is collected, a Table of pyarrow, an array or a list of rows.
-        y : array-like of shape (n_samples,), or of shape (n_samples, n_columns)
-            Class labels; several columns of classes, each of which has a softmax of its own; or a matrix of 0 and 1, also sparse,
-            for multilabel targets.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each row in the loss and in all that is learnt of the table; rows of weight 0 are left out. None is 1.
-        X_val : table or array-like of shape (n_val, n_features), default=None
-            Rows of your own to look at, which decide nothing: `validation_scores_` and `validation_loss_curve_` show how the
-            networks did on them after each epoch.
-        y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
-            Their targets.
-        sample_weight_val : array-like of shape (n_val,), default=None
-            Their weights.
-
-        Returns
-        -------
-        self : BPTabularClassifier
-            The fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            Parameters or data are not valid, or sample weights negative or all 0.
-        """
-        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
 
     def _learn(self, table: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], watching: Watching) -> None:
         told = read_classes(y)
@@ -535,62 +492,20 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
         random_state: int | np.random.RandomState | None = None,
         n_threads: int | None = None,
     ) -> None:
-        super().__init__(
-            preset,
-            n_ensemble=n_ensemble,
-            cv=cv,
-            max_iter=max_iter,
-            max_time=max_time,
-            network_params=network_params,
-            scoring=scoring,
-            verbose=verbose,
-            random_state=random_state,
-            n_threads=n_threads,
-        )
+        self.preset = preset
+        self.n_ensemble = n_ensemble
+        self.cv = cv
+        self.max_iter = max_iter
+        self.max_time = max_time
+        self.network_params = network_params
+        self.scoring = scoring
+        self.verbose = verbose
+        self.random_state = random_state
+        self.n_threads = n_threads
         self.loss = loss
         self.delta = delta
         self.quantile = quantile
         self.power = power
-
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: ArrayLike | float | None = None,
-        *,
-        X_val: Any = None,
-        y_val: Any = None,
-        sample_weight_val: ArrayLike | float | None = None,
-    ) -> Self:
-        """Train the networks.
-
-        Parameters
-        ----------
-        X : table or array-like of shape (n_samples, n_features)
-            A frame of pandas, polars or Dask, a LazyFrame, which is collected, a Table of pyarrow, an array or a list of rows.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Targets.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each row in the loss and in all that is learnt of the table; rows of weight 0 are left out. None is 1.
-        X_val : table or array-like of shape (n_val, n_features), default=None
-            Rows of your own to look at, which decide nothing: `validation_scores_` and `validation_loss_curve_` show how the
-            networks did on them after each epoch.
-        y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
-            Their targets.
-        sample_weight_val : array-like of shape (n_val,), default=None
-            Their weights.
-
-        Returns
-        -------
-        self : BPTabularRegressor
-            The fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            Parameters or data are not valid, or sample weights negative or all 0.
-        """
-        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
 
     def _learn(self, table: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], watching: Watching) -> None:
         y = checked_numbers(y)

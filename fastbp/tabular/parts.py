@@ -9,6 +9,8 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from threadpoolctl import threadpool_limits
 
+from fastbp.functions.operations import NumPy
+
 BEND = 3.0  # scaled numbers, about half of which lie between -½ and ½, are bent to stay between -3 and 3
 LEAST_MISSING = 0.01  # of the rows: fewer missing values, or fewer values, say too little for a column of their own
 FEWEST_ROWS = 20  # in which texts that all differ are no chance
@@ -85,15 +87,10 @@ PARTS_OF_DATES: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-class ByNumPy:
+class ByNumPy(NumPy):
     """The language of those formulas for arrays."""
 
-    add, multiply, floor, sin, cos = np.add, np.multiply, np.floor, np.sin, np.cos
-
-    @staticmethod
-    def where_less(a: Any, b: Any, v: float, w: float) -> np.ndarray:
-        """v where a < b, else w."""
-        return np.where(np.less(a, b), v, w)
+    floor, sin, cos = np.floor, np.sin, np.cos
 
 
 class Extra(NamedTuple):

@@ -36,13 +36,6 @@ class Rows(NamedTuple):
         return spread
 
 
-def unfitted(estimator: Any) -> Any:
-    """Return a copy to be fitted, whose attributes take the place of all of the estimator's when nothing can fail any more."""
-    copied = object.__new__(type(estimator))
-    copied.__dict__.update((name, value) for name, value in vars(estimator).items() if not name.endswith("_"))
-    return copied
-
-
 def rows_of(sample_weight: Any, n_rows: int, dtype: Any = np.float64) -> Rows:
     """Return the rows that count by weights as a user gives them, or raise ValueError for those that are none."""
     weights = check_sample_weight(sample_weight, np.empty((n_rows, 0), dtype))

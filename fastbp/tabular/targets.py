@@ -111,15 +111,12 @@ def network_classes(kind: str, codes: np.ndarray, counts: list[int], dtype: Any,
     return Targets(codes.astype(dtype), counts[0], "log_loss", np.arange(counts[0]))
 
 
-def check_one_kind(y_val: Classes, y: Classes) -> None:
-    """Raise ValueError for labels of rows to look at that are not as those trained on."""
-    if (y_val.kind, len(y_val.of_columns)) != (y.kind, len(y.of_columns)):
-        raise ValueError(f"y_val holds {y_val.kind}, {len(y_val.of_columns)} of them, but y {y.kind}, {len(y.of_columns)}.")
-
-
 def codes_among(more: Classes, known: Classes, counting: list[np.ndarray]) -> np.ndarray:
-    """Return other labels as positions in the classes that count, or raise ValueError for those that are not among these."""
-    check_one_kind(more, known)
+    """Return labels of rows to look at as positions in the classes that count, or raise ValueError for those that are not among
+    these."""
+    n_more, n_known = len(more.of_columns), len(known.of_columns)
+    if (more.kind, n_more) != (known.kind, n_known):
+        raise ValueError(f"y_val holds {more.kind}, {n_more} of them, but y {known.kind}, {n_known}.")
     columns = []
     for number, (classes, own, codes, places) in enumerate(
         zip(known.of_columns, more.of_columns, more.codes.T, counting, strict=True)

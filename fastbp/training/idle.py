@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.names import ACTIVATIONS
-from fastbp.training.predict import layer_activations
+from fastbp.training.predict import activation_names, layer_activations
 from fastbp.training.problem import Problem
 
 MOST_ROWS = 1000  # that are looked at
@@ -31,12 +31,11 @@ def complaint_of_idle_units(network: Any, params: np.ndarray, problem: Problem) 
     row_indices = row_indices[:: -(-len(row_indices) // MOST_ROWS)]
     X = problem.X[row_indices]
     X = np.ascontiguousarray(X.toarray() if problem.is_sparse else X)
-    names = {activation.code: name for name, activation in ACTIVATIONS.items()}
-    parts = []
+    names, parts = activation_names(network), []
     for layer, counts in enumerate(idle_units(network, params, X), start=1):
         for n_units, what in zip(counts, ("dead (0", "saturated (with next to no slope")):
             if n_units:
-                of = f"hidden layer {layer} ({names[network.activations[layer - 1]]})"
+                of = f"hidden layer {layer} ({names[layer - 1]})"
                 parts.append(f"{n_units} of {network.units[layer]} units of {of} are {what} for all of {len(X)} rows)")
     if not parts:
         return ""

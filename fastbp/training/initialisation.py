@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from fastbp.kernels.layout import N_EMBEDDED, N_WAVES, Network
-from fastbp.names import ACTIVATIONS, INITIALISATIONS
+from fastbp.names import INITIALISATIONS
 from fastbp.training.network import make_network, pack_parameters
-from fastbp.training.predict import predict_outputs
+from fastbp.training.predict import activation_names, predict_outputs
 
 ROWS_LOOKED_AT = 1000  # by a start that is fitted to the rows
 ROWS_OF_AN_INTERCEPT = 5
@@ -155,8 +155,7 @@ def fit_start(
         X = X[row_indices]
     if not hasattr(X, "indptr"):
         X = np.ascontiguousarray(X)
-    names = {activation.code: name for name, activation in ACTIVATIONS.items()}
-    activations = [names[code] for code in network.activations.tolist()]
+    activations = activation_names(network)
     sizes = [network.n_features, *network.units[1:].tolist()]
     coefs: list[np.ndarray] = []
     intercepts: list[np.ndarray] = []

@@ -203,11 +203,11 @@ class Problem:
         held_out.drawn = aside
         return self._replaced(row_indices=train, held_out=held_out)
 
-    def copied(self, row_indices: np.ndarray | slice, X: Any = None) -> "Problem":
-        """These rows on their own; X takes the place of their inputs."""
+    def copied(self, row_indices: np.ndarray | slice, X: Any = None, Y: Any = None) -> "Problem":
+        """These rows on their own; X and Y take the place of their inputs and targets."""
         weights = None if self.sample_weight is None else self.sample_weight[row_indices]
-        options: dict[str, Any] = {"n_outputs": self.n_outputs, "may_miss": self.may_miss}
-        return Problem(self.X[row_indices] if X is None else X, self.Y[row_indices], weights, **options)
+        X, Y = self.X[row_indices] if X is None else X, self.Y[row_indices] if Y is None else Y
+        return Problem(X, Y, weights, n_outputs=self.n_outputs, may_miss=self.may_miss)
 
     def in_other_features(self, X: np.ndarray, held_out_X: np.ndarray | None) -> "Problem":
         """The rows that count, and those set aside, with other inputs."""
@@ -219,9 +219,7 @@ class Problem:
     def transformed(self, inputs: Callable[[Any], Any], targets: Callable[[np.ndarray], np.ndarray]) -> "Problem":
         """The rows that count, and those set aside, with functions of their inputs and targets in place of these."""
         rows = slice(None) if self.row_indices is None else self.row_indices
-        weights = None if self.sample_weight is None else self.sample_weight[rows]
-        options: dict[str, Any] = {"n_outputs": self.n_outputs, "may_miss": self.may_miss}
-        other = Problem(inputs(self.X[rows]), targets(self.Y[rows]), weights, **options)
+        other = self.copied(rows, inputs(self.X[rows]), targets(self.Y[rows]))
         if self.held_out is not None:
             other.held_out = self.held_out.transformed(inputs, targets)
             other.held_out.drawn = self.held_out.drawn

@@ -1,6 +1,7 @@
 """The memory a run works in, and how its parameters are cut among threads."""
 
 import functools
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -173,7 +174,7 @@ def _make_strips(
     is_sparse: bool,
     rate_factors: RateFactors,
 ) -> Strips:
-    layers, firsts, stops, sizes, rates, decays = [], [], [], [], [], []
+    strips: list[tuple[Any, ...]] = []  # layer, first row, stop, elements, factors on the rates of steps and of decay
     by_fan_in = rate_factors.coefs == "fan_in"
 
     def cut_weights(layer: int, n_rows: int, width: int, n_in: int, reads_table: bool) -> None:
@@ -184,13 +185,9 @@ def _make_strips(
             sparse_rows = -(-(n_rows - n_dense) // SPARSE_STRIPS)
             sparse_rows = sparse_rows if is_sparse else max(sparse_rows, rows)
         cuts = [*range(0, n_dense, rows), *range(n_dense, n_rows, max(1, sparse_rows)), n_rows]
-        for first, stop in zip(cuts[:-1], cuts[1:]):
-            layers.append(layer)
-            firsts.append(first)
-            stops.append(stop)
-            sizes.append((stop - first) * width)
-            rates.append(1 / math.sqrt(n_in) if by_fan_in else float(rate_factors.coefs))
-            decays.append(1.0 if by_fan_in else rates[-1])  # decay multiplies weights, so their scale makes no difference to it
+        rate = 1 / math.sqrt(n_in) if by_fan_in else float(rate_factors.coefs)
+        decay = 1.0 if by_fan_in else rate  # decay multiplies weights, so their scale makes no difference to it
+        strips.extend((layer, first, stop, (stop - first) * width, rate, decay) for first, stop in itertools.pairwise(cuts))
 
     for layer, narrow in enumerate(narrow_layers):
         n_rows, width = (units[layer + 1], widths[layer]) if narrow else (units[layer], widths[layer + 1])
@@ -198,36 +195,18 @@ def _make_strips(
         if not (is_ordered and layer == len(narrow_layers) - 1):
             cut_weights(layer, n_rows, width, units[layer], layer == 0)
         if fit_intercept and not (is_ordered and layer == len(narrow_layers) - 2):
-            layers.append(layer)
-            firsts.append(-1)
-            stops.append(0)
-            sizes.append(widths[layer + 1])
-            rates.append(rate_factors.intercepts)
-            decays.append(0.0)
+            strips.append((layer, -1, 0, widths[layer + 1], rate_factors.intercepts, 0.0))
+    of_embedding, of_scale = (rate_factors.embedding,) * 2, (rate_factors.scale,) * 2
     for first in range(0, n_embedded, EMBEDDED_COLUMNS):
         stop = min(first + EMBEDDED_COLUMNS, n_embedded)
-        layers.append(EMBEDDING)
-        firsts.append(first)
-        stops.append(stop)
-        sizes.append((stop - first) * EMBEDDED_SIZE)
-        rates.append(rate_factors.embedding)
-        decays.append(rate_factors.embedding)
+        strips.append((EMBEDDING, first, stop, (stop - first) * EMBEDDED_SIZE, *of_embedding))
     if has_scale:
-        layers.append(SCALE)
-        firsts.append(0)
-        stops.append(1)
-        sizes.append(widths[0])
-        rates.append(rate_factors.scale)
-        decays.append(rate_factors.scale)
+        strips.append((SCALE, 0, 1, widths[0], *of_scale))
     if skip_layer >= 0:
         cut_weights(SKIP, n_features, widths[skip_layer + 1], n_features, True)
     if has_scale and n_categories:
-        layers.append(CODED_SCALE)
-        firsts.append(0)
-        stops.append(1)
-        sizes.append(coded_scale_size)
-        rates.append(rate_factors.scale)
-        decays.append(rate_factors.scale)
+        strips.append((CODED_SCALE, 0, 1, coded_scale_size, *of_scale))
+    layers, firsts, stops, sizes, rates, decays = zip(*strips)
     bounds = np.array(layers), np.array(firsts), np.array(stops)
     work = np.array(sizes) * np.where(bounds[0] == EMBEDDING, EMBEDDED_WORK, 1)
     owners = np.searchsorted(np.cumsum(work) - work / 2, np.arange(n_threads + 1) * (work.sum() / n_threads))
