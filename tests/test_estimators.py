@@ -817,7 +817,7 @@ def test_feature_names():
 
 
 def test_pipeline_and_grid_search():
-    pipeline = make_pipeline(StandardScaler(), BPClassifier(max_iter=60, random_state=0, learning_rate_init=0.01))
+    pipeline = make_pipeline(StandardScaler(), BPClassifier(max_iter=200, random_state=0, learning_rate_init=0.01))
     search = GridSearchCV(pipeline, {"bpclassifier__hidden_layer_sizes": [4, "8-4", (16,)]}, cv=3).fit(X_IRIS, Y_IRIS)
     assert search.best_score_ > 0.9
     assert search.score(X_IRIS, Y_IRIS) == accuracy_score(Y_IRIS, search.predict(X_IRIS))
