@@ -87,9 +87,9 @@ def main():
     axes = figure.add_subplot(grid[:, :3])
     for (name, model), color, width in zip(models.items(), ["#a6cee3", "C3", "black"], [6, 2, 2], strict=True):
         axes.plot(model.loss_curve_, color=color, linewidth=width, label=name)
-    axes.set(xlabel="iteration", ylabel="cost (cross-entropy)", title="12288-20-7-5-1 from three starts")
+    axes.set(xlabel="iteration", ylabel="cost (cross-entropy)", title="12288-20-7-5-1 with three initialisations")
     axes.set_ylim(bottom=0)
-    axes.legend(title="start", frameon=False)
+    axes.legend(title="initialisation", frameon=False)
     for label, name in enumerate(["bar", "disc"]):
         example = figure.add_subplot(grid[label, 3])
         example.imshow(pictures[y_train == label][0])

@@ -71,7 +71,7 @@ def main():
         axes[2].plot(model.loss_curve_, color=color)
     axes[0].set(xlabel="layer, from the input", ylabel="norm of its gradient", title="first epoch; last epoch dotted")
     axes[0].set_xticks(range(1, N_LAYERS + 2, 5))
-    axes[0].legend(title="start", frameon=False)
+    axes[0].legend(title="initialisation", frameon=False)
     axes[1].set(xlabel="epoch", ylabel="norm of its gradient", title="the first layer")
     for axis in axes[:2]:
         axis.set_ylim(1e-11, 1e4)

@@ -20,10 +20,10 @@ from sklearn.model_selection import train_test_split
 from fastbp import BPRegressor
 
 LAYERS = [20, 10, 10, 1]
-RUNS = [(0.1, 0), (0.1, 5), (0.01, 2)]  # (rate, seed of the start)
+RUNS = [(0.1, 0), (0.1, 5), (0.01, 2)]  # (rate, seed of the initial weights)
 
 
-def start(seed):
+def initial_weights(seed):
     """Weights N(0, 1), biases 0.1."""
     random_state = np.random.RandomState(seed)
     coefs = [random_state.normal(size=(n_in, n_out)) for n_in, n_out in pairwise(LAYERS)]
@@ -40,7 +40,7 @@ def descend(X_train, X_test, y_train, y_test, rate, seed, n_iterations):
         batch_size=len(X_train),
         shuffle=False,
         learning_rate_init=2 * rate,
-        init=start(seed),
+        init=initial_weights(seed),
         max_iter=n_iterations // 10,
         tol=0,
         n_iter_no_change=np.inf,
@@ -69,10 +69,10 @@ def main():
     n_iterations = 200 if arguments.quick else 1000
     figure, axes = plt.subplots(figsize=(8, 4.8), layout="constrained")
     for rate, seed in RUNS:
-        print(f"rate {rate}, start {seed}")
+        print(f"rate {rate}, seed {seed}")
         losses = descend(*data, rate, seed, n_iterations)
         outcome = "" if len(losses) == n_iterations else f" (stopped in iteration {len(losses) + 1})"
-        axes.plot(np.arange(1, len(losses) + 1), losses, label=f"rate {rate}, start {seed}{outcome}")
+        axes.plot(np.arange(1, len(losses) + 1), losses, label=f"rate {rate}, seed {seed}{outcome}")
     axes.axhline(np.var(data[2]), color="grey", linestyle=":", label="predicting the mean")
     axes.set(xscale="log", yscale="log", ylim=(0.05, 1e12), xlabel="iteration", ylabel="mean squared error on the training rows")
     axes.set_title("Gradient descent: exploding, dying, learning")

@@ -25,10 +25,10 @@ def truth(x):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="8 starts instead of 20")
+    parser.add_argument("--quick", action="store_true", help="8 networks instead of 20")
     parser.add_argument("--output", metavar="FILE.png", default="local_minima_and_ensembles.png", help="where the picture goes")
     arguments = parser.parse_args()
-    warnings.simplefilter("ignore", ConvergenceWarning)  # some starts go on for long
+    warnings.simplefilter("ignore", ConvergenceWarning)  # some networks train for long
 
     x, new = np.linspace(-3, 3, 40), np.linspace(-3, 3, 300)
     figure, axes = plt.subplots(2, 2, figsize=(11, 8), layout="constrained", width_ratios=(2, 1))
@@ -56,16 +56,16 @@ def main():
         print("   mean start {:.3f}  kept start {:.3f}  ensemble {:.3f}".format(*np.mean(distances, axis=0)))
 
         curves.plot(new, alone.T, color="#9dc3e6", linewidth=0.8)
-        curves.plot([], [], color="#9dc3e6", label="each start")
-        curves.plot(new, alone[kept], color="C1", label="the start of the lowest training loss")
+        curves.plot([], [], color="#9dc3e6", label="each network")
+        curves.plot(new, alone[kept], color="C1", label="the network with the lowest training loss")
         curves.plot(new, together, color="C3", linewidth=2, label="ensemble: the mean of all")
         curves.plot(new, truth(new), color="black", linestyle=":", linewidth=2, label="true curve")
         curves.plot(x, y, "k.", markersize=5)
         curves.set(title=f"1-{n_units}-1 tanh units, {'noise' if noise else 'no noise'}", ylim=(-3, 3), xlabel="x")
-        errors.plot(losses, rmse, "o", color="#5b9bd5", label="each start")
+        errors.plot(losses, rmse, "o", color="#5b9bd5", label="each network")
         errors.plot(losses[kept], rmse[kept], "o", color="C1", label="kept")
         errors.axhline(rmse_together, color="C3", label="ensemble")
-        errors.set(xlabel="training loss", ylabel="distance from the true curve (RMSE)", title="Starts")
+        errors.set(xlabel="training loss", ylabel="distance from the true curve (RMSE)", title="The networks")
         errors.legend(frameon=False)
     axes[0, 0].legend(frameon=False, loc="upper left")
     figure.savefig(arguments.output, dpi=120)

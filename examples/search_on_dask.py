@@ -1,8 +1,8 @@
 """A search on a cluster: Dask workers run the fits of a GridSearchCV, and the scores are the same as on one machine.
 
-It needs Dask: pip install 'dask[distributed]'. This file starts two worker processes on this machine. On a real cluster, pass its
-address to Client(...). The data and the folds are sent to every worker before the search. So the search survives the death of a
-worker: the others repeat its fits.
+It needs Dask: pip install '.[dask,plot]' in a clone. This file starts two worker processes on this machine. On a real cluster,
+pass its address to Client(...). The data and the folds are sent to every worker before the search. So the search survives the
+death of a worker: the others repeat its fits.
 """
 
 import argparse
@@ -45,9 +45,7 @@ def main():
     ):
         client.amm.stop()  # Dask's memory manager would take away the spare copies of the data
         client.run(ignore_convergence)
-        first = next(iter(client.scheduler_info()["workers"]))
-        client.run(warm_up, workers=[first])  # compiles, and stores the kernels where the other workers find them
-        client.run(warm_up)
+        warm_up(client)  # one worker compiles the kernels, and the other loads what it has stored
         with parallel_config("dask", scatter=[X, y, *chain(*folds)]):
             search.fit(X, y)
     results = search.cv_results_

@@ -233,7 +233,7 @@ def _targets(y: ArrayLike, X: np.ndarray, n_outputs: int, loss: Any) -> np.ndarr
         raise ValueError(f"y has {Y.shape[1]} columns, but the loss {loss!r} of this network needs {n_columns}.")
     check_range(Y, loss)
     if LOSSES[loss].has_class_numbers and not np.isin(Y, np.arange(n_outputs)).all():
-        raise ValueError(f"For the loss {loss!r} y must hold class numbers from 0 to {n_outputs - 1}.")
+        raise ValueError(f"For the loss {loss!r} y must hold class indices from 0 to {n_outputs - 1}.")
     return Y
 
 

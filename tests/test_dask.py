@@ -118,6 +118,49 @@ def test_warming_the_workers_leaves_them_nothing_to_compile(client):
     assert set(client.run(count_compilations).values()) == {0}
 
 
+@pytest.mark.parametrize("disk", ["of all", "of each"])
+def test_one_worker_compiles_for_all(tmp_path, disk):
+    """Both at once where they share a disk; and by what they are sent where they do not. Two kernels stand for all."""
+    from fastbp import warm_up
+
+    names, folder = ("predict", "predict_rows"), str(tmp_path)
+
+    def begin():
+        """Store the kernels elsewhere, where there are none."""
+        from fastbp.kernels.toolchain import compile
+
+        os.environ["NUMBA_CACHE_DIR"] = os.path.join(folder, "all" if disk == "of all" else str(os.getpid()))
+        functions = compile.known()
+        compile.known = lambda: {name: functions[name] for name in names}
+
+    def counts():
+        from fastbp.kernels.toolchain.load import COUNTS
+
+        return COUNTS["compiled"], COUNTS["loaded"]
+
+    with two_workers() as client:
+        client.run(begin)
+        if disk == "of all":
+            assert list(client.run(warm_up).values()) == [4, 4]  # in both dtypes
+        assert warm_up(client) == 4
+        assert sorted(client.run(counts).values()) == [(0, 4), (4, 0)]
+    stored = list(tmp_path.rglob("*.kernel"))
+    assert len(stored) == (4 if disk == "of all" else 8)
+    assert {path.stat().st_mode & 0o777 for path in stored} == {0o666 & ~(mask := os.umask(0))} and os.umask(mask) == 0
+
+
+def test_a_cluster_that_cannot_be_warmed_up_is_refused():
+    from fastbp import warm_up
+
+    nobody = {"n_workers": 0, "host": "127.0.0.1", "dashboard_address": None, "silence_logs": "CRITICAL"}
+    with (
+        distributed.LocalCluster(**nobody) as cluster,
+        distributed.Client(cluster) as client,
+        pytest.raises(ValueError, match="no workers yet"),
+    ):
+        warm_up(client)
+
+
 def test_same_scores_as_here(client, problem, local_scores):
     X, y, folds = problem
 

@@ -27,6 +27,7 @@ from fastbp import (
     BPRegressor,
     BPSearchCV,
     GradientFlowDisplay,
+    HiddenSizeDisplay,
     LossCurveDisplay,
     NetworkDisplay,
     SearchSurfaceDisplay,
@@ -87,7 +88,7 @@ def test_validation_scores_or_else_losses_say_which_epoch_was_best():
 def test_loss_curves_that_do_not_fit():
     with pytest.raises(ValueError, match="no loss curves"):
         LossCurveDisplay(loss_curves={})
-    with pytest.raises(ValueError, match=r"no loss curve of the names.*'b'"):
+    with pytest.raises(ValueError, match=r"no loss curves with the names.*'b'"):
         LossCurveDisplay(loss_curves={"a": [1]}, validation_scores={"b": [1]})
     with pytest.raises(NotFittedError):
         LossCurveDisplay.from_estimator(BPClassifier())
@@ -143,7 +144,7 @@ def test_a_skip_layer_is_drawn():
 
 def test_networks_that_do_not_fit():
     W, b = np.ones((2, 3)), np.zeros(3)
-    with pytest.raises(ValueError, match="one of each per layer"):
+    with pytest.raises(ValueError, match="each layer needs one of each"):
         NetworkDisplay(coefs=[W], intercepts=[])
     with pytest.raises(ValueError, match=r"Layer 0 needs coefs of shape \(2, 3\)"):
         NetworkDisplay(coefs=[W], intercepts=[np.zeros(2)])
@@ -193,7 +194,7 @@ def test_features_are_named_behind_a_scaler():
     assert NetworkDisplay.from_estimator(piped).feature_names == list(X.columns)
     unnamed = make_pipeline(StandardScaler(), BPClassifier((3,), max_iter=2, random_state=0)).fit(X.to_numpy(), y)
     assert WeightsDisplay.from_estimator(unnamed).feature_names == [f"x{k}" for k in range(4)]  # as scikit-learn names them
-    with pytest.raises(ValueError, match="needs a figure of its own"):
+    with pytest.raises(ValueError, match="in axes of its own"):
         WeightsDisplay.from_estimator(piped, shape=(2, 2), ax=ax)
 
 
@@ -277,10 +278,17 @@ PICTURES = {
     "wide network": network_of(30, 50, 50, 2, names=LONG),
     "surface": surface_of(4, 4),
     "large surface": surface_of(9, 20),
-}
+    "weights": WeightsDisplay(weights=np.random.default_rng(0).normal(size=(30, 8)), feature_names=LONG),
+    "sizes": HiddenSizeDisplay(
+        hidden_layer_sizes=[(4,), (8,), (16,), (128,), (32, 16), (64, 32), (128, 64)],
+        test_scores=np.eye(7, 3),
+        fit_times=range(7),
+        baselines={"logistic regression": 0.5, "always the most frequent class": 0.2},
+    ),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("size", [None, (4, 3)], ids=["own size", "4x3"])
+@pytest.mark.parametrize("size", [None, (3.6, 2.7)], ids=["own size", "3.6x2.7"])
 @pytest.mark.parametrize("display", PICTURES.values(), ids=PICTURES)
 def test_no_text_is_cut_off_or_covered(display, size):
     display.plot(None if size is None else pyplot.figure(figsize=size, layout="constrained").gca())
@@ -289,7 +297,7 @@ def test_no_text_is_cut_off_or_covered(display, size):
     inches = figure.get_tightbbox()
     assert inches.x0 > -0.02 and inches.y0 > -0.02
     assert inches.x1 < figure.get_figwidth() + 0.02 and inches.y1 < figure.get_figheight() + 0.02
-    ax = display.axes_[0] if isinstance(display, NetworkDisplay) else display.ax_
+    ax = display.axes_[0] if isinstance(display, NetworkDisplay | WeightsDisplay) else display.ax_
     assert ax.bbox.width > 0.3 * figure.bbox.width and ax.bbox.height > 0.3 * figure.bbox.height
     for labels, axis in ((ax.get_xticklabels(), 0), (ax.get_yticklabels(), 1)):
         boxes = [label.get_window_extent() for label in labels if label.get_text()]

@@ -6,6 +6,7 @@ import inspect
 import re
 import shlex
 import sys
+import tomllib
 from pathlib import Path
 from textwrap import dedent
 
@@ -115,6 +116,13 @@ def test_python_blocks_run(page, tmp_path, monkeypatch):
     run_blocks(page, page.read_text(encoding="utf-8"), tmp_path)
 
 
+def test_the_extras_of_the_install_page_are_those_there_are():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"(?m)^\| `(\w+)` \|", page)) == set(extras) - FOR_WORK_ON_FASTBP
+    assert set(re.findall(r"`(\w+)`", re.search(r"The extras (.*) are for", page)[1])) == FOR_WORK_ON_FASTBP
+
+
 # ---- links
 
 
@@ -127,7 +135,8 @@ def anchors(text):
 def broken_links(page, text):
     """Return the links of a page to files or headings that do not exist, and to the web other than by https."""
     broken = []
-    for target in re.findall(r"\]\(([^)\s]+)\)", re.sub("`[^`]*`", "", "\n".join(split(text)[0]))):
+    prose = re.sub("`[^`]*`", "", "\n".join(split(text)[0]))
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose) + re.findall(r'<img [^>]*src="([^"]*)"', prose):
         path, _, anchor = target.partition("#")
         file = page.parent / path if path else page
         if ":" in target:
@@ -267,8 +276,9 @@ def test_these_tests_see_what_they_look_for(tmp_path):
     assert requirements_of("`pip install -e '.[test]' pre-commit`\n") == ([], [])
     (tmp_path / "other.md").write_text("# Some `heading`, here\n")
     text = "# Own\n[a](other.md#some-heading-here) [b](other.md#more) [c](gone.md) [d](#own) [e](#gone) [f](http://x.org)\n"
+    text += '<img src="gone.png" alt="">\n'
     page.write_text(text)
-    assert broken_links(page, text) == ["other.md#more", "gone.md", "#gone", "http://x.org"]
+    assert broken_links(page, text) == ["other.md#more", "gone.md", "#gone", "http://x.org", "gone.png"]
     assert missing_files("`passes.py` `kernels/passes.py` `training/passes.py` `gone.py`") == ["gone.py", "training/passes.py"]
     assert missing_names("`product` `load(x, i)` `naive.train` `no_such_kernel` `no_such(x)`") == ["no_such", "no_such_kernel"]
 

@@ -166,7 +166,7 @@ BAD = {
     "'alpha' parameter of gradients": {"alpha": -1},
     "'softmax' does not go with the loss 'squared_error'": {"output_activation": "softmax"},
     "'identity' does not go with the loss 'log_loss', which needs 'softmax'": {"loss": "log_loss"},
-    "class numbers from 0 to 1": {"loss": "log_loss", "output_activation": "softmax", "y": [0, 1, 2, 0, 1, 2, 0]},
+    "class indices from 0 to 1": {"loss": "log_loss", "output_activation": "softmax", "y": [0, 1, 2, 0, 1, 2, 0]},
     "loss_parameter has 3 values": {"loss": "quantile", "loss_parameter": [0.1, 0.5, 0.9]},
     "'loss_parameter' parameter of gradients": {"loss": "tweedie", "loss_parameter": 2.0, "output_activation": "exp"},
     "needs 1": {"loss": "log_loss", "output_activation": "softmax", "y": np.zeros((7, 2))},

@@ -329,7 +329,7 @@ def test_progress(capsys):
 @pytest.mark.parametrize(
     ("estimator", "options", "message"),
     [
-        (classifier(solver="lbfgs"), {}, "is for solvers that go epoch by epoch, not for 'lbfgs'"),
+        (classifier(solver="lbfgs"), {}, "is for solvers that train in epochs, not for 'lbfgs'"),
         (classifier(n_restarts=2), {}, "resource='epochs' does not go with n_restarts=2"),
         (classifier(verbose=True), {}, "verbose=False"),
         (classifier(), {"param_grid": {"max_iter": [5, 10]}}, r"needs the same max_iter for all candidates, got \[5, 10\]"),

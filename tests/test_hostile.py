@@ -376,7 +376,7 @@ def test_searches_over_odd_folds_and_targets_are_grid_searches(kind, y, cv):
 
 @pytest.mark.parametrize("rows", [np.arange(40)[:, np.newaxis], np.arange(40.0)])
 def test_folds_that_are_no_row_numbers_are_refused_by_name(rows):
-    with pytest.raises(IndexError, match="cv must give row numbers"):
+    with pytest.raises(IndexError, match="cv must give row indices"):
         BPSearchCV(BPClassifier(**OPTIONS), {"alpha": [0.1]}, cv=[(rows, np.arange(40, 60))]).fit(X, LABELS)
 
 

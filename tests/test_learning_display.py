@@ -137,7 +137,7 @@ BAD = {
     "embedding=None, got 'periodic'": ({"embedding": "periodic"}, {}),
     "n_restarts=1, got 2": ({"n_restarts": 2}, {}),
     "input_scaling=None": ({"input_scaling": "standard"}, {}),
-    "rows must be numbers of rows from 0 to 3": ({}, {"rows": [4]}),
+    "rows must be row indices from 0 to 3": ({}, {"rows": [4]}),
     "3 feature_names for 2 features": ({}, {"feature_names": ["a", "b", "c"]}),
     "n_frames must be an int of 2 or more": ({}, {"n_frames": 1}),
 }

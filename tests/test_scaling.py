@@ -226,7 +226,7 @@ def test_given_data_stay_as_they_are():
     ("options", "message"),
     [
         ({"input_scaling": "standard"}, "call fold_scaling"),
-        ({"ensemble": True}, "take each of estimators_"),
+        ({"ensemble": True}, "use each of estimators_"),
         ({"calibration": "temperature", "early_stopping": True}, "not part of the weights"),
     ],
 )

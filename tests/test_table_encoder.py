@@ -240,7 +240,9 @@ def test_a_table_of_no_known_library():
     class Relation:
         columns = ("a", "b")
 
-    with pytest.raises(TypeError, match="Relation, which cannot be read as a table: make a frame of pandas or polars"):
+    with pytest.raises(
+        TypeError, match="Relation, which cannot be read as a table: convert it to a data frame of pandas or polars"
+    ):
         TableEncoder().fit(Relation())
 
 

@@ -628,7 +628,7 @@ def test_folds_of_the_user_and_rows_of_weight_0(kind):
     assert inputs[0].shape == inputs[1].shape and np.isfinite(model.oof_prediction_).all()
     few = np.zeros(150)
     few[45:55] = 1.0
-    with pytest.warns(UserWarning, match="cv=20, but sample weights leave 10 rows"):
+    with pytest.warns(UserWarning, match="cv=20, but only 10 rows have a weight above 0"):
         kind(cv=20, **QUICK).fit(X, y, sample_weight=few)
 
 
@@ -936,16 +936,16 @@ class Plain:
         (lambda f: f.assign(e=1), "unseen at fit time:\n- e"),
         (
             lambda f: f.assign(a=["1.5", *["n/a"] * 29]),
-            "'a' held numbers in fit, but now holds categories, first '1.5' in row 0: make",
+            "'a' held numbers in fit, but now holds categories, first '1.5' in row 0: convert",
         ),
-        (lambda f: f.assign(d=1.0), "'d' held dates in fit, but now holds numbers: make dates"),
-        (lambda f: f.assign(a=f.d), "'a' held numbers in fit, but now holds dates: make numbers"),
+        (lambda f: f.assign(d=1.0), "'d' held dates in fit, but now holds numbers: convert them to dates"),
+        (lambda f: f.assign(a=f.d), "'a' held numbers in fit, but now holds dates: convert them to numbers"),
         (lambda f: f.assign(c=[[1]] * 30), "'c' holds values of the type list: give each"),
         (
             lambda f: f.assign(c=[Plain() for _ in range(30)]),
-            "'c' holds values of the type Plain, which have no text of their own: make",
+            "'c' holds values of the type Plain, which have no text of their own: convert",
         ),
-        (lambda f: f.assign(d=pd.period_range("2020", periods=30)), "'d' holds Periods: make dates"),
+        (lambda f: f.assign(d=pd.period_range("2020", periods=30)), "'d' holds Periods: convert them to dates"),
         (lambda f: pd.concat([f, f[["c"]]], axis=1), "Several columns are called 'c': rename"),
     ],
 )
@@ -963,5 +963,5 @@ def test_every_column_that_is_of_no_use_is_named(kind, change, message):
 
 
 def test_targets_that_are_no_numbers():
-    with pytest.raises(ValueError, match="y holds what is no number, 'a': classes are for BPTabularClassifier"):
+    with pytest.raises(ValueError, match="y holds a value that is not a number, 'a': use BPTabularClassifier"):
         BPTabularRegressor(**QUICK).fit(np.eye(4), list("abab"))

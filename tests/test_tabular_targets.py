@@ -336,7 +336,7 @@ def test_what_intervals_and_sets_need(kind):
     for coverage in (0, 1, 1.5, -0.1, np.nan, "much", None):
         with pytest.raises(ValueError, match="coverage must be"):
             getattr(model, ask)(X_IRIS, coverage)
-    with pytest.raises(ValueError, match="at least 999 rows held out, but there are 150"):
+    with pytest.raises(ValueError, match="at least 999 held-out rows, but there are 150"):
         getattr(model, ask)(X_IRIS, 0.999)
     assert not hasattr(model, "predict_interval" if ask == "predict_set" else "predict_set")
 
@@ -407,7 +407,7 @@ def test_scoring(kind, scoring):
 def test_rows_to_look_at_that_are_none(kind, options, message):
     with pytest.raises(ValueError, match=message):
         kind(**QUICK).fit(X_IRIS, IRIS, **options)
-    with pytest.raises(ValueError, match=r"classes that y has not: \[7\]"):
+    with pytest.raises(ValueError, match=r"classes that y does not have: \[7\]"):
         BPTabularClassifier(**QUICK).fit(X_IRIS, IRIS, X_val=X_IRIS[:2], y_val=[0, 7])
 
 

@@ -1,12 +1,13 @@
 """Words and phrases that must not come back: what users read is plain English, with the words of the field.
 
-The test reads the pages, the public docstrings, the messages of errors and warnings, and the texts of the examples. Pages for
+The test reads the pages, docstrings and comments, the messages of errors and warnings, and the texts of the examples. Pages for
 developers are left out: they may speak of targets, of dates and of what was tried.
 """
 
 import ast
 import inspect
 import re
+import tokenize
 from pathlib import Path
 
 import fastbp
@@ -31,6 +32,9 @@ WORDS = {
     r"\blevel lines?\b": "horizontal lines",
     r"\bis luck\b": "is random",
     r"\bwithout a word\b": "silently",
+    r"\btargets' spread\b|\bmean and spread\b": "standard deviation",
+    r"\bno ax\b": "leave out ax",
+    r"\bmake (texts|floats|dates) of\b": "convert to text, floats, dates",
     r"'fastbp\[\w+\]'": "'.[extra]' in a clone, or the package itself: there is no such distribution yet",
 }
 # on pages for users: targets and dates of measurements belong on the pages for developers
@@ -49,7 +53,7 @@ def prose_of(path):
 
 
 def docstrings():
-    """Yield the name and the docstring of everything public."""
+    """Yield the name and the docstring of everything public, as users see it: with the texts that are put in."""
     for name in fastbp.__all__:
         thing = getattr(fastbp, name)
         yield name, inspect.getdoc(thing) or ""
@@ -58,6 +62,17 @@ def docstrings():
                 value = getattr(value, "fget", value)
                 if not member.startswith("_") and str(getattr(value, "__module__", "")).startswith("fastbp"):
                     yield f"{name}.{member}", inspect.getdoc(value) or ""
+
+
+def remarks(path):
+    """Yield the line and the text of each docstring and comment in a module, in one line each."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield getattr(node, "lineno", 1), " ".join((ast.get_docstring(node) or "").split())
+    with tokenize.open(path) as file:
+        comments = [token for token in tokenize.generate_tokens(file.readline) if token.type == tokenize.COMMENT]
+    for comment in comments:
+        yield comment.start[0], comment.string
 
 
 def messages(tree):
@@ -76,7 +91,7 @@ def texts():
     for name, text in docstrings():
         yield name, text, False
     for path in sorted((ROOT / "fastbp").rglob("*.py")):
-        for line, text in messages(ast.parse(path.read_text(encoding="utf-8"))):
+        for line, text in [*messages(ast.parse(path.read_text(encoding="utf-8"))), *remarks(path)]:
             yield f"{path.relative_to(ROOT)}:{line}", text, False
     for path in sorted((ROOT / "examples").glob("*.py")):
         yield path.relative_to(ROOT), ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), False
@@ -91,5 +106,6 @@ def found_in(text, is_page):
 def test_words_that_must_not_come_back():
     assert found_in("Each gap is learnt by heart, missed on 2026-11-22.", True) != found_in("Each gap is learnt by heart.", False)
     assert len(found_in("Each gap is learnt by heart, missed on 2026-11-22.", True)) == 5
+    assert "Words and phrases that must not come back" in next(text for _, text in remarks(Path(__file__)))
     found = [(str(where), *words) for where, text, is_page in texts() for words in found_in(text, is_page)]
     assert found == []

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 COLORS = ("#1f4e9c", "#d1492e", "#2a9d6f", "#e09f1f", "#8e5ea2", "#5b3a29", "#d16ba5", "#4b9fb5")
 GREY = "#8a8f98"
+SMALLEST_TEXT = 4.0  # points
 SIGNED = "RdBu_r"  # colours of weights: red above zero, blue below, white at it
 
 
@@ -80,12 +81,24 @@ def label_columns(ax: Any, labels: list[str]) -> None:
 
 
 def label_rows(ax: Any, labels: list[str]) -> None:
-    """Ticks at 0, 1, … down the axes, with labels that do not touch: left out where they are many."""
+    """Ticks at 0, 1, … down the axes, with labels that do not touch: smaller where they are many, then some left out."""
     ax.set_yticks(range(len(labels)), labels)
     renderer = lay_out(ax)
     place = ax.get_window_extent(renderer).height / len(labels)
-    step = math.ceil(max(label.get_window_extent(renderer).height for label in ax.get_yticklabels()) / place)
-    ax.set_yticks(range(0, len(labels), step), labels[::step])
+    highest = max(label.get_window_extent(renderer).height for label in ax.get_yticklabels())
+    usual = ax.get_yticklabels()[0].get_fontsize()
+    size = max(SMALLEST_TEXT, min(usual, usual * 0.95 * place / highest))
+    step = math.ceil(highest * size / usual / place)
+    ax.set_yticks(range(0, len(labels), step), labels[::step], fontsize=size)
+
+
+def count(*axes: Any) -> None:
+    """No ticks between two whole numbers, along axes of epochs or units."""
+    from matplotlib.ticker import MaxNLocator
+
+    for axis in axes:
+        if isinstance(locator := axis.get_major_locator(), MaxNLocator):  # not on a logarithmic scale of the user's
+            locator.set_params(integer=True)
 
 
 def within(estimator: Any) -> Iterator[Any]:

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastbp.display.drawing import import_pyplot, make_axes, network_in
+from fastbp.display.drawing import count, import_pyplot, make_axes, network_in
 
 
 class GradientFlowDisplay:
@@ -77,7 +77,7 @@ class GradientFlowDisplay:
         self : GradientFlowDisplay
             The display.
         """
-        self.figure_, self.ax_ = make_axes("GradientFlowDisplay", ax, (8, 5))
+        self.figure_, self.ax_ = make_axes("GradientFlowDisplay", ax, (6.4, 4.2))
         n_epochs, n_layers = self.gradient_norms.shape
         colors = import_pyplot("GradientFlowDisplay").get_cmap("viridis")(np.linspace(0, 0.9, n_layers))
         epochs = np.arange(1, n_epochs + 1)
@@ -93,5 +93,7 @@ class GradientFlowDisplay:
         if (self.gradient_norms > 0).any():
             self.ax_.set_yscale("log")
         self.ax_.set(xlabel="epoch", ylabel="norm of the gradient")
-        self.legend_ = self.ax_.legend(loc="best", fontsize="x-small", handlelength=1.4, labelspacing=0.25, framealpha=0.85)
+        count(self.ax_.xaxis)
+        size = "small" if self.ax_.get_window_extent().height > 3 * self.ax_.figure.dpi else "x-small"
+        self.legend_ = self.ax_.legend(loc="best", fontsize=size, handlelength=1.4, labelspacing=0.25, framealpha=0.85)
         return self

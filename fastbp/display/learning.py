@@ -159,7 +159,7 @@ class LearningDisplay:
             or chosen.dtype.kind not in "iu"
             or not (chosen >= 0).all() & (chosen < n_rows).all()
         ):
-            raise ValueError(f"rows must be numbers of rows from 0 to {n_rows - 1}, got {rows!r}.")
+            raise ValueError(f"rows must be row indices from 0 to {n_rows - 1}, got {rows!r}.")
         self._rows = [int(row) for row in chosen]
         self._options = {
             "activation": self.estimator_.activation, "output_activation": self.estimator_.out_activation_,

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastbp.display.drawing import COLORS, GREY, by_name, legend_above, make_axes, network_in, scale_losses
+from fastbp.display.drawing import COLORS, GREY, by_name, count, legend_above, make_axes, network_in, scale_losses
 
 
 class LossCurveDisplay:
@@ -62,7 +62,7 @@ class LossCurveDisplay:
             raise ValueError("There are no loss curves to draw.")
         for which in (self.validation_losses, self.validation_scores):
             if unknown := sorted(which.keys() - self.loss_curves.keys()):
-                raise ValueError(f"There is no loss curve of the names {unknown}.")
+                raise ValueError(f"There are no loss curves with the names {unknown}.")
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Any = None) -> Self:
@@ -107,7 +107,7 @@ class LossCurveDisplay:
         self : LossCurveDisplay
             The display.
         """
-        self.figure_, self.ax_ = make_axes("LossCurveDisplay", ax, (8, 5))
+        self.figure_, self.ax_ = make_axes("LossCurveDisplay", ax, (6.4, 4.2))
         self.score_ax_: Any = None
         if self.validation_scores:
             self.score_ax_ = self.ax_.twinx()
@@ -130,6 +130,7 @@ class LossCurveDisplay:
             self.best_lines_[name] = self.ax_.axvline(epoch, color=color, linewidth=1, alpha=0.5, label="best epoch")
         scale_losses(self.ax_, np.concatenate([*self.loss_curves.values(), *self.validation_losses.values()]))
         self.ax_.set(xlabel="epoch", ylabel="loss")
+        count(self.ax_.xaxis)
         if self.score_ax_ is not None:
             self.score_ax_.set_ylabel("validation score", color=GREY)
             self.score_ax_.tick_params(axis="y", colors=GREY)

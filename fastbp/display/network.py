@@ -8,11 +8,21 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastbp.display.drawing import SIGNED, feature_names_of, import_pyplot, input_names_of, lay_out, network_in
+from fastbp.display.drawing import (
+    SIGNED,
+    SMALLEST_TEXT,
+    count,
+    feature_names_of,
+    import_pyplot,
+    input_names_of,
+    label_rows,
+    lay_out,
+    network_in,
+)
 
 _MOST_UNITS = 50  # of a layer; more circles run into each other, and heat maps tell more
 _MOST_NAMES = 50
-_SMALLEST_TEXT, _LARGEST_TEXT = 4.0, 8.5  # points
+_LARGEST_TEXT = 8.5  # points
 
 
 class NetworkDisplay:
@@ -71,9 +81,7 @@ class NetworkDisplay:
         self.coefs = [np.asarray(W, dtype=float) for W in coefs]
         self.intercepts = [np.asarray(b, dtype=float) for b in intercepts]
         if not self.coefs or len(self.coefs) != len(self.intercepts):
-            raise ValueError(
-                f"Got {len(self.coefs)} coefs and {len(self.intercepts)} intercepts, one of each per layer is needed."
-            )
+            raise ValueError(f"Got {len(self.coefs)} coefs and {len(self.intercepts)} intercepts: each layer needs one of each.")
         self.layer_sizes = [len(self.coefs[0]), *(W.shape[1] for W in self.coefs)]
         for layer, (W, b) in enumerate(zip(self.coefs, self.intercepts)):
             wanted = (self.layer_sizes[layer], self.layer_sizes[layer + 1])
@@ -153,7 +161,7 @@ class NetworkDisplay:
         if self.is_heat_map:
             if ax is not None:
                 raise ValueError(
-                    f"Layers of {max(self.layer_sizes)} units become heat maps, which need a figure of their own: no ax."
+                    f"Layers of {max(self.layer_sizes)} units become heat maps, which need a figure of their own: leave out ax."
                 )
             self._plot_heat_maps(pyplot)
         else:
@@ -219,12 +227,12 @@ class NetworkDisplay:
         for (layer, names), align, shift in zip(names_of.items(), ("right", "left"), (-gap, gap)):
             step = points * (heights[layer][0] - heights[layer][1] if len(names) > 1 else most)
             place: dict[str, Any] = {"textcoords": "offset points", "ha": align, "va": "center", "in_layout": False}
-            place["fontsize"] = float(np.clip(0.9 * step, _SMALLEST_TEXT, _LARGEST_TEXT))
+            place["fontsize"] = float(np.clip(0.9 * step, SMALLEST_TEXT, _LARGEST_TEXT))
             texts = [ax.annotate(name, (layer, height), (shift, 0), **place) for name, height in zip(names, heights[layer])]
             renderer = lay_out(ax)
             inches = max((text.get_window_extent(renderer).width for text in texts), default=0.0) / self.figure_.dpi
             longest = 72 * inches / place["fontsize"]
-            size = min(place["fontsize"], max(0.3 * width / longest, _SMALLEST_TEXT) if texts else 0.0)
+            size = min(place["fontsize"], max(0.3 * width / longest, SMALLEST_TEXT) if texts else 0.0)
             for text in texts:
                 text.set_fontsize(size)
             sides.append(gap + size * longest)
@@ -238,7 +246,7 @@ class NetworkDisplay:
         labels = ax.get_xticklabels()
         widest = max(label.get_window_extent(lay_out(ax)).width for label in labels) * 72 / self.figure_.dpi
         size = labels[0].get_fontsize() * min(1.0, 0.9 * column / widest)
-        ax.tick_params(axis="x", labelsize=max(size, _SMALLEST_TEXT))
+        ax.tick_params(axis="x", labelsize=max(size, SMALLEST_TEXT))
 
     def _plot_heat_maps(self, pyplot: Any) -> None:
         matrices = self._all_weights()
@@ -251,11 +259,12 @@ class NetworkDisplay:
             self.images_.append(
                 ax.imshow(W, aspect="auto", interpolation="nearest", cmap=SIGNED, vmin=-self._largest, vmax=self._largest)
             )
+            count(ax.xaxis, ax.yaxis)
             ax.set_title(f"{W.shape[0]} → {W.shape[1]}", fontsize="medium")
             ax.set_xlabel("outputs" if above == len(self.coefs) else f"hidden {above}")
             ax.set_ylabel("inputs" if layer == 0 else f"hidden {layer}")
         if self.feature_names is not None and len(self.feature_names) <= _MOST_NAMES:
-            self.axes_[0].set_yticks(range(len(self.feature_names)), self.feature_names, fontsize="x-small")
+            label_rows(self.axes_[0], [str(name) for name in self.feature_names])
         if self.output_names is not None and len(self.output_names) <= _MOST_NAMES // 2:
             self.axes_[-1].set_xticks(range(len(self.output_names)), self.output_names, rotation=90, fontsize="x-small")
         self.colorbar_ = self.figure_.colorbar(self.images_[0], ax=list(self.axes_), label="weight", shrink=0.8)

@@ -8,7 +8,16 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastbp.display.drawing import SIGNED, feature_names_of, import_pyplot, input_names_of, make_axes, network_in
+from fastbp.display.drawing import (
+    SIGNED,
+    count,
+    feature_names_of,
+    import_pyplot,
+    input_names_of,
+    label_rows,
+    make_axes,
+    network_in,
+)
 
 _MOST_UNITS = 64  # maps that can be told apart on a page
 
@@ -104,17 +113,19 @@ class WeightsDisplay:
         scale = {"cmap": SIGNED, "vmin": -largest, "vmax": largest, "interpolation": "nearest"}
         n_features, n_units = self.weights.shape
         if self.shape is None:
-            size = (min(12, 3 + 0.16 * n_units), min(10, 2 + 0.16 * n_features))
+            n_letters = max((len(str(name)) for name in self.feature_names or ()), default=0)
+            size = (min(12, 2.5 + 0.16 * n_units + 0.07 * n_letters), min(10, 2 + 0.16 * n_features))
             self.figure_, ax = make_axes("WeightsDisplay", ax, size)
             self.axes_ = np.array([ax])
             self.images_ = [ax.imshow(self.weights, aspect="auto", **scale)]
             ax.set_xlabel("hidden unit")
+            count(ax.xaxis, ax.yaxis)
             if self.feature_names is not None and n_features <= 50:
-                ax.set_yticks(range(n_features), self.feature_names, fontsize="small")
+                label_rows(ax, [str(name) for name in self.feature_names])
             else:
                 ax.set_ylabel("feature")
         elif ax is not None:
-            raise ValueError("A picture for each unit, by shape, needs a figure of its own: no ax.")
+            raise ValueError("With shape, each unit is drawn in axes of its own: leave out ax.")
         else:
             lengths = np.linalg.norm(self.weights, axis=0)
             shown = np.sort(np.argsort(-lengths, kind="stable")[:_MOST_UNITS])

@@ -20,14 +20,15 @@ from fastbp.estimators.targets import Targets
 
 @documented(score="R²")
 class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
-    r"""Autoencoder trained by back-propagation: a transformer that compresses rows to few numbers, and back.
+    r"""Autoencoder trained by back-propagation: a transformer that compresses rows to a few numbers, and restores them.
 
-    A network whose targets are its inputs (Hinton and Salakhutdinov, Reducing the dimensionality of data with neural networks,
-    Science 313, 2006). The narrowest hidden layer, of several the one nearest the middle, holds the *code*: `transform` returns
-    it, `inverse_transform` goes on from it to the reconstruction. With linear units and one hidden layer it finds the space of
-    the principal components (Baldi and Hornik, Neural networks and principal component analysis, 1989). Parameters and fit are
-    those of `BPRegressor`, with half the squared error between a row and its reconstruction as the loss. Features count as they
-    come, so scale X first; a reconstruction can only have values that `output_activation` can give.
+    The targets of the network are its inputs (Hinton and Salakhutdinov, Reducing the dimensionality of data with neural networks,
+    Science 313, 2006). The narrowest hidden layer (of several, the one closest to the middle) holds the *code*. `transform`
+    returns the code, and `inverse_transform` computes the reconstruction from it. With linear units and one hidden layer, the
+    code spans the space of the principal components (Baldi and Hornik, Neural networks and principal component analysis, 1989).
+    Parameters and fit are those of `BPRegressor`; the loss is half the squared error between a row and its reconstruction.
+    Scale X first, because features with a large variance count most. A reconstruction can only have values that
+    `output_activation` can give.
 
     Parameters
     ----------
@@ -36,7 +37,7 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
     Attributes
     ----------
     code_layer_ : int
-        Number of the hidden layer that holds the code, from 0.
+        Index of the hidden layer that holds the code, from 0.
     {attributes}
 
     See Also
@@ -169,7 +170,7 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Inputs, which are the targets too. A sparse X is read as it is, but is made dense once more, to be the targets.
+            Inputs, which are also the targets. A sparse X stays sparse as input, but a dense copy of it is made for the targets.
         y : Ignored
             Here because pipelines pass it.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -183,7 +184,7 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
         Raises
         ------
         ValueError
-            Parameters or data are not valid, or the weights were no longer finite.
+            If parameters or data are not valid, or the weights are no longer finite.
         """
         return self._fit(X, y, sample_weight, incremental=False)
 
@@ -195,7 +196,7 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Inputs, which are the targets too.
+            Inputs, which are also the targets.
         y : Ignored
             Here because pipelines pass it.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -209,7 +210,7 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
         Raises
         ------
         ValueError
-            Parameters or data are not valid, or the weights were no longer finite.
+            If parameters or data are not valid, or the weights are no longer finite.
         """
         return self._fit(X, y, sample_weight, incremental=True)
 
@@ -229,7 +230,7 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
         return self.hidden_activations(X, self.code_layer_)
 
     def inverse_transform(self, X: ArrayLike) -> np.ndarray:
-        """Return the rows that codes stand for.
+        """Return the reconstructions of codes.
 
         Parameters
         ----------
@@ -239,7 +240,7 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
         Returns
         -------
         reconstructions : ndarray of shape (n_samples, n_features)
-            In the dtype of the weights.
+            Reconstructed rows, in the dtype of the weights.
         """
         from fastbp.training.predict import last_layers, predict_outputs
 
@@ -251,7 +252,7 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
         return predict_outputs(*last_layers(network, params, self.code_layer_ + 1), codes, n_threads=self.n_threads)
 
     def reconstruction_error(self, X: MatrixLike) -> np.ndarray:
-        """Return how far each row is from its reconstruction; rows unlike those trained on are far.
+        """Return the reconstruction error of each row. It is large for rows that differ from the training rows.
 
         Parameters
         ----------
@@ -271,7 +272,7 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
         return np.einsum("ij,ij->i", errors, errors, dtype=np.float64) / errors.shape[1]
 
     def score(self, X: MatrixLike, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
-        """Return minus the mean reconstruction error, so that more is better.
+        """Return minus the mean reconstruction error, so that a larger score is better.
 
         Parameters
         ----------
@@ -285,14 +286,14 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
         Returns
         -------
         score : float
-            At most 0.
+            The score, at most 0.
         """
         weights = None if sample_weight is None else np.asarray(sample_weight)
         return -float(np.average(self.reconstruction_error(X), weights=weights))
 
     @property
     def code_layer_(self) -> int:
-        """Number of the narrowest hidden layer, of several the one nearest the middle."""
+        """Index of the narrowest hidden layer; of several, the one closest to the middle."""
         check_is_fitted(self, "coefs_")
         sizes = self._packed()[0].units[1:-1].tolist()
         return min(range(len(sizes)), key=lambda layer: (sizes[layer], abs(2 * layer - len(sizes) + 1)))
@@ -304,7 +305,7 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
     def _rows(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
         """Return the inputs, and themselves as targets."""
         if not parameters.hidden_sizes(self.hidden_layer_sizes):
-            raise ValueError("hidden_layer_sizes has no layer, but the code of an autoencoder is a hidden layer.")
+            raise ValueError("hidden_layer_sizes is empty, but an autoencoder needs a hidden layer for its code.")
         X = check_structure(read_by(validate_data, self, X, reset=reset, dtype=DTYPES, order="C", accept_sparse="csr"))
         if self.denoising and issparse(X):
             raise ValueError("denoising does not go with a sparse X, which the noise would fill: pass X.toarray().")

@@ -329,7 +329,7 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
     def _asked(self, X: Any, of_slopes: bool = False) -> tuple[Any, np.ndarray, Any]:
         """Return the network, its flat vector, and the rows that it is to explain; of_slopes: all in the user's own units."""
         if self.estimators_ is not None:
-            raise ValueError("An ensemble is several networks: ask one of those in estimators_.")
+            raise ValueError("This is an ensemble of several networks: use one of those in estimators_.")
         network, params, X = self._checked(X, is_scaled=not of_slopes)
         if of_slopes:
             network, params = self._unscaled()._packed()

@@ -11,14 +11,14 @@ CATEGORICAL = ("category", "categorical", "enum")  # how the dtypes of pandas an
 
 
 def has_categories(estimator: Any, reset: bool) -> bool:
-    """Whether rows hold categories: by the parameter when these are learnt, later by what was learnt."""
+    """Whether rows hold categories: by the parameter when these are learned, later by what was learned."""
     if reset:
         return getattr(estimator, "categorical_features", None) is not None
     return "categories_" in vars(estimator)
 
 
 def coded_rows(estimator: Any, X: Any, reset: bool) -> np.ndarray:
-    """Return rows as the kernels take them, float32 or float64: the columns of numbers, and behind them for each column of
+    """Return rows as the kernels take them, float32 or float64: the columns of numbers, and after them for each column of
     categories where a row's is in `categories_`, or -1; learn these if `reset`."""
     if hasattr(X, "indptr") or hasattr(X, "tocsr"):
         raise ValueError("X is sparse, but categorical_features need a dense X: X.toarray() makes one.")
@@ -126,11 +126,11 @@ def _values(column: np.ndarray, where: str) -> np.ndarray:
             raise ValueError(f"Input X contains infinity or a value too large for float64, in {where}, which holds categories.")
         return values
     if column.dtype.kind not in "OUT":
-        raise ValueError(f"Categories are numbers, booleans or text, but {where} holds {column.dtype}: make texts of them.")
+        raise ValueError(f"Categories are numbers, booleans or text, but {where} holds {column.dtype}: convert it to text.")
     cells = [None if is_missing(value) else value for value in column.tolist()]
     for kind in set(map(type, cells)):
         if not issubclass(kind, str | Number | type(None)) or issubclass(kind, complex):
-            raise ValueError(f"Categories are numbers, booleans or text, but {where} holds {kind.__name__}: make texts of them.")
+            raise ValueError(f"Categories are numbers, booleans or text, but {where} holds {kind.__name__}: convert it to text.")
     return np.array(cells, dtype=object)
 
 

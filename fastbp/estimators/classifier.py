@@ -33,14 +33,15 @@ from fastbp.estimators.targets import (
 class BPClassifier(ClassifierMixin, BaseBP):
     r"""Multi-layer perceptron classifier trained by back-propagation, with scikit-learn's interface and numbers.
 
-    Parameters and defaults up to `max_fun` are those of scikit-learn's ``MLPClassifier``; with the same `random_state` the model
-    is the same to rounding. X's dtype, float32 or float64, is the dtype of everything.
+    Parameters and defaults up to `max_fun` are those of scikit-learn's ``MLPClassifier``. With the same `random_state`, the
+    model is the same up to rounding. The dtype of X, float32 or float64, is the dtype of all weights and results.
 
-    With :math:`S` the number (or weight) of the rows of a batch, training minimises
+    Training minimises
 
     .. math:: E = \frac1S \sum_i s_i E_i + \frac{\alpha}{2S} \sum_l \lVert W^{(l)} \rVert^2
 
-    where :math:`E_i` is the log-loss of row i, summed over its outputs [1]_, or the other `loss` asked for.
+    where :math:`S` is the number of rows of a batch (or the sum of their weights :math:`s_i`), and :math:`E_i` is the log-loss of
+    row i, summed over its outputs [1]_, or another `loss`.
 
     Parameters
     ----------
@@ -49,11 +50,12 @@ class BPClassifier(ClassifierMixin, BaseBP):
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,) or list of ndarray
-        Class labels, of each of several columns; the column numbers for multilabel targets.
+        Class labels; with several columns, a list with those of each; for multilabel targets, the indices of the labels.
     thresholds_ : ndarray of shape (n_classes - 1,)
-        Of `ordered` classes: where on the scale of the score, which `hidden_activations` shows, one ends and the next begins.
+        Only with `ordered`: the thresholds between one class and the next, on the scale of the score, which `hidden_activations`
+        returns.
     temperature_ : float or None
-        What `calibration` has found; above 1 the network was too sure of itself.
+        The temperature of `calibration`. Above 1, the network was too sure of itself.
     {attributes}
 
     See Also
@@ -217,20 +219,20 @@ class BPClassifier(ClassifierMixin, BaseBP):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Inputs. A C-contiguous float32 or float64 array, a read-only memory map too, is used without a copy.
+            Inputs. C-contiguous arrays of float32 or float64, also read-only memory maps, are used without a copy.
         y : {array-like, sparse matrix} of shape (n_samples,) or (n_samples, n_labels)
-            Class labels, a 0/1 matrix for multilabel targets, or several columns of classes, each of which has a softmax of its
-            own: the loss is the sum of theirs.
+            Class labels, a matrix of zeros and ones for multilabel targets, or several columns of classes. Each column has its
+            own softmax, and the loss is their sum.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each row in the loss; None is 1.
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
-            Rows of your own that validate, in place of those that `early_stopping` would set aside. Without `early_stopping` they
-            decide nothing: `validation_scores_` and `validation_loss_curve_` show how the network did on them. In a pipeline
-            they need ``Pipeline(..., transform_input=["X_val"])``.
+            Your own validation rows, instead of those that `early_stopping` would set aside. Without `early_stopping` they decide
+            nothing; `validation_scores_` and `validation_loss_curve_` record the results on them. In a pipeline, they need
+            ``Pipeline(..., transform_input=["X_val"])``.
         y_val : array-like of shape (n_val,) or (n_val, n_labels), default=None
-            Their targets, of classes that y has.
+            Targets of the validation rows; all classes must occur in y.
         sample_weight_val : array-like of shape (n_val,), default=None
-            Their weights; those of `class_weight` come on top.
+            Weights of the validation rows; they are multiplied by those of `class_weight`.
 
         Returns
         -------
@@ -240,7 +242,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         Raises
         ------
         ValueError
-            Parameters or data are not valid, or the weights were no longer finite.
+            If parameters or data are not valid, or the weights are no longer finite.
         """
         return self._fit(X, y, sample_weight, incremental=False, validation=(X_val, y_val, sample_weight_val))
 
@@ -256,11 +258,11 @@ class BPClassifier(ClassifierMixin, BaseBP):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs.
         y : {array-like, sparse matrix} of shape (n_samples,) or (n_samples, n_labels)
-            Class labels, a 0/1 matrix for multilabel targets, or several columns of classes.
+            Class labels, a matrix of zeros and ones for multilabel targets, or several columns of classes.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each row in the loss; None is 1.
         classes : array-like of shape (n_classes,) or list of array-like, default=None
-            All classes that will ever come, or of each of several columns; required in the first call.
+            All classes that can occur; with several columns, those of each. Required in the first call.
 
         Returns
         -------
@@ -270,7 +272,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         Raises
         ------
         ValueError
-            Parameters or data are not valid, y has a class that is not in `classes`, or the weights were no longer finite.
+            If parameters or data are not valid, y has a class that is not in `classes`, or the weights are no longer finite.
         """
         refuse_balanced(self.class_weight)
         known = getattr(self, "classes_", None)
@@ -295,7 +297,8 @@ class BPClassifier(ClassifierMixin, BaseBP):
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_labels)
-            Labels, for several columns of classes one of each, or a 0/1 matrix (sparse if y was in `fit`) for multilabel targets.
+            Labels; with several columns of classes, one of each; for multilabel targets, a matrix of zeros and ones (sparse if
+            y in `fit` was).
         """
         own = vars(self).get("out_activation_")
         groups, is_multiclass = self._groups(), isinstance(own, str) and own in ("softmax", OUTPUT)
@@ -311,7 +314,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         return csr_matrix(labels) if self._sparse_labels else labels
 
     def score(self, X: MatrixLike, y: MatrixLike, sample_weight: ArrayLike | None = None) -> float:
-        """Return the part of the rows all of whose labels are predicted.
+        """Return the accuracy: the fraction of the rows with all labels right.
 
         Parameters
         ----------
@@ -325,7 +328,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         Returns
         -------
         score : float
-            ``sklearn.metrics.accuracy_score``; with ``missing_targets="ignore"`` of the labels that are not missing.
+            ``sklearn.metrics.accuracy_score``; with ``missing_targets="ignore"``, that of the labels that are not missing.
         """
         y, missing = without_missing(self, y, is_whole=False)
         if missing is not None:
@@ -343,8 +346,8 @@ class BPClassifier(ClassifierMixin, BaseBP):
         Returns
         -------
         probabilities : ndarray of shape (n_samples, n_classes), or list of them
-            Columns in the order of `classes_`; an array for each of several columns of classes. For multilabel targets they do
-            not sum to 1.
+            Probabilities, in the order of `classes_`; with several columns of classes, a list with an array for each. For
+            multilabel targets they do not sum to 1.
         """
         outputs = self._outputs(X) if self.temperature_ is None else self._calibrated(X, self.temperature_)
         if self._groups():
@@ -473,7 +476,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
     def thresholds_(self) -> np.ndarray:
         """Thresholds of ordered classes, on the scale of the score, between one class and the next, (n_classes - 1,)."""
         if vars(self).get("out_activation_") != OUTPUT:
-            raise AttributeError("thresholds_ are of a classifier fitted with ordered=True.")
+            raise AttributeError("Only a classifier that was fitted with ordered=True has thresholds_.")
         return -self.intercepts_[-1][1:]
 
     def __sklearn_tags__(self) -> Any:

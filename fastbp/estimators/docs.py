@@ -29,72 +29,71 @@ coefs_ : list of ndarray of shape (n_in, n_out)
 intercepts_ : list of ndarray of shape (n_out,)
     Intercepts of each layer.
 front_ : dict of str to ndarray
-    What stands before the first layer, where anything does: of an `embedding` the 'frequencies' and 'phases' of the waves,
-    (n_embedded, 16), their 'cosines', (n_embedded, 3, 16), and 'offsets', (n_embedded, 3), so that the outputs for x are
-    ``cosines @ cos(2π·frequencies·x + phases) + offsets``, which the first layer has before the columns themselves; and of
-    `scale_layer` the 'scale', (n_inputs,). Views, as `coefs_` are.
+    Only with `embedding` or `scale_layer`: the weights before the first layer. Of an `embedding`, the 'frequencies' and 'phases'
+    of the waves, (n_embedded, 16), their 'cosines', (n_embedded, 3, 16), and 'offsets', (n_embedded, 3). The embedding of x is
+    ``cosines @ cos(2π·frequencies·x + phases) + offsets``; the first layer takes it before the columns themselves. Of
+    `scale_layer`, the 'scale', (n_inputs,). Views, like `coefs_`.
 embedded_features_ : tuple of int
-    Columns that are embedded, where any are; with `categorical_features` counted among the other columns.
+    Only with `embedding`: the columns that are embedded. With `categorical_features`, counted among the other columns.
 skip_coefs_ : ndarray of shape (n_features, n_outputs)
-    With `skip_layer`: the weights that lead from the features to the outputs, or to the score of `ordered` classes, (n_features,
-    1). A view, as `coefs_` are.
+    Only with `skip_layer`: the weights from the features to the outputs, or to the score of `ordered` classes, (n_features, 1).
+    A view, like `coefs_`.
 categories_ : list of ndarray
-    With `categorical_features`, what each of these columns held in training, in order, a missing value last. The first weights'
-    rows are those of the other columns, and then one for each category of each of these.
+    Only with `categorical_features`: the categories of each of these columns, sorted, a missing value last. ``coefs_[0]`` has
+    the rows of the other columns first, and then one row for each category of each of these columns.
 categorical_features_ : tuple of int
-    The columns that these are for.
+    Indices of the columns of categories.
 n_categories_ : tuple of int
-    How many there are in each.
+    Number of categories in each of them.
 loss_ : float
     Loss of the last epoch (for {other_solvers}: at the end).
 loss_curve_ : list of float
     Loss of each epoch ({stochastic_solvers}){or_iterations}.
 gradient_norms_ : ndarray of shape (n_epochs, n_layers - 1)
-    With `record_gradient_norms`: the mean over the steps of an epoch of the norm of each layer's gradient (weights and
-    intercepts, of the mean loss of a batch without penalty), before it is clipped.
+    Only with `record_gradient_norms`: the norm of each layer's gradient, the mean over the steps of an epoch. It is the gradient
+    of the mean loss of a batch without penalty, by weights and intercepts, before it is clipped.
 best_loss_ : float or None
     Smallest loss, for {stochastic_solvers}; None with `early_stopping`.
 validation_scores_ : list of float or None
-    {score}, or what `scoring` says, on the validation rows after each epoch (iteration); {other_solvers} have this and
-    the next two attributes only where there are such rows.
+    {score}, or the score by `scoring`, on the validation rows after each epoch (iteration). {other_solvers} have this and
+    the next two attributes only with validation rows.
 validation_loss_curve_ : list of float or None
     Mean loss on the validation rows after each epoch (iteration), without the penalty.
 best_validation_score_ : float or None
-    The largest of the scores, with `early_stopping`.
+    The best validation score, with `early_stopping`.
 restart_losses_ : ndarray of shape (n_restarts,)
-    `loss_` of each start; NaN where it diverged or was not reached.
+    `loss_` of each network of `n_restarts`; NaN if it diverged or was not trained.
 estimators_ : list of estimator or None
-    The networks of an `ensemble`, each an estimator; those that diverged are left out.
+    The networks of an `ensemble`, each an estimator. Networks that diverged are left out.
 input_scaler_ : StandardScaler, RobustScaler or None
-    What scales the features.
+    The scaler of `input_scaling`.
 n_iter_ : int
-    Epochs (iterations of {other_solvers}) of the last fit.
+    Number of epochs (iterations of {other_solvers}) of the last fit.
 t_ : int
-    Rows seen in training, over all epochs.
+    Number of rows seen in training, over all epochs.
 n_layers_ : int
-    Layers, input and output included.
+    Number of layers, with input and output.
 n_outputs_ : int
-    Units of the output layer.
+    Number of units in the output layer.
 out_activation_ : str
     Activation of the output layer.
 feature_importances_ : ndarray of shape (n_features,)
-    With `feature_importances`: how much the outputs move with each feature. The mean of the slopes' magnitudes over the rows
-    (by their weights) and outputs, times the feature's standard deviation, over the sum of these; outputs are a classifier's
-    logits, for more than two classes less their mean.
+    Only with `feature_importances`: how much the outputs change with each feature; the sum is 1. It is the mean magnitude of the
+    slopes over outputs and rows (by their weights), times the feature's standard deviation. The outputs of a classifier are its
+    logits; with more than two classes, their mean is subtracted.
 n_features_in_ : int
-    Features seen in fit.
+    Number of features seen in `fit`.
 feature_names_in_ : ndarray of shape (n_features,)
-    Their names, if X had string column names.
+    Names of the features, if X had column names that are strings.
 """
 
 _NOTES = """
 Notes
 -----
-A loss or weight that is no longer finite ends training with a ValueError that names the epoch; the last finite weights stay
-in `coefs_` and `intercepts_`. Arrays of your own put into them are followed: a later change of
-their elements changes the predictions, and `partial_fit` trains them in place. A pickle or a deep copy holds the weights and
-what the solver keeps (two vectors as long as the weights for 'adam'), so that `partial_fit` goes on as if nothing had
-happened; `compact` drops the latter.
+If the loss or a weight is no longer finite, training ends with a ValueError that names the epoch. The last finite weights stay
+in `coefs_` and `intercepts_`. You can assign arrays of your own to these. Later changes of their elements change the
+predictions, and `partial_fit` trains them in place. A pickle or a deep copy holds the weights and the state of the solver (two
+vectors as long as the weights for 'adam'), so that `partial_fit` continues exactly. `compact` removes this state.
 
 References
 ----------
@@ -104,7 +103,7 @@ References
    McClelland and Ganguli, "Exact solutions to the nonlinear dynamics of learning in deep linear networks", ICLR 2014.
 .. [3] Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015.
 .. [4] Bengio, Léonard and Courville, "Estimating or propagating gradients through stochastic neurons", 2013.
-.. [5] Klambauer et al., "Self-normalizing neural networks", NeurIPS 2017, for starts of 'lecun_normal'.
+.. [5] Klambauer et al., "Self-normalizing neural networks", NeurIPS 2017, for initial weights by 'lecun_normal'.
 .. [6] Hagan and Menhaj, "Training feedforward networks with the Marquardt algorithm", 1994; the damping: Madsen, Nielsen and
    Tingleff, "Methods for non-linear least squares problems", 2004, algorithm 3.16.
 .. [7] Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR 15, 2014.

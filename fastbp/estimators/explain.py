@@ -1,4 +1,4 @@
-"""What a fitted network has learnt: its slopes by the inputs, the importance of features, what its hidden units say."""
+"""What a fitted network has learned: its slopes by the inputs, the importance of features, what its hidden units say."""
 
 import copy
 from collections.abc import Callable
@@ -295,9 +295,11 @@ class Explained:
         demand_plain_inputs(self)
         network, params, X = self._asked(X)
         if network.is_ordered:
-            raise ValueError("pruned is not for ordered=True, whose score is a layer of one unit, and thresholds no weights.")
+            raise ValueError("pruned does not work with ordered=True, because thresholds are not weights.")
         if getattr(self, "monotonic_cst", None) is not None:
-            raise ValueError("pruned is not for monotonic_cst, as weights refitted by least squares do not keep their signs.")
+            raise ValueError(
+                "pruned does not work with monotonic_cst: weights that are refitted by least squares do not keep their signs."
+            )
         widest = max(network.units[1:-1], default=0)
         if X.shape[0] <= widest:
             raise ValueError(
@@ -341,7 +343,7 @@ def demand_plain_inputs(estimator: Any, categories_too: bool = False) -> None:
     check_is_fitted(estimator, "coefs_")
     network, _ = estimator._packed()
     if network.embedded.size or network.has_scale or (network.has_front and not categories_too):
-        raise ValueError("This is for networks whose first layer reads X itself, without embedding, scale_layer and categories.")
+        raise ValueError("This needs a network whose first layer reads X itself: without embedding, scale_layer and categories.")
 
 
 def check_layer(layer: Any, n_hidden: int, owner: Any) -> int:

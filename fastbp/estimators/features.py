@@ -19,26 +19,26 @@ from fastbp.estimators.versions import Versioned
 class BPFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned, BaseEstimator):
     """Transformer that replaces features by the activations of a network's hidden layer.
 
-    The hidden layers of a trained network hold features made for its targets. Here they come out, for another estimator, a
-    picture, or neighbours to be found among them.
+    The hidden layers of a trained network compute features that suit its targets. Use them for another estimator, for a
+    picture, or to find neighbours.
 
     Parameters
     ----------
     estimator : BPClassifier or BPRegressor
         The network. `fit` trains a clone of it, unless `prefit`.
     layer : int, default=-1
-        Number of the hidden layer, from 0; negative numbers count from the last one.
+        Index of the hidden layer, from 0; negative numbers count from the last one.
     prefit : bool, default=False
-        Whether `estimator` is fitted already and is to be used as it is; `fit` then trains nothing.
+        Whether `estimator` is already fitted and is used as it is; `fit` then trains nothing.
 
     Attributes
     ----------
     estimator_ : BPClassifier or BPRegressor
         The fitted network.
     n_features_in_ : int
-        Features seen in fit.
+        Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features,)
-        Their names, if X had string column names.
+        Names of the features, if X had column names that are strings.
 
     See Also
     --------

@@ -101,7 +101,7 @@ def checked_layout(estimator: Any) -> Layout:
     if state["out_activation_"] not in LOSSES[loss].outputs:
         raise ValueError(
             f"out_activation_={state['out_activation_']!r} does not go with the loss {loss!r}, which needs"
-            f" {' or '.join(map(repr, LOSSES[loss].outputs))}: set back what was changed since the fit, or fit anew."
+            f" {' or '.join(map(repr, LOSSES[loss].outputs))}: undo the change since the fit, or fit again."
         )
     _check_scaler(state.get("input_scaler_"), (StandardScaler, RobustScaler), sizes[0], "input_scaler_")
     _check_scaler(state.get("target_scaler_"), (StandardScaler,), sizes[-1], "target_scaler_")
@@ -184,7 +184,7 @@ def _checked_front(state: Mapping[str, Any], layer_sizes: list[int]) -> tuple[di
 
 
 def check_categories(state: Mapping[str, Any], n_features: int) -> None:
-    """What was learnt of columns of categories fits their numbers in the network."""
+    """What was learned of columns of categories fits their numbers in the network."""
     if not {"categories_", "categorical_features_"} & state.keys():
         return
     categories: Any = state.get("categories_")
@@ -275,11 +275,11 @@ def _check_members(estimator: Any, layer_sizes: list[int]) -> None:
     _require(_is_count(best) and best < len(members), "_best_member")
 
 
-# ---- what goes on training
+# ---- what continues training
 
 
 def check_kept(estimator: Any) -> None:
-    """Raise ValueError for what a training goes on with, beside the weights, that a fit cannot have left."""
+    """Raise ValueError for what a training continues with, beside the weights, that a fit cannot have left."""
     state = vars(estimator)
     _check_history(state)
     for name in _CURVES:
@@ -369,6 +369,4 @@ def _is_measure(value: Any) -> bool:
 
 def _require(is_right: bool, name: str) -> None:
     if not is_right:
-        raise ValueError(
-            f"The attribute {name} is not what a fit leaves there: it has the wrong type, or does not fit the others."
-        )
+        raise ValueError(f"The attribute {name} is not what fit has set: it has the wrong type, or does not match the others.")

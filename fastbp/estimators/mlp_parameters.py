@@ -32,7 +32,7 @@ MLP_PARAMETERS = (
         "loss",
         "squared_error",
         kinds.loss_from(*REGRESSION_LOSSES),
-        "What is minimised: {about_losses}; or a loss of your own, see `CustomLoss`.",
+        "The loss that is minimised: {about_losses}; or a loss of your own, see `CustomLoss`.",
         estimators=(REGRESSOR,),
     ),
     Parameter(
@@ -72,46 +72,48 @@ MLP_PARAMETERS = (
         "batch_size",
         "auto",
         kinds.BATCH_SIZE,
-        """Rows per step of the solvers that go batch by batch, but for 'rprop', which takes all. 'auto' is ``min(200,
+        """Rows per step, for the solvers that train in batches; 'rprop' always takes all rows. 'auto' is ``min(200,
         n_samples)``.""",
     ),
     Parameter(
         "learning_rate",
         "constant",
         kinds.SCHEDULE,
-        """How the rate of {scheduled_solvers} goes from `learning_rate_init`: {course_schedules}. And how that of these and
-        'adam' goes from step to step, t being 0 in the first and 1 behind the last of `max_iter` epochs: {step_schedules}. A
-        function is given the number of each epoch, from 0, and returns the factor on `learning_rate_init` in it; for a pickle or
-        other processes it must be one that can be pickled. `partial_fit` goes on along a schedule; behind its end the last
-        factor stays.""",
+        """How the learning rate changes. For {scheduled_solvers}, from epoch to epoch: {course_schedules}. For these and 'adam',
+        from step to step, where t is 0 at the first step and 1 after the last of `max_iter` epochs: {step_schedules}.
+        You can also pass a function: it gets the number of the epoch, from 0, and returns the factor on
+        `learning_rate_init`. To pickle the estimator, or to fit it in other processes, the function must be one that can
+        be pickled. `partial_fit` continues along a schedule; after its end, the last factor stays.""",
     ),
     Parameter(
         "learning_rate_init",
         0.001,
         REAL_ABOVE_0,
-        """Step size of the solvers that go batch by batch; of 'rprop' each weight's first one, at least 1e-6 and at most 50 as
-        all of them.""",
+        """Step size of the solvers that train in batches. For 'rprop', the first step size of each weight; all of its step sizes
+        are between 1e-6 and 50.""",
     ),
     Parameter("power_t", 0.5, REAL_FROM_0, "Exponent of 'invscaling'."),
-    Parameter("max_iter", 200, POSITIVE_COUNT, "Most epochs ({stochastic_solvers}) or iterations ({other_solvers})."),
-    Parameter("shuffle", True, SWITCH, "Whether each epoch of {stochastic_solvers} goes through the rows in a new random order."),
+    Parameter(
+        "max_iter", 200, POSITIVE_COUNT, "Maximum number of epochs ({stochastic_solvers}) or iterations ({other_solvers})."
+    ),
+    Parameter("shuffle", True, SWITCH, "Whether {stochastic_solvers} take the rows in a new random order in each epoch."),
     Parameter(
         "random_state",
         None,
         kinds.RANDOM_STATE,
-        "Source of the starting weights, the validation split and the order of rows.",
+        "Seed of the initial weights, the validation split and the order of rows.",
         needs_own_fit=_is_moving_state,
     ),
     Parameter(
         "tol",
         0.0001,
         REAL_FROM_0,
-        """{stochastic_solvers} stop when the loss (validation score with `early_stopping`) did not get better by `tol` for more
-        than `n_iter_no_change` epochs; {other_solvers} by the validation score likewise, and when no element of the gradient is
-        larger, or a step lowers the loss by less than about 2e-9 of it.""",
+        """{stochastic_solvers} stop when the loss (with `early_stopping`, the validation score) has not improved by `tol` for
+        more than `n_iter_no_change` epochs. With `early_stopping`, {other_solvers} do the same. They also stop when no element of
+        the gradient is larger than `tol`, or when a step lowers the loss by less than about 2e-9 of it.""",
         of_solver={
-            "lm": """The gradient of 'lm' is relative: to the targets' spread and to the steepest parameter of the layer, so that
-            the unit of the targets does not matter."""
+            "lm": """The gradient of 'lm' is relative to the standard deviation of the targets and to the steepest parameter of
+            the layer, so that the unit of the targets does not matter."""
         },
     ),
     Parameter(
@@ -125,7 +127,7 @@ MLP_PARAMETERS = (
         "warm_start",
         False,
         SWITCH,
-        "Whether `fit` goes on from the weights of the last one.",
+        "Whether `fit` continues from the weights of the last fit.",
         acts=BEFORE,
         needs_own_fit=lambda value: False,  # each fit of a search is a first one
     ),
@@ -135,16 +137,16 @@ MLP_PARAMETERS = (
         "early_stopping",
         False,
         kinds.SWITCH_OR_AS_SKLEARN,
-        """Set `validation_fraction` of the rows aside, or take `X_val`, stop by their score and keep the weights with the best
-        one. With {other_solvers} the rows are scored after each iteration. scikit-learn ignores it with 'lbfgs', in silence;
-        'stochastic' does likewise, and is True for {stochastic_solvers}. Small tables are stopped before they have learnt much:
-        measured on 16 of them, the error was 35 % above that without early stopping, and 13 % with ``n_iter_no_change=40``,
-        which is the better setting there.""",
+        """Set aside `validation_fraction` of the rows, or take `X_val`. Stop when their score no longer improves, and keep the
+        weights with the best score. {other_solvers} score them after each iteration. scikit-learn silently ignores early
+        stopping with 'lbfgs'; 'stochastic' does so too, and is the same as True for {stochastic_solvers}. Early stopping
+        often ends too soon on small tables: on 16 of them, the error was 35 % larger than without it, and 13 % larger
+        with ``n_iter_no_change=40``.""",
     ),
-    Parameter("validation_fraction", 0.1, PART, "Part of the rows that `early_stopping` sets aside, in [0, 1)."),
+    Parameter("validation_fraction", 0.1, PART, "Fraction of the rows that `early_stopping` sets aside, in [0, 1)."),
     Parameter("beta_1", 0.9, PART, "Decay of the first moment of the gradient ('adam', 'adamw'), in [0, 1)."),
     Parameter("beta_2", 0.999, PART, "Decay of the second moment of the gradient ('adam', 'adamw', 'rmsprop'), in [0, 1)."),
-    Parameter("epsilon", 1e-8, REAL_ABOVE_0, "Keeps the step of 'adam', 'adamw' and 'rmsprop' finite."),
-    Parameter("n_iter_no_change", 10, kinds.PATIENCE, "Epochs (iterations) without improvement that are tolerated."),
-    Parameter("max_fun", 15000, POSITIVE_COUNT, "Most evaluations of the loss by 'lbfgs'."),
+    Parameter("epsilon", 1e-8, REAL_ABOVE_0, "Small number that keeps the step of 'adam', 'adamw' and 'rmsprop' finite."),
+    Parameter("n_iter_no_change", 10, kinds.PATIENCE, "Number of epochs (iterations) without improvement to tolerate."),
+    Parameter("max_fun", 15000, POSITIVE_COUNT, "Maximum number of evaluations of the loss by 'lbfgs'."),
 )

@@ -37,9 +37,9 @@ def constraints_of(estimator: Any, settings: Settings, n_outputs: int, n_feature
             f"monotonic_cst needs activations that never fall, and {others[0]!r} does: take {', '.join(map(repr, allowed))}."
         )
     if settings.categories:
-        raise ValueError("monotonic_cst does not go with categorical_features: encode these before.")
+        raise ValueError("monotonic_cst does not go with categorical_features: encode these first.")
     if settings.scale_layer:
-        raise ValueError("monotonic_cst does not go with scale_layer, whose factors may turn an input round.")
+        raise ValueError("monotonic_cst does not go with scale_layer, whose factors may reverse an input.")
     embedded = range(n_features) if settings.embedded is None else settings.embedded
     turning = [column for column in embedded if column < n_features and constraints[column]]
     if turning:
@@ -48,7 +48,9 @@ def constraints_of(estimator: Any, settings: Settings, n_outputs: int, n_feature
             " rise and fall: leave it out of embedded_features."
         )
     if not isinstance(settings.init, str):
-        raise ValueError("monotonic_cst does not go with weights of your own in init, which need signs: give a name of a scheme.")
+        raise ValueError(
+            "monotonic_cst does not go with weights of your own in init, because their signs matter: use the name of a scheme."
+        )
     return constraints
 
 
@@ -74,11 +76,11 @@ def _per_feature(estimator: Any, n_features: int) -> tuple[int, ...]:
 
 
 def check_signs(network: Any, params: np.ndarray, constraints: tuple[int, ...]) -> None:
-    """Refuse weights to go on with that have other signs than the constraints need."""
+    """Refuse weights to continue with that have other signs than the constraints need."""
     from fastbp.training.monotone import parameter_signs
 
     if (params * parameter_signs(network, constraints, params.dtype) < 0).any():
         raise ValueError(
-            "The weights that training goes on with do not have the signs that monotonic_cst needs: set it back, or fit anew"
+            "The weights that training goes on with do not have the signs that monotonic_cst needs: set it back, or fit again"
             " without warm_start."
         )

@@ -34,7 +34,7 @@ def check_together(estimator: Any) -> None:
     if estimator.solver == "lm":
         raise ValueError("ordered=True does not go with solver='lm', which is for the squared error: take 'lbfgs'.")
     if not isinstance(estimator.init, str):
-        raise ValueError("ordered=True does not go with weights of your own in init: give a name of a scheme.")
+        raise ValueError("ordered=True does not go with weights of your own in init: use the name of a scheme.")
 
 
 def with_score(names: Sequence[str], output: str) -> tuple[str, ...]:

@@ -21,15 +21,16 @@ from fastbp.training.custom_loss import CustomLoss
 class BPRegressor(RegressorMixin, BaseBP):
     r"""Multi-layer perceptron regressor trained by back-propagation, with scikit-learn's interface and numbers.
 
-    Parameters and defaults up to `max_fun` are those of scikit-learn's ``MLPRegressor``; with the same `random_state` the model
-    is the same to rounding. X's dtype, float32 or float64, is the dtype of everything.
+    Parameters and defaults up to `max_fun` are those of scikit-learn's ``MLPRegressor``. With the same `random_state`, the
+    model is the same up to rounding. The dtype of X, float32 or float64, is the dtype of all weights and results.
 
-    With :math:`S` the number (or weight) of the rows of a batch, training minimises
+    Training minimises
 
     .. math:: E = \frac1S \sum_i s_i E_i + \frac{\alpha}{2S} \sum_l \lVert W^{(l)} \rVert^2
 
-    where :math:`E_i` is half the squared error of row i, or half its Poisson deviance [1]_. For several outputs scikit-learn, and
-    so this class, averages the squared error over the outputs where it reports the loss, and sums it where it takes the gradient.
+    where :math:`S` is the number of rows of a batch (or the sum of their weights :math:`s_i`), and :math:`E_i` is half the
+    squared error of row i, or half its Poisson deviance [1]_. With several outputs, the reported loss averages the squared
+    error over the outputs, while the gradient sums it, as in scikit-learn.
 
     Parameters
     ----------
@@ -38,17 +39,17 @@ class BPRegressor(RegressorMixin, BaseBP):
     Attributes
     ----------
     target_scaler_ : StandardScaler or None
-        What scales the targets.
+        The scaler of `target_scaling`.
     {attributes}
     alpha_ : float
-        With ``alpha='bayes'``: the penalty that was found, for targets with a standard deviation of 1; for one target
+        Only with ``alpha='bayes'``: the estimated penalty, for targets with a standard deviation of 1. For one target,
         ``alpha=alpha_`` with ``target_scaling="standard"`` has the same minimum.
     noise_variance_ : float
-        With ``alpha='bayes'``: the estimated variance of the noise in the targets, in their unit squared; NaN, as the next, if
-        training ended before it was estimated.
+        Only with ``alpha='bayes'``: the estimated variance of the noise in the targets, in their unit squared. It is NaN if
+        training ended before it was estimated, and so is the next attribute.
     n_effective_parameters_ : float
-        With ``alpha='bayes'``: how many parameters the data determine, intercepts included; near the number of all of them, a
-        larger network may do better.
+        Only with ``alpha='bayes'``: the number of parameters that the data determine, with intercepts. If it is close to the
+        number of all parameters, a larger network may be better.
 
     See Also
     --------
@@ -208,19 +209,19 @@ class BPRegressor(RegressorMixin, BaseBP):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Inputs. A C-contiguous float32 or float64 array, a read-only memory map too, is used without a copy.
+            Inputs. C-contiguous arrays of float32 or float64, also read-only memory maps, are used without a copy.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each row in the loss; None is 1.
         X_val : {array-like, sparse matrix} of shape (n_val, n_features), default=None
-            Rows of your own that validate, in place of those that `early_stopping` would set aside. Without `early_stopping` they
-            decide nothing: `validation_scores_` and `validation_loss_curve_` show how the network did on them. In a pipeline
-            they need ``Pipeline(..., transform_input=["X_val"])``.
+            Your own validation rows, instead of those that `early_stopping` would set aside. Without `early_stopping` they decide
+            nothing; `validation_scores_` and `validation_loss_curve_` record the results on them. In a pipeline, they need
+            ``Pipeline(..., transform_input=["X_val"])``.
         y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
-            Their targets.
+            Targets of the validation rows.
         sample_weight_val : array-like of shape (n_val,), default=None
-            Their weights.
+            Weights of the validation rows.
 
         Returns
         -------
@@ -230,7 +231,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         Raises
         ------
         ValueError
-            Parameters or data are not valid, or the weights were no longer finite.
+            If parameters or data are not valid, or the weights are no longer finite.
         """
         return self._fit(X, y, sample_weight, incremental=False, validation=(X_val, y_val, sample_weight_val))
 
@@ -256,7 +257,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         Raises
         ------
         ValueError
-            Parameters or data are not valid, or the weights were no longer finite.
+            If parameters or data are not valid, or the weights are no longer finite.
         """
         return self._fit(X, y, sample_weight, incremental=True)
 

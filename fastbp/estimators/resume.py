@@ -48,7 +48,7 @@ def settings_as_begun(estimator: Any, settings: Any, targets: Any) -> Any:
 
 
 def check_goes_on(estimator: Any, settings: Any, network: Any, problem: Any) -> None:
-    """Raise ValueError that names a parameter, or the data, that the weights which training goes on with are not for."""
+    """Raise ValueError that names a parameter, or the data, that the weights which training continues with are not for."""
     shape = network.n_features, int(network.units[-1])
     if shape != (problem.n_features, problem.n_outputs):
         quantile = getattr(estimator, "quantile", None)
@@ -80,7 +80,7 @@ def check_goes_on(estimator: Any, settings: Any, network: Any, problem: Any) -> 
 
 
 def resumed_from(estimator: Any, network: Any, problem: Any, settings: Any, incremental: bool) -> Any:
-    """Return what a training goes on with: copies of the history and the best weights, and for partial_fit of the optimizer as
+    """Return what a training continues with: copies of the history and the best weights, and for partial_fit of the optimizer as
     the last one left it, if it is of the same solver."""
     from fastbp.training.fit import Resumed
     from fastbp.training.network import aligned_copy

@@ -69,7 +69,9 @@ def _of_arrays(scaler: Any) -> Any:
 def scaled_inputs(scaler: Any, X: Any) -> Any:
     """Return rows as the network sees them, C-contiguous or CSR, in their dtype."""
     if issparse(X) and shift_of(scaler) is not None:
-        raise ValueError("X is sparse, but input_scaling was fitted on a dense X and takes its centre away: pass X.toarray().")
+        raise ValueError(
+            "X is sparse, but input_scaling was fitted to a dense X and subtracts a mean or median: pass X.toarray()."
+        )
     scaled = scaler.transform(X)
     scaled = scaled if issparse(scaled) else np.ascontiguousarray(scaled)
     kinds = [(getattr(rows, "format", "dense"), rows.shape, rows.dtype) for rows in (X, scaled)]
@@ -122,9 +124,9 @@ def check_weights_alone(estimator: Any, categories_too: bool = False) -> None:
     categories_, or that has none yet."""
     demand_plain_inputs(estimator, categories_too)
     if estimator.estimators_ is not None:
-        raise ValueError("An ensemble is several networks: take each of estimators_ by itself.")
+        raise ValueError("This is an ensemble of several networks: use each of estimators_ by itself.")
     if estimator._groups():
-        raise ValueError("Several columns of classes have a softmax each, which others do not know yet.")
+        raise ValueError("Several columns of classes cannot be exported yet, because each has its own softmax.")
     if estimator.input_scaler_ is not None or estimator.target_scaler_ is not None:
         raise ValueError("The weights are for scaled data: call fold_scaling() first.")
     if getattr(estimator, "temperature_", None) is not None:
@@ -135,7 +137,9 @@ def check_weights_alone(estimator: Any, categories_too: bool = False) -> None:
 
 def _check_intercepts(fit_intercept: bool) -> None:
     if not fit_intercept:
-        raise ValueError("fit_intercept=False leaves the network without intercepts, which the centre would be folded into.")
+        raise ValueError(
+            "Scaling that subtracts a mean or median cannot be folded into a network without intercepts (fit_intercept=False)."
+        )
 
 
 class Scaled:
@@ -179,8 +183,8 @@ class Scaled:
         """Fold the scaling of inputs and targets into the first and last layer, so that the weights are for data as they are.
 
         `coefs_` and `intercepts_` are for scaled data before, and for raw ones after it; predictions stay the same to rounding.
-        In float32 rounding is worse where a feature's mean is large beside its spread. Like `compact` it forgets what only
-        further training needs; that would then need ``input_scaling=None`` and ``target_scaling=None``.
+        In float32 rounding is worse where a feature's mean is large beside its standard deviation. Like `compact` it forgets
+        what only further training needs; that would then need ``input_scaling=None`` and ``target_scaling=None``.
 
         Returns
         -------

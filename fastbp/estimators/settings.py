@@ -48,9 +48,11 @@ def settings_of(estimator: Any, loss: Any) -> Settings:
     output = parameters.output_activation_name(estimator.output_activation, loss)
     _check_solver(estimator, loss, (*names, output))
     if estimator.skip_layer and not sizes:
-        raise ValueError("skip_layer=True needs a hidden layer to lead past: hidden_layer_sizes=() is a linear model already.")
+        raise ValueError("skip_layer=True needs a hidden layer to skip: hidden_layer_sizes=() is already a linear model.")
     if estimator.skip_layer and estimator.categorical_features is not None:
-        raise ValueError("skip_layer does not go with categorical_features, whose numbers say nothing: encode them before.")
+        raise ValueError(
+            "skip_layer does not go with categorical_features, because codes of categories are no quantities: encode them first."
+        )
     init = estimator.init
     if getattr(estimator, "label_smoothing", 0.0) and LOSSES[loss].parameter != "label_smoothing":
         raise ValueError(
@@ -136,7 +138,7 @@ def _check_together(estimator: Any) -> None:
     if (callable(rate) or SCHEDULES[rate].is_for_all) and (not solver.is_stochastic or solver.has_own_rates):
         raise ValueError(f"learning_rate={rate!r} does not go with solver={estimator.solver!r}, which finds its steps itself.")
     if estimator.clip_norm is not None and estimator.clip_value is not None:
-        raise ValueError("clip_norm and clip_value do not go together: give one of them.")
+        raise ValueError("clip_norm and clip_value cannot be combined: set one of them.")
     has_categories = getattr(estimator, "categorical_features", None) is not None
     if estimator.embedding is not None or estimator.scale_layer or has_categories:
         if solver.trainer == "lm":

@@ -20,7 +20,9 @@ def check_choices(estimator: Any, is_given: bool, resume: bool, incremental: boo
     is_stopped = stops_early(estimator)
     if estimator.refit:
         if not is_stopped:
-            raise ValueError("refit=True trains for as many epochs as early stopping found best: it needs early_stopping=True.")
+            raise ValueError(
+                "refit=True trains for the number of epochs that early stopping finds best: it needs early_stopping=True."
+            )
         if resume:
             raise ValueError("refit=True starts again from new weights, so it does not go with warm_start=True.")
         if solver.has_schedule and estimator.learning_rate == "adaptive":
@@ -29,13 +31,13 @@ def check_choices(estimator: Any, is_given: bool, resume: bool, incremental: boo
         if incremental or not (is_stopped or is_given):
             raise ValueError("calibration needs validation rows: fit with early_stopping=True or X_val.")
         if estimator.refit:
-            raise ValueError("calibration needs rows that are not trained on, so it does not go with refit=True.")
+            raise ValueError("calibration needs rows outside of training, so it does not go with refit=True.")
     if estimator.ensemble and (resume or incremental):
         raise ValueError("ensemble=True trains several networks from new weights: it does not go with partial_fit or warm_start.")
     if estimator.ensemble and estimator.refit:
         raise ValueError("refit=True trains one network again, so it does not go with ensemble=True.")
     if is_given and not is_stopped and estimator.scoring not in (None, "loss"):
-        raise ValueError("scoring by other than 'loss' is for early_stopping=True: without it X_val only shows a curve.")
+        raise ValueError("scoring other than 'loss' needs early_stopping=True.")
 
 
 def warn_of_early_stopping(estimator: Any, stacklevel: int) -> bool:

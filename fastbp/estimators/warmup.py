@@ -1,15 +1,32 @@
 """Compiling every kernel before it is needed."""
 
+import asyncio
+from typing import Any
 
-def warm_up() -> int:
+
+def warm_up(client: Any = None) -> int:
     """Compile every kernel for float32 and float64, or load it from where it is stored.
 
-    A first fit then waits for nothing. It belongs in the recipe of a container image and before work on a cluster's machines.
+    A first fit then waits for nothing. Call it when you build a container image, and before work on a cluster. If several
+    processes that share a disk call it at the same time, one of them compiles and the others wait (not on Windows).
+
+    Parameters
+    ----------
+    client : dask.distributed.Client, default=None
+        Warm up the workers of this Dask cluster instead of this process. One worker of each kind of CPU compiles. The others
+        load what it has stored. If they do not share its disk, they are sent it.
 
     Returns
     -------
     n_kernels : int
-        Number of compiled entry points and parts.
+        Number of compiled entry points and parts, with a client those of each worker.
+
+    Raises
+    ------
+    ValueError
+        If the cluster has no workers.
+    TypeError
+        If the client is asynchronous.
 
     Examples
     --------
@@ -17,6 +34,43 @@ def warm_up() -> int:
     >>> fastbp.warm_up() > 0
     True
     """
-    from fastbp.kernels.compiler import load_everything
+    return _warm_up_here() if client is None else _warm_up_workers(client)
 
-    return load_everything()
+
+def _warm_up_here():
+    from fastbp.kernels.compiler import load_everything
+    from fastbp.kernels.toolchain import sharing
+
+    if not sharing.absent():
+        return load_everything()
+    with sharing.alone():
+        return load_everything()
+
+
+async def _warm_up_this_worker():
+    """In a thread, so that the worker can tell its scheduler that it lives: without that for minutes, it would be ended."""
+    return await asyncio.to_thread(_warm_up_here)
+
+
+def _warm_up_workers(client):
+    from fastbp.kernels.toolchain import sharing, store
+
+    if getattr(client, "asynchronous", False):
+        raise TypeError("warm_up needs a synchronous Client: create it without asynchronous=True.")
+    kinds = client.run(store.kind)
+    if not kinds:
+        raise ValueError("The cluster has no workers yet: client.wait_for_workers(1) waits for the first one.")
+    first_of = {kinds[worker]: worker for worker in reversed(kinds)}
+    counts = client.run(_warm_up_this_worker, workers=list(first_of.values()))
+    others = [worker for worker in kinds if worker not in counts]
+    if not others:
+        return min(counts.values())
+    absent = client.run(sharing.absent, workers=others)
+    for kind, first in first_of.items():
+        lacking = [worker for worker in others if kinds[worker] == kind and absent[worker]]
+        if lacking:
+            names = sorted(set().union(*(absent[worker] for worker in lacking)))
+            contents = client.run(sharing.stored, names, workers=[first])[first]
+            client.run(sharing.take, contents, workers=lacking)
+    counts |= client.run(_warm_up_this_worker, workers=others)
+    return min(counts.values())

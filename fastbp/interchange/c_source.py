@@ -92,7 +92,7 @@ def to_c(estimator: Any, *, name: str = "predict", dtype: Any = None) -> str:
     if chosen not in DTYPES:
         raise ValueError(f"dtype must be 'float32' or 'float64', got {chosen!r}.")
     if steps and network.inputs is not None:
-        raise ValueError("C holds no scaler before a network with categorical_features: take to_c(pipeline[-1]).")
+        raise ValueError("The export to C has no scalers before a network with categorical_features: use to_c(pipeline[-1]).")
     language = _C(chosen)
     scalers = [language.parts(step, network.coefs[0].dtype) for step in _scalers([step for _, step in steps])]
     arrays = [
@@ -161,7 +161,7 @@ class _C:
         """Return the arrays of a scaler by their names, for rows that it has in this dtype.
 
         A shift that float cannot hold has what is left of it in a second array, if the scaler takes that away too: where a mean
-        is large beside the spread, it would be seen.
+        is large beside the standard deviation, it would be seen.
         """
         found, shift, scale = {}, shift_of(scaler), scaler.scale_
         if shift is not None:

@@ -151,7 +151,7 @@ def _check_nothing_is_overlooked(network: Plain, estimator: Any) -> None:
             is_right = _has_labels(network, outputs, errors, judged.predict(rows))
     if not is_right:
         raise ValueError(
-            f"This {type(estimator).__name__} predicts otherwise than its network alone, so it cannot be exported yet."
+            f"This {type(estimator).__name__} does not predict what its network alone predicts, so it cannot be exported yet."
         )
 
 

@@ -77,7 +77,7 @@ def to_onnx(
     table = plain_table_of(estimator)
     if table is not None:
         if X is not None or options is not None:
-            raise ValueError("X and options are not for estimators of tables, whose columns are known: leave them out.")
+            raise ValueError("X and options do not apply to the tabular estimators, whose columns are known: leave them out.")
         versions = (
             target_opset if isinstance(target_opset, dict) else OPSET | ({} if target_opset is None else {"": target_opset})
         )

@@ -75,7 +75,10 @@ def from_sklearn(mlp: Any) -> BPClassifier | BPRegressor:
         try:
             estimator._optimizer = _optimizer_from(mlp._optimizer, estimator)
         except AttributeError as error:
-            warnings.warn(f"partial_fit will start a new optimizer, as this scikit-learn's is not known: {error}", stacklevel=2)
+            warnings.warn(
+                f"partial_fit will start with a new optimizer, because the one of this scikit-learn is not known: {error}",
+                stacklevel=2,
+            )
     return estimator
 
 

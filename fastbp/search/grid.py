@@ -18,12 +18,10 @@ from fastbp.search.space import candidates_of, has_distribution
 class BPSearchCV(Versioned, GridSearchCV):
     """Search over hyperparameters of BP networks that trains all candidates on all folds together.
 
-    It takes the parameters of scikit-learn's ``GridSearchCV`` and, for candidates that are drawn, those of
-    ``RandomizedSearchCV``; it sets their attributes and finds the same scores. Where
-    `estimator` is a `BPClassifier` or `BPRegressor`, or a ``Pipeline`` that ends in one, X and y are checked once, folds are row
-    numbers into the one X, transformers whose parameters are those of another candidate are fitted once per fold, and `n_jobs`
-    Python threads take the fits, longest first. Any other estimator, metadata that is routed and callbacks go through
-    ``GridSearchCV``.
+    It has the parameters, attributes and scores of scikit-learn's ``GridSearchCV``, and for random search those of
+    ``RandomizedSearchCV``. It is fast if `estimator` is a `BPClassifier`, a `BPRegressor`, or a ``Pipeline`` that ends in one: X
+    and y are checked once, no fold is copied, candidates with the same transformers share their fits, and `n_jobs` Python threads
+    train the networks, the largest first. Other estimators, routed metadata and callbacks are handled by ``GridSearchCV``.
 
     Parameters
     ----------
@@ -36,61 +34,62 @@ class BPSearchCV(Versioned, GridSearchCV):
         One or several scores. None is the estimator's own: accuracy or R². Accuracy, R², and the negative mean squared and
         absolute errors are taken from the outputs of the networks directly.
     n_jobs : int or None, default=None
-        Threads, each with one fit at a time. None is 1, or what a ``joblib.parallel_config`` says; -1 is every core. Cores left
-        over work inside the fits, unless the estimator's own `n_threads` says otherwise.
+        Number of threads, each with one fit at a time. None is 1, or the number in ``joblib.parallel_config``; -1 is every core.
+        Cores that are left over work inside the fits, unless the estimator sets `n_threads`.
     refit : bool, str or callable, default=True
-        Whether to train the best candidate on all rows; which of several scores says what is best; or a function from
-        `cv_results_` to the index of the best.
+        Whether to train the best candidate on all rows. With several scores, the name of the one that decides; or a function
+        from `cv_results_` to the index of the best candidate.
     cv : int, cross-validation generator, iterable or None, default=None
-        How rows are split. None is 5 folds.
+        Folds. None is 5 folds.
     verbose : int, default=0
         1 shows progress, 2 prints a line for each fit.
     pre_dispatch : int or str, default='2*n_jobs'
-        For ``GridSearchCV`` alone: threads need no copies of the data.
+        Only for estimators that ``GridSearchCV`` handles, as threads need no copies of the data.
     error_score : 'raise' or float, default=nan
         Score of a fit that fails, with one FitFailedWarning that names the candidates; 'raise' ends the search.
     return_train_score : bool, default=False
-        Whether `cv_results_` gets the scores on the training rows too.
+        Whether `cv_results_` also has the scores on the training rows.
     resource : {'epochs'} or None, default=None
-        'epochs' is successive halving [1]_, with the names of ``HalvingGridSearchCV``: all candidates train for a few epochs, the
-        best of them go on from where they are, and so on until the last train for `max_iter` epochs; nothing is trained twice.
-        For the solvers that go epoch by epoch, and one score. None trains every candidate to its end.
+        'epochs' is successive halving [1]_, with the names of ``HalvingGridSearchCV``. All candidates train for a few epochs, the
+        best of them continue their training, and so on until the last ones have trained for `max_iter` epochs. Nothing is trained
+        twice. For solvers that train in epochs, and a single score. None trains every candidate to its end.
     factor : float, default=3
-        With `resource`: one of so many candidates goes on, for so many times the epochs.
+        With `resource`: one candidate in `factor` continues, for `factor` times as many epochs.
     min_resources : {'auto', 'exhaust', 'smallest'} or int, default='auto'
-        With `resource`: epochs of the first rung. 'exhaust' are as many as let the last rung, which compares fewer than `factor`
-        candidates, train for `max_iter`, as there; with many candidates too few to tell them apart. 'auto' does the same with at
-        most three rungs, the first of which trains for ``max_iter / factor ** 2`` epochs; 'smallest' is 1.
+        With `resource`: number of epochs of the first rung. 'exhaust' is the number with which the last rung, of fewer than
+        `factor` candidates, reaches `max_iter`, as in scikit-learn; with many candidates these are too few epochs to tell them
+        apart. 'auto' does the same with at most three rungs, so that the first has ``max_iter / factor ** 2`` epochs. 'smallest'
+        is 1.
     n_iter : int or None, default=None
-        How many candidates to draw, as ``RandomizedSearchCV`` does: the same ones for the same `random_state`. None tries all
-        combinations of a grid of sequences, and draws 10 where a value is a distribution.
+        Number of candidates to draw, the same ones as ``RandomizedSearchCV`` for the same `random_state`. None tries all
+        combinations of a grid of sequences, and draws 10 candidates if a value is a distribution.
     random_state : int, RandomState instance or None, default=None
-        What candidates are drawn with.
+        Seed of the draws.
 
     Attributes
     ----------
     cv_results_ : dict of str to ndarray
-        Scores, times and parameters, under the names of ``GridSearchCV``; ``fit_time`` of a pipeline contains that of its
-        transformers, each time they are used, and that of a small network may contain the prediction of the test rows.
-        With `resource` a row is a candidate in a rung: ``iter`` is the rung, from 0, ``n_resources`` its last epoch,
-        ``split<k>_n_iter`` the epochs that the fit has had so far, fewer where it has stopped by itself; times are those of this
-        rung alone.
+        Scores, times and parameters, under the names of ``GridSearchCV``. ``fit_time`` of a pipeline includes the time of its
+        transformers, each time they are used; that of a small network may include the prediction of the test rows. With
+        `resource`, a row is a candidate in a rung: ``iter`` is the rung, from 0, ``n_resources`` its last epoch, and
+        ``split<k>_n_iter`` the epochs of the fit so far, fewer if it has stopped by itself. Times are those of this rung alone.
     best_estimator_ : estimator
-        Trained with the best parameters on all rows.
+        The best candidate, trained on all rows.
     best_score_ : float
         Mean score of the best candidate over the folds; with `resource`, of the best of the last rung.
     best_params_ : dict
-        Its parameters.
+        Parameters of the best candidate.
     best_index_ : int
-        Its index in `cv_results_`.
+        Index of the best candidate in `cv_results_`.
     scorer_ : callable or dict of str to callable
         The score functions.
     n_splits_ : int
         Number of folds.
     n_resources_, n_candidates_ : list of int
-        With `resource`: epochs at the end of each rung, and how many candidates were in it.
+        With `resource`: number of epochs at the end of each rung, and number of candidates in it.
     n_iterations_, n_remaining_candidates_, min_resources_, max_resources_ : int
-        With `resource`: rungs, candidates that would go on after the last, and epochs of the first and the last rung.
+        With `resource`: number of rungs, of candidates that would continue after the last rung, and of epochs in the first and
+        the last rung.
     refit_time_ : float
         Seconds of the last fit.
     multimetric_ : bool
@@ -98,9 +97,9 @@ class BPSearchCV(Versioned, GridSearchCV):
     classes_ : ndarray of shape (n_classes,)
         Class labels, if there are any.
     n_features_in_ : int
-        Features seen in fit.
+        Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features,)
-        Their names, if X had string column names.
+        Names of the features, if X had column names that are strings.
 
     See Also
     --------
@@ -109,14 +108,14 @@ class BPSearchCV(Versioned, GridSearchCV):
 
     Notes
     -----
-    Scores do not depend on `n_jobs`. With ``random_state=None`` each fit gets a seed of its own, drawn in order from NumPy's
-    global state, so ``numpy.random.seed`` makes a search repeatable; with an int or a ``RandomState`` every fit starts from it,
-    as in ``GridSearchCV``.
+    Scores do not depend on `n_jobs`. With ``random_state=None``, each fit gets a seed of its own, drawn in order from NumPy's
+    global state, so that ``numpy.random.seed`` makes a search repeatable. With an int or a ``RandomState``, every fit starts from
+    it, as in ``GridSearchCV``.
 
-    Ctrl-C ends the search, not the program: fits that were not finished score NaN, and the best of the finished ones is refitted.
-    With `resource` the finished rungs stay, and the best is that of the last whole one. Before any fit is finished it is a
-    KeyboardInterrupt; during the refit it ends that, as it ends any fit of the estimator. A search that fails leaves the
-    attributes of an earlier one as they were.
+    Ctrl-C ends the search, not the program. Unfinished fits score NaN, and the best finished candidate is trained on all rows.
+    With `resource`, the finished rungs remain, and the best candidate is that of the last complete rung. If no fit is finished,
+    Ctrl-C raises a KeyboardInterrupt. During the last fit, it ends that fit, like any fit of the estimator. A search that fails
+    leaves the attributes of an earlier one as they were.
 
     References
     ----------
@@ -207,9 +206,7 @@ class BPSearchCV(Versioned, GridSearchCV):
             raise ValueError(f"resource must be {EPOCHS!r} or None, got {self.resource!r}.")
         for name, value in params.items():
             if name.split("__")[-1] in ("X_val", "y_val") and value is not None and _n_rows(value) == _n_rows(X):
-                raise ValueError(
-                    f"{name} has as many rows as X: they would be taken for values of its rows, and split with them."
-                )
+                raise ValueError(f"{name} has as many rows as X, so it would be split like X.")
         plan = Plan.make(self, X, y, params)
         if plan is None and (self.resource is not None or self.param_grid is None):
             raise ValueError(

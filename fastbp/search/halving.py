@@ -1,4 +1,4 @@
-"""Successive halving: after each rung the best part of the candidates goes on from where it is, the others end."""
+"""Successive halving: after each rung the best part of the candidates continues its training, the others end."""
 
 import math
 import warnings
@@ -68,8 +68,7 @@ class Halving:
                 if not self.results:
                     raise
                 warnings.warn(
-                    f"Search interrupted by user: {len(self.results)} of {len(self.rungs)} rungs are finished, and nothing of the"
-                    " next.",
+                    f"Search interrupted by user: {len(self.results)} of {len(self.rungs)} rungs are finished.",
                     stacklevel=3,
                 )
                 return
@@ -77,7 +76,7 @@ class Halving:
     def _run_rung(self, rung: int, fits: list[Any], n_splits: int, n_threads: int, verbose: int) -> bool:
         """Train those that are left up to the end of a rung; return whether Ctrl-C came."""
         left, until = self._left(n_splits), self.rungs[rung]
-        for candidate in set(range(len(self._plan.candidates))) - set(left):  # what it would go on with is let go of
+        for candidate in set(range(len(self._plan.candidates))) - set(left):  # what it would continue with is let go of
             fits[candidate * n_splits : (candidate + 1) * n_splits] = [None] * n_splits
         chosen = [fits[candidate * n_splits + split] for candidate in left for split in range(n_splits)]
         for fit in chosen:
@@ -166,7 +165,7 @@ def _mean_scores(results: Sequence[Result], n_splits: int) -> np.ndarray:
 def _max_iter(plan: Plan) -> int:
     """max_iter of all candidates, or say why they cannot be halved."""
     if plan.is_multimetric:
-        raise ValueError(f"resource={EPOCHS!r} needs a single score, by which candidates go on.")
+        raise ValueError(f"resource={EPOCHS!r} needs a single score, which decides which candidates continue.")
     for candidate in plan.candidates:
         estimator = candidate.estimator
         if not (plan.can_batch and candidate.is_batched):
@@ -176,7 +175,7 @@ def _max_iter(plan: Plan) -> int:
             )
         candidate.check({})
         if not SOLVERS[estimator.solver].is_stochastic:
-            raise ValueError(f"resource={EPOCHS!r} is for solvers that go epoch by epoch, not for {estimator.solver!r}.")
+            raise ValueError(f"resource={EPOCHS!r} is for solvers that train in epochs, not for {estimator.solver!r}.")
         if estimator.max_time is not None:
             raise ValueError(f"resource={EPOCHS!r} does not go with max_time={estimator.max_time!r}: epochs are what it counts.")
         if estimator.n_restarts > 1:

@@ -114,7 +114,7 @@ class Plan:
         y = self.targets
         if y is None or y.ndim not in (1, 2) or y.shape[1:] == (1,) or not isinstance(self.estimator, BPClassifier | BPRegressor):
             return False
-        if self.estimator.categorical_features is not None:  # which are learnt anew in each fold
+        if self.estimator.categorical_features is not None:  # which are learned anew in each fold
             return False
         try:
             if is_classifier(self.estimator):
@@ -178,7 +178,7 @@ class Plan:
         return True
 
     def split(self, cv: Any) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Return (train, test) row numbers per fold."""
+        """Return (train, test) row indices per fold."""
         y, _ = without_missing(self.estimator, self.y, is_whole=False)
         splitter = check_cv(cv, y, classifier=is_classifier(self.base))
         n_splits = splitter.get_n_splits(self.X, y, groups=self.groups)
@@ -265,5 +265,5 @@ def _row_numbers(rows: np.ndarray, chosen: Any) -> np.ndarray:
     """Return which of the rows are chosen, as numpy would: kernels take the numbers as they are, neither -1 nor one too high."""
     chosen = np.asarray(chosen)
     if chosen.ndim != 1 or (chosen.size and chosen.dtype.kind not in "iub"):
-        raise IndexError(f"cv must give row numbers or a mask of one dimension, got {chosen.dtype} of shape {chosen.shape}.")
+        raise IndexError(f"cv must give row indices or a mask of one dimension, got {chosen.dtype} of shape {chosen.shape}.")
     return rows[chosen] if chosen.size else rows[:0]

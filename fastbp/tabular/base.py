@@ -99,19 +99,20 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
         Parameters
         ----------
         X : table or array-like of shape (n_samples, n_features)
-            A frame of pandas, polars or Dask, a LazyFrame, which is collected, a Table of pyarrow, an array or a list of rows.
+            A data frame of pandas, polars or Dask, a Table of pyarrow, an array, or a list of rows. A polars LazyFrame is
+            collected.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Targets: of a classifier labels of classes, in several columns those of each, which have a softmax of their own; or a
-            matrix of 0 and 1, also sparse, for multilabel targets.
+            Targets. A classifier takes class labels; several columns of these, each with its own softmax; or a matrix of zeros
+            and ones, also sparse, for multilabel targets.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each row in the loss and in all that is learnt of the table; rows of weight 0 are left out. None is 1.
+            Weight of each row in the loss and in all that is learned from the table. Rows of weight 0 are left out. None is 1.
         X_val : table or array-like of shape (n_val, n_features), default=None
-            Rows of your own to look at, which decide nothing: `validation_scores_` and `validation_loss_curve_` show how the
-            networks did on them after each epoch.
+            Your own validation rows. They decide nothing; `validation_scores_` and `validation_loss_curve_` record the results on
+            them after each epoch.
         y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
-            Their targets.
+            Targets of the validation rows.
         sample_weight_val : array-like of shape (n_val,), default=None
-            Their weights.
+            Weights of the validation rows.
 
         Returns
         -------
@@ -121,7 +122,7 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
         Raises
         ------
         ValueError
-            Parameters or data are not valid, or sample weights negative or all 0.
+            If parameters or data are not valid, or sample weights are negative or all 0.
         """
         return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
 
@@ -156,7 +157,7 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
         return chosen._replace(**values)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any]) -> Self:
-        """Fit a copy, then take over all that it has learnt: all or nothing."""
+        """Fit a copy, then take over all that it has learned: all or nothing."""
         preset = self._check()
         check_folds(self.cv)
         if y is None:
@@ -241,7 +242,7 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
 
         n_trials = min(3, 1 + n_networks // 4)  # one may mislead, and three cost little beside eight networks
         calibrates = self._calibrates(preset)
-        n_calibrating = n_trials if calibrates and self.cv is None else 0  # with cv there are rows held out anyway
+        n_calibrating = n_trials if calibrates and self.cv is None else 0  # with cv there are held-out rows anyway
         trainer = Trainer(
             network_of, X, targets, weights, fitted,
             categories=self.encoder_.n_categories_ if self.encoder_.as_codes else [],
@@ -340,7 +341,7 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
     # ---- prediction
 
     def _compared(self, Y: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
-        """Return what intervals or sets need to know of the rows held out."""
+        """Return what intervals or sets need to know of the held-out rows."""
         raise NotImplementedError
 
     def _finished(self, outputs: np.ndarray) -> Any:
@@ -377,13 +378,13 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
         return total / len(self.networks_)
 
     def _compared_with(self, X: Any, wanted: str, method: str) -> tuple[np.ndarray, dict[str, Any]]:
-        """Return what groups of networks say of rows, (n_groups, n_rows, n_outputs), and of the rows held out what each group is
+        """Return what groups of networks say of rows, (n_groups, n_rows, n_outputs), and of the held-out rows what each group is
         compared with: for 'cv+' the networks that have not seen these, for 'cv' the mean of all with all."""
         parameters.check_parameter("method", method, (parameters.one_of("cv", "cv+"),), wanted)
         check_is_fitted(self)
         if self._held_out is None:
             raise ValueError(
-                f"{wanted} goes by rows that training has not seen, and this {type(self).__name__} was fitted on all: fit it with"
+                f"{wanted} needs held-out rows, but this {type(self).__name__} was fitted to all rows: fit it with"
                 " cv=5, or another number of folds."
             )
         kept, encoded = self._held_out, self._inputs(X)

@@ -33,7 +33,7 @@ def opened(X: Any) -> Any:
         return X.to_pandas()
     if hasattr(X, "columns") and not is_frame(X):
         kind = f"{type(X).__module__}.{type(X).__qualname__}"
-        raise TypeError(f"X is a {kind}, which cannot be read as a table: make a frame of pandas or polars of it.")
+        raise TypeError(f"X is a {kind}, which cannot be read as a table: convert it to a data frame of pandas or polars.")
     return X
 
 
@@ -82,7 +82,7 @@ def _as_array(column: Any) -> np.ndarray:
 
 
 def kind_of(column: np.ndarray) -> str:
-    """What a column holds: numbers, dates, durations, categories, among them texts and truth values, or nothing; raise ValueError
+    """What a column holds: numbers, dates, durations, categories, among them text and booleans, or nothing; raise ValueError
     for what is none of these."""
     kind = column.dtype.kind
     if column.ndim > 1 or kind == "V":
@@ -115,11 +115,11 @@ def _refuse(cell_type: type) -> None:
     """Raise ValueError for cells that are neither a number nor a date nor something whose text would be a category."""
     name = cell_type.__name__
     if issubclass(cell_type, complex | np.complexfloating):
-        raise ValueError("complex numbers: give both of their parts columns of their own. Complex data not supported")
+        raise ValueError("complex numbers: split them into two columns. Complex data not supported")
     if name == "Period":
-        raise ValueError("Periods: make dates of them, for example by .dt.to_timestamp()")
+        raise ValueError("Periods: convert them to dates, for example by .dt.to_timestamp()")
     if cell_type.__str__ is object.__str__ and cell_type.__repr__ is object.__repr__:  # which would tell where it lies
-        raise ValueError(f"values of the type {name}, which have no text of their own: make numbers, dates or texts of them")
+        raise ValueError(f"values of the type {name}, which have no text of their own: convert them to numbers, dates or text")
     if issubclass(cell_type, Iterable | np.void) and not issubclass(cell_type, str | bytes):
         raise ValueError(f"values of the type {name}: give each of their fields a column of its own")
 

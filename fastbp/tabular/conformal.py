@@ -1,9 +1,9 @@
-"""How sure a prediction is, by rows held out: prediction intervals and sets of classes that hold the truth as often as asked.
+"""How sure a prediction is, by held-out rows: prediction intervals and sets of classes that hold the truth as often as asked.
 
-By default a new row is compared, by the mean of all networks, with the rows held out, by the networks that have not seen these.
+By default a new row is compared, by the mean of all networks, with the held-out rows, by the networks that have not seen these.
 With 'cv+', R. F. Barber, E. Candès, A. Ramdas and R. Tibshirani, Predictive inference with the jackknife+, 2021, it is compared
 with each row by the networks that have not seen that one. Y. Romano, E. Patterson and E. Candès, Conformalized quantile
-regression, 2019, where the networks have learnt quantiles; Y. Romano, M. Sesia and E. Candès, Classification with valid and
+regression, 2019, where the networks have learned quantiles; Y. Romano, M. Sesia and E. Candès, Classification with valid and
 adaptive coverage, 2020 (CV+ for classes), with the score of M. Sadinle, J. Lei and L. Wasserman, Least ambiguous set-valued
 classifiers with bounded error levels, 2019.
 """
@@ -38,7 +38,7 @@ def members_of(held_out: list[np.ndarray], n_rows: int, shares: np.ndarray | Non
 
 
 class Ranked:
-    """Scores of the rows held out, (n_rows,), larger for rows that fit less, in order within each group of rows.
+    """Scores of the held-out rows, (n_rows,), larger for rows that fit less, in order within each group of rows.
 
     weights: of the rows, (n_rows,); None is 1. A new row is expected to weigh as much as the mean of these.
     """
@@ -50,8 +50,8 @@ class Ranked:
         self.needed = coverage * (total + total / len(weights)) * (1 - 1e-12)
         if self.needed > total:
             raise ValueError(
-                f"coverage={coverage!r} needs at least {math.ceil(coverage / (1 - coverage) - 1e-9)} rows held out, but there are"
-                f" {len(scores)}: ask for less, or fit on more rows."
+                f"coverage={coverage!r} needs at least {math.ceil(coverage / (1 - coverage) - 1e-9)} held-out rows, but there are"
+                f" {len(scores)}: lower coverage, or fit to more rows."
             )
         self.groups = []
         for group in range(n_groups):
@@ -67,7 +67,7 @@ class Ranked:
         )
 
     def smallest_beyond(self, bases: np.ndarray) -> np.ndarray:
-        """Return the smallest numbers, (n_rows,), that are not below base + score for enough of the rows held out; bases:
+        """Return the smallest numbers, (n_rows,), that are not below base + score for enough of the held-out rows; bases:
         (n_groups, n_rows)."""
         low = np.min([own + scores[0] for (scores, _), own in zip(self.groups, bases, strict=True)], axis=0)
         high = np.max([own + scores[-1] for (scores, _), own in zip(self.groups, bases, strict=True)], axis=0)
@@ -93,7 +93,7 @@ def intervals(
     lower: np.ndarray, upper: np.ndarray, scores: np.ndarray, group_of: np.ndarray, weights: np.ndarray | None, coverage: float
 ) -> np.ndarray:
     """Return intervals, (n_rows, 2): lower and upper, (n_groups, n_rows), are what the groups say of the new rows; scores: by how
-    much the truth lies outside of what was said of the rows held out, negative where it lies within."""
+    much the truth lies outside of what was said of the held-out rows, negative where it lies within."""
     ranked = Ranked(scores, group_of, weights, coverage)
     low, high = -ranked.smallest_beyond(-lower), ranked.smallest_beyond(upper)
     middle = (low + high) / 2  # where quantiles were too far apart there may be nothing between the two
@@ -111,6 +111,6 @@ def class_sets(
     likely: np.ndarray, scores: np.ndarray, group_of: np.ndarray, weights: np.ndarray | None, coverage: float
 ) -> np.ndarray:
     """Return which classes belong to the sets, (n_rows, n_classes) of bool; likely: what the groups say of the new rows,
-    (n_groups, n_rows, n_classes); scores: minus what was said of the true class of the rows held out."""
+    (n_groups, n_rows, n_classes); scores: minus what was said of the true class of the held-out rows."""
     ranked = Ranked(scores, group_of, weights, coverage)
     return ranked.weight(-likely, "left") < ranked.needed

@@ -9,61 +9,61 @@ _PARAMETERS = """
 preset : {names_of_presets}, default='default'
     {about_presets}.
 n_ensemble : int or None, default=None
-    Networks that are averaged, trained side by side on `n_threads`; None takes the preset's. For 'ensemble' of each
-    configuration and fold.
-cv : int, splitter, list of pairs of row numbers, or None, default=None
-    With one, networks are trained on the training part of each fold, `n_ensemble` times over, and all are averaged; what those
-    say of a row that have not seen it makes `oof_prediction_` and `oof_score_`. An int shuffles{and_stratifies}. For 'ensemble'
-    None is 5, or as many as a small table allows.
+    Number of networks to average, trained side by side on `n_threads`; with 'ensemble', the number for each configuration and
+    fold. None takes the preset's.
+cv : int, splitter, list of pairs of row indices, or None, default=None
+    Folds. With `cv`, `n_ensemble` networks are trained on the training part of each fold, and all are averaged. Their predictions
+    for the rows that they have not seen are `oof_prediction_`, with the score `oof_score_`. An int shuffles{and_stratifies}. With
+    'ensemble', None is 5 folds, or as many as a small table allows.
 max_iter : int or None, default=None
-    Epochs of each network; None takes the preset's{and_longer}.
+    Number of epochs of each network; None takes the preset's{and_longer}.
 max_time : float or None, default=None
-    Seconds that the fit may take, about: networks, then epochs are left out as two epochs that are timed first suggest; of
-    'ensemble' configurations are left out, but for the first. With it results depend on the machine.
+    Approximate limit of the seconds of a fit. Two epochs are timed first; then fewer networks, and after that fewer epochs, are
+    trained. With 'ensemble', configurations after the first are left out. The result then depends on the speed of the machine.
 network_params : dict or None, default=None
-    Parameters of the networks, `{network}`'s, in place of the recipe's. Not those that this estimator has itself, and not `loss`.
+    Parameters of `{network}` that replace those of the recipe. Not `loss`, and not those that this estimator has itself.
 """
 
 _RUN_PARAMETERS = """
 scoring : str, callable or None, default=None
-    What `oof_score_` and `validation_scores_` are, as in scikit-learn; None is {score}.
+    Score for `oof_score_` and `validation_scores_`, as in scikit-learn; None is {score}.
 verbose : bool or int, default=False
     Print what is trained, and every `verbose` epochs (True is 1) the loss of each network.
 random_state : int, RandomState instance or None, default=None
-    Source of starts, orders of rows, dropped units and folds.
+    Seed of the initial weights, the order of rows, dropout and the folds.
 n_threads : int or None, default=None
-    Threads; None is every core this process may use. The numbers do not depend on it.
+    Number of threads; None uses every core that the process may use. The results do not depend on it.
 """
 
 _ATTRIBUTES = """
 encoder_ : TableEncoder
-    What turns tables into numbers; `encoder_.unknown_counts(X)` counts unseen categories, and
-    `encoder_.get_feature_names_out()` names the networks' inputs.
+    Turns tables into numbers. `encoder_.unknown_counts(X)` counts categories that `fit` has not seen, and
+    `encoder_.get_feature_names_out()` names the inputs of the networks.
 networks_ : list of {network}
-    The networks, for rows as `encoder_` makes them, with categories as codes{and_of_networks}; of 'ensemble' each for an
-    encoding of its own.
+    The networks. They take rows as `encoder_` makes them, with categories as codes{and_of_networks}; with 'ensemble', each
+    takes an encoding of its own.
 oof_prediction_ : ndarray of shape {oof_shape}
-    With `cv` or 'ensemble': {oof_content} for each row from the networks that were not trained on it, for a row of weight 0 from
-    all.
+    With `cv` or 'ensemble': {oof_content} for each row from the networks that were not trained on it; for a row of weight 0, from
+    all networks.
 oof_score_ : float
-    With `cv` or 'ensemble': their {score}, or `scoring`, an honest estimate of the score on new rows.
+    With `cv` or 'ensemble': their {score}, or the score by `scoring`. It estimates the score on new rows.
 loss_curve_ : list of float
-    Loss of training after each epoch, the mean over the networks; ``LossCurveDisplay.from_estimator`` draws it.
+    Training loss after each epoch, the mean over the networks; ``LossCurveDisplay.from_estimator`` draws it.
 validation_loss_curve_, validation_scores_ : list of float or None
-    Likewise loss and score of the rows of `X_val`, where `fit` was given such.
+    Loss and score of the rows of `X_val` after each epoch, if `fit` got them.
 weights_ : ndarray of shape (n_networks,)
-    With 'ensemble': how much each of `networks_` counts; they sum to 1.
+    With 'ensemble': the weight of each of `networks_`; they sum to 1.
 configurations_ : list of dict
-    With 'ensemble': 'name', 'score' ({score} for rows held out) and 'weight' of each configuration that was trained, the one of
-    the smallest squared error first; networks of those of weight 0 are not kept.
+    With 'ensemble': 'name', 'score' ({score} on held-out rows) and 'weight' of each configuration that was trained, the one with
+    the smallest squared error first. The networks of a configuration of weight 0 are not kept.
 feature_importances_ : ndarray of shape (n_features,)
-    How much predictions change when a column is shuffled, by the weights of rows.
+    How much the predictions change when a column is shuffled, weighted by the weights of the rows; the sum is 1.
 n_iter_ : int
-    Epochs of each network, of 'ensemble' the most of any.
+    Number of epochs of each network; with 'ensemble', the largest.
 n_features_in_ : int
-    Columns seen in fit.
+    Number of columns seen in `fit`.
 feature_names_in_ : ndarray of shape (n_features,)
-    Their names, if they are all texts.
+    Names of the columns, if all are strings.
 """
 
 _REFERENCES = """

@@ -60,47 +60,46 @@ class InfiniteNumberWarning(UserWarning):
 
 
 class TableEncoder(TransformerMixin, Versioned, ShownInNotebooks, BaseEstimator):
-    r"""Turn a table with numbers, categories, texts, booleans, dates and missing values into float32 columns for a network.
+    r"""Turn a table with numbers, categories, text, booleans, dates and missing values into float32 columns for a network.
 
-    Numbers, and dates and durations as days, are filled with their median, scaled to
-    :math:`(x - \mathrm{median}) / (q_{75} - q_{25})`, or by half the range where the quartiles are equal, and bent by
-    :math:`x / \sqrt{1 + (x / 3)^2}`, so that outliers stay within 3 [1]_. Where at least a hundredth of their rows has no value,
-    a column of zeros and ones tells which. Dates have their year beside, and sine and cosine of the day of the year, weekday and
-    hour, as far as these differ. Columns that hold one value, or none, are left out; one without a value in `fit` is not looked
-    at later.
+    Numbers, and dates and durations as days, are scaled to :math:`(x - \mathrm{median}) / (q_{75} - q_{25})`, or by half the
+    range if the quartiles are equal. Then :math:`x / \sqrt{1 + (x / 3)^2}` keeps outliers within 3 [1]_. The median replaces
+    missing values. If between 1 % and 99 % of a column are missing, an extra column of zeros and ones says where. Dates also
+    get their year, and sine and cosine of the day of the year, the weekday and the hour, if these vary. A column with a single
+    value, or without any, is left out; one without any value in `fit` is ignored later.
 
-    Texts of several words most of which stand there once are free text: scikit-learn's TfidfVectorizer weighs their words, of
-    which TruncatedSVD keeps at most 30 directions. Texts that all differ otherwise, and whole numbers that all differ in a column
-    called id, key, index or the like, are identifiers of rows, of 20 rows or more: they are left out, with a `LeftOutWarning`.
-    All else is a category, a missing value too: a column of zeros and ones for each.
+    Text of several words, mostly unique, is free text: scikit-learn's TfidfVectorizer weighs the words, and TruncatedSVD keeps at
+    most 30 components. In tables of 20 rows or more, other unique text is an identifier, and so are unique whole numbers in a
+    column with a name such as id, key or index. Identifiers are left out, with a `LeftOutWarning`. All else is a category, also a
+    missing value: a column of zeros and ones for each.
 
-    A column of numbers, dates or durations has to stay one. Infinite numbers, or too large for float64, are taken for missing
-    values, with an `InfiniteNumberWarning`. Refused by the name of their column are complex numbers, Periods of pandas, and cells
-    that hold several values, such as lists and structs. `summary` says what was made of each column.
+    A column of numbers, dates or durations must stay one. Infinite numbers, and numbers too large for float64, count as missing
+    values, with an `InfiniteNumberWarning`. Complex numbers, pandas' Periods, and cells with several values, such as lists and
+    structs, raise an error that names the column. `summary` says what was made of each column.
 
     Parameters
     ----------
     max_categories : int, default=256
-        Most columns that one category column becomes; the rarest categories share one then.
+        Maximum number of columns for one column of categories. If there are more categories, the rarest share a column.
     as_codes : bool, default=False
-        Make one column of each column of categories, behind the numbers: which of its columns would be 1, counted from 0, or -1
-        where none would be.
+        Make one column of codes of each column of categories, after the numbers. The code is the index of the column that would
+        be 1, or -1 if none would be.
 
     Attributes
     ----------
     kinds_ : list of str
-        'number', 'date' (of durations too), 'category', 'text' or 'identifier' for each column of the table; 'number' where it
-        has no value.
+        'number', 'date' (also for durations), 'category', 'text' or 'identifier' for each column of the table; 'number' for a
+        column without any value.
     n_numbers_ : int
-        How many of the columns that come out are numbers; they are the first.
+        Number of output columns that are numbers; they are the first.
     sources_ : ndarray of shape (n_columns_out,)
-        Number of the column that each of them comes from.
+        Index of the column of the table that each output column comes from.
     n_categories_ : list of int
-        How many columns each column of categories becomes without `as_codes`.
+        Number of output columns of each column of categories, without `as_codes`.
     n_features_in_ : int
-        Columns seen in fit.
+        Number of columns seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features,)
-        Their names, if they are all texts.
+        Names of the columns, if all are strings.
 
     References
     ----------
@@ -206,8 +205,8 @@ class TableEncoder(TransformerMixin, Versioned, ShownInNotebooks, BaseEstimator)
         left_out = [repr(name) for name, kind in zip(names, kinds, strict=True) if kind == IDENTIFIER]
         if left_out:
             warnings.warn(
-                f"Left out as identifiers, of which each stands in one row: column {', '.join(left_out)}. To keep whole numbers,"
-                " make floats of them.",
+                f"Left out as identifiers, because each value is unique: column {', '.join(left_out)}. To keep whole numbers,"
+                " convert them to floats.",
                 LeftOutWarning,
                 stacklevel=5,
             )
@@ -418,7 +417,7 @@ class TableEncoder(TransformerMixin, Versioned, ShownInNotebooks, BaseEstimator)
                 Z[infinite, k] = np.nan
         if found:
             warnings.warn(
-                f"Infinite numbers, or numbers too large for float64, are taken for missing values: {', '.join(found)}.",
+                f"Infinite numbers, or numbers too large for float64, count as missing values: {', '.join(found)}.",
                 InfiniteNumberWarning,
                 stacklevel=4,
             )
@@ -441,7 +440,7 @@ class TableEncoder(TransformerMixin, Versioned, ShownInNotebooks, BaseEstimator)
         return counts
 
     def _plain_table_with(self, network: Any) -> PlainTable:
-        """Return what this and a network behind it compute, as plain data for other languages."""
+        """Return what this and a network after it compute, as plain data for other languages."""
         check_is_fitted(self)
         return plain_pipeline(self, network)
 
@@ -499,6 +498,6 @@ def _kinds(columns: list[np.ndarray], names: list[Any], before: list[str] | None
         if before is not None and before[i] not in (CATEGORY, TEXT) and kinds[i] not in (before[i], EMPTY):
             raise ValueError(
                 f"Column {name!r} held {_plural(before[i])} in fit, but now holds {_plural(kinds[i])}"
-                f"{_first_of(column, kinds[i])}: make {_plural(before[i])} of them, and None of what is none."
+                f"{_first_of(column, kinds[i])}: convert them to {_plural(before[i])}, and anything else to None."
             )
     return kinds

@@ -1,7 +1,7 @@
 """Further encodings of a table, for networks that are to differ: ranks, split points of trees, and statistics of the target.
 
-What needs no target is read once for all rows (`Reader`); what is learnt from targets is learnt for each fold, from the rows that
-are trained on alone (`FoldEncodings`), and the statistics by which these rows are described leave out their own targets.
+What needs no target is read once for all rows (`Reader`); what is learned from targets is learned for each fold, from the rows
+that are trained on alone (`FoldEncodings`), and the statistics by which these rows are described leave out their own targets.
 """
 
 import warnings
@@ -49,7 +49,7 @@ class Columns(NamedTuple):
 
 
 class Reader:
-    """What is learnt of a table without its target, once for all folds."""
+    """What is learned of a table without its target, once for all folds."""
 
     def learn(self, table: Any, rows: Rows) -> Columns:
         """Learn from the rows that count; return them."""
@@ -123,7 +123,7 @@ def _normal_scores(column: np.ndarray, landmarks: np.ndarray, shares: np.ndarray
 
 
 class FoldEncodings:
-    """What is learnt of a table with the targets of the rows that a fold trains on.
+    """What is learned of a table with the targets of the rows that a fold trains on.
 
     Parameters
     ----------
@@ -174,12 +174,12 @@ class FoldEncodings:
         return self
 
     def forget(self) -> None:
-        """Drop what describes the rows that were learnt from."""
+        """Drop what describes the rows that were learned from."""
         self._kept = {}
 
     def inputs(self, names: tuple[str, ...], columns: Columns, *, learnt_from: bool = False) -> tuple[np.ndarray, int]:
         """Return rows as a network sees them, (n_rows, n_inputs) float32, and how many of the first columns are numbers; with
-        `learnt_from` the rows that were learnt from."""
+        `learnt_from` the rows that were learned from."""
         numbers, categories = columns.encoded[:, : self._n_numbers], columns.encoded[:, self._n_numbers :]
         found: dict[str, Any] = {
             NUMBERS: lambda: numbers,

@@ -54,41 +54,42 @@ LOSS_PARAMETERS = tuple(sorted({loss.parameter for loss in LOSSES.values() if lo
     and_longer="",
 )
 class BPTabularClassifier(ClassifierMixin, BaseTabular):
-    r"""Networks for classes, for tables as they are: numbers, categories, texts, booleans, dates and missing values.
+    r"""Classifier for tables as they are: numbers, categories, text, booleans, dates and missing values.
 
-    Nothing needs to be scaled, encoded or tuned. `TableEncoder` turns the table into numbers; the network is `BPClassifier` with
-    a periodic embedding, a scale layer, three hidden layers of 64 and the training that docs/tabular.md tells, after RealMLP
-    [1]_. All rows are trained on, for all epochs.
+    You need not scale, encode or tune anything. `TableEncoder` turns the table into numbers. The network is a `BPClassifier` with
+    a periodic embedding, a scale layer and three hidden layers of 64 units. It is trained by the recipe in docs/tabular.md, which
+    follows RealMLP [1]_, on all rows and without early stopping.
 
     Parameters
     ----------
     {table_parameters}
     class_weight : dict, list of dict, 'balanced' or None, default=None
-        Weights of the classes, as in scikit-learn; for several columns or labels a dict for each.
+        Weights of the classes, as in scikit-learn; with several columns or labels, a dict for each.
     calibrate : bool or None, default=None
-        Divide the logarithms of the probabilities by the one number, `temperature_`, that suits rows which training has not
-        seen [2]_: with `cv` those held out, else a fifth of the rows, by another network, up to three for several, trained on
-        the others. Not without `cv` where there are fewer than 50 rows or `max_time` allows for no network more. None: with
-        `cv`, 'default' and 'best'.
+        Whether to calibrate the probabilities: their logarithms are divided by the number, `temperature_`, that is best for rows
+        outside of training [2]_. With `cv` these are the held-out rows. Otherwise an extra network (up to three if there are
+        several networks) is trained on four fifths of the rows, and the others are used. Without `cv`, there is no calibration if
+        there are fewer than 50 rows, or if `max_time` leaves no time for the extra network. None calibrates with `cv`, 'default'
+        and 'best'.
     {table_run_parameters}
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,), or list of these
-        Class labels, of several columns those of each, of multilabel targets the numbers of the labels; a class all of whose rows
-        have weight 0 has the probability 0.
+        Class labels; with several columns, a list with those of each; for multilabel targets, the indices of the labels. A class
+        whose rows all have weight 0 has the probability 0.
     temperature_ : float, or ndarray of shape (n_columns,)
-        What the logarithms of probabilities are divided by, of several columns or labels those of each; 1 without calibration.
+        Number that divides the logarithms of the probabilities, for each column or label; 1 without calibration.
     {table_attributes}
 
     See Also
     --------
-    BPTabularRegressor : The same for numbers.
-    BPClassifier : One network for rows of numbers.
+    BPTabularRegressor : The same for regression.
+    BPClassifier : A single network for arrays of numbers.
 
     Notes
     -----
-    Sparse input raises an error. There is no `partial_fit`: the schedules need to know the end.
+    Sparse input raises an error. There is no `partial_fit`, because the schedules need the number of epochs beforehand.
 
     References
     ----------
@@ -412,31 +413,31 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
     oof_shape="(n_samples,) or (n_samples, n_outputs)",
     oof_content="predictions",
     score="R²",
-    and_longer=""". 'default' and
-    'best' first train a network on four fifths of the rows, of 50 to some 6000: if it explains less than 75 % of the variance of
-    the others, 32 epochs are enough, of at least 700 rows; if more than 90 %, up to 256 are taken if they explain more still.
-    Of more than 100,000 rows 8 epochs are tried, and are enough if they explain less than 75 %""",
+    and_longer=""". With 50
+    to about 6000 rows, 'default' and 'best' first train a network on four fifths of the rows. If it explains less than 75 % of
+    the variance of the others, the fit has 32 epochs (with at least 700 rows); if more than 90 %, it has up to 256, if these
+    explain more still. With more than 100,000 rows, 8 epochs are tried, and the fit has 8 if they explain less than 75 %""",
 )
 class BPTabularRegressor(RegressorMixin, BaseTabular):
-    r"""Networks for numbers, for tables as they are: numbers, categories, texts, booleans, dates and missing values.
+    r"""Regressor for tables as they are: numbers, categories, text, booleans, dates and missing values.
 
-    Nothing needs to be scaled, encoded or tuned. `TableEncoder` turns the table into numbers; targets are standardised, by
-    mean and standard deviation for the squared error, by median and quartiles for other losses of any target, and divided by
-    their mean for losses of positive ones; predictions stay within the range of the targets seen in training. The network is
-    `BPRegressor` with a periodic embedding, a scale layer, three hidden layers of 64 and the training that docs/tabular.md tells,
-    after RealMLP [1]_.
+    You need not scale, encode or tune anything. `TableEncoder` turns the table into numbers. Targets are scaled by their mean and
+    standard deviation for the squared error, and by median and quartiles for other losses of any target; for losses of positive
+    targets they are divided by their mean. Predictions stay within the range of the training targets. The network is a
+    `BPRegressor` with a periodic embedding, a scale layer and three hidden layers of 64 units. It is trained by the recipe in
+    docs/tabular.md, which follows RealMLP [1]_.
 
     Parameters
     ----------
     {table_parameters}
     loss : {losses}, default='squared_error'
-        What is minimised: {about_losses}.
+        The loss that is minimised: {about_losses}.
     delta : float, default=1.0
-        For the loss 'huber': the error from which it grows in proportion to the error, in units of the targets' spread, that is
-        of (q75 - q25) / 1.349.
+        For the loss 'huber': the size of an error above which the loss grows in proportion to the error, in units of
+        (q75 - q25) / 1.349 of the targets.
     quantile : float or sequence of float, default=0.5
-        For the loss 'quantile': which quantile of the target to predict, within (0, 1); an increasing sequence predicts several
-        of one target, a column for each.
+        For the loss 'quantile': the quantile of the target to predict, within (0, 1). An increasing sequence predicts several
+        quantiles of one target, a column for each.
     power : float, default=1.5
         For the loss 'tweedie', within (1, 2): the variance of the target grows as this power of its mean.
     {table_run_parameters}
@@ -447,12 +448,12 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
 
     See Also
     --------
-    BPTabularClassifier : The same for classes.
-    BPRegressor : One network for rows of numbers.
+    BPTabularClassifier : The same for classification.
+    BPRegressor : A single network for arrays of numbers.
 
     Notes
     -----
-    Sparse input raises an error. There is no `partial_fit`: the schedules need to know the end.
+    Sparse input raises an error. There is no `partial_fit`, because the schedules need the number of epochs beforehand.
 
     References
     ----------

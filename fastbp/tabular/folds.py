@@ -15,7 +15,7 @@ def check_folds(cv: Any) -> None:
     is_number = isinstance(cv, Integral) and not isinstance(cv, bool)
     is_iterable = not isinstance(cv, str) and (hasattr(cv, "split") or hasattr(cv, "__iter__"))
     if cv is not None and not (int(cv) > 1 if is_number else is_iterable):
-        raise ValueError(f"cv must be an int of at least 2, a splitter, pairs of row numbers or None, got {cv!r}.")
+        raise ValueError(f"cv must be an int of at least 2, a splitter, pairs of row indices or None, got {cv!r}.")
 
 
 def number_of_folds(cv: Any, table: Any, y: Any) -> int:
@@ -28,9 +28,9 @@ def number_of_folds(cv: Any, table: Any, y: Any) -> int:
 def drawn_folds(
     cv: Any, table: Any, labels: np.ndarray, rows: Rows, is_classifier: bool, random_state: Any
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return pairs of row numbers, counted among the rows that count: to train on and to hold out; labels: of all rows.
+    """Return pairs of row indices, counted among the rows that count: to train on and to hold out; labels: of all rows.
 
-    An int splits the rows that count; a splitter, or pairs of row numbers, all rows of the table, as its user sees them, of which
+    An int splits the rows that count; a splitter, or pairs of row indices, all rows of the table, as its user sees them, of which
     those of weight 0 are left out then.
     """
     if isinstance(cv, Integral):
@@ -38,14 +38,16 @@ def drawn_folds(
         n_folds = int(cv)
         most = int(np.bincount(labels).max()) if is_classifier else len(labels)
         if n_folds > most > 1 and not rows.are_all:
-            warnings.warn(f"cv={n_folds}, but sample weights leave {len(labels)} rows: {most} folds are made.", stacklevel=6)
+            warnings.warn(
+                f"cv={n_folds}, but only {len(labels)} rows have a weight above 0: {most} folds are used.", stacklevel=6
+            )
             n_folds = most
         splitter = check_cv(n_folds, labels if is_classifier else None, classifier=is_classifier)
         splitter = type(splitter)(n_folds, shuffle=True, random_state=random_state.randint(2**31 - 1))
         return list(splitter.split(labels, labels))
     splits = list(cv.split(table, labels) if hasattr(cv, "split") else cv)
     if not splits:
-        raise ValueError("cv gives no folds; an iterator gives its folds once: make a list of it.")
+        raise ValueError("cv gives no folds. An iterator works only once: pass a list of its folds.")
     number = np.full(rows.n_all, -1)
     number[rows.row_indices] = np.arange(len(number[rows.row_indices]))
     folds = []
@@ -55,7 +57,7 @@ def drawn_folds(
             if train.ndim != 1 or held_out.ndim != 1:
                 raise ValueError("it has another shape")
         except (IndexError, TypeError, ValueError) as error:
-            raise ValueError(f"Fold {i} of cv must be a pair of row numbers, to train on and to hold out: {error}.") from error
+            raise ValueError(f"Fold {i} of cv must be a pair of row indices, to train on and to hold out: {error}.") from error
         folds.append((train[train >= 0], held_out[held_out >= 0]))
         if not len(folds[-1][0]):
             raise ValueError(f"Fold {i} of cv has no row to train on whose weight is above 0.")

@@ -6,8 +6,8 @@ BATCH_ROWS = 256
 EXAMPLES = 256  # rows that are kept for the importances of features
 
 
-# By how much of the variance of rows held out a network explains, numbers are trained on for longer, if that explains still more,
-# or less long. Steps of small batches count, not epochs: beyond so many nothing is gained, with fewer too little is learnt.
+# By how much of the variance of held-out rows a network explains, numbers are trained on for longer, if that explains still more,
+# or less long. Steps of small batches count, not epochs: beyond so many nothing is gained, with fewer too little is learned.
 LITTLE_NOISE, MUCH_NOISE = 0.9, 0.75
 LONG_STEPS, SHORT_STEPS = 1536, 96
 # Of more rows, numbers with much noise are trained on for few epochs: each has as many steps as others' whole training.

@@ -11,7 +11,7 @@ from fastbp.estimators.inputs import check_sample_weight
 class Rows(NamedTuple):
     """The rows of a table whose weight is above 0.
 
-    All else is left out before anything is learnt or drawn, so that a fit with rows of weight 0 is to the bit the fit without
+    All else is left out before anything is learned or drawn, so that a fit with rows of weight 0 is to the bit the fit without
     them, whatever they hold.
     """
 
@@ -42,7 +42,7 @@ def rows_of(sample_weight: Any, n_rows: int, dtype: Any = np.float64) -> Rows:
     if weights is None:
         return Rows(n_rows, slice(None), None)
     if weights.min() < 0:
-        raise ValueError(f"Sample weights must not be negative here, where statistics are learnt by them; got {weights.min():g}.")
+        raise ValueError(f"Sample weights must not be negative, because statistics of the table use them; got {weights.min():g}.")
     counting = np.flatnonzero(weights)
     weights = weights[counting]
     row_indices = slice(None) if len(counting) == n_rows else counting

@@ -124,7 +124,7 @@ def codes_among(more: Classes, known: Classes, counting: list[np.ndarray]) -> np
         new = np.setdiff1d(own, classes[places])
         if len(new):
             where = "" if known.kind == ONE else f" in column {number}"
-            raise ValueError(f"there are classes{where} that y has not: {new[:5].tolist()}.")
+            raise ValueError(f"there are classes{where} that y does not have: {new[:5].tolist()}.")
         columns.append(np.searchsorted(classes[places], own)[codes])
     return np.column_stack(columns)
 
@@ -149,7 +149,7 @@ def checked_numbers(y: Any) -> np.ndarray:
         if "could not convert" not in str(error):
             raise
         raise ValueError(
-            f"y holds what is no number, {str(error).rpartition(': ')[2]}: classes are for BPTabularClassifier."
+            f"y holds a value that is not a number, {str(error).rpartition(': ')[2]}: use BPTabularClassifier for classes."
         ) from error
     return column_or_1d(checked, warn=True) if checked.ndim == 2 and checked.shape[1] == 1 else checked
 
@@ -157,7 +157,7 @@ def checked_numbers(y: Any) -> np.ndarray:
 def unit_of(Y: np.ndarray, weights: np.ndarray | None, loss: str) -> tuple[np.ndarray, Unit]:
     """Return targets of about the size of 1, (n_rows, n_targets), and their unit: mean and standard deviation for the squared
     error; for losses of a positive output the mean alone, which these are in proportion to; else, as outliers are what they are
-    for, the median and the spread of a normal distribution with such quartiles."""
+    for, the median and the standard deviation of a normal distribution with such quartiles."""
     check_range(Y, loss)
     factor = 2.0 ** (np.frexp(np.abs(Y).max(axis=0))[1] - 1)  # so that no square leaves the range of float64
     Z = Y / factor
@@ -179,15 +179,15 @@ def network_numbers(Z: np.ndarray, loss: str, dtype: Any) -> np.ndarray:
 
 
 def smoothed(Y: np.ndarray, smoothing: float, kind: str) -> np.ndarray:
-    """Return labels of 0 and 1, (n_rows, n_labels), or whether a row is of a class, (n_rows, n_classes), as they are learnt."""
+    """Return labels of 0 and 1, (n_rows, n_labels), or whether a row is of a class, (n_rows, n_classes), as they are learned."""
     return (1 - smoothing) * Y + smoothing / (2 if kind == LABELS else Y.shape[1])
 
 
 def unsmoothed_logits(outputs: np.ndarray, smoothing: float) -> np.ndarray:
-    """Return the logarithms of what networks mean that have learnt smoothed labels, (n_rows, n_classes), but for a constant per
+    """Return the logarithms of what networks mean that have learned smoothed labels, (n_rows, n_classes), but for a constant per
     row.
 
-    A network that is right about p has learnt q = (1 - ε) p + ε / k: p is got back from q. What it is surer of than any smoothed
+    A network that is right about p has learned q = (1 - ε) p + ε / k: p is got back from q. What it is surer of than any smoothed
     label would be negative, and log-loss knows no mercy for 0: hence the clipping.
     """
     n_classes = outputs.shape[1]

@@ -34,9 +34,7 @@ def input_gradients(
     gradients : ndarray of shape (n_samples, n_outputs, n_features)
     """
     if network.has_front:
-        raise ValueError(
-            "Slopes are for networks whose first layer reads X itself, without embedding, scale_layer and categories."
-        )
+        raise ValueError("Slopes need a network whose first layer reads X itself: without embedding, scale_layer and categories.")
     if network.is_ordered and not of_logits:  # all by way of the score, which each unit before the activation rises with alike
         later = np.cumsum(predict_outputs(network, params, X, n_threads=n_threads)[:, ::-1], axis=1)[:, ::-1]
         rises = later * (1 - later)

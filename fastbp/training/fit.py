@@ -37,7 +37,7 @@ class Start(NamedTuple):
 
 
 class Resumed(NamedTuple):
-    """What a training goes on with beside the weights."""
+    """What a training continues with beside the weights."""
 
     history: History
     optimizer: Any  # Optimizer or None: a new one
@@ -163,7 +163,7 @@ def fit_network(
     network : Network or None
         The layout of the network; None makes the one that settings ask for.
     resumed : Resumed or None
-        What the only start goes on with.
+        What the only start continues with.
     test : Samples or None
         Rows whose outputs the run gets at its end where its solver can give them along the way.
     scratch : Scratch or None
@@ -217,7 +217,7 @@ def fit_network(
     _check_weights(problem, settings)
     if problem.is_sparse and settings.dropout and settings.dropout[0]:
         raise ValueError(
-            "Dropout of the inputs (the first of the rates in `dropout`) does not go with a sparse X: make it 0, or X dense."
+            "Dropout of the inputs (the first rate in `dropout`) does not go with a sparse X: set it to 0, or make X dense."
         )
     if prepare is not None:
         problem = prepare(problem)
@@ -269,7 +269,7 @@ def fit_network(
             losses[number] = run.history.loss
         if run.outcome.status == DIVERGED:
             scratch.forget()  # NaN may lie in its padding
-        with lock:  # all but the best are let go of, unless all that learnt something are wanted
+        with lock:  # all but the best are let go of, unless all that learned something are wanted
             if keeps_all and run.error is None and run.history.n_iter:
                 runs[number] = run
             if best is None or run.quality(settings.early_stopping) > best.quality(settings.early_stopping):

@@ -123,9 +123,9 @@ def fit_start(
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Draw weights from N(0, 1), and fit them layer by layer to rows of X.
 
-    Of at most a thousand rows, each unit's weights are divided by the spread of what it computes, which becomes `init_scale`;
-    its bias is minus a random mean, with exponentially distributed weights, of what it computes for five rows. A unit that
-    computes the same for all rows has weights of N(0, 1 / n_in). Source: Holzmüller, Grinsztajn and Steinwart,
+    Of at most a thousand rows, each unit's weights are divided by the standard deviation of what it computes, which becomes
+    `init_scale`; its bias is minus a random mean, with exponentially distributed weights, of what it computes for five rows. A
+    unit that computes the same for all rows has weights of N(0, 1 / n_in). Source: Holzmüller, Grinsztajn and Steinwart,
     arXiv:2407.04491, appendix A.
 
     Parameters
@@ -138,7 +138,7 @@ def fit_start(
     row_indices : ndarray of int64 or None
         The rows of X that count; None is all.
     weights : ndarray of shape (n_rows,) or None
-        Weights above 0 of these rows, in the spread and in the choice of the five.
+        Weights above 0 of these rows, in the standard deviation and in the choice of the five.
     init_scale : float
     n_threads : int or None
 

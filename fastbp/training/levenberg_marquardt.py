@@ -7,8 +7,8 @@ Nielsen and O. Tingleff, Methods for non-linear least squares problems, 2004, al
 practical Bayesian framework for backpropagation networks, 1992; F. D. Foresee and M. T. Hagan, Gauss-Newton approximation to
 Bayesian learning, 1997.
 
-Nothing here depends on the unit of the targets: new weights begin with outputs that have the targets' mean and spread, damping
-and the evidence weigh each parameter in a unit of its own, and the stopping tests are ratios.
+Nothing here depends on the unit of the targets: new weights begin with outputs that have the targets' mean and standard
+deviation, damping and the evidence weigh each parameter in a unit of its own, and the stopping tests are ratios.
 """
 
 import math
@@ -43,8 +43,8 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
     Raises
     ------
     ValueError
-        The network has more than MOST_PARAMETERS parameters, a sample weight is negative, or the spread of the targets is
-        outside of SPREADS.
+        The network has more than MOST_PARAMETERS parameters, a sample weight is negative, or the standard deviation of the
+        targets is outside of SPREADS.
     DivergenceError
         The loss or its gradient is not finite where training begins, or goes to.
     """
@@ -107,7 +107,8 @@ class TargetUnit(NamedTuple):
     """What the targets of a problem are measured by.
 
     means, spreads: (n_outputs,), of the rows that count; a spread is about zero where the outputs cannot take on a mean. overall:
-    the spread of all targets, 1 if they are constant. is_free: whether outputs may have any unit, as their activation has none.
+    the standard deviation of all targets, 1 if they are constant. is_free: whether outputs may have any unit, as their
+    activation has none.
     """
 
     means: np.ndarray
@@ -116,7 +117,7 @@ class TargetUnit(NamedTuple):
     is_free: bool
 
     def give(self, coefs: list[np.ndarray], intercepts: list[np.ndarray]) -> None:
-        """Change the last of new weights, in place, so that outputs of mean 0 and spread 1 have those of the targets."""
+        """Change the last of new weights in place: outputs of mean 0 and standard deviation 1 get those of the targets."""
         if self.is_free:
             coefs[-1][...] *= self.spreads
             intercepts[-1][...] = intercepts[-1] * self.spreads + self.means
@@ -143,7 +144,9 @@ def target_unit(problem: Problem, settings: Settings) -> TargetUnit:
     spreads = np.asarray(np.sqrt(average(np.square(Y - means), axis=0, weights=weights)))
     overall = float(np.sqrt(np.square(spreads).mean())) * largest
     if overall and not SPREADS[0] <= overall <= SPREADS[1]:
-        raise ValueError(f"The targets have a spread of {overall:.3g}, whose square no float holds: scale y.")
+        raise ValueError(
+            f"The targets have a standard deviation of {overall:.3g}, too extreme for a float to hold its square: scale y."
+        )
     return TargetUnit(means * largest, spreads * largest, overall or 1.0, is_free)
 
 
@@ -152,7 +155,8 @@ class _Descent:
 
     It minimises F = ½·rᵀr + ½·alpha·‖weights‖², the loss times the sum of the sample weights; for several outputs their squares
     add up in F, as in scikit-learn's gradient, where its loss has their mean. With alpha by the evidence the weights in F are
-    those of targets with a spread of 1: alpha of all layers but the last is times the square of the spread that they have.
+    those of targets with a standard deviation of 1: alpha of all layers but the last is times the square of the standard
+    deviation that they have.
     """
 
     def __init__(
@@ -242,7 +246,7 @@ class _Descent:
 
     def _measure(self) -> None:
         """Note F's gradient, and the largest element of it as a part of what it would be at the steepest parameter of its layer
-        if the errors were as large as the targets' spread and all in its direction."""
+        if the errors were as large as the targets' standard deviation and all in its direction."""
         penalty = self._alpha * self._penalty
         self._slopes = self._equations.gradient + penalty * self._w
         slopes = np.maximum.reduceat(np.abs(self._slopes) / self._most, self._first_of_layers)

@@ -129,7 +129,7 @@ class Optimizer:
         )
 
     def begin_average(self, params: np.ndarray, settings: Settings) -> np.ndarray:
-        """The average to go on with, (n_parameters,), or (0,) if there is none; params become what the last step left.
+        """The average to continue with, (n_parameters,), or (0,) if there is none; params become what the last step left.
 
         Weights that are not the average any more, as somebody has changed them, begin a new one.
         """
@@ -177,7 +177,7 @@ class Optimizer:
         return "" if type(moments) is list and _are_vectors(moments, lengths) else "moments"
 
     def continued(self, network: Any, dtype: np.dtype, is_safe: bool) -> "Optimizer | None":
-        """One to go on with, whose vectors lie as those of a network; None if its layers are others.
+        """One to continue with, whose vectors lie as those of a network; None if its layers are others.
 
         The vectors are copies unless it is safe that nothing but the user's Ctrl-C can end the training: copying takes a fifth of
         the time of a partial_fit of 200 rows (measured with 1.8 million parameters).

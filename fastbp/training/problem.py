@@ -62,7 +62,7 @@ def check_codes(network: Any, X: Any) -> None:
 
 
 class Problem:
-    """Rows with what is to be learnt from them.
+    """Rows with what is to be learned from them.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ class Problem:
     def split(self, fraction: float, random_state: np.random.RandomState) -> "Problem":
         """Set a part of the rows aside, the only ones that are copied.
 
-        Splitting row numbers takes the same draws as scikit-learn's splitting of arrays.
+        Splitting row indices takes the same draws as scikit-learn's splitting of arrays.
         """
         row_indices = np.arange(self.n_rows) if self.row_indices is None else self.row_indices
         train, aside = train_test_split(

@@ -114,7 +114,7 @@ class RowSpace:
             is_interrupted = False
             try:
                 left = self.leave(network, inner, outer_params, entered, vectors)
-            except KeyboardInterrupt:  # what has been learnt is worth another try
+            except KeyboardInterrupt:  # what has been learned is worth another try
                 is_interrupted = True
                 left = self.leave(network, inner, outer_params, entered, vectors)
             outer_params[:], optimizer.moments[0], *best = left

@@ -95,7 +95,7 @@ def _asked(schedule: Callable[[int], float], epoch: int) -> float:
 
 
 def warmup_of(warmup_steps: int, first_step: int, n_steps: int) -> np.ndarray | None:
-    """Factors that grow in proportion to the number of the step, to 1 in step warmup_steps; None behind it. first_step: how many
+    """Factors that grow in proportion to the number of the step, to 1 in step warmup_steps; None after it. first_step: how many
     have been taken."""
     if first_step >= warmup_steps:
         return None

@@ -30,7 +30,7 @@ class Settings(NamedTuple):
     groups: tuple[int, ...]  # sizes of the groups of outputs that have a softmax each; () where all are one
     fit_intercept: bool
     embedded: tuple[int, ...] | None  # columns that are embedded; None is all of them
-    frequency_init_scale: float  # of the embedding: the spread of what its frequencies start with
+    frequency_init_scale: float  # of the embedding: the standard deviation of what its frequencies start with
     scale_layer: bool
     skip_layer: bool
     monotonic: tuple[int, ...]  # per feature 1, -1 or 0, see training/monotone.py; () if none is constrained

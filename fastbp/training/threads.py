@@ -75,8 +75,8 @@ def team_size(n_threads: int | None, work: float, total: float, exchange: Callab
 class Crew:
     """Threads that are started together, each with a work of its own, and waited for one by one.
 
-    They come from _thread: Ctrl-C within threading.Thread.start may leave a lock locked on which the new thread then waits for
-    ever; before Python 3.13 a thread whose join was interrupted counts as dead while it runs on.
+    They come from _thread: Ctrl-C within threading.Thread.start may leave a lock locked on which the new thread then waits
+    forever; before Python 3.13 a thread whose join was interrupted counts as dead while it runs on.
     """
 
     def __init__(self) -> None:

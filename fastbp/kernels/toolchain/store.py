@@ -8,7 +8,7 @@ import json
 import os
 import pathlib
 import sys
-import tempfile
+import uuid
 import warnings
 from typing import NamedTuple
 
@@ -29,8 +29,17 @@ class Object(NamedTuple):
 
 
 def _key(name, dtype):
+    return repr((name, dtype.name, *_rests_on())).encode()
+
+
+def _rests_on():
     versions = _version("numba"), llvmlite.__version__, sys.platform
-    return repr((name, dtype.name, cpu_name(), feature_string(), versions, SOURCES)).encode()
+    return cpu_name(), feature_string(), versions, SOURCES
+
+
+def kind():
+    """A digest that two processes have in common if the same machine code serves both."""
+    return hashlib.sha256(repr(_rests_on()).encode()).hexdigest()
 
 
 def _version(distribution):
@@ -86,13 +95,14 @@ def save(name, dtype, made):
     for folder in folders():
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
-                file.write(hashlib.sha256(key + content).digest() + content)
+            beside = folder / f"{uuid.uuid4().hex}.part"
             try:
-                os.replace(file.name, folder / _file_name(name, key))
+                with open(beside, "xb") as file:  # may be read by whom the umask lets, unlike a file of tempfile's
+                    file.write(hashlib.sha256(key + content).digest() + content)
+                os.replace(beside, folder / _file_name(name, key))
                 return
             except OSError:
-                os.unlink(file.name)
+                beside.unlink(missing_ok=True)
                 raise
         except OSError as problem:
             error = problem
