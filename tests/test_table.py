@@ -92,6 +92,7 @@ def euro(value):
     return f"{value:,.2f} €".translate({ord(","): ".", ord("."): ","})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("separator", "write_feature", "write_price"),
     [
@@ -115,6 +116,7 @@ def test_the_same_numbers_however_they_are_written(separator, write_feature, wri
     assert "note: " in out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "word", ["", "NA", "-", ".", "<NA>", "#DIV/0!", "Bad Input", "12 m2", "1_0", "inf", "1e300", "-1e400", "Total"]
 )
