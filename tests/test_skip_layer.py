@@ -73,7 +73,7 @@ def test_gradient_in_blocks_slabs_and_panels(dtype, is_sparse, sizes, n_rows):
     X, Y = rng.normal(size=(n_rows, 5)).astype(dtype), rng.normal(size=(n_rows, sizes[-1])).astype(dtype)
     numbers = rng.permutation(n_rows)
     rows = scipy.sparse.csr_matrix(X) if is_sparse else X
-    objective = Objective(network, Problem(rows, Y, None, numbers=numbers, n_outputs=sizes[-1]), alpha=0.5)
+    objective = Objective(network, Problem(rows, Y, None, row_indices=numbers, n_outputs=sizes[-1]), alpha=0.5)
     objective(params)
     a = X.astype(float)
     for W, b in zip(coefs[:-1], intercepts[:-1]):

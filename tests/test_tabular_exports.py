@@ -128,6 +128,7 @@ def test_onnx(name, frame):
         assert is_same[clear].all()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 @pytest.mark.parametrize("frame", [TABLE, NEW], ids=["seen", "new"])
 @pytest.mark.parametrize("name", MODELS)
