@@ -609,7 +609,7 @@ def test_wide_tables_are_trained_in_their_span_only_where_that_is_the_same(monke
     ],
 )
 def test_what_does_not_go_together_is_told(options):
-    with pytest.raises(ValueError, match="not go|cannot be combined"):
+    with pytest.raises(ValueError, match=r"not go|cannot be combined"):
         trained(**options)
 
 
