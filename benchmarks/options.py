@@ -76,6 +76,7 @@ REGRESSOR_ROWS = [
     ("skip_layer, regression", {"skip_layer": True}, {}),
     ("monotonic_cst", {"monotonic_cst": [0, 0, 1, 1, 0, 0, -1, 0, 1, 0]}, {}),
     ("absolute_error", {"loss": "absolute_error"}, {}),
+    ("embedding_size against codes", {"embedding_size": 8}, {"categorical_features": [1]}),
     ("quantile", {"loss": "quantile"}, {}),
     ("three quantiles", {"loss": "quantile", "quantile": [0.1, 0.5, 0.9]}, {}),
     ("gamma against poisson", {"loss": "gamma"}, {"loss": "poisson"}),

@@ -437,6 +437,8 @@ EXPORTED = [
     (BPRegressor, False, True, {"activation": "tanh"}),
     (BPClassifier, True, True, {"hidden_layer_sizes": (5, 4)}),
     (BPClassifier, False, False, {"hidden_layer_sizes": ()}),
+    (BPRegressor, True, True, {"embedding_size": 3}),
+    (BPClassifier, False, False, {"embedding_size": "auto", "hidden_layer_sizes": (5, 4)}),
 ]
 
 

@@ -92,6 +92,11 @@ FACTORS = {
         "scale": {"scale_layer": True},
         "both": {"embedding": "periodic", "scale_layer": True},
     },
+    "categories": {
+        "none": {},
+        "codes": {"categorical_features": [1, 2]},
+        "embedded": {"categorical_features": [1, 2], "embedding_size": {1: 2, 2: "auto"}},
+    },
     "skip": {"no": {}, "yes": {"skip_layer": True, "learning_rate_init": 3e-4}},  # more columns than rows run away else
     "monotone": {"no": {}, "yes": {}},
     "targets": {"all": {}, "some are missing": {"missing_targets": "ignore"}},
@@ -138,6 +143,8 @@ LM = {"lm", "bayes"}
 CLASSES = {name for name, (estimator, _, _) in TASKS.items() if estimator is BPClassifier}
 NUMBERS = set(TASKS) - CLASSES
 SPARSE = {level for level in FACTORS["storage"] if level.startswith("sparse")}
+CODED = {"codes", "embedded"}
+CATEGORICAL = [1, 2]  # columns
 
 
 def all_but(factor, *levels):
@@ -181,6 +188,13 @@ REFUSED = [
     ("task", {"three classes, ordered"}, "validation", {"split, calibrated", "given, calibrated"}, "calibration"),
     ("task", {"three classes, ordered"}, "intercepts", {"no"}, "fit_intercept"),
     ("solver", LM, "skip", {"yes"}, "skip_layer"),
+    ("solver", LM, "categories", CODED, "categorical_features"),
+    ("categories", CODED, "columns", {"one"}, None),  # the others are named
+    ("categories", CODED, "storage", SPARSE, "sparse"),
+    ("categories", CODED, "skip", {"yes"}, "skip_layer"),
+    ("categories", CODED, "monotone", {"yes"}, "monotonic_cst"),
+    ("categories", CODED, "importances", {"yes"}, "feature_importances"),
+    ("categories", CODED, "validation", {"given, as others"}, "sparse"),
     ("layers", {"none"}, "skip", {"yes"}, "skip_layer"),
     ("solver", LM, "columns", {"more than rows"}, None),  # whose matrices are too large for wide layers
     ("solver", {"bayes"}, "penalty", {"none", "l1"}, None),  # which set alpha themselves
@@ -294,6 +308,8 @@ class Rows:
         self.kind, self.dtype = FACTORS["storage"][levels["storage"]]
         n_all = n_rows + N_VAL
         self.dense = np.where(rng.uniform(size=(n_all, n_columns)) < 0.4, 0.0, rng.normal(size=(n_all, n_columns)))
+        if levels["categories"] != "none":  # many of one and few of the other, some only among the rows that validate
+            self.dense[:, CATEGORICAL] = np.column_stack([rng.randint(0, n, n_all) for n in (20, 3)])
         signal = self.dense[:, 0] + 0.3 * rng.normal(size=n_all)
         thirds = np.digitize(signal, np.quantile(signal, [1 / 3, 2 / 3]))
         self.y = {
@@ -363,12 +379,32 @@ def outputs(model, X):
 def seen_by_first_layer(model, X):
     """What the front makes of scaled rows, in NumPy."""
     front = vars(model).get("front_", {})
+    coded = np.empty((len(X), 0))
+    if hasattr(model, "categories_"):
+        coded = [
+            (X[:, column, None] == values).astype(float)
+            for column, values in zip(model.categorical_features_, model.categories_, strict=True)
+        ]
+        if model.embedding_size is not None:
+            coded = [zeros_and_ones @ table for zeros_and_ones, table in zip(coded, model.embeddings_, strict=True)]
+        coded, X = np.hstack(coded), np.delete(X, model.categorical_features_, axis=1)
     if "frequencies" in front:
         front = {name: np.asarray(values, dtype=float) for name, values in front.items()}
         angles = 2 * np.pi * X[:, list(model.embedded_features_), None] * front["frequencies"] + front["phases"]
         waves = np.einsum("ncw,cow->nco", np.cos(angles), front["cosines"]) + front["offsets"]
         X = np.hstack([waves.reshape(len(X), -1), X])
-    return X * front["scale"] if "scale" in front else X
+    X = np.hstack([X, coded])
+    scale = np.concatenate([front.get("scale", np.ones(X.shape[1])), front.get("category_scale", [])])
+    return X * scale
+
+
+def scaled(model, X):
+    """Rows with scaled numbers; the scaler has the columns of categories behind these, and leaves them as they are."""
+    columns = list(vars(model).get("categorical_features_", ()))
+    order = [*np.delete(np.arange(X.shape[1]), columns), *columns]
+    X = X.copy()
+    X[:, order] = model.input_scaler_.transform(X[:, order])
+    return X
 
 
 def plain_layers(model, X):
@@ -378,7 +414,7 @@ def plain_layers(model, X):
         own = [names] * (len(model.coefs_) - 2) if isinstance(names, str) else list(names)
         names = [*own, "identity"]
     if model.input_scaler_ is not None:
-        X = model.input_scaler_.transform(X)
+        X = scaled(model, X)
     layers = naive.forward(model.coefs_, model.intercepts_, seen_by_first_layer(model, X), activation=names)
     skipping = X @ model.skip_coefs_ if model.skip_layer else 0.0
     if model.ordered:
@@ -460,7 +496,7 @@ def close(dtype):
 
 
 def has_front(model):
-    return bool(vars(model).get("front_"))
+    return bool(vars(model).get("front_")) or hasattr(model, "categories_")
 
 
 def check_outputs(model, rows, found):

@@ -210,6 +210,10 @@ def test_units_of_embedded_features_and_categories_are_named():
         assert display.feature_names[-5:] == shown
         assert [name.split(",")[0] for name in display.feature_names[:-5]] == [shown[1]] * (len(network.coefs_[0]) - 5)
         assert WeightsDisplay.from_estimator(network, feature_names=names).feature_names == display.feature_names
+    network = BPRegressor(categorical_features=["kind"], embedding_size=2, embedded_features=[2], **options)
+    names = NetworkDisplay.from_estimator(network.fit(frame, frame["width"])).feature_names
+    assert names[-4:] == ["length", "width", "kind, embedding 1", "kind, embedding 2"]
+    assert len(names) == len(network.coefs_[0])
 
 
 @pytest.mark.parametrize("options", [{"ordered": True}, {"embedding": "periodic"}, {"embedding": "periodic", "ordered": True}])

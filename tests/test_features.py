@@ -118,7 +118,7 @@ def test_the_constructor_is_that_of_the_estimators_and_noise():
     """Names, defaults and kinds, apart from the sizes."""
     both, others, actual = (inspect.signature(cls).parameters for cls in (BPClassifier, BPRegressor, BPAutoencoder))
     not_here = {"loss", "scoring", "refit", "ensemble", "input_scaling", "missing_targets"}
-    not_here |= {"skip_layer", "monotonic_cst", "categorical_features"}
+    not_here |= {"skip_layer", "monotonic_cst", "categorical_features", "embedding_size"}
     expected = {name: parameter for name, parameter in both.items() if name in others and name not in not_here}
     assert list(actual) == [*expected, "denoising"]
     for name in list(expected)[1:]:

@@ -89,6 +89,7 @@ OTHERS = {
     "ordered": [True],
     "rate_factors": [{"coefs": "fan_in"}, {"intercepts": 0.5}],
     "categorical_features": [[0], "from_dtype"],
+    "embedding_size": [3, "auto"],
     "scoring": ["neg_log_loss", "loss", "r2"],
     "refit": [True],
     "ensemble": [True],

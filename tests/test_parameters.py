@@ -80,6 +80,7 @@ EXAMPLES = {
     "input_scaling": ("standard", {}),
     "missing_targets": ("ignore", {}),
     "categorical_features": ([3], {}),
+    "embedding_size": (2, {"categorical_features": [3]}),
     "class_weight": ({0: 3.0}, {}),
     "calibration": ("temperature", STOPPING),
     "loss": ("the other loss", {}),

@@ -19,7 +19,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import fastbp
 from fastbp import BPTabularClassifier, BPTabularRegressor
 from fastbp.tabular import encodings, pool
-from fastbp.tabular.encoder import UnknownCategoryWarning
+from fastbp.tabular.encoder import TableEncoder, UnknownCategoryWarning
 from fastbp.tabular.rows import rows_of
 
 KINDS = [BPTabularClassifier, BPTabularRegressor]
@@ -64,13 +64,14 @@ def test_scikit_learns_checks(estimator, check):
 # ---- encodings
 
 
-def read(frame, weights=None):
-    reader = encodings.Reader()
-    return reader, reader.learn(frame, rows_of(weights, len(frame)))
+def read(frame, weights=None, as_codes=True):
+    encoder, rows = TableEncoder(as_codes=as_codes), rows_of(weights, len(frame))
+    reader = encodings.Reader(encoder)
+    return reader, reader.learn(frame, rows, encoder._learn(frame, rows))
 
 
-def learnt(frame, y, *names, n_outputs=1, weights=None):
-    reader, columns = read(frame, weights)
+def learnt(frame, y, *names, n_outputs=1, weights=None, as_codes=True):
+    reader, columns = read(frame, weights, as_codes)
     return columns, encodings.FoldEncodings(reader, n_outputs > 1, n_outputs, names, 0).learn(columns, y[:, None], weights)
 
 
@@ -146,10 +147,24 @@ def test_pairs_are_those_that_matter_together():
     assert encodings.chosen_pairs(codes[:, :1], [3], y[:, None], np.ones(800), 2) == []
 
 
-def test_indicators_of_missing_values():
+@pytest.mark.parametrize("names", [(encodings.CATEGORIES,), (encodings.NUMBERS, encodings.FEW_LEVELS, encodings.PIECEWISE)])
+def test_categories_are_codes_of_what_were_zeros_and_ones(names):
+    """Beside the numbers, and what tells of missing values, which stands there once."""
     frame, y = table_of(300)
-    columns, found = learnt(frame, y, encodings.MISSING)
-    np.testing.assert_array_equal(found.inputs((encodings.MISSING,), columns)[0][:, 0], frame["income"].isna())
+    frame["town"] = frame["town"].fillna("z")
+    columns, found = learnt(frame, y, *names)
+    X, n_embedded, n_categories = found.inputs(names, columns)
+    columns, found = learnt(frame, y, *names, as_codes=False)
+    expected, *others = found.inputs(names, columns)
+    assert others == [n_embedded, []] and n_categories == ([13, 2] if encodings.CATEGORIES in names else [2])
+    n_dense = X.shape[1] - len(n_categories)
+    ones = [np.eye(n)[X[:, n_dense + k].astype(int)] for k, n in enumerate(n_categories)]
+    missing = frame["income"].isna().to_numpy()[:, None]
+    np.testing.assert_array_equal(X[:, [n_embedded]], missing)
+    pieces = expected[:, n_embedded + 1 + sum(n_categories) :]  # which stand behind the categories there
+    assert (encodings.PIECEWISE in names) == (pieces.shape[1] > 0)
+    np.testing.assert_array_equal(np.hstack([X[:, :n_dense], *ones]), np.hstack([expected[:, : n_embedded + 1], pieces, *ones]))
+    np.testing.assert_array_equal(np.hstack(ones), expected[:, n_embedded + 1 : n_embedded + 1 + sum(n_categories)])
 
 
 # ---- weights and predictions of rows held out
@@ -184,7 +199,7 @@ def test_out_of_fold(kind, cv):
     assert model.weights_.shape == (len(model.networks_),) and model.weights_.sum() == pytest.approx(1)
     assert (model.weights_ > 0).all()
     ranking = [each["score"] for each in model.configurations_]
-    assert sum(each["weight"] for each in model.configurations_) == pytest.approx(1) and len(ranking) == 4
+    assert sum(each["weight"] for each in model.configurations_) == pytest.approx(1) and len(ranking) == len(pool.OF_CLASSES)
     n_folds = len(model._pool.encodings)
     n_used = sum(each["weight"] > 0 for each in model.configurations_)
     assert len(model.networks_) == n_used * n_folds
@@ -203,7 +218,7 @@ def test_out_of_fold(kind, cv):
             counts += mask
             for (of_fold, names), network, weight in zip(model._pool.members, model.networks_, model.weights_, strict=True):
                 if of_fold == fold:
-                    inputs, _ = model._pool.encodings[fold].inputs(names, columns)
+                    inputs = model._pool.encodings[fold].inputs(names, columns)[0]
                     total = total + mask * weight * n_folds * network._outputs(inputs)
         np.testing.assert_allclose(held_out, model._finished(total / counts), rtol=1e-5, atol=1e-7)
     mean = sum(

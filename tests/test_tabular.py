@@ -14,6 +14,7 @@ import pandas as pd
 import polars
 import pytest
 from scipy.optimize import minimize_scalar
+from scipy.stats import norm, rankdata
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.metrics import accuracy_score, log_loss, r2_score
@@ -141,7 +142,7 @@ def test_sixteen_steps_of_a_plain_twin(kind):
     """In float64, from which float32 moves away step by step."""
     frame, y = mixed_table()
     y = np.digitize(y, [0.0, 1.0]) if kind is BPTabularClassifier else y
-    model = kind(max_iter=16, random_state=0, network_params={"dropout": 0.0}, **UNCALIBRATED[kind])
+    model = kind(n_ensemble=1, max_iter=16, random_state=0, network_params={"dropout": 0.0}, **UNCALIBRATED[kind])
     start = clone(model).set_params(network_params={"dropout": 0.0, "learning_rate_init": 1e-30}).fit(frame, y)
     network = start.networks_[0]
     X = TableEncoder().fit_transform(frame).astype(np.float64)
@@ -174,7 +175,7 @@ def test_twenty_steps_of_the_recipe_in_pytorch(kind):
     n_steps, is_class = 20, kind is BPTabularClassifier
     frame, y = mixed_table(60)
     y = np.digitize(y, [0.0, 1.0]) if is_class else y
-    model = kind(max_iter=n_steps, random_state=0, network_params={"shuffle": False}, **UNCALIBRATED[kind])
+    model = kind(n_ensemble=1, max_iter=n_steps, random_state=0, network_params={"shuffle": False}, **UNCALIBRATED[kind])
     start = clone(model).set_params(network_params={"shuffle": False, "learning_rate_init": 1e-30}).fit(frame, y).networks_[0]
     model.fit(frame, y)
     X = torch.tensor(TableEncoder().fit_transform(frame), dtype=torch.float64)
@@ -362,6 +363,33 @@ def test_units_of_the_target_do_not_matter():
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_every_other_network_of_the_default_sees_ranks_in_place_of_numbers(kind, monkeypatch):
+    """scipy's ranks, as quantiles of a normal distribution; not with `n_ensemble` or `cv`, nor with many rows."""
+    frame, y = mixed_table(200)
+    y = np.digitize(y, [0.5]) if kind is BPTabularClassifier else y
+    models = [kind(n_threads=n, **QUICK).fit(frame, y) for n in (1, 3)]
+    encoded = models[0].encoder_.transform(frame)
+    n_numbers, ranked = models[0].encoder_.n_numbers_, encoded.copy()
+    shares = (rankdata(encoded[:, :n_numbers], axis=0) - 1) / (len(frame) - 1)
+    ranked[:, :n_numbers] = np.clip(norm.ppf(shares), -3.5, 3.5) / (2 * norm.ppf(0.75))
+    assert len(models[0].networks_) == 4 and np.abs(ranked - encoded).max() > 0.1
+    outputs = [network._outputs(rows) for network, rows in zip(models[0].networks_, [encoded, ranked] * 2, strict=True)]
+    for model in models:
+        np.testing.assert_allclose(model._averaged(encoded), np.mean(outputs, axis=0), atol=2e-3)
+        for mine, other in zip(model.networks_, models[0].networks_, strict=True):
+            np.testing.assert_array_equal(mine._params, other._params)
+    outside = frame.copy()
+    outside[frame.select_dtypes("number").columns] = 1e300  # beyond all that fit has seen
+    assert np.isfinite(models[0].predict(outside).astype(float)).all()
+    plain = [kind(n_ensemble=2, **QUICK), kind(cv=2, **QUICK), kind(**QUICK)]
+    monkeypatch.setattr("fastbp.tabular.base.MOST_ROWS_OF_SEVERAL", 199)
+    for model, n_networks in zip(plain, [2, 2, 1], strict=True):
+        assert len(model.fit(frame, y).networks_) == n_networks
+        expected = np.mean([network._outputs(encoded) for network in model.networks_], axis=0)
+        np.testing.assert_allclose(model._averaged(encoded), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_ensemble_is_the_mean_of_its_networks_for_any_number_of_threads(kind):
     frame, y = mixed_table()
     y = np.digitize(y, [0.5]) if kind is BPTabularClassifier else y
@@ -413,7 +441,7 @@ def test_presets():
     for preset in ("fast", "default", "best"):
         model = BPTabularRegressor(preset, random_state=0).fit(frame, y)
         sizes[preset] = len(model.networks_), model.n_iter_
-    assert sizes == {"fast": (1, 16), "default": (1, 64), "best": (8, 64)}
+    assert sizes == {"fast": (1, 16), "default": (4, 64), "best": (8, 64)}
     model = BPTabularRegressor("best", n_ensemble=2, max_iter=5, random_state=0).fit(frame, y)
     assert (len(model.networks_), model.n_iter_) == (2, 5)
 

@@ -47,6 +47,8 @@ CLASSES = np.array(["no", "yes", "perhaps"])[np.digitize(Y, [0.3, 1.0])]
 QUICK = {"max_iter": 4, "random_state": 0}
 MODELS = {
     "numbers": (BPTabularRegressor, {}, Y),
+    "ranks": (BPTabularRegressor, {"preset": "default"}, Y),
+    "classes by ranks": (BPTabularClassifier, {"preset": "default"}, CLASSES),
     "several numbers": (BPTabularRegressor, {"n_ensemble": 3}, np.column_stack([Y, 1000 * Y**2])),
     "counts": (BPTabularRegressor, {"loss": "poisson"}, np.round(np.abs(3 * Y))),
     "quantiles": (BPTabularRegressor, {"loss": "quantile", "quantile": [0.1, 0.5, 0.9], "cv": 2}, Y),
@@ -61,6 +63,9 @@ MODELS = {
         {"network_params": {"embedding": None, "hidden_layer_sizes": (7,), "activation": "gelu", "label_smoothing": 0.3}},
         CLASSES,
     ),
+    "ensemble of numbers": (BPTabularRegressor, {"preset": "ensemble"}, Y),
+    "ensemble of two classes": (BPTabularClassifier, {"preset": "ensemble", "cv": 2}, CLASSES == "yes"),
+    "ensemble of classes": (BPTabularClassifier, {"preset": "ensemble", "cv": 2}, CLASSES),
     "no scale": (BPTabularRegressor, {"network_params": {"scale_layer": False, "hidden_layer_sizes": ()}}, Y),
 }
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -71,7 +76,7 @@ def fitted(name):
     kind, options, y = MODELS[name]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return kind("fast", **QUICK, **options).fit(TABLE, y)
+        return kind(**{"preset": "fast"} | QUICK | options).fit(TABLE, y)
 
 
 def days(column):

@@ -1,5 +1,6 @@
 """Targets of tables: any loss, several columns, intervals and sets that hold the truth, and who looks on."""
 
+import copy
 import io
 import pickle
 import warnings
@@ -350,6 +351,18 @@ def test_levels_around():
 # ---- who looks on
 
 
+@pytest.mark.parametrize("scoring", [None, "r2"])
+def test_rows_to_look_at_are_ranks_for_networks_that_see_ranks(scoring):
+    X, y = load_diabetes(return_X_y=True)
+    model = BPTabularRegressor(max_iter=5, scoring=scoring, random_state=0).fit(X, y, X_val=X, y_val=y)
+    alone, scores = copy.copy(model), []
+    for network in model.networks_:
+        alone.networks_ = [network]
+        unbounded = alone._outputs(X)[:, 0] * model._spread + model._mean
+        scores.append(r2_score(y, unbounded if scoring is None else alone.predict(X)))
+    assert len(scores) == 4 and model.validation_scores_[-1] == pytest.approx(np.mean(scores), abs=1e-5)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_rows_to_look_at_decide_nothing(kind):
     X, y = load_diabetes(return_X_y=True)
@@ -378,7 +391,8 @@ def test_rows_to_look_at_decide_nothing(kind):
 def test_scoring(kind, scoring):
     X, y = load_diabetes(return_X_y=True)
     y = y if kind is BPTabularRegressor else np.digitize(y, [100, 200])
-    model = kind(max_iter=4, random_state=0, scoring=scoring, **({} if kind is BPTabularRegressor else {"calibrate": False}))
+    options = {} if kind is BPTabularRegressor else {"calibrate": False}
+    model = kind(n_ensemble=1, max_iter=4, random_state=0, scoring=scoring, **options)
     model.fit(X[:300], y[:300], X_val=X[300:], y_val=y[300:])
 
     def score(model, X, y):
@@ -518,7 +532,7 @@ def test_ensembles_of_any_target(kind, options, y):
     X = pd.DataFrame(X_IRIS[:, 1:], columns=list("abc")).assign(d=np.where(X_IRIS[:, 1] > 3, "x", "y"))
     with redirect_stdout(io.StringIO()) as said:
         model = kind("ensemble", max_iter=4, random_state=0, verbose=True, **options).fit(X, y)
-    assert "Trained: 20 networks" in said.getvalue() and np.isfinite(model.oof_score_) and len(model.loss_curve_) == 4
+    assert "Trained: 30 networks" in said.getvalue() and np.isfinite(model.oof_score_) and len(model.loss_curve_) == 4
     assert model.predict(X).shape[0] == 150 and model.weights_.sum() == pytest.approx(1)
     ask = model.predict_interval if kind is BPTabularRegressor else model.predict_set
     for method in ("cv", "cv+"):

@@ -141,15 +141,21 @@ def feature_names_of(estimator: Any) -> list[str] | None:
 
 def input_names_of(network: Any, names: Any) -> Any:
     """Names of the units that the first weights of a network lead from, given those of its features: waves of embedded features,
-    then features, then categories. Names that are not one per feature come back as they are."""
+    then features, then categories or what their embeddings have. Names that are not one per feature come back as they are."""
     if names is None or len(names) != network.n_features_in_:
         return names
     categorical = dict(zip(getattr(network, "categorical_features_", ()), getattr(network, "categories_", ())))
     numbers = [str(name) for column, name in enumerate(names) if column not in categorical]
     embedded = [numbers[column] for column in getattr(network, "embedded_features_", None) or ()]
-    n_waves = len(network.coefs_[0]) - len(numbers) - sum(map(len, categorical.values()))
+    embeddings = getattr(network, "embeddings_", None)
+    n_coded = sum(map(len, categorical.values())) if embeddings is None else sum(array.shape[1] for array in embeddings)
+    n_waves = len(network.coefs_[0]) - len(numbers) - n_coded
     waves = [f"{name}, wave {k}" for name in embedded for k in range(1, n_waves // len(embedded) + 1)]
-    coded = [f"{names[column]} = {value}" for column, values in categorical.items() for value in values]
+    if embeddings is None:
+        coded = [f"{names[column]} = {value}" for column, values in categorical.items() for value in values]
+    else:
+        sizes = zip(categorical, (array.shape[1] for array in embeddings), strict=True)
+        coded = [f"{names[column]}, embedding {k}" for column, size in sizes for k in range(1, size + 1)]
     return [*waves, *numbers, *coded]
 
 

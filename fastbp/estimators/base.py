@@ -72,6 +72,7 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
     monotonic_cst: Any = None
     ordered: bool = False
     categorical_features: Any = None
+    embedding_size: Any = None
 
     # ---- what the subclasses say about targets
 

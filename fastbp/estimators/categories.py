@@ -7,6 +7,10 @@ import numpy as np
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
+from fastbp.estimators import parameters
+from fastbp.estimators.parameter_kinds import OF_A_COLUMN
+
+MOST_AUTO = 600
 CATEGORICAL = ("category", "categorical", "enum")  # how the dtypes of pandas and polars for categories begin
 
 
@@ -92,7 +96,31 @@ def network_settings(estimator: Any, settings: Any) -> Any:
             raise ValueError(f"Column {both[0]} is in embedded_features, which are for numbers, and in categorical_features.")
         before = np.cumsum([i in set(estimator.categorical_features_) for i in range(estimator.n_features_in_)])
         embedded = tuple(i - int(before[i]) if i < len(before) else i for i in embedded)
-    return settings._replace(categories=tuple(map(len, categories)), embedded=embedded)
+    return settings._replace(categories=tuple(map(len, categories)), embedded=embedded, category_sizes=embedding_sizes(estimator))
+
+
+def embedding_sizes(estimator: Any) -> tuple[int, ...]:
+    """Return how many numbers a category's embedding has in each column of categories; () where categories have none."""
+    wanted, columns = estimator.embedding_size, estimator.categorical_features_
+    if wanted is None:
+        return ()
+    given: dict[int, Any] = {}
+    if isinstance(wanted, dict):
+        names = list(getattr(estimator, "feature_names_in_", ()))
+        for key, size in wanted.items():
+            column = names.index(key) if key in names else key
+            if isinstance(column, bool) or column not in columns:
+                known = ", ".join(repr(names[i]) if names else str(i) for i in columns)
+                raise ValueError(f"embedding_size names {key!r}, which is no column of categories: these are {known or 'none'}.")
+            if int(column) in given:
+                raise ValueError(f"embedding_size names column {key!r} twice, by its name and its number.")
+            parameters.check_parameter(f"embedding_size[{key!r}]", size, OF_A_COLUMN, estimator)
+            given[int(column)] = size
+    sizes = [given.get(column, "auto" if isinstance(wanted, dict) else wanted) for column in columns]
+    return tuple(
+        min(MOST_AUTO, round(1.6 * len(values) ** 0.56)) if size == "auto" else int(size)
+        for size, values in zip(sizes, estimator.categories_, strict=True)
+    )
 
 
 def array_of(column: Any) -> np.ndarray:

@@ -134,6 +134,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         skip_layer: bool = False,
         monotonic_cst: Any = None,
         categorical_features: Any = None,
+        embedding_size: Any = None,
         ordered: bool = False,
         class_weight: Any = None,
         calibration: str | None = None,
@@ -196,6 +197,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         self.skip_layer = skip_layer
         self.monotonic_cst = monotonic_cst
         self.categorical_features = categorical_features
+        self.embedding_size = embedding_size
         self.ordered = ordered
         self.class_weight = class_weight
         self.calibration = calibration

@@ -40,7 +40,10 @@ skip_coefs_ : ndarray of shape (n_features, n_outputs)
     A view, like `coefs_`.
 categories_ : list of ndarray
     Only with `categorical_features`: the categories of each of these columns, sorted, a missing value last. ``coefs_[0]`` has
-    the rows of the other columns first, and then one row for each category of each of these columns.
+    the rows of the other columns first, and then one row for each category of each of these columns, or with
+    `embedding_size` one row for each number of these columns' embeddings.
+embeddings_ : list of ndarray of shape (n_categories, size)
+    Only with `embedding_size`: the embeddings of each column's categories, in the order of `categories_`. Views, like `coefs_`.
 categorical_features_ : tuple of int
     Indices of the columns of categories.
 n_categories_ : tuple of int
@@ -110,6 +113,9 @@ References
 .. [8] Holzmüller, Grinsztajn and Steinwart, "Better by default: strong pre-tuned MLPs and boosted trees on tabular data",
    NeurIPS 2024.
 .. [9] Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", ICML 2017.
+.. [10] Guo and Berkhahn, "Entity embeddings of categorical variables", arXiv:1604.06737, 2016; how they begin: Gorishniy,
+   Rubachev, Khrulkov and Babenko, "Revisiting deep learning models for tabular data", NeurIPS 2021.
+.. [11] Howard and Gugger, "fastai: a layered API for deep learning", Information 11, 2020; `emb_sz_rule` in fastai.tabular.model.
 """
 
 

@@ -40,6 +40,7 @@ class Layout(NamedTuple):
     front_shapes: Shapes
     embedded: tuple[int, ...]
     categories: tuple[int, ...]
+    category_sizes: tuple[int, ...]  # numbers in each one's embedding
     loss: Any
     loss_parameter: Any
 
@@ -117,6 +118,7 @@ def checked_layout(estimator: Any) -> Layout:
         front_shapes,
         state.get("embedded_features_", ()),
         state.get("n_categories_", ()),
+        tuple(array.shape[1] for array in category_embeddings(front)),
         loss,
         _checked_loss_parameter(estimator, loss, sizes[-1]),
     )
@@ -166,21 +168,35 @@ def _checked_front(state: Mapping[str, Any], layer_sizes: list[int]) -> tuple[di
     _require(isinstance(front, dict), "front_")
     _require(all(isinstance(array, np.ndarray) and array.dtype.kind == "f" for array in front.values()), "front_")
     categories = state.get("n_categories_", ())
-    are_counts = isinstance(categories, tuple) and all(_is_count(count) and 0 < count <= n_inputs for count in categories)
-    _require(are_counts and sum(categories) <= n_inputs, "n_categories_")
-    n_numbers = n_inputs - (front["offsets"].size if "offsets" in front else 0) - sum(categories)
+    embeddings = category_embeddings(front)
+    most = max([n_inputs, *map(len, embeddings)])
+    are_counts = isinstance(categories, tuple) and all(_is_count(count) and 0 < count <= most for count in categories)
+    _require(are_counts and (bool(embeddings) or sum(categories) <= n_inputs), "n_categories_")
+    are_tables = all(array.ndim == 2 and 0 < array.shape[1] <= n_inputs for array in embeddings)
+    _require(are_tables and [len(array) for array in embeddings] == [*categories] * bool(embeddings), "front_ (or n_categories_)")
+    sizes = [array.shape[1] for array in embeddings]
+    n_numbers = n_inputs - (front["offsets"].size if "offsets" in front else 0) - sum(sizes or categories)
     n_features = n_numbers + len(categories)
     _require(n_numbers >= 0 and n_features >= 1, "front_ (or n_categories_)")
     are_columns = isinstance(embedded, tuple) and all(_is_count(column) and column < n_numbers for column in embedded)
     _require(are_columns and len(embedded) == len(set(embedded)), "embedded_features_")
     network = make_network(
-        (n_features, 1), (), "identity", "squared_error", embedded=embedded, scale_layer="scale" in front, categories=categories
-    )
+        (n_features, 1), (), "identity", "squared_error", embedded=embedded, scale_layer="scale" in front, categories=categories,
+        category_sizes=sizes,
+    )  # fmt: skip
     shapes = {name: view.shape for name, view in front_views(network, np.broadcast_to(0.0, network.n_parameters)).items()}
     fits = network.units[0] == n_inputs and {name: array.shape for name, array in front.items()} == shapes
     _require(fits, "front_ (or embedded_features_)")
     layer_sizes[0] = n_features
     return front, shapes
+
+
+def category_embeddings(front: Any) -> list[np.ndarray]:
+    """Return what stands in `front_` for the categories of each column, in their order."""
+    from fastbp.training.network import CATEGORY_EMBEDDING
+
+    names = [name for name in front or () if isinstance(name, str) and name.startswith(CATEGORY_EMBEDDING)]
+    return [front[name] for name in (f"{CATEGORY_EMBEDDING}{k}" for k in range(len(names))) if name in front]
 
 
 def check_categories(state: Mapping[str, Any], n_features: int) -> None:

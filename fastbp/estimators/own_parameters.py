@@ -316,6 +316,19 @@ OWN_PARAMETERS = (
         acts=BEFORE,
         of_solver={"lm": "Nor with 'lm'."},
     ),
+    Parameter(
+        "embedding_size",
+        None,
+        kinds.EMBEDDING_SIZE,
+        r"""Learn an embedding for each category in `categorical_features`: a row of so many numbers (`embeddings_`), which the
+        first layer reads in place of a 0 or 1 [10]_. 'auto' is fastai's rule for n categories in a column,
+        :math:`\min(600, \mathrm{round}(1.6 \, n^{0.56}))` [11]_. A dict sets the size of some columns, by number or name; the
+        others are 'auto'. The initial values are uniform within :math:`\pm 1 / \sqrt{size}`. `alpha` and `weight_decay` penalise
+        embeddings like weights, and the 'embedding' of `rate_factors` is for them too. The embedding of an unknown category is
+        zeros, as is that of one that the dropout of inputs leaves out.""",
+        estimators=PREDICTORS,
+        acts=BEFORE,
+    ),
     # ---- of one of them
     Parameter(
         "ordered",

@@ -209,6 +209,19 @@ CATEGORICAL = Kind(
     "array-like of bool, int or str, 'from_dtype' or None",
     (one_of("from_dtype"), Allowed(is_sequence, "an array-like of bool, int or str"), NONE),
 )
+OF_A_COLUMN = (
+    Allowed(lambda value: isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1, "an int from 1 on"),
+    one_of("auto"),
+)
+EMBEDDING_SIZE = Kind(
+    "Any",
+    "int, 'auto', dict or None",
+    (
+        *OF_A_COLUMN,
+        Allowed(lambda value: isinstance(value, dict), "a dict of these by columns of categories"),
+        NONE,
+    ),
+)
 FACTORS = Kind("Any", "dict or None", (Allowed(lambda value: isinstance(value, dict), "a dict"), NONE))
 EMBEDDING = choice_or_none(*EMBEDDINGS)
 SCORER = Kind(

@@ -27,19 +27,80 @@ class Category(NamedTuple):
     n_inputs: int
 
 
-class PlainNetwork(NamedTuple):
-    """A network: an embedding of some inputs, if there is one, a factor on each input, and layers."""
+class TextCode(NamedTuple):
+    """A number for each known text of the k-th of the table's categories, in their order, and for others."""
 
+    category: int
+    codes: list[int]
+    unknown: int
+
+
+class IntervalCode(NamedTuple):
+    """How many of some numbers, in order, lie below an input."""
+
+    place: int
+    splits: np.ndarray
+
+
+class AsIs(NamedTuple):
+    """Some of the table's inputs."""
+
+    places: list[int]
+
+
+class Ramps(NamedTuple):
+    """Of each input a number that is linear between knots, which increase, and constant beyond them."""
+
+    places: list[int]
+    knots: list[np.ndarray]
+    values: list[np.ndarray]
+
+
+class LookedUp(NamedTuple):
+    """The row of `values` whose number is the sum of codes times strides."""
+
+    codes: list[TextCode | IntervalCode]
+    strides: list[int]
+    values: np.ndarray  # float32
+
+
+class Above(NamedTuple):
+    """1 where an input is larger than a number, else 0."""
+
+    places: list[int]
+    splits: np.ndarray
+
+
+class Between(NamedTuple):
+    """Which part of an interval lies below an input, from 0 to 1."""
+
+    places: list[int]
+    lows: np.ndarray
+    widths: np.ndarray
+
+
+Seen = AsIs | Ramps | LookedUp | Above | Between
+
+
+class PlainNetwork(NamedTuple):
+    """A network: what it sees of the table, an embedding of some of it, if there is one, a factor on each input, and layers."""
+
+    seen: list[Seen] | None  # None: the table's inputs
     embedded: list[int]
     front: dict[str, np.ndarray]
     coefs: list[np.ndarray]
     intercepts: list[np.ndarray]
     activations: list[str]
 
+    @property
+    def n_inputs(self) -> int:
+        """How many inputs it has before the embedding."""
+        return len(self.coefs[0]) - (self.front["offsets"].size if self.embedded else 0)
+
 
 class PlainTable(NamedTuple):
     """From a row of a table to predictions. Inputs are numbers, extras and categories, in this order; outputs the mean over the
-    networks by their shares.
+    networks by their shares, of which some see the inputs in other forms.
 
     Classes: for each column of them a distribution of the outputs, or of labels one of no and yes; smoothing is taken back, what
     remains below a least is raised to it, the logarithms are divided by a temperature, and softmax makes probabilities of the

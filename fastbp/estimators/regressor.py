@@ -127,6 +127,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         skip_layer: bool = False,
         monotonic_cst: Any = None,
         categorical_features: Any = None,
+        embedding_size: Any = None,
         delta: float = 1.0,
         target_scaling: str | None = None,
         quantile: Any = 0.5,
@@ -188,6 +189,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         self.skip_layer = skip_layer
         self.monotonic_cst = monotonic_cst
         self.categorical_features = categorical_features
+        self.embedding_size = embedding_size
         self.delta = delta
         self.target_scaling = target_scaling
         self.quantile = quantile

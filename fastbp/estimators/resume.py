@@ -75,6 +75,9 @@ def check_goes_on(estimator: Any, settings: Any, network: Any, problem: Any) -> 
         _refuse(
             estimator, "categorical_features", f"rows {'with' if hasattr(estimator, 'categories_') else 'without'} categories"
         )
+    sizes = tuple(np.diff(network.category_outputs).tolist())
+    if settings.category_sizes != sizes:
+        _refuse(estimator, "embedding_size", f"embeddings of {sizes} numbers" if sizes else "categories without embeddings")
     if not settings.fit_intercept and any(np.any(intercept) for intercept in estimator.intercepts_):
         _refuse(estimator, "fit_intercept", "a network with intercepts")
 

@@ -74,6 +74,7 @@ def settings_of(estimator: Any, loss: Any) -> Settings:
         groups=(),
         embedded=parameters.embedded_columns(estimator),
         categories=(),
+        category_sizes=(),
         init=init if isinstance(init, str) else parameters.check_weights(*init)[:2],
         monotonic=(),
         drawn_for=drawn_for,
@@ -140,6 +141,10 @@ def _check_together(estimator: Any) -> None:
     if estimator.clip_norm is not None and estimator.clip_value is not None:
         raise ValueError("clip_norm and clip_value cannot be combined: set one of them.")
     has_categories = getattr(estimator, "categorical_features", None) is not None
+    if getattr(estimator, "embedding_size", None) is not None and not has_categories:
+        raise ValueError(
+            f"embedding_size={estimator.embedding_size!r} is for categories: name their columns in categorical_features."
+        )
     if estimator.embedding is not None or estimator.scale_layer or has_categories:
         if solver.trainer == "lm":
             raise ValueError(

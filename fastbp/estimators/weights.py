@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from fastbp.estimators import integrity
 from fastbp.estimators.inputs import twin
 from fastbp.estimators.integrity import OF_SCALERS, checked_layout
 from fastbp.names import LOSSES
@@ -42,6 +43,14 @@ class Weighted:
     out_activation_: str
     fit_intercept: bool
     _bound: Bound
+
+    @property
+    def embeddings_(self) -> list[np.ndarray]:
+        """Of each column of categories their embeddings, (n_categories, size), in the order of `categories_`."""
+        found = integrity.category_embeddings(vars(self).get("front_"))
+        if not found:
+            raise AttributeError(f"This {type(self).__name__} has no embeddings_: a fit with embedding_size learns them.")
+        return found
 
     def _loss_name(self) -> str:
         """Return the kernels' name of the loss of a network that is there already."""
@@ -100,6 +109,7 @@ class Weighted:
             scale_layer="scale" in layout.front,
             skip_layer="skip" in layout.front,
             categories=layout.categories,
+            category_sizes=layout.category_sizes,
             dtype=dtype,
         )
         if bound is not None and dtype == bound.params.dtype and now._has_views(bound.views):

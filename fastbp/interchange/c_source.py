@@ -110,6 +110,8 @@ def to_c(estimator: Any, *, name: str = "predict", dtype: Any = None) -> str:
     if network.inputs is not None:
         values = categories_in(network.inputs, chosen)
         arrays += [language.array(f"{name}_categories_{k}", each) for k, each in enumerate(values) if len(each)]
+        embeddings = enumerate(network.inputs.embeddings)
+        arrays += [language.array(f"{name}_embeddings_{k}", array) for k, array in embeddings]
         numbers = network.inputs.numbers
         if numbers:
             text = "\n".join(_wrapped([str(column) for column in numbers]))
@@ -238,7 +240,7 @@ def _function(network: Plain, scalers: list[Any], name: str, language: _C) -> st
     widths = [max(W.shape[1] for W in network.coefs[start:-1:2]) for start in range(min(2, n_layers - 1))]
     lines += [f"    {kind} layer_{number}[{width}];" for number, width in enumerate(widths)]
     lines += _scaled(scalers, n_features, name, language)
-    skipping = []
+    read, named, skipping = "scaled" if scalers else "x", None, []
     if network.skip is not None:
         skipping = [
             f"        for (int i = 0; i < {n_features}; ++i)",
@@ -246,11 +248,16 @@ def _function(network: Plain, scalers: list[Any], name: str, language: _C) -> st
         ]
     if network.inputs is not None:
         lines += _rows_of_categories(network.inputs, name)
+        if network.inputs.embeddings:
+            lines += _embedded_categories(network.inputs, name, kind)
+            read = "inputs"
+        else:
+            named = network.inputs
     for layer, (W, activation) in enumerate(zip(network.coefs, network.activations)):
-        source = ("scaled" if scalers else "x") if layer == 0 else f"layer_{(layer - 1) % 2}"
+        source = read if layer == 0 else f"layer_{(layer - 1) % 2}"
         target = "y" if layer == n_layers - 1 else f"layer_{layer % 2}"
         at = "1" if network.is_binary and target == "y" else "j"
-        of_inputs = network.inputs if layer == 0 else None
+        of_inputs = named if layer == 0 else None
         sums = weighted_sum(name, layer, len(W), source) if of_inputs is None else _sum_of_categories(of_inputs, name)
         sums += skipping if layer + 1 == network.skips_to else []
         lines += layer_loop(name, layer, W.shape[1], sums, activation, f"{target}[{at}]", language)
@@ -272,9 +279,10 @@ def _function(network: Plain, scalers: list[Any], name: str, language: _C) -> st
 
 
 def _rows_of_categories(inputs: Inputs, name: str) -> list[str]:
-    """Find which of the first layer's weights each column of categories names; -1 for none."""
+    """Find which of the first layer's weights, or of its own embeddings, each column of categories names; -1 for none."""
     lines, first = [f"    int row[{len(inputs.categories)}];"] if inputs.categories else [], len(inputs.numbers)
     for k, (column, values, has_missing) in enumerate(inputs.categories):
+        first = 0 if inputs.embeddings else first
         missing = f"x[{column}] != x[{column}] ? {first + len(values)} : -1" if has_missing else "-1"
         lines.append(f"    row[{k}] = {missing};")
         if len(values):
@@ -284,6 +292,18 @@ def _rows_of_categories(inputs: Inputs, name: str) -> list[str]:
                 f"            row[{k}] = {first} + i;",
             ]
         first += len(values) + has_missing
+    return lines
+
+
+def _embedded_categories(inputs: Inputs, name: str, kind: str) -> list[str]:
+    lines, at = [f"    {kind} inputs[{inputs.n_inputs}];"], len(inputs.numbers)
+    if inputs.numbers:
+        lines += [f"    for (int i = 0; i < {at}; ++i)", f"        inputs[i] = x[{name}_columns[i]];"]
+    for k, array in enumerate(inputs.embeddings):
+        size = array.shape[1]
+        value = f"row[{k}] < 0 ? 0 : {name}_embeddings_{k}[row[{k}]][i]"
+        lines += [f"    for (int i = 0; i < {size}; ++i)", f"        inputs[{at} + i] = {value};"]
+        at += size
     return lines
 
 

@@ -8,6 +8,7 @@ from scipy.sparse import issparse
 
 from fastbp.estimators import BPClassifier, BPRegressor, parameters
 from fastbp.estimators.inputs import twin
+from fastbp.estimators.integrity import category_embeddings
 from fastbp.estimators.ordered import hidden_activations
 from fastbp.estimators.scaling import check_weights_alone
 from fastbp.functions.operations import NumPy, written
@@ -32,17 +33,25 @@ class Category(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """What the first layer sees of the columns of X: some as they are, then for each category of each of the others a 1 or 0."""
+    """What the first layer sees of the columns of X: some as they are, then for each category of each of the others a 1 or 0, or
+    for each of these columns the embedding of its category, zeros for none."""
 
     numbers: list[int]
     categories: list[Category]
+    embeddings: list[np.ndarray]  # (n_categories, size) of each column; [] where categories have none
+
+    @property
+    def n_inputs(self) -> int:
+        """Inputs of the first layer that `embeddings` make with the numbers."""
+        return len(self.numbers) + sum(array.shape[1] for array in self.embeddings)
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Return what it sees of rows."""
         parts = [rows[:, self.numbers]]
-        for column, values, has_missing in self.categories:
-            parts.append(rows[:, column, np.newaxis] == values)
-            parts += [np.isnan(rows[:, column, np.newaxis])] if has_missing else []
+        for k, (column, values, has_missing) in enumerate(self.categories):
+            ones = rows[:, column, np.newaxis] == values
+            ones = np.hstack([ones, np.isnan(rows[:, column, np.newaxis])]) if has_missing else ones
+            parts.append(ones.astype(rows.dtype) @ self.embeddings[k] if self.embeddings else ones)
         return np.hstack(parts).astype(rows.dtype)
 
 
@@ -113,7 +122,10 @@ def _inputs_of(estimator: Any) -> Inputs | None:
         known = numbers[~np.isnan(numbers)]
         categories.append(Category(column, known, len(known) < len(numbers)))
     numbers_at = [i for i in range(estimator.n_features_in_) if i not in estimator.categorical_features_]
-    return Inputs(numbers_at, categories)
+    embeddings = category_embeddings(vars(estimator).get("front_"))
+    if not all(np.isfinite(array).all() for array in embeddings):
+        raise ValueError("Embeddings of categories are NaN or infinite.")
+    return Inputs(numbers_at, categories, embeddings)
 
 
 def categories_in(inputs: Inputs, dtype: Any) -> list[np.ndarray]:
@@ -138,6 +150,8 @@ def _check_nothing_is_overlooked(network: Plain, estimator: Any) -> None:
     else:
         rows = _rows_with_categories(network.inputs, network.coefs[0], network.intercepts[0])
     judged = twin(estimator, coefs_=network.coefs, intercepts_=network.intercepts)
+    if network.inputs is not None and network.inputs.embeddings:
+        judged.front_ = {name: array.astype(np.float64) for name, array in estimator.front_.items()}
     if network.skip is not None:
         judged.skip_coefs_ = network.skip
     vars(judged).pop("feature_names_in_", None)

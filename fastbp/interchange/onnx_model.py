@@ -236,12 +236,19 @@ def _read(inputs: Inputs, rows: str, graph: _Graph) -> str:
     if inputs.numbers:
         parts.append(graph.node("Gather", rows, graph.constant(np.array(inputs.numbers), int64), axis=1))
     dtype = np.float64 if graph.element == graph.type.DOUBLE else np.float32
-    for category, values in zip(inputs.categories, categories_in(inputs, dtype), strict=True):
+    for k, (category, values) in enumerate(zip(inputs.categories, categories_in(inputs, dtype), strict=True)):
         column = graph.node("Gather", rows, graph.constant(np.array([category.column]), int64), axis=1)
+        ones = []
         if len(values):
-            parts.append(graph.cast(graph.node("Equal", column, graph.constant(values[np.newaxis]))))
+            ones.append(graph.cast(graph.node("Equal", column, graph.constant(values[np.newaxis]))))
         if category.has_missing:
-            parts.append(graph.cast(graph.node("IsNaN", column)))
+            ones.append(graph.cast(graph.node("IsNaN", column)))
+        if inputs.embeddings:
+            none = graph.constant(np.array([0, 0, 0, 1]), int64)  # a last column, which is the largest where no category is 1
+            known = graph.node("Pad", graph.node("Concat", *ones, axis=1), none, graph.constant(np.array(0.5)))
+            number = graph.node("ArgMax", known, axis=1, keepdims=0)
+            ones = [graph.node("Gather", graph.constant(np.pad(inputs.embeddings[k], ((0, 1), (0, 0)))), number, axis=0)]
+        parts += ones
     return graph.node("Concat", *parts, axis=1)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.estimators.plain_table import PlainNetwork, PlainTable
+from fastbp.interchange.seen_c import SeenInC
 
 FARTHEST = 1e18
 
@@ -37,7 +38,10 @@ def table_source(table: PlainTable, name: str, language: Any, exact: Any, quote:
     for number, network in enumerate(table.networks):
         parts += _network(network, table, f"{name}_{number}", language)
     parts += _inputs(table, name, language, exact)
-    parts += _function(table, name, language, exact)
+    seen = SeenInC(table, name, language)
+    functions = {i: seen.function(i, network.seen) for i, network in enumerate(table.networks) if network.seen is not None}
+    parts += seen.lines
+    parts += _function(table, name, language, exact, functions)
     return "\n".join([_comment(table, name, quote), *parts, ""])
 
 
@@ -110,7 +114,7 @@ def _inputs(table: PlainTable, name: str, language: Any, exact: Any) -> list[str
             f"        const double value = x[{name}_numbers[i]];",
             f"        double z = isfinite(value) ? (value - {name}_medians[i]) * {name}_scales[i] : 0.0;",
             f"        z = z > {FARTHEST} ? {FARTHEST} : z < -{FARTHEST} ? -{FARTHEST} : z;",
-            f"        inputs[i] = ({kind})(z / sqrt(1.0 + (z / {bend}) * (z / {bend})));",
+            f"        inputs[i] = (float)(z / sqrt(1.0 + (z / {bend}) * (z / {bend})));",
             "    }",
         ]
     for place, extra in enumerate(table.extras, n):
@@ -121,7 +125,7 @@ def _inputs(table: PlainTable, name: str, language: Any, exact: Any) -> list[str
         else:
             steps = Steps(exact, "        ")
             value = steps.multiply(steps.add(extra.formula(steps, f"x[{extra.column}]"), -extra.shift), extra.factor)
-            lines += [*steps.lines, f"        inputs[{place}] = ({kind}){value};"]
+            lines += [*steps.lines, f"        inputs[{place}] = (float){value};"]
         lines.append("    }")
     place = n + len(table.extras)
     for part in table.categories:
@@ -152,7 +156,7 @@ def _network(network: PlainNetwork, table: PlainTable, name: str, language: Any)
         arrays.append(language.array(f"{name}_scale", front["scale"]))
     for layer, (W, b) in enumerate(zip(network.coefs, network.intercepts, strict=True)):
         arrays += [language.array(f"{name}_coefs_{layer}", W.T), language.array(f"{name}_intercepts_{layer}", b)]
-    n_first, n_inputs, n_layers = len(network.coefs[0]), table.n_inputs, len(network.coefs)
+    n_first, n_inputs, n_layers = len(network.coefs[0]), network.n_inputs, len(network.coefs)
     widest = [max([W.shape[1] for W in network.coefs[start:-1:2]], default=1) for start in range(2)]
     lines = [f"static void {name}_network(const {kind} inputs[], {kind} outputs[])", "{", f"    {kind} first[{n_first}];"]
     lines += [f"    {kind} layer_{i}[{widest[i]}];" for i in range(min(2, n_layers - 1))]
@@ -247,7 +251,8 @@ def softmax(sizes: list[int], kind: str, exp: str, values: str) -> list[str]:
     return lines
 
 
-def _function(table: PlainTable, name: str, language: Any, exact: Any) -> list[str]:
+def _function(table: PlainTable, name: str, language: Any, exact: Any, functions: dict[int, str]) -> list[str]:
+    """The function from a row to predictions; functions: the names of those that tell what a network sees."""
     kind = language.type
     n_raw = table.networks[0].coefs[-1].shape[1] if table.networks else 1
     of_classes = [2] * n_raw if table.kind == "labels" else list(map(len, table.classes))
@@ -258,8 +263,13 @@ def _function(table: PlainTable, name: str, language: Any, exact: Any) -> list[s
     lines += [f"    double mean[{n_raw}] = {{0.0}};", f"    {name}_encode(x, inputs);"]
     if not table.networks:
         lines += ["    (void)outputs;", "    mean[0] = 1.0;"]
+    if functions:
+        lines.append(f"    {kind} seen[{max(network.n_inputs for network in table.networks)}];")
     for number, share in enumerate(table.shares.tolist()):
-        lines += [f"    {name}_{number}_network(inputs, outputs);", f"    for (int j = 0; j < {n_raw}; ++j)"]
+        if number in functions:
+            lines.append(f"    {functions[number]}(x, inputs, seen);")
+        source = "seen" if number in functions else "inputs"
+        lines += [f"    {name}_{number}_network({source}, outputs);", f"    for (int j = 0; j < {n_raw}; ++j)"]
         lines.append(f"        mean[j] += {exact.number(share)} * outputs[j];")
     if table.kind == "numbers":
         lines += _numbers(table, n_raw, kind, exact)

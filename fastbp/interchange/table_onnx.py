@@ -1,5 +1,6 @@
 """Tables in ONNX: one graph from the columns of a frame to predictions, of an input per column."""
 
+import functools
 import importlib
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from fastbp.estimators.plain_table import Category, PlainNetwork, PlainTable
 from fastbp.interchange.formulas import formula
+from fastbp.interchange.seen_onnx import SeenInOnnx
 
 TURN = 2 * np.pi
 FARTHEST = 1e18
@@ -55,8 +57,12 @@ def table_model(table: PlainTable, graph_of: Any, opset: dict[str, int], dtype: 
     end = _Ending(exact, types, types.FLOAT if dtype == "float32" else types.DOUBLE)
     if table.networks:
         encoded = _encoded(table, exact, types)
+        seen = SeenInOnnx(table, encoded, exact, functools.partial(_label_encoder, table, exact))
         parts = [
-            exact.multiply(exact.cast(_network(one, table, encoded, single), types.DOUBLE), float(share))
+            exact.multiply(
+                exact.cast(_network(one, table, encoded if one.seen is None else seen.of(one.seen), single), types.DOUBLE),
+                float(share),
+            )
             for one, share in zip(table.networks, table.shares.tolist(), strict=True)
         ]
         total = parts[0]
@@ -89,7 +95,7 @@ def _encoded(table: PlainTable, graph: Any, types: Any) -> str:
         medians = graph.constant(table.medians)
         z = graph.node("Sub", graph.node("Where", is_missing, medians, x), medians)
         z = graph.maximum(graph.minimum(graph.multiply(z, graph.constant(table.scales)), FARTHEST), -FARTHEST)
-        part = graph.multiply(z, 1 / table.bend)
+        part = graph.divide(z, table.bend)
         bent = graph.node("Div", z, graph.node("Sqrt", graph.add(graph.multiply(part, part), 1.0)))
         parts.append(graph.cast(bent, types.FLOAT))
     for extra in table.extras:
@@ -110,23 +116,23 @@ def _encoded(table: PlainTable, graph: Any, types: Any) -> str:
 
 def _category(table: PlainTable, part: Category, graph: Any, types: Any) -> str:
     """A column of zeros and ones for each input."""
+    nowhere = part.n_inputs
+    codes = _label_encoder(table, graph, part, part.inputs, nowhere if part.unknown < 0 else part.unknown)
+    flat = graph.node("Reshape", codes, graph.constant(np.array([-1]), types.INT64))
+    rows = graph.constant(np.eye(nowhere + 1, nowhere), types.FLOAT)
+    return graph.node("Gather", rows, flat, axis=0)
+
+
+def _label_encoder(table: PlainTable, graph: Any, part: Category, codes: list[int], unknown: int) -> str:
+    """The code of the text in each row, (n, 1) of int64."""
     if "" in part.texts and None in part.texts:
         raise ValueError(
             f"Column {table.names[part.column]!r} holds empty texts and missing values, which are both an empty text in ONNX:"
             " replace one of them, and fit."
         )
-    nowhere = part.n_inputs
-    codes = graph.node(
-        "LabelEncoder",
-        table.names[part.column],
-        op_domain="ai.onnx.ml",
-        keys_strings=["" if text is None else text for text in part.texts],
-        values_int64s=part.inputs,
-        default_int64=nowhere if part.unknown < 0 else part.unknown,
-    )
-    flat = graph.node("Reshape", codes, graph.constant(np.array([-1]), types.INT64))
-    rows = graph.constant(np.eye(nowhere + 1, nowhere), types.FLOAT)
-    return graph.node("Gather", rows, flat, axis=0)
+    texts = ["" if text is None else text for text in part.texts]
+    options = {"keys_strings": texts, "values_int64s": codes, "default_int64": unknown}
+    return graph.node("LabelEncoder", table.names[part.column], op_domain="ai.onnx.ml", **options)
 
 
 def _network(network: PlainNetwork, table: PlainTable, values: str, graph: Any) -> str:

@@ -4,6 +4,9 @@ They are the last columns of the table; column k holds numbers of its own catego
 nothing. All categories together, column after column, are the last inputs of the first layer, as if each were a column of zeros
 and ones. The forward pass writes a row's inputs down, their numbers among these or -1; where they have a scale, the backward pass
 writes its slopes to the same places of the deltas.
+
+Or each category has an embedding, a row of numbers that is trained, and a column's number names the row that the first layer has
+among its inputs: what the zeros and ones would become in a linear layer of the column's own.
 """
 
 import numpy as np
@@ -13,7 +16,7 @@ from .dropout import Dropout, drop_inputs, is_input_kept
 from .layout import Network
 from .products import add_scaled_row
 from .toolchain.pack import Reals
-from .vectors import broadcast, element, lane_count, lane_sum, load, multiply_add, set_element, store
+from .vectors import at_least_1, broadcast, element, lane_count, lane_sum, load, multiply_add, set_element, store
 
 
 @jit
@@ -32,6 +35,17 @@ def drop_numbers(network, dropout, inputs, first, stop, first_sample):
     for row in range(first, stop):
         at = row * n_features
         drop_inputs(dropout, inputs, at, at + n_numbers, (first_sample + row) * n_inputs - at)
+
+
+@jit
+def _named(network, dropout, drops, activations, X, at, k, counter):
+    """The number, among all categories, of the one that X[at] names in column k of codes; -1 if it is none or dropped."""
+    code, lowest, number = element(X, at), element(network.coded, k), -1
+    if code >= 0.0 and code < element(network.coded, k + 1) - lowest:  # NaN is not
+        number = lowest + int(code)
+        if drops and not is_input_kept(dropout, activations, counter + number):
+            number = -1
+    return number
 
 
 @part
@@ -59,11 +73,7 @@ def coded_forward(
         source, target = x + row * network.n_features + n_numbers, _row_of_codes(network, block_rows, first + row)
         counter = (first_sample + row) * (n_numbers + n_categories) + n_numbers
         for k in range(n_coded):
-            code, lowest, number = element(X, source + k), element(network.coded, k), -1
-            if code >= 0.0 and code < element(network.coded, k + 1) - lowest:  # NaN is not
-                number = lowest + int(code)
-                if drops and not is_input_kept(dropout, activations, counter + number):
-                    number = -1
+            number = _named(network, dropout, drops, activations, X, source + k, k, counter)
             factor = 0.0
             if number >= 0:
                 factor = value * np.float64(element(params, network.coded_scale_at + number)) if network.has_scale else value
@@ -147,3 +157,78 @@ def coded_scale_gradient(
             number = int(element(activations, k))
             if number >= 0:
                 set_element(gradient, g + number, element(gradient, g + number) + element(deltas, k))
+
+
+@part
+def embed_categories(
+    network: Network,
+    params: Reals,
+    X: Reals,
+    x: int,
+    activations: Reals,
+    block_rows: int,
+    first: int,
+    n_rows: int,
+    dropout: Dropout,
+    first_sample: int,
+) -> None:
+    """Read the codes of n_rows rows of the table, from X[x] on, as rows `first` on of the block, and write the embeddings that
+    they name, zeros for none, to the inputs of the first layer before the scale; first_sample: as in `coded_forward`."""
+    n_coded, width = network.coded.size - 1, element(network.widths, 0)
+    n_numbers, n_outputs = network.n_features - n_coded, element(network.category_outputs, n_coded)
+    n_categories = element(network.coded, n_coded)
+    u = block_rows * network.unscaled_at + first * width + network.n_dense - n_outputs
+    drops = dropout.is_on and dropout.rates[0] > 0.0
+    value = 1.0 / (1.0 - dropout.rates[0] * dropout.factor) if drops else 1.0
+    for row in range(n_rows):
+        source, target = x + row * network.n_features + n_numbers, _row_of_codes(network, block_rows, first + row)
+        counter = (first_sample + row) * (n_numbers + n_categories) + n_numbers
+        for k in range(n_coded):
+            number = _named(network, dropout, drops, activations, X, source + k, k, counter)
+            at = element(network.category_outputs, k)
+            size = element(network.category_outputs, k + 1) - at
+            at += u + row * width
+            e = element(network.categories_at, k) + (number - element(network.coded, k)) * size
+            factor = 0.0 if number < 0 else value
+            for j in range(size):
+                set_element(activations, at + j, 0.0 if number < 0 else factor * np.float64(element(params, e + j)))
+            set_element(activations, target + k, float(number))
+            set_element(activations, target + n_coded + 1 + k, factor)
+
+
+@part
+def category_gradient(
+    network: Network,
+    activations: Reals,
+    deltas: Reals,
+    block_rows: int,
+    first_row: int,
+    n_rows: int,
+    gradient: Reals,
+    gradient_at: int,
+    start: int,
+    stop: int,
+    accumulate: bool,
+) -> None:
+    """Gradient of a column's embeddings that are elements start to stop of the flat vector, over n_rows rows of the block from
+    first_row on; where it begins is at gradient[gradient_at]."""
+    n_coded, width = network.coded.size - 1, element(network.widths, 0)
+    if not accumulate:
+        for i in range(gradient_at + start, gradient_at + stop, lane_count(gradient)):
+            store(gradient, i, broadcast(gradient, 0.0))
+    k = n_coded - 1
+    while element(network.categories_at, k) > start:
+        k -= 1
+    lowest, at = element(network.coded, k), element(network.category_outputs, k)
+    size, e = element(network.category_outputs, k + 1) - at, element(network.categories_at, k)
+    first, last = (start - e) // at_least_1(size), (stop - e) // at_least_1(size)
+    d = block_rows * network.unscaled_at + first_row * width + network.n_dense - element(network.category_outputs, n_coded) + at
+    for row in range(n_rows):
+        codes = _row_of_codes(network, block_rows, first_row + row)
+        number = int(element(activations, codes + k)) - lowest
+        if number >= first and number < last:
+            factor = np.float64(element(activations, codes + n_coded + 1 + k))
+            g = gradient_at + e + number * size
+            for j in range(size):
+                summand = factor * np.float64(element(deltas, d + row * width + j))
+                set_element(gradient, g + j, np.float64(element(gradient, g + j)) + summand)

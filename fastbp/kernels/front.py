@@ -98,12 +98,13 @@ def front_forward(
 
 @part
 def front_backward(network: Network, params: Reals, deltas: Reals, block_rows: int, first: int, n_rows: int) -> None:
-    """Deltas of the embedded columns before the scale, from those of the first layer's inputs."""
+    """Deltas of the embedded columns, and of embedded categories, before the scale, from those of the first layer's inputs."""
     width = element(network.widths, 0)
     if network.has_scale:
         d, u = first * width, block_rows * network.unscaled_at + first * width
+        needed = width if network.category_outputs.size > 1 else network.embedded.size * N_EMBEDDED
         for row in range(0, n_rows * width, at_least_1(width)):
-            for j in range(0, network.embedded.size * N_EMBEDDED, lane_count(deltas)):
+            for j in range(0, needed, lane_count(deltas)):
                 store(deltas, u + row + j, load(deltas, d + row + j) * load(params, network.scale_at + j))
 
 

@@ -20,6 +20,7 @@ PHASES, COSINES, OFFSETS, EMBEDDED_SIZE = N_WAVES, 2 * N_WAVES, (2 + N_EMBEDDED)
 
 EMBEDDING, SCALE, CODED_SCALE = -1, -2, -3  # "layers" of the strips that belong to the front
 SKIP = -4  # and of those of the weights that lead from the table past hidden layers
+CATEGORIES = -5  # and of those of the embeddings of categories
 
 
 @kept
@@ -64,6 +65,10 @@ class Network(NamedTuple):
     coded_scale_at: int  # offset of the factors of categories
     coded_at: int  # sum of the widths before the numbers of a row's categories
     coded_width: int  # elements of these, of as many factors and of one more, whole vectors
+    # int64, (n_coded + 1,) where categories have embeddings, which are the last of the dense inputs: where each column's begins
+    # among them, and the number of all; 0 where categories are inputs themselves
+    category_outputs: Integers
+    categories_at: Integers  # int64, (n_coded,): offset of each column's embeddings, a row per category without padding
 
 
 class InputTable(NamedTuple):
@@ -123,8 +128,9 @@ class Strips(NamedTuple):
     The pieces do not depend on the number of threads; that, and sums in the order of strips, gives the same bits for any number.
     """
 
-    layers: Integers  # int64; EMBEDDING, whose rows are embedded columns, SCALE, CODED_SCALE and SKIP too
-    firsts: Integers  # first stored row of the weights; -1: the biases
+    layers: Integers  # int64; EMBEDDING, whose rows are embedded columns, SCALE, CODED_SCALE, SKIP and CATEGORIES too
+    # First stored row of the weights; -1: the biases. Of CATEGORIES these two are elements of the flat vector.
+    firsts: Integers
     stops: Integers
     owners: Integers  # (n_threads + 1,): thread t works on strips owners[t] to owners[t + 1]
     largest: int  # elements of the largest

@@ -37,7 +37,7 @@ def of_outputs(network):
     if network.is_ordered:
         parts.add("cumulative")
     if network.coded.size > 1:
-        parts.add("coded_forward")
+        parts.add("embed_categories" if network.category_outputs.size > 1 else "coded_forward")
     if not COMMON_ACTIVATIONS.issuperset(codes):
         parts.add("_activate_apart")
     if SOFTMAX in codes and network.groups.size > 2:
@@ -54,8 +54,9 @@ def of_loss(network):
 
 def of_slopes(network):
     """What goes back through its layers."""
-    parts = {"front_backward"} if network.embedded.size or network.has_scale else set()
-    if network.coded.size > 1 and network.has_scale:
+    has_embeddings = network.category_outputs.size > 1
+    parts = {"front_backward"} if network.embedded.size or network.has_scale or has_embeddings else set()
+    if network.coded.size > 1 and network.has_scale and not has_embeddings:
         parts.add("coded_backward")
     if not COMMON_SLOPES.issuperset(network.slopes.tolist()):
         parts.add("_multiply_by_slope_apart")
@@ -77,7 +78,9 @@ def of_gradient(network):
         parts.add("embedding_gradient")
     if network.has_scale:
         parts.add("scale_gradient")
-    if network.coded.size > 1:
+    if network.category_outputs.size > 1:
+        parts.add("category_gradient")
+    elif network.coded.size > 1:
         parts |= {"coded_gradient", "coded_scale_gradient"} if network.has_scale else {"coded_gradient"}
     if network.wide.any():
         parts.add("pack_columns")

@@ -12,11 +12,19 @@ import math
 from ..names import GRADIENT_ONLY
 from .activations import activate, multiply_by_slope
 from .atomics import STOP, atomic_load, barrier, is_stopped
-from .coded import coded_backward, coded_forward, coded_gradient, coded_scale_gradient, drop_numbers
+from .coded import (
+    category_gradient,
+    coded_backward,
+    coded_forward,
+    coded_gradient,
+    coded_scale_gradient,
+    drop_numbers,
+    embed_categories,
+)
 from .compiler import jit, part
 from .dropout import Dropout, drop_inputs, drop_units, nothing_dropped
 from .front import embedding_gradient, front_backward, front_forward, scale_gradient
-from .layout import CODED_SCALE, EMBEDDING, SCALE, SKIP, Network, Samples, Workspace
+from .layout import CATEGORIES, CODED_SCALE, EMBEDDING, SCALE, SKIP, Network, Samples, Workspace
 from .losses import output_deltas, output_losses
 from .missing import mend_deltas, mend_losses
 from .products import (
@@ -62,6 +70,10 @@ def masked_forward(network, params, table, order, first_sample, gather, workspac
     X, x = (workspace.inputs, 0) if gather else (table.values, first_sample * n_features)
     panel = panel_width(params)
     if network.has_front:
+        if network.category_outputs.size > 1:
+            embed_categories(
+                network, params, X, x + first * n_features, activations, block_rows, first, n_rows, dropout, first_sample + first
+            )
         front_forward(network, params, X, x + first * n_features, activations, block_rows, first, n_rows)
     for layer in range(units.size - 1):
         reads_table = layer == 0 and not network.has_front
@@ -89,7 +101,7 @@ def masked_forward(network, params, table, order, first_sample, gather, workspac
                     activations, a, inner_width, 1, W, w, w_row, w_panel, params, biases, 0, activations, z, width,
                     n_rows, element(units, layer) if layer else network.n_dense, width,
                 )  # fmt: skip
-            if layer == 0 and network.coded.size > 1:
+            if layer == 0 and element(units, 0) > network.n_dense:
                 coded_forward(
                     network, params, X, x + first * n_features, activations, block_rows, first, n_rows, dropout,
                     first_sample + first,
@@ -118,7 +130,7 @@ def backward(network, params, workspace, first, stop):
         if element(network.wide, layer):
             at = block_rows * element(network.first_panels, layer + 1) + first * panel
             pack_panels(deltas, d, width, workspace.delta_panels, at, block_rows * panel, n_rows, width)
-        if layer == 0 and not (network.embedded.size or network.has_scale):
+        if layer == 0 and not (network.embedded.size or network.has_scale or network.category_outputs.size > 1):
             break
         inner_d = block_rows * element(first_units, layer) + first * inner_width
         if element(network.narrow, layer):
@@ -135,7 +147,7 @@ def backward(network, params, workspace, first, stop):
             multiply_by_slope(slope, activations, workspace.slopes, deltas, inner_d, n_rows * inner_width)
         else:
             front_backward(network, params, deltas, block_rows, first, n_rows)
-            if network.has_scale and network.coded.size > 1:
+            if network.has_scale and element(units, 0) > network.n_dense:
                 coded_backward(network, params, activations, deltas, block_rows, first, n_rows)
 
 
@@ -165,6 +177,11 @@ def strip_gradient(
     if layer == CODED_SCALE:
         g = gradient_at + network.coded_scale_at
         coded_scale_gradient(network, activations, deltas, block_rows, first_row, n_rows, gradient, g, accumulate)
+        return
+    if layer == CATEGORIES:
+        category_gradient(
+            network, activations, deltas, block_rows, first_row, n_rows, gradient, gradient_at, first, stop, accumulate
+        )
         return
     reads_table, weights_at = layer == 0 and not network.has_front, network.skip_at
     if layer == SKIP:

@@ -9,7 +9,7 @@ import math
 from ..names import GRADIENT_ONLY
 from .atomics import barrier
 from .compiler import jit, part
-from .layout import CODED_SCALE, EMBEDDED_SIZE, EMBEDDING, SCALE, SKIP, Network, Strips, Workspace
+from .layout import CATEGORIES, CODED_SCALE, EMBEDDED_SIZE, EMBEDDING, SCALE, SKIP, Network, Strips, Workspace
 from .ordered import keep_order
 from .products import pack_panels, panel_width, transpose_into_panels
 from .toolchain.pack import Integers, Reals
@@ -87,6 +87,8 @@ def strip_bounds(network, layer, first, stop):
         return network.skip_at + first * width, network.skip_at + stop * width
     if layer == CODED_SCALE:
         return network.coded_scale_at, network.skip_at
+    if layer == CATEGORIES:
+        return first, stop
     width = network.widths[layer + 1]
     if first < 0:
         return network.biases_at[layer], network.biases_at[layer] + width
@@ -97,8 +99,8 @@ def strip_bounds(network, layer, first, stop):
 
 @jit
 def is_of_weights(layer, first):
-    """Whether a strip holds weights, which are penalised."""
-    return first >= 0 and (layer >= 0 or layer == SKIP)
+    """Whether a strip holds weights, which are penalised; so are embeddings of categories, which multiply zeros and ones."""
+    return first >= 0 and (layer >= 0 or layer == SKIP or layer == CATEGORIES)
 
 
 @part

@@ -50,6 +50,7 @@ TRUSTED = (
     "fastbp.tabular.estimators.BPTabularClassifier",
     "fastbp.tabular.estimators.BPTabularRegressor",
     "fastbp.tabular.pool.Pool",
+    "fastbp.tabular.ranks.Ranks",
     "fastbp.training.kept.KeptVectors",
     "fastbp.training.optimizer.Optimizer",
 )

@@ -25,7 +25,8 @@ from fastbp.tabular.conformal import Members, members_of
 from fastbp.tabular.encoder import TableEncoder
 from fastbp.tabular.folds import check_folds, drawn_folds, number_of_folds
 from fastbp.tabular.pool import Pool, train_pool
-from fastbp.tabular.recipe import EXAMPLES, PRESETS, Preset, Task, network_options
+from fastbp.tabular.ranks import Ranks, sees_ranks
+from fastbp.tabular.recipe import EXAMPLES, MOST_ROWS_OF_SEVERAL, PRESETS, Preset, Task, network_options
 from fastbp.tabular.rows import Rows
 from fastbp.tabular.watching import Looked, Watching, expected, mean_curve
 
@@ -47,6 +48,7 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
     _held_out: dict[str, Any] | None = None
     _validation_scores: list[float] | None = None
     _pool: Pool | None = None
+    _ranks: Ranks | None = None
 
     # parameters, which the subclasses set
     preset: str
@@ -145,6 +147,10 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
                 f"network_params cannot set {', '.join(sorted(mine))}: these are not for the networks of a {type(self).__name__}."
             )
         chosen = PRESETS[self.preset]
+        if self.cv is not None:
+            chosen = chosen._replace(n_ensemble=chosen.n_of_fold, has_ranks=False)
+        if self.n_ensemble is not None:
+            chosen = chosen._replace(has_ranks=False)
         if chosen.has_pool and "embedded_features" in (self.network_params or {}):
             raise ValueError(
                 f"network_params cannot set embedded_features with preset={self.preset!r}: its networks see other columns."
@@ -190,8 +196,7 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
 
     def _encode(self, table: Any, rows: Rows) -> np.ndarray:
         """Fit the encoder; return the encoded rows that count."""
-        takes_codes = not PRESETS[self.preset].has_pool and (self.network_params or {}).get("solver") != "lm"
-        self.encoder_ = TableEncoder(as_codes=takes_codes)
+        self.encoder_ = TableEncoder(as_codes=(self.network_params or {}).get("solver") != "lm")
         encoded = self.encoder_._learn(table, rows)
         self.n_features_in_ = self.encoder_.n_features_in_
         if hasattr(self.encoder_, "feature_names_in_"):
@@ -212,42 +217,54 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
         except ValueError as error:
             raise ValueError(f"X_val, y_val: {error}") from error
 
+    def _trainer(
+        self, X: np.ndarray, targets: Targets, weights: Any, fitted: Any, n_networks: int, watching: Any, ranked: Any = None
+    ) -> Any:
+        """Return what trains networks on encoded rows, every other one on `ranked` rows if there are such."""
+        from fastbp.tabular.trainer import Trainer
+
+        def network_of(n_seen: int, max_iter: int, seed: int) -> Any:
+            options = network_options(self._task, n_seen, self.encoder_.n_numbers_, max_iter) | (self.network_params or {})
+            return self._network(options | {"random_state": seed})
+
+        return Trainer(
+            network_of, X, ranked, targets, weights, {"n_features_in_": X.shape[1]} | fitted,
+            categories=self.encoder_.n_categories_ if self.encoder_.as_codes else [],
+            n_networks=n_networks, n_threads=self.n_threads, watching=watching,
+        )  # fmt: skip
+
     def _train(
         self, table: Any, y: np.ndarray, strata: np.ndarray, rows: Rows, X: np.ndarray, targets: Targets, watching: Any
     ) -> None:
         """Train the networks on encoded rows and the targets of the rows that count; cv splits the table and its targets, y, of
         one column of classes by their numbers, strata, (n_all_rows,)."""
-        from fastbp.tabular.trainer import Trainer
-
         preset, n_rows = self._check(), len(X)
         scorer = None if self.scoring is None else check_scoring(self, scoring=self.scoring)
         fitted: dict[str, Any] = {}
         if targets.classes is not None:
             fitted = {"classes_": targets.classes, "_sparse_labels": False}
         if preset.has_pool:
-            train_pool(self, table, y, strata, rows, targets, fitted, watching, scorer)
+            train_pool(self, table, y, strata, rows, X, targets, fitted, watching, scorer)
             return
+        if preset.has_ranks and n_rows > MOST_ROWS_OF_SEVERAL:
+            preset = preset._replace(n_ensemble=1, has_ranks=False)
+        ranked = None
+        if preset.has_ranks and self.encoder_.n_numbers_:
+            self._ranks = Ranks(X[:, : self.encoder_.n_numbers_], rows.weights)
+            ranked, watching.seen = self._seen(True, X), self._seen
         random_state = check_random_state(self.random_state)
         folds: list[Any] = [(None, None)]
         if self.cv is not None:
             folds = drawn_folds(self.cv, table, strata, rows, LOSSES[targets.loss].has_class_numbers, random_state)
-        weights, fitted = rows.weights, {"n_features_in_": X.shape[1]} | fitted
+        weights = rows.weights
         n_networks, n_needed = preset.n_ensemble * len(folds), len(folds)
         seeds = random_state.randint(2**31 - 1, size=n_networks)
         tasks: list[Any] = [(train, seed) for (train, _), seed in zip(folds * preset.n_ensemble, seeds, strict=True)]
 
-        def network_of(n_seen: int, max_iter: int, seed: int) -> Any:
-            options = network_options(self._task, n_seen, self.encoder_.n_numbers_, max_iter) | (self.network_params or {})
-            return self._network(options | {"random_state": seed})
-
-        n_trials = min(3, 1 + n_networks // 4)  # one may mislead, and three cost little beside eight networks
+        n_trials = max(1, min(3, n_networks * 3 // 8))  # one may mislead, and three cost little beside eight networks
         calibrates = self._calibrates(preset)
         n_calibrating = n_trials if calibrates and self.cv is None else 0  # with cv there are held-out rows anyway
-        trainer = Trainer(
-            network_of, X, targets, weights, fitted,
-            categories=self.encoder_.n_categories_ if self.encoder_.as_codes else [],
-            n_networks=n_networks + n_calibrating, n_threads=self.n_threads, watching=watching,
-        )  # fmt: skip
+        trainer = self._trainer(X, targets, weights, fitted, n_networks + n_calibrating, watching, ranked)
         watching.say(f"Table: {rows.n_all} rows, {self.n_features_in_} columns that become {X.shape[1]} inputs of the networks.")
         if self.max_time is not None:
             trainer.keep_within(self.max_time, *tasks[0])
@@ -322,7 +339,8 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
 
     def _score_looked(self, scorer: Any, looked: Looked, network: Any) -> float:
         """Return the score of one network on the rows to look at."""
-        told = self._answering(network._outputs(looked.X).astype(np.float64), [network])
+        outputs = network._outputs(self._seen(sees_ranks(network), looked.X))
+        told = self._answering(outputs.astype(np.float64), [network])
         return float(scorer(told, looked.X, looked.y, **given(looked.weights)))
 
     def _held_out_outputs(self, X: np.ndarray, held_out: list[np.ndarray]) -> np.ndarray:
@@ -360,13 +378,23 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
         """Return the mean of the networks' outputs for rows of a table."""
         return self._averaged(self._inputs(X))
 
+    def _seen(self, are_ranks: bool, encoded: np.ndarray) -> np.ndarray:
+        """Return encoded rows as a network sees them: with ranks in place of numbers, or as they are."""
+        if not are_ranks or self._ranks is None:
+            return encoded
+        n_numbers = self.encoder_.n_numbers_
+        return np.ascontiguousarray(np.hstack([self._ranks.of(encoded[:, :n_numbers]), encoded[:, n_numbers:]]))
+
     def _by_network(self, encoded: Any) -> list[np.ndarray]:
         """Return the outputs of each network, (n_rows, n_outputs) float64; nothing is written to."""
         if self.n_threads is not None:
             parameters.check_parameter("n_threads", self.n_threads, parameters.COUNT, self)
         if self._pool is not None:
             return list(self._pool.outputs(self.networks_, encoded, self.n_threads))
-        return [twin(model, n_threads=self.n_threads)._outputs(encoded).astype(np.float64) for model in self.networks_]
+        seen = {kind: self._seen(kind, encoded) for kind in set(map(sees_ranks, self.networks_))}
+        return [
+            twin(model, n_threads=self.n_threads)._outputs(seen[sees_ranks(model)]).astype(np.float64) for model in self.networks_
+        ]
 
     def _averaged(self, encoded: Any) -> np.ndarray:
         """Return the mean of the networks' outputs, (n_rows, n_outputs) float64."""

@@ -9,8 +9,9 @@ _PARAMETERS = """
 preset : {names_of_presets}, default='default'
     {about_presets}.
 n_ensemble : int or None, default=None
-    Number of networks to average, trained side by side on `n_threads`; with 'ensemble', the number for each configuration and
-    fold. None takes the preset's.
+    Number of networks to average, which all see the same, trained side by side on `n_threads`; with 'ensemble', the number for
+    each configuration and fold. None takes the preset's; 'default' then averages four, every other of which sees ranks in place
+    of numbers, or trains one if there are more than 10,000 rows, and one per fold with `cv`.
 cv : int, splitter, list of pairs of row indices, or None, default=None
     Folds. With `cv`, `n_ensemble` networks are trained on the training part of each fold, and all are averaged. Their predictions
     for the rows that they have not seen are `oof_prediction_`, with the score `oof_score_`. An int shuffles{and_stratifies}. With
@@ -40,8 +41,8 @@ encoder_ : TableEncoder
     Turns tables into numbers. `encoder_.unknown_counts(X)` counts categories that `fit` has not seen, and
     `encoder_.get_feature_names_out()` names the inputs of the networks.
 networks_ : list of {network}
-    The networks. They take rows as `encoder_` makes them, with categories as codes{and_of_networks}; with 'ensemble', each
-    takes an encoding of its own.
+    The networks. They take rows as `encoder_` makes them, with categories as codes{and_of_networks}; the second and the fourth of
+    'default' take ranks in place of numbers; with 'ensemble', each takes an encoding of its own.
 oof_prediction_ : ndarray of shape {oof_shape}
     With `cv` or 'ensemble': {oof_content} for each row from the networks that were not trained on it; for a row of weight 0, from
     all networks.

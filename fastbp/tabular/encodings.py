@@ -8,21 +8,19 @@ import warnings
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from scipy.special import ndtri
 
+from fastbp.estimators.plain_table import Above, AsIs, Between, Category, IntervalCode, LookedUp, Ramps, Seen, TextCode
 from fastbp.tabular.encoder import TableEncoder
-from fastbp.tabular.rows import Rows, quantiles
+from fastbp.tabular.ranks import QUARTILES, Ranks
+from fastbp.tabular.rows import Rows
 
 # What a network may see of a table, the first four embedded where it embeds numbers.
 NUMBERS, RANKS, STATISTICS, PAIRS = "numbers", "ranks", "target_statistics", "pair_statistics"
-ONE_HOT, FEW_LEVELS = (
-    "one_hot",
-    "one_hot_of_few_levels",
-)  # zeros and ones of categories: of all columns, or of those of few levels
-PIECEWISE, THRESHOLDS, MISSING = "piecewise_linear", "thresholds", "missing"
+# Categories of all columns, or of those of few levels, and all extras; the words stand in files.
+CATEGORIES, FEW_LEVELS = "one_hot", "one_hot_of_few_levels"
+PIECEWISE, THRESHOLDS = "piecewise_linear", "thresholds"
+MISSING = "missing"  # of models of an earlier version
 
-QUARTILES = 1.349  # the quartiles of a normal distribution are so many deviations apart
-MOST_RANKS, LARGEST_RANK = 256, 3.5
 MOST_LEAVES, SMALLEST_LEAF = 12, 10
 MOST_ROWS_OF_TREES = 20_000  # for split points more rows change little
 INNER_FOLDS = 5  # by which statistics leave out a row's own target
@@ -40,8 +38,8 @@ class Columns(NamedTuple):
 
     encoded: np.ndarray  # by TableEncoder
     ranks: np.ndarray  # of its numbers
-    missing: np.ndarray  # where numbers are missing, of the columns in which some are
-    codes: np.ndarray  # of levels, the most frequent first; one more than the last for those that fit has not seen
+    missing: np.ndarray  # of models of an earlier version: where numbers are missing; now among what is encoded
+    levels: np.ndarray  # of categories, the most frequent first; one more than the last for those that fit has not seen
 
     def take(self, rows: Any) -> "Columns":
         """Return some of the rows."""
@@ -49,43 +47,57 @@ class Columns(NamedTuple):
 
 
 class Reader:
-    """What is learned of a table without its target, once for all folds."""
+    """What is learned of a table without its target, once for all folds; encoder: one that has learned from the same rows."""
 
-    def learn(self, table: Any, rows: Rows) -> Columns:
-        """Learn from the rows that count; return them."""
-        self.encoder = encoder = TableEncoder()  # one of its own, whatever form of categories other networks see
+    def __init__(self, encoder: TableEncoder) -> None:
+        self.encoder = encoder
+        self._with_missing = np.arange(0)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if "_landmarks" in state:  # of an earlier version
+            self._ranks = Ranks(np.empty((1, 0), np.float32), None)
+            self._ranks.landmarks = state["_landmarks"], state["_shares"]
+
+    def learn(self, table: Any, rows: Rows, encoded: np.ndarray) -> Columns:
+        """Learn from the rows that count, and what the encoder makes of them; return them."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of which the other encoder has warned
-            encoder._learn(table, rows)
-            Z, of_texts, texts = encoder._read(table, rows.row_indices)
-        encoded = encoder._joined(Z, of_texts, texts)
-        numbers = encoded[:, : encoder.n_numbers_].astype(np.float64)
-        shares = np.linspace(0, 1, min(MOST_RANKS, max(2, len(encoded))))
-        self._shares, self._landmarks = shares, quantiles(numbers, rows.weights, shares.tolist()).astype(np.float32)
-        share_missing = [np.average(np.isnan(column), weights=rows.weights) for column in Z.T]
-        self._with_missing = np.flatnonzero([0.01 < share < 0.99 for share in share_missing])
+            warnings.simplefilter("ignore")  # of which the encoder has warned
+            texts = self.encoder._read_categories(self.encoder._opened(table, rows.row_indices)[0])
+        self._ranks = Ranks(encoded[:, : self.encoder.n_numbers_], rows.weights)
         weights = np.ones(len(texts)) if rows.weights is None else rows.weights
         self._levels = [_levels(column, weights) for column in texts.T]
-        return self._columns(Z, texts, encoded)
+        return self._columns(texts, encoded, np.empty((len(encoded), 0), np.float32))
 
     def read(self, table: Any, rows: Any = slice(None)) -> Columns:
         """Return numbered rows of a table."""
         Z, of_texts, texts = self.encoder._read(table, rows)
-        return self._columns(Z, texts, self.encoder._joined(Z, of_texts, texts))
+        missing = np.isnan(Z[:, self._with_missing]).astype(np.float32)
+        return self._columns(texts, self.encoder._joined(Z, of_texts, texts), missing)
 
-    def _columns(self, Z: np.ndarray, texts: np.ndarray, encoded: np.ndarray) -> Columns:
-        ranks = np.empty((len(encoded), self.encoder.n_numbers_), np.float32)
-        for j in range(ranks.shape[1]):
-            ranks[:, j] = _normal_scores(encoded[:, j], self._landmarks[:, j], self._shares)
-        codes = np.empty((len(encoded), len(self._levels)), np.int32)
-        for j, levels in enumerate(self._levels):
-            code = {level: number for number, level in enumerate(levels)}
-            codes[:, j] = [code.get(text, len(levels)) for text in texts[:, j].tolist()]
-        return Columns(encoded, ranks, np.isnan(Z[:, self._with_missing]).astype(np.float32), codes)
+    def _columns(self, texts: np.ndarray, encoded: np.ndarray, missing: np.ndarray) -> Columns:
+        ranks = self._ranks.of(encoded[:, : self.encoder.n_numbers_])
+        levels = np.empty((len(encoded), len(self._levels)), np.int32)
+        for j, known in enumerate(self._levels):
+            number_of = {level: number for number, level in enumerate(known)}
+            levels[:, j] = [number_of.get(text, len(known)) for text in texts[:, j].tolist()]
+        return Columns(encoded, ranks, missing, levels)
+
+    def text_codes(self, categories: list[Category]) -> list[TextCode]:
+        """Return for each of the encoder's categories the codes of its texts."""
+        numbers = [{text: code for code, text in enumerate(levels)} for levels in self._levels]
+        return [
+            TextCode(k, [number.get(text, len(number)) for text in part.texts], len(number))
+            for k, (part, number) in enumerate(zip(categories, numbers, strict=True))
+        ]
+
+    def ranked(self) -> Ramps:
+        """Return how ranks come from the encoder's numbers."""
+        return self._ranks.plain()
 
     @property
     def sizes(self) -> list[int]:
-        """For each column of categories, how many codes there are, that of unseen levels included."""
+        """For each column of categories, how many levels there are, that of unseen ones included."""
         return [len(levels) + 1 for levels in self._levels]
 
     def sources(self) -> Columns:
@@ -114,14 +126,6 @@ def _levels(column: np.ndarray, weights: np.ndarray) -> list[str | None]:
     return sorted(totals, key=lambda text: (-round(totals[text] / unit, 6), text is None, text or ""))
 
 
-def _normal_scores(column: np.ndarray, landmarks: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Return which quantile of a normal distribution numbers are, its quartiles 1 apart; of equal ones the middle."""
-    below = np.interp(column, landmarks, shares)
-    above = -np.interp(-column, -landmarks[::-1], -shares[::-1])
-    tiny = 1e-7
-    return np.clip(ndtri(np.clip((below + above) / 2, tiny, 1 - tiny)), -LARGEST_RANK, LARGEST_RANK) / QUARTILES
-
-
 class FoldEncodings:
     """What is learned of a table with the targets of the rows that a fold trains on.
 
@@ -138,10 +142,25 @@ class FoldEncodings:
     """
 
     def __init__(self, reader: Reader, is_classification: bool, n_outputs: int, names: tuple[str, ...], seed: int) -> None:
-        self._n_numbers, self._sizes, self._names = reader.encoder.n_numbers_, reader.sizes, names
+        encoder, self._sizes, self._names = reader.encoder, reader.sizes, names
+        self._n_numbers = encoder.n_numbers_
         self._is_classification, self._n_outputs, self._seed = is_classification, n_outputs, seed
-        many = [c for c, size in zip(reader.encoder._categories, self._sizes, strict=True) if size - 1 > MANY_LEVELS]
-        self._of_few_levels = ~np.isin(reader.sources().encoded, many)
+        many = [c for c, size in zip(encoder._categories, self._sizes, strict=True) if size - 1 > MANY_LEVELS]
+        has_few = ~np.isin(reader.sources().encoded, many)
+        n_codes = len(encoder.n_categories_) if encoder.as_codes else 0
+        self._n_dense = len(has_few) - n_codes  # columns before those of codes
+        self._of_few_levels = np.flatnonzero(has_few[self._n_numbers : self._n_dense]) + self._n_numbers
+        few_codes = np.flatnonzero(has_few[self._n_dense :])
+        self._codes = {CATEGORIES: np.arange(n_codes), FEW_LEVELS: few_codes}
+        self._n_categories = np.array(encoder.n_categories_, dtype=np.int64)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if "_n_dense" not in state:  # of an earlier version, with zeros and ones in place of codes
+            mask = state["_of_few_levels"]
+            self._n_dense, none = len(mask), np.arange(0)
+            self._of_few_levels = np.flatnonzero(mask[self._n_numbers :]) + self._n_numbers
+            self._codes, self._n_categories = {CATEGORIES: none, FEW_LEVELS: none}, none
 
     def learn(self, columns: Columns, Y: np.ndarray, weights: np.ndarray | None) -> Self:
         """Learn from rows, their targets, (n_rows, 1) class numbers or (n_rows, n_outputs), and weights."""
@@ -162,8 +181,8 @@ class FoldEncodings:
         if STATISTICS in self._names:
             self._counted = [j for j, size in enumerate(self._sizes) if size > 3]
             self._statistics = Statistics([self._sizes[j] for j in self._counted])
-            self._kept[STATISTICS] = self._statistics.learn(columns.codes[:, self._counted], T, w, inner_fold)
-            frequencies = [np.bincount(columns.codes[:, j], w, minlength=self._sizes[j]) / w.sum() for j in self._counted]
+            self._kept[STATISTICS] = self._statistics.learn(columns.levels[:, self._counted], T, w, inner_fold)
+            frequencies = [np.bincount(columns.levels[:, j], w, minlength=self._sizes[j]) / w.sum() for j in self._counted]
             self._frequencies = [(np.log(share + 1e-3) / 2 + 1.5).astype(np.float32) for share in frequencies]
         if PAIRS in self._names:
             self._pairs: list[tuple[int, int]] = []
@@ -177,28 +196,78 @@ class FoldEncodings:
         """Drop what describes the rows that were learned from."""
         self._kept = {}
 
-    def inputs(self, names: tuple[str, ...], columns: Columns, *, learnt_from: bool = False) -> tuple[np.ndarray, int]:
-        """Return rows as a network sees them, (n_rows, n_inputs) float32, and how many of the first columns are numbers; with
-        `learnt_from` the rows that were learned from."""
-        numbers, categories = columns.encoded[:, : self._n_numbers], columns.encoded[:, self._n_numbers :]
+    def inputs(self, names: tuple[str, ...], columns: Columns, *, learnt_from: bool = False) -> tuple[np.ndarray, int, list[int]]:
+        """Return rows as a network sees them, (n_rows, n_inputs) float32, how many of the first columns are numbers, and how many
+        categories each of the last columns has, which hold their codes; with `learnt_from` the rows that were learned from."""
+        numbers = columns.encoded[:, : self._n_numbers]
         found: dict[str, Any] = {
             NUMBERS: lambda: numbers,
             RANKS: lambda: columns.ranks,
-            STATISTICS: lambda: self._kept[STATISTICS] if learnt_from else self._statistics.of(columns.codes[:, self._counted]),
+            STATISTICS: lambda: self._kept[STATISTICS] if learnt_from else self._statistics.of(columns.levels[:, self._counted]),
             PAIRS: lambda: self._kept[PAIRS] if learnt_from else self._pair_statistics.of(self._paired(*self._coarse(columns))),
-            ONE_HOT: lambda: categories,
-            FEW_LEVELS: lambda: categories[:, self._of_few_levels[self._n_numbers :]],
+            CATEGORIES: lambda: columns.encoded[:, self._n_numbers : self._n_dense],
+            FEW_LEVELS: lambda: columns.encoded[:, self._of_few_levels],
             PIECEWISE: lambda: self._piecewise(numbers),
             THRESHOLDS: lambda: self._thresholds(numbers),
             MISSING: lambda: columns.missing,
         }
         embedded = [found[name]() for name in (NUMBERS, RANKS, STATISTICS) if name in names]
         if STATISTICS in names and self._counted:
-            embedded += [share[columns.codes[:, [j]]] for j, share in zip(self._counted, self._frequencies, strict=True)]
+            embedded += [share[columns.levels[:, [j]]] for j, share in zip(self._counted, self._frequencies, strict=True)]
         embedded += [found[PAIRS]()] if PAIRS in names else []
-        others = [found[name]() for name in (ONE_HOT, FEW_LEVELS, PIECEWISE, THRESHOLDS, MISSING) if name in names]
+        others = [found[name]() for name in (CATEGORIES, FEW_LEVELS, PIECEWISE, THRESHOLDS, MISSING) if name in names]
+        codes = next((self._codes[name] for name in (CATEGORIES, FEW_LEVELS) if name in names), np.arange(0))
+        others.append(columns.encoded[:, self._n_dense + codes])
         X = np.ascontiguousarray(np.hstack([*embedded, *others]), dtype=np.float32)
-        return X if X.shape[1] else np.zeros((len(X), 1), np.float32), sum(part.shape[1] for part in embedded)
+        X = X if X.shape[1] else np.zeros((len(X), 1), np.float32)
+        return X, sum(part.shape[1] for part in embedded), self._n_categories[codes].tolist()
+
+    def seen(self, names: tuple[str, ...], reader: Reader, categories: list[Category]) -> list[Seen]:
+        """Return, as plain data, what `inputs` makes of what the reader's encoder gives, whose categories are these."""
+        n_numbers, n_dense = self._n_numbers, self._n_dense
+        texts = reader.text_codes(categories)
+
+        def coarse(j: int) -> TextCode | IntervalCode:
+            if j < n_numbers:
+                return IntervalCode(j, self._cuts(j))
+            code = texts[j - n_numbers]
+            return TextCode(code.category, [min(each, PAIRED_LEVELS) for each in code.codes], min(code.unknown, PAIRED_LEVELS))
+
+        def statistics() -> list[Seen]:
+            tables = self._statistics.scaled_tables() + [share[:, np.newaxis] for share in self._frequencies]
+            return [LookedUp([texts[j]], [1], table) for j, table in zip(2 * self._counted, tables, strict=True)]
+
+        def pairs() -> list[Seen]:
+            sizes, tables = self._coarse_sizes(), self._pair_statistics.scaled_tables()
+            each = zip(self._pairs, tables, strict=True)
+            return [LookedUp([coarse(a), coarse(b)], [sizes[b], 1], table) for (a, b), table in each]
+
+        def piecewise() -> list[Seen]:
+            edges = [self._edges(j) for j in range(n_numbers)]
+            lows, widths = ([*map(part, edges), np.empty(0)] for part in (lambda ends: ends[:-1], np.diff))
+            places = [j for j, ends in enumerate(edges) for _ in ends[1:]]
+            return [Between(places, np.concatenate(lows), np.concatenate(widths))]
+
+        def thresholds() -> list[Seen]:
+            places = [j for j, splits in enumerate(self._splits) for _ in splits]
+            return [Above(places, np.concatenate([*self._splits, np.empty(0)]))]
+
+        def one_hot(codes: np.ndarray) -> list[Seen]:
+            ends = n_dense + np.cumsum([part.n_inputs for part in categories], dtype=int)
+            return [AsIs([j for k in codes for j in range(ends[k] - categories[k].n_inputs, ends[k])])]
+
+        found: dict[str, Any] = {
+            NUMBERS: lambda: [AsIs([*range(n_numbers)])],
+            RANKS: lambda: [reader.ranked()],
+            STATISTICS: statistics,
+            PAIRS: pairs,
+            CATEGORIES: lambda: [AsIs([*range(n_numbers, n_dense)])],
+            FEW_LEVELS: lambda: [AsIs(self._of_few_levels.tolist())],
+            PIECEWISE: piecewise,
+            THRESHOLDS: thresholds,
+        }
+        dense = [part for name in found if name in names for part in found[name]()]
+        return dense + [part for name, codes in self._codes.items() if name in names for part in one_hot(codes)]
 
     def _piecewise(self, numbers: np.ndarray) -> np.ndarray:
         """Piecewise-linear encoding: for each interval between split points which part of it lies below the number.
@@ -206,11 +275,16 @@ class FoldEncodings:
         Source: Gorishniy, Rubachev and Babenko, arXiv:2203.05556.
         """
         parts = [np.empty((len(numbers), 0), np.float32)]
-        for j, splits in enumerate(self._splits):
-            edges = np.unique(np.concatenate([[self._lowest[j]], splits, [self._highest[j]]]))
-            if len(splits) and len(edges) > 1:
-                parts.append(np.clip((numbers[:, [j]] - edges[:-1]) / np.diff(edges), 0, 1))
+        for j in range(self._n_numbers):
+            edges = self._edges(j)
+            parts.append(np.clip((numbers[:, [j]] - edges[:-1]) / np.diff(edges), 0, 1))
         return np.hstack(parts)
+
+    def _edges(self, j: int) -> np.ndarray:
+        """Return the ends of a number's intervals; one end alone makes none."""
+        if not len(self._splits[j]):
+            return np.zeros(1)
+        return np.unique(np.concatenate([[self._lowest[j]], self._splits[j], [self._highest[j]]]))
 
     def _thresholds(self, numbers: np.ndarray) -> np.ndarray:
         parts = [np.empty((len(numbers), 0), np.float32)]
@@ -218,15 +292,19 @@ class FoldEncodings:
 
     def _coarse(self, columns: Columns) -> tuple[np.ndarray, list[int]]:
         """Return codes, (n_rows, n), of numbers cut into intervals and of categories of few levels, and how many each has."""
-        codes, sizes = [], []
-        for j, splits in enumerate(self._splits):
-            places = np.linspace(0, len(splits) - 1, min(len(splits), PAIRED_CUTS)).round().astype(int)
-            codes.append(np.searchsorted(splits[places], columns.encoded[:, j]))
-            sizes.append(len(places) + 1)
-        for j, size in enumerate(self._sizes):
-            codes.append(np.minimum(columns.codes[:, j], PAIRED_LEVELS))
-            sizes.append(min(size, PAIRED_LEVELS + 1))
-        return np.stack(codes, axis=1) if codes else np.empty((len(columns.encoded), 0), np.int64), sizes
+        codes = [np.searchsorted(self._cuts(j), columns.encoded[:, j]) for j in range(self._n_numbers)]
+        codes += [np.minimum(column, PAIRED_LEVELS) for column in columns.levels.T]
+        empty = np.empty((len(columns.encoded), 0), np.int64)
+        return np.stack(codes, axis=1) if codes else empty, self._coarse_sizes()
+
+    def _cuts(self, j: int) -> np.ndarray:
+        """Return at which of its split points a number is cut for pairs."""
+        splits = self._splits[j]
+        return splits[np.linspace(0, len(splits) - 1, min(len(splits), PAIRED_CUTS)).round().astype(int)]
+
+    def _coarse_sizes(self) -> list[int]:
+        of_numbers = [len(self._cuts(j)) + 1 for j in range(self._n_numbers)]
+        return of_numbers + [min(size, PAIRED_LEVELS + 1) for size in self._sizes]
 
     def _paired(self, coarse: np.ndarray, sizes: list[int]) -> np.ndarray:
         paired = [coarse[:, a] * sizes[b] + coarse[:, b] for a, b in self._pairs]
@@ -283,8 +361,13 @@ class Statistics:
         found = [table[code] for table, code in zip(self._tables, codes.T, strict=True)]
         return self._scaled(np.hstack(found) if found else np.empty((len(codes), 0)))
 
-    def _scaled(self, raw: np.ndarray) -> np.ndarray:
-        return np.clip((raw - self._means) * self._scales, -3, 3).astype(np.float32)
+    def scaled_tables(self) -> list[np.ndarray]:
+        """Return for each column the statistics of its levels, scaled, (size, n_targets) float32."""
+        ends = np.cumsum([table.shape[1] for table in self._tables], dtype=int)
+        return [self._scaled(each, slice(end - each.shape[1], end)) for each, end in zip(self._tables, ends, strict=True)]
+
+    def _scaled(self, raw: np.ndarray, columns: slice = slice(None)) -> np.ndarray:
+        return np.clip((raw - self._means[columns]) * self._scales[columns], -3, 3).astype(np.float32)
 
 
 def chosen_pairs(codes: np.ndarray, sizes: list[int], T: np.ndarray, weights: np.ndarray, n_pairs: int) -> list[tuple[int, int]]:

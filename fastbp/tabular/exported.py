@@ -6,9 +6,10 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from fastbp.estimators import parameters
-from fastbp.estimators.plain_table import Category, Extra, PlainNetwork, PlainTable
+from fastbp.estimators.plain_table import AsIs, Category, Extra, PlainNetwork, PlainTable, Seen
 from fastbp.tabular.columns import CATEGORY, EMPTY, IDENTIFIER, TEXT
 from fastbp.tabular.parts import BEND, MISSING, PARTS_OF_DATES
+from fastbp.tabular.ranks import sees_ranks
 
 NOTHING = np.empty(0)
 
@@ -51,7 +52,7 @@ def of_encoder(encoder: Any) -> dict[str, Any]:
     }
 
 
-def of_network(network: Any) -> PlainNetwork:
+def of_network(network: Any, seen: list[Seen] | None = None) -> PlainNetwork:
     """Return a network, or raise ValueError for one that does more than its weights say."""
     if network.estimators_ is not None or network.input_scaler_ is not None or network.target_scaler_ is not None:
         raise ValueError("A network with scalers or an ensemble within has no form in ONNX and C.")
@@ -64,21 +65,36 @@ def of_network(network: Any) -> PlainNetwork:
     front = dict(vars(network).get("front_", {}))
     if "category_scale" in front:  # of the last inputs
         front["scale"] = np.concatenate([front["scale"], front.pop("category_scale")])
-    return PlainNetwork(embedded, front, network.coefs_, network.intercepts_, [*names, network.out_activation_])
+    return PlainNetwork(seen, embedded, front, network.coefs_, network.intercepts_, [*names, network.out_activation_])
+
+
+def _ranked(estimator: Any, of_table: dict[str, Any]) -> list[Seen]:
+    """Return what those networks see that have ranks in place of numbers."""
+    if estimator._ranks is None:
+        return []
+    ranks = estimator._ranks.plain()
+    n = len(of_table["numbers"]) + len(of_table["extras"]) + sum(part.n_inputs for part in of_table["categories"])
+    return [ranks, AsIs([*range(len(ranks.places), n)])]
 
 
 def plain_table(estimator: Any, kind: str, **own: Any) -> PlainTable:
     """Return an estimator's own data with what both share."""
-    if estimator._pool is not None:
-        raise ValueError("The networks of preset='ensemble' see encodings that have no form in ONNX and C: take another preset.")
-    networks = [of_network(network) for network in estimator.networks_]
+    pool = estimator._pool
+    of_table = of_encoder(estimator.encoder_ if pool is None else pool.reader.encoder)
+    if pool is None:
+        ranked = _ranked(estimator, of_table)
+        networks = [of_network(network, ranked if sees_ranks(network) else None) for network in estimator.networks_]
+        shares = np.full(len(networks), 1 / max(1, len(networks)))
+    else:
+        shares = pool.weights
+        networks = [
+            of_network(network, pool.encodings[fold].seen(names, pool.reader, of_table["categories"]))
+            for network, (fold, names) in zip(estimator.networks_, pool.members, strict=True)
+        ]
     none = dict.fromkeys(("mean", "spread", "low", "high"), NOTHING)
     lists: dict[str, list[Any]] = {name: [] for name in ("sizes", "classes", "counting", "temperatures")}
     rest = {"smoothing": 0.0, "least": 0.0, "is_sorted": False}
-    shares = np.full(len(networks), 1 / max(1, len(networks)))
-    return PlainTable(
-        kind=kind, networks=networks, shares=shares, **of_encoder(estimator.encoder_), **(none | lists | rest | own)
-    )
+    return PlainTable(kind=kind, networks=networks, shares=shares, **of_table, **(none | lists | rest | own))
 
 
 def plain_pipeline(encoder: Any, network: Any) -> PlainTable:

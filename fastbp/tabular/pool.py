@@ -14,10 +14,9 @@ from fastbp.estimators.targets import Targets
 from fastbp.names import LOSSES
 from fastbp.tabular.conformal import members_of
 from fastbp.tabular.encodings import (
+    CATEGORIES,
     FEW_LEVELS,
-    MISSING,
     NUMBERS,
-    ONE_HOT,
     PAIRS,
     PIECEWISE,
     RANKS,
@@ -36,36 +35,32 @@ ROUNDS = 20
 
 
 class Configuration(NamedTuple):
-    """What networks see, for how many epochs they are trained, and what of the recipe is different."""
+    """What networks see, and what of the recipe is different."""
 
     name: str
     encodings: tuple[str, ...]
-    max_iter: int
     options: dict[str, Any]
 
 
 # In the order in which they are trained; docs/accuracy.md tells what was tried beside.
+PLAIN = Configuration("plain", (NUMBERS, CATEGORIES), {}), Configuration("ranks alone", (RANKS, CATEGORIES), {})
 OF_CLASSES = (
-    Configuration("ranks", (NUMBERS, RANKS, ONE_HOT), 64, {"frequency_init_scale": 0.3}),
+    Configuration("numbers and ranks", (NUMBERS, RANKS, CATEGORIES), {"frequency_init_scale": 0.3}),
     Configuration(
         "thresholds and statistics",
-        (NUMBERS, STATISTICS, PAIRS, ONE_HOT, THRESHOLDS),
-        64,
+        (NUMBERS, STATISTICS, PAIRS, CATEGORIES, THRESHOLDS),
         {"embedding": None, "activation": "mish"},
     ),
-    Configuration("piecewise linear", (NUMBERS, ONE_HOT, PIECEWISE), 64, {"activation": "mish"}),
-    Configuration("statistics of many levels", (NUMBERS, STATISTICS, FEW_LEVELS), 64, {}),
+    Configuration("piecewise linear", (NUMBERS, CATEGORIES, PIECEWISE), {"activation": "mish"}),
+    Configuration("statistics of many levels", (NUMBERS, STATISTICS, FEW_LEVELS), {}),
+    *PLAIN,
 )
 OF_NUMBERS = (
-    Configuration("piecewise linear", (NUMBERS, ONE_HOT, PIECEWISE), 64, {"activation": "selu", "frequency_init_scale": 0.5}),
-    Configuration(
-        "piecewise linear and statistics",
-        (NUMBERS, STATISTICS, ONE_HOT, PIECEWISE, MISSING),
-        128,
-        {"frequency_init_scale": 4.0},
-    ),
-    Configuration("statistics", (NUMBERS, STATISTICS, ONE_HOT), 64, {}),
-    Configuration("thresholds and ranks", (NUMBERS, RANKS, ONE_HOT, THRESHOLDS), 128, {"frequency_init_scale": 2.0}),
+    Configuration("piecewise linear", (NUMBERS, CATEGORIES, PIECEWISE), {"activation": "selu", "frequency_init_scale": 0.5}),
+    Configuration("piecewise linear and statistics", (NUMBERS, STATISTICS, CATEGORIES, PIECEWISE), {"frequency_init_scale": 4.0}),
+    Configuration("statistics", (NUMBERS, STATISTICS, CATEGORIES), {}),
+    Configuration("thresholds and ranks", (NUMBERS, RANKS, CATEGORIES, THRESHOLDS), {"frequency_init_scale": 2.0}),
+    *PLAIN,
 )
 
 
@@ -94,7 +89,7 @@ class Member:
         from fastbp.tabular.trainer import trained_network
         from fastbp.training.workspace import Scratch
 
-        X, n_embedded = self.encodings.inputs(self.names, shared.columns.take(self.train), learnt_from=True)
+        X, n_embedded, categories = self.encodings.inputs(self.names, shared.columns.take(self.train), learnt_from=True)
         if self.network.embedding is not None:
             embedding = self.network.embedding if n_embedded else None
             self.network.set_params(embedding=embedding, embedded_features=tuple(range(n_embedded)))
@@ -102,10 +97,11 @@ class Member:
             self.network, X, shared.targets._replace(Y=shared.targets.Y[self.train]),
             None if shared.weights is None else shared.weights[self.train], None,
             {"n_features_in_": X.shape[1]} | shared.fitted, self.seed, scratch or Scratch(), n_threads,
+            categories=categories,
         )  # fmt: skip
         outputs = None
         if len(self.held_out):
-            held_out, _ = self.encodings.inputs(self.names, shared.columns.take(self.held_out))
+            held_out = self.encodings.inputs(self.names, shared.columns.take(self.held_out))[0]
             outputs = twin(model, n_threads=n_threads)._outputs(held_out).astype(np.float64)
         return model, outputs
 
@@ -129,7 +125,7 @@ class Pool:
         """Yield the networks' outputs for the parts of `Columns`, (n_rows, n_outputs) float64."""
         columns = Columns(*parts)
         for model, (fold, names) in zip(networks, self.members, strict=True):
-            X, _ = self.encodings[fold].inputs(names, columns)
+            X = self.encodings[fold].inputs(names, columns)[0]
             yield twin(model, n_threads=n_threads)._outputs(X).astype(np.float64)
 
     def averaged(self, networks: list[Any], parts: Any, n_threads: int | None) -> np.ndarray:
@@ -179,8 +175,8 @@ def pool_folds(
 
 
 def train_pool(
-    model: Any, table: Any, y: np.ndarray, labels: np.ndarray, rows: Rows, targets: Targets, fitted: dict[str, Any],
-    watching: Any, scorer: Any,
+    model: Any, table: Any, y: np.ndarray, labels: np.ndarray, rows: Rows, X: np.ndarray, targets: Targets,
+    fitted: dict[str, Any], watching: Any, scorer: Any,
 ) -> None:  # fmt: skip
     """Train the networks of a table's estimator with a pool, and set its attributes; as `BaseTabular._train`."""
     from fastbp.tabular.trainer import Workers
@@ -196,8 +192,14 @@ def train_pool(
     seeds = random_state.randint(2**31 - 1, size=(len(folds), len(configurations), preset.n_ensemble))
     of_encodings = random_state.randint(2**31 - 1, size=len(folds))
     examples = random_state.permutation(len(Y))[:EXAMPLES]
-    reader = Reader()
-    columns = reader.learn(table, rows)
+    max_iter = preset.max_iter if loss.is_regression else preset.class_max_iter
+    if loss.is_regression and not loss.is_own_score:
+        trainer = model._trainer(X, targets, rows.weights, fitted, seeds.size, watching)
+        if model.max_time is not None:
+            trainer.keep_within(model.max_time, None, of_encodings[0])
+        max_iter = trainer.tried_epochs(preset, 1, random_state, len(folds))
+    reader = Reader(model.encoder_)
+    columns = reader.learn(table, rows, X)
     weights = rows.weights
     shared = Shared(columns, targets, weights, fitted)
     names = tuple(sorted({name for configuration in configurations for name in configuration.encodings}))
@@ -212,7 +214,6 @@ def train_pool(
 
     def member(fold: int, number: int, repeat: int) -> Member:
         configuration = configurations[number]
-        max_iter = configuration.max_iter if model.max_iter is None else model.max_iter
         options = network_options(model._task, len(folds[fold][0]), 1, max_iter) | configuration.options
         network = model._network(options | (model.network_params or {}) | {"random_state": int(seeds[fold, number, repeat])})
         return Member(network, configuration.encodings, encodings[fold], folds[fold], int(seeds[fold, number, repeat]))

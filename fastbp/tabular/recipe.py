@@ -12,34 +12,38 @@ LITTLE_NOISE, MUCH_NOISE = 0.9, 0.75
 LONG_STEPS, SHORT_STEPS = 1536, 96
 # Of more rows, numbers with much noise are trained on for few epochs: each has as many steps as others' whole training.
 MANY_ROWS, FEW_EPOCHS = 100_000, 8
+MOST_ROWS_OF_SEVERAL = 10_000  # of more rows 'default' trains one network, which takes as long as several of fewer
 
 
 class Preset(NamedTuple):
-    """A preset: how many networks, for how many epochs, for how many where numbers have much or little noise or for classes, and
-    whether probabilities are calibrated."""
+    """A preset: how many networks, and of each fold of `cv`, for how many epochs, for how many where numbers have much or little
+    noise or for classes, and whether probabilities are calibrated."""
 
     n_ensemble: int
+    n_of_fold: int
     max_iter: int
     short_max_iter: int
     long_max_iter: int
     class_max_iter: int
     calibrate: bool
     text: str  # for the documentation, after the name
+    has_ranks: bool = False  # every other network sees ranks in place of numbers
     has_pool: bool = False  # of configurations, `fastbp/tabular/pool.py`
 
 
 PRESETS = {
-    "fast": Preset(1, 16, 16, 16, 16, False, "one network"),
-    "default": Preset(1, 64, 32, 256, 48, True, "one network"),
-    "best": Preset(8, 64, 32, 256, 64, True, "eight networks, averaged"),
+    "fast": Preset(1, 1, 16, 16, 16, 16, False, "one network"),
+    "default": Preset(4, 1, 64, 32, 256, 48, True, "four networks, averaged", has_ranks=True),
+    "best": Preset(8, 8, 64, 32, 256, 64, True, "eight networks, averaged"),
     "ensemble": Preset(
         1,
+        1,
         64,
-        64,
-        64,
+        32,
+        256,
         64,
         True,
-        "four configurations of networks, each on five folds, weighted by the rows held out",
+        "six configurations of networks, each on five folds, weighted by the held-out rows",
         has_pool=True,
     ),
 }

@@ -79,12 +79,13 @@ def trained_network(
 class Trainer(Workers):
     """What all networks of a table share: rows (n_rows, n_inputs), targets, weights of rows or None, attributes of fitted
     networks, how many categories each of the last inputs has, and threads; `network_of` (n_rows, max_iter, seed) makes a
-    network."""
+    network. Of ranked rows, if there are such, every other one that is kept sees these."""
 
     def __init__(
         self,
         network_of: Callable[..., Any],
         X: np.ndarray,
+        ranked: np.ndarray | None,
         targets: Targets,
         weights: Any,
         fitted: Any,
@@ -95,6 +96,7 @@ class Trainer(Workers):
         watching: Watching,
     ) -> None:
         self._network_of, self._fitted, self._targets, self._watching = network_of, fitted, targets, watching
+        self._ranked = ranked
         self._X, self._Y, self._weights, self._categories = X, targets.Y, weights, categories
         super().__init__(n_networks, n_threads)
         self.epochs_left = math.inf  # of single networks, summed over workers
@@ -102,9 +104,12 @@ class Trainer(Workers):
     def train(self, rows: Any, seed: int, max_iter: int, scratch: Any, number: int | None = None) -> Any:
         """Return a network trained on the numbered rows, on all if `rows` is None; number: of one that is kept."""
         model = self._network_of(len(self._X) if rows is None else len(rows), max_iter, int(seed))
+        X, fitted = self._X, self._fitted
+        if self._ranked is not None and number is not None and number % 2:
+            X, fitted = self._ranked, fitted | {"_sees_ranks": True}
         told = None if number is None else functools.partial(self._watching.of_network, number)
         return trained_network(
-            model, self._X, self._targets, self._weights, rows, self._fitted, seed, scratch, self.n_each, told, self._categories
+            model, X, self._targets, self._weights, rows, fitted, seed, scratch, self.n_each, told, self._categories
         )
 
     def train_kept(self, number: int, rows: Any, seed: int, max_iter: int, scratch: Any) -> Any:

@@ -1,6 +1,7 @@
 """Who looks on as the networks of a table are trained: rows to look at, a scorer, lines to print, and callbacks."""
 
 import threading
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -38,6 +39,8 @@ class Watching:
         From a network to its score on these rows, if that is none that the kernels know.
     scores : dict of int to list of float
         What it said after each epoch, by the number of the network.
+    seen : callable
+        From whether a network sees ranks, and encoded rows, to rows as it sees them.
     underway : dict of int to callable
         From a run to the network that it has trained by now, by the number of the run.
     """
@@ -50,6 +53,7 @@ class Watching:
         self.scores: dict[int, list[float]] = {}
         self._lock = threading.Lock()
         self.underway: dict[int, Any] = {}
+        self.seen: Callable[[bool, np.ndarray], np.ndarray] = lambda are_ranks, X: X
 
     def say(self, text: str) -> None:
         """Print a line, if anything is to be printed."""
@@ -66,7 +70,8 @@ class Watching:
         from fastbp.training.problem import Problem
 
         if self.looked is not None:
-            problem.held_out = Problem(self.looked.X, self.looked.Y, self.looked.weights, n_outputs=problem.n_outputs)
+            X = self.seen(attributes.get("_sees_ranks", False), self.looked.X)
+            problem.held_out = Problem(X, self.looked.Y, self.looked.weights, n_outputs=problem.n_outputs)
         told: dict[str, Any] = {"first_number": number * settings.n_restarts}
         if self.n_networks > 1:
             told["name"] = f"Network {number + 1} of {self.n_networks}"

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastbp.kernels.layout import N_EMBEDDED, N_WAVES, Network
 from fastbp.names import INITIALISATIONS
-from fastbp.training.network import make_network, pack_parameters
+from fastbp.training.network import CATEGORY_EMBEDDING, make_network, pack_parameters
 from fastbp.training.predict import activation_names, predict_outputs
 
 ROWS_LOOKED_AT = 1000  # by a start that is fitted to the rows
@@ -84,7 +84,9 @@ def orthogonal(shape: tuple[int, int], random_state: Any) -> np.ndarray:
 def draw_front(network: Network, random_state: Any, dtype: Any, frequency_scale: float = 0.1) -> dict[str, np.ndarray]:
     """Draw what the front starts with, by the names of `front_views`: frequencies from N(0, scale²), phases from U(-π, π), what
     sums the cosines and offsets from U(-¼, ¼); scales are 1, and weights past hidden layers 0. Source: Holzmüller, Grinsztajn and
-    Steinwart, arXiv:2407.04491.
+    Steinwart, arXiv:2407.04491. Embeddings of categories with d numbers are drawn from U(-1/√d, 1/√d), so that whatever d is, one
+    has the length 1/√3 on average (Gorishniy, Rubachev, Khrulkov and Babenko, Revisiting deep learning models for tabular data,
+    arXiv:2106.11959).
     """
     n, bound = network.embedded.size, 1 / math.sqrt(N_WAVES)
     drawn = {}
@@ -95,8 +97,12 @@ def draw_front(network: Network, random_state: Any, dtype: Any, frequency_scale:
         drawn["offsets"] = random_state.uniform(-bound, bound, (n, N_EMBEDDED))
     if network.has_scale:
         drawn["scale"] = np.ones(network.n_dense)
-        if network.coded.size > 1:
+        if network.units[0] > network.n_dense:
             drawn["category_scale"] = np.ones(network.coded[-1])
+    for k in range(network.category_outputs.size - 1):
+        size = network.category_outputs[k + 1] - network.category_outputs[k]
+        shape = network.coded[k + 1] - network.coded[k], size
+        drawn[f"{CATEGORY_EMBEDDING}{k}"] = random_state.uniform(-1 / math.sqrt(size), 1 / math.sqrt(size), shape)
     if network.skip_layer >= 0:
         drawn["skip"] = np.zeros((network.n_features, network.units[network.skip_layer + 1]))
     return {name: values.astype(dtype) for name, values in drawn.items()}
@@ -171,6 +177,7 @@ def fit_start(
             embedded=network.embedded.tolist(),
             scale_layer=network.has_scale,
             categories=np.diff(network.coded).tolist(),
+            category_sizes=np.diff(network.category_outputs).tolist(),
             dtype=dtype,
         )
         params = pack_parameters(below, [*coefs, W], [*intercepts, np.zeros(n_out)], dtype, front)

@@ -16,6 +16,7 @@ from fastbp.training.parity import squared_errors_add_up
 from fastbp.training.settings import Settings
 
 CACHE_LINE = 64  # bytes
+CATEGORY_EMBEDDING = "category_embedding_"  # and the number of a column of codes, in `front_views`
 MOST_PARAMETERS = 2**50  # far beyond any memory, and short of what overflows in products of sizes
 # Rows a multiple of so many bytes apart crowd into few sets of the caches; another vector of padding spreads them (measured with
 # layers 512 wide: 5 to 9 % of a fit in float32, 4 to 25 % in float64).
@@ -37,6 +38,7 @@ def make_network(
     scale_layer: Any = False,
     skip_layer: Any = False,
     categories: Sequence[int] = (),
+    category_sizes: Sequence[int] = (),
     dtype: Any = np.float64,
 ) -> Network:
     """Lay out a network, or return the one that was laid out so before.
@@ -65,6 +67,8 @@ def make_network(
         Whether a linear function of the table is added to what the outputs are made from.
     categories : sequence of int
         How many categories there are in each of the last columns, which hold their numbers, from 0 on.
+    category_sizes : sequence of int
+        How many numbers the embedding of a category has in each of these; () where there is none.
     dtype : dtype
         float32 or float64; it decides the width of a vector and so the padding.
 
@@ -75,7 +79,8 @@ def make_network(
     dtype = np.dtype(dtype)
     if isinstance(loss_parameter, tuple) and len(loss_parameter) != layer_sizes[-1]:
         raise ValueError(f"{loss} has {len(loss_parameter)} parameters, but the network has {layer_sizes[-1]} outputs.")
-    last = tuple(groups), bool(fit_intercept), tuple(embedded), bool(scale_layer), bool(skip_layer), tuple(categories), dtype
+    beside = tuple(embedded), bool(scale_layer), bool(skip_layer), tuple(categories), tuple(category_sizes)
+    last = tuple(groups), bool(fit_intercept), *beside, dtype
     return _make_network(tuple(layer_sizes), tuple(activations), output_activation, loss, loss_parameter, *last)
 
 
@@ -92,12 +97,15 @@ def _make_network(
     scale_layer: bool,
     skip_layer: bool,
     categories: tuple[int, ...],
+    category_sizes: tuple[int, ...],
     dtype: Any,
 ) -> Network:
     n_features, has_front = layer_sizes[0], bool(embedded or scale_layer or categories)
-    n_dense = n_features - len(categories) + N_EMBEDDED * len(embedded)
-    layer_sizes = [n_dense + sum(categories), *layer_sizes[1:]]
+    n_dense = n_features - len(categories) + N_EMBEDDED * len(embedded) + sum(category_sizes)
+    n_rows = 0 if category_sizes else sum(categories)  # of the first weights, by which categories add to the layer
+    layer_sizes = [n_dense + n_rows, *layer_sizes[1:]]
     n_parameters = sum(n_in * n_out for n_in, n_out in zip(layer_sizes[:-1], layer_sizes[1:]))
+    n_parameters += sum(n * size for n, size in zip(categories, category_sizes))
     if n_parameters > MOST_PARAMETERS:
         raise ValueError(f"A network of {'-'.join(map(str, layer_sizes))} units has {n_parameters:.3g} weights, more than fit.")
     if sum(categories) > 2 ** (np.finfo(dtype).nmant + 1):  # a row's numbers stand among its activations
@@ -133,7 +141,11 @@ def _make_network(
     embedding_at = int(ends[-1])
     scale_at = embedding_at + EMBEDDED_SIZE * len(embedded)
     coded_scale_at = scale_at + int(widths[0]) * scale_layer
-    skip_at = coded_scale_at + -(-sum(categories) // n_lanes) * n_lanes * scale_layer
+    categories_at = coded_scale_at + -(-n_rows // n_lanes) * n_lanes * scale_layer
+    category_ends = categories_at + np.cumsum(
+        [0, *(-(-n * size // n_lanes) * n_lanes for n, size in zip(categories, category_sizes))], dtype=np.int64
+    )
+    skip_at = int(category_ends[-1])
     is_ordered = output_activation == "cumulative"
     skipped_to = len(units) - 2 - is_ordered  # to the score of ordered classes
     return Network(
@@ -172,6 +184,8 @@ def _make_network(
         coded_scale_at=coded_scale_at,
         coded_at=coded_at,
         coded_width=coded_width,
+        category_outputs=np.cumsum((0, *category_sizes), dtype=np.int64),
+        categories_at=category_ends[:-1],
     )
 
 
@@ -201,6 +215,7 @@ def network_for(settings: Settings, n_features: int, n_outputs: int, dtype: Any)
         scale_layer=settings.scale_layer,
         skip_layer=settings.skip_layer,
         categories=settings.categories,
+        category_sizes=settings.category_sizes,
         dtype=dtype,
     )
 
@@ -278,7 +293,8 @@ def front_views(network: Network, params: np.ndarray) -> dict[str, np.ndarray]:
     views : dict of str to ndarray
         With an embedding "frequencies" and "phases" of shape (n_embedded, 16), "cosines", (n_embedded, 3, 16), "offsets",
         (n_embedded, 3); with a scale "scale", (n_inputs of the first layer,); with a skip layer "skip", (n_features, n_outputs).
-        Of a scale those of categories are "category_scale".
+        Of a scale those of categories are "category_scale"; embeddings of those of column k of codes are "category_embedding_k",
+        (n_categories, size).
     """
     views, n = {}, network.embedded.size
     if n:
@@ -289,8 +305,12 @@ def front_views(network: Network, params: np.ndarray) -> dict[str, np.ndarray]:
         views["offsets"] = embedding[:, OFFSETS : OFFSETS + N_EMBEDDED]
     if network.has_scale:
         views["scale"] = params[network.scale_at : network.scale_at + network.n_dense]
-        if network.coded.size > 1:
+        if network.units[0] > network.n_dense:
             views["category_scale"] = params[network.coded_scale_at :][: network.coded[-1]]
+    if network.category_outputs.size > 1:
+        sizes = np.diff(network.category_outputs).tolist()
+        for k, (at, n_each, size) in enumerate(zip(network.categories_at.tolist(), np.diff(network.coded).tolist(), sizes)):
+            views[f"{CATEGORY_EMBEDDING}{k}"] = params[at : at + n_each * size].reshape(n_each, size)
     if network.skip_layer >= 0:
         skip = params[network.skip_at : network.n_parameters].reshape(network.n_features, -1)
         views["skip"] = skip[:, : network.units[network.skip_layer + 1]]

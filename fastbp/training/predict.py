@@ -110,7 +110,7 @@ def first_layers(network: Network, params: np.ndarray, n_layers: int) -> tuple[N
         [network.n_features, *network.units[1 : n_layers + 1].tolist()], functions[:-1], functions[-1], "squared_error",
         loss_parameter=1.0, groups=_groups_behind(network, n_layers), embedded=network.embedded.tolist(),
         scale_layer=network.has_scale, skip_layer=0 <= network.skip_layer < n_layers,
-        categories=np.diff(network.coded).tolist(), dtype=params.dtype,
+        categories=np.diff(network.coded).tolist(), category_sizes=np.diff(network.category_outputs).tolist(), dtype=params.dtype,
     )  # fmt: skip
     if network.has_front or part.skip_layer >= 0:  # whose parameters are the last
         coefs, intercepts = parameter_views(network, params)

@@ -35,6 +35,7 @@ class Settings(NamedTuple):
     skip_layer: bool
     monotonic: tuple[int, ...]  # per feature 1, -1 or 0, see training/monotone.py; () if none is constrained
     categories: tuple[int, ...]  # in each of the last columns, which hold their numbers
+    category_sizes: tuple[int, ...]  # numbers in the embedding of a category in each of these; () if they have none
     # where it starts
     init: Any  # a name, or (coefs, intercepts) as arrays
     init_scale: float

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastbp.kernels.atomics import SYNC_SIZE
 from fastbp.kernels.layout import (
+    CATEGORIES,
     CODED_SCALE,
     EMBEDDED_SIZE,
     EMBEDDING,
@@ -43,6 +44,7 @@ EMBEDDED_COLUMNS = 8  # of a strip: their gradient takes longer than that of as 
 EMBEDDED_WORK = 4  # about so much longer
 WAVE_WORK = 80  # floating-point operations of a wave of the embedding, there and back
 SPARSE_STRIPS = 16  # every strip of a sparse input layer looks through all rows
+CATEGORY_ROWS = 16  # so many embeddings of categories are whole vectors on every CPU, whatever their size
 
 
 def make_workspace(
@@ -152,7 +154,12 @@ def _row_elements(network: Network) -> int:
 def make_strips(network: Network, n_threads: int, is_sparse: bool, rate_factors: RateFactors = EQUAL_RATES) -> Strips:
     """Cut the parameters into strips and share them among threads by their size; rate_factors: on the learning rate."""
     shape = tuple(network.units.tolist()), tuple(network.widths.tolist()), tuple(network.narrow.tolist())
-    coded = int(network.coded[-1]), network.skip_at - network.coded_scale_at
+    n_rows = int(network.units[0]) - network.n_dense  # of the first weights, that categories name
+    embeddings: tuple[tuple[int, int, int], ...] = ()
+    if network.category_outputs.size > 1:
+        at, sizes = network.categories_at.tolist(), np.diff(network.category_outputs).tolist()
+        embeddings = tuple(zip(at, [*at[1:], network.skip_at], sizes))
+    coded = n_rows, network.skip_at - network.coded_scale_at, embeddings
     beside = network.embedded.size, network.has_scale, network.n_features, network.skip_layer, *coded
     return _make_strips(*shape, *beside, network.fit_intercept, network.is_ordered, n_threads, is_sparse, rate_factors)
 
@@ -168,6 +175,7 @@ def _make_strips(
     skip_layer: int,
     n_categories: int,
     coded_scale_size: int,
+    embeddings: tuple[tuple[int, int, int], ...],
     fit_intercept: Any,
     is_ordered: int,
     n_threads: int,
@@ -206,6 +214,12 @@ def _make_strips(
         cut_weights(SKIP, n_features, widths[skip_layer + 1], n_features, True)
     if has_scale and n_categories:
         strips.append((CODED_SCALE, 0, 1, coded_scale_size, *of_scale))
+    for start, end, size in embeddings:  # of a column of categories: where they begin and end, and numbers in each
+        per_strip = max(STRIP_ELEMENTS // size, (end - start) // size // SPARSE_STRIPS, CATEGORY_ROWS)
+        step = -(-per_strip // CATEGORY_ROWS) * CATEGORY_ROWS * size
+        for first in range(start, end, step):
+            stop = min(first + step, end)
+            strips.append((CATEGORIES, first, stop, stop - first, *of_embedding))
     layers, firsts, stops, sizes, rates, decays = zip(*strips)
     bounds = np.array(layers), np.array(firsts), np.array(stops)
     work = np.array(sizes) * np.where(bounds[0] == EMBEDDING, EMBEDDED_WORK, 1)
@@ -215,7 +229,8 @@ def _make_strips(
 
 def flops_per_row(network: Network) -> float:
     """Floating-point operations of forward and backward pass and gradient for one row."""
-    units = [network.n_dense + network.coded.size - 1, *network.units[1:].tolist()]
+    n_named = network.coded.size - network.category_outputs.size  # rows of the first weights that a row's categories name
+    units = [network.n_dense + n_named, *network.units[1:].tolist()]
     products = [n_in * n_out for n_in, n_out in zip(units[:-1], units[1:])]
     skipping = 4.0 * network.n_features * units[network.skip_layer + 1] if network.skip_layer >= 0 else 0.0
     if not network.has_front:  # whose backward pass ends at the first layer
@@ -249,7 +264,8 @@ class Scratch:
     def get(self, network: Network, dtype: Any, key: Any, make: Callable[[], Any]) -> Any:
         """What make() returns, or has returned for this key and shape of network."""
         if network is not self._network:
-            beside = network.embedded.tobytes(), network.has_scale, network.coded.tobytes(), network.skip_layer
+            coded = network.coded.tobytes(), network.category_outputs.tobytes()
+            beside = network.embedded.tobytes(), network.has_scale, coded, network.skip_layer
             shape = network.units.tobytes(), network.fit_intercept, network.is_ordered, keeps_slopes(network), beside, dtype
             if shape != self._shape:
                 self._shape, self._kept = shape, {}

@@ -1,0 +1,138 @@
+"""What a network of an ensemble sees of a table's inputs, in C: one function for each network, and tables that some share."""
+
+from typing import Any
+
+import numpy as np
+
+from fastbp.estimators.plain_table import Above, AsIs, Between, IntervalCode, LookedUp, PlainTable, Ramps, Seen, TextCode
+
+
+class SeenInC:
+    """The lines of the file that stand before the networks: arrays, each written once, and functions."""
+
+    def __init__(self, table: PlainTable, name: str, language: Any) -> None:
+        self._table, self._name, self._language = table, name, language
+        self.lines: list[str] = []
+        self._arrays: dict[bytes, str] = {}
+        self._has_count = self._has_ramp = False
+
+    def _array(self, values: Any) -> str:
+        """Return the name of an array of these numbers: of int, float as they are, or double."""
+        values = np.asarray(values)
+        kind = {"i": "int", "f": "float" if values.dtype == np.float32 else "double"}[values.dtype.kind]
+        key = kind.encode() + repr(values.shape).encode() + values.tobytes()
+        if key not in self._arrays:
+            self._arrays[key] = name = f"{self._name}_array_{len(self._arrays)}"
+            text = [f"{value!s}{'f' if kind == 'float' else ''}" for value in values.ravel()]
+            rows = [", ".join(text[first : first + 12]) for first in range(0, len(text), 12)]
+            self.lines.append(f"static const {kind} {name}[{len(text)}] = {{\n    " + ",\n    ".join(rows) + "\n};\n")
+        return self._arrays[key]
+
+    def function(self, number: int, seen: list[Seen]) -> str:
+        """Add the function of a network, and return the name of it."""
+        writers: dict[type, Any] = {
+            AsIs: self._as_is, Ramps: self._ramps, LookedUp: self._looked_up, Above: self._above, Between: self._between,
+        }  # fmt: skip
+        kind, body, place = self._language.type, [], 0
+        for part in seen:
+            lines, n = writers[type(part)](part, place)
+            body += lines
+            place += n
+        name = f"{self._name}_{number}_seen"
+        if not place:
+            body.append("    inputs[0] = 0;")
+        unused = [f"    (void){one};" for one in ("x", "encoded") if not any(f"{one}[" in line for line in body)]
+        head = f"static void {name}(const double x[], const {kind} encoded[], {kind} inputs[])"
+        self.lines += [head, "{", *unused, *body, "}", ""]
+        return name
+
+    def _each(self, places: list[int], place: int, value: str) -> tuple[list[str], int]:
+        """A line that sets inputs from `place` on to what `value` makes of each z."""
+        n = len(places)
+        if not n:
+            return [], 0
+        array = self._array(places)
+        return [
+            f"    for (int i = 0; i < {n}; ++i) {{",
+            f"        const double z = encoded[{array}[i]];",
+            f"        inputs[{place} + i] = {value};",
+            "    }",
+        ], n
+
+    def _as_is(self, part: AsIs, place: int) -> tuple[list[str], int]:
+        return self._each(part.places, place, f"({self._language.type})z")
+
+    def _above(self, part: Above, place: int) -> tuple[list[str], int]:
+        return self._each(part.places, place, f"z > {self._array(part.splits)}[i]" if part.places else "")
+
+    def _between(self, part: Between, place: int) -> tuple[list[str], int]:
+        if not part.places:
+            return [], 0
+        lows, widths = self._array(part.lows), self._array(part.widths)
+        lines, n = self._each(part.places, place, "(float)share")
+        lines[2:2] = [
+            f"        double share = (z - {lows}[i]) / {widths}[i];",
+            "        share = share < 0 ? 0 : share > 1 ? 1 : share;",
+        ]
+        return lines, n
+
+    def _code(self, code: TextCode | IntervalCode) -> str:
+        if isinstance(code, IntervalCode):
+            n = len(code.splits)
+            return f"{self._count()}(encoded[{code.place}], {self._array(code.splits)}, {n})" if n else "0"
+        column = self._table.categories[code.category].column
+        known = f"x[{column}] >= 0 && x[{column}] < {len(code.codes)}"
+        return f"({known} ? {self._array(code.codes)}[(int)x[{column}]] : {code.unknown})"
+
+    def _looked_up(self, part: LookedUp, place: int) -> tuple[list[str], int]:
+        n = part.values.shape[1]
+        cell = " + ".join(f"{stride} * {self._code(code)}" for code, stride in zip(part.codes, part.strides, strict=True))
+        return [
+            "    {",
+            f"        const int cell = {cell};",
+            f"        for (int i = 0; i < {n}; ++i)",
+            f"            inputs[{place} + i] = {self._array(part.values)}[cell * {n} + i];",
+            "    }",
+        ], n
+
+    def _ramps(self, part: Ramps, place: int) -> tuple[list[str], int]:
+        if not part.places:
+            return [], 0
+        ends = self._array(np.cumsum([0, *map(len, part.knots)], dtype=int))
+        knots, values = self._array(np.concatenate(part.knots)), self._array(np.concatenate(part.values))
+        of_input = f"{knots} + {ends}[i], {values} + {ends}[i], {ends}[i + 1] - {ends}[i]"
+        return self._each(part.places, place, f"(float){self._ramp()}(z, {of_input})")
+
+    def _ramp(self) -> str:
+        name = f"{self._name}_ramp"
+        if not self._has_ramp:
+            self._has_ramp = True
+            self.lines += [
+                f"static double {name}(double z, const double knots[], const double values[], int n)",
+                "{",
+                "    int k = 0;",
+                "    while (k < n - 1 && knots[k + 1] <= z)",
+                "        ++k;",
+                "    if (k == n - 1 || z <= knots[k])",
+                "        return values[k];",
+                "    return (values[k + 1] - values[k]) / (knots[k + 1] - knots[k]) * (z - knots[k]) + values[k];",
+                "}",
+                "",
+            ]
+        return name
+
+    def _count(self) -> str:
+        name = f"{self._name}_count"
+        if not self._has_count:
+            self._has_count = True
+            self.lines += [
+                f"static int {name}(double z, const double ends[], int n)",
+                "{",
+                "    int count = 0;",
+                "    while (count < n && ends[count] < z)",
+                "        ++count;",
+                "    return count;",
+                "}",
+                "",
+            ]
+        return name
