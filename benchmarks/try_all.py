@@ -1,9 +1,9 @@
 """Run every benchmark of the asv suites once and every script of this folder with --quick: python benchmarks/try_all.py
 
 It says whether they run, measures nothing, and ends with 1 where anything fails. asv's commands run one after the other, the
-scripts beside them. What they write goes into a temporary folder, but for asv's file of machines; in it asv and
-benchmarks/history.py get a copy of the tree with a single commit, so a clone of the repository is not needed. Needs asv and
-virtualenv, and fastbp installed; peers that are not installed are left out.
+scripts beside them, and two at once when asv is done. What they write goes into a temporary folder, but for asv's file of
+machines; in it asv and benchmarks/history.py get a copy of the tree with a single commit, so a clone of the repository is not
+needed. Needs asv and virtualenv, and fastbp installed; peers that are not installed are left out.
 """
 
 import os
@@ -68,8 +68,8 @@ def main():
     describe_machine(MACHINE)
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
         tree = copy_of_the_tree(folder)
-        quick = [(path.name, [sys.executable, path, "--quick"]) for path in scripts()]
-        runs = [pool.submit(run, commands, tree / "benchmarks") for commands in (asv_commands(tree), quick)]
+        quick = [[(path.name, [sys.executable, path, "--quick"])] for path in scripts()]
+        runs = [pool.submit(run, commands, tree / "benchmarks") for commands in (asv_commands(tree), *quick)]
         failed = [name for future in runs for name in future.result()]
     sys.exit(f"try_all.py: failed: {', '.join(failed)}" if failed else 0)
 

@@ -1,5 +1,6 @@
 """What holds for all tests."""
 
+import math
 import os
 import signal
 from contextlib import suppress
@@ -23,6 +24,13 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in what a shell runs
 def teams_of_any_size(monkeypatch):
     """Let a fit have more threads than the machine has cores: how many there are must change no number."""
     monkeypatch.setattr("fastbp.training.threads.present_cores", lambda: 64)
+
+
+@pytest.fixture
+def teams_for_any_work(monkeypatch):
+    """Let threads share the least work, so that a small network shows what they do to each other."""
+    monkeypatch.setattr("fastbp.training.threads.SHARED_WORK", -math.inf)
+    monkeypatch.setattr("fastbp.training.threads.SHARED_TOTAL", -math.inf)
 
 
 @pytest.fixture(autouse=True)

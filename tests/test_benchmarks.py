@@ -31,6 +31,7 @@ def history():
     return module
 
 
+@pytest.mark.slow
 def test_every_asv_suite_can_be_imported():
     subprocess.run([sys.executable, "-c", IMPORT_ALL, BENCHMARKS, ROOT], check=True)
 
@@ -59,6 +60,7 @@ def test_results_of_asv_are_read_case_by_case(history, tmp_path):
     assert second[2]["a.B.track_c", 7] is None
 
 
+@pytest.mark.slow
 def test_the_picture_of_the_history_is_drawn_and_shown(history, tmp_path):
     history.draw(BENCHMARKS / "results" / "two-cores", tmp_path / "history.png")
     assert (tmp_path / "history.png").stat().st_size > 10_000

@@ -78,9 +78,7 @@ def settled(case):
 
 
 @pytest.mark.parametrize("case", covering(AXES, settled), ids=lambda case: "-".join(map(str, case.values())))
-def test_the_network_of_zeros_and_ones(case, monkeypatch):
-    monkeypatch.setattr("fastbp.training.threads.SHARED_WORK", 0)
-    monkeypatch.setattr("fastbp.training.threads.SHARED_TOTAL", 0)
+def test_the_network_of_zeros_and_ones(case, teams_for_any_work):
     X, y = table(130, case["dtype"])
     weights = np.random.RandomState(3).uniform(0.5, 2, 130) if case["weights"] == "others" else None
     options = {"activation": "tanh", "max_iter": 4, "tol": 0, "learning_rate_init": 1e-3, "random_state": 1}
@@ -339,7 +337,8 @@ print("all refused")
 """
 
 
-@pytest.mark.parametrize("checked", ["0", pytest.param("1", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("checked", ["0", "1"])
 def test_codes_out_of_range_end_in_errors(checked, tmp_path):
     """Under bounds checks in compiled code too; there a kernel that reads outside of an array raises."""
     environment = {**os.environ, "NUMBA_BOUNDSCHECK": checked, "PYTHONWARNINGS": "ignore"}

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.sparse
+from covering import dealt
 from sklearn.decomposition import PCA
 from sklearn.ensemble import AdaBoostClassifier, BaggingClassifier, RandomForestClassifier
 from sklearn.feature_extraction.text import CountVectorizer
@@ -217,6 +218,7 @@ def loaded(tmp_path_factory):
         fastbp.load(folder / name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_a_small_file_takes_little_memory(bomb, tmp_path):
     path = tmp_path / "bomb.skops"
@@ -236,8 +238,8 @@ HEADERS = {
 }
 
 
-@pytest.mark.parametrize("place", ["table", "header", "attribute"])
-@pytest.mark.parametrize("name", HEADERS)
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "place"), dealt(HEADERS, ["table", "header", "attribute"]))
 def test_a_header_takes_little_memory(name, place, tmp_path):
     path = tmp_path / "bomb.safetensors"
     fastbp.save(BPClassifier(**OPTIONS).fit(X, LABELS), path)
@@ -256,6 +258,7 @@ def test_a_header_takes_little_memory(name, place, tmp_path):
     assert peak < FREE + TIMES * path.stat().st_size
 
 
+@pytest.mark.slow
 def test_columns_that_are_nowhere_take_no_memory(tmp_path):
     """Each embedded column has a hundred parameters; a file that names them has to hold these."""
     path = tmp_path / "bomb.safetensors"
@@ -280,6 +283,7 @@ def test_names_that_stand_twice_are_refused(tmp_path):
             fastbp.load(path)
 
 
+@pytest.mark.slow
 def test_what_is_large_takes_a_few_times_its_size(tmp_path):
     """Networks, words of a text, and lists of objects: all that fastbp writes, it reads."""
     words = CountVectorizer().fit([" ".join(f"word{n}" for n in range(20_000))])
@@ -526,6 +530,7 @@ for name, one in (("network", model), ("pipeline", make_pipeline(model))):
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_an_oserror(tmp_path):
     (tmp_path / "network").write_text("what was there")
     run = subprocess.run([sys.executable, "-c", FULL, tmp_path], capture_output=True, text=True, cwd=ROOT, check=True)

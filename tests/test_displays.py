@@ -39,6 +39,8 @@ matplotlib.use("Agg")
 pd = pytest.importorskip("pandas")
 from matplotlib import pyplot  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 IRIS = load_iris(as_frame=True)
 X, y = IRIS.data, IRIS.target_names[IRIS.target]
 MODEL = BPClassifier((5, 3), max_iter=12, early_stopping=True, record_gradient_norms=True, random_state=0)

@@ -1,7 +1,6 @@
 """Dropout: the masks against plain loops and their odds, gradients in the mean, what it goes with and what it is good for."""
 
 import itertools
-import math
 import pickle
 import warnings
 
@@ -188,10 +187,8 @@ def test_the_test_loss_falls_on_a_noisy_set():
 
 @pytest.mark.parametrize("n_threads", [2, 3, 5])
 @pytest.mark.parametrize("dropout", [0.5, (0.2, 0.3, 0.4)])
-def test_same_bits_for_any_number_of_threads(n_threads, dropout, monkeypatch):
+def test_same_bits_for_any_number_of_threads(n_threads, dropout, teams_for_any_work):
     """In blocks and in slabs."""
-    monkeypatch.setattr("fastbp.training.threads.SHARED_WORK", -math.inf)
-    monkeypatch.setattr("fastbp.training.threads.SHARED_TOTAL", 0)
     random_state = np.random.RandomState(0)
     inputs, targets = random_state.randn(1500, 30), random_state.randn(1500)
     for sizes in ((60, 50), (4, 3)):

@@ -121,6 +121,7 @@ def test_a_start_that_diverges_is_left_out(monkeypatch):
     assert len(model.estimators_) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("estimator", "data"), [(BPRegressor, (REAL, T)), (BPClassifier, load_breast_cancer(return_X_y=True)), (BPClassifier, (X, Y))]
 )

@@ -1,6 +1,5 @@
 """What a fitted network has learnt: slopes by the inputs, importances, hidden activations."""
 
-import math
 import warnings
 
 import naive
@@ -155,9 +154,7 @@ def test_an_output_that_overflows_spoils_no_other():
     np.testing.assert_array_equal(gradients[..., 1], model.input_gradients(RNG_ROWS)[..., 1])
 
 
-def test_same_bits_for_any_number_of_threads(monkeypatch):
-    monkeypatch.setattr("fastbp.training.threads.SHARED_WORK", -math.inf)
-    monkeypatch.setattr("fastbp.training.threads.SHARED_TOTAL", 0)
+def test_same_bits_for_any_number_of_threads(teams_for_any_work):
     X = np.random.default_rng(0).normal(size=(500, 5))
     model = classifier(X=X)
     expected = model.set_params(n_threads=1).input_gradients(X)
@@ -274,8 +271,7 @@ def importances(estimator, X, weights=None):
 
 @pytest.mark.parametrize("weights", [None, np.random.default_rng(0).uniform(size=60)])
 @pytest.mark.parametrize("kind", ["multiclass", "binary", "multilabel", "one output", "two outputs"])
-def test_importances_are_the_mean_slopes(kind, weights, monkeypatch):
-    monkeypatch.setattr("fastbp.estimators.explain._ROWS_AT_ONCE", 17)
+def test_importances_are_the_mean_slopes(kind, weights):
     X, codes = RNG_ROWS * [1, 2, 3, 4, 5], (RNG_ROWS[:, 0] > 0).astype(int) + (RNG_ROWS[:, 1] > 0)
     options = {"activation": "tanh", "solver": "lbfgs", "alpha": 1.0, "random_state": 0, "feature_importances": True}
     y = {"multiclass": codes, "binary": codes > 1, "multilabel": X[:, :3] > 0, "one output": X[:, 0], "two outputs": X[:, :2]}[
@@ -286,6 +282,16 @@ def test_importances_are_the_mean_slopes(kind, weights, monkeypatch):
     np.testing.assert_allclose(model.feature_importances_, importances(model, X, weights), rtol=1e-5)
     sparse = kind_of_network(hidden_layer_sizes=(6,), **options).fit(scipy.sparse.csr_matrix(X), y, sample_weight=weights)
     np.testing.assert_allclose(sparse.feature_importances_, importances(sparse, X, weights), rtol=1e-5)
+
+
+def test_importances_of_many_rows_are_the_mean_slopes():
+    """Of more than are looked at together."""
+    X = np.random.default_rng(3).normal(size=(5000, 2))
+    options = {"hidden_layer_sizes": (3,), "activation": "tanh", "max_iter": 2, "random_state": 0, "feature_importances": True}
+    model = BPRegressor(**options).fit(X, X[:, 0])
+    np.testing.assert_allclose(model.feature_importances_, importances(model, X), rtol=1e-5)
+    sparse = BPRegressor(**options).fit(scipy.sparse.csr_matrix(X), X[:, 0])
+    np.testing.assert_allclose(sparse.feature_importances_, importances(sparse, X), rtol=1e-5)
 
 
 def test_importances_come_with_every_way_of_training_and_only_on_request():

@@ -39,7 +39,6 @@ def quiet():
 @parametrize_with_checks(
     [
         BPAutoencoder((8, 3), max_iter=30),
-        BPAutoencoder(3, solver="lbfgs", max_iter=30),
         BPFeatures(BPRegressor(hidden_layer_sizes=(5, 3), max_iter=30, random_state=0)),
         BPFeatures(BPClassifier((5, 3), max_iter=30, random_state=0), layer=0),
     ]

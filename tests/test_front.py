@@ -219,9 +219,7 @@ def test_fan_in_is_the_neural_tangent_parametrisation():
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("batch_size", [50, 333, 7])
 @pytest.mark.parametrize("shaped", [{}, {"clip_norm": 0.5, "max_norm": 1.0, "averaging": 0.9, "l1_ratio": 0.5}])
-def test_same_bits_for_any_number_of_threads(monkeypatch, dtype, batch_size, shaped):
-    monkeypatch.setattr("fastbp.training.threads.SHARED_WORK", 0)
-    monkeypatch.setattr("fastbp.training.threads.SHARED_TOTAL", 0)
+def test_same_bits_for_any_number_of_threads(teams_for_any_work, dtype, batch_size, shaped):
     X, y = problem_of(333, 21, dtype)
     fits = [
         BPRegressor(

@@ -9,11 +9,27 @@ import sklearn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import make_scorer
-from sklearn.neural_network import MLPClassifier
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from fastbp import BPAutoencoder, BPClassifier, BPRegressor, BPSearchCV
 
 pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_a_warm_start_goes_on_counting_epochs_without_progress(solver):
+    """As scikit-learn does: it stops when those before and after are enough."""
+    rng = np.random.RandomState(0)
+    rows, y = rng.normal(size=(60, 3)), rng.normal(size=60)
+    n_iter = []
+    for kind in (BPRegressor, MLPRegressor):
+        model = kind(hidden_layer_sizes=(4,), solver=solver, max_iter=4, tol=10.0, n_iter_no_change=6, random_state=0)
+        model.set_params(warm_start=True).fit(rows, y)
+        n_iter.append((model.n_iter_, model.set_params(max_iter=50).fit(rows, y).n_iter_))
+    assert n_iter[0] == n_iter[1]
+    assert n_iter[0][0] == 4 and n_iter[0][1] < 4 + 6
+
+
 X = np.random.RandomState(0).normal(size=(80, 4))
 Y = np.digitize(X[:, 0], [-0.5, 0.5])
 OPTIONS = {"hidden_layer_sizes": (5,), "max_iter": 3, "random_state": 0, "batch_size": 20}
@@ -110,6 +126,7 @@ def target_of(kind):
     return Y > 0 if "two" in kind else Y if kind == "classifier" else X[:, 0] ** 2 + 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("again", ["partial_fit", "warm_start"])
 @pytest.mark.parametrize("first", ["fit", "partial_fit"])
 @pytest.mark.parametrize("kind", STARTED)

@@ -3,6 +3,7 @@
 import inspect
 import re
 import signal
+import threading
 import time
 import warnings
 
@@ -209,30 +210,26 @@ def test_fits_that_fail_do_not_go_on():
     assert all(params["learning_rate_init"] < 1 for params in np.array(search.cv_results_["params"])[4:])
 
 
-TRAIN = fits.Fit.run
-
-
-def interrupted_search(monkeypatch, after, **options):
-    """A search of 12, 4 and 2 candidates on 3 folds, to which Ctrl-C comes after so many fits."""
+def interrupted_search(after, **options):
+    """A search of 12, 4 and 2 candidates on 3 folds, to which Ctrl-C comes once so many fits are scored."""
     n_calls = 0
 
-    def run(self, *args):
+    def scoring(model, X, y):
         nonlocal n_calls
         n_calls += 1
         if n_calls > after:
             raise KeyboardInterrupt
-        return TRAIN(self, *args)
+        return model.score(X, y)
 
-    monkeypatch.setattr(fits.Fit, "run", run)
-    return BPSearchCV(classifier(), GRID, resource="epochs", cv=3, refit=False, **options)
+    return BPSearchCV(classifier(), GRID, resource="epochs", cv=3, refit=False, scoring=scoring, **options)
 
 
 @pytest.mark.parametrize("n_finished", [1, 4, 11])
 @pytest.mark.parametrize("rung", [1, 2])
-def test_ctrl_c_within_a_rung_keeps_the_last_whole_one(monkeypatch, rung, n_finished):
+def test_ctrl_c_within_a_rung_keeps_the_last_whole_one(rung, n_finished):
     before, n_fits = (36, 12) if rung == 1 else (48, 6)
     n_finished = min(n_finished, n_fits - 1)
-    search = interrupted_search(monkeypatch, before + n_finished)
+    search = interrupted_search(before + n_finished)
     with (
         pytest.warns(UserWarning, match=f"Search interrupted by user: {n_finished} of {n_fits} fits are finished"),
         pytest.warns(UserWarning, match="test scores are non-finite"),
@@ -247,9 +244,9 @@ def test_ctrl_c_within_a_rung_keeps_the_last_whole_one(monkeypatch, rung, n_fini
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
 @pytest.mark.parametrize(("after", "n_rows"), [(36, [12]), (48, [12, 4])])
-def test_ctrl_c_before_anything_of_a_rung_is_finished_keeps_those_before(monkeypatch, after, n_rows, n_jobs):
+def test_ctrl_c_before_anything_of_a_rung_is_finished_keeps_those_before(after, n_rows, n_jobs):
     whole = halving(classifier(), refit=False)
-    search = interrupted_search(monkeypatch, after, n_jobs=n_jobs)
+    search = interrupted_search(after, n_jobs=n_jobs)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         search.fit(X, Y)
@@ -276,29 +273,28 @@ def test_ctrl_c_between_rungs_keeps_those_before(monkeypatch):
     assert search.best_estimator_.predict(X).shape == Y.shape
 
 
-def test_ctrl_c_that_finds_all_fits_of_a_rung_finished_ends_the_search_too(monkeypatch):
-    train, n_calls = fits.Fit.run, 0
+def test_ctrl_c_that_finds_all_fits_of_a_rung_finished_ends_the_search_too():
+    n_calls, main_thread = 0, threading.main_thread()
 
-    def run(self, *args):
+    def scoring(model, X, y):
         nonlocal n_calls
         n_calls += 1
-        result = train(self, *args)
         if n_calls == 36:
+            assert threading.current_thread() is not main_thread
             signal.raise_signal(signal.SIGINT)
             time.sleep(0.2)  # the main thread sees it
-        return result
+        return model.score(X, y)
 
-    monkeypatch.setattr(fits.Fit, "run", run)
     with pytest.warns(UserWarning, match="Search interrupted by user: 36 of 36 fits are finished"):
-        search = BPSearchCV(classifier(), GRID, resource="epochs", cv=3, refit=False).fit(X, Y)
+        search = BPSearchCV(classifier(), GRID, resource="epochs", cv=3, refit=False, scoring=scoring, n_jobs=2).fit(X, Y)
     assert (search.n_candidates_, search.n_remaining_candidates_) == ([12], 4)
     assert search.best_score_ == search.cv_results_["mean_test_score"].max()
 
 
-def test_ctrl_c_within_the_first_rung(monkeypatch):
+def test_ctrl_c_within_the_first_rung():
     with pytest.raises(KeyboardInterrupt):
-        interrupted_search(monkeypatch, 0).fit(X, Y)
-    search = interrupted_search(monkeypatch, 7)
+        interrupted_search(0).fit(X, Y)
+    search = interrupted_search(7)
     with pytest.warns(UserWarning, match="7 of 36 fits are finished"), pytest.warns(UserWarning, match="non-finite"):
         search.fit(X, Y)
     scores = search.cv_results_["mean_test_score"]

@@ -101,6 +101,7 @@ def replaced(model, name, value):
     return other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MODELS)
 def test_a_replaced_attribute_is_named_or_does_no_harm(kind):
     """Each fitted attribute by each wrong value: an error that names it, or what the model said before."""
@@ -125,6 +126,7 @@ def test_a_replaced_attribute_is_named_or_does_no_harm(kind):
                         np.testing.assert_array_equal(own, before, err_msg=where)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [kind for kind, model in MODELS.items() if kind not in ("ensemble", "calibrated")])
 def test_training_goes_on_from_a_replaced_attribute_or_names_it(kind):
     model, y = MODELS[kind], TARGETS[kind]

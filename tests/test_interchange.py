@@ -11,6 +11,7 @@ import naive
 import numpy as np
 import pytest
 import sklearn
+from covering import dealt
 from scipy.sparse import csr_matrix
 from sklearn.base import is_classifier
 from sklearn.compose import ColumnTransformer
@@ -210,7 +211,7 @@ def test_weights_of_pytorch():
 
 
 def kinds():
-    """Every activation in every task, every loss, and options: {name: (class, its settings, target)}."""
+    """Every activation, every loss, every output, and options: {name: (class, its settings, target)}."""
     of_tasks: dict = {
         "classes": (BPClassifier, LABELS),
         "two": (BPClassifier, X[:, 0] > 0),
@@ -219,9 +220,8 @@ def kinds():
         "numbers": (BPRegressor, NUMBERS),
     }
     found = {
-        f"{task} {name}": (kind, {"hidden_layer_sizes": (5, 3), "activation": name}, y)
-        for name in HIDDEN_ACTIVATIONS
-        for task, (kind, y) in of_tasks.items()
+        f"{task} {name}": (of_tasks[task][0], {"hidden_layer_sizes": (5, 3), "activation": name}, of_tasks[task][1])
+        for task, name in dealt(of_tasks, HIDDEN_ACTIVATIONS)
     }
     for task in ("classes", "two", "several"):
         found[f"{task} focal"] = BPClassifier, {"loss": "focal"}, of_tasks[task][1]
@@ -233,10 +233,10 @@ def kinds():
         found[f"positive quantiles {len(levels)}"] = BPRegressor, {**settings, "output_activation": "exp"}, NUMBERS[:, 0]
     for option in ({"fit_intercept": False}, {"dropout": 0.3}, {"early_stopping": True, "refit": True}, {"averaging": 0.9}):
         found[" ".join(option)] = BPClassifier, option, LABELS
-    for loss in LOSSES:
-        for output in LOSSES[loss].outputs if LOSSES[loss].is_regression else ():
-            settings = {"loss": loss, "activation": "tanh", "output_activation": output, "hidden_layer_sizes": (4,)}
-            found[f"{loss} {output}"] = (BPRegressor, settings, np.abs(NUMBERS))
+    outputs = {(loss, LOSSES[loss].outputs[0]) for loss in LOSSES if LOSSES[loss].is_regression}
+    for loss, output in sorted(outputs | {("squared_error", output) for output in LOSSES["squared_error"].outputs}):
+        settings = {"loss": loss, "activation": "tanh", "output_activation": output, "hidden_layer_sizes": (4,)}
+        found[f"{loss} {output}"] = (BPRegressor, settings, np.abs(NUMBERS))
     tasks = {
         "two": X[:, 0] > 0,
         "whole": np.digitize(X[:, 0], [-1, 0, 1]) * 10 - 5,
@@ -304,8 +304,7 @@ def test_quantiles_cross_before_they_are_sorted():
         np.testing.assert_allclose(np.sort(outputs, axis=1), model.predict(ROWS), rtol=1e-10)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize(("name", "dtype"), dealt(KINDS, [np.float32, np.float64], rounds=1))
 def test_onnx(name, dtype):
     pytest.importorskip("skl2onnx")
     model, rows = fitted(name, dtype), ROWS.astype(dtype)
@@ -498,6 +497,7 @@ def test_what_has_no_form_in_c_or_onnx():
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_c_in_the_other_precision(tmp_path):
     model = fitted("three layers", np.float64)
@@ -544,6 +544,7 @@ def test_names_of_the_c_library_are_refused(name):
         fastbp.to_c(fitted("number gelu", np.float64), name=name)
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize("standard", ["c99", "gnu17"])
 def test_all_that_the_header_declares_is_refused(standard):
@@ -565,6 +566,7 @@ def test_all_that_the_header_declares_is_refused(standard):
     assert [name for name in sorted(declared) if not is_reserved(name)] == []
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_other_names_compile(tmp_path):
     """Those that a random text gives, and those that only look like the library's."""

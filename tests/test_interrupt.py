@@ -1,5 +1,6 @@
 """Ctrl-C in the middle of the compiled loop: a real signal to a real process."""
 
+import _thread
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 from fastbp import BPClassifier
 from fastbp.kernels.atomics import INTERRUPT
 from fastbp.training.predict import predict_outputs
-from fastbp.training.threads import Crew, run_pool, run_team
+from fastbp.training.threads import run_pool, run_team
 from fastbp.training.workspace import Scratch
 
 pytestmark = pytest.mark.slow
@@ -239,17 +240,19 @@ def test_a_pool_is_waited_for():
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_no_thread_is_left_waiting_when_not_all_could_be_started(error, monkeypatch):
-    start, started, calls = Crew.start, [], []
+    start, started, calls, before = _thread.start_new_thread, [], [], _thread._count()
 
-    def start_one(crew, work, argument):
+    def start_one(*arguments):
         if started:
             raise error("can't start new thread")
-        started.append(start(crew, work, argument))
+        started.append(start(*arguments))
         return started[0]
 
-    monkeypatch.setattr(Crew, "start", start_one)
+    monkeypatch.setattr(_thread, "start_new_thread", start_one)
     with pytest.raises(error):
         run_team(lambda *arguments: calls.append(arguments), 3, (), work=1e12)
-    started[0].wait(60)
-    assert started[0].has_ended
+    deadline = time.monotonic() + PATIENCE
+    while _thread._count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert _thread._count() <= before
     assert not calls

@@ -1,14 +1,14 @@
 """Kernels against NumPy and SciPy: every size around the edges of a tile, every code of every registry, any number of threads."""
 
 import inspect
-import math
+import itertools
 
 import naive
 import numpy as np
 import pytest
 import scipy.sparse
 import scipy.special
-from covering import covering
+from covering import covering, dealt
 
 from fastbp import BPClassifier, BPRegressor, names
 from fastbp.estimators.settings import settings_of
@@ -392,10 +392,9 @@ def reference(name, z):
     return np.frompyfunc(naive.UNITS[name], 1, 1)(z).astype(float)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", names.ACTIVATIONS)
-@pytest.mark.parametrize("n_units", [1, 10, 16, 37])
-def test_activation_and_padding(dtype, name, n_units):
+@pytest.mark.parametrize(("name", "form"), dealt(names.ACTIVATIONS, itertools.product(DTYPES, [1, 10, 16, 37])))
+def test_activation_and_padding(name, form):
+    dtype, n_units = form
     width = padded(n_units, dtype)
     Z = pad_columns(np.random.default_rng(0).normal(0, 3, (7, n_units)).astype(dtype), width)
     if name == "softmax":
@@ -408,14 +407,14 @@ def test_activation_and_padding(dtype, name, n_units):
     assert (Z[:, n_units:] == 0).all()
 
 
+UNIT_BY_UNIT = [name for name in names.ACTIVATIONS if name not in ("softmax", "cumulative")]
 SPECIAL = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-310, -1e-310, 1e-40, -1e-40, 5.0]
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("n_rows", "n_units"), [(1, 10), (5, 1), (5, 2)])
-@pytest.mark.parametrize("name", [name for name in names.ACTIVATIONS if name not in ("softmax", "cumulative")])
-def test_special_values(name, n_units, n_rows, dtype):
+@pytest.mark.parametrize(("name", "form"), dealt(UNIT_BY_UNIT, itertools.product(DTYPES, [(1, 10), (5, 1), (5, 2)])), ids=str)
+def test_special_values(name, form):
     """NaN stays NaN, whichever way a row goes; infinities and what stands next to zero are as the formula has them."""
+    dtype, (n_rows, n_units) = form
     width = padded(n_units, dtype)
     for value in np.array(SPECIAL, dtype):
         Z = pad_columns(np.full((n_rows, n_units), value, dtype), width)
@@ -612,9 +611,7 @@ def run(n_threads, dtype, solver="adam", batch_size=50, n_rows=333, sparse=False
         {"test": 4, "batch_size": 1, "solver": "sgd"},
     ],
 )
-def test_same_bits_for_any_number_of_threads(monkeypatch, dtype, options):
-    monkeypatch.setattr("fastbp.training.threads.SHARED_WORK", -math.inf)
-    monkeypatch.setattr("fastbp.training.threads.SHARED_TOTAL", 0)
+def test_same_bits_for_any_number_of_threads(teams_for_any_work, dtype, options):
     alone, history, draw = run(1, dtype, **options)
     for n_threads in (2, 3, 5):
         together, other_history, other_draw = run(n_threads, dtype, **options)
@@ -673,9 +670,7 @@ def test_per_sample_epochs(dtype, sizes, activation, output, loss, options):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_same_gradient_and_outputs_for_any_number_of_threads(monkeypatch, dtype):
-    monkeypatch.setattr("fastbp.training.threads.SHARED_WORK", -math.inf)
-    monkeypatch.setattr("fastbp.training.threads.SHARED_TOTAL", 0)
+def test_same_gradient_and_outputs_for_any_number_of_threads(teams_for_any_work, dtype):
     network, params = random_network((30, 50, 20, 4), dtype)
     X = np.random.default_rng(0).normal(size=(2500, 30)).astype(dtype)
     Y = (np.arange(2500) % 4).astype(dtype)[:, None]

@@ -2,7 +2,6 @@
 
 import _thread
 import inspect
-import math
 import re
 import signal
 import subprocess
@@ -85,9 +84,7 @@ def test_subnormals_are_zero_in_a_vector(dtype):
 @pytest.mark.parametrize("n_threads", [1, 2])
 @pytest.mark.parametrize("options", FITS, ids=str)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_fits_leave_the_mode_as_it_was(monkeypatch, dtype, options, n_threads):
-    monkeypatch.setattr("fastbp.training.threads.SHARED_WORK", -math.inf)
-    monkeypatch.setattr("fastbp.training.threads.SHARED_TOTAL", 0)
+def test_fits_leave_the_mode_as_it_was(teams_for_any_work, dtype, options, n_threads):
     modes = []
 
     def train():
@@ -110,9 +107,7 @@ def test_fits_leave_the_mode_as_it_was(monkeypatch, dtype, options, n_threads):
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
-def test_python_computes_as_ever_while_a_fit_runs(monkeypatch, n_threads):
-    monkeypatch.setattr("fastbp.training.threads.SHARED_WORK", -math.inf)
-    monkeypatch.setattr("fastbp.training.threads.SHARED_TOTAL", 0)
+def test_python_computes_as_ever_while_a_fit_runs(teams_for_any_work, n_threads):
     model = BPClassifier((20,), max_iter=2000, tol=0, n_iter_no_change=np.inf, n_threads=n_threads, random_state=0)
     fit = threading.Thread(target=model.fit, args=(X, Y))
     fit.start()
@@ -128,9 +123,7 @@ def test_python_computes_as_ever_while_a_fit_runs(monkeypatch, n_threads):
 @pytest.mark.skipif(sys.platform == "win32", reason="interrupt_main does not wake a waiting main thread there")
 @pytest.mark.parametrize("n_threads", [1, 2])
 @pytest.mark.parametrize("options", FITS, ids=str)
-def test_ctrl_c_leaves_the_mode_as_it_was(monkeypatch, options, n_threads):
-    monkeypatch.setattr("fastbp.training.threads.SHARED_WORK", -math.inf)
-    monkeypatch.setattr("fastbp.training.threads.SHARED_TOTAL", 0)
+def test_ctrl_c_leaves_the_mode_as_it_was(teams_for_any_work, options, n_threads):
     model = BPClassifier((5,), max_iter=10**7, tol=0, n_iter_no_change=np.inf, max_fun=10**9, n_threads=n_threads, **options)
     model.set_params(random_state=0, alpha=0.0)
     clone = BPClassifier(**model.get_params()).set_params(max_iter=1)

@@ -122,9 +122,7 @@ def test_interrupted_iterations_change_nothing():
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_same_bits_for_any_number_of_threads(dtype, monkeypatch):
-    for name in ("SHARED_WORK", "SHARED_TOTAL"):
-        monkeypatch.setattr(f"fastbp.training.threads.{name}", -np.inf)
+def test_same_bits_for_any_number_of_threads(dtype, teams_for_any_work):
     found = []
     for n_threads in (1, 2, 3):
         objective, start = problem(2, dtype, n_rows=900, init_scale=1.0, n_threads=n_threads)

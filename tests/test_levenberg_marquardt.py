@@ -1,6 +1,7 @@
 """Levenberg and Marquardt's method: its Jacobian against plain loops, its optimum against scipy's, its alpha by the evidence."""
 
 import copy
+import tracemalloc
 import warnings
 
 import naive
@@ -15,7 +16,6 @@ from sklearn.exceptions import ConvergenceWarning
 import fastbp
 from fastbp import BPClassifier, BPRegressor, BPSearchCV, names
 from fastbp.kernels.atomics import INTERRUPT, SYNC_SIZE
-from fastbp.training import levenberg_marquardt
 from fastbp.training.initialisation import draw_parameters
 from fastbp.training.network import make_network, pack_parameters, parameter_views
 from fastbp.training.normal_equations import PANEL, NormalEquations
@@ -106,9 +106,7 @@ def test_normal_equations_of_tables_and_rows(is_sparse, numbers):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_blocks_and_threads_change_no_bit(dtype, monkeypatch):
-    for name in ("SHARED_WORK", "SHARED_TOTAL"):
-        monkeypatch.setattr(f"fastbp.training.threads.{name}", -np.inf)
+def test_blocks_and_threads_change_no_bit(dtype, teams_for_any_work):
     network, params, X, Y, weights = case((5, 20, 9, 2), dtype=dtype, n_rows=3000, weighted=True)
     found = []
     for n_threads in (1, 2, 3):
@@ -443,10 +441,14 @@ def test_what_it_is_not_for(model, message):
         model.fit(np.eye(3), [0, 1, 2])
 
 
-def test_too_many_parameters_are_refused_before_there_is_memory_for_them(monkeypatch):
-    monkeypatch.setattr(levenberg_marquardt, "NormalEquations", None)
-    with pytest.raises(ValueError, match=r"two matrices of 10001 x 10001 numbers \(1.6 GB\)"):
-        BPRegressor(hidden_layer_sizes=2000, solver="lm").fit(np.ones((5, 3)), np.arange(5))
+def test_too_many_parameters_are_refused_before_there_is_memory_for_them():
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=r"two matrices of 10001 x 10001 numbers \(1.6 GB\)"):
+            BPRegressor(hidden_layer_sizes=2000, solver="lm").fit(np.ones((5, 3)), np.arange(5))
+        assert tracemalloc.get_traced_memory()[1] < 2**26
+    finally:
+        tracemalloc.stop()
 
 
 def test_weights_and_losses_it_cannot_take():

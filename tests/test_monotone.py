@@ -186,9 +186,7 @@ def test_constraints_of_nothing_change_no_bit():
         np.testing.assert_array_equal(clone(plain).set_params(monotonic_cst=none).fit(X, y)._params, plain._params)
 
 
-def test_same_bits_for_any_number_of_threads(monkeypatch):
-    monkeypatch.setattr("fastbp.training.threads.SHARED_WORK", 0)
-    monkeypatch.setattr("fastbp.training.threads.SHARED_TOTAL", 0)
+def test_same_bits_for_any_number_of_threads(teams_for_any_work):
     X, y = table_of()
     fits = [
         BPRegressor(

@@ -312,8 +312,9 @@ def test_slopes_of_outputs_stay_in_their_column():
 
 def test_pruned_network_predicts_alike():
     model = make(hidden_layer_sizes=24, max_iter=100).fit(X, LABELS)
+    model.coefs_[0][:, 18:], model.intercepts_[0][18:] = model.coefs_[0][:, :6], model.intercepts_[0][:6]  # which say it twice
     smaller = model.pruned(X, tolerance=0.05)
-    assert len(smaller.intercepts_[0]) < 24
+    assert len(smaller.intercepts_[0]) <= 18
     for one, two in zip(model.predict_proba(X), smaller.predict_proba(X), strict=True):
         assert np.sqrt(((one - two) ** 2).mean()) < 0.05
 

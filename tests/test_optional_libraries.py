@@ -133,6 +133,7 @@ def optional():
     return sorted(libraries)
 
 
+@pytest.mark.slow
 def test_without_any_of_them_all_else_works():
     subprocess.run([sys.executable, "-c", HIDE_ALL.format(names=optional())], check=True, cwd=PROJECT.parent)
 

@@ -245,9 +245,7 @@ def test_with_every_option(options, tmp_path):
                 np.testing.assert_allclose(clone(model).fit(sparse, y).predict_proba(X), probabilities, rtol=1e-4, atol=1e-6)
 
 
-def test_weights_of_rows_and_threads(monkeypatch):
-    monkeypatch.setattr("fastbp.training.threads.SHARED_WORK", 0)
-    monkeypatch.setattr("fastbp.training.threads.SHARED_TOTAL", 0)
+def test_weights_of_rows_and_threads(teams_for_any_work):
     X, y = table_of(n_classes=7)
     counts = np.random.RandomState(0).randint(1, 4, 200)
     options = {"ordered": True, "solver": "lbfgs", "random_state": 0, "tol": 1e-8, "max_iter": 20, "alpha": 0.1}

@@ -232,6 +232,7 @@ def test_what_is_no_parquet_and_what_only_looks_so(tmp_path):
         read_table(write(tmp_path / "one.parquet", y=[1, 2]), "y")
 
 
+@pytest.mark.slow
 def test_periods_are_dates_and_whole_numbers_keep_their_digits(tmp_path):
     n, many = 40, 2**53 + 1
     months = pd.period_range("2020-01", periods=n, freq="M")

@@ -235,6 +235,31 @@ def test_a_warm_start_goes_on_as_if_nothing_had_happened(solver, early_stopping,
     assert_same(model.fit(X, LABELS), again.fit(X, LABELS))
 
 
+def test_a_random_state_goes_on_where_it_was(tmp_path):
+    """Also between the two of a pair of normal numbers, the second of which it has drawn already."""
+    for n_drawn in (0, 1, 2):
+        random_state = np.random.RandomState(0)
+        random_state.normal(size=n_drawn)
+        fastbp.save(BPClassifier(random_state=random_state), tmp_path / "model")
+        again = fastbp.load(tmp_path / "model").random_state
+        np.testing.assert_array_equal(again.normal(size=5), random_state.normal(size=5))
+
+
+@pytest.mark.parametrize("code", [sys.maxunicode + 1, 2**32 - 1])
+def test_texts_of_code_points_that_there_are_not_are_refused(code, tmp_path):
+    path = tmp_path / "model"
+    labels = np.array(["a", chr(sys.maxunicode)])
+    fastbp.save(BPClassifier((2,), max_iter=1).fit([[0.0], [1.0]], labels), path)
+    assert fastbp.load(path).classes_.tolist() == labels.tolist()
+    table, metadata, data = parts_of(path.read_bytes())
+    begin, end = table["classes_"]["data_offsets"]
+    codes = np.frombuffer(data[begin:end], "<u4").copy()
+    codes[-1] = code
+    path.write_bytes(signed(table, json.loads(metadata["fastbp"]), data[:begin] + codes.tobytes() + data[end:]))
+    with pytest.raises(fastbp.ModelFileError, match="holds no texts"):
+        fastbp.load(path)
+
+
 def test_after_compact_a_file_holds_the_weights_alone(tmp_path):
     model = BPRegressor(hidden_layer_sizes=(200, 100), max_iter=1).fit(X, NUMBERS)
     n_bytes = sum(array.nbytes for array in (*model.coefs_, *model.intercepts_))

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from covering import covering, dealt
 from sklearn.metrics import accuracy_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -168,8 +169,7 @@ def made(before):
     return model.set_params(**{name: BPClassifier().get_params()[name] for name in options} | OPTIONS)
 
 
-@pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("before", BEFORE)
+@pytest.mark.parametrize(("stage", "before"), dealt(STAGES, BEFORE))
 def test_a_fit_that_fails_leaves_the_model_that_was_there(before, stage, monkeypatch):
     options, arguments, patches, message = STAGES[stage]
     model = made(before)
@@ -207,10 +207,10 @@ GOING_ON = {
 }
 
 
-@pytest.mark.parametrize("stage", GOING_ON)
-@pytest.mark.parametrize("averaging", [None, "polyak"])
-@pytest.mark.parametrize("again", ["partial_fit", "warm_start"])
-@pytest.mark.parametrize("own_arrays", [False, True])
+WAYS_ON = {"stage": GOING_ON, "averaging": [None, "polyak"], "again": ["partial_fit", "warm_start"], "own_arrays": [False, True]}
+
+
+@pytest.mark.parametrize(WAYS_ON, [tuple(case.values()) for case in covering(WAYS_ON)])
 def test_training_that_goes_on_and_fails_leaves_all_as_it_was(again, stage, averaging, own_arrays, monkeypatch):
     """Afterwards it goes on, bit for bit, as if nothing had happened."""
     options, arguments, message = GOING_ON[stage]
@@ -474,6 +474,7 @@ assert counts["old"] and (counts["new"] or counts["kept"])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case",
     ["fit", "columns", "calibrated", "importances", "ensemble", "first", "partial_fit", "average", "warm", "fold", "features"],

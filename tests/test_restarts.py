@@ -11,12 +11,13 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris
+from streams import Interrupt
 
 from fastbp import BPClassifier, BPRegressor, names
 from fastbp.kernels.atomics import INTERRUPT
 from fastbp.training.outcome import CONVERGED, Outcome
 from fastbp.training.solvers import TRAINERS
-from fastbp.training.threads import Crew, run_pool
+from fastbp.training.threads import run_pool
 from fastbp.training.workspace import Scratch
 
 X, Y = load_iris(return_X_y=True)
@@ -155,7 +156,7 @@ def test_starts_run_at_once(solver, callers):
 
 
 def test_no_thread_is_started_without_need(callers, monkeypatch):
-    monkeypatch.setattr(Crew, "start", None)
+    monkeypatch.setattr(_thread, "start_new_thread", None)
     for n_restarts, n_threads in [(1, None), (1, 2), (3, 1)]:
         seen = callers(1)
         BPClassifier(n_restarts=n_restarts, n_threads=n_threads, max_iter=2, random_state=0).fit(X, Y)
@@ -233,21 +234,6 @@ def test_memory_of_a_start_that_diverged_does_not_reach_the_next(n_threads):
 
 
 # Ctrl-C and errors
-
-
-class Interrupt:
-    """A stream that takes some lines and then gets Ctrl-C."""
-
-    def __init__(self, n_lines):
-        self.n_lines = n_lines
-
-    def write(self, text):
-        self.n_lines -= text.count("\n")
-        if self.n_lines < 0:
-            raise KeyboardInterrupt
-
-    def flush(self):
-        pass
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
@@ -356,16 +342,16 @@ def test_one_warning_of_a_large_batch_and_one_of_no_convergence(n_threads):
 
 
 def test_pool_makes_do_with_the_threads_there_are(monkeypatch):
-    start, n_left, done = Crew.start, 1, []
+    start, n_left, done = _thread.start_new_thread, 1, []
 
-    def start_few(crew, work, argument):
+    def start_few(*arguments):
         nonlocal n_left
         n_left -= 1
         if n_left < 0:
             raise RuntimeError("can't start new thread")
-        return start(crew, work, argument)
+        return start(*arguments)
 
-    monkeypatch.setattr(Crew, "start", start_few)
+    monkeypatch.setattr(_thread, "start_new_thread", start_few)
     assert run_pool(lambda number, scratch: done.append(number), range(5), [Scratch(), Scratch()]) is False
     assert done == [0, 1, 2, 3, 4]
     with pytest.raises(RuntimeError, match="can't start new thread"):

@@ -1,5 +1,6 @@
 """Training in the span of the rows of wide tables: the same model as on the table itself."""
 
+import sys
 import warnings
 from inspect import signature
 
@@ -10,6 +11,7 @@ from scipy import linalg, sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier, MLPRegressor
+from streams import Interrupt
 
 from fastbp import BPClassifier, BPRegressor, BPSearchCV
 from fastbp.kernels.triangular import FACTORIZE, SOLVE, SOLVE_TRANSPOSED, multiply, triangular
@@ -140,10 +142,8 @@ def test_restarts_share_one_basis(spaces):
 
 
 @pytest.mark.parametrize("batch_size", [30, 9])
-def test_same_bits_for_any_number_of_threads(batch_size, monkeypatch):
+def test_same_bits_for_any_number_of_threads(batch_size, monkeypatch, teams_for_any_work):
     monkeypatch.setattr(row_space_module, "TEAM_WORK", 0.0)
-    for name in ("SHARED_WORK", "SHARED_TOTAL"):
-        monkeypatch.setattr(f"fastbp.training.threads.{name}", -np.inf)
     X, y = wide_table()
     options = {**OPTIONS, "batch_size": batch_size}
     one, two = (BPClassifier(**options, n_threads=n).fit(X, y) for n in (1, 2))
@@ -240,14 +240,7 @@ def test_multiply_adds_a_product_of_any_strides(n_rows, only_lower, dtype):
 def test_ctrl_c_keeps_what_was_trained(monkeypatch, spaces):
     X, y = wide_table()
     model, shorter = BPClassifier(**OPTIONS, verbose=1), BPClassifier(**{**OPTIONS, "max_iter": 5}).fit(X, y)
-    said = []
-
-    def say(run, text):
-        said.append(text)
-        if len(said) == 5:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr("fastbp.training.outcome.Run.say", say)
+    monkeypatch.setattr(sys, "stdout", Interrupt(4))
     with pytest.warns(UserWarning, match="interrupted"):
         model.fit(X, y)
     assert model.n_iter_ == 5

@@ -1,6 +1,7 @@
 """BPSearchCV against scikit-learn's GridSearchCV with the same estimators."""
 
 import re
+import signal
 import threading
 import time
 import warnings
@@ -23,7 +24,7 @@ from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncod
 from sklearn.svm import SVC
 
 from fastbp import BPClassifier, BPRegressor, BPSearchCV, suggest_hidden_layer_sizes
-from fastbp.search import fits, run
+from fastbp.search import fits
 
 GRID = {"hidden_layer_sizes": [(3,), (6, 4), "5"], "alpha": [1e-4, 1.0]}
 
@@ -504,10 +505,12 @@ def test_threads_see_the_configuration(iris):
     assert set(seen) == {"text"}
 
 
-def test_large_folds_are_scored_in_parts(iris, monkeypatch):
-    monkeypatch.setattr(fits, "PREDICTED_ROWS", 7)
-    monkeypatch.setattr(fits, "FEW_INPUTS", 0)
-    compare(classifier(), GRID, *iris)
+def test_large_folds_are_scored_in_parts():
+    """Of more rows than are copied at once."""
+    rng = np.random.RandomState(0)
+    X = rng.normal(size=(40_000, 3)).astype(np.float32)
+    options = {"max_iter": 1, "batch_size": 4000, "random_state": 0}
+    compare(BPClassifier((3,), **options), {"alpha": [0.0, 1.0]}, X, (X[:, 0] > rng.normal(size=40_000)) + 0, cv=2)
 
 
 def test_small_folds_are_predicted_while_training(iris, diabetes, monkeypatch):
@@ -706,20 +709,22 @@ def test_interrupt_before_anything_is_finished(iris):
 def test_interrupt_of_the_main_thread_ends_running_kernels(monkeypatch):
     """One short fit, and two that would take hours."""
     X, y = make_classification(n_samples=2000, n_features=50, random_state=0)
-    interrupts = []
+    interrupts, scored = [], []
 
-    class Progress(run._Progress):
-        def show(self, at_end=False):
-            super().show(at_end)
-            if not interrupts and len(self.finished) == 3:
-                interrupts.append(time.monotonic())
-                raise KeyboardInterrupt
+    def scoring(model, X, y):
+        scored.append(model.score(X, y))
+        if len(scored) == 3:
+            threading.Timer(0.5, interrupt).start()
+        return scored[-1]
 
-    monkeypatch.setattr(run, "_Progress", Progress)
+    def interrupt():
+        interrupts.append(time.monotonic())
+        signal.raise_signal(signal.SIGINT)
+
     grid = [{"max_iter": [10**6], "n_iter_no_change": [np.inf]}, {"max_iter": [2], "learning_rate_init": [0.1]}]
     monkeypatch.setattr("fastbp.search.plan.Plan.order", lambda self, fits: [3, 4, 5, 0, 1, 2])
     with pytest.warns(UserWarning, match="3 of 6 fits"):
-        search = BPSearchCV(classifier(), grid, cv=3, n_jobs=2, refit=False).fit(X, y)
+        search = BPSearchCV(classifier(), grid, cv=3, n_jobs=2, refit=False, scoring=scoring).fit(X, y)
     assert time.monotonic() - interrupts[0] < 600  # of the hours
     assert search.best_index_ == 1
     deadline = time.monotonic() + 600

@@ -66,6 +66,7 @@ def patched(folder):
     return before.count("axis=0).mean()")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_patched", [False, True], ids=["installed", "patched"])
 def test_squared_errors_of_several_outputs_are_those_of_the_installed_one(is_patched, tmp_path):
     path = [str(ROOT)]

@@ -24,9 +24,8 @@ from fastbp import (
     TableEncoder,
 )
 
-SETTINGS = [
-    {"transform_output": "pandas"},
-    {"transform_output": "polars"},
+OF_CONTAINERS = [{"transform_output": "pandas"}, {"transform_output": "polars"}]
+OTHERS = [
     {"assume_finite": True},
     {"enable_metadata_routing": True},
     {"display": "text"},
@@ -34,7 +33,7 @@ SETTINGS = [
     {"working_memory": 1},
     {"print_changed_only": False},
     {"skip_parameter_validation": True},
-]
+]  # of an odd number, so that each job gets another pair
 random = np.random.RandomState(0)
 TABLE = pd.DataFrame({"a": random.normal(size=70), "b": random.normal(5, 2, 70), "c": random.choice(["u", "v"], 70)})
 X, T = TABLE[["a", "b"]], 30 + 5 * TABLE["a"] + TABLE["b"]
@@ -92,17 +91,21 @@ JOBS = {
 }
 
 
-@pytest.mark.parametrize("setting", SETTINGS, ids=str)
 @pytest.mark.parametrize("job", JOBS)
-def test_the_numbers_are_those_without_it(job, setting):
+def test_the_numbers_are_those_without_it(job):
+    """Under settings of containers, and under two of all others, which no two jobs one after the other share."""
+    number = [*JOBS].index(job)
+    others = [OTHERS[(2 * number + k) % len(OTHERS)] for k in range(2)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         expected = np.asarray(JOBS[job]())
-        with config_context(**setting):
-            found = JOBS[job]()
-    np.testing.assert_array_equal(np.asarray(found), expected)
+        for setting in (*OF_CONTAINERS, *others):
+            with config_context(**setting):
+                found = JOBS[job]()
+            np.testing.assert_array_equal(np.asarray(found), expected, err_msg=f"{setting}")
 
 
+@pytest.mark.slow
 def test_arrays_of_other_libraries_allowed():
     """In a process of its own, as SciPy has to know of it when it is imported."""
     code = """

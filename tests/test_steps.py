@@ -1,5 +1,6 @@
 """Step rules, schedules, clipping, bounds and averages of the weights against PyTorch and plain NumPy."""
 
+import itertools
 import math
 import pickle
 import warnings
@@ -8,10 +9,11 @@ import naive
 import numpy as np
 import pytest
 import scipy.sparse
+from covering import dealt
 
 from fastbp import BPClassifier, BPRegressor, BPSearchCV
 from fastbp.names import SCHEDULES, SOLVERS
-from fastbp.training.schedules import FACTORS, factors_of
+from fastbp.training.schedules import FACTORS, factors_of, warmup_of
 
 SIZES = (6, 9, 5, 2)
 N_ROWS, BATCH, N_EPOCHS = 60, 15, 5  # 20 steps
@@ -86,6 +88,69 @@ class Twin:
         return self.snapshots[-1]
 
 
+# ---- the same by the formulas of the papers, where PyTorch is not installed
+
+
+def corrected(moment, decay, step):
+    return moment / (1 - decay**step)
+
+
+def adam(w, g, m, v, step, epsilon=1e-12):
+    m[...], v[...] = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+    return w - 0.01 * corrected(m, 0.9, step) / (np.sqrt(corrected(v, 0.999, step)) + epsilon)
+
+
+def adamw(w, g, m, v, step):
+    return adam(w * (1 - 0.01 * 0.5) if w.ndim > 1 else w, g, m, v, step, 1e-3)
+
+
+def rmsprop(w, g, m, v, step):
+    v[...] = 0.99 * v + 0.01 * g * g
+    return w - 0.01 * g / (np.sqrt(v) + 1e-8)
+
+
+def momentum(w, g, m, v, step):
+    m[...] = 0.9 * m - 0.01 * g
+    return w + m
+
+
+def nesterov(w, g, m, v, step):
+    m[...] = 0.9 * m - 0.01 * g
+    return w + 0.9 * m - 0.01 * g
+
+
+FORMULAS = {"sgd": lambda w, g, *_: w - 0.01 * g, "momentum": momentum, "nesterov": nesterov} | {
+    "adam": adam, "rmsprop": rmsprop, "adamw": adamw
+}  # fmt: skip
+CLIPPED = {
+    "clip_norm": lambda slopes: [g * min(1, 0.2 / (math.sqrt(sum(np.sum(g * g) for g in slopes)) + 1e-6)) for g in slopes],
+    "clip_value": lambda slopes: [np.clip(g, -0.01, 0.01) for g in slopes],
+}
+PENALTIES = {"l1_ratio": lambda W: 0.3 * (0.6 * W + 0.4 * np.sign(W))}
+BOUNDS = {"max_norm": lambda W: W * np.minimum(1, 0.6 / np.linalg.norm(W, axis=0))}
+
+
+@pytest.mark.parametrize(
+    ("rule", "shaping"),
+    [*((rule, "") for rule in FORMULAS), *itertools.product(["nesterov", "adamw"], [*CLIPPED, *PENALTIES, *BOUNDS])],
+)
+def test_steps_are_those_of_the_formulas(rule, shaping):
+    model = trained(**({"solver": rule} | RULES[rule][0] | (SHAPED[shaping][0] if shaping else {})))
+    arrays = [array.copy() for array in [*COEFS, *INTERCEPTS]]
+    moments = [(np.zeros_like(array), np.zeros_like(array)) for array in arrays]
+    for step in range(1, N_STEPS + 1):
+        first = BATCH * ((step - 1) % (N_ROWS // BATCH))
+        rows = slice(first, first + BATCH)
+        slopes = naive.gradients(arrays[:3], arrays[3:], X[rows], Y[rows], activation="tanh")
+        slopes = CLIPPED.get(shaping, list)([*slopes.coefs, *slopes.intercepts])
+        for k, (array, slope) in enumerate(zip(arrays, slopes, strict=True)):
+            penalty = PENALTIES.get(shaping, lambda W: 0.3 * W)(array) / BATCH if k < 3 else 0.0
+            arrays[k] = FORMULAS[rule](array, np.asarray(slope) + penalty, *moments[k], step)
+            if k < 3:
+                arrays[k] = BOUNDS.get(shaping, np.asarray)(arrays[k])
+    assert_same_weights(model, arrays)
+
+
 # ---- step rules
 
 RULES = {
@@ -118,6 +183,32 @@ def test_step_rules_are_pytorchs(rule, is_weighted):
     model = trained(data=(X, Y, weights), **({"solver": rule} | options))
     assert_same_weights(model, twin.weights)
     assert np.abs(model.coefs_[0] - COEFS[0]).max() > 1e-3
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("sizes", [(7,), (33, 9), (9, 70), (20, 33, 17)], ids=str)
+def test_every_step_goes_back_through_the_weights_that_the_last_one_left(sizes, dtype):
+    """Layers wide and narrow: the copies of the weights through which errors go back are as new as the weights."""
+    rate = 0.02 if dtype == np.float64 else 0.0078125
+    options = BASE | {"hidden_layer_sizes": sizes, "init": "he_normal", "random_state": 3, "learning_rate_init": rate}
+    options |= {"solver": "sgd", "momentum": 0.0, "batch_size": 20, "max_iter": 4}
+    model = trained(data=(X.astype(dtype), Y.astype(dtype)), **options)
+    start = trained(data=(X.astype(dtype), Y.astype(dtype)), **options | {"learning_rate_init": 1e-300, "max_iter": 1})
+    arrays = [array.astype(float) for array in [*start.coefs_, *start.intercepts_]]
+    for first in [0, 20, 40] * 4:
+        rows, n = slice(first, first + 20), len(sizes) + 1
+        slopes = naive.gradients(
+            arrays[:n],
+            arrays[n:],
+            X[rows],
+            Y[rows],
+            activation="tanh",
+            output_activation="identity",
+            loss="squared_error",
+            alpha=0.3,
+        )
+        arrays = [array - rate * slope for array, slope in zip(arrays, [*slopes.coefs, *slopes.intercepts], strict=True)]
+    assert_same_weights(model, arrays, 1e-9 if dtype == np.float64 else 1e-3)
 
 
 FIRST_STEPS = [1e-300, 1e-9, 1e-6, 3e-4, 0.5, 50.0, 60.0, 1e300]
@@ -190,6 +281,29 @@ def test_schedules_are_pytorchs(schedule, solver):
 
 def test_every_schedule_has_its_factors():
     assert {name for name, schedule in SCHEDULES.items() if schedule.is_for_all} == set(SHAPES) == set(FACTORS) - {"flat_cos"}
+
+
+def test_factors_by_their_formulas():
+    """What PyTorch's schedulers document, and how far a warm-up has come, without PyTorch."""
+    np.testing.assert_allclose(factors_of("cosine", 0, 2, 2, 2), [1, 0.5 + 0.5**1.5, 0.5, 0.5 - 0.5**1.5])
+    np.testing.assert_allclose(factors_of("cosine", 5, 1, 2, 2), [0.5 - 0.5**1.5] * 2)  # the last one stays
+    one_cycle = factors_of("one_cycle", 0, 10, 4, 10)
+    np.testing.assert_allclose(one_cycle[[0, 11, 39]], [1 / 25, 1, 4e-6])
+    assert (np.diff(one_cycle[:12]) > 0).all() and (np.diff(one_cycle[11:]) < 0).all()
+    valleys = factors_of("coslog", 0, 15, 10, 15)[[0, 10, 30, 70]]  # where 1 + 15·t is a power of two
+    np.testing.assert_allclose(valleys, 0, atol=1e-12)
+    np.testing.assert_allclose(warmup_of(4, 0, 6), [0.25, 0.5, 0.75, 1, 1, 1])
+    np.testing.assert_allclose(warmup_of(4, 2, 2), [0.75, 1])
+    assert warmup_of(4, 4, 2) is None
+
+
+def test_the_first_step_of_a_warm_up_is_that_much_shorter():
+    start = np.concatenate([array.ravel() for array in [*COEFS, *INTERCEPTS]])
+    moves = []
+    for steps in (0, 5):
+        model = trained(solver="sgd", momentum=0.0, batch_size=N_ROWS, max_iter=1, warmup_steps=steps)
+        moves.append(np.concatenate([array.ravel() for array in [*model.coefs_, *model.intercepts_]]) - start)
+    np.testing.assert_allclose(5 * moves[1], moves[0], rtol=1e-9, atol=1e-14)
 
 
 def test_flat_cos():
@@ -351,6 +465,13 @@ def test_an_average_goes_on(averaging):
     assert_same_weights(warm, fresh.coefs_ + fresh.intercepts_, 0)
 
 
+def test_an_average_begins_with_the_first_step_that_has_one():
+    model = BPRegressor(**BASE).partial_fit(X, Y)
+    model.set_params(averaging="polyak", batch_size=N_ROWS).partial_fit(X, Y)
+    without = BPRegressor(**BASE).partial_fit(X, Y).set_params(batch_size=N_ROWS).partial_fit(X, Y)
+    assert_same_weights(model, without.coefs_ + without.intercepts_, 0)  # an average of one
+
+
 def test_changed_weights_begin_a_new_average():
     model = trained(averaging=0.9)
     model.coefs_[0][:] = COEFS[0]
@@ -394,16 +515,12 @@ BIG = np.random.default_rng(2).normal(size=(300, 40))
 LABELS = (np.abs(BIG[:, 0]) + BIG[:, 1] > 0.8) + 0
 
 
-@pytest.fixture
-def shared_work(monkeypatch):
-    monkeypatch.setattr("fastbp.training.threads.SHARED_WORK", -math.inf)
-    monkeypatch.setattr("fastbp.training.threads.SHARED_TOTAL", 0)
+FORMS = itertools.product(["blocks", "slabs", "sparse"], [np.float32, np.float64])
 
 
-@pytest.mark.parametrize("name", OPTIONS)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("form", ["blocks", "slabs", "sparse"])
-def test_same_bits_for_any_number_of_threads(name, dtype, form, shared_work):
+@pytest.mark.parametrize(("name", "form"), dealt(OPTIONS, FORMS))
+def test_same_bits_for_any_number_of_threads(name, form, teams_for_any_work):
+    form, dtype = form
     options = {"hidden_layer_sizes": (140, 33), "init": "he_normal", "batch_size": 64, "random_state": 0, "max_iter": 3}
     options |= OPTIONS[name]
     rows = BIG.astype(dtype)
@@ -492,7 +609,7 @@ def test_wide_tables_are_trained_in_their_span_only_where_that_is_the_same(monke
     ],
 )
 def test_what_does_not_go_together_is_told(options):
-    with pytest.raises(ValueError, match="not go"):
+    with pytest.raises(ValueError, match=r"not go|cannot be combined"):
         trained(**options)
 
 

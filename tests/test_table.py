@@ -92,6 +92,7 @@ def euro(value):
     return f"{value:,.2f} €".translate({ord(","): ".", ord("."): ","})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("separator", "write_feature", "write_price"),
     [
@@ -115,6 +116,7 @@ def test_the_same_numbers_however_they_are_written(separator, write_feature, wri
     assert "note: " in out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "word", ["", "NA", "-", ".", "<NA>", "#DIV/0!", "Bad Input", "12 m2", "1_0", "inf", "1e300", "-1e400", "Total"]
 )
@@ -253,6 +255,7 @@ def test_a_pipe(tmp_path):
     writer.join()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/stdin"), reason="this system has no /dev/stdin")
 def test_standard_input_by_its_name():
     code = "from fastbp.app.table import read_table; print(read_table('/dev/stdin', 'price').y.sum())"
@@ -657,6 +660,7 @@ def test_a_damaged_table_is_read_or_refused(edits, separator):
     assert not np.isinf(table.X.select_dtypes("number")).to_numpy().any()
 
 
+@pytest.mark.slow
 def test_plain_numbers_cost_about_what_pandas_takes():
     """Not a second copy of the file as text: memory is counted by tracemalloc, which sees what pandas and numpy allocate."""
     code = """

@@ -133,6 +133,7 @@ def test_onnx(name, frame):
         assert is_same[clear].all()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 @pytest.mark.parametrize("frame", [TABLE, NEW], ids=["seen", "new"])
 @pytest.mark.parametrize("name", MODELS)
@@ -236,6 +237,7 @@ SMALL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", SMALL)
 def test_small_tables(name, dtype, tmp_path):

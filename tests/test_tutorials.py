@@ -19,6 +19,8 @@ from sklearn.neural_network import MLPClassifier
 import fastbp
 from fastbp import BPClassifier, BPRegressor
 
+pytestmark = pytest.mark.slow
+
 RTOL = 1e-9
 
 # Plain gradient descent over all rows that never stops by itself: what every tutorial but the first does.

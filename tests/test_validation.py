@@ -495,6 +495,7 @@ def whole(solver, **options):
     return BPRegressor(**settings | {"solver": solver} | options)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore:early_stopping=True:RuntimeWarning")
 @pytest.mark.parametrize("options", [{}, {"scoring": "loss"}, {"scoring": "neg_mean_absolute_error"}], ids=str)
 @pytest.mark.parametrize("solver", WHOLE)

@@ -7,9 +7,9 @@ import numpy as np
 
 import fastbp
 
-from .common import Benchmark
+from .common import QUICK, Benchmark
 
-SHAPE = (2**25 // 256, 256)
+SHAPE = (2**12 if QUICK else 2**25 // 256, 256)
 
 
 class FitMemory(Benchmark):
