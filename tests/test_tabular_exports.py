@@ -64,6 +64,8 @@ MODELS = {
         CLASSES,
     ),
     "ensemble of numbers": (BPTabularRegressor, {"preset": "ensemble"}, Y),
+    "deviations": (BPTabularRegressor, {"preset": "default", "loss": "gaussian_nll"}, np.column_stack([Y, 1000 * Y**2])),
+    "ensemble of deviations": (BPTabularRegressor, {"preset": "ensemble", "loss": "gaussian_nll", "cv": 2}, Y),
     "ensemble of two classes": (BPTabularClassifier, {"preset": "ensemble", "cv": 2}, CLASSES == "yes"),
     "ensemble of classes": (BPTabularClassifier, {"preset": "ensemble", "cv": 2}, CLASSES),
     "no scale": (BPTabularRegressor, {"network_params": {"scale_layer": False, "hidden_layer_sizes": ()}}, Y),
@@ -97,7 +99,11 @@ def plain(frame):
 
 
 def expected(model, frame):
-    return model.predict(frame) if isinstance(model, BPTabularRegressor) else model.predict_proba(frame)
+    if isinstance(model, BPTabularClassifier):
+        return model.predict_proba(frame)
+    if model.loss != "gaussian_nll":
+        return model.predict(frame)
+    return np.hstack([part.reshape(N, -1) for part in model.predict(frame, return_std=True)])
 
 
 @pytest.mark.parametrize("frame", [TABLE, NEW], ids=["seen", "new"])
@@ -180,6 +186,8 @@ def test_what_has_no_form(to):
     "network, y",
     [
         (BPRegressor(loss="quantile", quantile=(0.1, 0.5, 0.9)), Y),
+        (BPRegressor(loss="gaussian_nll"), 1000 * Y),
+        (BPRegressor(loss="gaussian_nll", input_scaling="standard"), np.column_stack([Y, Y])),
         (BPRegressor(embedding="periodic", scale_layer=True), Y),
         (BPRegressor(skip_layer=True), Y),
         (BPRegressor(input_scaling="standard"), Y),
@@ -210,6 +218,8 @@ def test_a_pipeline_is_written_as_it_predicts_or_refused(network, y):
     kinds = {"number": np.float64, "whole": np.float64, "town": object}
     got = session.run(None, {name: table[[name]].to_numpy(dtype=kind) for name, kind in kinds.items()})[-1]
     expected = model.predict_proba(table) if isinstance(network, BPClassifier) else model.predict(table).reshape(N, -1)
+    if getattr(network, "loss", None) == "gaussian_nll":
+        expected = np.hstack([part.reshape(N, -1) for part in model.predict(table, return_std=True)])
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
 
 

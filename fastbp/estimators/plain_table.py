@@ -104,7 +104,8 @@ class PlainTable(NamedTuple):
 
     Classes: for each column of them a distribution of the outputs, or of labels one of no and yes; smoothing is taken back, what
     remains below a least is raised to it, the logarithms are divided by a temperature, and softmax makes probabilities of the
-    classes that count. Numbers: outputs times spread plus mean, within low and high, of several quantiles in order.
+    classes that count. Numbers: outputs times spread plus mean, within low and high, of several quantiles in order; where the
+    second half of the outputs makes standard deviations, these follow, of the networks' mixture.
     """
 
     kind: str  # "one", "columns", "labels" or "numbers"
@@ -129,6 +130,7 @@ class PlainTable(NamedTuple):
     low: np.ndarray
     high: np.ndarray
     is_sorted: bool
+    has_deviations: bool
 
     @property
     def n_inputs(self) -> int:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.estimators.plain_table import PlainNetwork, PlainTable
+from fastbp.functions.losses import LEAST_VARIANCE
 from fastbp.interchange.seen_c import SeenInC
 
 FARTHEST = 1e18
@@ -58,6 +59,8 @@ def _comment(table: PlainTable, name: str, quote: Any) -> str:
             "": "anything, which is not looked at",
         }[kind]
         lines.append(f"  x[{i}]: {quote(column)}: {what}")
+    if table.has_deviations:
+        lines.append("y holds the means of the targets, and then their standard deviations.")
     if table.kind != "numbers":
         lines.append("y holds the probabilities of:")
         lines += [f"  {quote(label)}" for classes in table.classes for label in classes.tolist()]
@@ -269,8 +272,15 @@ def _function(table: PlainTable, name: str, language: Any, exact: Any, functions
         if number in functions:
             lines.append(f"    {functions[number]}(x, inputs, seen);")
         source = "seen" if number in functions else "inputs"
-        lines += [f"    {name}_{number}_network({source}, outputs);", f"    for (int j = 0; j < {n_raw}; ++j)"]
-        lines.append(f"        mean[j] += {exact.number(share)} * outputs[j];")
+        lines.append(f"    {name}_{number}_network({source}, outputs);")
+        lines += (
+            _added_moments(n_raw // 2, share, exact)
+            if table.has_deviations
+            else [
+                f"    for (int j = 0; j < {n_raw}; ++j)",
+                f"        mean[j] += {exact.number(share)} * outputs[j];",
+            ]
+        )
     if table.kind == "numbers":
         lines += _numbers(table, n_raw, kind, exact)
     else:
@@ -278,8 +288,26 @@ def _function(table: PlainTable, name: str, language: Any, exact: Any, functions
     return [*lines, "}", ""]
 
 
+def _added_moments(n: int, share: float, exact: Any) -> list[str]:
+    """Of n targets the means, and behind them the mean squares, which may be added up over networks."""
+    declarations, softplus = exact.formula("softplus", "z")
+    return [
+        f"    for (int j = 0; j < {n}; ++j) {{",
+        f"        const double middle = outputs[j], z = outputs[{n} + j];",
+        *(f"        {declaration}" for declaration in declarations),
+        f"        mean[j] += {exact.number(share)} * middle;",
+        f"        mean[{n} + j] += {exact.number(share)} * (middle * middle + {exact.number(LEAST_VARIANCE)} + {softplus});",
+        "    }",
+    ]
+
+
 def _numbers(table: PlainTable, n: int, kind: str, exact: Any) -> list[str]:
     lines = sorted_in_place(n, "double", "mean") if table.is_sorted else []
+    if table.has_deviations:
+        n //= 2
+        for j, spread in enumerate(table.spread.tolist()):
+            variance = exact.maximum(f"mean[{n + j}] - mean[{j}] * mean[{j}]", LEAST_VARIANCE)
+            lines.append(f"    y[{n + j}] = ({kind}){exact.multiply(exact.square_root(variance), spread)};")
     ends = [np.broadcast_to(part, n).tolist() for part in (table.spread, table.mean, table.low, table.high)]
     for j, (spread, mean, low, high) in enumerate(zip(*ends, strict=True)):
         value = exact.add(exact.multiply(f"mean[{j}]", spread), mean)

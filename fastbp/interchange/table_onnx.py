@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.estimators.plain_table import Category, PlainNetwork, PlainTable
+from fastbp.functions.losses import LEAST_VARIANCE
 from fastbp.interchange.formulas import formula
 from fastbp.interchange.seen_onnx import SeenInOnnx
 
@@ -58,13 +59,10 @@ def table_model(table: PlainTable, graph_of: Any, opset: dict[str, int], dtype: 
     if table.networks:
         encoded = _encoded(table, exact, types)
         seen = SeenInOnnx(table, encoded, exact, functools.partial(_label_encoder, table, exact))
-        parts = [
-            exact.multiply(
-                exact.cast(_network(one, table, encoded if one.seen is None else seen.of(one.seen), single), types.DOUBLE),
-                float(share),
-            )
-            for one, share in zip(table.networks, table.shares.tolist(), strict=True)
-        ]
+        outputs = (_network(one, table, encoded if one.seen is None else seen.of(one.seen), single) for one in table.networks)
+        told = (exact.cast(each, types.DOUBLE) for each in outputs)
+        moments = (_moments(each, len(table.spread), exact) if table.has_deviations else each for each in told)
+        parts = [exact.multiply(each, share) for each, share in zip(moments, table.shares.tolist(), strict=True)]
         total = parts[0]
         for part in parts[1:]:
             total = exact.add(total, part)
@@ -73,8 +71,8 @@ def table_model(table: PlainTable, graph_of: Any, opset: dict[str, int], dtype: 
         shape = exact.node("Concat", rows, exact.constant(np.array([1]), types.INT64), axis=0)
         value = helper.make_tensor("one", types.DOUBLE, [1], [1.0])
         total = exact.node("ConstantOfShape", shape, value=value)
-    outputs = [helper.make_tensor_value_info(name, element, shape) for name, element, shape in end.finish(table, total)]
-    graph = helper.make_graph(container.nodes, "fastbp", inputs, outputs, container.initializers)
+    results = [helper.make_tensor_value_info(name, element, shape) for name, element, shape in end.finish(table, total)]
+    graph = helper.make_graph(container.nodes, "fastbp", inputs, results, container.initializers)
     versions = [helper.make_opsetid(domain, number) for domain, number in opset.items()]
     model = helper.make_model(graph, opset_imports=versions, producer_name="fastbp", producer_version=version)
     model.ir_version = 8  # of the year of those operators
@@ -170,6 +168,13 @@ def split(graph: Any, values: str, sizes: list[int]) -> list[str]:
     return [between(int(first), int(last)) for first, last in zip(ends[:-1], ends[1:], strict=True)]
 
 
+def _moments(outputs: str, n: int, graph: Any) -> str:
+    """Of n targets the means, and behind them the mean squares, which may be added up over networks."""
+    means, spreads = split(graph, outputs, [n, n])
+    variances = graph.add(formula("softplus", graph, spreads), LEAST_VARIANCE)
+    return graph.node("Concat", means, graph.add(graph.multiply(means, means), variances), axis=1)
+
+
 def softmax(graph: Any, values: str, sizes: list[int]) -> str:
     """Exponentials over their sum, for each group of columns."""
     parts = [graph.node("Softmax", part, axis=1) for part in split(graph, values, sizes)]
@@ -222,8 +227,14 @@ class _Ending:
         graph, n = self._graph, table.networks[0].coefs[-1].shape[1]
         if table.is_sorted:
             outputs = graph.smallest_first(outputs, n)
+        deviations = []
+        if table.has_deviations:
+            outputs, squares = split(graph, outputs, [n // 2, n // 2])
+            variances = graph.maximum(graph.subtract(squares, graph.multiply(outputs, outputs)), LEAST_VARIANCE)
+            deviations.append(graph.multiply(graph.node("Sqrt", variances), graph.constant(table.spread)))
         predicted = graph.add(graph.multiply(outputs, graph.constant(table.spread)), graph.constant(table.mean))
         predicted = graph.minimum(graph.maximum(predicted, graph.constant(table.low)), graph.constant(table.high))
+        predicted = graph.node("Concat", predicted, *deviations, axis=1) if deviations else predicted
         graph.cast(predicted, self._element, result="variable")
         return "variable", self._element, ["n", n]
 

@@ -673,10 +673,8 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
     def _plain_table(self) -> PlainTable:
         """Return what is computed, as plain data for other languages."""
         check_is_fitted(self)
-        if self._has_spread:
-            raise ValueError("loss='gaussian_nll' of a table has no form in ONNX and C: keep the estimator by save().")
         ends = {"mean": self._mean, "spread": self._spread, "low": self._low, "high": self._high}
-        return plain_table(self, "numbers", is_sorted=self._levels is not None, **ends)
+        return plain_table(self, "numbers", is_sorted=self._levels is not None, has_deviations=self._has_spread, **ends)
 
     def _score_of(self, y: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> float:
         truth = self._truth(y)

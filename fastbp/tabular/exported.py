@@ -56,7 +56,8 @@ def of_network(network: Any, seen: list[Seen] | None = None) -> PlainNetwork:
     """Return a network, or raise ValueError for one that does more than its weights say."""
     if network.estimators_ is not None:
         raise ValueError("An ensemble has no form in ONNX and C behind TableEncoder: fit with ensemble=False.")
-    if network.input_scaler_ is not None or network.target_scaler_ is not None:
+    has_deviations = getattr(network, "_has_spread", False)  # whose scaling of targets belongs to the loss
+    if network.input_scaler_ is not None or (network.target_scaler_ is not None and not has_deviations):
         raise ValueError(
             "A network with input_scaling or target_scaling has no form in ONNX and C behind TableEncoder: call its"
             " fold_scaling() first, or fit with both None."
@@ -98,7 +99,7 @@ def plain_table(estimator: Any, kind: str, **own: Any) -> PlainTable:
         ]
     none = dict.fromkeys(("mean", "spread", "low", "high"), NOTHING)
     lists: dict[str, list[Any]] = {name: [] for name in ("sizes", "classes", "counting", "temperatures")}
-    rest = {"smoothing": 0.0, "least": 0.0, "is_sorted": False}
+    rest = {"smoothing": 0.0, "least": 0.0, "is_sorted": False, "has_deviations": False}
     return PlainTable(kind=kind, networks=networks, shares=shares, **of_table, **(none | lists | rest | own))
 
 
@@ -119,11 +120,15 @@ def plain_pipeline(encoder: Any, network: Any) -> PlainTable:
         coefs, intercepts = [*plain.coefs[:-1], np.c_[0 * W, W]], [*plain.intercepts[:-1], np.r_[0 * b, b]]
         plain = plain._replace(coefs=coefs, intercepts=intercepts, activations=[*plain.activations[:-1], "softmax"])
     n_classes = 0 if is_number else len(network.classes_)
-    most = np.full(n_outputs, np.finfo(np.float64).max)
     is_sorted = is_number and bool(network._fitted_levels())
+    has_deviations = is_number and network._has_spread
+    mean, spread = np.zeros(n_outputs), np.ones(n_outputs)
+    if has_deviations:
+        mean, spread = network.target_scaler_.mean_, network.target_scaler_.scale_
+    most = np.full(len(mean), np.finfo(np.float64).max)
     return PlainTable(
         kind="numbers" if is_number else "one", networks=[plain], shares=np.ones(1), sizes=[] if is_number else [n_classes],
         classes=[] if is_number else [network.classes_], counting=[] if is_number else [np.arange(n_classes)],
-        temperatures=[] if is_number else [1.0], smoothing=0.0, least=np.finfo(np.float64).tiny, mean=np.zeros(n_outputs),
-        spread=np.ones(n_outputs), low=-most, high=most, is_sorted=is_sorted, **of_encoder(encoder),
+        temperatures=[] if is_number else [1.0], smoothing=0.0, least=np.finfo(np.float64).tiny, mean=mean, spread=spread,
+        low=-most, high=most, is_sorted=is_sorted, has_deviations=has_deviations, **of_encoder(encoder),
     )  # fmt: skip
