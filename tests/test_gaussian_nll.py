@@ -222,6 +222,7 @@ def test_float32_and_sparse_rows():
     single = make().fit(X.astype(np.float32), Y.astype(np.float32))
     assert both(single, X.astype(np.float32)).dtype == np.float32
     np.testing.assert_allclose(both(single, X.astype(np.float32)), both(whole), rtol=2e-3, atol=2e-3)
+    np.testing.assert_array_equal(single.predict(X.astype(np.float32)), both(single, X.astype(np.float32))[0])
 
 
 def test_weights_are_repetitions():

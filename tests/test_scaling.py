@@ -261,3 +261,35 @@ def test_search_scales_by_each_fold(early_stopping):
     model = make(early_stopping=early_stopping, max_iter=5)
     ours, theirs = (search(model, grid, cv=3).fit(REAL, T) for search in (BPSearchCV, GridSearchCV))
     np.testing.assert_array_equal(ours.cv_results_["mean_test_score"], theirs.cv_results_["mean_test_score"])
+
+
+@pytest.mark.parametrize("power", [-1000, -700, 700, 1000])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"target_scaling": "standard"},
+        {"loss": "gaussian_nll"},
+        {"input_scaling": "standard"},
+        {"input_scaling": "standard", "target_scaling": "standard", "missing_targets": "ignore"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("sparse", [False, True])
+def test_no_unit_is_too_large_or_too_small(options, power, sparse, recwarn, tmp_path):
+    """Times a power of two nothing is rounded, so that the networks are the same to the bit."""
+    unit, random = 2.0**power, np.random.RandomState(0)
+    X, y = random.normal(3, 1, (40, 3)), random.normal(-5, 2, (40, 2))
+    if "missing_targets" in options:
+        y[::7, 0] = np.nan
+    weights = random.choice([0.0, 1.0, 2.0], 40)
+    of_inputs, of_targets = (unit if name in options else 1.0 for name in ("input_scaling", "target_scaling"))
+    of_targets = unit if options.get("loss") == "gaussian_nll" else of_targets
+    rows = csr_matrix if sparse else np.asarray
+    model, same = (
+        make(max_iter=3, **options).fit(rows(X * x_unit), y * y_unit, sample_weight=weights)
+        for x_unit, y_unit in ((of_inputs, of_targets), (1.0, 1.0))
+    )
+    np.testing.assert_array_equal(model.predict(rows(X * of_inputs)), same.predict(rows(X)) * of_targets)
+    assert not [one for one in recwarn if one.category is RuntimeWarning]
+    fastbp.save(model, tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(fastbp.load(tmp_path / "model.safetensors").predict(rows(X)), model.predict(rows(X)))

@@ -309,13 +309,14 @@ class BPRegressor(RegressorMixin, BaseBP):
         >>> bool(np.all(np.abs(mean - [0.3, 2.7]) < 0.3)), bool(np.all(np.abs(std - [0.2, 1.0]) < 0.2))
         (True, True)
         """
-        if return_std:
-            return self._means_and_deviations(X)
+        if return_std or self._has_spread:
+            mean, std = self._means_and_deviations(X)
+            return (mean, std) if return_std else mean
         outputs = self._outputs(X)
         if self._fitted_levels():
             outputs.sort(axis=1)
         if self.target_scaler_ is not None:
-            outputs = self.target_scaler_.inverse_transform(outputs[:, : self.target_scaler_.n_features_in_])
+            outputs = self.target_scaler_.inverse_transform(outputs)
         return outputs[:, 0] if outputs.shape[1] == 1 else outputs
 
     def _means_and_deviations(self, X: Any) -> tuple[np.ndarray, np.ndarray]:

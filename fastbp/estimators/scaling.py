@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.preprocessing import RobustScaler, StandardScaler
+from sklearn.preprocessing import MaxAbsScaler, RobustScaler, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from fastbp.estimators.explain import demand_plain_inputs
@@ -13,6 +13,7 @@ from fastbp.estimators.inputs import twin
 from fastbp.estimators.publish import publish
 from fastbp.estimators.resume import check_scaling, target_scaling_of
 
+_LARGEST_EXPONENT = 400  # of two
 # What an ensemble shares with the best of its networks.
 _OF_WEIGHTS = ("coefs_", "intercepts_", "skip_coefs_", "_bound")
 
@@ -42,7 +43,7 @@ def fitted_scaling(estimator: Any, problem: Any, target_scaling: str | None) -> 
         X = problem.X[rows]
         is_dense = not issparse(X)  # centred, a sparse matrix would be full
         if estimator.input_scaling == "standard":
-            inputs = _of_arrays(StandardScaler(with_mean=is_dense)).fit(X, sample_weight=weights)
+            inputs = _standard_scaler(X, weights, with_mean=is_dense)
         else:
             if weights is not None:
                 there = weights > 0
@@ -57,8 +58,25 @@ def fitted_scaling(estimator: Any, problem: Any, target_scaling: str | None) -> 
             if getattr(inputs, name, None) is not None:
                 getattr(inputs, name)[X.shape[1] - len(getattr(estimator, "categories_", ())) :] = value  # codes stay as they are
     if target_scaling is not None:
-        targets = _of_arrays(StandardScaler()).fit(problem.Y[rows], sample_weight=weights)
+        targets = _standard_scaler(problem.Y[rows], weights)
     return Scaling(inputs, targets)
+
+
+def _standard_scaler(values: Any, weights: Any, with_mean: bool = True) -> Any:
+    """Return a scaler fitted to values, in units of powers of two where their squares would leave the range of float64."""
+    scaler = _of_arrays(StandardScaler(with_mean=with_mean))
+    exponents = np.frexp(MaxAbsScaler().fit(values).max_abs_)[1]
+    if (np.abs(exponents) <= _LARGEST_EXPONENT).all():
+        return scaler.fit(values, sample_weight=weights)
+    units = 2.0 ** np.clip(exponents - 1, -1022, None)
+    scaler.fit(values.multiply(1 / units).tocsr() if issparse(values) else values / units, sample_weight=weights)
+    if scaler.mean_ is not None:
+        scaler.mean_ *= units
+    scaler.scale_ *= units
+    scaler.scale_[scaler.scale_ == 0] = 1.0
+    with np.errstate(over="ignore", under="ignore"):
+        scaler.var_ = scaler.scale_**2
+    return scaler
 
 
 def _of_arrays(scaler: Any) -> Any:
