@@ -545,3 +545,32 @@ def test_ensembles_of_any_target(kind, options, y):
         kind("ensemble", **QUICK, **options).fit(X, y, X_val=X, y_val=y)
     with pytest.raises(ValueError, match="preset='ensemble'"):
         to_c(model)
+
+
+FEW = {
+    "two rows": pd.DataFrame({"x": [0.3, -1.2], "word": ["a", "b"]}),
+    "five rows": pd.DataFrame(np.random.RandomState(0).normal(size=(5, 3))),
+    "two different rows": pd.DataFrame({"is_new": np.random.RandomState(0).uniform(size=300) < 0.4}),
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("loss", ["poisson", "gamma", "tweedie"])
+@pytest.mark.parametrize("preset", ["default", "ensemble"])
+@pytest.mark.parametrize("table", FEW)
+def test_exponentials_stay_finite_where_few_rows_differ(table, preset, loss):
+    X = FEW[table]
+    y = np.exp(np.random.RandomState(1).normal(size=len(X)))
+    for max_iter in (1, 20):
+        model, other = (
+            BPTabularRegressor(preset, loss=loss, max_iter=max_iter, random_state=0, n_threads=n).fit(X, y) for n in (1, 2)
+        )
+        predicted = model.predict(X)
+        assert (predicted >= y.min()).all() and (predicted <= y.max()).all()
+        np.testing.assert_array_equal(other.predict(X), predicted)
+
+
+def test_a_rate_that_a_user_chose_is_not_lowered():
+    X, y = FEW["two different rows"], np.ones(300)
+    with pytest.raises(ValueError, match="learning_rate_init"):
+        BPTabularRegressor(loss="poisson", network_params={"learning_rate_init": 1e6}, **QUICK).fit(X, y)

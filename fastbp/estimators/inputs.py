@@ -72,7 +72,8 @@ def _options(estimator: Any) -> dict[str, Any]:
 def read_by(check: Callable[..., Any], *data: Any, **options: Any) -> Any:
     """Return what one of scikit-learn's checks does; cells of which Python makes no float are a ValueError too."""
     try:
-        return check(*data, **options)
+        with np.errstate(over="ignore", invalid="ignore"):  # of numbers too large for float32, which the checks then refuse
+            return check(*data, **options)
     except ArithmeticError as error:  # of integers, fractions and decimals
         name = options.get("input_name", "X or y")
         raise ValueError(f"Input {name} contains a value too large for a float, or a signaling NaN: {error}.") from error

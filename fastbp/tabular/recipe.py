@@ -61,6 +61,10 @@ class Task(NamedTuple):
 # Source of the settings: Holzmüller, Grinsztajn and Steinwart, arXiv:2407.04491; what differs is told in docs/tabular.md.
 CLASSES = Task("selu", 0.04, 0.3, {"output_activation": "softmax", "label_smoothing": 0.1})
 NUMBERS = Task("mish", 0.1, 0.15, {})
+OWN_RATES = CLASSES.learning_rate_init, NUMBERS.learning_rate_init
+# Where few rows differ, init="data" makes weights so large that outputs jump by dropout, and the exponential of some is infinite.
+GENTLER = {"init": "glorot_uniform", "dropout": 0.0}
+LOWER_RATES = 1 / 8, 1 / 64
 
 
 def batch_rows(n_rows: int) -> int:

@@ -176,8 +176,10 @@ def unit_of(Y: np.ndarray, weights: np.ndarray | None, loss: str) -> tuple[np.nd
 
 def moments(model: Any, outputs: np.ndarray) -> np.ndarray:
     """Return what of a network's outputs, (n_rows, n_outputs), may be averaged over networks, in float64: of means and spreads
-    the means and mean squares of the targets, so that an average is of the networks' mixture."""
-    outputs = outputs.astype(np.float64)
+    the means and mean squares of the targets, so that an average is of the networks' mixture; infinite exponentials are the
+    largest number of the network instead, as no weight makes anything of them."""
+    largest = float(np.finfo(outputs.dtype).max)
+    outputs = np.clip(outputs.astype(np.float64), -largest, largest)
     if not LOSSES[model.loss].has_spread:
         return outputs
     means, spreads = np.split(outputs, 2, axis=1)

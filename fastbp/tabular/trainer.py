@@ -7,15 +7,27 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.metrics import r2_score
 
 from fastbp.estimators import parameters
 from fastbp.estimators.base import fitted_copy
 from fastbp.estimators.settings import settings_of
 from fastbp.estimators.targets import Targets
-from fastbp.tabular.recipe import FEW_EPOCHS, LITTLE_NOISE, MANY_ROWS, MUCH_NOISE, Preset, shorter_and_longer
+from fastbp.tabular.recipe import (
+    FEW_EPOCHS,
+    GENTLER,
+    LITTLE_NOISE,
+    LOWER_RATES,
+    MANY_ROWS,
+    MUCH_NOISE,
+    OWN_RATES,
+    Preset,
+    shorter_and_longer,
+)
 from fastbp.tabular.watching import Watching
 from fastbp.training.fit import fit_network
+from fastbp.training.outcome import DivergenceError
 from fastbp.training.problem import Problem
 from fastbp.training.threads import allowed_threads, run_pool
 from fastbp.training.workspace import Scratch
@@ -61,10 +73,29 @@ def trained_network(
     model: Any, X: np.ndarray, targets: Targets, weights: Any, rows: Any, fitted: Any, seed: int, scratch: Any, n_threads: int,
     told: Callable[..., Any] | None = None, categories: Sequence[int] = (),
 ) -> Any:  # fmt: skip
-    """Return a network, unfitted so far, trained on the numbered rows, on all if `rows` is None; told: from model, attributes,
-    problem and settings to the settings and options with which the training is told of; categories: how many each of the last
-    columns has, which hold their numbers."""
+    """Return a network, unfitted so far, trained on the numbered rows, on all if `rows` is None; if that diverges with the rate
+    of the recipe, trained anew more gently; told: from model, attributes, problem and settings to the settings and options with
+    which the training is told of; categories: how many each of the last columns has, which hold their numbers."""
     parameters.check_parameters(model)
+    data = X, targets, weights, rows, fitted, seed, scratch, n_threads, told, categories
+    try:
+        return _trained_once(model, *data)
+    except DivergenceError:
+        if model.learning_rate_init not in OWN_RATES:
+            raise
+    for factor in LOWER_RATES:
+        rate = factor * model.learning_rate_init
+        try:
+            return _trained_once(clone(model).set_params(learning_rate_init=rate, **GENTLER), *data)
+        except DivergenceError:
+            if factor == LOWER_RATES[-1]:
+                raise
+
+
+def _trained_once(
+    model: Any, X: np.ndarray, targets: Targets, weights: Any, rows: Any, fitted: Any, seed: int, scratch: Any, n_threads: int,
+    told: Callable[..., Any] | None, categories: Sequence[int],
+) -> Any:  # fmt: skip
     settings = settings_of(model, targets.loss)._replace(
         categories=tuple(categories), decay_schedule="flat_cos", dropout_schedule="flat_cos", groups=targets.groups
     )

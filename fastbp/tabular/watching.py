@@ -69,6 +69,7 @@ class Watching:
         from fastbp.training.outcome import Run
         from fastbp.training.problem import Problem
 
+        self.scores.pop(number, None)  # of a training that diverged
         if self.looked is not None:
             X = self.seen(attributes.get("_sees_ranks", False), self.looked.X)
             problem.held_out = Problem(X, self.looked.Y, self.looked.weights, n_outputs=problem.n_outputs)
