@@ -481,3 +481,18 @@ def test_what_is_not_exported():
         fastbp.to_c(model, dtype="float32")
     with pytest.raises(ValueError, match="categories"):
         fastbp.to_c(BPRegressor(categorical_features=[0], scale_layer=True, **QUICK).fit(X, np.arange(3.0)))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+def test_whole_numbers_that_float64_cannot_tell_apart(dtype, tmp_path):
+    numbers = np.array([2**53, 2**53 + 1, 2**62 + 1, 2**62, 7], dtype=dtype)
+    X, y = np.repeat(numbers, 12)[:, np.newaxis], np.repeat(np.arange(5.0), 12)
+    model = BPRegressor(solver="lbfgs", categorical_features=[0], random_state=0).fit(X, y)
+    assert model.categories_[0].tolist() == sorted(numbers.tolist())
+    np.testing.assert_allclose(model.predict(X), y, atol=0.1)
+    fastbp.save(model, tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(fastbp.load(tmp_path / "model.safetensors").predict(X), model.predict(X))
+    assert len(set(model.predict(numbers[:, np.newaxis] + dtype(1)).round(2))) == 3  # 2**53 + 1, 2**62 + 1, and none of them
+    with pytest.raises(ValueError, match="apart"):
+        fastbp.to_c(model)

@@ -273,3 +273,11 @@ def test_the_networks_of_an_ensemble_for_a_table_and_a_killed_worker(problem, tm
     np.testing.assert_array_equal(there.oof_prediction_, here.oof_prediction_)
     np.testing.assert_array_equal(there.predict(X), here.predict(X))
     assert there.configurations_ == here.configurations_
+
+
+@pytest.mark.parametrize("client", [3, "localhost:8786"])
+def test_what_is_no_client(client):
+    from fastbp import warm_up
+
+    with pytest.raises(TypeError, match=r"must be a dask\.distributed\.Client"):
+        warm_up(client)

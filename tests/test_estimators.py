@@ -336,7 +336,8 @@ def test_poisson_targets_below_zero(no_kernels):
 
 
 def test_target_too_large_for_float32(no_kernels):
-    with pytest.raises(ValueError, match="too large for dtype"), np.errstate(over="ignore"):
+    with pytest.raises(ValueError, match="too large for dtype"), warnings.catch_warnings():
+        warnings.simplefilter("error")  # also of NumPy's
         BPRegressor().fit(X_TINY.astype(np.float32), [1e39, 0, 0, 0])
 
 

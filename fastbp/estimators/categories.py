@@ -11,6 +11,7 @@ from fastbp.estimators import parameters
 from fastbp.estimators.parameter_kinds import OF_A_COLUMN
 
 MOST_AUTO = 600
+MOST_EXACT = 2**53  # float64 tells no larger whole numbers apart
 CATEGORICAL = ("category", "categorical", "enum")  # how the dtypes of pandas and polars for categories begin
 
 
@@ -147,13 +148,14 @@ def is_missing(value: Any) -> bool:
 
 
 def _values(column: np.ndarray, where: str) -> np.ndarray:
-    """Return a column as float64 with NaN, or as objects, texts and numbers, with None for missing values."""
-    if column.dtype.kind in "biuf":
+    """Return a column as float64 with NaN, or as objects, texts, numbers and large integers, with None for missing values."""
+    is_exact = column.dtype.kind not in "iu" or not ((column > MOST_EXACT) | (column < -MOST_EXACT)).any()
+    if column.dtype.kind in "biuf" and is_exact:
         values = column.astype(np.float64)
         if np.isinf(values).any():
             raise ValueError(f"Input X contains infinity or a value too large for float64, in {where}, which holds categories.")
         return values
-    if column.dtype.kind not in "OUT":
+    if column.dtype.kind not in "OUTiu":
         raise ValueError(f"Categories are numbers, booleans or text, but {where} holds {column.dtype}: convert it to text.")
     cells = [None if is_missing(value) else value for value in column.tolist()]
     for kind in set(map(type, cells)):

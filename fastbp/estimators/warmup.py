@@ -26,7 +26,7 @@ def warm_up(client: Any = None) -> int:
     ValueError
         If the cluster has no workers.
     TypeError
-        If the client is asynchronous.
+        If the client is asynchronous, or no client.
 
     Examples
     --------
@@ -55,6 +55,8 @@ async def _warm_up_this_worker():
 def _warm_up_workers(client):
     from fastbp.kernels.toolchain import sharing, store
 
+    if not hasattr(client, "run"):
+        raise TypeError(f"client must be a dask.distributed.Client or None, got {client!r}.")
     if getattr(client, "asynchronous", False):
         raise TypeError("warm_up needs a synchronous Client: create it without asynchronous=True.")
     kinds = client.run(store.kind)

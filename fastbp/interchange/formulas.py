@@ -133,6 +133,11 @@ def _inputs_of(estimator: Any) -> Inputs | None:
                 " in place of the texts, as OrdinalEncoder makes them."
             ) from error
         known = numbers[~np.isnan(numbers)]
+        if len(np.unique(known)) < len(known):
+            raise ValueError(
+                f"Column {column} holds whole numbers as categories that float64 cannot tell apart, but what is exported reads"
+                " float64: fit with smaller numbers in place of these, as OrdinalEncoder makes them."
+            )
         categories.append(Category(column, known, len(known) < len(numbers)))
     numbers_at = [i for i in range(estimator.n_features_in_) if i not in estimator.categorical_features_]
     embeddings = category_embeddings(vars(estimator).get("front_"))

@@ -656,7 +656,8 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
             outputs = outputs[:, : len(self._mean)]
         if self._levels is not None:
             outputs = np.sort(outputs, axis=1)
-        return np.clip(outputs * self._spread + self._mean, self._low, self._high)
+        with np.errstate(over="ignore"):  # which the range of the targets ends
+            return np.clip(outputs * self._spread + self._mean, self._low, self._high)
 
     def _finished(self, outputs: np.ndarray) -> np.ndarray:
         predicted = self._in_units(outputs)
