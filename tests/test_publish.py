@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 from covering import covering, dealt
+from sklearn.base import clone
 from sklearn.metrics import accuracy_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -483,3 +484,70 @@ def test_ctrl_c_at_any_line_leaves_the_old_model_or_the_new_one(case):
     result = subprocess.run([sys.executable, "-c", INTERRUPTED, case], capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr[-3000:]
     print(result.stdout)
+
+
+class Refitting:
+    """Rows; while they are read another thread's fit takes place."""
+
+    shape = X.shape
+
+    def __init__(self, fit):
+        self.fits = [fit]
+
+    def __len__(self):
+        return len(X)
+
+    def __array__(self, dtype=None, copy=None):
+        if self.fits:
+            self.fits.pop()()
+        return np.array(X, dtype=dtype)
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_interval"])
+@pytest.mark.parametrize(
+    "model, then",
+    [
+        (BPTabularClassifier(max_iter=2, random_state=0, cv=2), {"preset": "ensemble"}),
+        (BPTabularRegressor("ensemble", max_iter=2, random_state=0, cv=2), {"preset": "fast"}),
+        (BPTabularRegressor(loss="gaussian_nll", max_iter=2, random_state=0, cv=2), {"loss": "squared_error"}),
+        (BPRegressor("gaussian_nll", **OPTIONS), {"loss": "squared_error"}),
+        (BPRegressor(**OPTIONS, target_scaling="standard"), {"target_scaling": None}),
+    ],
+    ids=str,
+)
+def test_predictions_are_of_one_fit(model, then, method):
+    if not hasattr(model, method):
+        pytest.skip("has no such method")
+    model = clone(model).fit(X, Y)
+    before = getattr(model, method)(X)
+    rows = Refitting(lambda: model.set_params(**then).fit(X, Y))
+    np.testing.assert_array_equal(getattr(model, method)(rows), before)
+    assert not rows.fits
+    assert not np.array_equal(getattr(model, method)(X), before)
+
+
+OF_TABLES = [
+    {"preset": "ensemble", "cv": 2},
+    {"preset": "default"},
+    {"preset": "fast", "cv": 3},
+    {"preset": "fast", "network_params": {"embedding": None}},
+]
+
+
+@pytest.mark.parametrize("then", OF_TABLES, ids=str)
+@pytest.mark.parametrize("first", OF_TABLES, ids=str)
+@pytest.mark.parametrize("kind", [BPTabularClassifier, BPTabularRegressor])
+def test_a_fit_leaves_nothing_of_an_earlier_one(kind, first, then):
+    anew = kind(max_iter=2, random_state=0, **then).fit(X, Y)
+    options = {"preset": "default", "cv": None, "network_params": None, **then}
+    looked = {"X_val": X, "y_val": Y} if first["preset"] == "fast" else {}
+    model = (
+        kind(max_iter=2, random_state=0, scoring="r2", **first).fit(X, Y, **looked).set_params(scoring=None, **options).fit(X, Y)
+    )
+    assert vars(model).keys() == vars(anew).keys()
+    for mine, other in zip(predictions(model), predictions(anew), strict=True):
+        np.testing.assert_array_equal(mine, other)
+    assert model.validation_scores_ is None
+    if "cv" not in then and then["preset"] != "ensemble":
+        with pytest.raises(ValueError, match="fit it with"):
+            model.predict_interval(X) if kind is BPTabularRegressor else model.predict_set(X)

@@ -1,6 +1,7 @@
 """Data at the door: what validate_data leaves to do, and what can pass without it."""
 
 import datetime
+import functools
 from collections.abc import Callable
 from numbers import Number
 from typing import Any, TypeAlias
@@ -119,6 +120,16 @@ def twin(estimator: Any, **attributes: Any) -> Any:
     copied = object.__new__(type(estimator))
     copied.__dict__ = estimator.__dict__ | attributes
     return copied
+
+
+def of_one_fit(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a method see the estimator as it is when it begins, whatever a fit in another thread makes of it meanwhile."""
+
+    @functools.wraps(method)
+    def called(self: Any, *args: Any, **options: Any) -> Any:
+        return method(twin(self), *args, **options)
+
+    return called
 
 
 def unfitted(estimator: Any) -> Any:

@@ -10,7 +10,7 @@ from sklearn.utils.metaestimators import available_if
 
 from fastbp.estimators.base import BaseBP, has_partial_fit
 from fastbp.estimators.docs import documented, filled
-from fastbp.estimators.inputs import MatrixLike
+from fastbp.estimators.inputs import MatrixLike, twin
 from fastbp.estimators.missing import known_r2, without_missing
 from fastbp.estimators.parameter_table import rules_of
 from fastbp.estimators.targets import Targets, real_targets, repeated
@@ -309,14 +309,15 @@ class BPRegressor(RegressorMixin, BaseBP):
         >>> bool(np.all(np.abs(mean - [0.3, 2.7]) < 0.3)), bool(np.all(np.abs(std - [0.2, 1.0]) < 0.2))
         (True, True)
         """
-        if return_std or self._has_spread:
-            mean, std = self._means_and_deviations(X)
+        now = self if self.target_scaler_ is None and not return_std else twin(self)  # of one fit, as of_one_fit has it
+        if return_std or now._has_spread:
+            mean, std = now._means_and_deviations(X)
             return (mean, std) if return_std else mean
-        outputs = self._outputs(X)
-        if self._fitted_levels():
+        outputs = now._outputs(X)
+        if now._fitted_levels():
             outputs.sort(axis=1)
-        if self.target_scaler_ is not None:
-            outputs = self.target_scaler_.inverse_transform(outputs)
+        if now.target_scaler_ is not None:
+            outputs = now.target_scaler_.inverse_transform(outputs)
         return outputs[:, 0] if outputs.shape[1] == 1 else outputs
 
     def _means_and_deviations(self, X: Any) -> tuple[np.ndarray, np.ndarray]:

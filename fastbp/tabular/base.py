@@ -172,6 +172,8 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
         if (validation[0] is None) != (validation[1] is None) or (validation[0] is None and validation[2] is not None):
             raise ValueError("X_val and y_val go together: give both, or neither.")
         new = unfitted(self)
+        for name in [name for name in vars(new) if name.startswith("_") and hasattr(type(self), name)]:
+            del vars(new)[name]  # of an earlier fit: what not every fit sets has a default in the class
 
         def learn(hooks: Any = None) -> None:
             watching._hooks = hooks

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastbp.estimators import BPClassifier, BPRegressor, parameters
 from fastbp.estimators.calibration import fitted_temperature, probabilities
+from fastbp.estimators.inputs import of_one_fit
 from fastbp.estimators.plain_table import PlainTable
 from fastbp.estimators.regressor import mean_pinball_score
 from fastbp.estimators.targets import check_range, repeated
@@ -174,6 +175,7 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
         strata = told.codes[:, 0] if told.kind == ONE else labels
         self._train(table, labels, strata, rows, X, targets_of(codes), watching)
 
+    @of_one_fit
     def predict_proba(self, X: Any) -> Any:
         """Return the probability of each class, the mean over the networks.
 
@@ -207,6 +209,7 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
         likely = self.predict_proba(X)
         return [np.log(part) for part in likely] if isinstance(likely, list) else np.log(likely)
 
+    @of_one_fit
     def predict(self, X: Any) -> Any:
         """Return the most probable class of each row.
 
@@ -229,6 +232,7 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
         largest = likely.argmax(axis=1)
         return self.classes_[largest]
 
+    @of_one_fit
     def predict_set(self, X: Any, coverage: float = 0.9, *, method: str = "cv", allow_empty: bool = True) -> Any:
         """Return, for each row, a set of classes that holds the true one as often as asked, on average over rows like fit's.
 
@@ -544,6 +548,7 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
     @overload
     def predict(self, X: Any, return_std: Literal[True]) -> tuple[np.ndarray, np.ndarray]: ...
 
+    @of_one_fit
     def predict(self, X: Any, return_std: bool = False) -> Any:
         """Return the mean of the networks' predictions, within the range of the targets of training.
 
@@ -576,6 +581,7 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
         std = deviations(outputs) * self._spread
         return self._finished(outputs), std[:, 0] if self._is_single else std
 
+    @of_one_fit
     def predict_interval(self, X: Any, coverage: float = 0.9, *, method: str = "cv") -> np.ndarray:
         """Return, for each row, an interval that holds the true target as often as asked, on average over rows like those of fit.
 
