@@ -7,6 +7,7 @@ import itertools
 import pickle
 import time
 import warnings
+from collections import Counter
 
 import naive
 import numpy as np
@@ -884,6 +885,29 @@ def test_hostile_columns_at_once():
     with pytest.warns(UnknownCategoryWarning, match="2 in 'kind'"):
         predicted = model.predict(gone)
     assert np.isfinite(predicted).all() and model.encoder_.unknown_counts(gone) == {"kind": 2}
+
+
+@pytest.mark.parametrize("preset", ["fast", "ensemble"])
+@pytest.mark.parametrize("kind", [BPTabularClassifier, BPTabularRegressor])
+def test_warnings_point_at_the_line_that_called(kind, preset):
+    frame = pd.DataFrame(
+        {"mail": [f"user{i}@example.org" for i in range(30)], "x": [np.inf, *range(29)], "kind": ["a", "b"] * 15}
+    )
+    other = frame[:4].assign(kind="c")
+    weights = np.r_[np.ones(24), np.zeros(6)]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = kind(preset, max_iter=1, cv=25, random_state=0).fit(frame, [0, 1] * 15, weights)
+        model.predict(other)
+        encoder = TableEncoder().fit(frame)
+        TableEncoder().fit_transform(frame)
+        encoder.transform(other)
+        make_pipeline(TableEncoder()).fit(frame).transform(other)
+        encoder.set_output(transform="pandas").transform(other)
+    ours = [one for one in caught if "fastbp" in one.category.__module__ or "rows have a weight above 0" in str(one.message)]
+    counts = Counter(one.category for one in ours)
+    assert {one.filename for one in ours} == {__file__} and len({one.lineno for one in ours}) == 7
+    assert counts[LeftOutWarning] == 4 and counts[UnknownCategoryWarning] == 4 and counts[UserWarning] == 1
 
 
 def test_a_table_of_one_row():
