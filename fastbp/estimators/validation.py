@@ -42,8 +42,8 @@ def check_choices(estimator: Any, is_given: bool, resume: bool, incremental: boo
 
 
 def stacklevel_of_user() -> int:
-    """Return the `stacklevel` at which the caller's warning points at the line that called fastbp, past the frames of fastbp and of
-    scikit-learn."""
+    """Return the `stacklevel` at which the caller's warning points at the line that called fastbp, past the frames of fastbp
+    and scikit-learn."""
     level, frame = 0, inspect.currentframe()
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("fastbp", "sklearn"):
         level, frame = level + 1, frame.f_back
