@@ -26,9 +26,10 @@ from sklearn.utils import shuffle
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from fastbp import BPRegressor, BPSearchCV, BPTabularClassifier, BPTabularRegressor, TableEncoder
+from fastbp import BPClassifier, BPRegressor, BPSearchCV, BPTabularClassifier, BPTabularRegressor, TableEncoder
 from fastbp.tabular import recipe
 from fastbp.tabular.encoder import LeftOutWarning, UnknownCategoryWarning
+from fastbp.training.settings import Settings
 
 KINDS = [BPTabularClassifier, BPTabularRegressor]
 QUICK = {"max_iter": 3, "random_state": 0}
@@ -951,6 +952,19 @@ def test_several_targets():
 def test_bad_values(options, message):
     with pytest.raises(ValueError, match=message):
         BPTabularRegressor(**options).fit([[1.0], [2.0]], [1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    "kind, network", [(BPTabularClassifier, BPClassifier), (BPTabularRegressor, BPRegressor)], ids=["classes", "numbers"]
+)
+def test_what_networks_of_tables_do_not_take_is_refused_by_name(kind, network):
+    """What a training does not know, but for what becomes something that it knows, would do nothing."""
+    becomes = {"activation", "hidden_layer_sizes", "embedding", "embedded_features", "label_smoothing"}
+    unknown = network().get_params().keys() - Settings._fields - becomes
+    assert {"embedding_size", "categorical_features", "monotonic_cst", "missing_targets"} <= unknown
+    for name in unknown:
+        with pytest.raises(ValueError, match=f"network_params cannot set {name}: "):
+            kind(network_params={name: 2}).fit([[1.0], [2.0]], [0, 1])
 
 
 def test_targets_that_are_none():

@@ -34,7 +34,8 @@ from fastbp.tabular.watching import Looked, Watching, expected, mean_curve
 # what BPClassifier and BPRegressor do around a training, or is the recipe's own; in `network_params` it would do nothing
 NOT_OF_NETWORKS = {
     *("loss", "delta", "focal_gamma", "power", "quantile", "warm_start", "validation_split", "refit", "scoring", "calibration"),
-    *("ensemble", "input_scaling", "target_scaling"),
+    *("ensemble", "input_scaling", "target_scaling", "categorical_features", "embedding_size", "missing_targets"),
+    *("monotonic_cst", "ordered", "feature_importances"),
 }
 
 
