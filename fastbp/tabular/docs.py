@@ -30,7 +30,8 @@ _RUN_PARAMETERS = """
 scoring : str, callable or None, default=None
     Score for `oof_score_` and `validation_scores_`, as in scikit-learn; None is {score}.
 verbose : bool or int, default=False
-    Print what is trained, and every `verbose` epochs (True is 1) the loss of each network.
+    Print what is trained, and every `verbose` epochs (True is 1) the loss of each network; on a terminal, one line
+    for all networks is written over after each epoch.
 random_state : int, RandomState instance or None, default=None
     Seed of the initial weights, the order of rows, dropout and the folds.
 n_threads : int or None, default=None
