@@ -26,7 +26,7 @@ from sklearn.metrics import (
 )
 from sklearn.model_selection import KFold, RepeatedKFold, train_test_split
 
-from fastbp import BPTabularClassifier, BPTabularRegressor, LossCurveDisplay, to_c
+from fastbp import BPTabularClassifier, BPTabularRegressor, LossCurveDisplay
 from fastbp.names import LOSSES, REGRESSION_LOSSES
 from fastbp.tabular import conformal
 
@@ -565,5 +565,3 @@ def test_ensembles_of_any_target(kind, options, y):
     np.testing.assert_allclose(kept["shares"].sum(axis=1), 1)
     with pytest.raises(ValueError, match="X_val is not for"):
         kind("ensemble", **QUICK, **options).fit(X, y, X_val=X, y_val=y)
-    with pytest.raises(ValueError, match="preset='ensemble'"):
-        to_c(model)
