@@ -527,6 +527,17 @@ def step_rprop(values, gradient, last, sizes):
             values[j] -= math.copysign(sizes[j], last[j])
 
 
+# Every step rule, by its solver's name: moves values and what it keeps, two lists as long, in place.
+STEPS = {
+    "sgd": lambda w, g, m, v, rate, decay_1, decay_2, epsilon: step_sgd(w, g, m, rate, decay_1, False),
+    "nesterov": lambda w, g, m, v, rate, decay_1, decay_2, epsilon: step_sgd(w, g, m, rate, decay_1, True),
+    "adam": step_adam,
+    "adamw": step_adam,  # without the decay of weights
+    "rmsprop": lambda w, g, m, v, rate, decay_1, decay_2, epsilon: step_rmsprop(w, g, m, rate, decay_1, epsilon),
+    "rprop": lambda w, g, m, v, rate, decay_1, decay_2, epsilon: step_rprop(w, g, m, v),
+}
+
+
 def rows_of(coefs, intercepts):
     """Every list of numbers among the parameters, so that one loop can step through all of them."""
     return [row for W in coefs for row in W] + list(intercepts)
@@ -574,6 +585,8 @@ def train(
     weights = [1.0] * n if sample_weight is None else np.asarray(sample_weight, dtype=float).tolist()
     batch_size = min(200 if batch_size == "auto" else batch_size, n)
 
+    rule = "nesterov" if solver == "sgd" and nesterovs_momentum else solver
+    decays = {"sgd": (momentum, 0.0), "rmsprop": (beta_2, 0.0)}.get(solver, (beta_1, beta_2))
     first = [[0.0] * len(row) for row in rows_of(coefs, intercepts)]  # velocities, or Adam's first moments
     second = [[0.0] * len(row) for row in first]
     rate, n_steps, t, count, best_loss = learning_rate_init, 0, 0, 0, math.inf
@@ -610,13 +623,8 @@ def train(
                 intercept_gradients = [[0.0] * len(b) for b in intercept_gradients]
             values = rows_of(coefs, intercepts)
             for row, gradient, m, v in zip(values, rows_of(coef_gradients, intercept_gradients), first, second, strict=True):
-                if solver == "sgd":
-                    step_sgd(row, gradient, m, rate, momentum, nesterovs_momentum)
-                elif solver == "rmsprop":
-                    step_rmsprop(row, gradient, m, rate, beta_2, epsilon)
-                else:
-                    adam_rate = learning_rate_init * math.sqrt(1 - beta_2**n_steps) / (1 - beta_1**n_steps)
-                    step_adam(row, gradient, m, v, adam_rate, beta_1, beta_2, epsilon)
+                correction = math.sqrt(1 - beta_2**n_steps) / (1 - beta_1**n_steps) if solver in ("adam", "adamw") else 1.0
+                STEPS[rule](row, gradient, m, v, rate * correction, *decays, epsilon)
 
         t += n
         loss_curve.append(accumulated / n)

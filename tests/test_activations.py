@@ -9,13 +9,20 @@ from fastbp.names import HIDDEN_ACTIVATIONS
 NAMES = [name for name in HIDDEN_ACTIVATIONS if name != "step"]  # which is trained with a slope that it has not
 
 
+# Where PyTorch has no module of the same name: another one of its own, or the formula in its functions.
+IN_PYTORCH = {
+    "logistic": lambda torch: torch.nn.Sigmoid(),
+    "gelu": lambda torch: torch.nn.GELU(approximate="tanh"),
+}
+
+
 def function_of_torch(name):
-    """The module of the same name there, or of what it is called there."""
-    nn = pytest.importorskip("torch").nn
-    if name == "gelu":
-        return nn.GELU(approximate="tanh")
-    wanted = {"logistic": "sigmoid"}.get(name, name.replace("_", ""))
-    return next(getattr(nn, found) for found in dir(nn) if found.lower() == wanted)()
+    torch = pytest.importorskip("torch")
+    if name in IN_PYTORCH:
+        return IN_PYTORCH[name](torch)
+    found = [module for module in dir(torch.nn) if module.lower() == name.replace("_", "")]
+    assert found, f"PyTorch has no module {name!r}: give IN_PYTORCH its formula"
+    return getattr(torch.nn, found[0])()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -14,7 +14,9 @@ import pytest
 from test_architecture import FLOORS
 
 import fastbp
+from fastbp import names
 from fastbp.app.cli import main
+from fastbp.estimators.own_parameters import OWN_PARAMETERS
 from fastbp.names import SOLVERS
 
 pytestmark = pytest.mark.slow
@@ -171,9 +173,9 @@ def test_the_site_has_every_page_and_every_public_name():
     """Sphinx itself sees to its links, in .ci/run."""
     texts = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))]
     blocks = [block for text in texts for block in re.findall(r"(?m)^:::\{toctree\}\n(?::.*\n)*\n((?:.+\n)+?):::", text)]
-    names = [re.sub(r".*<(.*)>", r"\1", line) for block in blocks for line in block.splitlines()]
+    listed = [re.sub(r".*<(.*)>", r"\1", line) for block in blocks for line in block.splitlines()]
     there = {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index"} | {"reference", "gallery/index"}
-    assert sorted(names) == sorted(there)
+    assert sorted(listed) == sorted(there)
     reference = (ROOT / "docs" / "reference.rst").read_text(encoding="utf-8")
     assert sorted(re.findall(r"(?m)^   (\w+)$", reference)) == sorted(fastbp.__all__)
 
@@ -195,9 +197,9 @@ def test_files_that_are_named_exist(page):
 
 def missing_names(text):
     """Return the functions, constants and the like that the page names and that no source does."""
-    names = re.findall(r"`(?:\w+\.)*([A-Za-z_]\w*)(?:\([^`]*\))?`", "\n".join(split(text)[0]))
+    found = re.findall(r"`(?:\w+\.)*([A-Za-z_]\w*)(?:\([^`]*\))?`", "\n".join(split(text)[0]))
     words = {word for path in FILES if path != Path(__file__) for word in re.findall(r"\w+", path.read_text(encoding="utf-8"))}
-    return sorted(set(names) - words)
+    return sorted(set(found) - words)
 
 
 def test_names_of_the_architecture_exist():
@@ -283,13 +285,24 @@ def test_these_tests_see_what_they_look_for(tmp_path):
     assert missing_names("`product` `load(x, i)` `naive.train` `no_such_kernel` `no_such(x)`") == ["no_such", "no_such_kernel"]
 
 
+OF_SCIKIT_LEARN = {"identity", "relu", "sgd", "adam", "squared_error", "constant", "invscaling", "adaptive"}
+
+
+def test_the_differences_have_every_name_that_scikit_learn_has_not():
+    page = (ROOT / "docs/differences.md").read_text(encoding="utf-8")
+    tables = names.HIDDEN_ACTIVATIONS, SOLVERS, names.REGRESSION_LOSSES, names.SCHEDULES, names.INITIALISATIONS
+    wanted = [f'"{name}"' for table in tables for name in table if name not in OF_SCIKIT_LEARN]
+    wanted += [f"`{row.name}`" for row in OWN_PARAMETERS]
+    assert [name for name in wanted if name not in page] == []
+
+
 @pytest.mark.parametrize("estimator", [fastbp.BPClassifier, fastbp.BPRegressor, fastbp.BPAutoencoder])
 def test_partial_fit_is_there_for_the_solvers_that_are_named(estimator):
     there = {solver for solver in SOLVERS if hasattr(estimator(solver=solver), "partial_fit")}
     summary = inspect.getdoc(estimator(solver="sgd").partial_fit).splitlines()[0]
     assert set(re.findall(r"'(\w+)'", summary)) == there
-    page = re.search(r"`partial_fit` is for (.*?);", (ROOT / "docs/larger-than-memory.md").read_text())
-    assert set(re.findall(r"`(\w+)`", page[1])) == there
+    page = re.search(r"`partial_fit` is for every solver but (.*?),", (ROOT / "docs/larger-than-memory.md").read_text())
+    assert set(re.findall(r"`(\w+)`", page[1])) == set(SOLVERS) - there
     for method in ("fit", "partial_fit"):
         assert "{other_solvers}" not in (doc := inspect.getdoc(getattr(estimator(solver="sgd"), method)))
         assert "{stochastic_solvers}" not in doc

@@ -221,7 +221,7 @@ def kinds():
     }
     found = {
         f"{task} {name}": (of_tasks[task][0], {"hidden_layer_sizes": (5, 3), "activation": name}, of_tasks[task][1])
-        for task, name in dealt(of_tasks, HIDDEN_ACTIVATIONS)
+        for task, name in [*dealt(of_tasks, HIDDEN_ACTIVATIONS), ("number", "gelu"), ("classes", "tanh")]  # these by name below
     }
     for task in ("classes", "two", "several"):
         found[f"{task} focal"] = BPClassifier, {"loss": "focal"}, of_tasks[task][1]

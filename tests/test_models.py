@@ -364,12 +364,13 @@ def test_pipes_from_the_table_to_the_predictions(flowers, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
-def test_a_terminal_gets_a_line_that_is_written_over(flowers, tmp_path):
+@pytest.mark.parametrize("asked", SIZES)
+def test_a_terminal_gets_a_line_that_is_written_over(asked, flowers, tmp_path):
     import pty
 
     ours, theirs = pty.openpty()
     options = ["train", "--data", flowers, "--target", "kind", "--model", tmp_path / "flowers.skops", "--epochs", "300"]
-    options += ["--size", "8"]  # one network; several have a line each
+    options += map(str, SIZES[asked])
     process = subprocess.Popen([*COMMAND, *options], stdout=theirs, stderr=theirs)
     os.close(theirs)
     shown = b""
@@ -380,6 +381,7 @@ def test_a_terminal_gets_a_line_that_is_written_over(flowers, tmp_path):
     assert process.wait(timeout=600) == 0
     assert b"\r\x1b[KIteration " in shown
     assert b" s more" in shown
+    assert len([line for line in shown.split(b"\n") if b"Iteration " in line]) == 1  # however many networks
 
 
 def test_exit_codes(flowers, tmp_path, monkeypatch, capsys):

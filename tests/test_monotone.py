@@ -21,7 +21,7 @@ from fastbp.names import ACTIVATIONS, HIDDEN_ACTIVATIONS, SOLVERS
 from fastbp.training.monotone import parameter_signs
 from fastbp.training.network import parameter_views
 
-MONOTONE = ("identity", "logistic", "tanh", "relu", "leaky_relu", "step", "elu", "selu", "softplus", "softsign")
+MONOTONE = tuple(name for name in HIDDEN_ACTIVATIONS if ACTIVATIONS[name].is_monotone)
 EXACT = ("identity", "relu", "leaky_relu", "step")  # whose every operation on floats never falls
 CONSTRAINTS = [1, -1, 0, 0, 1]
 STOCHASTIC = [name for name, solver in SOLVERS.items() if solver.is_stochastic]
@@ -76,7 +76,7 @@ def test_names_say_what_never_falls():
     z = np.linspace(-30, 30, 5001)
     for name in HIDDEN_ACTIVATIONS:
         values = fastbp.forward([[[1.0]]], [[0.0]], z[:, None], output_activation=name)[-1]
-        assert ACTIVATIONS[name].is_monotone == (np.diff(values[:, 0]) >= -1e-12).all() == (name in MONOTONE)
+        assert ACTIVATIONS[name].is_monotone == (np.diff(values[:, 0]) >= -1e-12).all()
 
 
 EVERYTHING = [

@@ -177,6 +177,33 @@ def test_fold_scaling(scaling, sizes):
         )
 
 
+@pytest.mark.parametrize("input_factor, target_factor", [(1e-40, 1), (1e37, 1), (1e38, 1), (1, 1e-42)])
+@pytest.mark.parametrize("n_restarts", [1, 2])
+def test_fold_scaling_needs_weights_that_their_dtype_can_hold(input_factor, target_factor, n_restarts):
+    X, y = REAL.astype(np.float32), T.astype(np.float64) * target_factor
+    X[:, 1] = (X[:, 1] - X[:, 1].mean()) / X[:, 1].std() * np.float32(input_factor)
+    scaling = {"input_scaling": "standard", "target_scaling": "standard"}
+    model = make(n_restarts=n_restarts, ensemble=n_restarts > 1, **scaling).fit(X, y)
+    before, kept = model.predict(X), model.input_scaler_
+    what = "weights of input 1" if target_factor == 1 else "weights of output 0"
+    with pytest.raises(ValueError, match=f"{what} would be too (large|small) for float32"):
+        model.fold_scaling()
+    assert model.input_scaler_ is kept
+    np.testing.assert_array_equal(model.predict(X), before)
+    # float64 has room for it
+    wide = make(**scaling).fit(X.astype(np.float64), y)
+    before = wide.predict(X.astype(np.float64))
+    np.testing.assert_allclose(wide.fold_scaling().predict(X.astype(np.float64)), before, rtol=1e-6)
+
+
+def test_fold_scaling_of_targets_beyond_the_largest_number():
+    X, y = REAL.astype(np.float32), np.where(REAL[:, 0] > 50, 3e38, -3e38)
+    model = make(input_scaling="standard", target_scaling="standard", activation="logistic").fit(X, y)
+    model.coefs_[-1][:] *= 10
+    with pytest.raises(ValueError, match="weights of output 0 would be too large for float32"):
+        model.fold_scaling()
+
+
 def test_fold_scaling_of_a_classifier_and_without_intercepts():
     model = make(BPClassifier, input_scaling="standard").fit(X, Y)
     before = model.predict_proba(X)

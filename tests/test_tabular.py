@@ -7,6 +7,7 @@ import itertools
 import pickle
 import time
 import warnings
+from collections import Counter
 
 import naive
 import numpy as np
@@ -25,9 +26,10 @@ from sklearn.utils import shuffle
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from fastbp import BPRegressor, BPSearchCV, BPTabularClassifier, BPTabularRegressor, TableEncoder
+from fastbp import BPClassifier, BPRegressor, BPSearchCV, BPTabularClassifier, BPTabularRegressor, TableEncoder
 from fastbp.tabular import recipe
 from fastbp.tabular.encoder import LeftOutWarning, UnknownCategoryWarning
+from fastbp.training.settings import Settings
 
 KINDS = [BPTabularClassifier, BPTabularRegressor]
 QUICK = {"max_iter": 3, "random_state": 0}
@@ -888,6 +890,29 @@ def test_hostile_columns_at_once():
     assert np.isfinite(predicted).all() and model.encoder_.unknown_counts(gone) == {"kind": 2}
 
 
+@pytest.mark.parametrize("preset", ["fast", "ensemble"])
+@pytest.mark.parametrize("kind", [BPTabularClassifier, BPTabularRegressor])
+def test_warnings_point_at_the_line_that_called(kind, preset):
+    frame = pd.DataFrame(
+        {"mail": [f"user{i}@example.org" for i in range(30)], "x": [np.inf, *range(29)], "kind": ["a", "b"] * 15}
+    )
+    other = frame[:4].assign(kind="c")
+    weights = np.r_[np.ones(24), np.zeros(6)]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = kind(preset, max_iter=1, cv=25, random_state=0).fit(frame, [0, 1] * 15, weights)
+        model.predict(other)
+        encoder = TableEncoder().fit(frame)
+        TableEncoder().fit_transform(frame)
+        encoder.transform(other)
+        make_pipeline(TableEncoder()).fit(frame).transform(other)
+        encoder.set_output(transform="pandas").transform(other)
+    ours = [one for one in caught if "fastbp" in one.category.__module__ or "rows have a weight above 0" in str(one.message)]
+    counts = Counter(one.category for one in ours)
+    assert {one.filename for one in ours} == {__file__} and len({one.lineno for one in ours}) == 7
+    assert counts[LeftOutWarning] == 4 and counts[UnknownCategoryWarning] == 4 and counts[UserWarning] == 1
+
+
 def test_a_table_of_one_row():
     frame, y = mixed_table()
     for table in (frame[:1], [[None]], [["a"]], np.zeros((1, 1))):
@@ -929,6 +954,19 @@ def test_several_targets():
 def test_bad_values(options, message):
     with pytest.raises(ValueError, match=message):
         BPTabularRegressor(**options).fit([[1.0], [2.0]], [1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    "kind, network", [(BPTabularClassifier, BPClassifier), (BPTabularRegressor, BPRegressor)], ids=["classes", "numbers"]
+)
+def test_what_networks_of_tables_do_not_take_is_refused_by_name(kind, network):
+    """What a training does not know, but for what becomes something that it knows, would do nothing."""
+    becomes = {"activation", "hidden_layer_sizes", "embedding", "embedded_features", "label_smoothing"}
+    unknown = network().get_params().keys() - Settings._fields - becomes
+    assert {"embedding_size", "categorical_features", "monotonic_cst", "missing_targets"} <= unknown
+    for name in unknown:
+        with pytest.raises(ValueError, match=f"network_params cannot set {name}: "):
+            kind(network_params={name: 2}).fit([[1.0], [2.0]], [0, 1])
 
 
 def test_targets_that_are_none():

@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+import re
 import warnings
 from contextlib import redirect_stdout
 
@@ -25,7 +26,7 @@ from sklearn.metrics import (
 )
 from sklearn.model_selection import KFold, RepeatedKFold, train_test_split
 
-from fastbp import BPTabularClassifier, BPTabularRegressor, LossCurveDisplay, to_c
+from fastbp import BPTabularClassifier, BPTabularRegressor, LossCurveDisplay
 from fastbp.names import LOSSES, REGRESSION_LOSSES
 from fastbp.tabular import conformal
 
@@ -441,6 +442,27 @@ def test_lines(kind):
     assert not said.getvalue()
 
 
+@pytest.mark.parametrize("options", [{}, {"n_threads": 1}, {"verbose": 4}, {"network_params": {"n_restarts": 2}}])
+@pytest.mark.parametrize("kind", KINDS)
+def test_on_a_terminal_all_networks_share_a_line(kind, options):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    settings = {"n_ensemble": 3, "max_iter": 6, "random_state": 0, "verbose": True} | options
+    with redirect_stdout(Terminal()) as said:
+        model = kind("fast", **settings).fit(X_IRIS, IRIS, X_val=X_IRIS[:50], y_val=IRIS[:50])
+    *states, last = said.getvalue().split("\n")[2].split("\r\x1b[K")[1:]
+    n = 18 * (2 if "network_params" in options else 1)
+    assert states and all(re.match(rf"Iteration \d+ of {n} \(3 networks\), loss = ", state) for state in states)
+    assert re.match(rf"Iteration {n} of {n} \(3 networks\), loss = ", last) and said.getvalue().count("\n") == 3
+    if n == 18:
+        mean = np.mean([network.loss_curve_[-1] for network in model.networks_])
+        assert float(re.search(r"loss = (\S+),", last)[1]) == pytest.approx(mean, rel=1e-6)
+    silent = kind("fast", **settings | {"verbose": False}).fit(X_IRIS, IRIS)
+    np.testing.assert_array_equal(model.predict(X_IRIS), silent.predict(X_IRIS))
+
+
 VERSION = tuple(map(int, sklearn.__version__.split(".")[:2]))
 
 
@@ -543,5 +565,3 @@ def test_ensembles_of_any_target(kind, options, y):
     np.testing.assert_allclose(kept["shares"].sum(axis=1), 1)
     with pytest.raises(ValueError, match="X_val is not for"):
         kind("ensemble", **QUICK, **options).fit(X, y, X_val=X, y_val=y)
-    with pytest.raises(ValueError, match="preset='ensemble'"):
-        to_c(model)

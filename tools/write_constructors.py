@@ -5,11 +5,15 @@ python tools/write_constructors.py
 
 import ast
 import json
+import sys
 from pathlib import Path
 
-from fastbp.estimators.parameter_table import parameters_of
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))  # the table beside the files that are written, not that of an installed fastbp
 
-FOLDER = Path(__file__).parents[1] / "fastbp" / "estimators"
+from fastbp.estimators.parameter_table import parameters_of  # noqa: E402
+
+FOLDER = ROOT / "fastbp" / "estimators"
 FILES = {"BPClassifier": "classifier.py", "BPRegressor": "regressor.py", "BPAutoencoder": "autoencoder.py"}
 LAST_POSITIONAL = "activation"  # as in scikit-learn's MLPs
 

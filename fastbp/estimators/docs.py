@@ -132,6 +132,10 @@ def _listed(names: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
+def _decaying_by(parameter: str) -> str:
+    return ", ".join(repr(name) for name, solver in SOLVERS.items() if parameter in (solver.decay_1, solver.decay_2))
+
+
 def _filled_for(estimator: str) -> dict[str, str]:
     """Return what takes the place of the placeholders in the documentation of the class of this name."""
     solvers = {name: SOLVERS[name] for name in solvers_of(estimator)}
@@ -147,6 +151,8 @@ def _filled_for(estimator: str) -> dict[str, str]:
         "step_schedules": _about({name: schedule.text for name, schedule in SCHEDULES.items() if schedule.is_for_all}),
         "scheduled_solvers": _listed(name for name, solver in solvers.items() if solver.has_schedule),
         "stochastic_solvers": _listed(name for name, solver in solvers.items() if solver.is_stochastic),
+        "beta_1_solvers": _decaying_by("beta_1"),
+        "beta_2_solvers": _decaying_by("beta_2"),
         "starts": _names(INITIALISATIONS),
         "monotone": _listed(name for name in HIDDEN_ACTIVATIONS if ACTIVATIONS[name].is_monotone),
         "about_embeddings": "; ".join(f"with {name!r} {text}" for name, text in EMBEDDINGS.items()),

@@ -106,17 +106,36 @@ def fold(
         for weights, biases in [(coefs[0], intercepts[0])] + ([] if skip is None else [(skip, intercepts[skips_to])]):
             W = weights.astype(np.float64)
             if scale is not None:
-                W /= scale[:, np.newaxis]
+                with np.errstate(over="ignore", under="ignore"):
+                    W /= scale[:, np.newaxis]
+            weights[...] = narrowed(W, weights, "weights of input {}")
             if shift is not None:
                 _check_intercepts(fit_intercept)
-                biases[...] = biases - shift @ W
-            weights[...] = W
+                biases[...] = narrowed(biases - shift @ W, biases, "an intercept of the first layer")
     if scaling.targets is not None:
         _check_intercepts(fit_intercept)
         shift, scale = scaling.targets.mean_, scaling.targets.scale_
         for weights in [coefs[-1]] + ([] if skip is None else [skip]):
-            weights[...] = weights * scale
-        intercepts[-1][...] = intercepts[-1] * scale + shift
+            weights[...] = narrowed(weights * scale, weights, "weights of output {}", axis=1)
+        intercepts[-1][...] = narrowed(intercepts[-1] * scale + shift, intercepts[-1], "an intercept of the last layer")
+
+
+def narrowed(values: np.ndarray, before: np.ndarray, name: str, axis: int = 0) -> np.ndarray:
+    """Return float64 values for weights in the dtype of these, unless it is too narrow; name: with a place for the index along
+    the axis where small values count, too, as they are multiplied."""
+    limits, sizes, old_sizes = np.finfo(before.dtype), np.abs(values), np.abs(before)
+    too_large = np.isfinite(before) & ~(sizes <= limits.max)
+    # the kernels take zero for what is below the normal numbers
+    counted = old_sizes > limits.eps * old_sizes.max(initial=0.0)
+    wrong = too_large | (counted & (sizes < limits.tiny)) if "{}" in name else too_large
+    if wrong.any():
+        place = tuple(np.argwhere(wrong)[0])
+        raise ValueError(
+            f"The scaling cannot be folded into the network: {name.format(place[axis])} would be too"
+            f" {'large' if too_large[place] else 'small'} for {before.dtype}. Fit with inputs and targets in a unit in which they"
+            f" are nearer to 1{', or with X in float64' if before.dtype == np.float32 else ''}; or keep the scalers."
+        )
+    return values.astype(before.dtype)
 
 
 def check_weights_alone(estimator: Any, categories_too: bool = False) -> None:
@@ -175,10 +194,14 @@ class Scaled:
         n, scale = scaler.n_features_in_, scaler.scale_
         (*coefs, W), (*intercepts, b) = state["coefs_"], state["intercepts_"]
         b = b[:n] * scale + (scaler.mean_ if self.fit_intercept else 0.0)  # which slopes do not see
+
+        def of_means(weights: np.ndarray) -> np.ndarray:
+            return narrowed(weights[:, :n] * scale, weights[:, :n], "weights of output {}", axis=1)
+
         means: Any = twin(self, loss="squared_error", n_outputs_=n, target_scaler_=None)
-        means.coefs_, means.intercepts_ = [*coefs, (W[:, :n] * scale).astype(W.dtype)], [*intercepts, b.astype(W.dtype)]
+        means.coefs_, means.intercepts_ = [*coefs, of_means(W)], [*intercepts, b.astype(W.dtype)]
         if "skip_coefs_" in state:
-            means.skip_coefs_ = (state["skip_coefs_"][:, :n] * scale).astype(W.dtype)
+            means.skip_coefs_ = of_means(state["skip_coefs_"])
         return means.fold_scaling() if self.input_scaler_ is not None else means
 
     def _scaling(self, problem: Any, settings: Any, resume: bool) -> Any:
@@ -213,7 +236,8 @@ class Scaled:
         Raises
         ------
         ValueError
-            The network has no intercepts that a centre could be folded into.
+            The network has no intercepts that a centre could be folded into; or a weight would be too large or too small for
+            its dtype, with inputs or targets of a huge or tiny scale.
 
         Examples
         --------

@@ -1,5 +1,6 @@
 """Rows that validate: the user's own, how any of scikit-learn's scorers scores them, and training again when they have served."""
 
+import inspect
 import math
 import warnings
 from typing import Any
@@ -38,6 +39,15 @@ def check_choices(estimator: Any, is_given: bool, resume: bool, incremental: boo
         raise ValueError("refit=True trains one network again, so it does not go with ensemble=True.")
     if is_given and not is_stopped and estimator.scoring not in (None, "loss"):
         raise ValueError("scoring other than 'loss' needs early_stopping=True.")
+
+
+def stacklevel_of_user() -> int:
+    """Return the `stacklevel` at which the caller's warning points at the line that called fastbp, past the frames of fastbp
+    and scikit-learn."""
+    level, frame = 0, inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("fastbp", "sklearn"):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def warn_of_early_stopping(estimator: Any, stacklevel: int) -> bool:

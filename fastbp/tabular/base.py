@@ -34,7 +34,8 @@ from fastbp.tabular.watching import Looked, Watching, expected, mean_curve
 # what BPClassifier and BPRegressor do around a training, or is the recipe's own; in `network_params` it would do nothing
 NOT_OF_NETWORKS = {
     *("loss", "delta", "focal_gamma", "power", "quantile", "warm_start", "validation_split", "refit", "scoring", "calibration"),
-    *("ensemble", "input_scaling", "target_scaling"),
+    *("ensemble", "input_scaling", "target_scaling", "categorical_features", "embedding_size", "missing_targets"),
+    *("monotonic_cst", "ordered", "feature_importances"),
 }
 
 
@@ -282,12 +283,12 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
         max_iter = int(np.clip(trainer.epochs_left / n_needed, 1, max_iter))
         n_rounds = int(np.clip(trainer.epochs_left / (max_iter * n_needed), 1, preset.n_ensemble))
         tasks = [(train, seed, max_iter) for train, seed in tasks[: n_rounds * n_needed]]
-        watching.n_networks = len(tasks)
         watching.say(f"Training: {len(tasks)} network{'s' * (len(tasks) > 1)} of {max_iter} epochs.")
         if scorer is not None and watching.looked is not None:
             watching.score = functools.partial(self._score_looked, scorer, watching.looked)
         kept = [(number, *task) for number, task in enumerate(tasks)]
-        networks = trainer.side_by_side(trainer.train_kept, [*kept, *((None, *trial.task(max_iter)) for trial in trials)])
+        with watching.training(len(tasks)):
+            networks = trainer.side_by_side(trainer.train_kept, [*kept, *((None, *trial.task(max_iter)) for trial in trials)])
         self.networks_ = networks[: len(tasks)]
         if watching.scores:
             self._validation_scores = mean_curve(list(watching.scores.values()))

@@ -22,14 +22,16 @@ max_time : float or None, default=None
     Approximate limit of the seconds of a fit. Two epochs are timed first; then fewer networks, and after that fewer epochs, are
     trained. With 'ensemble', configurations after the first are left out. The result then depends on the speed of the machine.
 network_params : dict or None, default=None
-    Parameters of `{network}` that replace those of the recipe. Not `loss`, and not those that this estimator has itself.
+    Parameters of `{network}` that replace those of the recipe. Not `loss`, not those that this estimator has itself, and
+    not those about columns, targets and scaling, such as `embedding_size` and `monotonic_cst`: an error names them.
 """
 
 _RUN_PARAMETERS = """
 scoring : str, callable or None, default=None
     Score for `oof_score_` and `validation_scores_`, as in scikit-learn; None is {score}.
 verbose : bool or int, default=False
-    Print what is trained, and every `verbose` epochs (True is 1) the loss of each network.
+    Print what is trained, and every `verbose` epochs (True is 1) the loss of each network; on a terminal, one line
+    for all networks is written over after each epoch.
 random_state : int, RandomState instance or None, default=None
     Seed of the initial weights, the order of rows, dropout and the folds.
 n_threads : int or None, default=None

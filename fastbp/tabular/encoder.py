@@ -14,6 +14,7 @@ from fastbp.estimators import parameters
 from fastbp.estimators.inputs import unfitted
 from fastbp.estimators.plain_table import PlainTable
 from fastbp.estimators.representation import ShownInNotebooks, lines_html
+from fastbp.estimators.validation import stacklevel_of_user
 from fastbp.estimators.versions import Versioned
 from fastbp.tabular.columns import (
     CATEGORY,
@@ -208,7 +209,7 @@ class TableEncoder(TransformerMixin, Versioned, ShownInNotebooks, BaseEstimator)
                 f"Left out as identifiers, because each value is unique: column {', '.join(left_out)}. To keep whole numbers,"
                 " convert them to floats.",
                 LeftOutWarning,
-                stacklevel=5,
+                stacklevel=stacklevel_of_user(),
             )
         new._exact_kinds, new.kinds_ = kinds, [{EMPTY: NUMBER, DURATION: DATE}.get(kind, kind) for kind in kinds]
         new._numbers = [i for i, kind in enumerate(kinds) if kind in (NUMBER, DATE, DURATION)]
@@ -258,7 +259,11 @@ class TableEncoder(TransformerMixin, Versioned, ShownInNotebooks, BaseEstimator)
         unknown = self._unknown(texts)
         if unknown:
             counts = ", ".join(f"{n} in {name!r}" for name, n in unknown.items())
-            warnings.warn(f"Categories or missing values that fit has not seen: {counts}.", UnknownCategoryWarning, stacklevel=4)
+            warnings.warn(
+                f"Categories or missing values that fit has not seen: {counts}.",
+                UnknownCategoryWarning,
+                stacklevel=stacklevel_of_user(),
+            )
         of_texts = [encoded_text(words, svd, factor, as_texts(columns[i])) for i, words, svd, factor in self._texts]
         return self._read_numbers(columns, kinds, names), of_texts, texts
 
@@ -419,7 +424,7 @@ class TableEncoder(TransformerMixin, Versioned, ShownInNotebooks, BaseEstimator)
             warnings.warn(
                 f"Infinite numbers, or numbers too large for float64, count as missing values: {', '.join(found)}.",
                 InfiniteNumberWarning,
-                stacklevel=4,
+                stacklevel=stacklevel_of_user(),
             )
         return Z
 

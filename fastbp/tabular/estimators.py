@@ -244,8 +244,8 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
             Part of the rows whose set is to hold the true class, above 0 and below 1.
         method : {'cv', 'cv+'}, default='cv'
             'cv' goes by the mean of all networks, and holds about as many as asked. 'cv+' compares each row with each of training
-            by the networks that have not seen that one (Romano et al. 2020): no less than ``2 * coverage - 1`` are held then,
-            whatever the networks are worth, and in practice more than asked.
+            by the networks that have not seen that one (Romano et al. 2020): of n rows in training, no less than
+            ``2 * coverage - 1 - sqrt(2 / n)`` are held then, whatever the networks are worth, and in practice more than asked.
         allow_empty : bool, default=True
             Whether a set may be empty, of a row that is like none: needed where the most probable class alone is right more often
             than `coverage`. False puts that class into it, and covers more than asked then.
@@ -594,8 +594,8 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
             Part of the rows whose interval is to hold the target, above 0 and below 1.
         method : {'cv', 'cv+'}, default='cv'
             'cv' widens the mean prediction of all networks, and holds about as many as asked. 'cv+' compares each row with each
-            of training by the networks that have not seen that one (Barber et al. 2021): no less than ``2 * coverage - 1`` are
-            held then, whatever the networks are worth, and in practice more than asked.
+            of training by the networks that have not seen that one (Barber et al. 2021): of n rows in training, no less than
+            ``2 * coverage - 1 - sqrt(2 / n)`` are held then, whatever the networks are worth, and in practice more than asked.
 
         Returns
         -------

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import check_cv
 
+from fastbp.estimators.validation import stacklevel_of_user
 from fastbp.tabular.rows import Rows
 
 
@@ -39,7 +40,8 @@ def drawn_folds(
         most = int(np.bincount(labels).max()) if is_classifier else len(labels)
         if n_folds > most > 1 and not rows.are_all:
             warnings.warn(
-                f"cv={n_folds}, but only {len(labels)} rows have a weight above 0: {most} folds are used.", stacklevel=6
+                f"cv={n_folds}, but only {len(labels)} rows have a weight above 0: {most} folds are used.",
+                stacklevel=stacklevel_of_user(),
             )
             n_folds = most
         splitter = check_cv(n_folds, labels if is_classifier else None, classifier=is_classifier)

@@ -1,7 +1,9 @@
 """Who looks on as the networks of a table are trained: rows to look at, a scorer, lines to print, and callbacks."""
 
+import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -53,12 +55,26 @@ class Watching:
         self.scores: dict[int, list[float]] = {}
         self._lock = threading.Lock()
         self.underway: dict[int, Any] = {}
+        self._bar: _Bar | None = None
         self.seen: Callable[[bool, np.ndarray], np.ndarray] = lambda are_ranks, X: X
 
     def say(self, text: str) -> None:
         """Print a line, if anything is to be printed."""
         if self._verbose:
             print(text, flush=True)
+
+    @contextmanager
+    def training(self, n_networks: int) -> Iterator[None]:
+        """While so many networks are trained, which on a terminal share a line."""
+        from fastbp.training.between import is_terminal
+
+        self.n_networks = n_networks
+        self._bar = _Bar(n_networks) if self._verbose and n_networks > 1 and is_terminal() else None
+        try:
+            yield
+        finally:
+            if self._bar is not None:
+                self._bar.close()
 
     def of_network(
         self, number: int, model: Any, attributes: dict[str, Any], problem: Any, settings: Any
@@ -75,7 +91,12 @@ class Watching:
         told: dict[str, Any] = {"first_number": number * settings.n_restarts}
         if self.n_networks > 1:
             told["name"] = f"Network {number + 1} of {self.n_networks}"
-        if self._hooks is not None or (self.score is not None and self.looked is not None):
+        if self._bar is not None:
+            self._bar.n_epochs = self.n_networks * settings.n_restarts * settings.max_iter
+            settings = settings._replace(verbose=0)
+        else:
+            settings = settings._replace(verbose=self._verbose)
+        if self._hooks is not None or self._bar is not None or (self.score is not None and self.looked is not None):
             network = told["network"] = network_for(settings, problem.n_features, problem.n_outputs, problem.dtype)
 
             def trained_now(run: Any) -> Any:
@@ -83,7 +104,33 @@ class Watching:
                 return fitted_copy(model, attributes, Fitted(network, problem, ended, np.empty(0), False), settings)
 
             told["hooks"] = _Told(self, number, trained_now)
-        return settings._replace(verbose=self._verbose), told
+        return settings, told
+
+
+class _Bar:
+    """The line on a terminal about all networks, which are trained side by side: how many of their epochs are done."""
+
+    def __init__(self, n_networks: int) -> None:
+        from fastbp.training.between import LiveLine
+
+        self.n_epochs, self._n_networks, self._n_done = 0, n_networks, 0  # n_epochs: at most
+        self._line, self._lock = LiveLine(), threading.Lock()
+        self._last: dict[int, tuple[float, float]] = {}
+
+    def end(self, run: Any) -> None:
+        """An epoch of a run has ended."""
+        history = run.history
+        with self._lock:
+            self._n_done += 1
+            self._last[run.number] = history.loss, history.validation_scores[-1] if history.validation_scores else math.nan
+            loss, score = np.mean(list(self._last.values()), axis=0)
+            text = f"Iteration {self._n_done} of {self.n_epochs} ({self._n_networks} networks), loss = {loss:.8f}"
+            text += "" if math.isnan(score) else f", Validation score: {score:f}"
+            self._line.draw(text, self._n_done, self.n_epochs - self._n_done)
+
+    def close(self) -> None:
+        """Leave the last state of the line."""
+        self._line.close()
 
 
 class _Told:
@@ -107,6 +154,8 @@ class _Told:
     def end(self, run: Any) -> bool:
         """An epoch has ended."""
         watching = self._watching
+        if watching._bar is not None:
+            watching._bar.end(run)
         if watching.score is not None and watching.looked is not None:
             score = watching.score(self._trained_now(run))
             with watching._lock:

@@ -106,16 +106,44 @@ def time_complaint(settings: Settings, n_iter: int) -> str:
     )
 
 
+def is_terminal() -> bool:
+    """Whether what is printed goes to a terminal; what stands in for one may not say."""
+    return bool(getattr(sys.stdout, "isatty", bool)())
+
+
+class LiveLine:
+    """A line on a terminal that is written over and over, with the time taken and the most that is left."""
+
+    def __init__(self) -> None:
+        self._began, self._drawn, self._text = time.monotonic(), -math.inf, ""
+
+    def draw(self, text: str, n_done: int, n_left: int, deadline: float = math.inf) -> None:
+        """Write the line anew, unless that was done a moment ago: after n_done epochs, before n_left more at most."""
+        now, self._text = time.monotonic(), text
+        if now - self._drawn < REDRAWN:
+            return
+        self._drawn, taken = now, now - self._began
+        left = min(taken / max(n_done, 1) * n_left, deadline - now)
+        self._write(f"{text}, {taken:.0f} s, at most {max(left, 0.0):.0f} s more")
+
+    def close(self) -> None:
+        """Leave the last state of the line on the terminal."""
+        if self._text:
+            self._write(f"{self._text}, {time.monotonic() - self._began:.0f} s", end="\n")
+
+    def _write(self, text: str, end: str = "") -> None:
+        print(f"{CLEAR}{text[: shutil.get_terminal_size().columns - 1]}", end=end, flush=True)
+
+
 class Report:
     """The lines of a verbose run, in scikit-learn's words; on a terminal one line that is written over and over."""
 
     def __init__(self, run: Run, settings: Settings, has_scores: bool = False) -> None:
         self._run, self._settings, self._has_scores = run, settings, has_scores
-        self._n_iter, self._first, self._line = 0, run.history.n_iter, ""
+        self._n_iter, self._first = 0, run.history.n_iter
         self._learning_rate = float(settings.learning_rate_init) if run.optimizer is None else run.optimizer.learning_rate
         self._is_adaptive = SOLVERS[settings.solver].has_schedule and settings.learning_rate == "adaptive"
-        self._is_live = not run.name and getattr(sys.stdout, "isatty", bool)()  # what stands in for it may have none
-        self._began, self._drawn = time.monotonic(), -math.inf
+        self._live = LiveLine() if not run.name and is_terminal() else None
 
     def __call__(self, run: Run) -> None:
         """Tell of the last epoch, unless that was done."""
@@ -126,9 +154,9 @@ class Report:
         lines = [f"Iteration {history.n_iter}, loss = {history.loss:.8f}"]
         if self._has_scores:
             lines.append(f"Validation score: {history.validation_scores[-1]:f}")
-        self._line = ", ".join(lines)
-        if self._is_live:
-            self._draw()
+        if self._live is not None:
+            n_done = self._n_iter - self._first
+            self._live.draw(", ".join(lines), n_done, self._settings.max_iter - n_done, run.deadline)
         else:
             for line in lines:
                 run.say(line)
@@ -138,30 +166,17 @@ class Report:
 
     def close(self) -> None:
         """Leave the last state of the line on the terminal."""
-        if self._is_live and self._line:
-            self._write(f"{self._line}, {time.monotonic() - self._began:.0f} s", end="\n")
+        if self._live is not None:
+            self._live.close()
 
     def tell_end(self) -> None:
         """Tell why training stopped."""
         self._say(f"{self._no_improvement()}{' Learning rate too small.' if self._is_adaptive else ''} Stopping.")
 
     def _say(self, line: str) -> None:
-        if self._is_live:
+        if self._live is not None:
             print(CLEAR, end="")
         self._run.say(line)
-
-    def _draw(self) -> None:
-        """Write the line anew, with the time taken and the most that is left."""
-        now = time.monotonic()
-        if now - self._drawn < REDRAWN:
-            return
-        self._drawn = now
-        taken, n_done = now - self._began, self._n_iter - self._first
-        left = min(taken / max(n_done, 1) * (self._settings.max_iter - n_done), self._run.deadline - now)
-        self._write(f"{self._line}, {taken:.0f} s, at most {max(left, 0.0):.0f} s more")
-
-    def _write(self, text: str, end: str = "") -> None:
-        print(f"{CLEAR}{text[: shutil.get_terminal_size().columns - 1]}", end=end, flush=True)
 
     def _no_improvement(self) -> str:
         settings = self._settings

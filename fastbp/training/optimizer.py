@@ -2,6 +2,7 @@
 
 import math
 from numbers import Integral, Real
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ from fastbp.training.settings import Settings
 MOST_COUNT = 2**53  # as a float it is still exact
 SMALLEST_NORMAL = {4: float(np.finfo(np.float32).tiny), 8: float(np.finfo(np.float64).tiny)}  # by bytes
 
+# What a step rule takes from the settings' fields of the same names: all that stands between these two
+_FIELDS = StepRule._fields
+_as_set = attrgetter(*_FIELDS[_FIELDS.index("alpha_l1") + 1 : _FIELDS.index("averaging")])
 
 # What of a state is no vector, each by a value of its type.
 KINDS: dict[str, Any] = {
@@ -115,18 +119,11 @@ class Optimizer:
             averaging = POLYAK
         elif settings.averaging is not None:
             averaging, average_decay = EXPONENTIAL, float(settings.averaging)
-        return StepRule(
-            *self._rule,
-            alpha=float(settings.alpha) * (1.0 - settings.l1_ratio),
-            alpha_l1=float(settings.alpha) * settings.l1_ratio,
-            weight_decay=settings.weight_decay,
-            clip_norm=settings.clip_norm,
-            clip_value=settings.clip_value,
-            max_norm=settings.max_norm,
-            averaging=averaging,
-            average_decay=average_decay,
-            shaping=MEASURED if settings.is_measured else SHAPED if settings.is_shaped else PLAIN,
-        )
+        alpha, l1_ratio = float(settings.alpha), settings.l1_ratio
+        shaping = MEASURED if settings.is_measured else SHAPED if settings.is_shaped else PLAIN
+        penalties = alpha * (1.0 - l1_ratio), alpha * l1_ratio
+        fields: tuple[Any, ...] = (*self._rule, *penalties, *_as_set(settings), averaging, average_decay, shaping)
+        return StepRule(*fields)
 
     def begin_average(self, params: np.ndarray, settings: Settings) -> np.ndarray:
         """The average to continue with, (n_parameters,), or (0,) if there is none; params become what the last step left.
