@@ -10,8 +10,9 @@ or left out.
 
 Every (table, fold, method, seed) is one line of the file; what is there already is not run again. Seconds are those of the CPU,
 which a busy machine does not stretch. Every package trains with its own defaults; scikit-learn's network, which takes neither
-gaps nor text and no target far from 1, gets these prepared. Tables: benchmarks/quality_tables.py. Needs the extra "bench"; some
-tables need the packages named there, of which only files are read.
+gaps nor text and no target far from 1, gets these prepared. "lightgbm-tuned" and "catboost-tuned" are tuned for as many seconds
+as the file says that --budget-of takes on that fold (benchmarks/tuned.py). Tables: benchmarks/quality_tables.py. Needs the extra
+"bench"; some tables need the packages named there, of which only files are read.
 """
 
 import os
@@ -39,6 +40,7 @@ from sklearn.metrics import accuracy_score, log_loss, r2_score
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from tuned import CatBoost, LightGBM, Tuned
 
 SHIFT = 0.01  # added to errors before they are divided, so that a table that all solve does not decide
 QUICK_TABLES = ("wine", "diabetes", "mixed_classes")
@@ -73,8 +75,8 @@ class Filled:
         return self.estimator.predict_proba(self._filled(X))
 
 
-def make(method: str, table: Table, seed: int) -> Any:
-    """The estimator of a name."""
+def make(method: str, table: Table, seed: int, budget: float = 1.0) -> Any:
+    """The estimator of a name; budget: CPU seconds of those that are tuned."""
     is_class, categories = table.is_classification, categories_of(table.X)
     if method.startswith("fastbp"):
         from fastbp import BPTabularClassifier, BPTabularRegressor
@@ -112,6 +114,10 @@ def make(method: str, table: Table, seed: int) -> Any:
         options = {"random_seed": seed, "thread_count": 1, "verbose": False, "allow_writing_files": False}
         model = (catboost.CatBoostClassifier if is_class else catboost.CatBoostRegressor)(cat_features=categories, **options)
         return Filled(model, as_text=True)
+    if method == "lightgbm-tuned":
+        return Tuned(LightGBM(is_class, seed), budget, is_class, seed)
+    if method == "catboost-tuned":
+        return Filled(Tuned(CatBoost(is_class, seed), budget, is_class, seed), as_text=True)
     import pytabkit
 
     kinds = {
@@ -132,11 +138,21 @@ METHODS = [
     "hgb",
     "lightgbm",
     "catboost",
+    "lightgbm-tuned",
+    "catboost-tuned",
     "realmlp",
     "realmlp-s",
     "tabm",
 ]
-PACKAGES = {"lightgbm": "lightgbm", "catboost": "catboost", "realmlp": "pytabkit", "realmlp-s": "pytabkit", "tabm": "pytabkit"}
+PACKAGES = {
+    "lightgbm": "lightgbm",
+    "catboost": "catboost",
+    "lightgbm-tuned": "lightgbm",
+    "catboost-tuned": "catboost",
+    "realmlp": "pytabkit",
+    "realmlp-s": "pytabkit",
+    "tabm": "pytabkit",
+}
 
 
 def method_of(text: str) -> str:
@@ -178,6 +194,11 @@ def run(arguments: argparse.Namespace) -> None:
     started = time.perf_counter()
     for method in arguments.methods:
         warm: set[bool] = set()
+        budgets = {
+            (r["table"], r["fold"]): r["seconds"]
+            for r in read(arguments.out)
+            if r["method"] == arguments.budget_of and r["seed"] == 0 and "seconds" in r
+        }
         for name in arguments.tables or (NEVER_USED | CHOSEN_BY_NAME if arguments.never_used else TABLES):
             todo = [(seed, fold) for seed in arguments.seeds for fold in range(5) if (name, method, fold, seed) not in done]
             if not todo:
@@ -200,9 +221,15 @@ def run(arguments: argparse.Namespace) -> None:
                 train, test = folds[fold]
                 X, X_test = table.X.iloc[train].reset_index(drop=True), table.X.iloc[test].reset_index(drop=True)
                 record = {"table": name, "method": method, "fold": fold, "seed": seed}
+                if method.endswith("-tuned"):
+                    if (name, fold) not in budgets:
+                        sys.exit(
+                            f"quality.py: {method} on {name}, fold {fold}: run {arguments.budget_of} first, for its seconds."
+                        )
+                    record["budget"] = budgets[name, fold]
                 begin = time.process_time()
                 try:
-                    model = make(method, table, seed).fit(X, table.y[train])
+                    model = make(method, table, seed, record.get("budget", 0.0)).fit(X, table.y[train])
                     record["seconds"] = time.process_time() - begin
                     record |= scores(model, X_test, table.y[test], table)
                 except Exception as error:  # what fails is a result too
@@ -290,6 +317,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["run", "report"], nargs="?", default="run")
     parser.add_argument("--methods", nargs="+", default=METHODS[:7], type=method_of, metavar="METHOD", help=", ".join(METHODS))
+    parser.add_argument("--budget-of", default="fastbp-ensemble", help="method for whose seconds LightGBM and CatBoost are tuned")
     parser.add_argument("--against", default="realmlp", help="in a report, the method that the others are divided by")
     parser.add_argument("--tables", nargs="+", choices=list(TABLES))
     parser.add_argument("--never-used", action="store_true", help="the tables alone on which nothing was chosen")

@@ -364,18 +364,20 @@ def test_units_of_the_target_do_not_matter():
     np.testing.assert_allclose((other - 1e6) / 1e4, plain, rtol=1e-4)
 
 
+@pytest.mark.parametrize(("preset", "n_networks", "n_plain"), [("default", 4, 1), ("best", 8, 8)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_other_network_of_the_default_sees_ranks_in_place_of_numbers(kind, monkeypatch):
+def test_every_other_network_of_a_preset_sees_ranks_in_place_of_numbers(kind, preset, n_networks, n_plain, monkeypatch):
     """scipy's ranks, as quantiles of a normal distribution; not with `n_ensemble` or `cv`, nor with many rows."""
     frame, y = mixed_table(200)
     y = np.digitize(y, [0.5]) if kind is BPTabularClassifier else y
-    models = [kind(n_threads=n, **QUICK).fit(frame, y) for n in (1, 3)]
+    models = [kind(preset, n_threads=n, **QUICK).fit(frame, y) for n in (1, 3)]
     encoded = models[0].encoder_.transform(frame)
     n_numbers, ranked = models[0].encoder_.n_numbers_, encoded.copy()
     shares = (rankdata(encoded[:, :n_numbers], axis=0) - 1) / (len(frame) - 1)
     ranked[:, :n_numbers] = np.clip(norm.ppf(shares), -3.5, 3.5) / (2 * norm.ppf(0.75))
-    assert len(models[0].networks_) == 4 and np.abs(ranked - encoded).max() > 0.1
-    outputs = [network._outputs(rows) for network, rows in zip(models[0].networks_, [encoded, ranked] * 2, strict=True)]
+    assert len(models[0].networks_) == n_networks and np.abs(ranked - encoded).max() > 0.1
+    seen = zip(models[0].networks_, [encoded, ranked] * (n_networks // 2), strict=True)
+    outputs = [network._outputs(rows) for network, rows in seen]
     for model in models:
         np.testing.assert_allclose(model._averaged(encoded), np.mean(outputs, axis=0), atol=2e-3)
         for mine, other in zip(model.networks_, models[0].networks_, strict=True):
@@ -383,10 +385,10 @@ def test_every_other_network_of_the_default_sees_ranks_in_place_of_numbers(kind,
     outside = frame.copy()
     outside[frame.select_dtypes("number").columns] = 1e300  # beyond all that fit has seen
     assert np.isfinite(models[0].predict(outside).astype(float)).all()
-    plain = [kind(n_ensemble=2, **QUICK), kind(cv=2, **QUICK), kind(**QUICK)]
+    plain = [kind(preset, n_ensemble=2, **QUICK), kind(preset, cv=2, **QUICK), kind(preset, **QUICK)]
     monkeypatch.setattr("fastbp.tabular.base.MOST_ROWS_OF_SEVERAL", 199)
-    for model, n_networks in zip(plain, [2, 2, 1], strict=True):
-        assert len(model.fit(frame, y).networks_) == n_networks
+    for model, n_trained in zip(plain, [2, 2 * n_plain, n_plain], strict=True):
+        assert len(model.fit(frame, y).networks_) == n_trained
         expected = np.mean([network._outputs(encoded) for network in model.networks_], axis=0)
         np.testing.assert_allclose(model._averaged(encoded), expected, rtol=1e-5, atol=1e-6)
 

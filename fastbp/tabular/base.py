@@ -251,7 +251,7 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
             train_pool(self, table, y, strata, rows, X, targets, fitted, watching, scorer)
             return
         if preset.has_ranks and n_rows > MOST_ROWS_OF_SEVERAL:
-            preset = preset._replace(n_ensemble=1, has_ranks=False)
+            preset = preset._replace(n_ensemble=preset.n_of_fold, has_ranks=False)
         ranked = None
         if preset.has_ranks and self.encoder_.n_numbers_:
             self._ranks = Ranks(X[:, : self.encoder_.n_numbers_], rows.weights)

@@ -10,8 +10,8 @@ preset : {names_of_presets}, default='default'
     {about_presets}.
 n_ensemble : int or None, default=None
     Number of networks to average, which all see the same, trained side by side on `n_threads`; with 'ensemble', the number for
-    each configuration and fold. None takes the preset's; 'default' then averages four, every other of which sees ranks in place
-    of numbers, or trains one if there are more than 10,000 rows, and one per fold with `cv`.
+    each configuration and fold. None takes the preset's: for 'default' four and for 'best' eight, every other of which sees
+    ranks in place of numbers. With more than 10,000 rows, and per fold of `cv`, these are one and eight that see the same.
 cv : int, splitter, list of pairs of row indices, or None, default=None
     Folds. With `cv`, `n_ensemble` networks are trained on the training part of each fold, and all are averaged. Their predictions
     for the rows that they have not seen are `oof_prediction_`, with the score `oof_score_`. An int shuffles{and_stratifies}. With
