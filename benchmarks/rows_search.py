@@ -6,8 +6,9 @@ from functools import partial
 import numpy as np
 from joblib import parallel_config
 from measure import Row, interleave, ratio, result, verdict
+from scipy.stats import loguniform
 from sklearn.datasets import load_diabetes, load_digits, load_iris, load_wine
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
@@ -95,6 +96,45 @@ def run_search_small(load, settings):
     )  # fmt: skip
 
 
+def random_search(search, estimator, X, y, n_jobs, n_iter, scores, name):
+    """Draw candidates with the same seed, from distributions of scipy.stats."""
+    space = {
+        "hidden_layer_sizes": [(size,) for size in range(5, 101, 5)],
+        "learning_rate_init": loguniform(3e-4, 3e-2),
+        "alpha": loguniform(1e-6, 1e-1),
+        "batch_size": [16, 32, 64, 128],
+    }
+    with parallel_config("loky", inner_max_num_threads=1), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = search(estimator, space, n_iter=n_iter, cv=5, n_jobs=n_jobs, random_state=0).fit(X, y)
+    scores[name] = found.cv_results_["mean_test_score"]
+
+
+def run_random_search(load, n_iter, settings):
+    """Candidates drawn at random × 5 folds, 30 epochs of adam."""
+    X, y = load(return_X_y=True)
+    X = StandardScaler().fit_transform(X)
+    n_iter = 2 if settings.quick else n_iter
+    parameters = {"max_iter": 2 if settings.quick else 30, "tol": 0, "n_iter_no_change": np.inf, "random_state": 0}
+    scores, n_jobs = {}, settings.n_threads
+    drawn, batched = "RandomizedSearchCV(MLPClassifier)", f"{BATCHED}, drawn"
+    contenders = {
+        drawn: partial(random_search, RandomizedSearchCV, MLPClassifier(**parameters), X, y, n_jobs, n_iter, scores, drawn),
+        batched: partial(
+            random_search, fastbp.BPSearchCV, fastbp.BPClassifier(**parameters), X, y, n_jobs, n_iter, scores, batched
+        ),
+    }
+    grid_search(
+        MLPClassifier(max_iter=2), {"alpha": [1e-4, 1e-3]}, *load_iris(return_X_y=True), n_jobs, {}, drawn
+    )  # warm workers
+    seconds, errors = interleave(contenders, settings, min_rounds=1)
+    difference = np.abs(scores[batched] - scores[drawn]).max() if drawn in scores and batched in scores else np.nan
+    return result(
+        [verdict(f"BPSearchCV against {drawn}", ratio(seconds, drawn, batched), None)],
+        seconds=seconds, errors=errors, notes=[f"largest difference of a mean test score: {difference:.4f}"],
+    )  # fmt: skip
+
+
 def run_thousand_networks(settings):
     """1000 networks 20-10-1 on 1000 rows, batches of 32, 10 epochs, against the floor of the arithmetic.
 
@@ -167,6 +207,16 @@ ROWS = [
     Row("search-digits", "20 sizes × 5 folds on digits, 50 epochs", "search", run_search_digits, once=True),
     Row("search-iris", "100 small candidates × 5 folds on iris", "search", partial(run_search_small, load_iris), once=True),
     Row("search-wine", "100 small candidates × 5 folds on wine", "search", partial(run_search_small, load_wine), once=True),
+    *(
+        Row(
+            f"random-search-{name}",
+            f"{n_iter} candidates drawn × 5 folds on {name}, 30 epochs",
+            "search",
+            partial(run_random_search, load, n_iter),
+            once=True,
+        )
+        for name, load, n_iter in (("digits", load_digits, 20), ("iris", load_iris, 60))
+    ),
     Row("thousand-networks", "1000 networks 20-10-1, 1000 rows, batch 32, 10 epochs", "search", run_thousand_networks, once=True),
     *(
         Row(
