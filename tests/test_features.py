@@ -337,7 +337,7 @@ def test_denoising_learns_to_undo_noise():
     [
         ({"denoising": -0.1}, "'denoising' parameter of BPAutoencoder must be a float"),
         ({"denoising": None}, "'denoising' parameter of BPAutoencoder must be a float"),
-        ({"hidden_layer_sizes": ()}, "has no layer"),
+        ({"hidden_layer_sizes": ()}, "hidden_layer_sizes is empty"),
         ({"output_activation": "softmax"}, "output_activation='softmax' does not go with the loss"),
         ({"validation_split": "stratified"}, "'validation_split' parameter of BPAutoencoder"),
     ],

@@ -346,7 +346,7 @@ def test_score_that_is_no_number():
 
 
 def test_own_rows_without_early_stopping_take_no_scorer():
-    with pytest.raises(ValueError, match="for early_stopping=True"):
+    with pytest.raises(ValueError, match="needs early_stopping=True"):
         make(scoring="f1_macro").fit(X, Y, **OWN)
     assert make(scoring="loss", max_iter=3).fit(X, Y, **OWN).validation_scores_[0] < 0
 

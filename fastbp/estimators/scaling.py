@@ -1,6 +1,7 @@
 """Scaled inputs and targets: scikit-learn's scalers inside of an estimator, fitted on the rows that are trained on."""
 
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -201,8 +202,8 @@ class Scaled:
     @property
     def _has_spread(self) -> bool:
         """Whether it was fitted with a loss of two outputs per target, whatever its parameters say now."""
-        scaler = self.target_scaler_
-        return scaler is not None and 2 * scaler.n_features_in_ == self.n_outputs_
+        n_targets = getattr(self.target_scaler_, "n_features_in_", None)
+        return isinstance(n_targets, Integral) and 2 * n_targets == self.n_outputs_
 
     def _unscaled(self) -> Any:
         """Return an estimator of the same predictions, without standard deviations, whose weights are for data as they are."""
