@@ -42,6 +42,7 @@ def compile_kernels(site, level, *names):
     environment = {
         **os.environ,
         "PYTHONPATH": str(site),
+        "PYTHONDONTWRITEBYTECODE": "1",  # or bytecode would lie in the wheel
         "NUMBA_CPU_NAME": level,
         "NUMBA_CPU_FEATURES": ",".join(f"+{feature}" for feature in sorted(features)),
     }

@@ -202,8 +202,10 @@ class Scaled:
     @property
     def _has_spread(self) -> bool:
         """Whether it was fitted with a loss of two outputs per target, whatever its parameters say now."""
-        n_targets = getattr(self.target_scaler_, "n_features_in_", None)
-        return isinstance(n_targets, Integral) and 2 * n_targets == self.n_outputs_
+        n_targets = getattr(
+            self.target_scaler_, "n_features_in_", None
+        )  # of a scaler that a user has put there anything may lack
+        return isinstance(n_targets, Integral) and 2 * n_targets == getattr(self, "n_outputs_", None)
 
     def _unscaled(self) -> Any:
         """Return an estimator of the same predictions, without standard deviations, whose weights are for data as they are."""
