@@ -202,10 +202,9 @@ class Scaled:
     @property
     def _has_spread(self) -> bool:
         """Whether it was fitted with a loss of two outputs per target, whatever its parameters say now."""
-        n_targets = getattr(
-            self.target_scaler_, "n_features_in_", None
-        )  # of a scaler that a user has put there anything may lack
-        return isinstance(n_targets, Integral) and 2 * n_targets == getattr(self, "n_outputs_", None)
+        # of what a user may have replaced by anything
+        n_targets, n_outputs = getattr(self.target_scaler_, "n_features_in_", None), getattr(self, "n_outputs_", None)
+        return isinstance(n_targets, Integral) and isinstance(n_outputs, Integral) and 2 * n_targets == n_outputs
 
     def _unscaled(self) -> Any:
         """Return an estimator of the same predictions, without standard deviations, whose weights are for data as they are."""
