@@ -119,7 +119,7 @@ def _understand_texts(name, cells, is_target):
     if dates is not None and counts[counted & dates.notna()].sum() >= NEARLY_ALL * counts[counted].sum():
         import pandas as pd
 
-        values = pd.Series(cells.of_rows(dates, np.datetime64("NaT")))
+        values = pd.Series(cells.of_rows(dates, np.datetime64("NaT", "ns")))
         return _as_dates(name, values, *cells.odd(dates.isna() & ~cells.is_gap), [remark] if remark else [])
 
     remarks = []
