@@ -117,7 +117,7 @@ def test_without_hidden_layers_it_is_the_proportional_odds_model(n_classes, alph
     if n_classes == 2:
         linear = LogisticRegression(C=1 / alpha, tol=1e-9, max_iter=5000).fit(X, y)
         np.testing.assert_allclose(model.predict_proba(X), linear.predict_proba(X), atol=2e-4)
-    steps = {"batch_size": 200, "learning_rate_init": 0.02, "max_iter": 2000, "n_iter_no_change": 2000}
+    steps = {"batch_size": 200, "learning_rate": "cosine", "learning_rate_init": 0.02, "max_iter": 2000, "n_iter_no_change": 2000}
     slow = BPClassifier((), ordered=True, alpha=alpha, random_state=0, **steps).fit(X, y)
     np.testing.assert_allclose(slow.thresholds_, thresholds, atol=1e-3)
 
