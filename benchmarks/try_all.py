@@ -55,11 +55,13 @@ def run(commands, folder):
     for what, command in commands:
         started = time.perf_counter()
         environment = {**os.environ, "FASTBP_QUICK_BENCHMARKS": "1"}
-        ended = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        with tempfile.TemporaryFile() as output:  # a pipe would end with joblib's workers, five minutes after their script
+            ended = subprocess.run(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)
+            output.seek(0)
+            lines = output.read().decode(errors="replace").splitlines()
         outcome = f"  failed, exit code {ended.returncode}" if ended.returncode else ""
-        lines = ended.stdout.decode(errors="replace").splitlines()
-        told = [line for line in lines if ended.returncode or line.lower().startswith("left out")]
-        print("\n          ".join([f"{time.perf_counter() - started:6.1f} s  {what}{outcome}", *told]), flush=True)
+        kept = [line for line in lines if ended.returncode or line.lower().startswith("left out")]
+        print("\n          ".join([f"{time.perf_counter() - started:6.1f} s  {what}{outcome}", *kept]), flush=True)
         failed += [what] * bool(ended.returncode)
     return failed
 
