@@ -1,4 +1,4 @@
-"""What a network of an ensemble sees of a table's inputs, in C: one function for each network, and tables that some share."""
+"""What networks see of a table's inputs in other forms, such as ranks, in C: a function for each network, tables for all."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ class SeenInC:
         self._table, self._name, self._language = table, name, language
         self.lines: list[str] = []
         self._arrays: dict[bytes, str] = {}
-        self._has_count = self._has_ramp = False
+        self._helpers: set[str] = set()
 
     def _array(self, values: Any) -> str:
         """Return the name of an array of these numbers: of int, float as they are, or double."""
@@ -104,35 +104,32 @@ class SeenInC:
         return self._each(part.places, place, f"(float){self._ramp()}(z, {of_input})")
 
     def _ramp(self) -> str:
-        name = f"{self._name}_ramp"
-        if not self._has_ramp:
-            self._has_ramp = True
-            self.lines += [
-                f"static double {name}(double z, const double knots[], const double values[], int n)",
-                "{",
+        return self._helper(
+            "ramp",
+            "double",
+            "double z, const double knots[], const double values[], int n",
+            [
                 "    int k = 0;",
                 "    while (k < n - 1 && knots[k + 1] <= z)",
                 "        ++k;",
                 "    if (k == n - 1 || z <= knots[k])",
                 "        return values[k];",
                 "    return (values[k + 1] - values[k]) / (knots[k + 1] - knots[k]) * (z - knots[k]) + values[k];",
-                "}",
-                "",
-            ]
-        return name
+            ],
+        )
 
     def _count(self) -> str:
-        name = f"{self._name}_count"
-        if not self._has_count:
-            self._has_count = True
-            self.lines += [
-                f"static int {name}(double z, const double ends[], int n)",
-                "{",
-                "    int count = 0;",
-                "    while (count < n && ends[count] < z)",
-                "        ++count;",
-                "    return count;",
-                "}",
-                "",
-            ]
+        return self._helper(
+            "count",
+            "int",
+            "double z, const double ends[], int n",
+            ["    int count = 0;", "    while (count < n && ends[count] < z)", "        ++count;", "    return count;"],
+        )
+
+    def _helper(self, what: str, returned: str, parameters: str, body: list[str]) -> str:
+        """Return the name of a function that all networks call, which is written where it is needed first."""
+        name = f"{self._name}_{what}"
+        if name not in self._helpers:
+            self._helpers.add(name)
+            self.lines += [f"static {returned} {name}({parameters})", "{", *body, "}", ""]
         return name

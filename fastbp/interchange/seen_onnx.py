@@ -1,4 +1,4 @@
-"""What a network of an ensemble sees of a table's inputs, in ONNX."""
+"""What networks see of a table's inputs in other forms, such as ranks, in ONNX."""
 
 from typing import Any
 
