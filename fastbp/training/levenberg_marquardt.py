@@ -7,8 +7,8 @@ Nielsen and O. Tingleff, Methods for non-linear least squares problems, 2004, al
 practical Bayesian framework for backpropagation networks, 1992; F. D. Foresee and M. T. Hagan, Gauss-Newton approximation to
 Bayesian learning, 1997.
 
-Nothing here depends on the unit of the targets: new weights begin with outputs that have the targets' mean and standard
-deviation, damping and the evidence weigh each parameter in a unit of its own, and the stopping tests are ratios.
+Nothing here depends on the unit of the targets: outputs of a new network have the targets' mean and standard deviation, damping
+and evidence scale each parameter by a unit of its own, and the stopping tests are ratios.
 """
 
 import math
@@ -17,28 +17,39 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastbp.names import ACTIVATIONS, BAYES
-from fastbp.training.between import Between, Report, time_complaint
+from fastbp.training.between import Between
 from fastbp.training.network import parameter_views
 from fastbp.training.normal_equations import MOST_PARAMETERS, NormalEquations, trained_parameters
-from fastbp.training.outcome import CONVERGED, INTERRUPTED, MAX_ITER, TIME_OVER, DivergenceError, Outcome, Run
+from fastbp.training.outcome import (
+    CONVERGED,
+    DIVERGED,
+    INTERRUPTED,
+    MAX_ITER,
+    DivergenceError,
+    Outcome,
+    Run,
+    divergence_of,
+    outcome_of,
+)
 from fastbp.training.problem import Problem
 from fastbp.training.settings import Settings
-from fastbp.training.validation import Validation, diverged, stopped
+from fastbp.training.validation import Validation
 from fastbp.training.workspace import Scratch
 
-FIRST_DAMPING = 1e-2  # of the largest diagonal element of JᵀJ; 1e-3 to 1 make no great difference
-MOST_DAMPING = 1e20  # likewise; beyond it no step is left
+FIRST_DAMPING = 1e-2  # of the largest diagonal element of JᵀJ; 1e-3 to 1 hardly differ
+MOST_DAMPING = 1e20  # likewise; with more, a step changes nothing
 EPSILON = float(np.finfo(np.float64).eps)
-UNEXPLAINED = 0.1  # part of the squares at the start that counts as noise until alpha is estimated
-NEARLY = 0.01  # relative change of F by a step, from which on alpha is estimated: before, most of the error is no noise
-SMALL_CHANGE = 2.2e-9  # of the loss in a step, relative: where lbfgs stops too
-SPREADS = 1e-150, 1e150  # of targets, whose squares float64 holds
+UNEXPLAINED = 0.1  # part of the first sum of squares that counts as noise until alpha is estimated
+NEARLY = 0.01  # alpha is estimated once a step changes F by less than this part; before, most of the error is not noise
+SMALL_CHANGE = 2.2e-9  # of the loss in a step, relative: lbfgs stops there too
+SPREADS = 1e-150, 1e150  # standard deviations of targets whose squares float64 can hold
 
 
 def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_threads: int | None, scratch: Scratch) -> Outcome:
-    """Minimise the loss over all rows, with a line every `verbose` iterations.
+    """Minimise the loss over all rows.
 
-    An iteration is one Jacobian and the step that lowers the loss. All but the passes through the network is done in float64.
+    An iteration is one Jacobian and a step that lowers the loss. Only the passes through the network have the dtype of X; the
+    rest is float64.
 
     Raises
     ------
@@ -46,7 +57,7 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
         The network has more than MOST_PARAMETERS parameters, a sample weight is negative, or the standard deviation of the
         targets is outside of SPREADS.
     DivergenceError
-        The loss or its gradient is not finite where training begins, or goes to.
+        The loss or its gradient is not finite, at the beginning or after a step.
     """
     n = len(trained_parameters(network).positions)
     run.is_refused = True
@@ -63,8 +74,7 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
         unit.give(*parameter_views(network, run.params))
     history, descent = run.history, _Descent(run, network, problem, settings, unit, n_threads, scratch)
     validation = Validation(run, network, problem, settings, n_threads)
-    report = Report(run, settings, validation.is_on) if settings.verbose else None
-    between = Between(run, settings, lambda: validation.kept(descent.shown()), report)
+    between = Between(run, settings, lambda: validation.kept(descent.shown()), validation.is_on)
 
     def is_over() -> bool:
         return bool(between.ended) or validation.is_over or (history.n_iter > 0 and descent.is_over())
@@ -82,20 +92,17 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
     except DivergenceError:
         if not validation.saves():
             raise
-        return diverged(run, settings)
+        return outcome_of(DIVERGED, run, settings)
     finally:
         descent.leave()
         validation.leave()
-        if report is not None:
-            report.close()
-            if validation.is_over:
-                report.tell_end()
+        between.close(validation.is_over)
     if validation.is_over:
-        return stopped(run, settings)
+        return outcome_of(CONVERGED, run, settings)
     if descent.is_over():
         return Outcome(CONVERGED)
     if between.ended and history.n_iter < settings.max_iter:
-        return Outcome(between.ended, time_complaint(settings, history.n_iter) if between.ended == TIME_OVER else "")
+        return outcome_of(between.ended, run, settings)
     return Outcome(
         MAX_ITER,
         f"lm failed to converge after {history.n_iter} iteration(s): the largest element of the gradient is"
@@ -265,13 +272,7 @@ class _Descent:
         """Accumulate the normal equations at w."""
         self._equations.accumulate(self._w)
         if not (np.isfinite(self._squares) and np.isfinite(self._equations.diagonal).all()):
-            n_iter = self._run.history.n_iter
-            raise DivergenceError(
-                "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
-                f" preprocessed. The loss of lm or its gradient is not finite after iteration {n_iter}: scale X (and y) as"
-                " StandardScaler does, or start with smaller weights (init_scale). The last finite weights are in coefs_ and"
-                " intercepts_."
-            )
+            raise divergence_of("lm", f"after iteration {self._run.history.n_iter}")
         self._measure()
 
     # ---- from w to w
