@@ -1,4 +1,4 @@
-"""Starting weights."""
+"""Initial weights."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,8 @@ from fastbp.names import INITIALISATIONS
 from fastbp.training.network import CATEGORY_EMBEDDING, make_network, pack_parameters
 from fastbp.training.predict import activation_names, predict_outputs
 
-ROWS_LOOKED_AT = 1000  # by a start that is fitted to the rows
+# Of init="data": rows for the standard deviations of units, and for one intercept
+ROWS_LOOKED_AT = 1000
 ROWS_OF_AN_INTERCEPT = 5
 
 
@@ -25,28 +26,24 @@ def draw_parameters(
     random_state: Any,
     dtype: Any = np.float64,
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Draw starting weights and biases.
+    """Draw initial weights and biases, and return them as lists of arrays.
 
     Parameters
     ----------
     layer_sizes : sequence of int
         Units per layer: features, hidden layers, outputs.
     activations : sequence of str
-        One name per layer of weights; "glorot_uniform" starts logistic layers nearer zero, as scikit-learn does.
+        One name per layer of weights; "glorot_uniform" draws smaller weights for logistic layers, as scikit-learn does.
     init : str
-        Name out of `INITIALISATIONS`. "glorot_uniform" is scikit-learn's scheme: biases are drawn too. Sources: Glorot and Bengio
+        A name in `INITIALISATIONS`. "glorot_uniform" is scikit-learn's scheme, which draws biases too. Sources: Glorot and Bengio
         2010; He et al. 2015, arXiv:1502.01852; LeCun et al., Efficient BackProp, 1998; `orthogonal`.
     init_scale : float
         Factor on everything drawn.
     fit_intercept : bool
-        Without it biases are zero; they are drawn all the same, so that the weights do not depend on it.
+        If False, biases are zero. They are drawn all the same, so that the weights do not depend on it.
     random_state : numpy.random.RandomState
     dtype : dtype
-        The draws are float64 and then cast.
-
-    Returns
-    -------
-    coefs, intercepts : lists of ndarray
+        Draws are float64, then cast.
     """
     start, coefs, intercepts = INITIALISATIONS[init], [], []
 
@@ -73,10 +70,10 @@ def draw_parameters(
 
 
 def orthogonal(shape: tuple[int, int], random_state: Any) -> np.ndarray:
-    """Draw a matrix whose columns are orthonormal, or its rows if there are fewer, evenly over all such matrices.
+    """Draw a matrix whose columns are orthonormal, or its rows if there are fewer, uniformly among all such matrices.
 
-    It is the Q of a matrix of normal draws, with the signs that make the diagonal of R positive (Mezzadri 2007,
-    arXiv:math-ph/0609050), as Saxe et al. 2013 start deep networks (arXiv:1312.6120).
+    It is Q of the QR decomposition of normal draws, with signs that make the diagonal of R positive (Mezzadri 2007,
+    arXiv:math-ph/0609050). Saxe et al. 2013 initialise deep networks in this way (arXiv:1312.6120).
     """
     Q, R = np.linalg.qr(random_state.standard_normal((max(shape), min(shape))))
     Q *= np.where(np.diag(R) < 0.0, -1.0, 1.0)
@@ -84,11 +81,12 @@ def orthogonal(shape: tuple[int, int], random_state: Any) -> np.ndarray:
 
 
 def draw_front(network: Network, random_state: Any, dtype: Any, frequency_scale: float = 0.1) -> dict[str, np.ndarray]:
-    """Draw what the front starts with, by the names of `front_views`: frequencies from N(0, scale²), phases from U(-π, π), what
-    sums the cosines and offsets from U(-¼, ¼); scales are 1, and weights past hidden layers 0. Source: Holzmüller, Grinsztajn and
-    Steinwart, arXiv:2407.04491. Embeddings of categories with d numbers are drawn from U(-1/√d, 1/√d), so that whatever d is, one
-    has the length 1/√3 on average (Gorishniy, Rubachev, Khrulkov and Babenko, Revisiting deep learning models for tabular data,
-    arXiv:2106.11959).
+    """Draw the parameters that `front_views` names.
+
+    Frequencies come from N(0, frequency_scale²), phases from U(-π, π), weights of the cosines and offsets from U(-¼, ¼). Scales
+    are 1, and the skip layer is 0 (Holzmüller, Grinsztajn and Steinwart, arXiv:2407.04491). Embeddings of categories, of size d,
+    come from U(-1/√d, 1/√d), so that their length is about 1/√3 for every d (Gorishniy, Rubachev, Khrulkov and Babenko,
+    Revisiting deep learning models for tabular data, arXiv:2106.11959).
     """
     drawn: dict[str, np.ndarray] = {}
     if not network.has_front and network.skip_layer < 0:
@@ -113,8 +111,10 @@ def draw_front(network: Network, random_state: Any, dtype: Any, frequency_scale:
 
 
 def begin_with_equal_spreads(coefs: list[np.ndarray], intercepts: list[np.ndarray], fit_intercept: bool) -> None:
-    """Let the variances of standardised targets begin at 1 everywhere, in place, so that the means first learn by the squared
-    error: the second half of the outputs are what the softplus makes variances of."""
+    """Change the last layer in place, so that the variances of standardised targets are 1 for every row.
+
+    The means then learn by the squared error at first. The softplus of the second half of the outputs gives the variances.
+    """
     n = len(intercepts[-1]) // 2
     coefs[-1][:, n:] = 0.0
     if fit_intercept:
@@ -122,7 +122,7 @@ def begin_with_equal_spreads(coefs: list[np.ndarray], intercepts: list[np.ndarra
 
 
 def thresholds_between(coefs: list[np.ndarray], intercepts: list[np.ndarray]) -> None:
-    """Make of the last layers drawn a score and thresholds, in place: with the score 0 all classes are as likely."""
+    """Change the last two layers in place to a score and its thresholds; with the score 0, all classes are equally likely."""
     n_classes = len(intercepts[-1])
     number = np.arange(1, n_classes)
     coefs[-1][...], intercepts[-2][...], intercepts[-1][0] = 1.0, 0.0, 0.0
@@ -140,30 +140,26 @@ def fit_start(
     init_scale: float = 1.0,
     n_threads: int | None = None,
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Draw weights from N(0, 1), and fit them layer by layer to rows of X.
+    """Draw weights from N(0, 1), fit them layer by layer to rows of X, and return weights and biases as lists of arrays.
 
-    Of at most a thousand rows, each unit's weights are divided by the standard deviation of what it computes, which becomes
-    `init_scale`; its bias is minus a random mean, with exponentially distributed weights, of what it computes for five rows. A
-    unit that computes the same for all rows has weights of N(0, 1 / n_in). Source: Holzmüller, Grinsztajn and Steinwart,
-    arXiv:2407.04491, appendix A.
+    Each unit's weights are scaled so that its values before the activation have the standard deviation `init_scale` over at most
+    a thousand rows. Its bias is minus a weighted mean of these values for five random rows, with exponentially distributed
+    weights. A unit with the same value for all rows gets weights from N(0, init_scale² / n_in). Source: Holzmüller, Grinsztajn
+    and Steinwart, arXiv:2407.04491, appendix A.
 
     Parameters
     ----------
     network : Network
     front : dict of str to ndarray
-        What `draw_front` has drawn.
+        From `draw_front`.
     X : ndarray or CSR matrix of shape (n, n_features)
     random_state : numpy.random.RandomState
     row_indices : ndarray of int64 or None
-        The rows of X that count; None is all.
+        The rows of X to use; None is all.
     weights : ndarray of shape (n_rows,) or None
-        Weights above 0 of these rows, in the standard deviation and in the choice of the five.
+        Weights above 0 of these rows, for the standard deviation and for the choice of the five rows.
     init_scale : float
     n_threads : int or None
-
-    Returns
-    -------
-    coefs, intercepts : lists of ndarray
     """
     dtype, n_rows = X.dtype, X.shape[0] if row_indices is None else len(row_indices)
     if n_rows > ROWS_LOOKED_AT:
@@ -205,7 +201,7 @@ def fit_start(
 
 
 def _picked_rows(n_rows: int, weights: np.ndarray | None, shape: tuple[int, int], random_state: Any) -> np.ndarray:
-    """Draw numbers of rows, each as likely as it has weight."""
+    """Draw row numbers with probabilities in proportion to the weights."""
     if weights is None:
         return random_state.randint(0, n_rows, shape)
     ends = np.cumsum(weights, dtype=np.float64)

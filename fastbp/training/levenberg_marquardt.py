@@ -111,11 +111,11 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
 
 
 class TargetUnit(NamedTuple):
-    """What the targets of a problem are measured by.
+    """Mean and standard deviation of the targets.
 
-    means, spreads: (n_outputs,), of the rows that count; a spread is about zero where the outputs cannot take on a mean. overall:
-    the standard deviation of all targets, 1 if they are constant. is_free: whether outputs may have any unit, as their
-    activation has none.
+    means, spreads: (n_outputs,), of the rows in use. If the output layer has no intercepts, or an activation, means are 0 and
+    spreads are root mean squares. overall: the standard deviation of all targets, 1 if they are constant. is_free: whether the
+    output activation allows any unit.
     """
 
     means: np.ndarray
@@ -124,18 +124,17 @@ class TargetUnit(NamedTuple):
     is_free: bool
 
     def give(self, coefs: list[np.ndarray], intercepts: list[np.ndarray]) -> None:
-        """Change the last of new weights in place: outputs of mean 0 and standard deviation 1 get those of the targets."""
+        """Change new weights of the last layer in place: outputs of mean 0 and standard deviation 1 get those of the targets."""
         if self.is_free:
             coefs[-1][...] *= self.spreads
             intercepts[-1][...] = intercepts[-1] * self.spreads + self.means
 
 
 def target_unit(problem: Problem, settings: Settings) -> TargetUnit:
-    """The unit of a problem's targets."""
-    rows: Any = slice(None) if problem.row_indices is None else problem.row_indices
-    Y, weights = problem.Y[rows].astype(np.float64), None
+    """Return the unit of a problem's targets."""
+    Y, weights = problem.Y[problem.rows].astype(np.float64), None
     if problem.sample_weight is not None:
-        weights = problem.sample_weight[rows].astype(np.float64)
+        weights = problem.sample_weight[problem.rows].astype(np.float64)
         Y, weights = Y[weights > 0.0], weights[weights > 0.0]
     average: Any = np.average
     if problem.has_missing:
@@ -158,12 +157,11 @@ def target_unit(problem: Problem, settings: Settings) -> TargetUnit:
 
 
 class _Descent:
-    """Where a run stands: the trained parameters w, the loss there, and the damping.
+    """The state of a run: the trained parameters w, the loss at w, and the damping.
 
-    It minimises F = ½·rᵀr + ½·alpha·‖weights‖², the loss times the sum of the sample weights; for several outputs their squares
-    add up in F, as in scikit-learn's gradient, where its loss has their mean. With alpha by the evidence the weights in F are
-    those of targets with a standard deviation of 1: alpha of all layers but the last is times the square of the standard
-    deviation that they have.
+    It minimises F = ½·rᵀr + ½·alpha·‖weights‖², which is the loss times the sum of the sample weights. For several outputs, F has
+    the sum of their squares, like scikit-learn's gradient, and the loss has the mean. If alpha is estimated, F has the weights
+    for targets of standard deviation 1: in all layers but the last, alpha is multiplied by the targets' variance.
     """
 
     def __init__(
@@ -185,12 +183,12 @@ class _Descent:
         self._is_bayes = settings.alpha == BAYES
         trained = self._equations.trained
         are_last = trained.layers == trained.layers[-1]
-        # What the square of a parameter is multiplied by to have the unit of squared targets, as the last layer's have.
+        # Factors that give the square of each parameter the unit of squared targets, which it has in the last layer
         self._factors = np.where(are_last | (not unit.is_free), 1.0, unit.overall**2)
         self._roots = np.sqrt(self._factors)
         self._penalty = trained.are_weights * (self._factors if self._is_bayes else 1.0)
         self._first_of_layers = np.flatnonzero(np.diff(trained.layers, prepend=-1))
-        # How long the errors would be if they were the targets: of one output for the last layer's parameters, else of all.
+        # Norm of the targets less their mean: of one output for parameters of the last layer, else of all
         spreads = np.full(self._equations.n, unit.overall)
         own = unit.spreads[trained.units[are_last]]
         spreads[are_last] = np.where(own > 0.0, own, unit.overall)
@@ -200,7 +198,7 @@ class _Descent:
         self._last_change = math.inf  # of F by a step, relative
 
     def begin(self) -> None:
-        """Look at the start."""
+        """Compute loss, gradient and damping for the initial weights."""
         self._squares = self._equations.sum_of_squares(self._w)
         self._look()
         self._damping, self._growth = FIRST_DAMPING * self._largest_diagonal(), 2.0
@@ -211,7 +209,7 @@ class _Descent:
             history.alpha, history.noise_variance, history.n_effective_parameters = self._alpha, math.nan, math.nan
 
     def iterate(self) -> None:
-        """Go to lower loss, and estimate alpha anew if that is asked for."""
+        """Take a step to lower loss, and estimate alpha again if it is estimated."""
         history, before = self._run.history, self._w
         if not self._is_at_rest():
             self._is_loss_settled = not self._step()
@@ -224,36 +222,39 @@ class _Descent:
             history.loss_curve[-1] = self.loss()
 
     def shown(self) -> np.ndarray:
-        """A copy of the run's parameters as they would be left now."""
+        """Return a copy of the run's parameters with w."""
         params = self._run.params.copy()
         params[self._equations.trained.positions] = self._w
         return params
 
     def leave(self) -> None:
-        """Hand over what has been reached."""
+        """Put w and its loss into the run."""
         self._run.params[self._equations.trained.positions] = self._w
         self._run.history.loss = self.loss()
 
-    # ---- what holds at w
+    # ---- quantities at w
 
     def _norm(self, w: np.ndarray) -> float:
-        """Sum of the squared weights, as the penalty has it."""
+        """Return the sum of squares in the penalty."""
         return float((self._penalty * np.square(w)).sum())
 
     def _largest_diagonal(self) -> float:
-        """Largest diagonal element of JᵀJ for parameters of the targets' unit."""
+        """Return the largest diagonal element of JᵀJ, for parameters in the targets' unit."""
         return float((self._equations.diagonal / self._factors).max())
 
     def _objective(self, w: np.ndarray, squares: float) -> float:
         return 0.5 * (squares + self._alpha * self._norm(w))
 
     def loss(self) -> float:
-        """Loss with its penalty, as the other solvers report it."""
+        """Return the loss with its penalty, as the other solvers report it."""
         return 0.5 * (self._squares / self._n_sharing + self._alpha * self._norm(self._w)) / self._total_weight
 
     def _measure(self) -> None:
-        """Note F's gradient, and the largest element of it as a part of what it would be at the steepest parameter of its layer
-        if the errors were as large as the targets' standard deviation and all in its direction."""
+        """Compute F's gradient, and its largest element in a unit for each layer.
+
+        The unit is the element of the layer's steepest parameter if the errors were parallel to its derivatives and as large as
+        the targets' standard deviation.
+        """
         penalty = self._alpha * self._penalty
         self._slopes = self._equations.gradient + penalty * self._w
         slopes = np.maximum.reduceat(np.abs(self._slopes) / self._most, self._first_of_layers)
@@ -265,7 +266,7 @@ class _Descent:
         return self._is_loss_settled or self.largest_slope <= self._tol
 
     def is_over(self) -> bool:
-        """Whether a stopping test says so."""
+        """Whether a stopping test holds."""
         return self._is_at_rest() and self._is_alpha_settled
 
     def _look(self) -> None:
@@ -275,10 +276,10 @@ class _Descent:
             raise divergence_of("lm", f"after iteration {self._run.history.n_iter}")
         self._measure()
 
-    # ---- from w to w
+    # ---- steps
 
     def _step(self) -> bool:
-        """Take the first step that lowers the loss, with more damping from try to try; return whether that was worth it."""
+        """Try steps with more and more damping until one lowers the loss; return whether the gain matters."""
         equations, w, dtype = self._equations, self._w, self._run.params.dtype
         slopes, before = self._slopes, self._objective(w, self._squares)
         most, roots = MOST_DAMPING * self._largest_diagonal(), self._roots
@@ -304,9 +305,9 @@ class _Descent:
     # ---- MacKay's evidence
 
     def _estimate_alpha(self) -> None:
-        """How many parameters the data determine, and what alpha and noise follow from that."""
+        """Estimate how many parameters the data determine, and from that alpha and the noise."""
         equations, before, are_weights = self._equations, self._alpha, self._equations.trained.are_weights
-        # what keeps the factor from rounding errors where the data do not determine the intercepts, which then do not count
+        # Keeps the matrix positive definite if the data do not determine the intercepts, which then add nothing to the sum
         ridge = EPSILON * equations.n * self._largest_diagonal() * self._factors
         added = self._alpha * self._penalty + ridge
         if equations.factorize(added):
@@ -322,7 +323,7 @@ class _Descent:
         self._is_loss_settled &= self._is_alpha_settled
 
     def _take_alpha(self, n_weights_known: float, noise: float) -> None:
-        """Set alpha; beyond its limits it is next to nothing, or next to all there is."""
+        """Set alpha, within limits beyond which the penalty is negligible, or all that matters."""
         largest, alpha = self._largest_diagonal(), max(n_weights_known, EPSILON) * noise
         norm = self._norm(self._w)
         self._alpha = min(max(alpha / norm if norm > 0.0 else math.inf, largest * EPSILON), largest / EPSILON)
