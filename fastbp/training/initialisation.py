@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.kernels.layout import N_EMBEDDED, N_WAVES, Network
+from fastbp.kernels.layout import N_WAVES, Network
 from fastbp.names import INITIALISATIONS
-from fastbp.training.network import CATEGORY_EMBEDDING, make_network, pack_parameters
+from fastbp.training.network import front_views, make_network, pack_parameters
 from fastbp.training.predict import activation_names, predict_outputs
 
 # Of init="data": rows for the standard deviations of units, and for one intercept
@@ -88,26 +88,19 @@ def draw_front(network: Network, random_state: Any, dtype: Any, frequency_scale:
     come from U(-1/√d, 1/√d), so that their length is about 1/√3 for every d (Gorishniy, Rubachev, Khrulkov and Babenko,
     Revisiting deep learning models for tabular data, arXiv:2106.11959).
     """
-    drawn: dict[str, np.ndarray] = {}
-    if not network.has_front and network.skip_layer < 0:
-        return drawn
-    n, bound = network.embedded.size, 1 / math.sqrt(N_WAVES)
-    if n:
-        drawn["frequencies"] = frequency_scale * random_state.standard_normal((n, N_WAVES))
-        drawn["phases"] = random_state.uniform(-math.pi, math.pi, (n, N_WAVES))
-        drawn["cosines"] = random_state.uniform(-bound, bound, (n, N_EMBEDDED, N_WAVES))
-        drawn["offsets"] = random_state.uniform(-bound, bound, (n, N_EMBEDDED))
-    if network.has_scale:
-        drawn["scale"] = np.ones(network.n_dense)
-        if network.units[0] > network.n_dense:
-            drawn["category_scale"] = np.ones(network.coded[-1])
-    for k in range(network.category_outputs.size - 1):
-        size = network.category_outputs[k + 1] - network.category_outputs[k]
-        shape = network.coded[k + 1] - network.coded[k], size
-        drawn[f"{CATEGORY_EMBEDDING}{k}"] = random_state.uniform(-1 / math.sqrt(size), 1 / math.sqrt(size), shape)
-    if network.skip_layer >= 0:
-        drawn["skip"] = np.zeros((network.n_features, network.units[network.skip_layer + 1]))
-    return {name: values.astype(dtype) for name, values in drawn.items()}
+    drawn = {}
+    for name, view in front_views(network, np.empty(network.n_parameters)).items():
+        if name == "frequencies":
+            values = frequency_scale * random_state.standard_normal(view.shape)
+        elif name in ("scale", "category_scale"):
+            values = np.ones(view.shape)
+        elif name == "skip":
+            values = np.zeros(view.shape)
+        else:
+            bound = math.pi if name == "phases" else 1 / math.sqrt(N_WAVES if name in ("cosines", "offsets") else view.shape[1])
+            values = random_state.uniform(-bound, bound, view.shape)
+        drawn[name] = values.astype(dtype)
+    return drawn
 
 
 def begin_with_equal_spreads(coefs: list[np.ndarray], intercepts: list[np.ndarray], fit_intercept: bool) -> None:

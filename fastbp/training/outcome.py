@@ -74,13 +74,8 @@ class History:
 
     def copied(self) -> "History":
         """Return a copy that does not change while training continues."""
-        return replace(
-            self,
-            loss_curve=[*self.loss_curve],
-            gradient_norms=[*self.gradient_norms],
-            validation_scores=[*self.validation_scores],
-            validation_loss_curve=[*self.validation_loss_curve],
-        )
+        lists: dict[str, Any] = {name: [*value] for name, value in vars(self).items() if isinstance(value, list)}
+        return replace(self, **lists)
 
     def kept_best(self, network: Any) -> KeptVectors | None:
         """Return the best weights in a form that outlives the fit."""
