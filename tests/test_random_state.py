@@ -77,11 +77,11 @@ def test_each_thread_has_its_own():
 
 
 def test_what_is_lent_is_its_own_until_it_is_given_back():
-    with twister.lent(3) as outer:
+    with twister.Lent(3) as outer:
         drawn = [outer.randint(1000)]
         for seed in (3, 5):
             assert twister.seeded(seed) is not outer
-            with twister.lent(seed) as inner, twister.lent(7) as innermost:
+            with twister.Lent(seed) as inner, twister.Lent(7) as innermost:
                 assert len({id(outer), id(inner), id(innermost)}) == 3
                 np.testing.assert_array_equal(next_numbers(inner), next_numbers(np.random.RandomState(seed)))
             drawn.append(outer.randint(1000))
@@ -89,7 +89,7 @@ def test_what_is_lent_is_its_own_until_it_is_given_back():
     assert drawn == [expected.randint(1000) for _ in range(3)]
     assert twister.seeded(1) is outer  # without the time that a new one takes
     given = np.random.RandomState(2)
-    with pytest.raises(KeyError), twister.lent(0) as lent, twister.lent(given) as own:
+    with pytest.raises(KeyError), twister.Lent(0) as lent, twister.Lent(given) as own:
         assert own is given and lent is outer
         raise KeyError
     assert twister.seeded(1) is outer

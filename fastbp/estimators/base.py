@@ -30,7 +30,7 @@ from fastbp.estimators.validation import all_rows, check_choices, given_rows, re
 from fastbp.estimators.versions import Versioned
 from fastbp.estimators.weights import Weighted
 from fastbp.names import SOLVERS
-from fastbp.training.random_state import lent
+from fastbp.training.random_state import Lent
 from fastbp.training.settings import Settings
 
 # numba loads with most of fastbp.training: functions import it, so that `import fastbp` stays quick.
@@ -192,7 +192,7 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
         if self.scoring is not None and (is_given or settings.early_stopping):
             settings = settings._replace(score=score_of(draft, settings.score, y, y_val))
         resumed = origin = None
-        with lent(self.random_state) as random_state:
+        with Lent(self.random_state) as random_state:
             again = copy.deepcopy(random_state) if self.refit else None
             if resume:
                 network, origin = draft._packed(X.dtype)

@@ -45,21 +45,21 @@ def draw_parameters(
     dtype : dtype
         Draws are float64, then cast.
     """
-    start, coefs, intercepts = INITIALISATIONS[init], [], []
+    scheme, coefs, intercepts = INITIALISATIONS[init], [], []
 
-    def draw(spread: float, shape: Any) -> np.ndarray:
-        if start.distribution == "uniform":
-            return random_state.uniform(-spread, spread, shape)
-        if start.distribution == "normal":
-            return spread * random_state.standard_normal(shape)
-        return orthogonal(shape, random_state) if start.distribution == "orthogonal" else np.zeros(shape)
+    def draw(scale: float, shape: Any) -> np.ndarray:
+        if scheme.distribution == "uniform":
+            return random_state.uniform(-scale, scale, shape)
+        if scheme.distribution == "normal":
+            return scale * random_state.standard_normal(shape)
+        return orthogonal(shape, random_state) if scheme.distribution == "orthogonal" else np.zeros(shape)
 
     for n_in, n_out, activation in zip(layer_sizes[:-1], layer_sizes[1:], activations):
-        numerator = start.numerator_of_logistic if activation == "logistic" else None
-        numerator = start.numerator if numerator is None else numerator
-        spread = 1.0 if numerator is None else math.sqrt(numerator / (n_in + n_out if start.with_fan_out else n_in))
-        W = draw(spread, (n_in, n_out))
-        b = draw(spread, n_out) if start.draws_intercepts else None
+        numerator = scheme.numerator_of_logistic if activation == "logistic" else None
+        numerator = scheme.numerator if numerator is None else numerator
+        scale = 1.0 if numerator is None else math.sqrt(numerator / (n_in + n_out if scheme.with_fan_out else n_in))
+        W = draw(scale, (n_in, n_out))
+        b = draw(scale, n_out) if scheme.draws_intercepts else None
         if b is None or not fit_intercept:
             b = np.zeros(n_out)
         if init_scale != 1.0:
@@ -88,7 +88,9 @@ def draw_front(network: Network, random_state: Any, dtype: Any, frequency_scale:
     come from U(-1/√d, 1/√d), so that their length is about 1/√3 for every d (Gorishniy, Rubachev, Khrulkov and Babenko,
     Revisiting deep learning models for tabular data, arXiv:2106.11959).
     """
-    drawn = {}
+    drawn: dict[str, np.ndarray] = {}
+    if not network.has_front and network.skip_layer < 0:  # a small fit has no time for the rest
+        return drawn
     for name, view in front_views(network, np.empty(network.n_parameters)).items():
         if name == "frequencies":
             values = frequency_scale * random_state.standard_normal(view.shape)
@@ -184,9 +186,9 @@ def fit_start(
         )
         params = pack_parameters(below, [*coefs, W], [*intercepts, np.zeros(n_out)], dtype, front)
         outputs = predict_outputs(below, params, X, n_threads=n_threads).astype(np.float64)
-        spread = np.sqrt(np.average((outputs - np.average(outputs, axis=0, weights=weights)) ** 2, axis=0, weights=weights))
-        is_flat = spread <= 1e-6 * np.abs(outputs).max(axis=0, initial=1e-300)
-        factor = init_scale / np.where(is_flat, math.sqrt(n_in), spread)
+        deviations = np.sqrt(np.average((outputs - np.average(outputs, axis=0, weights=weights)) ** 2, axis=0, weights=weights))
+        is_flat = deviations <= 1e-6 * np.abs(outputs).max(axis=0, initial=1e-300)
+        factor = init_scale / np.where(is_flat, math.sqrt(n_in), deviations)
         bias = -(outputs[picked, np.arange(n_out)] * factor * shares).sum(axis=0) / shares.sum(axis=0)
         coefs.append((W * factor).astype(dtype))
         intercepts.append((bias if network.fit_intercept else np.zeros(n_out)).astype(dtype))

@@ -42,7 +42,7 @@ EPSILON = float(np.finfo(np.float64).eps)
 UNEXPLAINED = 0.1  # part of the first sum of squares that counts as noise until alpha is estimated
 NEARLY = 0.01  # alpha is estimated once a step changes F by less than this part; before, most of the error is not noise
 SMALL_CHANGE = 2.2e-9  # of the loss in a step, relative: lbfgs stops there too
-SPREADS = 1e-150, 1e150  # standard deviations of targets whose squares float64 can hold
+DEVIATIONS = 1e-150, 1e150  # standard deviations of targets whose squares float64 can hold
 
 
 def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_threads: int | None, scratch: Scratch) -> Outcome:
@@ -55,7 +55,7 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
     ------
     ValueError
         The network has more than MOST_PARAMETERS parameters, a sample weight is negative, or the standard deviation of the
-        targets is outside of SPREADS.
+        targets is outside of DEVIATIONS.
     DivergenceError
         The loss or its gradient is not finite, at the beginning or after a step.
     """
@@ -113,21 +113,21 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
 class TargetUnit(NamedTuple):
     """Mean and standard deviation of the targets.
 
-    means, spreads: (n_outputs,), of the rows in use. If the output layer has no intercepts, or an activation, means are 0 and
-    spreads are root mean squares. overall: the standard deviation of all targets, 1 if they are constant. is_free: whether the
+    means, deviations: (n_outputs,), of the rows in use. If the output layer has no intercepts, or an activation, means are 0 and
+    deviations are root mean squares. overall: the standard deviation of all targets, 1 if they are constant. is_free: whether the
     output activation allows any unit.
     """
 
     means: np.ndarray
-    spreads: np.ndarray
+    deviations: np.ndarray
     overall: float
     is_free: bool
 
     def give(self, coefs: list[np.ndarray], intercepts: list[np.ndarray]) -> None:
         """Change new weights of the last layer in place: outputs of mean 0 and standard deviation 1 get those of the targets."""
         if self.is_free:
-            coefs[-1][...] *= self.spreads
-            intercepts[-1][...] = intercepts[-1] * self.spreads + self.means
+            coefs[-1][...] *= self.deviations
+            intercepts[-1][...] = intercepts[-1] * self.deviations + self.means
 
 
 def target_unit(problem: Problem, settings: Settings) -> TargetUnit:
@@ -147,13 +147,13 @@ def target_unit(problem: Problem, settings: Settings) -> TargetUnit:
     if settings.output_activation == "identity" and settings.fit_intercept:
         lowest = Y.min(axis=0)
         means = np.where(Y.max(axis=0) == lowest, lowest, average(Y, axis=0, weights=weights))
-    spreads = np.asarray(np.sqrt(average(np.square(Y - means), axis=0, weights=weights)))
-    overall = float(np.sqrt(np.square(spreads).mean())) * largest
-    if overall and not SPREADS[0] <= overall <= SPREADS[1]:
+    deviations = np.asarray(np.sqrt(average(np.square(Y - means), axis=0, weights=weights)))
+    overall = float(np.sqrt(np.square(deviations).mean())) * largest
+    if overall and not DEVIATIONS[0] <= overall <= DEVIATIONS[1]:
         raise ValueError(
             f"The targets have a standard deviation of {overall:.3g}, too extreme for a float to hold its square: scale y."
         )
-    return TargetUnit(means * largest, spreads * largest, overall or 1.0, is_free)
+    return TargetUnit(means * largest, deviations * largest, overall or 1.0, is_free)
 
 
 class _Descent:
@@ -189,10 +189,10 @@ class _Descent:
         self._penalty = trained.are_weights * (self._factors if self._is_bayes else 1.0)
         self._first_of_layers = np.flatnonzero(np.diff(trained.layers, prepend=-1))
         # Norm of the targets less their mean: of one output for parameters of the last layer, else of all
-        spreads = np.full(self._equations.n, unit.overall)
-        own = unit.spreads[trained.units[are_last]]
-        spreads[are_last] = np.where(own > 0.0, own, unit.overall)
-        self._most = spreads * math.sqrt(self._total_weight)
+        deviations = np.full(self._equations.n, unit.overall)
+        own = unit.deviations[trained.units[are_last]]
+        deviations[are_last] = np.where(own > 0.0, own, unit.overall)
+        self._most = deviations * math.sqrt(self._total_weight)
         self._alpha = 0.0 if self._is_bayes else float(settings.alpha)
         self._is_loss_settled, self._is_alpha_settled = False, not self._is_bayes
         self._last_change = math.inf  # of F by a step, relative

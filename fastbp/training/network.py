@@ -239,11 +239,11 @@ def aligned_arrays(dtype: Any, *sizes: int, allocate: Callable[..., np.ndarray] 
     padded = [-(-size // line) * line for size in sizes]
     memory: Any = allocate(sum(padded) + line, dtype=dtype)
     address = ctypes.addressof(ctypes.c_char.from_buffer(memory))  # a quarter of the 1.5 µs of memory.ctypes.data
-    start = -address % CACHE_LINE // dtype.itemsize
+    at = -address % CACHE_LINE // dtype.itemsize
     arrays, empty = [], memory[:0]
     for size, step in zip(sizes, padded):
-        arrays.append(memory[start : start + size] if size else empty)
-        start += step
+        arrays.append(memory[at : at + size] if size else empty)
+        at += step
     return arrays
 
 

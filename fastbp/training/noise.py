@@ -13,13 +13,13 @@ class InputNoise(NamedTuple):
     """
 
     key: int
-    spreads: np.ndarray  # (n_features,), standard deviation of each column
+    deviations: np.ndarray  # (n_features,), the standard deviation of each column
 
     def added(self, X: np.ndarray, epoch: int, out: np.ndarray | None = None) -> np.ndarray:
         """Return X, (n_rows, n_features), with the noise of an epoch, in `out` if it is given."""
         out = np.empty_like(X, order="C") if out is None else out
         generator: Any = np.random.Generator(np.random.Philox(key=self.key, counter=[0, 0, 0, epoch]))
         generator.standard_normal(dtype=X.dtype, out=out)
-        out *= self.spreads
+        out *= self.deviations
         out += X
         return out

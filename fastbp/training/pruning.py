@@ -82,9 +82,9 @@ def pruned_weights(
     n_threads : int or None
     """
     pruning = _Pruning(network, params, X, n_threads)
-    spread, n_hidden = pruning.outputs.std(axis=0), len(network.units) - 2
+    deviations, n_hidden = pruning.outputs.std(axis=0), len(network.units) - 2
     for layer in range(n_hidden):
-        pruning.prune(layer, tolerance * (layer + 1) / n_hidden * spread)
+        pruning.prune(layer, tolerance * (layer + 1) / n_hidden * deviations)
     return [W.astype(params.dtype) for W in pruning.coefs], [b.astype(params.dtype) for b in pruning.intercepts]
 
 

@@ -1,9 +1,7 @@
 """numpy.random.RandomState for kernels: the 624 words of its Mersenne Twister, and how many of them have been used."""
 
-import contextlib
 import ctypes
 import threading
-from collections.abc import Iterator
 from numbers import Integral
 from typing import Any
 
@@ -67,20 +65,28 @@ def seeded(random_state: Any) -> np.random.RandomState:
     return check_random_state(random_state)
 
 
-@contextlib.contextmanager
-def lent(random_state: Any) -> Iterator[np.random.RandomState]:
-    """Yield `seeded(random_state)`, which is not seeded again within the with block.
+class Lent:
+    """A context manager that returns `seeded(random_state)`, which is not seeded again within the with block.
 
-    A callback, a scorer or a schedule may begin another fit there, which then gets a RandomState of its own.
+    A callback, a scorer or a schedule may begin another fit there, which then gets a RandomState of its own. This class takes a
+    microsecond less than contextlib.contextmanager.
     """
-    given = seeded(random_state)
-    is_of_thread = given is _of_thread.random_state
-    if is_of_thread:
-        _of_thread.is_lent = True
-    try:
-        yield given
-    finally:
-        if is_of_thread:
+
+    __slots__ = ("_is_of_thread", "_random_state")
+
+    def __init__(self, random_state: Any) -> None:
+        self._random_state, self._is_of_thread = random_state, False
+
+    def __enter__(self) -> np.random.RandomState:
+        """Return the RandomState."""
+        random_state = seeded(self._random_state)
+        if random_state is _of_thread.random_state:
+            self._is_of_thread = _of_thread.is_lent = True
+        return random_state
+
+    def __exit__(self, *_: object) -> None:
+        """Allow `seeded` to use the thread's RandomState again."""
+        if self._is_of_thread:
             _of_thread.is_lent = False
 
 

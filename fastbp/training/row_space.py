@@ -144,7 +144,7 @@ class RowSpace:
 
         params are the initial parameters, and entered is enter(network, inner, params).
         """
-        start, before = parameter_views(network, params)[0][0], parameter_views(inner, entered)[0][0]
+        initial, before = parameter_views(network, params)[0][0], parameter_views(inner, entered)[0][0]
         inside, outside = before[:-1].astype(np.float64), before[-1].astype(np.float64)
         outside_squared = outside @ outside
         found, changes = [], []
@@ -152,8 +152,8 @@ class RowSpace:
             coefs, intercepts = parameter_views(inner, values)
             share = outside @ coefs[0][-1] / outside_squared if outside_squared > 0.0 else 1.0  # the same for all units
             changes.append(self._solved(SOLVE_TRANSPOSED, coefs[0][:-1] - share * inside))
-            found.append(pack_parameters(network, [params.dtype.type(share) * start, *coefs[1:]], intercepts, params.dtype))
-        change, n_units = _padded(np.hstack(changes), np.float64), start.shape[1]
+            found.append(pack_parameters(network, [params.dtype.type(share) * initial, *coefs[1:]], intercepts, params.dtype))
+        change, n_units = _padded(np.hstack(changes), np.float64), initial.shape[1]
         for features, rows in self._chunks():
             part = np.zeros((rows.shape[1], change.shape[1]))
             self._multiply(rows.T, change, part)

@@ -169,7 +169,6 @@ class _Loop:
             self._order, self._key, self._position, self._plan, optimizer.rule(settings), workspace, strips, average, dropout,
         )  # fmt: skip
         self._n_layers = len(network.units) - 1
-        self._results = (np.empty(0),) * 4
 
     def _begin_dropout(self, network: Any) -> Dropout:
         """Return what the kernels drop. Dropout draws nothing but its seed from the random state, once."""
@@ -222,13 +221,8 @@ class _Loop:
             self.run.random_state.shuffle(self._order.copy() if self._draws == epochs.ONLY_DRAWN else self._order)
         if self._noisy is not None:
             self.problem.noise.added(self.problem.X, self.run.history.n_epochs, out=self._noisy)  # type: ignore[union-attr]
-        if len(self._results[0]) != n_epochs:  # else reuse those of the last call
-            n_norms = n_epochs * self._n_layers * self.settings.record_gradient_norms
-            self._results = np.zeros(n_epochs), np.zeros(n_epochs), np.zeros(n_epochs), np.zeros(n_norms)
-        else:
-            for array in self._results:
-                array.fill(0.0)
-        losses, scores, validation_losses, norms = self._results
+        losses, scores, validation_losses = np.zeros(n_epochs), np.zeros(n_epochs), np.zeros(n_epochs)
+        norms = np.zeros(n_epochs * self._n_layers * self.settings.record_gradient_norms)
         factors = self._factors(n_epochs) if self._moves else _NOTHING_MOVES
         arguments = *self._before, self._counts, self._measures, factors, norms, losses, scores, validation_losses
         try:
@@ -288,7 +282,7 @@ class _Loop:
         params = run.params
         if self.settings.shuffle and self._is_twister:
             close_twister(run.random_state, self._key, self._position)
-        is_diverged = status == epochs.LOSS_LOST or np.count_nonzero(np.isfinite(params)) < params.size
+        is_diverged = status == epochs.LOSS_LOST or not np.isfinite(params).all()
         if self._validate == epochs.AT_END:
             run.test_outputs = self._outputs.reshape(self._held_out.table.n_rows, -1)
         if not is_diverged:
