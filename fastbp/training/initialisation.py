@@ -165,13 +165,14 @@ def fit_start(
         X = X[row_indices]
     if not hasattr(X, "indptr"):
         X = np.ascontiguousarray(X)
+    shares_of_rows = None if weights is None else weights.astype(np.float64) / weights.sum(dtype=np.float64)
     activations = activation_names(network)
     sizes = [network.n_features, *network.units[1:].tolist()]
     coefs: list[np.ndarray] = []
     intercepts: list[np.ndarray] = []
     for layer, (n_in, n_out) in enumerate(zip(network.units[:-1].tolist(), network.units[1:].tolist())):
         W = random_state.standard_normal((n_in, n_out))
-        picked = _picked_rows(X.shape[0], weights, (ROWS_OF_AN_INTERCEPT, n_out), random_state)
+        picked = random_state.choice(X.shape[0], (ROWS_OF_AN_INTERCEPT, n_out), p=shares_of_rows)
         shares = random_state.standard_exponential((ROWS_OF_AN_INTERCEPT, n_out))
         below = make_network(
             sizes[: layer + 2],
@@ -193,11 +194,3 @@ def fit_start(
         coefs.append((W * factor).astype(dtype))
         intercepts.append((bias if network.fit_intercept else np.zeros(n_out)).astype(dtype))
     return coefs, intercepts
-
-
-def _picked_rows(n_rows: int, weights: np.ndarray | None, shape: tuple[int, int], random_state: Any) -> np.ndarray:
-    """Draw row numbers with probabilities in proportion to the weights."""
-    if weights is None:
-        return random_state.randint(0, n_rows, shape)
-    ends = np.cumsum(weights, dtype=np.float64)
-    return np.minimum(np.searchsorted(ends / ends[-1], random_state.random_sample(shape), side="right"), n_rows - 1)

@@ -62,7 +62,7 @@ class History:
         return self.n_before + len(self.loss_curve)
 
     @property
-    def is_best_the_last(self) -> bool:
+    def is_last_best(self) -> bool:
         """Whether the last epoch has the best validation score."""
         return bool(self.validation_scores) and self.best_epoch == len(self.validation_scores)
 
@@ -128,7 +128,7 @@ class Run:
 
 
 def outcome_of(status: str, run: Run, settings: Settings, complaint: str = "") -> Outcome:
-    """Return the outcome of a run, and what to warn of: the complaint, or what the status says of all solvers."""
+    """Return the outcome of a run, with the warning that belongs to its status; complaint: a warning of the solver's own."""
     is_stochastic = SOLVERS[settings.solver].is_stochastic
     unit, n_iter = "epoch" if is_stochastic else "iteration", run.history.n_iter
     is_score_of_sklearn = settings.score in ("accuracy", "r2")  # scikit-learn does not warn then
@@ -143,7 +143,7 @@ def outcome_of(status: str, run: Run, settings: Settings, complaint: str = "") -
             f"The loss or the outputs were no longer finite after {unit} {n_iter}; the weights with the best validation score are"
             f" kept. Scale X, or {remedy}."
         )
-    elif status == CONVERGED and settings.early_stopping and run.history.is_best_the_last and not is_score_of_sklearn:
+    elif status == CONVERGED and settings.early_stopping and run.history.is_last_best and not is_score_of_sklearn:
         complaint = (
             f"The last {unit} has the best validation score, though it rose by less than tol={settings.tol:g} in"
             f" {settings.n_iter_no_change:g} {unit}s: lower tol, or raise n_iter_no_change (40 does well on small tables)."

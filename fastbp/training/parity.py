@@ -15,4 +15,4 @@ def squared_errors_add_up() -> bool:
     options = {"hidden_layer_sizes": (), "solver": "sgd", "learning_rate_init": 1e-12, "alpha": 0.0, "random_state": 0}
     quiet = {"max_iter": 20, "n_iter_no_change": 1, "tol": far**3}  # it stops early, so there is no warning
     mlp = MLPRegressor(**options, **quiet).fit([[0.0], [0.0]], [[far, far]] * 2)
-    return bool(mlp.loss_curve_[0] > 0.75 * far**2)  # a half of it, or all
+    return bool(mlp.loss_curve_[0] > 0.75 * far**2)  # far² / 2 for the mean, far² for the sum

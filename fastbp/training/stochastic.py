@@ -49,7 +49,7 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
         complaint = (
             f"Stochastic Optimizer: Maximum iterations ({settings.max_iter}) reached and the optimization hasn't converged yet."
         )
-        if settings.early_stopping and run.history.is_best_the_last:
+        if settings.early_stopping and run.history.is_last_best:
             complaint += " The last epoch has the best validation score: raise max_iter."
     return outcome_of(status, run, settings, complaint)
 
