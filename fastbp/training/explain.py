@@ -23,7 +23,7 @@ def input_gradients(
     X: (n_samples, n_features), C-contiguous or CSR; of_logits: of the outputs before their activation.
     """
     if network.has_front:
-        raise ValueError("Slopes need a network whose first layer reads X itself: without embedding, scale_layer and categories.")
+        raise ValueError("Derivatives by the inputs need a network without embedding, scale_layer and categories.")
     if network.is_ordered and not of_logits:  # all classes depend on one score, and each logit is the score plus a threshold
         later = np.cumsum(predict_outputs(network, params, X, n_threads=n_threads)[:, ::-1], axis=1)[:, ::-1]
         rises = later * (1 - later)

@@ -105,8 +105,8 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
         return outcome_of(between.ended, run, settings)
     return Outcome(
         MAX_ITER,
-        f"lm failed to converge after {history.n_iter} iteration(s): the largest element of the gradient is"
-        f" {descent.largest_slope:.3g} of what it could be, tol={settings.tol:g}. Increase max_iter, or scale the data.",
+        f"lm failed to converge after {history.n_iter} iteration(s): the largest element of the scaled gradient is"
+        f" {descent.largest_slope:.3g} (tol={settings.tol:g}). Increase max_iter, or scale the data.",
     )
 
 

@@ -112,9 +112,11 @@ def _make_network(
     n_parameters = sum(n_in * n_out for n_in, n_out in zip(layer_sizes[:-1], layer_sizes[1:]))
     n_parameters += sum(n * size for n, size in zip(categories, category_sizes))
     if n_parameters > MOST_PARAMETERS:
-        raise ValueError(f"A network of {'-'.join(map(str, layer_sizes))} units has {n_parameters:.3g} weights, more than fit.")
+        raise ValueError(
+            f"A network of {'-'.join(map(str, layer_sizes))} units has {n_parameters:.3g} weights, more than fit in memory."
+        )
     if sum(categories) > 2 ** (np.finfo(dtype).nmant + 1):  # codes are stored like activations
-        raise ValueError(f"{sum(categories)} categories are more than {dtype} can number: leave some out, or pass X as float64.")
+        raise ValueError(f"{sum(categories)} categories are too many codes for {dtype}: leave some out, or pass X as float64.")
     units = np.array(layer_sizes, dtype=np.int64)
     n_lanes = lanes(dtype)
     widths = -(-np.array([n_dense, *layer_sizes[1:]]) // n_lanes) * n_lanes

@@ -73,9 +73,12 @@ def _train_epochs(
             run.is_refused = True
             loop.finish()
             raise
-    status = loop.finish()
-    between.tell()
-    between.close(status == CONVERGED)
+    status = ""
+    try:
+        status = loop.finish()
+    finally:  # also after a divergence
+        between.tell()
+        between.close(status == CONVERGED)
     return between.ended if between.ended and status == MAX_ITER and left > 0 else status
 
 
