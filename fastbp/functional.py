@@ -152,7 +152,7 @@ def gradients(
         variances σ² = softplus(s) + 1e-6. A row's loss is the sum of ½·(log σ² + (y - μ)²/σ²) over its targets.
     loss_parameter : float, sequence of float or None, default=None
         The parameter of the loss, which the estimators call `delta`, `quantile` (a sequence has one for each output), `power`,
-        `label_smoothing` or `focal_gamma`; None is their default.
+        `label_smoothing` or `focal_gamma`; None is their default. Other losses take None only.
     alpha : float, default=0.0
         L2 penalty on the weights.
     sample_weight : array-like of shape (n_samples,), default=None
@@ -257,7 +257,9 @@ def _network(
     parameters.output_activation_name(output_activation, loss)
     names = parameters.activation_names(activation, len(layer_sizes) - 2, caller)
     parameter: Any = loss.kernel_parameter if isinstance(loss, CustomLoss) else LOSSES[loss].parameter_default
-    if loss_parameter is not None and LOSSES[loss].parameter:
+    if loss_parameter is not None:
+        if not LOSSES[loss].parameter:
+            raise ValueError(f"The loss {loss!r} takes no loss_parameter: leave it out.")
         rules = parameters.LOSS_PARAMETER_RULES[LOSSES[loss].parameter]
         parameters.check_parameter("loss_parameter", loss_parameter, rules, caller)
         parameter = loss_parameter
