@@ -142,15 +142,15 @@ class NormalEquations:
         L[:, n:] = 0.0  # the residuals' column
         for start in range(0, n, PANEL):
             stop, n_rows = min(start + PANEL, n), n - start
-            width = stop - start + -(stop - start) % WHOLE_VECTORS
+            size = stop - start
+            width = size + -size % WHOLE_VECTORS
             panel = self._panel[: n_rows * width]
             rows = panel.reshape(n_rows, width)
-            rows[:, : stop - start], rows[:, stop - start :] = L[start:, start:stop], 0.0
+            rows[:, :size], rows[:, size:] = L[start:, start:stop], 0.0
             if start:
                 known = np.zeros((start, width))
-                np.negative(L[start:stop, :start].T, out=known[:, : stop - start])
+                np.negative(L[start:stop, :start].T, out=known[:, :size])
                 self._multiply(factor[start * stride :], stride, 1, known.reshape(-1), panel, n_rows, start, width, 0)
-            size = stop - start
             triangular(FACTORIZE, panel, panel, size, size, width)
             if not np.isfinite(panel[: size * width : width + 1]).all():
                 return False

@@ -17,9 +17,9 @@ class _Pruning:
         self.network, self.params, self.X, self.n_threads = network, params, X, n_threads
         self.before = parameter_views(network, params)
         self.coefs, self.intercepts = ([array.astype(np.float64) for array in arrays] for arrays in self.before)
-        self.outputs = self._ask(network, params)
+        self.outputs = self._predict(network, params)
 
-    def _ask(self, network: Network, params: np.ndarray) -> np.ndarray:
+    def _predict(self, network: Network, params: np.ndarray) -> np.ndarray:
         return predict_outputs(network, params, self.X, n_threads=self.n_threads).astype(np.float64)
 
     def _packed(self, coefs: list[np.ndarray], intercepts: list[np.ndarray]) -> tuple[Network, np.ndarray]:
@@ -32,8 +32,8 @@ class _Pruning:
 
     def prune(self, layer: int, most: np.ndarray) -> None:
         """Drop as many units of a layer as possible while the root mean square change of each output is at most `most`."""
-        wanted = self._ask(*first_layers(self.network, self.params, layer + 1)) @ self.before[0][layer + 1]
-        now = self._ask(*first_layers(*self._packed(self.coefs, self.intercepts), layer + 1))
+        wanted = self._predict(*first_layers(self.network, self.params, layer + 1)) @ self.before[0][layer + 1]
+        now = self._predict(*first_layers(*self._packed(self.coefs, self.intercepts), layer + 1))
         first = int(self.network.fit_intercept)
         Q, R = np.linalg.qr(np.hstack([np.ones((len(now), first)), now]))  # as many rows as units suffice
         target = Q.T @ wanted
@@ -54,7 +54,7 @@ class _Pruning:
         low, high = 0, len(order) - 1  # a layer keeps at least one unit
         while low < high:
             middle = (low + high + 1) // 2
-            change = self._ask(*self._packed(*without(middle))) - self.outputs
+            change = self._predict(*self._packed(*without(middle))) - self.outputs
             if (np.sqrt((change**2).mean(axis=0)) <= most).all():
                 low = middle
             else:

@@ -84,7 +84,7 @@ class RowSpace:
         self._stride = n + -n % WHOLE_VECTORS
         self._L = aligned_zeros(n * self._stride, np.float64).reshape(n, self._stride)
         for _, rows in self._chunks():
-            self._multiply(rows, _padded(rows.T, np.float64), self._L, only_lower=True)
+            self._multiply(rows, _padded(rows.T), self._L, only_lower=True)
         # Pivots of linearly dependent rows are rounding errors. A larger addition to the diagonal keeps them positive. It is in
         # proportion to each row's own scale, like these errors.
         diagonal = self._L[np.diag_indices(n)]
@@ -128,7 +128,7 @@ class RowSpace:
         coefs, intercepts = parameter_views(network, params)
         W, inside = coefs[0], np.zeros(())
         for features, rows in self._chunks():
-            weights = _padded(W[features], np.float64)
+            weights = _padded(W[features])
             part = np.zeros((self.n_rows, weights.shape[1]))
             self._multiply(rows, weights, part)
             inside = inside + part[:, : W.shape[1]]
@@ -153,7 +153,7 @@ class RowSpace:
             share = outside @ coefs[0][-1] / outside_squared if outside_squared > 0.0 else 1.0  # the same for all units
             changes.append(self._solved(SOLVE_TRANSPOSED, coefs[0][:-1] - share * inside))
             found.append(pack_parameters(network, [params.dtype.type(share) * initial, *coefs[1:]], intercepts, params.dtype))
-        change, n_units = _padded(np.hstack(changes), np.float64), initial.shape[1]
+        change, n_units = _padded(np.hstack(changes)), initial.shape[1]
         for features, rows in self._chunks():
             part = np.zeros((rows.shape[1], change.shape[1]))
             self._multiply(rows.T, change, part)
@@ -195,10 +195,10 @@ class RowSpace:
         return rows[:, : self.n_rows].T
 
 
-def _padded(matrix: np.ndarray, dtype: Any) -> np.ndarray:
-    """Return a copy whose rows are whole vectors."""
+def _padded(matrix: np.ndarray) -> np.ndarray:
+    """Return a copy in float64 whose rows are whole vectors."""
     n_rows, n_columns = matrix.shape
     width = n_columns + -n_columns % WHOLE_VECTORS
-    copied = aligned_zeros(n_rows * width, dtype).reshape(n_rows, width)
+    copied = aligned_zeros(n_rows * width, np.float64).reshape(n_rows, width)
     copied[:, :n_columns] = matrix
     return copied
