@@ -19,7 +19,7 @@ from sklearn.utils import check_array
 from fastbp.display.drawing import network_in
 from fastbp.estimators import BPClassifier, BPRegressor
 from fastbp.estimators.parameters import loss_parameter_of
-from fastbp.names import SOLVERS
+from fastbp.names import LOSSES, SOLVERS
 
 MOST_UNITS = 32  # of a layer; more circles run into each other
 MOST_BYTES = 900_000  # of what a page holds beside its program
@@ -165,7 +165,10 @@ class LearningDisplay:
             "activation": self.estimator_.activation, "output_activation": self.estimator_.out_activation_,
         }  # fmt: skip
         loss = self.estimator_._loss_name()
-        self._loss = {"loss": loss, "loss_parameter": loss_parameter_of(self.estimator_, loss)}
+        self._loss = {
+            "loss": loss,
+            "loss_parameter": loss_parameter_of(self.estimator_, loss) if LOSSES[loss].parameter else None,
+        }
         self._fill(list(frames))
 
     @classmethod
