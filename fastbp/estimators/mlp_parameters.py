@@ -1,4 +1,4 @@
-"""The parameters that scikit-learn's MLPs have too, in their order; see parameter_table.py."""
+"""The parameters that scikit-learn's MLPs have too, in the same order; see parameter_table.py."""
 
 from typing import Any
 
@@ -16,12 +16,13 @@ from fastbp.estimators.parameter_kinds import (
     REGRESSOR,
     SWITCH,
     Parameter,
+    decayed_by,
 )
 from fastbp.names import REGRESSION_LOSSES
 
 
 def _is_moving_state(value: Any) -> bool:
-    """Whether a random state is one that a search cannot copy for its fits."""
+    """Whether a value is a RandomState that a search cannot copy for its fits."""
     from fastbp.training.random_state import open_twister
 
     return isinstance(value, np.random.RandomState) and open_twister(value) is None
@@ -132,8 +133,14 @@ MLP_PARAMETERS = (
         acts=BEFORE,
         needs_own_fit=lambda value: False,  # each fit of a search is a first one
     ),
-    Parameter("momentum", 0.9, RATIO, "Momentum of 'sgd', between 0 and 1."),
-    Parameter("nesterovs_momentum", True, SWITCH, "Whether the momentum of 'sgd' is Nesterov's."),
+    Parameter("momentum", 0.9, RATIO, "Momentum, between 0 and 1.", read_by=decayed_by("momentum")),
+    Parameter(
+        "nesterovs_momentum",
+        True,
+        SWITCH,
+        "Whether the momentum is Nesterov's.",
+        read_by=lambda solver: solver.nesterov_rule is not None,
+    ),
     Parameter(
         "early_stopping",
         False,
@@ -145,9 +152,21 @@ MLP_PARAMETERS = (
         with ``n_iter_no_change=40``.""",
     ),
     Parameter("validation_fraction", 0.1, PART, "Fraction of the rows that `early_stopping` sets aside, in [0, 1)."),
-    Parameter("beta_1", 0.9, PART, "Decay of the first moment of the gradient ({beta_1_solvers}), in [0, 1)."),
-    Parameter("beta_2", 0.999, PART, "Decay of the second moment of the gradient ({beta_2_solvers}), in [0, 1)."),
-    Parameter("epsilon", 1e-8, REAL_ABOVE_0, "Small number that keeps the step of 'adam', 'adamw' and 'rmsprop' finite."),
+    Parameter("beta_1", 0.9, PART, "Decay of the first moment of the gradient, in [0, 1).", read_by=decayed_by("beta_1")),
+    Parameter("beta_2", 0.999, PART, "Decay of the second moment of the gradient, in [0, 1).", read_by=decayed_by("beta_2")),
+    Parameter(
+        "epsilon",
+        1e-8,
+        REAL_ABOVE_0,
+        "Small number, added to the root of the second moment before the step is divided by it.",
+        read_by=decayed_by("beta_2"),
+    ),
     Parameter("n_iter_no_change", 10, kinds.PATIENCE, "Number of epochs (iterations) without improvement to tolerate."),
-    Parameter("max_fun", 15000, POSITIVE_COUNT, "Maximum number of evaluations of the loss by 'lbfgs'."),
+    Parameter(
+        "max_fun",
+        15000,
+        POSITIVE_COUNT,
+        "Maximum number of evaluations of the loss.",
+        read_by=lambda solver: solver.trainer == "lbfgs",
+    ),
 )

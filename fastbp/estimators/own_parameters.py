@@ -24,7 +24,7 @@ from fastbp.estimators.parameter_kinds import (
     of_a_loss,
 )
 from fastbp.estimators.parameters import is_sequence
-from fastbp.names import CLASSIFIER_LOSSES, INITIALISATIONS, OUTPUT_ACTIVATIONS
+from fastbp.names import ADAMW, CLASSIFIER_LOSSES, INITIALISATIONS, OUTPUT_ACTIVATIONS
 
 OWN_PARAMETERS = (
     # ---- of all estimators
@@ -38,9 +38,8 @@ OWN_PARAMETERS = (
         draw weights only; intercepts are 0. With 'zeros', everything is 0. 'data' draws from N(0, 1), divides the weights of each
         unit by the standard deviation of what it computes for at most a thousand rows, and sets its intercept to minus a random
         mean of what it computes for five rows [8]_. A pair of lists shaped like `coefs_` and `intercepts_` is used as it is.""",
-        needs_own_fit=lambda value: (
-            isinstance(value, str) and value in INITIALISATIONS and INITIALISATIONS[value].fits_rows
-        ),  # of a fold
+        # the rows of a fold
+        needs_own_fit=lambda value: isinstance(value, str) and value in INITIALISATIONS and INITIALISATIONS[value].fits_rows,
         of_solver={
             "lm": """With 'lm', a drawn last layer gets the mean and the standard deviation of the targets, if its outputs can
             have them."""
@@ -59,9 +58,7 @@ OWN_PARAMETERS = (
         chosen_from("auto", *OUTPUT_ACTIVATIONS)._replace(text="str"),
         """'auto' is 'identity'; 'logistic' is for features between 0 and 1. Any name of `activation`, and 'exp', are
         possible.""",
-        needs_own_fit=lambda value: (
-            isinstance(value, str) and value == "softmax"
-        ),  # two classes, which the fold knows, have two outputs
+        needs_own_fit=lambda value: isinstance(value, str) and value == "softmax",  # the fold knows how many classes there are
         of_estimator={
             CLASSIFIER: {
                 "text": """'auto' is 'softmax' for three or more classes, else 'logistic'; the log-loss is not defined for
@@ -111,8 +108,9 @@ OWN_PARAMETERS = (
         "weight_decay",
         0.01,
         REAL_FROM_0,
-        """For 'adamw': each step first subtracts rate · `weight_decay` of every weight (not of the intercepts). It is no part of
-        the loss, and acts in addition to `alpha`.""",
+        """Each step first subtracts rate · `weight_decay` of every weight (not of the intercepts). It is no part of the loss, and
+        acts in addition to `alpha`.""",
+        read_by=lambda solver: solver.rule == ADAMW,
     ),
     Parameter(
         "warmup_steps",
@@ -198,6 +196,7 @@ OWN_PARAMETERS = (
         kinds.EMBEDDING,
         """How the first layer sees a number: {about_embeddings}. Scale the numbers first so that their quartiles are about 1
         apart.""",
+        solvers=OF_GRADIENTS,
     ),
     Parameter("embedded_features", "all", kinds.COLUMNS, "Indices of the columns that `embedding` applies to."),
     Parameter(
@@ -212,6 +211,7 @@ OWN_PARAMETERS = (
         False,
         SWITCH,
         """Whether to multiply every input of the first layer, after the embedding, by a trained factor that is initially 1.""",
+        solvers=OF_GRADIENTS,
     ),
     Parameter(
         "rate_factors",
@@ -231,7 +231,7 @@ OWN_PARAMETERS = (
         names, and callables ``scorer(estimator, X, y)``, are scorers of scikit-learn; they are called between two epochs
         or iterations (with ``sample_weight`` if there are weights).""",
         estimators=PREDICTORS,
-        needs_own_fit=lambda value: value is not None,  # scorers ask an estimator
+        needs_own_fit=lambda value: value is not None,  # scorers need an estimator
     ),
     Parameter(
         "refit",
@@ -276,7 +276,7 @@ OWN_PARAMETERS = (
         label has no part in class weights.""",
         estimators=PREDICTORS,
         acts=BEFORE,
-        needs_own_fit=lambda value: False,  # rows of one X are shared where no target is missing
+        needs_own_fit=lambda value: False,  # where no target is missing, all fits share the rows of one X
     ),
     Parameter(
         "skip_layer",
@@ -386,15 +386,15 @@ OWN_PARAMETERS = (
         "focal_gamma",
         2.0,
         of_a_loss("focal_gamma"),
-        "Exponent of the loss 'focal', at least 0; with 0 it is the log-loss.",
+        "Exponent, at least 0; with 0 the loss is the log-loss.",
         estimators=(CLASSIFIER,),
     ),
     Parameter(
         "delta",
         1.0,
         of_a_loss("delta"),
-        """For the loss 'huber' (P. J. Huber, Robust estimation of a location parameter, 1964): the size of an error, in the
-        target's units, above which the loss grows in proportion to the error.""",
+        """The size of an error, in the target's units, above which the loss grows in proportion to the error (P. J. Huber, Robust
+        estimation of a location parameter, 1964).""",
         estimators=(REGRESSOR,),
     ),
     Parameter(
@@ -412,11 +412,10 @@ OWN_PARAMETERS = (
         "quantile",
         0.5,
         kinds.LEVELS,
-        """For the loss 'quantile' (R. Koenker and G. Bassett, Regression quantiles, 1978): the quantile of the target to
-        predict, within (0, 1). An increasing sequence predicts several quantiles of one target, each with an output. If
-        they cross, they are sorted row by row, which brings them closer to the true ones (V. Chernozhukov et al.,
-        Quantile and probability curves without crossing, 2010). Early stopping uses this loss, because R² is about the
-        mean.""",
+        """The quantile of the target to predict, within (0, 1) (R. Koenker and G. Bassett, Regression quantiles, 1978). An
+        increasing sequence predicts several quantiles of one target, each with an output. If they cross, they are sorted row by
+        row, which brings them closer to the true ones (V. Chernozhukov et al., Quantile and probability curves without crossing,
+        2010). Early stopping uses this loss, because R² is about the mean.""",
         estimators=(REGRESSOR,),
         needs_own_fit=is_sequence,  # several outputs of one target
     ),
@@ -424,8 +423,7 @@ OWN_PARAMETERS = (
         "power",
         1.5,
         of_a_loss("power"),
-        """For the loss 'tweedie', within (1, 2): the variance of the target grows as this power of its mean. 1 would be
-        'poisson', 2 'gamma'.""",
+        """The variance of the target grows as this power of its mean, within (1, 2). 1 would be 'poisson', 2 'gamma'.""",
         estimators=(REGRESSOR,),
     ),
     Parameter(

@@ -1,4 +1,4 @@
-"""What a record of the table of parameters says, and the kinds of values that many of them share."""
+"""A record of the parameter table, and the kinds of values that parameters have."""
 
 import math
 import re
@@ -32,22 +32,22 @@ CLASSIFIER, REGRESSOR, AUTOENCODER = "BPClassifier", "BPRegressor", "BPAutoencod
 PREDICTORS = CLASSIFIER, REGRESSOR
 ALL = CLASSIFIER, REGRESSOR, AUTOENCODER
 
-# Where a parameter acts: on the data before the training, in it, by way of the settings, or on what it has brought.
+# When a parameter acts: on the data before the training, in the training as a setting, or on the fitted network.
 BEFORE, TRAINING, AFTER = "before", "training", "after"
 
 
 def as_it_is(value: Any) -> Any:
-    """Return what training takes as the user gives it."""
+    """Return the value unchanged, for settings that need no conversion."""
     return value
 
 
 def count(value: Any) -> int:
-    """Return a number of epochs, rows or lines as the kernels' int64 holds it; nobody reaches that many."""
+    """Return a number of epochs, rows or lines, cut to what the kernels' int64 can hold."""
     return min(int(value), MOST_COUNT)
 
 
 def limit(value: Any) -> float:
-    """Return a limit as kernels take it: infinity for none."""
+    """Return a limit for the kernels, where infinity means no limit."""
     return math.inf if value is None else float(value)
 
 
@@ -56,19 +56,19 @@ def _unless_a_name(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 class Kind(NamedTuple):
-    """What values are possible."""
+    """The possible values of a parameter."""
 
-    annotation: str  # in the constructor
-    text: str  # in the documentation, behind the parameter's name; {placeholders} are those of docs.py
-    rules: tuple[Allowed, ...]  # one of them has to allow a value
-    setting: Callable[[Any], Any] | None = None  # makes the field of the same name in Settings; None: settings.py does it
+    annotation: str  # type in the constructor
+    text: str  # type in the documentation; docs.py fills the {placeholders}
+    rules: tuple[Allowed, ...]  # a value must meet one of them
+    setting: Callable[[Any], Any] | None = None  # converts a value to the setting of the same name; None: see settings.py
 
 
 class Solvers(NamedTuple):
-    """The solvers that a parameter is for; with others it may only say that it is not wanted, as its default does."""
+    """The solvers that a parameter is for. With other solvers it must be off, as it is by default."""
 
     includes: Callable[[Solver], bool]
-    why_not: str  # of the others, in errors
+    why_not: str  # the reason in the error for other solvers
 
 
 EVERY_SOLVER = Solvers(lambda solver: True, "")
@@ -81,12 +81,13 @@ BY_BATCHES = Solvers(
 OF_GRADIENTS = Solvers(lambda solver: solver.trainer != "lm", "which is for the weights of layers: take 'lbfgs'")
 
 
-class Parameter(NamedTuple):
-    """One parameter of the estimators' constructors.
+def decayed_by(name: str) -> Callable[[Solver], bool]:
+    """Return whether a parameter is the decay of one of a solver's moments, as a function of the solver."""
+    return lambda solver: name in (solver.decay_1, solver.decay_2)
 
-    `of_estimator` has what is otherwise for one of them, field by field; `of_solver` sentences about one solver, for the
-    estimators that have it.
-    """
+
+class Parameter(NamedTuple):
+    """One parameter of the estimators' constructors."""
 
     name: str
     default: Any
@@ -95,13 +96,15 @@ class Parameter(NamedTuple):
     estimators: tuple[str, ...] = ALL
     acts: str = TRAINING
     solvers: Solvers = EVERY_SOLVER
-    # Which values a search takes to the estimator's own fit; None: all but the default if it acts before or after the training.
+    # The solvers that read the parameter; others ignore it, as in scikit-learn. None: the text says so, if not all do.
+    read_by: Callable[[Solver], bool] | None = None
+    # Values for which a search must call the estimator's own fit. None: all but the default, if it acts before or after training.
     needs_own_fit: Callable[[Any], bool] | None = None
-    of_estimator: Mapping[str, Mapping[str, Any]] = {}
-    of_solver: Mapping[str, str] = {}
+    of_estimator: Mapping[str, Mapping[str, Any]] = {}  # fields that differ for an estimator
+    of_solver: Mapping[str, str] = {}  # sentences about one solver, for the estimators that have it
 
     def is_for_own_fit(self, value: Any) -> bool:
-        """Whether a search has to take a value to the estimator's own fit, as it acts beside the training."""
+        """Whether a search must call the estimator's own fit for this value, because it acts outside the training."""
         if self.needs_own_fit is not None:
             return self.needs_own_fit(value)
         return self.acts != TRAINING and (type(value) is not type(self.default) or value != self.default)
@@ -119,22 +122,22 @@ LIMIT = Kind("float | None", "float or None", (*POSITIVE, NONE), limit)
 
 
 def choice_or_none(*names: str) -> Kind:
-    """Return the kind of a name, or None for nothing."""
+    """Return the kind of a parameter that is one of these names or None."""
     return Kind("str | None", "{" + ", ".join(map(repr, names)) + "} or None", (one_of(*names), NONE))
 
 
 def chosen_from(*names: str) -> Kind:
-    """Return the kind of a name."""
+    """Return the kind of a parameter that is one of these names."""
     return Kind("str", "{" + ", ".join(map(repr, names)) + "}", (one_of(*names),))
 
 
 def loss_from(*names: str) -> Kind:
-    """Return the kind of a loss's name or a loss of the user's own."""
+    """Return the kind of a parameter that is the name of a loss or a user's own loss."""
     return Kind("str | CustomLoss", "{" + ", ".join(map(repr, names)) + "} or CustomLoss", (one_of(*names), CUSTOM_LOSS))
 
 
 def of_a_loss(name: str) -> Kind:
-    """Return the kind of what shapes a loss, whose record has its range."""
+    """Return the kind of a parameter of a loss; the record of the loss has its range."""
     return Kind("float", "float", LOSS_PARAMETER_RULES[name])
 
 
