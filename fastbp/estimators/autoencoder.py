@@ -265,7 +265,7 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
         """
         from fastbp.training.predict import predict_outputs
 
-        network, params, rows = self._asked(X)
+        network, params, rows = self._checked_for_explanation(X)
         errors = predict_outputs(network, params, rows, n_threads=self.n_threads)
         errors -= rows.toarray() if issparse(rows) else rows
         return np.einsum("ij,ij->i", errors, errors, dtype=np.float64) / errors.shape[1]

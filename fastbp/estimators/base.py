@@ -22,7 +22,7 @@ from fastbp.estimators.missing import IGNORE, with_missing, without_missing
 from fastbp.estimators.monotone import check_signs, constraints_of
 from fastbp.estimators.publish import publish
 from fastbp.estimators.representation import ShownInNotebooks
-from fastbp.estimators.resume import HISTORY, check_goes_on, has_moved_on, is_preset, resumed_from, settings_as_begun
+from fastbp.estimators.resume import HISTORY, check_continues, has_changed_moments, is_preset, resumed_from, with_fitted_output
 from fastbp.estimators.scaling import Scaled, scaled_inputs
 from fastbp.estimators.settings import known_settings, settings_of
 from fastbp.estimators.targets import Targets
@@ -172,7 +172,7 @@ class BaseBP(Versioned, Scaled, Explained, ShownInNotebooks, CallbackSupportMixi
         if incremental:
             settings = settings._replace(max_iter=1, max_time=math.inf)
         if resume:
-            settings = settings_as_begun(draft, settings, targets)
+            settings = with_fitted_output(draft, settings, targets)
         draft.out_activation_ = settings.output_activation
         options = {"n_outputs": targets.n_outputs, "strata": targets.strata(self.validation_split)}
         problem = Problem(X, targets.known, weights, **options, may_miss=missing is not None)
@@ -197,7 +197,7 @@ class BaseBP(Versioned, Scaled, Explained, ShownInNotebooks, CallbackSupportMixi
             again = copy.deepcopy(random_state) if self.refit else None
             if resume:
                 network, origin = draft._packed(X.dtype)
-                check_goes_on(draft, settings, network, problem)
+                check_continues(draft, settings, network, problem)
                 resumed = resumed_from(draft, network, problem, settings, incremental)
                 params = aligned_copy(origin)
                 if settings.monotonic:
@@ -234,7 +234,7 @@ class BaseBP(Versioned, Scaled, Explained, ShownInNotebooks, CallbackSupportMixi
                 try:
                     complaints = train()
                 except KeyboardInterrupt:
-                    if resumed is None or not has_moved_on(self, resumed):
+                    if resumed is None or not has_changed_moments(self, resumed):
                         raise
                     run = Run(params, random_state, history=resumed.history, optimizer=resumed.optimizer)
                     complaints = conclude(Fitted(network, problem, run, np.array([run.history.loss]), True))
@@ -347,7 +347,7 @@ class BaseBP(Versioned, Scaled, Explained, ShownInNotebooks, CallbackSupportMixi
             X = scaled_inputs(self.input_scaler_, X)
         return network, params, X
 
-    def _asked(self, X: Any, of_slopes: bool = False) -> tuple[Any, np.ndarray, Any]:
+    def _checked_for_explanation(self, X: Any, of_slopes: bool = False) -> tuple[Any, np.ndarray, Any]:
         """Return the network, its flat vector, and X checked for an explanation; of_slopes: without scalers, in units of X."""
         if self.estimators_ is not None:
             raise ValueError("This is an ensemble of several networks: use one of those in estimators_.")

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import csr_matrix, issparse
 from sklearn.base import ClassifierMixin
+from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 
@@ -458,8 +459,6 @@ class BPClassifier(ClassifierMixin, BaseBP):
     @property
     def _label_binarizer(self) -> Any:
         """A binarizer like that of scikit-learn's MLPClassifier, which converters such as skl2onnx read."""
-        from sklearn.preprocessing import LabelBinarizer  # which takes 30 ms to import
-
         if self._groups():
             raise AttributeError("Several columns of classes have no label binarizer.")
         has_labels = self.out_activation_ == "logistic" and self.n_outputs_ > 1

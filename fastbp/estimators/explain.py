@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 from sklearn.base import is_classifier
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
@@ -36,7 +37,7 @@ class IntegratedGradients(NamedTuple):
 class Explained(Weighted):
     """Explanations of a fitted network. A base class of the estimators."""
 
-    _asked: Callable[..., tuple[Any, np.ndarray, Any]]
+    _checked_for_explanation: Callable[..., tuple[Any, np.ndarray, Any]]
     n_threads: int | None
 
     def hidden_activations(self, X: MatrixLike, layer: int = -1) -> np.ndarray:
@@ -68,7 +69,7 @@ class Explained(Weighted):
         """
         from fastbp.training.predict import first_layers, predict_outputs
 
-        network, params, X = self._asked(X)
+        network, params, X = self._checked_for_explanation(X)
         number = check_layer(layer, len(network.units) - 2, self)
         return predict_outputs(*first_layers(network, params, number + 1), X, n_threads=self.n_threads)
 
@@ -110,8 +111,8 @@ class Explained(Weighted):
         """
         from fastbp.training.explain import input_gradients
 
-        demand_plain_inputs(self)
-        network, params, X = self._asked(X, of_slopes=True)
+        check_plain_inputs(self)
+        network, params, X = self._checked_for_explanation(X, of_slopes=True)
         return _outputs_last(input_gradients(network, params, X, of_logits=bool(of_logits), n_threads=self.n_threads))
 
     def integrated_gradients(
@@ -156,8 +157,8 @@ class Explained(Weighted):
         from fastbp.training.explain import input_gradients, layer_outputs
 
         parameters.check_parameter("n_steps", n_steps, parameters.COUNT, "integrated_gradients")
-        demand_plain_inputs(self)
-        network, params, X = self._asked(X, of_slopes=True)
+        check_plain_inputs(self)
+        network, params, X = self._checked_for_explanation(X, of_slopes=True)
         X = X.toarray() if issparse(X) else X
         if baseline is None:
             start = np.zeros_like(X)
@@ -204,7 +205,7 @@ class Explained(Weighted):
         >>> np.sign(model.fit(X, X[:, 0] - 0.5 * X[:, 1]).olden_importances()[:2])
         array([ 1., -1.])
         """
-        demand_plain_inputs(self)
+        check_plain_inputs(self)
         importances = _product([np.asarray(W, dtype=np.float64) for W in self.coefs_])
         skip = getattr(self, "skip_coefs_", None)
         return self._of_targets(importances if skip is None else importances + skip)
@@ -236,7 +237,7 @@ class Explained(Weighted):
         >>> importances.argmax(), round(float(importances.sum()), 6)
         (np.int64(0), 1.0)
         """
-        demand_plain_inputs(self)
+        check_plain_inputs(self)
         magnitudes = [np.abs(np.asarray(W, dtype=np.float64)) for W in self.coefs_]
         totals, skip = [W.sum(axis=0) for W in magnitudes], getattr(self, "skip_coefs_", None)
         skips_to = self._packed()[0].skip_layer
@@ -298,8 +299,8 @@ class Explained(Weighted):
         from fastbp.training.pruning import pruned_weights
 
         parameters.check_parameter("tolerance", tolerance, parameters.NONNEGATIVE, "pruned")
-        demand_plain_inputs(self)
-        network, params, X = self._asked(X)
+        check_plain_inputs(self)
+        network, params, X = self._checked_for_explanation(X)
         if network.is_ordered:
             raise ValueError("pruned does not work with ordered=True, because thresholds are not weights.")
         if getattr(self, "monotonic_cst", None) is not None:
@@ -322,8 +323,6 @@ class Explained(Weighted):
 
 def importances_of(estimator: Any, X: Any, sample_weight: np.ndarray | None) -> np.ndarray:
     """Return mean |slope| · standard deviation of each feature over the rows, as shares, (n_features,)."""
-    from sklearn.preprocessing import StandardScaler
-
     from fastbp.training.explain import input_gradients
 
     network, params = estimator._unscaled()._packed(X.dtype)
@@ -343,7 +342,7 @@ def importances_of(estimator: Any, X: Any, sample_weight: np.ndarray | None) -> 
     return total / max(total.sum(), np.finfo(float).tiny)
 
 
-def demand_plain_inputs(estimator: Any, categories_too: bool = False) -> None:
+def check_plain_inputs(estimator: Any, categories_too: bool = False) -> None:
     """Raise ValueError if the first layer does not read the columns of X itself (with `categories_too`, or their categories)."""
     check_is_fitted(estimator, "coefs_")
     network, _ = estimator._packed()

@@ -94,7 +94,7 @@ class BPFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned, B
         if self.prefit:
             check_is_fitted(self.estimator)
             estimator = self.estimator
-            estimator._asked(X)  # raises if X is not for this network
+            estimator._checked_for_explanation(X)  # raises if X is not for this network
         else:
             n_hidden = len(parameters.hidden_sizes(self.estimator.hidden_layer_sizes))
             check_layer(self.layer, n_hidden, self)

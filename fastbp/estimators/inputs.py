@@ -44,18 +44,24 @@ def is_plain_target(y: Any, n_samples: int) -> bool:
 
 def check_rows(estimator: Any, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
     """Return X as C-contiguous float32 or float64, or as CSR, and y as an array; set n_features_in_ if `reset`."""
+    is_coded = has_categories(estimator, reset)
+    if not is_coded:
+        if reset and "categories_" in vars(estimator):
+            del estimator.categories_, estimator.categorical_features_
+        rows = None if hasattr(estimator, "feature_names_in_") else plain_rows(X, DTYPES)
+        if (
+            rows is not None
+            and is_plain_target(y, len(X))
+            and (reset or X.shape[1] == getattr(estimator, "n_features_in_", None))
+        ):
+            estimator.n_features_in_ = X.shape[1]
+            return rows, y
     is_regressor = isinstance(estimator, RegressorMixin)
     options: dict[str, Any] = {"order": "C", "multi_output": True, "y_numeric": is_regressor}
-    if has_categories(estimator, reset):
+    if is_coded:
         rows, y = read_by(check_X_y, read_by(coded_rows, estimator, X, reset), y, dtype=DTYPES, **options)
         if is_regressor:
             refuse_dates(y)
-        return rows, y
-    if reset and "categories_" in vars(estimator):
-        del estimator.categories_, estimator.categorical_features_
-    rows = None if hasattr(estimator, "feature_names_in_") else plain_rows(X, DTYPES)
-    if rows is not None and is_plain_target(y, len(X)) and (reset or X.shape[1] == getattr(estimator, "n_features_in_", None)):
-        estimator.n_features_in_ = X.shape[1]
         return rows, y
     dtype: Any = DTYPES
     if hasattr(X, "dtypes") and not hasattr(X, "iloc") and {str(kind) for kind in X.dtypes} == {"Float32"}:

@@ -8,9 +8,9 @@ from fastbp.estimators import parameter_kinds as kinds
 from fastbp.estimators.parameter_kinds import (
     AUTOENCODER,
     BEFORE,
-    PART,
+    FROM_0_BELOW_1,
+    FROM_0_TO_1,
     POSITIVE_COUNT,
-    RATIO,
     REAL_ABOVE_0,
     REAL_FROM_0,
     REGRESSOR,
@@ -121,7 +121,7 @@ MLP_PARAMETERS = (
     Parameter(
         "verbose",
         False,
-        kinds.LINES,
+        kinds.VERBOSITY,
         "Print the loss every `verbose` epochs (True is 1) and at the end.",
         needs_own_fit=bool,
     ),
@@ -133,7 +133,7 @@ MLP_PARAMETERS = (
         acts=BEFORE,
         needs_own_fit=lambda value: False,  # each fit of a search is a first one
     ),
-    Parameter("momentum", 0.9, RATIO, "Momentum, between 0 and 1.", read_by=decayed_by("momentum")),
+    Parameter("momentum", 0.9, FROM_0_TO_1, "Momentum, between 0 and 1.", read_by=decayed_by("momentum")),
     Parameter(
         "nesterovs_momentum",
         True,
@@ -151,9 +151,21 @@ MLP_PARAMETERS = (
         often ends too soon on small tables: on 16 of them, the error was 35 % larger than without it, and 13 % larger
         with ``n_iter_no_change=40``.""",
     ),
-    Parameter("validation_fraction", 0.1, PART, "Fraction of the rows that `early_stopping` sets aside, in [0, 1)."),
-    Parameter("beta_1", 0.9, PART, "Decay of the first moment of the gradient, in [0, 1).", read_by=decayed_by("beta_1")),
-    Parameter("beta_2", 0.999, PART, "Decay of the second moment of the gradient, in [0, 1).", read_by=decayed_by("beta_2")),
+    Parameter("validation_fraction", 0.1, FROM_0_BELOW_1, "Fraction of the rows that `early_stopping` sets aside, in [0, 1)."),
+    Parameter(
+        "beta_1",
+        0.9,
+        FROM_0_BELOW_1,
+        "Decay of the first moment of the gradient, in [0, 1).",
+        read_by=decayed_by("beta_1"),
+    ),
+    Parameter(
+        "beta_2",
+        0.999,
+        FROM_0_BELOW_1,
+        "Decay of the second moment of the gradient, in [0, 1).",
+        read_by=decayed_by("beta_2"),
+    ),
     Parameter(
         "epsilon",
         1e-8,

@@ -8,10 +8,10 @@ from fastbp.estimators.parameter_kinds import (
     BEFORE,
     BY_BATCHES,
     CLASSIFIER,
+    FROM_0_TO_1,
     LIMIT,
     OF_GRADIENTS,
     PREDICTORS,
-    RATIO,
     REAL_ABOVE_0,
     REAL_FROM_0,
     REGRESSOR,
@@ -85,7 +85,7 @@ OWN_PARAMETERS = (
     Parameter(
         "n_restarts",
         1,
-        kinds.FEW,
+        kinds.RESTARTS,
         """Number of networks to train from different initial weights. The one with the best validation score (`early_stopping`)
         or the smallest loss is kept. The first is the one that ``n_restarts=1`` trains. They are trained side by side on
         `n_threads`.""",
@@ -157,7 +157,7 @@ OWN_PARAMETERS = (
     Parameter(
         "l1_ratio",
         0.0,
-        RATIO,
+        FROM_0_TO_1,
         r"""Part of the penalty that is L1: :math:`\frac{\alpha}{S} \sum_l (\frac{1 - r}{2} \lVert W^{(l)} \rVert^2 + r \lVert
         W^{(l)} \rVert_1)`. Its slope at 0 is taken as 0: weights get small by it, not exactly 0.""",
         solvers=STOCHASTIC,
@@ -291,7 +291,7 @@ OWN_PARAMETERS = (
     Parameter(
         "monotonic_cst",
         None,
-        kinds.DIRECTIONS,
+        kinds.MONOTONIC,
         """For each feature, 1 if the outputs must never fall as it rises, -1 if they must never rise, 0 if they are free; or a
         dict of these by column name. As in scikit-learn's HistGradientBoosting estimators, a classifier's output is the
         probability of the second of two classes. It holds for every input, because the weights keep their signs (Daniels
@@ -411,7 +411,7 @@ OWN_PARAMETERS = (
     Parameter(
         "quantile",
         0.5,
-        kinds.LEVELS,
+        kinds.QUANTILES,
         """The quantile of the target to predict, within (0, 1) (R. Koenker and G. Bassett, Regression quantiles, 1978). An
         increasing sequence predicts several quantiles of one target, each with an output. If they cross, they are sorted row by
         row, which brings them closer to the true ones (V. Chernozhukov et al., Quantile and probability curves without crossing,

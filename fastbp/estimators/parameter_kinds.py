@@ -116,8 +116,8 @@ POSITIVE_COUNT = Kind("int", "int", COUNT, count)
 COUNT_FROM_0 = Kind("int", "int", (integer_from(0),), count)
 REAL_FROM_0 = Kind("float", "float", NONNEGATIVE, float)
 REAL_ABOVE_0 = Kind("float", "float", POSITIVE, float)
-PART = Kind("float", "float", FRACTION, float)
-RATIO = Kind("float", "float", (real_in(0, 1, "[]"),), float)
+FROM_0_BELOW_1 = Kind("float", "float", FRACTION, float)
+FROM_0_TO_1 = Kind("float", "float", (real_in(0, 1, "[]"),), float)
 LIMIT = Kind("float | None", "float or None", (*POSITIVE, NONE), limit)
 
 
@@ -169,7 +169,7 @@ RANDOM_STATE = Kind(
         NONE,
     ),
 )
-LINES = Kind("bool | int", "bool or int", (integer_from(0), BOOLEAN), count)
+VERBOSITY = Kind("bool | int", "bool or int", (integer_from(0), BOOLEAN), count)
 PATIENCE = Kind(
     "float",
     "int or inf",
@@ -184,7 +184,7 @@ INITIALISATION = Kind(
         Allowed(lambda value: isinstance(value, tuple | list) and len(value) == 2, "a pair (coefs, intercepts)"),
     ),
 )
-FEW = Kind(
+RESTARTS = Kind(
     "int",
     "int",
     (Allowed(lambda value: isinstance(value, Integral) and 1 <= int(value) <= 2**20, "an int in the range [1, 2**20]"),),
@@ -198,7 +198,7 @@ DROPOUT = Kind(
     (*FRACTION, Allowed(is_sequence, "a sequence of these, one for the inputs and one per hidden layer")),
 )
 COLUMNS = Kind("Any", "'all' or array-like of int", (one_of("all"), Allowed(is_sequence, "an array-like of column numbers")))
-DIRECTIONS = Kind(
+MONOTONIC = Kind(
     "Any",
     "array-like of int, dict or None",
     (
@@ -212,7 +212,7 @@ CATEGORICAL = Kind(
     "array-like of bool, int or str, 'from_dtype' or None",
     (one_of("from_dtype"), Allowed(is_sequence, "an array-like of bool, int or str"), NONE),
 )
-OF_A_COLUMN = (
+SIZE_OF_COLUMN = (
     Allowed(lambda value: isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1, "an int from 1 on"),
     one_of("auto"),
 )
@@ -220,7 +220,7 @@ EMBEDDING_SIZE = Kind(
     "Any",
     "int, 'auto', dict or None",
     (
-        *OF_A_COLUMN,
+        *SIZE_OF_COLUMN,
         Allowed(lambda value: isinstance(value, dict), "a dict of these by columns of categories"),
         NONE,
     ),
@@ -245,4 +245,4 @@ CLASS_WEIGHTS = Kind(
         NONE,
     ),
 )
-LEVELS = Kind("Any", "float or sequence of float", LOSS_PARAMETER_RULES["quantile"])
+QUANTILES = Kind("Any", "float or sequence of float", LOSS_PARAMETER_RULES["quantile"])

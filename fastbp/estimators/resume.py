@@ -20,7 +20,7 @@ def is_preset(estimator: Any) -> bool:
     return "out_activation_" not in state or (isinstance(estimator, ClassifierMixin) and "classes_" not in state)
 
 
-def settings_as_begun(estimator: Any, settings: Any, targets: Any) -> Any:
+def with_fitted_output(estimator: Any, settings: Any, targets: Any) -> Any:
     """Return settings with the output activation of the existing weights, or raise ValueError.
 
     As in scikit-learn, ``output_activation="auto"`` means `out_activation_`, even if a user has set it. Any other value must be
@@ -47,7 +47,7 @@ def settings_as_begun(estimator: Any, settings: Any, targets: Any) -> Any:
     return settings._replace(output_activation=own)
 
 
-def check_goes_on(estimator: Any, settings: Any, network: Any, problem: Any) -> None:
+def check_continues(estimator: Any, settings: Any, network: Any, problem: Any) -> None:
     """Raise ValueError that names a parameter, or the data, that does not fit the weights with which training continues."""
     shape = network.n_features, int(network.units[-1])
     if shape != (problem.n_features, problem.n_outputs):
@@ -111,7 +111,7 @@ def resumed_from(estimator: Any, network: Any, problem: Any, settings: Any, incr
     return Resumed(history, optimizer)
 
 
-def has_moved_on(estimator: Any, resumed: Any) -> bool:
+def has_changed_moments(estimator: Any, resumed: Any) -> bool:
     """Whether training has changed the optimizer's vectors in place, while the estimator still has the old weights."""
     if resumed is None or resumed.optimizer is None or not resumed.history.n_iter:
         return False

@@ -9,7 +9,7 @@ from scipy.sparse import issparse
 from sklearn.preprocessing import MaxAbsScaler, RobustScaler, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from fastbp.estimators.explain import demand_plain_inputs
+from fastbp.estimators.explain import check_plain_inputs
 from fastbp.estimators.inputs import twin
 from fastbp.estimators.publish import publish
 from fastbp.estimators.resume import check_scaling, target_scaling_of
@@ -162,7 +162,7 @@ def narrowed(values: np.ndarray, before: np.ndarray, name: str, axis: int = 0) -
 
 def check_weights_alone(estimator: Any, categories_too: bool = False) -> None:
     """Raise ValueError if predictions need more than coefs_ and intercepts_ (with `categories_too`, also categories_)."""
-    demand_plain_inputs(estimator, categories_too)
+    check_plain_inputs(estimator, categories_too)
     if estimator.estimators_ is not None:
         raise ValueError("This is an ensemble of several networks: use each of estimators_ by itself.")
     if estimator._groups():
@@ -277,7 +277,7 @@ class Scaled(Weighted):
         check_is_fitted(self)
         network, params = self._packed()
         if self.input_scaler_ is not None:
-            demand_plain_inputs(self)
+            check_plain_inputs(self)
         draft, before = twin(self), vars(self).copy()
         if self.estimators_ is None:
             params = aligned_copy(params)

@@ -1,5 +1,6 @@
 """Checks that an estimator's parameters go together, and makes the settings of a training from them."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,32 +15,31 @@ from fastbp.training.settings import RateFactors, Settings
 _CONVERTED = {row.name: row.kind.setting for row in PARAMETERS if row.kind.setting is not None and row.name in Settings._fields}
 _FOR_SOME_SOLVERS = {row.name: row.solvers for row in PARAMETERS if row.solvers is not EVERY_SOLVER}
 
-# Settings of plain parameters are remembered, because checks and conversions are a tenth of a tiny fit.
-_PLAIN = {bool, int, float, str, tuple, type(None)}
-_MOST_REMEMBERED = 256
-_remembered: dict[Any, dict[str, Settings]] = {}
+_PLAIN = {bool, int, float, str, tuple, type(None)}  # types of parameters whose settings are remembered
 
 
 def known_settings(estimator: Any) -> dict[str, Settings]:
     """Check an estimator's parameters; return the settings that `settings_of` has made from equal ones, by loss.
 
-    The caller adds settings that it makes. Only parameters that are plain values are remembered.
+    The caller adds settings that it makes. Checks and settings would be a tenth of the time of a tiny fit.
     """
     values = tuple(map(vars(estimator).__getitem__, estimator._rules))
     kinds = tuple(map(type, values))  # because True == 1 == 1.0
-    key, is_plain = (type(estimator), kinds, values), _PLAIN.issuperset(kinds)
-    try:
-        known = _remembered.get(key) if is_plain else None
-    except TypeError:  # a tuple of values without a hash
-        is_plain, known = False, None
-    if known is None:
+    known: dict[str, Settings] = {}
+    if _PLAIN.issuperset(kinds):
+        try:
+            known = _remembered((type(estimator), kinds, values))
+        except TypeError:  # a tuple of values without a hash
+            known = {}
+    if not known:
         parameters.check_parameters(estimator)
-        known = {}
-        if is_plain:
-            if len(_remembered) >= _MOST_REMEMBERED:
-                _remembered.clear()
-            _remembered[key] = known
     return known
+
+
+@functools.lru_cache(maxsize=256)
+def _remembered(parameters: Any) -> dict[str, Settings]:
+    """Return the same dict for equal parameters, empty at first."""
+    return {}
 
 
 def settings_of(estimator: Any, loss: Any) -> Settings:
