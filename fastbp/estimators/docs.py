@@ -159,7 +159,7 @@ def _entry(row: Parameter, solvers: list[str]) -> str:
     sentences = [row.text, *(text for name, text in row.of_solver.items() if name in solvers)]
     losses = [loss for loss in (*REGRESSION_LOSSES, *CLASSIFIER_LOSSES) if LOSSES[loss].parameter == row.name]
     if losses:
-        sentences.append(f"Only for the loss {_listed(losses)}.")
+        sentences.append(f"Only for the loss{'es' * (len(losses) > 1)} {_listed(losses)}.")
     if row.read_by is not None:
         sentences.append(f"Only for {_listed(name for name in solvers if row.read_by(SOLVERS[name]))}.")
     excluded = [name for name in solvers if not row.solvers.includes(SOLVERS[name])]

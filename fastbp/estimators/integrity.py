@@ -35,14 +35,9 @@ class Layout(NamedTuple):
     coefs: list[np.ndarray]
     intercepts: list[np.ndarray]
     layer_sizes: list[int]  # features of X first, units of the output last
-    activations: tuple[str, ...]
     front: dict[str, np.ndarray]
     front_shapes: Shapes
-    embedded: tuple[int, ...]
-    categories: tuple[int, ...]
-    category_sizes: tuple[int, ...]  # sizes of the embeddings
-    loss: Any
-    loss_parameter: Any
+    options: dict[str, Any]  # further arguments of make_network
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
@@ -109,21 +104,21 @@ def checked_layout(estimator: Any) -> Layout:
     has_spread = 2 * _count_in(targets) == sizes[-1]  # two outputs per target
     _check_scaler(targets, (StandardScaler,), sizes[-1] // 2 if has_spread else sizes[-1], "target_scaler_")
     _check_members(estimator, sizes)
-    return Layout(
-        coefs,
-        intercepts,
-        sizes,
-        ordered.hidden_activations(
-            _check_parameter(estimator, "activation"), state["out_activation_"], len(sizes) - 2, estimator
-        ),
-        front,
-        front_shapes,
-        state.get("embedded_features_", ()),
-        state.get("n_categories_", ()),
-        tuple(array.shape[1] for array in category_embeddings(front)),
-        loss,
-        _checked_loss_parameter(estimator, loss, sizes[-1]),
-    )
+    output, activation = state["out_activation_"], _check_parameter(estimator, "activation")
+    options = {
+        "activations": ordered.hidden_activations(activation, output, len(sizes) - 2, estimator),
+        "output_activation": output,
+        "loss": loss,
+        "loss_parameter": _checked_loss_parameter(estimator, loss, sizes[-1]),
+        "groups": estimator._groups(),
+        "fit_intercept": estimator.fit_intercept,
+        "embedded": state.get("embedded_features_", ()),
+        "scale_layer": "scale" in front,
+        "skip_layer": "skip" in front,
+        "categories": state.get("n_categories_", ()),
+        "category_sizes": tuple(array.shape[1] for array in category_embeddings(front)),
+    }
+    return Layout(coefs, intercepts, sizes, front, front_shapes, options)
 
 
 def _check_parameter(estimator: Any, name: str) -> Any:

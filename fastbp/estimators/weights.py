@@ -101,21 +101,7 @@ class Weighted:
         layout = checked_layout(now)
         if dtype is None:
             dtype = np.dtype(np.float32 if np.result_type(*layout.coefs, *layout.intercepts) == np.float32 else np.float64)
-        network = make_network(
-            layout.layer_sizes,
-            layout.activations,
-            now.out_activation_,
-            layout.loss,
-            loss_parameter=layout.loss_parameter,
-            groups=now._groups(),
-            fit_intercept=now.fit_intercept,
-            embedded=layout.embedded,
-            scale_layer="scale" in layout.front,
-            skip_layer="skip" in layout.front,
-            categories=layout.categories,
-            category_sizes=layout.category_sizes,
-            dtype=dtype,
-        )
+        network = make_network(layout.layer_sizes, **layout.options, dtype=dtype)
         if bound is not None and dtype == bound.params.dtype and now._has_views(bound.views):
             self._bound = Bound(network, bound.params, bound.views, now._seen())
             return network, bound.params
