@@ -177,9 +177,9 @@ class BaseBP(Versioned, Scaled, Explained, ShownInNotebooks, CallbackSupportMixi
         options = {"n_outputs": targets.n_outputs, "strata": targets.strata(self.validation_split)}
         problem = Problem(X, targets.known, weights, **options, may_miss=missing is not None)
         problem.noise = draft._noise(X)
-        counting = X, weights  # the rows for feature importances
+        importance_rows = X, weights
         if problem.row_indices is not None and self.feature_importances:
-            counting = X[problem.row_indices], None if weights is None else weights[problem.row_indices]
+            importance_rows = X[problem.row_indices], None if weights is None else weights[problem.row_indices]
         scaling = draft._scaling(problem, settings, resume)
         y_val = None
         if is_given:
@@ -194,7 +194,7 @@ class BaseBP(Versioned, Scaled, Explained, ShownInNotebooks, CallbackSupportMixi
             settings = settings._replace(score=score_of(draft, settings.score, y, y_val))
         resumed = origin = None
         with Lent(self.random_state) as random_state:
-            again = copy.deepcopy(random_state) if self.refit else None
+            state_for_refit = copy.deepcopy(random_state) if self.refit else None
             if resume:
                 network, origin = draft._packed(X.dtype)
                 check_continues(draft, settings, network, problem)
@@ -211,12 +211,13 @@ class BaseBP(Versioned, Scaled, Explained, ShownInNotebooks, CallbackSupportMixi
                 options: dict[str, Any] = {"prepare": scaling, "keeps_all": self.ensemble, "hooks": hooks}
                 fitted = fit_network(settings, problem, starts, network=network, resumed=resumed, **options)
                 run = fitted.run
-                if again is not None and run.error is None and run.history.validation_scores and not fitted.is_interrupted:
-                    fitted = refitted(fitted, all_rows(problem), settings, again, scaling)
+                is_complete = run.error is None and not fitted.is_interrupted
+                if state_for_refit is not None and is_complete and run.history.validation_scores:
+                    fitted = refitted(fitted, all_rows(problem), settings, state_for_refit, scaling)
                 return conclude(fitted)
 
             def conclude(fitted: Any) -> Any:
-                complaints = draft._finish(fitted, settings, *counting, incremental, is_new=not resume)
+                complaints = draft._finish(fitted, settings, *importance_rows, incremental, is_new=not resume)
                 steps = [] if origin is None else draft._in_places_of(self, origin)
                 if resume and incremental and isinstance(vars(self).get("loss_curve_"), list):
                     steps.append(functools.partial(self.loss_curve_.extend, draft.loss_curve_))

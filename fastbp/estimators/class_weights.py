@@ -23,29 +23,23 @@ def refuse_balanced(class_weight: Any) -> None:
 
 def class_tables(class_weight: Any, targets: Targets) -> list[np.ndarray]:
     """Return for each column of classes their weights, (n_classes,), or for each label the weights of 0 and 1, (2,)."""
-    is_balanced = isinstance(class_weight, str)
-    if not (targets.is_multilabel or targets.groups):
-        if not (is_balanced or isinstance(class_weight, Mapping)):
-            raise ValueError(f"class_weight must be 'balanced' or a dict of class to weight for one label, got {class_weight!r}.")
-        classes: Any = targets.classes
-        (codes,) = _known(targets, [targets.Y[:, 0].astype(np.intp)])
-        return [compute_class_weight(class_weight, classes=classes, y=classes[codes])]
     columns = _known(targets, targets.columns)
-    n_labels = len(columns)
-    if not is_balanced and (isinstance(class_weight, Mapping) or len(class_weight) != n_labels):
+    is_balanced, is_single = isinstance(class_weight, str), not (targets.is_multilabel or targets.groups)
+    if is_single and not (is_balanced or isinstance(class_weight, Mapping)):
+        raise ValueError(f"class_weight must be 'balanced' or a dict of class to weight for one label, got {class_weight!r}.")
+    if not (is_single or is_balanced) and (isinstance(class_weight, Mapping) or len(class_weight) != len(columns)):
         raise ValueError(
-            f"class_weight must be 'balanced' or a list of {n_labels} dicts of class to weight, one per label or column,"
+            f"class_weight must be 'balanced' or a list of {len(columns)} dicts of class to weight, one per label or column,"
             f" got {class_weight!r}."
         )
-    if targets.groups:
-        weights = [class_weight] * n_labels if is_balanced else class_weight
-        each = zip(weights, targets.classes, columns)
+    weights = [class_weight] * len(columns) if is_single or is_balanced else class_weight
+    if not targets.is_multilabel:
+        each = zip(weights, targets.classes if targets.groups else [targets.classes], columns)
         return [compute_class_weight(weight, classes=classes, y=classes[column]) for weight, classes, column in each]
-    tables = np.ones((n_labels, 2))
-    for label, (table, y) in enumerate(zip(tables, columns)):
+    tables = np.ones((len(columns), 2))
+    for table, weight, y in zip(tables, weights, columns):
         classes = np.unique(y) if is_balanced else np.arange(2)  # a label may be the same in all rows
-        weights = class_weight if is_balanced else {0: 1.0, 1: 1.0, **class_weight[label]}
-        table[classes] = compute_class_weight(weights, classes=classes, y=y)
+        table[classes] = compute_class_weight(weight if is_balanced else {0: 1.0, 1: 1.0, **weight}, classes=classes, y=y)
     return list(tables)
 
 

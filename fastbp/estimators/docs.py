@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from fastbp.estimators.parameter_kinds import Parameter
+from fastbp.estimators.parameter_kinds import WITH_A_RATE, Parameter
 from fastbp.estimators.parameter_table import parameters_of, solvers_of
 from fastbp.names import (
     ACTIVATIONS,
@@ -135,6 +135,10 @@ def _listed(names: Iterable[str]) -> str:
 def _filled_for(estimator: str) -> dict[str, str]:
     """Return the texts for the placeholders in the documentation of a class."""
     solvers = {name: SOLVERS[name] for name in solvers_of(estimator)}
+    only: dict[str, list[str]] = {}  # output activations that are the only ones of some losses
+    for name in REGRESSION_LOSSES:
+        if len(LOSSES[name].outputs) == 1:
+            only.setdefault(LOSSES[name].outputs[0], []).append(name)
     return {
         "activations": _names(HIDDEN_ACTIVATIONS),
         "about_activations": _about({name: ACTIVATIONS[name].text for name in HIDDEN_ACTIVATIONS}),
@@ -146,6 +150,8 @@ def _filled_for(estimator: str) -> dict[str, str]:
         "course_schedules": _about({name: schedule.text for name, schedule in SCHEDULES.items() if not schedule.is_for_all}),
         "step_schedules": _about({name: schedule.text for name, schedule in SCHEDULES.items() if schedule.is_for_all}),
         "scheduled_solvers": _listed(name for name, solver in solvers.items() if solver.has_schedule),
+        "rate_solvers": _listed(name for name, solver in solvers.items() if WITH_A_RATE.includes(solver)),
+        "only_outputs": " and ".join(f"{output!r} for {_listed(losses)}" for output, losses in only.items()),
         "stochastic_solvers": _listed(name for name, solver in solvers.items() if solver.is_stochastic),
         "starts": _names(INITIALISATIONS),
         "monotone": _listed(name for name in HIDDEN_ACTIVATIONS if ACTIVATIONS[name].is_monotone),

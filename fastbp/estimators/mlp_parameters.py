@@ -69,9 +69,9 @@ MLP_PARAMETERS = (
         "learning_rate",
         "constant",
         kinds.SCHEDULE,
-        """How the learning rate changes. For {scheduled_solvers}, from epoch to epoch: {course_schedules}. For these and 'adam',
-        from step to step, where t is 0 at the first step and 1 after the last of `max_iter` epochs: {step_schedules}.
-        You can also pass a function: it gets the number of the epoch, from 0, and returns the factor on
+        """How the learning rate changes. For {scheduled_solvers}, from epoch to epoch: {course_schedules}. For
+        {rate_solvers}, from step to step, where t is 0 at the first step and 1 after the last of `max_iter` epochs:
+        {step_schedules}. You can also pass a function: it gets the number of the epoch, from 0, and returns the factor on
         `learning_rate_init`. To pickle the estimator, or to fit it in other processes, the function must be one that can
         be pickled. `partial_fit` continues along a schedule; after its end, the last factor stays.""",
     ),

@@ -45,8 +45,8 @@ OWN_PARAMETERS = (
                 others. With 'softmax' two classes have two outputs."""
             },
             kinds.REGRESSOR: {
-                "text": """'auto' is 'identity' for the squared error, which takes any name of `activation` and 'exp' too, as the
-                losses of the error alone do, and 'exp' for 'poisson', 'gamma' and 'tweedie', which take no other."""
+                "text": """'auto' is {only_outputs}, which allow no other. For other losses it is 'identity', and any name of
+                `activation`, and 'exp', are possible."""
             },
         },
     ),
@@ -54,7 +54,7 @@ OWN_PARAMETERS = (
         "validation_split",
         "random",
         kinds.chosen_from("random"),
-        "Here so that all estimators have the same parameters: targets that are real have no classes to stratify.",
+        "Has no effect, because real targets have no classes to stratify. All estimators have the same parameters.",
         of_estimator={
             kinds.CLASSIFIER: {
                 "kind": kinds.chosen_from("random", "stratified"),
@@ -74,8 +74,8 @@ OWN_PARAMETERS = (
         "n_threads",
         None,
         kinds.THREADS,
-        """Number of threads of one fit or prediction. None uses every core that the process may use, but one outside the main
-        thread and for little work. A fit never uses more than the machine has. The results do not depend on it.""",
+        """Number of threads of one fit or prediction. None uses every core that the process may use, but only one outside the
+        main thread and for little work. A fit never uses more than the machine has. The results do not depend on it.""",
     ),
     Parameter(
         "feature_importances",
@@ -382,9 +382,9 @@ OWN_PARAMETERS = (
         None,
         kinds.choice_or_none("standard"),
         """'standard' subtracts the mean from the targets and divides by their standard deviation for training. Predictions are
-        in the original units; losses, `delta` and `tol` refer to the scaled targets. For losses of any target and
-        ``output_activation="identity"``. 'gaussian_nll' always scales, as its variances have a bound in proportion to the
-        targets'.""",
+        in the original units; losses, `delta` and `tol` refer to the scaled targets. It needs a loss without bounds
+        on the targets, and ``output_activation="identity"``. 'gaussian_nll' always scales, because its lower bound of variances
+        is in proportion to the variance of the targets.""",
         estimators=(kinds.REGRESSOR,),
         acts=kinds.BEFORE,
     ),
