@@ -8,7 +8,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
 from fastbp.estimators import parameters
-from fastbp.estimators.parameter_kinds import SIZE_OF_COLUMN
+from fastbp.estimators.parameter_kinds import OF_A_COLUMN
 
 MOST_AUTO = 600
 MOST_EXACT = 2**53  # not all larger integers are float64 numbers
@@ -117,7 +117,7 @@ def embedding_sizes(estimator: Any) -> tuple[int, ...]:
                 raise ValueError(f"embedding_size names {key!r}, which is no column of categories: these are {known or 'none'}.")
             if int(column) in given:
                 raise ValueError(f"embedding_size names column {key!r} twice, by its name and its number.")
-            parameters.check_parameter(f"embedding_size[{key!r}]", size, SIZE_OF_COLUMN, estimator)
+            parameters.check_parameter(f"embedding_size[{key!r}]", size, OF_A_COLUMN, estimator)
             given[int(column)] = size
     sizes = [given.get(column, "auto" if isinstance(wanted, dict) else wanted) for column in columns]
     return tuple(

@@ -212,7 +212,7 @@ CATEGORICAL = Kind(
     "array-like of bool, int or str, 'from_dtype' or None",
     (one_of("from_dtype"), Allowed(is_sequence, "an array-like of bool, int or str"), NONE),
 )
-SIZE_OF_COLUMN = (
+OF_A_COLUMN = (
     Allowed(lambda value: isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1, "an int from 1 on"),
     one_of("auto"),
 )
@@ -220,7 +220,7 @@ EMBEDDING_SIZE = Kind(
     "Any",
     "int, 'auto', dict or None",
     (
-        *SIZE_OF_COLUMN,
+        *OF_A_COLUMN,
         Allowed(lambda value: isinstance(value, dict), "a dict of these by columns of categories"),
         NONE,
     ),
