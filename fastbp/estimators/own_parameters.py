@@ -16,8 +16,8 @@ OWN_PARAMETERS = (
         n_{out})}` (2 in place of 6 for 'logistic'), for intercepts too. 'glorot_normal', 'he_uniform', 'he_normal',
         'lecun_uniform', 'lecun_normal' (variance :math:`1 / n_{in}`), 'orthogonal' (orthonormal columns or rows) and 'normal'
         draw weights only; intercepts are 0. With 'zeros', everything is 0. 'data' draws from N(0, 1), divides the weights of each
-        unit by the standard deviation of what it computes for at most a thousand rows, and sets its intercept to minus a random
-        mean of what it computes for five rows [8]_. A pair of lists shaped like `coefs_` and `intercepts_` is used as it is.""",
+        unit by the standard deviation of its weighted sums over at most a thousand rows, and sets its intercept to minus a mean
+        of these sums over five rows with random weights [8]_. A pair of lists shaped like `coefs_` and `intercepts_` is used as it is.""",
         # the rows of a fold
         needs_own_fit=lambda value: isinstance(value, str) and value in INITIALISATIONS and INITIALISATIONS[value].fits_rows,
         of_solver={
@@ -139,7 +139,7 @@ OWN_PARAMETERS = (
         0.0,
         kinds.FROM_0_TO_1,
         r"""Part of the penalty that is L1: :math:`\frac{\alpha}{S} \sum_l (\frac{1 - r}{2} \lVert W^{(l)} \rVert^2 + r \lVert
-        W^{(l)} \rVert_1)`. Its slope at 0 is taken as 0: weights get small by it, not exactly 0.""",
+        W^{(l)} \rVert_1)`. Its slope at 0 is taken as 0, so weights become small, but not exactly 0.""",
         solvers=kinds.STOCHASTIC,
     ),
     Parameter(
@@ -197,8 +197,8 @@ OWN_PARAMETERS = (
         "rate_factors",
         None,
         kinds.FACTORS,
-        r"""Factors on the learning rate of 'coefs', 'intercepts', 'embedding' and 'scale'; what is not named has 1. For 'coefs'
-        "fan_in" is :math:`1 / \sqrt{n_{in}}` per layer, by which adam takes the steps of the neural tangent parametrisation
+        r"""Factors on the learning rate of 'coefs', 'intercepts', 'embedding' and 'scale', 1 by default. For 'coefs',
+        "fan_in" is :math:`1 / \sqrt{n_{in}}` per layer: then the steps of adam are those of the neural tangent parametrisation
         :math:`z = W a / \sqrt{n_{in}} + b`.""",
         solvers=kinds.WITH_A_RATE,
     ),
@@ -263,7 +263,7 @@ OWN_PARAMETERS = (
         False,
         kinds.SWITCH,
         """Add a linear function of the features, X @ `skip_coefs_`, to the input of the output layer. The hidden layers then
-        only have to learn what is not linear. Its weights are initially 0, and are penalised and trained like the
+        only have to learn the rest. Its weights are initially 0, and are penalised and trained like the
         others. `max_norm` limits them separately. Needs a hidden layer.""",
         estimators=kinds.PREDICTORS,
         solvers=kinds.OF_GRADIENTS,
@@ -300,7 +300,7 @@ OWN_PARAMETERS = (
         "embedding_size",
         None,
         kinds.EMBEDDING_SIZE,
-        r"""Learn an embedding for each category in `categorical_features`: a row of so many numbers (`embeddings_`), which the
+        r"""Learn an embedding for each category in `categorical_features`: a row of this many numbers (`embeddings_`), which the
         first layer reads in place of a 0 or 1 [10]_. 'auto' is fastai's rule for n categories in a column,
         :math:`\min(600, \mathrm{round}(1.6 \, n^{0.56}))` [11]_. A dict sets the size of some columns, by number or name; the
         others are 'auto'. The initial values are uniform within :math:`\pm 1 / \sqrt{size}`. `alpha` and `weight_decay` penalise
@@ -411,7 +411,7 @@ OWN_PARAMETERS = (
         0.0,
         kinds.REAL_FROM_0,
         """Standard deviation of normal noise, in standard deviations of each feature. It is added to the inputs, not to the
-        targets, so that the code learns what noise does not change (Vincent et al., Extracting and composing robust
+        targets, so that the code does not depend on noise (Vincent et al., Extracting and composing robust
         features with denoising autoencoders, ICML 2008). It is drawn anew for every epoch; with {other_solvers} and
         'rprop', which need the same loss at every step, once per call of `fit` or `partial_fit`. It follows from a
         number drawn from `random_state` and from the number of the epoch, and is the same for all `n_restarts` and for

@@ -21,6 +21,7 @@ from fastbp.estimators.parameters import (
     NONNEGATIVE,
     POSITIVE,
     Allowed,
+    instance_of,
     integer_from,
     is_sequence,
     one_of,
@@ -58,10 +59,10 @@ def _unless_a_name(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
 class Kind(NamedTuple):
     """The possible values of a parameter."""
 
-    annotation: str  # type in the constructor
     text: str  # type in the documentation; docs.py fills the {placeholders}
     rules: tuple[Allowed, ...]  # a value must meet one of them
     setting: Callable[[Any], Any] | None = None  # converts a value to the setting of the same name; None: see settings.py
+    annotation: str = "Any"  # type in the constructor
 
 
 class Solvers(NamedTuple):
@@ -110,39 +111,40 @@ class Parameter(NamedTuple):
         return self.acts != TRAINING and (type(value) is not type(self.default) or value != self.default)
 
 
-SWITCH = Kind("bool", "bool", FLAG, bool)
-SWITCH_OR_AS_SKLEARN = Kind("bool | str", f"bool or {AS_SKLEARN!r}", (*FLAG, one_of(AS_SKLEARN)))
-POSITIVE_COUNT = Kind("int", "int", COUNT, count)
-COUNT_FROM_0 = Kind("int", "int", (integer_from(0),), count)
-REAL_FROM_0 = Kind("float", "float", NONNEGATIVE, float)
-REAL_ABOVE_0 = Kind("float", "float", POSITIVE, float)
-FROM_0_BELOW_1 = Kind("float", "float", FRACTION, float)
-FROM_0_TO_1 = Kind("float", "float", (real_in(0, 1, "[]"),), float)
-LIMIT = Kind("float | None", "float or None", (*POSITIVE, NONE), limit)
-
-
-def choice_or_none(*names: str) -> Kind:
-    """Return the kind of a parameter that is one of these names or None."""
-    return Kind("str | None", "{" + ", ".join(map(repr, names)) + "} or None", (one_of(*names), NONE))
+SWITCH = Kind("bool", FLAG, bool, "bool")
+SWITCH_OR_AS_SKLEARN = Kind(f"bool or {AS_SKLEARN!r}", (*FLAG, one_of(AS_SKLEARN)), annotation="bool | str")
+POSITIVE_COUNT = Kind("int", COUNT, count, "int")
+COUNT_FROM_0 = Kind("int", (integer_from(0),), count, "int")
+REAL_FROM_0 = Kind("float", NONNEGATIVE, float, "float")
+REAL_ABOVE_0 = Kind("float", POSITIVE, float, "float")
+FROM_0_BELOW_1 = Kind("float", FRACTION, float, "float")
+FROM_0_TO_1 = Kind("float", (real_in(0, 1, "[]"),), float, "float")
+LIMIT = Kind("float or None", (*POSITIVE, NONE), limit, "float | None")
 
 
 def chosen_from(*names: str) -> Kind:
     """Return the kind of a parameter that is one of these names."""
-    return Kind("str", "{" + ", ".join(map(repr, names)) + "}", (one_of(*names),))
+    return Kind("{" + ", ".join(map(repr, names)) + "}", (one_of(*names),), annotation="str")
+
+
+def choice_or_none(*names: str) -> Kind:
+    """Return the kind of a parameter that is one of these names or None."""
+    text, rules, *_ = chosen_from(*names)
+    return Kind(f"{text} or None", (*rules, NONE), annotation="str | None")
 
 
 def loss_from(*names: str) -> Kind:
     """Return the kind of a parameter that is the name of a loss or a user's own loss."""
-    return Kind("str | CustomLoss", "{" + ", ".join(map(repr, names)) + "} or CustomLoss", (one_of(*names), CUSTOM_LOSS))
+    text, rules, *_ = chosen_from(*names)
+    return Kind(f"{text} or CustomLoss", (*rules, CUSTOM_LOSS), annotation="str | CustomLoss")
 
 
 def of_a_loss(name: str) -> Kind:
     """Return the kind of a parameter of a loss; the record of the loss has its range."""
-    return Kind("float", "float", LOSS_PARAMETER_RULES[name])
+    return Kind("float", LOSS_PARAMETER_RULES[name], annotation="float")
 
 
 LAYER_SIZES = Kind(
-    "Any",
     "array-like of int, int or str",
     (
         Allowed(is_sequence, "an array-like"),
@@ -151,33 +153,30 @@ LAYER_SIZES = Kind(
     ),
 )
 LAYER_ACTIVATIONS = Kind(
-    "Any",
-    "{activations} or sequence of these",
-    (HIDDEN_ACTIVATION, Allowed(is_sequence, "a sequence of these, one per hidden layer")),
+    "{activations} or sequence of these", (HIDDEN_ACTIVATION, Allowed(is_sequence, "a sequence of these, one per hidden layer"))
 )
-SOLVER = Kind("str", "{solvers}", (one_of(*sorted(SOLVERS)),), as_it_is)
-PENALTY = Kind("float", "float", NONNEGATIVE, _unless_a_name(float))
-PENALTY_OR_BAYES = Kind("float | str", f"float or {BAYES!r}", (*NONNEGATIVE, one_of(BAYES)), _unless_a_name(float))
-BATCH_SIZE = Kind("Any", "int or 'auto'", (one_of("auto"), integer_from(1)), _unless_a_name(count))
-SCHEDULE = Kind("Any", "{schedules} or callable", (one_of(*sorted(SCHEDULES)), Allowed(callable, "a callable")), as_it_is)
+SOLVER = Kind("{solvers}", (one_of(*sorted(SOLVERS)),), as_it_is, "str")
+PENALTY = Kind("float", NONNEGATIVE, _unless_a_name(float), "float")
+PENALTY_OR_BAYES = Kind(f"float or {BAYES!r}", (*NONNEGATIVE, one_of(BAYES)), _unless_a_name(float), "float | str")
+BATCH_SIZE = Kind("int or 'auto'", (one_of("auto"), integer_from(1)), _unless_a_name(count))
+SCHEDULE = Kind("{schedules} or callable", (one_of(*sorted(SCHEDULES)), Allowed(callable, "a callable")), as_it_is)
 RANDOM_STATE = Kind(
-    "int | np.random.RandomState | None",
     "int, RandomState instance or None",
     (
         Allowed(lambda value: isinstance(value, Integral) and 0 <= int(value) < 2**32, f"an int in the range [0, {2**32 - 1}]"),
-        Allowed(lambda value: isinstance(value, np.random.RandomState), "an instance of 'numpy.random.mtrand.RandomState'"),
+        instance_of(np.random.RandomState, "an instance of 'numpy.random.mtrand.RandomState'"),
         NONE,
     ),
+    annotation="int | np.random.RandomState | None",
 )
-VERBOSITY = Kind("bool | int", "bool or int", (integer_from(0), BOOLEAN), count)
+VERBOSITY = Kind("bool or int", (integer_from(0), BOOLEAN), count, "bool | int")
 PATIENCE = Kind(
-    "float",
     "int or inf",
     (integer_from(1), Allowed(lambda value: isinstance(value, Real) and value == math.inf, "a float among {inf}")),
     lambda value: min(value, MOST_COUNT),
+    "float",
 )
 INITIALISATION = Kind(
-    "Any",
     "{starts} or (coefs, intercepts)",
     (
         one_of(*sorted(INITIALISATIONS)),
@@ -186,29 +185,26 @@ INITIALISATION = Kind(
 )
 RESTARTS = Kind(
     "int",
-    "int",
     (Allowed(lambda value: isinstance(value, Integral) and 1 <= int(value) <= 2**20, "an int in the range [1, 2**20]"),),
     count,
+    "int",
 )
-THREADS = Kind("int | None", "int or None", (*COUNT, NONE), as_it_is)
-AVERAGE = Kind("Any", "None, 'polyak' or float", (one_of("polyak"), real_in(0, 1, "()"), NONE), as_it_is)
+THREADS = Kind("int or None", (*COUNT, NONE), as_it_is, "int | None")
+AVERAGE = Kind("None, 'polyak' or float", (one_of("polyak"), real_in(0, 1, "()"), NONE), as_it_is)
 DROPOUT = Kind(
-    "Any",
     "float or sequence of float",
     (*FRACTION, Allowed(is_sequence, "a sequence of these, one for the inputs and one per hidden layer")),
 )
-COLUMNS = Kind("Any", "'all' or array-like of int", (one_of("all"), Allowed(is_sequence, "an array-like of column numbers")))
+COLUMNS = Kind("'all' or array-like of int", (one_of("all"), Allowed(is_sequence, "an array-like of column numbers")))
 MONOTONIC = Kind(
-    "Any",
     "array-like of int, dict or None",
     (
         Allowed(is_sequence, "an array-like with -1, 0 or 1 for each feature"),
-        Allowed(lambda value: isinstance(value, dict), "a dict of these by the features' names"),
+        instance_of(dict, "a dict of these by the features' names"),
         NONE,
     ),
 )
 CATEGORICAL = Kind(
-    "Any",
     "array-like of bool, int or str, 'from_dtype' or None",
     (one_of("from_dtype"), Allowed(is_sequence, "an array-like of bool, int or str"), NONE),
 )
@@ -217,27 +213,16 @@ OF_A_COLUMN = (
     one_of("auto"),
 )
 EMBEDDING_SIZE = Kind(
-    "Any",
-    "int, 'auto', dict or None",
-    (
-        *OF_A_COLUMN,
-        Allowed(lambda value: isinstance(value, dict), "a dict of these by columns of categories"),
-        NONE,
-    ),
+    "int, 'auto', dict or None", (*OF_A_COLUMN, instance_of(dict, "a dict of these by columns of categories"), NONE)
 )
-FACTORS = Kind("Any", "dict or None", (Allowed(lambda value: isinstance(value, dict), "a dict"), NONE))
+FACTORS = Kind("dict or None", (instance_of(dict, "a dict"), NONE))
 EMBEDDING = choice_or_none(*EMBEDDINGS)
-SCORER = Kind(
-    "Any",
-    "str, callable or None",
-    (Allowed(lambda value: isinstance(value, str), "a scorer's name or 'loss'"), Allowed(callable, "a callable"), NONE),
-)
+SCORER = Kind("str, callable or None", (instance_of(str, "a scorer's name or 'loss'"), Allowed(callable, "a callable"), NONE))
 CLASS_WEIGHTS = Kind(
-    "Any",
     "dict, 'balanced' or list of dicts",
     (
         one_of("balanced"),
-        Allowed(lambda value: isinstance(value, dict), "an instance of 'dict'"),
+        instance_of(dict, "an instance of 'dict'"),
         Allowed(
             lambda value: isinstance(value, list | tuple) and all(isinstance(part, dict) for part in value),
             "a list of dicts, one per label",
@@ -245,4 +230,4 @@ CLASS_WEIGHTS = Kind(
         NONE,
     ),
 )
-QUANTILES = Kind("Any", "float or sequence of float", LOSS_PARAMETER_RULES["quantile"])
+QUANTILES = Kind("float or sequence of float", LOSS_PARAMETER_RULES["quantile"])

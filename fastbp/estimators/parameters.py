@@ -53,16 +53,21 @@ def one_of(*names: str) -> Allowed:
     return Allowed(lambda value: isinstance(value, str) and value in names, "a str among {" + ", ".join(map(repr, names)) + "}")
 
 
+def instance_of(kind: Any, text: str) -> Allowed:
+    """Return the rule for an instance of a class, or of one of several."""
+    return Allowed(lambda value: isinstance(value, kind), text)
+
+
 def is_sequence(value: Any) -> bool:
     """Whether a value is a list, tuple, array or similar, but not a string or dict."""
     return hasattr(value, "__len__") and not isinstance(value, str | bytes | dict) and getattr(value, "ndim", 1) > 0
 
 
-BOOLEAN = Allowed(lambda value: isinstance(value, bool | np.bool_), "an instance of 'bool' or an instance of 'numpy.bool'")
+BOOLEAN = instance_of(bool | np.bool_, "an instance of 'bool' or an instance of 'numpy.bool'")
 NONE = Allowed(lambda value: value is None, "None")
 HIDDEN_ACTIVATION = one_of(*sorted(HIDDEN_ACTIVATIONS))
-INTEGER = (Allowed(lambda value: isinstance(value, Integral), "an int"),)
-CUSTOM_LOSS = Allowed(lambda value: isinstance(value, CustomLoss), "a CustomLoss")
+INTEGER = (instance_of(Integral, "an int"),)
+CUSTOM_LOSS = instance_of(CustomLoss, "a CustomLoss")
 NONNEGATIVE = (real_in(0, math.inf, "[)"),)
 POSITIVE = (real_in(0, math.inf, "()"),)
 FRACTION = (real_in(0, 1, "[)"),)
