@@ -17,7 +17,8 @@ OWN_PARAMETERS = (
         'lecun_uniform', 'lecun_normal' (variance :math:`1 / n_{in}`), 'orthogonal' (orthonormal columns or rows) and 'normal'
         draw weights only; intercepts are 0. With 'zeros', everything is 0. 'data' draws from N(0, 1), divides the weights of each
         unit by the standard deviation of its weighted sums over at most a thousand rows, and sets its intercept to minus a mean
-        of these sums over five rows with random weights [8]_. A pair of lists shaped like `coefs_` and `intercepts_` is used as it is.""",
+        of these sums over five rows with random weights [8]_. A pair of lists shaped like `coefs_` and `intercepts_` is used
+        unchanged.""",
         # the rows of a fold
         needs_own_fit=lambda value: isinstance(value, str) and value in INITIALISATIONS and INITIALISATIONS[value].fits_rows,
         of_solver={
