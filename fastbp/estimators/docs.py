@@ -153,7 +153,7 @@ def _filled_for(estimator: str) -> dict[str, str]:
         "rate_solvers": _listed(name for name, solver in solvers.items() if WITH_A_RATE.includes(solver)),
         "only_outputs": " and ".join(f"{output!r} for {_listed(losses)}" for output, losses in only.items()),
         "stochastic_solvers": _listed(name for name, solver in solvers.items() if solver.is_stochastic),
-        "starts": _names(INITIALISATIONS),
+        "initialisations": _names(INITIALISATIONS),
         "monotone": _listed(name for name in HIDDEN_ACTIVATIONS if ACTIVATIONS[name].is_monotone),
         "about_embeddings": "; ".join(f"with {name!r} {text}" for name, text in EMBEDDINGS.items()),
         "about_losses": _about({name: LOSSES[name].text for name in REGRESSION_LOSSES}),
@@ -166,8 +166,8 @@ def _entry(row: Parameter, solvers: list[str]) -> str:
     losses = [loss for loss in (*REGRESSION_LOSSES, *CLASSIFIER_LOSSES) if LOSSES[loss].parameter == row.name]
     if losses:
         sentences.append(f"Only for the loss{'es' * (len(losses) > 1)} {_listed(losses)}.")
-    if row.read_by is not None:
-        sentences.append(f"Only for {_listed(name for name in solvers if row.read_by(SOLVERS[name]))}.")
+    if row.used_by is not None:
+        sentences.append(f"Only for {_listed(name for name in solvers if row.used_by(SOLVERS[name]))}.")
     excluded = [name for name in solvers if not row.solvers.includes(SOLVERS[name])]
     if excluded:
         sentences.append(f"Not for {_listed(excluded)}.")

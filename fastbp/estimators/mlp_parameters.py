@@ -121,13 +121,13 @@ MLP_PARAMETERS = (
         acts=kinds.BEFORE,
         needs_own_fit=lambda value: False,  # each fit of a search is a first one
     ),
-    Parameter("momentum", 0.9, kinds.FROM_0_TO_1, "Momentum, between 0 and 1.", read_by=kinds.decayed_by("momentum")),
+    Parameter("momentum", 0.9, kinds.FROM_0_TO_1, "Momentum, between 0 and 1.", used_by=kinds.decayed_by("momentum")),
     Parameter(
         "nesterovs_momentum",
         True,
         kinds.SWITCH,
         "Whether the momentum is Nesterov's.",
-        read_by=lambda solver: solver.nesterov_rule is not None,
+        used_by=lambda solver: solver.nesterov_rule is not None,
     ),
     Parameter(
         "early_stopping",
@@ -145,21 +145,21 @@ MLP_PARAMETERS = (
         0.9,
         kinds.FROM_0_BELOW_1,
         "Decay of the first moment of the gradient, in [0, 1).",
-        read_by=kinds.decayed_by("beta_1"),
+        used_by=kinds.decayed_by("beta_1"),
     ),
     Parameter(
         "beta_2",
         0.999,
         kinds.FROM_0_BELOW_1,
         "Decay of the second moment of the gradient, in [0, 1).",
-        read_by=kinds.decayed_by("beta_2"),
+        used_by=kinds.decayed_by("beta_2"),
     ),
     Parameter(
         "epsilon",
         1e-8,
         kinds.REAL_ABOVE_0,
         "Small number, added to the root of the second moment before the step is divided by it.",
-        read_by=kinds.decayed_by("beta_2"),
+        used_by=kinds.decayed_by("beta_2"),
     ),
     Parameter("n_iter_no_change", 10, kinds.PATIENCE, "Number of epochs (iterations) without improvement to tolerate."),
     Parameter(
@@ -167,6 +167,6 @@ MLP_PARAMETERS = (
         15000,
         kinds.POSITIVE_COUNT,
         "Maximum number of evaluations of the loss.",
-        read_by=lambda solver: solver.trainer == "lbfgs",
+        used_by=lambda solver: solver.trainer == "lbfgs",
     ),
 )

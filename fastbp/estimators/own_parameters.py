@@ -91,7 +91,7 @@ OWN_PARAMETERS = (
         kinds.REAL_FROM_0,
         """Each step first subtracts rate · `weight_decay` of every weight (not of the intercepts). It is no part of the loss, and
         acts in addition to `alpha`.""",
-        read_by=lambda solver: solver.rule == ADAMW,
+        used_by=lambda solver: solver.rule == ADAMW,
     ),
     Parameter(
         "warmup_steps",

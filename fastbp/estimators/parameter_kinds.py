@@ -97,8 +97,8 @@ class Parameter(NamedTuple):
     estimators: tuple[str, ...] = ALL
     acts: str = TRAINING
     solvers: Solvers = EVERY_SOLVER
-    # The solvers that read the parameter; others ignore it, as in scikit-learn. None: the text says so, if not all do.
-    read_by: Callable[[Solver], bool] | None = None
+    # The solvers that use the parameter; others ignore it, as in scikit-learn. None: the text says so, if not all do.
+    used_by: Callable[[Solver], bool] | None = None
     # Values for which a search must call the estimator's own fit. None: all but the default, if it acts before or after training.
     needs_own_fit: Callable[[Any], bool] | None = None
     of_estimator: Mapping[str, Mapping[str, Any]] = {}  # fields that differ for an estimator
@@ -177,7 +177,7 @@ PATIENCE = Kind(
     "float",
 )
 INITIALISATION = Kind(
-    "{starts} or (coefs, intercepts)",
+    "{initialisations} or (coefs, intercepts)",
     (
         one_of(*sorted(INITIALISATIONS)),
         Allowed(lambda value: isinstance(value, tuple | list) and len(value) == 2, "a pair (coefs, intercepts)"),
