@@ -73,13 +73,13 @@ class Solvers(NamedTuple):
 
 
 EVERY_SOLVER = Solvers(lambda solver: True, "")
-STOCHASTIC = Solvers(lambda solver: solver.is_stochastic, "which has its own way to step")
-WITH_A_RATE = Solvers(lambda solver: solver.is_stochastic and not solver.has_own_rates, "which finds its steps itself")
+STOCHASTIC = Solvers(lambda solver: solver.is_stochastic, "which computes its steps in its own way")
+WITH_A_RATE = Solvers(lambda solver: solver.is_stochastic and not solver.has_own_rates, "which chooses its step sizes itself")
 BY_BATCHES = Solvers(
     lambda solver: solver.is_by_batches,
-    "which needs the same loss at every step; solvers that go batch by batch, as 'adam', take it",
+    "which needs the same loss at every step: use a solver that trains in batches, such as 'adam'",
 )
-OF_GRADIENTS = Solvers(lambda solver: solver.trainer != "lm", "which is for the weights of layers: take 'lbfgs'")
+OF_GRADIENTS = Solvers(lambda solver: solver.trainer != "lm", "which trains weights and intercepts of layers only: use 'lbfgs'")
 
 
 def decayed_by(name: str) -> Callable[[Solver], bool]:
@@ -97,7 +97,7 @@ class Parameter(NamedTuple):
     estimators: tuple[str, ...] = ALL
     acts: str = TRAINING
     solvers: Solvers = EVERY_SOLVER
-    # The solvers that use the parameter; others ignore it, as in scikit-learn. None: the text says so, if not all do.
+    # The solvers that use the parameter; others ignore it, as in scikit-learn. None: all, unless the text says more.
     used_by: Callable[[Solver], bool] | None = None
     # Values for which a search must call the estimator's own fit. None: all but the default, if it acts before or after training.
     needs_own_fit: Callable[[Any], bool] | None = None
