@@ -7,6 +7,7 @@ McCullagh, Regression models for ordinal data, Journal of the Royal Statistical 
 import numpy as np
 
 from .compiler import part
+from .layout import OutputRows, weight_of
 from .toolchain.pack import Reals
 from .vector_functions import exp_minus_one, logistic
 from .vectors import broadcast, element, lane_count, load_strided, set_element, store_strided, where_less
@@ -36,32 +37,20 @@ def cumulative(Z: Reals, z: int, n_rows: int, n_units: int, width: int) -> None:
 
 
 @part
-def ordered_deltas(
-    outputs: Reals,
-    deltas: Reals,
-    at: int,
-    n_rows: int,
-    n_outputs: int,
-    width: int,
-    targets: Reals,
-    target: int,
-    n_targets: int,
-    weights: Reals,
-    first_weight: int,
-) -> None:
-    """Of p = σ(z_y) - σ(z_y+1), from what is left below, b, and above, a: ∂(-ln p)/∂z_y = -b·(1 - b)/p, ∂(-ln p)/∂z_y+1 =
-    a·(1 - a)/p; together a - b. The first unit has no z, the last no z after it."""
-    floor = 1e-30 if outputs.itemsize == 4 else 1e-60
-    for i in range(n_rows):
-        row, label = at + i * width, np.int64(element(targets, target + i * n_targets))
-        weight = np.float64(element(weights, first_weight + i)) if weights.size else 1.0
-        below, above = 0.0, 0.0
+def ordered_deltas(rows: OutputRows, deltas: Reals) -> None:
+    """Deltas of -ln p for the probability p = σ(z_y) - σ(z_y+1) of class y: -b·(1 - b)/p for z_y and a·(1 - a)/p for z_y+1,
+    together a - b, where b and a are the probabilities of all classes below and above y. The first unit has no z, the last no z
+    after it."""
+    floor, n_outputs = 1e-30 if rows.outputs.itemsize == 4 else 1e-60, rows.n_outputs
+    for i in range(rows.n_rows):
+        row, label = rows.at + i * rows.width, np.int64(element(rows.targets, rows.first_target + i * rows.n_targets))
+        weight, below, above = weight_of(rows, i), 0.0, 0.0
         for j in range(n_outputs):
-            p = np.float64(element(outputs, row + j))
+            p = np.float64(element(rows.outputs, row + j))
             below += p if j < label else 0.0
             above += p if j > label else 0.0
             set_element(deltas, row + j, 0.0)
-        p = np.float64(element(outputs, row + label))
+        p = np.float64(element(rows.outputs, row + label))
         p = floor if p < floor else p
         if label > 0:
             set_element(deltas, row + label, -weight * below * (p + above) / p)
