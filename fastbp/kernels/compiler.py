@@ -47,7 +47,7 @@ class Primitive:
 
 INNER: dict[Callable[..., Any], dict[str, Any]] = {}  # options of functions that other kernels call
 PRIMITIVES: list[Primitive] = []
-MEANINGS: dict[Operation, Any] = {}  # of the operations of formulas, on vectors
+MEANINGS: dict[Operation, Any] = {}  # the operations of formulas, on vectors
 PARTS: dict[str, Callable[..., Any]] = {}  # by name
 POINTED: dict[Callable[..., Any], int] = {}  # functions called at an address from a pair, and which of the two
 BY_POINTER: dict[int, tuple[Callable[..., Any], Callable[..., Any]]] = {}  # such pairs of functions if Python runs the kernels
@@ -73,8 +73,7 @@ def jit(function, **options):
 
 
 def inline(function):
-    """Likewise, and always inlined, for the per-sample loop: there, calls cost as much as arithmetic (measured: 5 to 8 % of a
-    fit)."""
+    """Always inline a function: in the per-sample loop, a call costs as much as arithmetic (measured: 5 to 8 % of a fit)."""
     return jit(function, forceinline=True)
 
 
@@ -178,7 +177,7 @@ def as_c_function(function, return_type, argument_types):
 
 
 def complaint_of(function, n_numbers):
-    """What numba says of a function of so many float64 numbers that should return one; "" if nothing."""
+    """Numba's error message for a function that should take so many float64 numbers and return one; "" if it compiles."""
     from numba import cfunc, types
 
     try:

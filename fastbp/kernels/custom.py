@@ -16,8 +16,8 @@ from .rare_losses import CUSTOM, loop_of_losses, loop_of_slopes
 from .toolchain import load
 from .toolchain.pack import Doubles, Reals
 
-_pairs = {}  # the pointers for a loss and a dtype
-_parts = {}  # the parts for a digest
+_pairs = {}  # pairs of pointers, by loss and dtype
+_parts = {}  # pairs of parts, by digest
 _unstored = itertools.count()
 
 
@@ -57,7 +57,7 @@ def _reason(loss):
 
 
 def _parts_of(loss):
-    """The part of the values and that of the slopes."""
+    """The two parts of a loss, for its values and for its slopes."""
     value, slope, n = loss.python("value"), loss.python("slope"), 2 if loss.parameter is None else 3
     try:
         digest = hashlib.sha256(repr([_facts(value, []), _facts(slope, []), n]).encode()).hexdigest()[:32]

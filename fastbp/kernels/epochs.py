@@ -41,7 +41,7 @@ NEVER, EVERY_EPOCH, AT_END, WATCHED, BY_CALLER = range(5)
 # Why a run ended: a stopping test, a loss or weights that are not finite, Ctrl-C, weights of a batch's samples that sum to zero.
 RUNNING, STOPPED, LOSS_LOST, WEIGHTS_LOST, INTERRUPTED, WEIGHTLESS = range(6)
 
-# Elements of a run's `counts` (int64) and `measures` (float64): all that outlives a call.
+# Elements of a run's `counts` (int64) and `measures` (float64), which are kept between calls.
 N_ITER, SAMPLES_SEEN, NO_IMPROVEMENT, STEPS, STATUS = range(5)
 LEARNING_RATE, BEST_LOSS, BEST_SCORE = range(3)
 
@@ -300,7 +300,7 @@ def train(
         accumulated = 0.0
         rate, decay_factor, dropout_factor, first_step = measures[LEARNING_RATE], 1.0, 1.0, step
         if plan.online:
-            if factors.rate.size:  # that of the epoch
+            if factors.rate.size:  # the epoch's
                 rate *= factors.rate[epoch * n_rows]
             if thread == 0:
                 sync[STOP], accumulated = online_epoch(

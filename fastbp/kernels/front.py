@@ -160,9 +160,9 @@ def embedding_gradient(
             store(gradient, target + COSINES + N_WAVES + wave, by_1)
             store(gradient, target + COSINES + 2 * N_WAVES + wave, by_2)
         if not accumulate:
-            for i in range(0, N_WAVES, n_lanes):  # the padding too: a gradient that is used at once lies where others did
+            for i in range(0, N_WAVES, n_lanes):  # the padding too: other gradients may have been there
                 store(gradient, target + OFFSETS + i, broadcast(deltas, 0.0))
-        total_0 = element(gradient, target + OFFSETS)  # side by side, as each waits for itself
+        total_0 = element(gradient, target + OFFSETS)  # side by side, in independent chains
         total_1 = element(gradient, target + OFFSETS + 1)
         total_2 = element(gradient, target + OFFSETS + 2)
         for row in range(source, source + n_rows * width, at_least_1(width)):

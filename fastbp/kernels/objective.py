@@ -27,8 +27,7 @@ def objective(
     strips: Strips,
     rule: StepRule,
 ) -> tuple[bool, float]:
-    """Compute the loss with its penalty and, in workspace.gradient, the gradient over all samples as one batch, with all threads
-    of a team.
+    """Compute the loss with its penalty, and its gradient in workspace.gradient, over all samples with all threads of a team.
 
     Returns whether it is complete, not interrupted, and the loss.
     """

@@ -1,4 +1,4 @@
-"""Classes that have an order: their probabilities from one score and thresholds, what these send back, and the thresholds' order.
+"""Classes that have an order: their probabilities from one score and thresholds, the deltas, and the order of the thresholds.
 
 The unit of class k has the score less its threshold; its logistic function is the probability of that class or a later one (P.
 McCullagh, Regression models for ordinal data, Journal of the Royal Statistical Society B 42, 1980).
@@ -17,8 +17,8 @@ LEAST_FALL = 1e-3  # between two thresholds, in their logits
 
 @part
 def cumulative(Z: Reals, z: int, n_rows: int, n_units: int, width: int) -> None:
-    """Probabilities of ordered classes, of as many rows at a time as a vector holds: the logistic function of unit k is that of
-    class k or a later one, unit 0 does not count; a product where a difference would lose what is small."""
+    """Probabilities of ordered classes, for as many rows at a time as a vector holds. The logistic function of unit k is the
+    probability of class k or a later one; unit 0 is ignored. Their differences are computed as products, which do not cancel."""
     n_lanes = lane_count(Z)
     for i in range(0, n_rows, n_lanes):
         n, first = min(n_lanes, n_rows - i), z + i * width
@@ -60,7 +60,7 @@ def ordered_deltas(rows: OutputRows, deltas: Reals) -> None:
 
 @part
 def keep_order(params: Reals, at: int, n: int) -> None:
-    """Bring n elements down, from the third on, to the one before less a little, where they are not below that."""
+    """Lower the third to the last of n elements to LEAST_FALL below the one before, if they are higher."""
     for i in range(at + 2, at + n):
         highest = element(params, i - 1) - LEAST_FALL
         if element(params, i) > highest:

@@ -137,7 +137,7 @@ def backward(network, params, workspace, first, stop):
 
 @jit
 def strip_gradient(
-    thread, network, params, table, order, first_sample, gather, workspace, layer, first, stop, first_row, n_rows, gradient_at,
+    thread, network, params, table, order, first_sample, gather, workspace, strips, strip, first_row, n_rows, gradient_at,
     accumulate
 ):  # fmt: skip
     """Gradient of one strip over n_rows rows of the block from first_row on: aᵀ·δ for stored rows first to stop of the weights,
@@ -145,6 +145,7 @@ def strip_gradient(
 
     gradient_at: where in workspace.gradient the vector that is laid out like the parameters begins.
     """
+    layer, first, stop = strips.layers[strip], strips.firsts[strip], strips.stops[strip]
     gradient, deltas, activations, block_rows = workspace.gradient, workspace.deltas, workspace.activations, workspace.block_rows
     X, x = (workspace.inputs, 0) if gather else (table.values, first_sample * network.n_features)
     x += first_row * network.n_features
@@ -346,8 +347,8 @@ def pass_share(
                 weight_sum += sums[1]
                 for strip in range(strips.layers.size):
                     strip_gradient(
-                        thread, network, params, samples.table, order, row - at, gather, workspace, strips.layers[strip],
-                        strips.firsts[strip], strips.stops[strip], at, n_piece, number * network.n_parameters, row > part_start,
+                        thread, network, params, samples.table, order, row - at, gather, workspace, strips, strip, at, n_piece,
+                        number * network.n_parameters, row > part_start,
                     )  # fmt: skip
         if n_slabs > 1:
             workspace.slab_sums[2 * number], workspace.slab_sums[2 * number + 1] = loss_sum, weight_sum
@@ -388,13 +389,12 @@ def batch_step(
             weight_sum += sums[1]
         is_good = math.isfinite(loss_sum) and weight_sum != 0.0
         for strip in range(strips.owners[thread], strips.owners[thread + 1]):
-            layer, first, last = strips.layers[strip], strips.firsts[strip], strips.stops[strip]
             if n_slabs == 1:
                 if is_at_once:
-                    gradient_at = network.n_parameters + thread * strips.largest - strip_bounds(network, layer, first, last)[0]
+                    gradient_at = network.n_parameters + thread * strips.largest - strip_bounds(network, strips, strip)[0]
                 strip_gradient(
-                    thread, network, params, samples.table, order, block, gather, workspace, layer, first, last, 0,
-                    end - block, gradient_at, block > start,
+                    thread, network, params, samples.table, order, block, gather, workspace, strips, strip, 0, end - block,
+                    gradient_at, block > start,
                 )  # fmt: skip
             if end == stop and is_good and rule.shaping == PLAIN:
                 strip_step(

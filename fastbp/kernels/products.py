@@ -30,6 +30,28 @@ from .vectors import (
 )
 
 
+def _columns_by(tile, edge_tile):
+    """Make the loop over all rows for columns that are as wide as a tile; arguments as `product`'s."""
+
+    @inline
+    def columns(A, a, a_row, a_inner, B, b, b_row, S, s, s_row, C, c, c_row, n_rows, n_inner):
+        i = 0
+        while i + TILE_ROWS <= n_rows:
+            tile(A, a + i * a_row, a_row, a_inner, B, b, b_row, S, s + i * s_row, s_row, C, c + i * c_row, c_row, n_inner, 0)
+            i += TILE_ROWS
+        while i < n_rows:
+            edge_tile(
+                A, a + i * a_row, a_row, a_inner, B, b, b_row, S, s + i * s_row, s_row, C, c + i * c_row, c_row, n_inner,
+                n_rows - i,
+            )  # fmt: skip
+            i += EDGE_ROWS
+
+    return columns
+
+
+_columns_1, _columns_2 = _columns_by(tile_1, edge_tile_1), _columns_by(tile_2, edge_tile_2)
+
+
 @jit
 def product(A, a, a_row, a_inner, B, b, b_row, b_panel, S, s, s_row, C, c, c_row, n_rows, n_inner, width):
     """C = S + A · B; A: (n_rows, n_inner) with any strides, B: (n_inner, width), C: (n_rows, width), S like C or one row (s_row =
@@ -43,35 +65,12 @@ def product(A, a, a_row, a_inner, B, b, b_row, b_panel, S, s, s_row, C, c, c_row
     n_lanes = lane_count(C)
     j = 0
     while j < width:
-        i = 0
         if j + 2 * n_lanes <= width:
-            while i + TILE_ROWS <= n_rows:
-                tile_2(
-                    A, a + i * a_row, a_row, a_inner, B, b, b_row, S, s + i * s_row + j, s_row, C, c + i * c_row + j, c_row,
-                    n_inner, 0,
-                )  # fmt: skip
-                i += TILE_ROWS
-            while i < n_rows:
-                edge_tile_2(
-                    A, a + i * a_row, a_row, a_inner, B, b, b_row, S, s + i * s_row + j, s_row, C, c + i * c_row + j, c_row,
-                    n_inner, n_rows - i,
-                )  # fmt: skip
-                i += EDGE_ROWS
+            _columns_2(A, a, a_row, a_inner, B, b, b_row, S, s + j, s_row, C, c + j, c_row, n_rows, n_inner)
             j += 2 * n_lanes
             b += b_panel
         else:
-            while i + TILE_ROWS <= n_rows:
-                tile_1(
-                    A, a + i * a_row, a_row, a_inner, B, b, b_row, S, s + i * s_row + j, s_row, C, c + i * c_row + j, c_row,
-                    n_inner, 0,
-                )  # fmt: skip
-                i += TILE_ROWS
-            while i < n_rows:
-                edge_tile_1(
-                    A, a + i * a_row, a_row, a_inner, B, b, b_row, S, s + i * s_row + j, s_row, C, c + i * c_row + j, c_row,
-                    n_inner, n_rows - i,
-                )  # fmt: skip
-                i += EDGE_ROWS
+            _columns_1(A, a, a_row, a_inner, B, b, b_row, S, s + j, s_row, C, c + j, c_row, n_rows, n_inner)
             j += n_lanes
 
 

@@ -76,8 +76,9 @@ def add_slabs(gradient, n_parameters, n_slabs, start, stop):
 
 
 @jit
-def strip_bounds(network, layer, first, stop):
+def strip_bounds(network, strips, strip):
     """Where a strip begins and ends in the flat vector."""
+    layer, first, stop = strips.layers[strip], strips.firsts[strip], strips.stops[strip]
     if layer == EMBEDDING:
         return network.embedding_at + first * EMBEDDED_SIZE, network.embedding_at + stop * EMBEDDED_SIZE
     if layer == SCALE:
@@ -116,10 +117,10 @@ def keep_signs(params: Reals, signs: Reals, start: int, stop: int) -> None:
 def strip_step(
     network, params, workspace, strips, n_slabs, gradient_at, rule, step, moment_1, moment_2, strip, scale, decay
 ):  # fmt: skip
-    """Take the step for one strip along gradient · scale + weights · decay, refresh its copies, and note the sum of its squared
+    """Take the step for one strip along gradient · scale + weights · decay, refresh its copies, and store the sum of its squared
     weights."""
     layer, first, stop = strips.layers[strip], strips.firsts[strip], strips.stops[strip]
-    start, end = strip_bounds(network, layer, first, stop)
+    start, end = strip_bounds(network, strips, strip)
     is_penalised = is_of_weights(layer, first)
     rate, kept = step.rate * strips.rates[strip], 1.0 - step.shrinkage * strips.decays[strip]
     if n_slabs > 1:
@@ -160,7 +161,7 @@ def shaped_step(
     gradient, scale = workspace.gradient, 1.0 / weight_sum
     first_strip, last_strip = strips.owners[thread], strips.owners[thread + 1]
     for strip in range(first_strip, last_strip):
-        start, end = strip_bounds(network, strips.layers[strip], strips.firsts[strip], strips.stops[strip])
+        start, end = strip_bounds(network, strips, strip)
         if n_slabs > 1:
             add_slabs(gradient, network.n_parameters, n_slabs, start, end)
         if rule.shaping == MEASURED:
@@ -171,10 +172,9 @@ def shaped_step(
         barrier(sync, n_threads)
         scale *= min(1.0, rule.clip_norm / (math.sqrt(total(workspace.strip_squares)) + NORM_FLOOR))
     for strip in range(first_strip, last_strip):
-        layer, first, stop = strips.layers[strip], strips.firsts[strip], strips.stops[strip]
         strip_scale = scale
-        if is_of_weights(layer, first) and rule.alpha_l1 > 0.0:
-            start, end = strip_bounds(network, layer, first, stop)
+        if is_of_weights(strips.layers[strip], strips.firsts[strip]) and rule.alpha_l1 > 0.0:
+            start, end = strip_bounds(network, strips, strip)
             workspace.strip_sums[strip] = add_signs(params, gradient, start, end, scale, rule.alpha_l1 / weight_sum)
             strip_scale = 1.0
         strip_step(
@@ -187,7 +187,7 @@ def shaped_step(
         refresh_own_copies(network, params, workspace, strips, thread)
     if average.size:
         for strip in range(first_strip, last_strip):
-            start, end = strip_bounds(network, strips.layers[strip], strips.firsts[strip], strips.stops[strip])
+            start, end = strip_bounds(network, strips, strip)
             move_average(params, average, start, end, step.average_share)
 
 

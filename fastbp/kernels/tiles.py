@@ -87,7 +87,7 @@ def four_sums(typing_context, a, b, c, d):
 
 
 def _make_tile(n_rows, n_vectors, clamp_rows):
-    """Make the intrinsic that computes one register tile C = start + A · B.
+    """Make the primitive that computes one register tile C = start + A · B.
 
     A is (n_rows, n_inner) with any strides, B is (n_inner, n_vectors · lanes), rows contiguous. With `clamp_rows` the rows from
     `n_valid` on repeat the last valid one: they compute and store the same values, so the edge needs no code of its own.
@@ -159,19 +159,17 @@ def _make_tile(n_rows, n_vectors, clamp_rows):
             done = builder.append_basic_block("tile.done")
             builder.cbranch(builder.icmp_signed(">", n_inner_, ir.Constant(intp, 0)), body, done)
             builder.position_at_end(body)
-            inner = builder.phi(intp)
-            inner.add_incoming(ir.Constant(intp, 0), entry)
-            accumulators = []
-            for row in range(n_rows):
-                accumulators.append([])
-                for v in range(n_vectors):
-                    phi = builder.phi(start[row][v].type)
-                    phi.add_incoming(start[row][v], entry)
-                    accumulators[row].append(phi)
-            walking = []
-            for start_of_row in a_starts:
-                walking.append(builder.phi(start_of_row.type))
-                walking[-1].add_incoming(start_of_row, entry)
+
+            def merged(*incoming):
+                """The value that comes from one of several blocks."""
+                phi = builder.phi(incoming[0][0].type)
+                for value, block in incoming:
+                    phi.add_incoming(value, block)
+                return phi
+
+            inner = merged((ir.Constant(intp, 0), entry))
+            accumulators = [[merged((value, entry)) for value in row] for row in start]
+            walking = [merged((start_of_row, entry)) for start_of_row in a_starts]
             b_row = builder.gep(b_base, [builder.mul(inner, b_inner_)])
             right = [builder.load(vector_at(b_row, ir.Constant(intp, v * n_lanes)), align=itemsize) for v in range(n_vectors)]
             sums = []
@@ -190,17 +188,11 @@ def _make_tile(n_rows, n_vectors, clamp_rows):
                 pointer_of_row.add_incoming(builder.gep(pointer_of_row, [a_inner_]), body)
             builder.cbranch(builder.icmp_signed("<", following, n_inner_), body, done)
             builder.position_at_end(done)
-            for row in range(n_rows):
-                for v in range(n_vectors):
-                    result = builder.phi(sums[row][v].type)
-                    result.add_incoming(start[row][v], entry)
-                    result.add_incoming(sums[row][v], body)
-                    sums[row][v] = result
+            results = [[merged((a, entry), (b, body)) for a, b in zip(*pairs)] for pairs in zip(start, sums)]
             c_base = pointer(10, C_, c_)
-            for row in range(n_rows):
-                addresses = vectors_of_row(c_base, c_row_, rows[row])
-                for v in range(n_vectors):
-                    builder.store(sums[row][v], addresses[v], align=itemsize)
+            for row, values in zip(rows, results):
+                for value, at in zip(values, vectors_of_row(c_base, c_row_, row)):
+                    builder.store(value, at, align=itemsize)
             return context.get_dummy_value()
 
         intp = types.intp

@@ -25,7 +25,7 @@ class StepRule(NamedTuple):
     """A step rule and its constants, and what else is done to gradients and weights."""
 
     code: int
-    decay_1: float  # of the first moment, which is the velocity where there is a momentum
+    decay_1: float  # of the first moment, or of the velocity: the momentum
     decay_2: float  # of the second
     epsilon: float
     alpha: float  # L2 penalty
@@ -50,8 +50,7 @@ class Step(NamedTuple):
 
 @jit
 def rate_of_step(rule, rate, step):
-    """The learning rate as `update` takes it in the step'th step: adam's with its bias correction (Kingma and Ba 2014, section
-    2)."""
+    """The learning rate of one step: adam's with its bias correction (Kingma and Ba 2014, section 2)."""
     if rule.code == ADAM or rule.code == ADAMW:
         t = np.float64(step)
         return rate * math.sqrt(1.0 - rule.decay_2**t) / (1.0 - rule.decay_1**t)
@@ -84,8 +83,8 @@ class StripStep(NamedTuple):
     gradient_at: int  # where in the gradient that of element 0 is
     scale: float
     decay: float
-    rate: float  # as in `Step`, and epsilon too
-    epsilon: float
+    rate: float  # as in `Step`
+    epsilon: float  # likewise
     kept: float  # the part of a weight that decoupled decay leaves
 
 
@@ -164,7 +163,7 @@ def _update_apart(rule: StepRule, step: StripStep, params: Reals, gradient: Real
             norm = multiply_add(w, w, norm)
             g = multiply_add(w, decay_, load(gradient, gradient_at + i) * scale_)
             sign = where_less(zero, g, one, where_less(g, zero, zero - one, zero))
-            is_same = where_less(zero, before, sign, where_less(before, zero, zero - sign, zero))  # -1 where it has turned
+            is_same = where_less(zero, before, sign, where_less(before, zero, zero - sign, zero))  # -1 if the sign has changed
             grown, shrunk = size * broadcast(params, GROWTH), size * broadcast(params, SHRINKAGE)
             grown, shrunk = where_less(grown, largest, grown, largest), where_less(smallest, shrunk, shrunk, smallest)
             size = where_less(zero, is_same, grown, where_less(is_same, zero, shrunk, size))
