@@ -209,7 +209,7 @@ def test_the_kinds_of_columns_are_said_before_the_search(write, tmp_path, capsys
         "  numbers     size (1 missing value)",
         "  dates       sold (2024-01-01 to 2024-01-28)",
         "  categories  city (2 values, 1 missing value)",
-        "note: left out, nearly every row its own text, as names and number plates have: column 'id'",
+        "note: left out, nearly every row has a text of its own, like a name: column 'id'",
     ]
 
 

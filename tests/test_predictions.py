@@ -208,7 +208,7 @@ def models(tmp_path_factory):
             "column 'size': 1 missing value, the first in line 3; Input X",
         ),
         ("network", "1,2", "has no column 'size', which the model was trained on: it has one column only"),
-        ("arrays", "1,Oslo,2024-01-05,True", "has 4 columns, but the model, which knows no names, takes 1"),
+        ("arrays", "1,Oslo,2024-01-05,True", "has 4 columns, but the model, which was fitted without names, takes 1"),
         ("encoded", "1,Oslo,2024-01-05,maybe", "column 'new', line 2: 'maybe' is no boolean"),
         ("encoded", "1,Paris,2024-01-05,True", "column 'town': 1 cell holds words unseen in training: 'Paris'; Found unknown"),
         ("encoded", "1,Oslo,2024-01-05,True\n" * 2 + "1,Oslo,2024-01-05,True,5", "line 4: 5 fields where the header has 4"),
