@@ -268,4 +268,4 @@ def test_words_that_differ_by_spaces_are_told_apart_or_refused(tmp_path):
     words = np.array(["a", "a "] * 10, dtype=object)
     fastbp.save(model.fit(pd.DataFrame({"x": words}), words), tmp_path / "model")
     code, _, err = predict("--model", tmp_path / "model", "--data", tmp_path / "rows.csv")
-    assert code == 2 and "column 'x': the model tells 'a' from 'a '" in err.replace("'a ' from 'a'", "'a' from 'a '")
+    assert code == 2 and "column 'x': the model has both 'a' and 'a '" in err.replace("'a ' and 'a'", "'a' and 'a '")

@@ -140,10 +140,10 @@ def _predict(options):
     if to_file:
         check_output(options.output, "--output", [options.model, options.data], options.force)
     model = read_model(options.model)
-    for method, option in (("predict", "model"), *([("predict_proba", "proba")] if options.proba else [])):
-        if not hasattr(model, method):
-            what = "is no classifier with probabilities" if option == "proba" else f"holds a {type(model).__name__}"
-            raise TableError(f"--{option}: {options.model} {what}: it has no {method}")
+    if not hasattr(model, "predict"):
+        raise TableError(f"--model: {options.model} holds a {type(model).__name__}: it has no predict")
+    if options.proba and not hasattr(model, "predict_proba"):
+        raise TableError(f"--proba: {options.model} is no classifier with probabilities: it has no predict_proba")
     rows = read_rows(inputs_of(model, options.model), options.data, reading_of(options))
     import pandas as pd
 
@@ -278,9 +278,9 @@ def _export_code(model, inputs, options, kind):
     called = [f"{name} (text)" if column.kind == CATEGORY else name for name, column in zip(names, inputs.columns, strict=True)]
     print(f"inputs, one for each column, in the order of training: {', '.join(called)}")
     if is_table:
-        missing = [("NaN", "among numbers and dates" if DATE in kinds else "among numbers")] if kinds - {CATEGORY} else []
-        missing += [('""' if kind == ".onnx" else "the pointer 0", "among text")] if CATEGORY in kinds else []
-        print(f"note: a missing value is {', '.join(' '.join(one) for one in missing)}")
+        missing = ["NaN among numbers and dates" if DATE in kinds else "NaN among numbers"] if kinds - {CATEGORY} else []
+        missing += ['"" among text' if kind == ".onnx" else "the pointer 0 among text"] if CATEGORY in kinds else []
+        print(f"note: a missing value is {', '.join(missing)}")
         if DATE in kinds:
             print("note: dates are in days since 1970-01-01")
 

@@ -1,4 +1,4 @@
-"""The picture of a search over two parameters: the score over both."""
+"""Draws the scores of a search over two parameters as a map."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from fastbp.display.drawing import label_columns, label_rows, lay_out, make_axes
+from fastbp.display.drawing import Display, label_columns, label_rows, lay_out, make_axes
 from fastbp.display.searches import choose_metric, score_name
 
-_TEXT_SIZE = 32, 11  # points that a score in a cell takes
+_TEXT_SIZE = 32, 11  # width and height of a score in a cell, in points
 
 
-class SearchSurfaceDisplay:
+class SearchSurfaceDisplay(Display):
     """Mean test score of a search over two parameters, as a map with the best cell marked.
 
     Parameters
@@ -114,22 +114,10 @@ class SearchSurfaceDisplay:
         row, column = np.unravel_index(np.nanargmax(self.scores), self.scores.shape)
         return self.row_values[row], self.column_values[column]
 
-    def plot(self, ax: Any = None) -> Self:
-        """Draw.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure.
-
-        Returns
-        -------
-        self : SearchSurfaceDisplay
-            The display.
-        """
+    def _draw(self, pyplot: Any, ax: Any) -> None:
         n_rows, n_columns = self.scores.shape
         size = (min(14, 3.5 + 0.7 * n_columns), min(10, 2.2 + 0.45 * n_rows))
-        self.figure_, self.ax_ = make_axes("SearchSurfaceDisplay", ax, size)
+        self.figure_, self.ax_ = make_axes(pyplot, ax, size)
         from matplotlib.patches import Rectangle
 
         self.image_ = self.ax_.imshow(self.scores, aspect="auto", cmap="viridis")
@@ -155,11 +143,10 @@ class SearchSurfaceDisplay:
         self.best_ = self.ax_.add_patch(
             Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="#d1492e", linewidth=2.5)
         )
-        return self
 
 
 def _values(candidates: Any, name: str) -> list[Any]:
-    """The values of a parameter, in order where they have one."""
+    """Return the values of a parameter, sorted if they can be."""
     values: list[Any] = []
     for params in candidates:
         if name in params and params[name] not in values:

@@ -1,4 +1,4 @@
-"""What pictures of a search say about its score."""
+"""Finds the score of a search to draw, and its label."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sklearn.base import is_classifier, is_regressor
 
 
 def choose_metric(search: Any, metric: str | None) -> str:
-    """The score to draw: the one asked for, or that which the search refits by."""
+    """Return the score to draw: `metric`, or the score by which the search refits."""
     names = [key.removeprefix("mean_test_") for key in search.cv_results_ if key.startswith("mean_test_")]
     if metric is None:
         refit = getattr(search, "refit", None)
@@ -20,7 +20,7 @@ def choose_metric(search: Any, metric: str | None) -> str:
 
 
 def score_name(estimator: Any, scoring: Any) -> str:
-    """What to write beside the axis."""
+    """Return the label of the axis of the scores."""
     if isinstance(scoring, str):
         name = re.sub("^neg_", "negative ", scoring).replace("_", " ")
         return "R²" if name == "r2" else name

@@ -1,4 +1,4 @@
-"""The picture of the first layer: the weights from the inputs to each hidden unit."""
+"""Draws the weights from the inputs to each unit of the first layer."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ from numpy.typing import ArrayLike
 
 from fastbp.display.drawing import (
     SIGNED,
-    count,
+    Display,
     feature_names_of,
-    import_pyplot,
     input_names_of,
+    integer_ticks,
     label_rows,
     make_axes,
     network_in,
 )
 
-_MOST_UNITS = 64  # maps that can be told apart on a page
+_MOST_UNITS = 64  # pictures on a page
 
 
-class WeightsDisplay:
+class WeightsDisplay(Display):
     """The weights from the inputs to each unit of the first layer, as maps.
+
+    With `shape`, each unit has a picture of its own; of more than 64 units, those with the largest weights are drawn.
 
     Parameters
     ----------
@@ -61,9 +63,7 @@ class WeightsDisplay:
             raise ValueError(f"weights must be of shape (n_features, n_units), got {self.weights.shape}.")
         n_features = len(self.weights)
         if self.shape is not None and math.prod(self.shape) != n_features:
-            raise ValueError(
-                f"A picture of {self.shape[0]}×{self.shape[1]} pixels does not have the {n_features} features' number."
-            )
+            raise ValueError(f"A picture of {self.shape[0]}×{self.shape[1]} pixels needs as many features, got {n_features}.")
         if self.feature_names is not None and len(self.feature_names) != n_features:
             raise ValueError(f"There are {len(self.feature_names)} feature_names for {n_features} features.")
 
@@ -95,31 +95,18 @@ class WeightsDisplay:
         names = input_names_of(network, feature_names)
         return cls(weights=network.coefs_[0], shape=shape, feature_names=names).plot(ax)
 
-    def plot(self, ax: Any = None) -> Self:
-        """Draw. If there are pictures of more than 64 units, draw those with the largest weights.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Where to draw the one map of all features; None makes a figure, which pictures of `shape` always need.
-
-        Returns
-        -------
-        self : WeightsDisplay
-            The display.
-        """
-        pyplot = import_pyplot("WeightsDisplay")
+    def _draw(self, pyplot: Any, ax: Any) -> None:
         largest = np.abs(self.weights).max() or 1.0
         scale = {"cmap": SIGNED, "vmin": -largest, "vmax": largest, "interpolation": "nearest"}
         n_features, n_units = self.weights.shape
         if self.shape is None:
             n_letters = max((len(str(name)) for name in self.feature_names or ()), default=0)
             size = (min(12, 2.5 + 0.16 * n_units + 0.07 * n_letters), min(10, 2 + 0.16 * n_features))
-            self.figure_, ax = make_axes("WeightsDisplay", ax, size)
+            self.figure_, ax = make_axes(pyplot, ax, size)
             self.axes_ = np.array([ax])
             self.images_ = [ax.imshow(self.weights, aspect="auto", **scale)]
             ax.set_xlabel("hidden unit")
-            count(ax.xaxis, ax.yaxis)
+            integer_ticks(ax.xaxis, ax.yaxis)
             if self.feature_names is not None and n_features <= 50:
                 label_rows(ax, [str(name) for name in self.feature_names])
             else:
@@ -146,4 +133,3 @@ class WeightsDisplay:
                 self.images_.append(ax.imshow(self.weights[:, unit].reshape(self.shape), **scale))
                 ax.set_title(str(unit), fontsize="x-small", pad=2)
         self.colorbar_ = self.figure_.colorbar(self.images_[0], ax=list(self.axes_), label="weight", shrink=0.8)
-        return self
