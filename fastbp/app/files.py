@@ -1,7 +1,6 @@
 """Reads models and writes the output of the command line."""
 
 import os
-import stat
 import sys
 import warnings
 from contextlib import contextmanager, suppress
@@ -24,8 +23,6 @@ def print_error(text):
 def read_model(path):
     """Return the model in a file."""
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe may block forever
-            raise TableError(f"{path} is not a file")
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", InconsistentVersionWarning)
             model = load(path)
@@ -33,10 +30,9 @@ def read_model(path):
         raise TableError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, ImportError) as error:
         raise TableError(str(error)) from error
-    of_versions = [one.message for one in caught if isinstance(one.message, InconsistentVersionWarning)]
-    for library, one in {
-        "fastbp" if isinstance(one, OtherVersionWarning) else "scikit-learn": one for one in of_versions
-    }.items():
+    messages = [one.message for one in caught if isinstance(one.message, InconsistentVersionWarning)]
+    of_library = {"fastbp" if isinstance(one, OtherVersionWarning) else "scikit-learn": one for one in messages}
+    for library, one in of_library.items():
         print_error(
             f"note: {path} was saved with {library} {one.original_sklearn_version} and is read with"
             f" {one.current_sklearn_version}, which may read it differently: install that version, or train again"
@@ -68,10 +64,10 @@ def check_output(path, option, sources=(), force=False):
             for source in sources:
                 if os.path.samestat(path.stat(), os.fstat(sys.stdin.fileno()) if str(source) == "-" else os.stat(source)):
                     raise TableError(f"{option}: {path} is what is read from; --force writes over it")
+    except TableError:
+        raise
     except (OSError, AttributeError, ValueError) as error:  # a name that is too long; a missing source is reported later
-        if isinstance(error, TableError):
-            raise
-        if isinstance(error, OSError) and getattr(error, "filename", None) in (str(path), path):
+        if getattr(error, "filename", None) in (str(path), path):
             raise TableError(f"{option}: {brief(str(path))} cannot be written: {error.strerror or error}") from error
     if option == "--model" and path.exists() and not path.is_file():
         raise TableError(f"{option}: {path} exists and is not a file")

@@ -182,6 +182,13 @@ def input_names_of(network: Any, names: Any) -> Any:
     return [*waves, *numbers, *coded]
 
 
+def check_names(names: Any, parameter: str, n: int) -> list[str] | None:
+    """Return names as text; raise ValueError if `parameter`, such as feature_names, does not have n of them."""
+    if names is not None and len(names) != n:
+        raise ValueError(f"There are {len(names)} {parameter} for {n} {parameter.removesuffix('_names')}s.")
+    return None if names is None else [str(name) for name in names]
+
+
 def named_estimators(estimators: Any) -> dict[str, Any]:
     """Return estimators by name, from one estimator, a sequence or a dictionary."""
     if isinstance(estimators, Mapping):

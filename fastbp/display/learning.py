@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone, is_classifier
 from sklearn.utils import check_array
 
-from fastbp.display.drawing import network_in
+from fastbp.display.drawing import check_names, network_in
 from fastbp.estimators import BPClassifier, BPRegressor
 from fastbp.estimators.parameters import loss_parameter_of
 from fastbp.names import SOLVERS
@@ -148,9 +148,7 @@ class LearningDisplay:
             )
         if not frames:
             raise ValueError("There are no epochs to show.")
-        self._names = [f"x{k + 1}" for k in range(n_features)] if names is None else [str(name) for name in names]
-        if len(self._names) != n_features:
-            raise ValueError(f"There are {len(self._names)} feature_names for {n_features} features.")
+        self._names = check_names(names, "feature_names", n_features) or [f"x{k + 1}" for k in range(n_features)]
         n_rows = len(self._X)
         chosen = np.unique(np.linspace(0, n_rows - 1, min(8, n_rows)).astype(int)) if rows is None else np.asarray(rows)
         is_index = chosen.ndim == 1 and chosen.size and chosen.dtype.kind in "iu"

@@ -12,6 +12,7 @@ from fastbp.display.drawing import (
     SIGNED,
     SMALLEST_TEXT,
     Display,
+    check_names,
     feature_names_of,
     input_names_of,
     integer_ticks,
@@ -97,8 +98,8 @@ class NetworkDisplay(Display):
             self._leads_to_score = shape[1:] == (1,) and n_out > 1 and len(self.coefs) > 2 and self.layer_sizes[-2] == 1
             if len(shape) != 2 or shape[0] > n_in or not (shape[1] == n_out or self._leads_to_score):
                 raise ValueError(f"skip_coefs need the shape {(n_in, n_out)}, got {shape}.")
-        self.feature_names = _names(feature_names, "feature_names", self.layer_sizes[0])
-        self.output_names = _names(output_names, "output_names", self.layer_sizes[-1])
+        self.feature_names = check_names(feature_names, "feature_names", self.layer_sizes[0])
+        self.output_names = check_names(output_names, "output_names", self.layer_sizes[-1])
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, feature_names: Any = None, ax: Any = None) -> Self:
@@ -248,15 +249,7 @@ class NetworkDisplay(Display):
             ax.set_xlabel("outputs" if above == len(self.coefs) else f"hidden {above}")
             ax.set_ylabel("inputs" if layer == 0 else f"hidden {layer}")
         if self.feature_names is not None and len(self.feature_names) <= _MOST_NAMES:
-            label_rows(self.axes_[0], [str(name) for name in self.feature_names])
+            label_rows(self.axes_[0], self.feature_names)
         if self.output_names is not None and len(self.output_names) <= _MOST_NAMES // 2:
             self.axes_[-1].set_xticks(range(len(self.output_names)), self.output_names, rotation=90, fontsize="x-small")
         self.colorbar_ = self.figure_.colorbar(self.images_[0], ax=list(self.axes_), label="weight", shrink=0.8)
-
-
-def _names(names: Any, parameter: str, n: int) -> list[str] | None:
-    if names is None:
-        return None
-    if len(names) != n:
-        raise ValueError(f"There are {len(names)} {parameter} for {n} units.")
-    return [str(name) for name in names]

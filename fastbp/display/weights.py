@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from fastbp.display.drawing import (
     SIGNED,
     Display,
+    check_names,
     feature_names_of,
     input_names_of,
     integer_ticks,
@@ -58,14 +59,12 @@ class WeightsDisplay(Display):
     def __init__(self, *, weights: ArrayLike, shape: tuple[int, int] | None = None, feature_names: Any = None) -> None:
         self.weights = np.asarray(weights, dtype=float)
         self.shape = None if shape is None else (int(shape[0]), int(shape[1]))
-        self.feature_names = None if feature_names is None else [str(name) for name in feature_names]
         if self.weights.ndim != 2 or not self.weights.size:
             raise ValueError(f"weights must be of shape (n_features, n_units), got {self.weights.shape}.")
         n_features = len(self.weights)
         if self.shape is not None and math.prod(self.shape) != n_features:
             raise ValueError(f"A picture of {self.shape[0]}×{self.shape[1]} pixels needs as many features, got {n_features}.")
-        if self.feature_names is not None and len(self.feature_names) != n_features:
-            raise ValueError(f"There are {len(self.feature_names)} feature_names for {n_features} features.")
+        self.feature_names = check_names(feature_names, "feature_names", n_features)
 
     @classmethod
     def from_estimator(
@@ -100,7 +99,7 @@ class WeightsDisplay(Display):
         scale = {"cmap": SIGNED, "vmin": -largest, "vmax": largest, "interpolation": "nearest"}
         n_features, n_units = self.weights.shape
         if self.shape is None:
-            n_letters = max((len(str(name)) for name in self.feature_names or ()), default=0)
+            n_letters = max(map(len, self.feature_names or ()), default=0)
             size = (min(12, 2.5 + 0.16 * n_units + 0.07 * n_letters), min(10, 2 + 0.16 * n_features))
             self.figure_, ax = make_axes(pyplot, ax, size)
             self.axes_ = np.array([ax])
@@ -108,7 +107,7 @@ class WeightsDisplay(Display):
             ax.set_xlabel("hidden unit")
             integer_ticks(ax.xaxis, ax.yaxis)
             if self.feature_names is not None and n_features <= 50:
-                label_rows(ax, [str(name) for name in self.feature_names])
+                label_rows(ax, self.feature_names)
             else:
                 ax.set_ylabel("feature")
         elif ax is not None:
@@ -118,13 +117,8 @@ class WeightsDisplay(Display):
             shown = np.sort(np.argsort(-lengths, kind="stable")[:_MOST_UNITS])
             n_columns = math.ceil(math.sqrt(len(shown)))
             n_rows = math.ceil(len(shown) / n_columns)
-            self.figure_, grid = pyplot.subplots(
-                n_rows,
-                n_columns,
-                figsize=(min(11, 1 + 1.1 * n_columns), min(10, 1.1 * n_rows)),
-                squeeze=False,
-                layout="constrained",
-            )
+            size = (min(11, 1 + 1.1 * n_columns), min(10, 1.1 * n_rows))
+            self.figure_, grid = pyplot.subplots(n_rows, n_columns, figsize=size, squeeze=False, layout="constrained")
             for ax in grid.flat:
                 ax.set_axis_off()
             self.axes_ = grid.ravel()[: len(shown)]

@@ -12,7 +12,7 @@ from fastbp.estimators.base import BaseBP
 from fastbp.estimators.callbacks import OF_CALLBACKS
 from fastbp.estimators.versions import VERSION_KEY
 from fastbp.names import SOLVERS
-from fastbp.persistence.checks import BIT_GENERATOR, N_WORDS, check_state, may_hold
+from fastbp.persistence.checks import BIT_GENERATOR, N_WORDS, may_hold
 
 NETWORKS: dict[str, type[BaseBP]] = {kind.__name__: kind for kind in (BPAutoencoder, BPClassifier, BPRegressor)}
 SCALERS = ("StandardScaler", "RobustScaler")  # of scikit-learn; attributes of a network
@@ -138,7 +138,7 @@ class Decoder:
             raise ValueError(f"nothing refers to the array {min(self._arrays)!r}")
 
     def estimator(self, parts: dict[str, Any]) -> Any:
-        """Return the network or scaler that `Encoder.estimator` was given, checked."""
+        """Return the network or scaler that `Encoder.estimator` was given; `load` checks how its parts fit together."""
         name = parts["class"]
         if name not in NETWORKS and name not in SCALERS:
             raise ValueError(f"it holds a {str(name)[:60]}, which this fastbp does not know")
@@ -154,7 +154,6 @@ class Decoder:
                 raise ValueError(f"it has an attribute {name[:60]!r}, which a file may not set")
         if kind in NETWORKS.values():
             estimator.__setstate__({**vars(estimator), **attributes, VERSION_KEY: self._version})
-            check_state(estimator)
         else:
             vars(estimator).update(attributes)
         return estimator

@@ -210,9 +210,9 @@ class BPSearchCV(Versioned, GridSearchCV):
         plan = Plan.make(self, X, y, params)
         if plan is None and (self.resource is not None or self.param_grid is None):
             raise ValueError(
-                "Without param_grid, or with resource, a search needs a BPClassifier, a BPRegressor or a pipeline with one at its"
-                " end, valid parameters, targets, for fit no more than groups and sample weights, under metadata routing nothing,"
-                " and no callbacks."
+                "Without param_grid, or with resource, a search needs a BPClassifier, a BPRegressor or a pipeline that ends in"
+                " one, valid parameters, targets, and no callbacks. Its fit takes groups and sample weights only, and neither of"
+                " them with metadata routing."
             )
         draft, before = unfitted(self), vars(self).copy()
         if plan is None:
