@@ -115,7 +115,7 @@ def test_the_estimator_for_tables_stands_beside_the_ranking(iris, tmp_path, caps
     scores = [network.score(rows[test], codes[test]) for network, (_, test) in zip(model.networks_, folds, strict=True)]
     assert as_a_table(out) == (f"{np.mean(scores):.4f}", f"{np.std(scores):.4f}", "48")
     assert f"\nBPTabularClassifier on the same rows: accuracy {np.mean(model.predict(X_test) == y_test):.4f}\n" in out
-    assert "as a table: BPTabularClassifier, 64-64-64, which" in out
+    assert "as a table: BPTabularClassifier, 64-64-64, with" in out
     assert run(["--data", iris, "--target", "kind", *SMALL, "--no-compare", "--no-tabular"], tmp_path) == 0
     again = capsys.readouterr().out
     assert "as a table" not in again and [row[:4] for row in ranking(again)] == [row[:4] for row in ranking(out)]

@@ -182,6 +182,14 @@ def input_names_of(network: Any, names: Any) -> Any:
     return [*waves, *numbers, *coded]
 
 
+def output_names_of(network: Any) -> list[str] | None:
+    """Return the class of each output of a network, of a single output the second class; None if outputs are not classes."""
+    classes, n_outputs = getattr(network, "classes_", None), network.coefs_[-1].shape[1]
+    if isinstance(classes, np.ndarray) and (len(classes) == n_outputs or (len(classes), n_outputs) == (2, 1)):
+        return [str(name) for name in classes[-n_outputs:]]
+    return None
+
+
 def check_names(names: Any, parameter: str, n: int) -> list[str] | None:
     """Return names as text; raise ValueError if `parameter`, such as feature_names, does not have n of them."""
     if names is not None and len(names) != n:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone, is_classifier
 from sklearn.utils import check_array
 
-from fastbp.display.drawing import check_names, network_in
+from fastbp.display.drawing import check_names, network_in, output_names_of
 from fastbp.estimators import BPClassifier, BPRegressor
 from fastbp.estimators.parameters import loss_parameter_of
 from fastbp.names import SOLVERS
@@ -300,12 +300,10 @@ class LearningDisplay:
         page : str
             HTML with all it needs, at most 1 MB.
         """
-        classes = getattr(self.estimator_, "classes_", None)
         epochs, losses = self._losses()
         n_outputs = self.layer_sizes_[-1]
-        outputs = [f"output {k + 1}" for k in range(n_outputs)] if n_outputs > 1 else ["output"]
-        if isinstance(classes, np.ndarray) and len(classes) in (n_outputs, n_outputs + 1):
-            outputs = [str(name) for name in classes[-n_outputs:]]
+        numbered = [f"output {k + 1}" for k in range(n_outputs)] if n_outputs > 1 else ["output"]
+        outputs = output_names_of(self.estimator_) or numbered
         data = {
             "sizes": self.layer_sizes_, "features": self._names, "outputs": outputs, "epochs": self.epochs_,
             "unit": "epoch" if SOLVERS[self.estimator_.solver].is_stochastic else "iteration",

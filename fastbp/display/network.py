@@ -20,6 +20,7 @@ from fastbp.display.drawing import (
     lay_out,
     make_axes,
     network_in,
+    output_names_of,
 )
 
 _MOST_UNITS = 50  # per layer; more circles overlap, and heat maps show more
@@ -44,8 +45,8 @@ class NetworkDisplay(Display):
     output_names : sequence of str, default=None
         Names of the outputs, such as classes.
     skip_coefs : array-like of shape (n_in, n_out), default=None
-        Weights that lead from the inputs, or the last ones of these, to the outputs, or to the one unit of the last hidden layer,
-        the score of ordered classes: dashed lines, or the last heat map.
+        Weights of a skip layer, from the inputs, or the last ones of them, to the outputs; for ordered classes to the one unit of
+        the last hidden layer, which is their score. They are drawn as dashed lines, or as the last heat map.
 
     Attributes
     ----------
@@ -122,18 +123,11 @@ class NetworkDisplay(Display):
         network = network_in(estimator, "coefs_")
         if feature_names is None:
             feature_names = feature_names_of(estimator)
-        n_outputs = network.coefs_[-1].shape[1]
-        classes = getattr(network, "classes_", None)
-        output_names: Any = None
-        if isinstance(classes, np.ndarray) and len(classes) == n_outputs:
-            output_names = classes
-        elif isinstance(classes, np.ndarray) and len(classes) == 2 and n_outputs == 1:
-            output_names = classes[1:]
         return cls(
             coefs=network.coefs_,
             intercepts=network.intercepts_,
             feature_names=input_names_of(network, feature_names),
-            output_names=output_names,
+            output_names=output_names_of(network),
             skip_coefs=getattr(network, "skip_coefs_", None),
         ).plot(ax)
 
@@ -192,8 +186,7 @@ class NetworkDisplay(Display):
         titles = ["inputs", *(f"hidden {k}" for k in range(1, n_layers - 1)), "outputs"]
         ax.set_xticks(range(n_layers), [f"{title}\n{n}" for title, n in zip(titles, self.layer_sizes)])
         ax.set_yticks([])
-        for side in ax.spines.values():
-            side.set_visible(False)
+        ax.spines[:].set_visible(False)
         ax.tick_params(length=0)
         self.colorbar_ = self.figure_.colorbar(
             ScalarMappable(norm, colors), ax=ax, label="line: weight, circle: intercept", shrink=0.9, pad=0.02

@@ -131,18 +131,18 @@ class Fold:
         weights = None if plan.weights is None else plan.weights[train]
         rows: np.ndarray | None = None
         chosen: Any = train
-        if plan.door is not None:  # rows of one X for all folds
-            self.X, door = plan.door
+        if plan.checked_X is not None:  # rows of one X for all folds
+            self.X, attributes = plan.checked_X
             rows, chosen = train, slice(None)
             check_sample_weight(weights, self.X[train])
             weights = None if weights is None else plan.weights.astype(self.X.dtype)
         else:
             self.transformers = clone(plan.base).set_params(**clone(self.group, safe=False))[:-1]
             X = self.transformers.fit_transform(_take(plan.X, train), _take(plan.y, train))
-            self.X, door = pass_door(estimator, X)
+            self.X, attributes = pass_door(estimator, X)
             weights = check_sample_weight(weights, self.X)
         targets = self._encode(estimator, chosen)
-        self.targets, self.fitted = targets, door | ({} if targets.classes is None else {"classes_": targets.classes})
+        self.targets, self.fitted = targets, attributes | ({} if targets.classes is None else {"classes_": targets.classes})
         self.problem = Problem(self.X, targets.Y, weights, row_indices=rows, n_outputs=targets.n_outputs)
         self.kind = self.X.shape[1], targets.n_outputs, targets.loss, self.X.dtype
         if plan.is_direct and self.transformers is None and 0 < self.test.size * self.X.shape[1] <= FEW_INPUTS:
@@ -189,8 +189,8 @@ def _copied(weights: np.ndarray, _: Problem) -> np.ndarray:
     return aligned_copy(weights)
 
 
-class Starts:
-    """A cache of settings and initial weights: the folds of a candidate share both, and candidates of the same sizes often share
+class StartCache:
+    """Settings and initial weights: the folds of a candidate share both, and candidates of the same sizes often share
     the initial weights."""
 
     def __init__(self, n_kept: int) -> None:
@@ -254,7 +254,7 @@ class Fit:
         self._paused: tuple[Fitted, Settings] | None = None
         self._ended: Result | None = None
 
-    def run(self, starts: Starts, scratch: Any, n_threads: int) -> Result:
+    def run(self, starts: StartCache, scratch: Any, n_threads: int) -> Result:
         """Train and score; `scratch` is the memory of the calling thread, `n_threads` the number of threads for this fit."""
         if self._ended is not None:
             return self._ended
@@ -263,7 +263,7 @@ class Fit:
             self._ended = result._replace(fit_time=0.0, score_time=0.0)
         return result
 
-    def _run(self, starts: Starts, scratch: Any, n_threads: int) -> Result:
+    def _run(self, starts: StartCache, scratch: Any, n_threads: int) -> Result:
         plan, fold = self.plan, self.fold
         is_batched = plan.can_batch and self.candidate.is_batched
         hit_max_iter, n_iter = False, 0
@@ -319,7 +319,7 @@ class Fit:
         fit_params = {name: values if values is None else _take(values, fold.train) for name, values in plan.fit_params.items()}
         return model.fit(_take(plan.X, fold.train), _take(plan.y, fold.train), **fit_params)
 
-    def _train(self, starts: Starts, scratch: Any, n_threads: int) -> tuple[Fitted, Settings]:
+    def _train(self, starts: StartCache, scratch: Any, n_threads: int) -> tuple[Fitted, Settings]:
         """Train the network as the estimator's fit would, on rows of the shared X, or continue a paused training."""
         begins: list[Start]
         if self._paused is None:

@@ -41,13 +41,13 @@ class Plan:
     X, y : as given
     base : estimator
         A clone of the estimator.
-    network : BaseBP
-        The estimator, or its last step.
+    estimator : BaseBP
+        The network: base, or its last step.
     last : str or None
         Name of that step.
     can_batch : bool
         Whether networks can be trained on rows of one X; otherwise each fit is one of the estimator's own.
-    door : (X, attributes) or None
+    checked_X : (X, fitted attributes) or None
         X in the form for the kernels; None if transformers come first.
     targets : ndarray
         y as an array.
@@ -68,7 +68,7 @@ class Plan:
         self.error_score, self.return_train_score = search.error_score, search.return_train_score
         self.weights: np.ndarray | None = None
         self.score_weights: np.ndarray | None = None
-        self.door: Any = None
+        self.checked_X: Any = None
         self.labels: np.ndarray | None = None
         self.targets: Any = None if issparse(y) else np.asarray(y)
         self.can_batch = self._look_at_data()
@@ -126,7 +126,7 @@ class Plan:
                     return False
                 check_range(y, self.estimator.loss)
             if self.last is None or len(self.base.steps) == 1:
-                self.door = pass_door(self.estimator, self.X)
+                self.checked_X = pass_door(self.estimator, self.X)
         except (TypeError, ValueError):
             return False
         return True

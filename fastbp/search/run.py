@@ -4,7 +4,7 @@ import sys
 import time
 import warnings
 
-from fastbp.search.fits import Fit, Starts
+from fastbp.search.fits import Fit, StartCache
 from fastbp.search.plan import Plan
 from fastbp.search.results import Result
 from fastbp.training.threads import available_cores, run_pool
@@ -23,7 +23,7 @@ def run_fits(plan: Plan, fits: list[Fit], n_threads: int, verbose: int) -> tuple
     """
     n_threads = min(n_threads, len(fits))
     n_inner_threads = max(1, available_cores() // n_threads)
-    starts = Starts(2 * n_threads)
+    starts = StartCache(2 * n_threads)
     results = [Result()] * len(fits)
     finished: list[int] = []
 
