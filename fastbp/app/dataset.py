@@ -26,7 +26,7 @@ class Dataset(NamedTuple):
     X_train: Any
     X_test: Any
     y_train: np.ndarray
-    y_test: np.ndarray | None
+    y_test: np.ndarray
     prepare: Any
     columns: list[Column]  # all columns of a file, the target last
     notes: list[str]
@@ -85,7 +85,7 @@ def load_dataset(data, target, task, drop, options, seed):
         if task == "regression":
             raise TableError("the digits are classes; --task regression needs --data FILE.csv")
         X, y = load_digits(return_X_y=True)
-        return _split(Dataset("digits", "classification", X, None, y, None, StandardScaler(), [], []), seed)
+        return _split("digits", "classification", X, y, StandardScaler(), [], [], seed)
     if target is None:
         raise TableError("--data needs --target COLUMN")
     table = read_table(data, target, drop, options, task=task)
@@ -100,13 +100,11 @@ def load_dataset(data, target, task, drop, options, seed):
     if len(np.unique(y)) == 1:
         raise TableError(f"the target {target!r} is {str(y[0])!r} in every row: there is nothing to learn")
     name = title_of(data) if str(data) == "-" else data.name
-    return _split(Dataset(name, task, X, None, y, None, TableEncoder(), [*table.columns, table.target], table.notes), seed)
+    return _split(name, task, X, y, TableEncoder(), [*table.columns, table.target], table.notes, seed)
 
 
-def _split(dataset, seed):
-    X, y = dataset.X_train, dataset.y_train
-    n_classes = len(np.unique(y)) if dataset.is_classification else 1
-    X_train, X_test, y_train, y_test = train_test_split(
-        X, y, test_size=max(round(0.2 * len(y)), n_classes), stratify=y if dataset.is_classification else None, random_state=seed
-    )
-    return dataset._replace(X_train=X_train, X_test=X_test, y_train=y_train, y_test=y_test)
+def _split(name, task, X, y, prepare, columns, notes, seed):
+    classes = y if task == "classification" else None
+    n_test = max(round(0.2 * len(y)), 1 if classes is None else len(np.unique(classes)))
+    X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=n_test, stratify=classes, random_state=seed)
+    return Dataset(name, task, X_train, X_test, y_train, y_test, prepare, columns, notes)

@@ -87,11 +87,8 @@ def _is_step(step):
 
 
 def _inspect(estimator, sources, columns):
-    """Record in `columns` what an estimator knows of its inputs.
-
-    `sources` has the number of the model's column for each input of the estimator, or None for a computed one. Returns the same
-    for its outputs; [] if it passes no column through.
-    """
+    """Record in `columns` what an estimator knows of its inputs; `sources` are the model's columns that they are, or None if
+    computed. Return the same for its outputs, [] if it passes no column through."""
     if not _is_step(estimator):
         return sources if estimator in (None, "passthrough") else []
     if isinstance(estimator, Pipeline):

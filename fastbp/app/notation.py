@@ -87,10 +87,7 @@ def read_numbers(texts, counts, decimal=None, thousands=None, usual_decimal=None
 
 
 def _drop_other_units(values, counts, units):
-    """Set numbers with another unit than most to NaN, and return the unit of most.
-
-    Numbers without a unit count as having that currency, but not as percents.
-    """
+    """Set numbers with another unit than most to NaN, and return the unit of most; numbers without a unit are no percents."""
     of_unit = {unit: counts[places].sum() for unit, places in units.items()}
     main = max(of_unit, key=of_unit.get, default=None)
     if main == "%" and of_unit["%"] < counts[~np.isnan(values)].sum() / 2:
