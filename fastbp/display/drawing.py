@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Self
 
 import numpy as np
+from sklearn.base import is_classifier, is_regressor
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
@@ -204,3 +206,25 @@ def named_estimators(estimators: Any) -> dict[str, Any]:
     if isinstance(estimators, list | tuple):
         return {f"{type(one).__name__} {number}": one for number, one in enumerate(estimators, 1)}
     return {type(estimators).__name__: estimators}
+
+
+def read_score(search: Any, metric: str | None) -> tuple[str, str]:
+    """Return the score to draw, `metric` or the one by which the search refits, and its label."""
+    check_is_fitted(search, "cv_results_")
+    names = [key.removeprefix("mean_test_") for key in search.cv_results_ if key.startswith("mean_test_")]
+    if metric is None:
+        refit = getattr(search, "refit", None)
+        metric = "score" if "score" in names else refit if isinstance(refit, str) else None
+    if metric is None or metric not in names:
+        raise ValueError(f"metric must be one of the scores of the search, {names}, got {metric!r}.")
+    return metric, label_of_score(search.estimator, search.scoring if metric == "score" else metric)
+
+
+def label_of_score(estimator: Any, scoring: Any) -> str:
+    """Return the label of the axis of the scores."""
+    if isinstance(scoring, str):
+        name = re.sub("^neg_", "negative ", scoring).replace("_", " ")
+        return "R²" if name == "r2" else name
+    if scoring is None:
+        return "accuracy" if is_classifier(estimator) else "R²" if is_regressor(estimator) else "score"
+    return "score"

@@ -13,19 +13,20 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone, is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import GridSearchCV, check_cv, cross_val_score
-from sklearn.utils.validation import check_is_fitted, indexable
+from sklearn.utils import indexable
 
 from fastbp.display.drawing import (
     COLORS,
     GREY,
     import_pyplot,
     label_columns,
+    label_of_score,
     legend_above,
     make_axes,
     nested_estimators,
+    read_score,
     scale_losses,
 )
-from fastbp.display.searches import choose_metric, score_name
 from fastbp.estimators.parameters import hidden_sizes
 
 _PARAMETER = "hidden_layer_sizes"
@@ -149,8 +150,6 @@ class HiddenSizeDisplay:
         display : HiddenSizeDisplay
             The display, drawn.
         """
-        import_pyplot("HiddenSizeDisplay")
-        check_is_fitted(search, "cv_results_")
         return cls(**_read_search(search, metric), baselines=baselines).plot(ax)
 
     @classmethod
@@ -210,7 +209,7 @@ class HiddenSizeDisplay:
         search = GridSearchCV(
             estimator, {name: list(hidden_layer_sizes)}, scoring=_ScoreAndLosses(scorer), cv=folds, n_jobs=n_jobs, refit=False
         )
-        drawn = _read_search(search.fit(X, y), "score") | {"score_name": score_name(estimator, scoring)}
+        drawn = _read_search(search.fit(X, y), "score") | {"score_name": label_of_score(estimator, scoring)}
         scores = {}
         for label, model in (baselines or {}).items():
             if hasattr(model, "fit"):
@@ -355,11 +354,11 @@ class _ScoreAndLosses:
 
 def _read_search(search: Any, metric: str | None) -> dict[str, Any]:
     """Return arguments of the constructor, read from the results of a fitted search."""
+    metric, label = read_score(search, metric)
     results = search.cv_results_
     name = _only_one(sorted({key for params in results["params"] for key in params if _is_size(key)}), "searched")
     params_of_search = search.estimator.get_params()
     default, owner = params_of_search.get(name), name.rpartition("__")[0]
-    metric = choose_metric(search, metric)
     scores = _split_columns(results, re.escape(metric))
     losses = _split_columns(results, r"restart_loss_\d+")
     seconds = np.asarray(results["mean_fit_time"], dtype=float)
@@ -382,7 +381,7 @@ def _read_search(search: Any, metric: str | None) -> dict[str, Any]:
         "fit_times": [seconds[rows].mean() for rows in chosen.values()],
         "restart_losses": [losses[rows].ravel() for rows in chosen.values()] if losses.size else None,
         "complete": [n_resources[rows[0]] == n_resources.max() for rows in chosen.values()],
-        "score_name": score_name(search.estimator, search.scoring if metric == "score" else metric),
+        "score_name": label,
         "estimator_name": type(params_of_search[owner] if owner else search.estimator).__name__,
     }
 

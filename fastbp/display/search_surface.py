@@ -7,10 +7,8 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils.validation import check_is_fitted
 
-from fastbp.display.drawing import Display, label_columns, label_rows, lay_out, make_axes
-from fastbp.display.searches import choose_metric, score_name
+from fastbp.display.drawing import Display, label_columns, label_rows, lay_out, make_axes, read_score
 
 _TEXT_SIZE = 32, 11  # width and height of a score in a cell, in points
 
@@ -92,20 +90,18 @@ class SearchSurfaceDisplay(Display):
         display : SearchSurfaceDisplay
             The display, drawn.
         """
-        check_is_fitted(search, "cv_results_")
+        metric, label = read_score(search, metric)
         results = search.cv_results_
         searched = sorted({name for params in results["params"] for name in params})
         names = tuple(searched if parameters is None else parameters)
         if len(names) != 2 or not set(names) <= set(searched):
             raise ValueError(f"parameters must be two of those that were searched, {searched}, got {parameters}.")
-        metric = choose_metric(search, metric)
         rows, columns = (_values(results["params"], name) for name in names)
         scores = np.full((len(rows), len(columns)), np.nan)
         for params, score in zip(results["params"], np.asarray(results[f"mean_test_{metric}"], dtype=float)):
             if set(names) <= params.keys():
                 cell = rows.index(params[names[0]]), columns.index(params[names[1]])
                 scores[cell] = np.fmax(scores[cell], score)
-        label = score_name(search.estimator, search.scoring if metric == "score" else metric)
         return cls(scores=scores, parameters=names, row_values=rows, column_values=columns, score_name=label).plot(ax)
 
     @property
