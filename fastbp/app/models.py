@@ -237,8 +237,9 @@ def _export(options):
     inputs = inputs_of(model, options.model)
     model = getattr(model, "best_estimator_", model)
     if kind == ".skops":
+        converted = _converted(lambda: _with_sklearn_network(model))
         with writing("the model"):
-            save(_converted(lambda: _with_sklearn_network(model)), options.output)
+            save(converted, options.output)
     else:
         _export_code(model, inputs, options, kind)
     print(f"{kind[1:]}: {options.output}")

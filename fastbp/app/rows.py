@@ -83,9 +83,9 @@ class _Reader:
             )
         read = {NUMBER: self._numbers, CATEGORY: self._words, DATE: self._dates, BOOLEAN: self._booleans, ANY: self._as_pandas}
         values = read[column.kind](place, series, column)
-        known_gap = column.is_filled or any(map(is_missing, column.known)) or "" in column.known
+        takes_missing = column.is_filled or any(map(is_missing, column.known)) or "" in column.known
         is_empty = values.isna() if column.missing != "" else values == ""
-        if is_empty.any() and not known_gap:
+        if is_empty.any() and not takes_missing:
             n_empty, (line,) = np.count_nonzero(is_empty), self._lines(np.flatnonzero(is_empty)[:1])
             self.doubts.append(f"column {brief(name)!r}: {count_of(n_empty, 'missing value')}, the first in {line}")
         return values
@@ -110,9 +110,9 @@ class _Reader:
 
     def _numbers_of(self, cells, place):
         """Return the distinct texts as numbers, booleans as 1 and 0."""
-        truths = [BOOLEANS.get(text.lower()) for text in cells.texts]
-        if all(truth is not None or gap for truth, gap in zip(truths, cells.is_missing_word)):
-            return np.array(truths, dtype=float)
+        booleans = [BOOLEANS.get(text.lower()) for text in cells.texts]
+        if all(value is not None or missing for value, missing in zip(booleans, cells.is_missing_word)):
+            return np.array(booleans, dtype=float)
         read = cells.numbers()
         self._remark(place, how_numbers_are_read(read, cells.texts))
         return read.values

@@ -246,9 +246,6 @@ class LearningDisplay:
         by_row = [self._gradients(coefs, intercepts, slice(row, row + 1)).intercepts for row in self._rows]
         return [np.stack(layer) for layer in zip(*by_row)]
 
-    def _norms(self, coefs: Any, intercepts: Any) -> list[float]:
-        return [float(np.linalg.norm(W)) for W in self._gradients(coefs, intercepts, slice(None)).coefs]
-
     def _map(self) -> dict[str, Any] | None:
         """Return the outputs over the plane of two inputs or along one input; None for more inputs."""
         n_features, n_outputs = self.layer_sizes_[0], self.layer_sizes_[-1]
@@ -301,6 +298,7 @@ class LearningDisplay:
             HTML with all it needs, at most 1 MB.
         """
         epochs, losses = self._losses()
+        gradients = [self._gradients(coefs, intercepts, slice(None)).coefs for coefs, intercepts in self._weights]
         n_outputs = self.layer_sizes_[-1]
         numbered = [f"output {k + 1}" for k in range(n_outputs)] if n_outputs > 1 else ["output"]
         outputs = output_names_of(self.estimator_) or numbered
@@ -313,7 +311,7 @@ class LearningDisplay:
             ],
             "params": _packed(np.concatenate([np.ravel(part) for W in self._weights for pair in zip(*W) for part in pair])),
             "activations": _by_row(self.activations_), "deltas": _by_row(self.deltas_),
-            "norms": _packed(np.array([self._norms(*weights) for weights in self._weights])),
+            "norms": _packed(np.array([[np.linalg.norm(W) for W in layers] for layers in gradients])),
             "loss_epochs": epochs or [0], "losses": losses or [None], "map": self._map(),
         }  # fmt: skip
         title = f"{type(self.estimator_).__name__} {'-'.join(map(str, self.layer_sizes_))}: how it learns"

@@ -59,7 +59,13 @@ class Candidate:
         estimator = base if last is None else base.steps[-1][1]
         self.estimator = params[last] if last in self.others else twin(estimator, **own)
         has_same_targets = own.get("loss", ...) in (..., getattr(estimator, "loss", None))  # another loss may need other targets
-        self.is_batched = last not in self.others and has_same_targets and _can_batch(self.estimator)
+        self.is_batched = (  # whether `Fit` does all that the estimator's own fit would do
+            last not in self.others
+            and has_same_targets
+            and type(self.estimator) in (BPClassifier, BPRegressor)
+            and not has_callbacks(self.estimator)
+            and not for_own_fit(self.estimator)
+        )
         self.is_checked = False
 
     def check(self, known: dict[str, Any]) -> None:
@@ -76,11 +82,6 @@ class Candidate:
             return n_epochs * sum(n_in * n_out for n_in, n_out in zip(sizes[:-1], sizes[1:]))
         except (AttributeError, TypeError, ValueError):
             return math.inf
-
-
-def _can_batch(estimator: Any) -> bool:
-    """Whether `Fit` does all that the estimator's own fit would do."""
-    return type(estimator) in (BPClassifier, BPRegressor) and not has_callbacks(estimator) and not for_own_fit(estimator)
 
 
 def for_own_fit(estimator: Any) -> list[str]:
