@@ -85,8 +85,8 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     ValueError
-        A parameter or an attribute is not plain data (a function, say), or does not fit the others, or `path` is no place for a
-        file. Whatever stood there is still there.
+        A parameter or an attribute is not plain data (a function, say), or does not fit the others, or `path` exists and is not a
+        file. An older file is not changed.
     ImportError
         safetensors or skops is not installed, or skops is older than 0.12.
     OSError
@@ -135,7 +135,8 @@ def load(path: str | os.PathLike[str]) -> Any:
 
     Returns
     -------
-    estimator : BPClassifier, BPRegressor, or what else `save` was given
+    estimator : BPClassifier, BPRegressor, or another estimator
+        The estimator that was saved.
 
     Raises
     ------
