@@ -150,7 +150,7 @@ class LearningDisplay:
             raise ValueError("There are no epochs to show.")
         self._names = check_names(names, "feature_names", n_features) or [f"x{k + 1}" for k in range(n_features)]
         n_rows = len(self._X)
-        chosen = np.unique(np.linspace(0, n_rows - 1, min(8, n_rows)).astype(int)) if rows is None else np.asarray(rows)
+        chosen = _evenly_spaced(n_rows, 8) if rows is None else np.asarray(rows)
         is_index = chosen.ndim == 1 and chosen.size and chosen.dtype.kind in "iu"
         if not (is_index and (chosen >= 0).all() and (chosen < n_rows).all()):
             raise ValueError(f"rows must be row indices from 0 to {n_rows - 1}, got {rows!r}.")
@@ -223,8 +223,7 @@ class LearningDisplay:
         most = int(MOST_BYTES / (per_frame * 4 / 3))
         if most < 2:
             raise ValueError("The page would be larger than 1 MB: choose fewer rows.")
-        if len(frames) > most:
-            frames = [frames[int(k)] for k in np.unique(np.linspace(0, len(frames) - 1, most).astype(int))]
+        frames = [frames[k] for k in _evenly_spaced(len(frames), most)]
         self.epochs_ = [number for number, _ in frames]
         self._weights = [weights for _, weights in frames]
         self.activations_ = [self._forward(weights, self._X[self._rows]) for weights in self._weights]
@@ -251,7 +250,7 @@ class LearningDisplay:
         n_features, n_outputs = self.layer_sizes_[0], self.layer_sizes_[-1]
         if n_features > 2 or (n_features == 2 and n_outputs > 1 and not is_classifier(self.estimator_)):
             return None
-        shown = np.unique(np.linspace(0, len(self._X) - 1, MOST_POINTS).astype(int))
+        shown = _evenly_spaced(len(self._X), MOST_POINTS)
         ranges = [
             (low - 0.15 * (high - low or 1), high + 0.15 * (high - low or 1)) for low, high in zip(self._X.min(0), self._X.max(0))
         ]
@@ -286,7 +285,7 @@ class LearningDisplay:
 
     def _losses(self) -> tuple[list[int], list[float | None]]:
         curve = np.asarray(self.losses_)
-        shown = np.unique(np.linspace(0, max(len(curve) - 1, 0), 400).astype(int))[: len(curve)]
+        shown = _evenly_spaced(len(curve), 400)
         return [int(k) + 1 for k in shown], [float(curve[k]) if np.isfinite(curve[k]) else None for k in shown]
 
     def to_html(self) -> str:
@@ -354,6 +353,11 @@ def _targets_of(estimator: Any, y: Any) -> np.ndarray:
         return values.astype(float)
     numbers = np.searchsorted(estimator.classes_, values.ravel())
     return numbers if estimator.out_activation_ == "softmax" else numbers.astype(float)
+
+
+def _evenly_spaced(n: int, most: int) -> np.ndarray:
+    """Return all indices below n, or if there are more than `most`, evenly spaced ones."""
+    return np.linspace(0, n - 1, min(most, n)).astype(int)
 
 
 def _text_of(target: Any) -> str:
