@@ -293,7 +293,7 @@ class Fit:
             weights = {} if plan.score_weights is None else {"sample_weight": plan.score_weights[rows]}
             X, y = _take(plan.X, rows), _take(plan.y, rows)
             return plan.collect(
-                {name: lambda scorer=scorer: scorer(model, X, y, **weights) for name, scorer in plan.scorers.items()}
+                {name: functools.partial(scorer, model, X, y, **weights) for name, scorer in plan.scorers.items()}
             )
 
         test_scores = scores("test")
@@ -375,10 +375,4 @@ class Fit:
         predicted = fold.predicted(outputs[0] if len(outputs) == 1 else np.concatenate(outputs))
         weights = None if plan.score_weights is None else plan.score_weights[rows]
         truth = fold.truth[rows]
-        scores = {}
-        for name, score in plan.direct.items():
-            try:
-                scores[name] = score(truth, predicted, weights)
-            except Exception as error:
-                scores[name] = plan.failed_score(error)
-        return scores
+        return plan.collect({name: functools.partial(score, truth, predicted, weights) for name, score in plan.direct.items()})
