@@ -100,7 +100,7 @@ def find_encoding(path, file, encoding=None):
     zeros = [start[1::2].count(0), start[::2].count(0)]
     if encoding is not None:
         likely = [encoding]
-    elif not likely and max(zeros) > len(start) / 4:  # in UTF-16 every other byte of Western text is zero
+    elif not likely and max(zeros) > len(start) / 4:  # in UTF-16 every second byte of Western text is zero
         likely = ["utf-16-le" if zeros[0] > zeros[1] else "utf-16-be"]
     for name in likely or ["utf-8", "cp1252", "latin-1"]:
         try:
