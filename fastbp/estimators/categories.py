@@ -1,5 +1,6 @@
 """Columns of categories: which they are, what they hold, and rows with the numbers of categories in place of these."""
 
+from collections.abc import Sequence
 from numbers import Integral, Number
 from typing import Any
 
@@ -89,7 +90,7 @@ def chosen_columns(wanted: Any, kinds: list[str], names: list[Any]) -> tuple[int
 
 def network_settings(estimator: Any, settings: Any) -> Any:
     """Return settings that know of the categories, and of embedded columns where these are among the numbers."""
-    categories = estimator.categories_
+    counts = tuple(map(len, estimator.categories_))
     embedded = settings.embedded
     if embedded:
         both = sorted(set(embedded) & set(estimator.categorical_features_))
@@ -97,17 +98,32 @@ def network_settings(estimator: Any, settings: Any) -> Any:
             raise ValueError(f"Column {both[0]} is in embedded_features, which are for numbers, and in categorical_features.")
         before = np.cumsum([i in set(estimator.categorical_features_) for i in range(estimator.n_features_in_)])
         embedded = tuple(i - int(before[i]) if i < len(before) else i for i in embedded)
-    return settings._replace(categories=tuple(map(len, categories)), embedded=embedded, category_sizes=embedding_sizes(estimator))
+    names = list(getattr(estimator, "feature_names_in_", ()))
+    sizes = embedding_sizes(estimator.embedding_size, estimator.categorical_features_, counts, names, estimator)
+    return settings._replace(categories=counts, embedded=embedded, category_sizes=sizes)
 
 
-def embedding_sizes(estimator: Any) -> tuple[int, ...]:
-    """Return how many numbers a category's embedding has in each column of categories; () where categories have none."""
-    wanted, columns = estimator.embedding_size, estimator.categorical_features_
+def embedding_sizes(wanted: Any, columns: Sequence[int], counts: Sequence[int], names: list[Any], owner: Any) -> tuple[int, ...]:
+    """Return how many numbers a category's embedding has in each column of categories, as `embedding_size` says; () where
+    categories have none.
+
+    Parameters
+    ----------
+    wanted : int, 'auto', dict or None
+        The parameter, already checked but for what a dict holds.
+    columns : sequence of int
+        The columns that hold categories.
+    counts : sequence of int
+        The number of categories in each.
+    names : list
+        Names of all columns; [] if they have none.
+    owner : estimator
+        For messages.
+    """
     if wanted is None:
         return ()
     given: dict[int, Any] = {}
     if isinstance(wanted, dict):
-        names = list(getattr(estimator, "feature_names_in_", ()))
         for key, size in wanted.items():
             column = names.index(key) if key in names else key
             if isinstance(column, bool) or column not in columns:
@@ -115,12 +131,12 @@ def embedding_sizes(estimator: Any) -> tuple[int, ...]:
                 raise ValueError(f"embedding_size names {key!r}, which is no column of categories: these are {known or 'none'}.")
             if int(column) in given:
                 raise ValueError(f"embedding_size names column {key!r} twice, by its name and its number.")
-            parameters.check_parameter(f"embedding_size[{key!r}]", size, OF_A_COLUMN, estimator)
+            parameters.check_parameter(f"embedding_size[{key!r}]", size, OF_A_COLUMN, owner)
             given[int(column)] = size
     sizes = [given.get(column, "auto" if isinstance(wanted, dict) else wanted) for column in columns]
     return tuple(
-        min(MOST_AUTO, round(1.6 * len(values) ** 0.56)) if size == "auto" else int(size)
-        for size, values in zip(sizes, estimator.categories_, strict=True)
+        min(MOST_AUTO, round(1.6 * count**0.56)) if size == "auto" else int(size)
+        for size, count in zip(sizes, counts, strict=True)
     )
 
 

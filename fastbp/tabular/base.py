@@ -15,7 +15,9 @@ from sklearn.utils.validation import check_is_fitted, check_random_state
 
 from fastbp.estimators import parameters
 from fastbp.estimators.callbacks import OF_CALLBACKS, CallbackSupportMixin, fit_watched, has_callbacks
+from fastbp.estimators.categories import embedding_sizes
 from fastbp.estimators.inputs import check_sample_weight, twin, unfitted
+from fastbp.estimators.parameter_kinds import EMBEDDING_SIZE
 from fastbp.estimators.representation import ShownInNotebooks
 from fastbp.estimators.targets import Targets
 from fastbp.estimators.versions import Versioned
@@ -34,7 +36,7 @@ from fastbp.tabular.watching import Looked, Watching, expected, mean_curve
 # what BPClassifier and BPRegressor do around a training, or is the recipe's own; in `network_params` it would do nothing
 NOT_OF_NETWORKS = {
     *("loss", "delta", "focal_gamma", "power", "quantile", "warm_start", "validation_split", "refit", "scoring", "calibration"),
-    *("ensemble", "input_scaling", "target_scaling", "categorical_features", "embedding_size", "missing_targets"),
+    *("ensemble", "input_scaling", "target_scaling", "categorical_features", "missing_targets"),
     *("monotonic_cst", "ordered", "feature_importances"),
 }
 
@@ -148,6 +150,10 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
             raise ValueError(
                 f"network_params cannot set {', '.join(sorted(mine))}: these are not for the networks of a {type(self).__name__}."
             )
+        size = (self.network_params or {}).get("embedding_size")
+        check("network_params['embedding_size']", size, EMBEDDING_SIZE.rules, self)
+        if size is not None and not self._sees_codes():
+            raise ValueError("network_params: embedding_size does not go with solver='lm', which is for weights and intercepts.")
         chosen = PRESETS[self.preset]
         if self.cv is not None:
             chosen = chosen._replace(n_ensemble=chosen.n_of_fold, has_ranks=False)
@@ -198,9 +204,28 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
             learn()
         return self
 
+    def _sees_codes(self) -> bool:
+        """Whether the networks take categories as codes, which 'lm' knows nothing of."""
+        return (self.network_params or {}).get("solver") != "lm"
+
+    def _with_network_params(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Return options of a network with the user's in place of some; `embedding_size` is none of the networks', which have
+        columns of codes, not of categories."""
+        return options | {name: value for name, value in (self.network_params or {}).items() if name != "embedding_size"}
+
+    def _coded(self) -> dict[str, tuple[int, ...]]:
+        """Return the settings of the networks' columns of codes, which are their last: how many categories each has, and how many
+        numbers the embedding of each of these, if there are embeddings."""
+        encoder = self.encoder_
+        if not encoder.as_codes:
+            return {}
+        names, wanted = encoder._names().tolist(), (self.network_params or {}).get("embedding_size")
+        sizes = embedding_sizes(wanted, encoder._categories, encoder.n_categories_, names, self)
+        return {"categories": tuple(encoder.n_categories_)} | ({"category_sizes": sizes} if sizes else {})
+
     def _encode(self, table: Any, rows: Rows) -> np.ndarray:
         """Fit the encoder; return the encoded rows that count."""
-        self.encoder_ = TableEncoder(as_codes=(self.network_params or {}).get("solver") != "lm")
+        self.encoder_ = TableEncoder(as_codes=self._sees_codes())
         encoded = self.encoder_._learn(table, rows)
         self.n_features_in_ = self.encoder_.n_features_in_
         if hasattr(self.encoder_, "feature_names_in_"):
@@ -228,13 +253,12 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
         from fastbp.tabular.trainer import Trainer
 
         def network_of(n_seen: int, max_iter: int, seed: int) -> Any:
-            options = network_options(self._task, n_seen, self.encoder_.n_numbers_, max_iter) | (self.network_params or {})
-            return self._network(options | {"random_state": seed})
+            options = network_options(self._task, n_seen, self.encoder_.n_numbers_, max_iter)
+            return self._network(self._with_network_params(options) | {"random_state": seed})
 
         return Trainer(
             network_of, X, ranked, targets, weights, {"n_features_in_": X.shape[1]} | fitted,
-            categories=self.encoder_.n_categories_ if self.encoder_.as_codes else [],
-            n_networks=n_networks, n_threads=self.n_threads, watching=watching,
+            coded=self._coded(), n_networks=n_networks, n_threads=self.n_threads, watching=watching,
         )  # fmt: skip
 
     def _train(

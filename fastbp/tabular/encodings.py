@@ -141,7 +141,6 @@ class FoldEncodings:
         self._of_few_levels = np.flatnonzero(has_few[self._n_numbers : self._n_dense]) + self._n_numbers
         few_codes = np.flatnonzero(has_few[self._n_dense :])
         self._codes = {CATEGORIES: np.arange(n_codes), FEW_LEVELS: few_codes}
-        self._n_categories = np.array(encoder.n_categories_, dtype=np.int64)
 
     def learn(self, columns: Columns, Y: np.ndarray, weights: np.ndarray | None) -> Self:
         """Learn from rows, their targets, (n_rows, 1) class numbers or (n_rows, n_outputs), and weights."""
@@ -177,9 +176,11 @@ class FoldEncodings:
         """Drop what describes the rows that were learned from."""
         self._kept = {}
 
-    def inputs(self, names: tuple[str, ...], columns: Columns, *, learnt_from: bool = False) -> tuple[np.ndarray, int, list[int]]:
-        """Return rows as a network sees them, (n_rows, n_inputs) float32, how many of the first columns are numbers, and how many
-        categories each of the last columns has, which hold their codes; with `learnt_from` the rows that were learned from."""
+    def inputs(
+        self, names: tuple[str, ...], columns: Columns, *, learnt_from: bool = False
+    ) -> tuple[np.ndarray, int, np.ndarray]:
+        """Return rows as a network sees them, (n_rows, n_inputs) float32, how many of the first columns are numbers, and which
+        of the encoder's columns of codes the last columns are; with `learnt_from` the rows that were learned from."""
         numbers = columns.encoded[:, : self._n_numbers]
         found: dict[str, Any] = {
             NUMBERS: lambda: numbers,
@@ -200,7 +201,7 @@ class FoldEncodings:
         others.append(columns.encoded[:, self._n_dense + codes])
         X = np.ascontiguousarray(np.hstack([*embedded, *others]), dtype=np.float32)
         X = X if X.shape[1] else np.zeros((len(X), 1), np.float32)
-        return X, sum(part.shape[1] for part in embedded), self._n_categories[codes].tolist()
+        return X, sum(part.shape[1] for part in embedded), codes
 
     def seen(self, names: tuple[str, ...], reader: Reader, categories: list[Category]) -> list[Seen]:
         """Return, as plain data, what `inputs` makes of what the reader's encoder gives, whose categories are these."""

@@ -3,9 +3,11 @@
 from typing import Any
 
 import numpy as np
+from scipy.linalg import block_diag
 from sklearn.utils.validation import check_is_fitted
 
 from fastbp.estimators import parameters
+from fastbp.estimators.integrity import category_embeddings
 from fastbp.estimators.plain_table import AsIs, Category, Extra, PlainNetwork, PlainTable, Seen
 from fastbp.tabular.columns import CATEGORY, EMPTY, IDENTIFIER, TEXT
 from fastbp.tabular.parts import BEND, MISSING, PARTS_OF_DATES
@@ -67,11 +69,27 @@ def of_network(network: Any, seen: list[Seen] | None = None) -> PlainNetwork:
     if network.out_activation_ == "cumulative":
         raise ValueError("A network of a table has no form in ONNX and C for ordered classes: fit with ordered=False.")
     names = parameters.activation_names(network.activation, len(network.coefs_) - 1, network)
+    if "categories_" in vars(network):
+        raise ValueError("Behind TableEncoder a network has no form in ONNX and C with categorical_features: fit without these.")
     embedded = list(vars(network).get("embedded_features_", ()))
     front = dict(vars(network).get("front_", {}))
     if "category_scale" in front:  # of the last inputs
         front["scale"] = np.concatenate([front["scale"], front.pop("category_scale")])
-    return PlainNetwork(seen, embedded, front, network.coefs_, network.intercepts_, [*names, network.out_activation_])
+    coefs = network.coefs_
+    if tables := category_embeddings(front):
+        coefs = [_weights_of_categories(tables, coefs[0], front), *coefs[1:]]
+    return PlainNetwork(seen, embedded, front, coefs, network.intercepts_, [*names, network.out_activation_])
+
+
+def _weights_of_categories(tables: list[np.ndarray], W: np.ndarray, front: dict[str, np.ndarray]) -> np.ndarray:
+    """Return the first layer's weights with a row for each category, in place of rows for the numbers in the categories'
+    embeddings, whose scale it takes over."""
+    n_numbers = len(W) - sum(table.shape[1] for table in tables)
+    of_embeddings = W[n_numbers:].astype(np.float64)
+    if "scale" in front:
+        of_embeddings *= front["scale"][n_numbers:, np.newaxis]
+        front["scale"] = np.concatenate([front["scale"][:n_numbers], np.ones(sum(map(len, tables)), W.dtype)])
+    return np.vstack([W[:n_numbers], block_diag(*tables) @ of_embeddings]).astype(W.dtype)
 
 
 def _ranked(estimator: Any, of_table: dict[str, Any]) -> list[Seen]:

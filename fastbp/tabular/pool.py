@@ -72,8 +72,8 @@ class Shared:
     would lay on one worker, and lose.
     """
 
-    def __init__(self, columns: Columns, targets: Targets, weights: Any, fitted: dict[str, Any]) -> None:
-        self.columns, self.targets, self.weights, self.fitted = columns, targets, weights, fitted
+    def __init__(self, columns: Columns, targets: Targets, weights: Any, fitted: dict[str, Any], coded: dict[str, Any]) -> None:
+        self.columns, self.targets, self.weights, self.fitted, self.coded = columns, targets, weights, fitted, coded
 
 
 class Member:
@@ -90,7 +90,7 @@ class Member:
         from fastbp.tabular.trainer import trained_network
         from fastbp.training.workspace import Scratch
 
-        X, n_embedded, categories = self.encodings.inputs(self.names, shared.columns.take(self.train), learnt_from=True)
+        X, n_embedded, codes = self.encodings.inputs(self.names, shared.columns.take(self.train), learnt_from=True)
         if self.network.embedding is not None:
             embedding = self.network.embedding if n_embedded else None
             self.network.set_params(embedding=embedding, embedded_features=tuple(range(n_embedded)))
@@ -98,7 +98,7 @@ class Member:
             self.network, X, shared.targets._replace(Y=shared.targets.Y[self.train]),
             None if shared.weights is None else shared.weights[self.train], None,
             {"n_features_in_": X.shape[1]} | shared.fitted, self.seed, scratch or Scratch(), n_threads,
-            categories=categories,
+            coded={name: tuple(values[k] for k in codes) for name, values in shared.coded.items()},
         )  # fmt: skip
         outputs = None
         if len(self.held_out):
@@ -202,7 +202,7 @@ def train_pool(
     reader = Reader(model.encoder_)
     columns = reader.learn(table, rows, X)
     weights = rows.weights
-    shared = Shared(columns, targets, weights, fitted)
+    shared = Shared(columns, targets, weights, fitted, model._coded())
     names = tuple(sorted({name for configuration in configurations for name in configuration.encodings}))
 
     def learnt(fold: int, scratch: Any) -> FoldEncodings:
@@ -216,8 +216,9 @@ def train_pool(
     def member(fold: int, number: int, repeat: int) -> Member:
         configuration = configurations[number]
         options = network_options(model._task, len(folds[fold][0]), 1, max_iter) | configuration.options
-        network = model._network(options | (model.network_params or {}) | {"random_state": int(seeds[fold, number, repeat])})
-        return Member(network, configuration.encodings, encodings[fold], folds[fold], int(seeds[fold, number, repeat]))
+        seed = int(seeds[fold, number, repeat])
+        network = model._network(model._with_network_params(options) | {"random_state": seed})
+        return Member(network, configuration.encodings, encodings[fold], folds[fold], seed)
 
     trained: dict[tuple[int, int, int], Any] = {}
     together = [range(len(configurations))] if model.max_time is None else [[c] for c in range(len(configurations))]

@@ -3,7 +3,7 @@
 import functools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,13 +71,13 @@ class Workers:
 
 def trained_network(
     model: Any, X: np.ndarray, targets: Targets, weights: Any, rows: Any, fitted: Any, seed: int, scratch: Any, n_threads: int,
-    told: Callable[..., Any] | None = None, categories: Sequence[int] = (),
+    told: Callable[..., Any] | None = None, coded: dict[str, Any] | None = None,
 ) -> Any:  # fmt: skip
     """Return a network, unfitted so far, trained on the numbered rows, on all if `rows` is None; if that diverges with the rate
     of the recipe, trained anew more gently; told: from model, attributes, problem and settings to the settings and options with
-    which the training is told of; categories: how many each of the last columns has, which hold their numbers."""
+    which the training is told of; coded: settings of the last columns, which hold codes of categories."""
     parameters.check_parameters(model)
-    data = X, targets, weights, rows, fitted, seed, scratch, n_threads, told, categories
+    data = X, targets, weights, rows, fitted, seed, scratch, n_threads, told, coded or {}
     try:
         return _trained_once(model, *data)
     except DivergenceError:
@@ -94,10 +94,10 @@ def trained_network(
 
 def _trained_once(
     model: Any, X: np.ndarray, targets: Targets, weights: Any, rows: Any, fitted: Any, seed: int, scratch: Any, n_threads: int,
-    told: Callable[..., Any] | None, categories: Sequence[int],
+    told: Callable[..., Any] | None, coded: dict[str, Any],
 ) -> Any:  # fmt: skip
     settings = settings_of(model, targets.loss)._replace(
-        categories=tuple(categories), decay_schedule="flat_cos", dropout_schedule="flat_cos", groups=targets.groups
+        **coded, decay_schedule="flat_cos", dropout_schedule="flat_cos", groups=targets.groups
     )
     problem = Problem(X, targets.Y, weights, row_indices=rows, n_outputs=targets.n_outputs)
     options: dict[str, Any] = {}
@@ -109,7 +109,7 @@ def _trained_once(
 
 class Trainer(Workers):
     """What all networks of a table share: rows (n_rows, n_inputs), targets, weights of rows or None, attributes of fitted
-    networks, how many categories each of the last inputs has, and threads; `network_of` (n_rows, max_iter, seed) makes a
+    networks, settings of the columns of codes, and threads; `network_of` (n_rows, max_iter, seed) makes a
     network. Of ranked rows, if there are such, every other one that is kept sees these."""
 
     def __init__(
@@ -121,14 +121,14 @@ class Trainer(Workers):
         weights: Any,
         fitted: Any,
         *,
-        categories: Sequence[int],
+        coded: dict[str, Any],
         n_networks: int,
         n_threads: int | None,
         watching: Watching,
     ) -> None:
         self._network_of, self._fitted, self._targets, self._watching = network_of, fitted, targets, watching
         self._ranked = ranked
-        self._X, self._Y, self._weights, self._categories = X, targets.Y, weights, categories
+        self._X, self._Y, self._weights, self._coded = X, targets.Y, weights, coded
         super().__init__(n_networks, n_threads)
         self.epochs_left = math.inf  # of single networks, summed over workers
 
@@ -140,7 +140,7 @@ class Trainer(Workers):
             X, fitted = self._ranked, fitted | {"_sees_ranks": True}
         told = None if number is None else functools.partial(self._watching.of_network, number)
         return trained_network(
-            model, X, self._targets, self._weights, rows, fitted, seed, scratch, self.n_each, told, self._categories
+            model, X, self._targets, self._weights, rows, fitted, seed, scratch, self.n_each, told, self._coded
         )
 
     def train_kept(self, number: int, rows: Any, seed: int, max_iter: int, scratch: Any) -> Any:
