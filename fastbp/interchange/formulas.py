@@ -15,7 +15,8 @@ from fastbp.functions.losses import LEAST_VARIANCE
 from fastbp.functions.operations import NumPy, written
 from fastbp.names import ACTIVATIONS
 
-ACROSS_UNITS = ("softmax", "cumulative")  # no formula of one unit alone; each language has it as it is
+ACROSS_UNITS = ("softmax", "cumulative")  # activations of all units together, which each language has of its own
+FARTHEST = 1e18  # scaled numbers of a table are limited to this
 
 
 def formula(name: str, language: Any, z: Any) -> Any:

@@ -6,9 +6,8 @@ import numpy as np
 
 from fastbp.estimators.plain_table import PlainNetwork, PlainTable
 from fastbp.functions.losses import LEAST_VARIANCE
+from fastbp.interchange.formulas import FARTHEST
 from fastbp.interchange.seen_c import SeenInC
-
-FARTHEST = 1e18
 
 
 class Steps:
