@@ -21,6 +21,7 @@ from fastbp.tabular.base import BaseTabular
 from fastbp.tabular.conformal import check_coverage, class_sets, intervals_of_targets
 from fastbp.tabular.docs import documented_table
 from fastbp.tabular.exported import plain_table
+from fastbp.tabular.monitor import Monitor
 from fastbp.tabular.recipe import CLASSES, NUMBERS, Preset
 from fastbp.tabular.rows import rows_of, weighted_by_class
 from fastbp.tabular.targets import (
@@ -40,7 +41,6 @@ from fastbp.tabular.targets import (
     unit_of,
     unsmoothed_logits,
 )
-from fastbp.tabular.watching import Watching
 
 LOSS_PARAMETERS = tuple(sorted({loss.parameter for loss in LOSSES.values() if loss.is_regression and loss.parameter}))
 
@@ -144,7 +144,7 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
         self.class_weight = class_weight
         self.calibrate = calibrate
 
-    def _learn(self, table: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], watching: Watching) -> None:
+    def _learn(self, table: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], monitor: Monitor) -> None:
         told = read_classes(y)
         labels = told.labels
         check_consistent_length(table, labels)
@@ -166,14 +166,14 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
         def targets_of(codes: Any) -> Targets:
             return network_classes(told.kind, codes, list(map(len, counting)), X.dtype, smoothing)
 
-        def looked_at(y_val: Any) -> tuple[np.ndarray, Any]:
+        def of_validation(y_val: Any) -> tuple[np.ndarray, Any]:
             more = read_classes(y_val, told.kind)
             return targets_of(codes_among(more, told, counting)).Y, more.labels
 
         codes = told.codes[rows.row_indices] if told.kind == LABELS else np.column_stack([codes for _, codes in found])
-        watching.looked = self._looked_at(validation, looked_at)
+        monitor.validation = self._validation_rows(validation, of_validation)
         strata = told.codes[:, 0] if told.kind == ONE else labels
-        self._train(table, labels, strata, rows, X, targets_of(codes), watching)
+        self._train(table, labels, strata, rows, X, targets_of(codes), monitor)
 
     @of_one_fit
     def predict_proba(self, X: Any) -> Any:
@@ -514,7 +514,7 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
         self.quantile = quantile
         self.power = power
 
-    def _learn(self, table: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], watching: Watching) -> None:
+    def _learn(self, table: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], monitor: Monitor) -> None:
         y = checked_numbers(y)
         check_consistent_length(table, y)
         rows = rows_of(sample_weight, len(y), np.float32)
@@ -531,7 +531,7 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
             targets = Targets(network_numbers(standard, self.loss, X.dtype), n_outputs, self.loss)
             return targets if self._levels is None else repeated(targets, len(self._levels))
 
-        def looked_at(y_val: Any) -> tuple[np.ndarray, Any]:
+        def of_validation(y_val: Any) -> tuple[np.ndarray, Any]:
             more = checked_numbers(y_val)
             columns = more.reshape(len(more), -1)
             if columns.shape[1] != Y.shape[1]:
@@ -539,8 +539,8 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
             check_range(columns, self.loss)
             return targets_of((columns - self._mean) / self._spread).Y, more
 
-        watching.looked = self._looked_at(validation, looked_at)
-        self._train(table, y, y, rows, X, targets_of(Z), watching)
+        monitor.validation = self._validation_rows(validation, of_validation)
+        self._train(table, y, y, rows, X, targets_of(Z), monitor)
 
     @overload
     def predict(self, X: Any, return_std: Literal[False] = False) -> np.ndarray: ...

@@ -1,4 +1,4 @@
-"""Networks of several configurations on the same folds, weighted by what they say of rows that they have not seen."""
+"""The preset 'ensemble': networks of several configurations on the same folds, weighted by their held-out predictions."""
 
 import time
 import warnings
@@ -26,24 +26,24 @@ from fastbp.tabular.encodings import (
     FoldEncodings,
     Reader,
 )
-from fastbp.tabular.folds import drawn_folds
+from fastbp.tabular.folds import drawn_folds, mean_held_out
 from fastbp.tabular.recipe import EXAMPLES, network_options
 from fastbp.tabular.rows import Rows
 from fastbp.tabular.targets import moments
 
-FOLDS = 5  # where `cv` says nothing
-ROUNDS = 20
+FOLDS = 5  # if `cv` is None
+ROUNDS = 20  # of the choice of weights
 
 
 class Configuration(NamedTuple):
-    """What networks see, and what of the recipe is different."""
+    """The encodings that networks see, and the options that differ from the recipe."""
 
     name: str
     encodings: tuple[str, ...]
     options: dict[str, Any]
 
 
-# In the order in which they are trained; docs/accuracy.md tells what was tried beside.
+# In the order of training; docs/accuracy.md has the others that were tried.
 PLAIN = Configuration("plain", (NUMBERS, CATEGORIES), {}), Configuration("ranks alone", (RANKS, CATEGORIES), {})
 OF_CLASSES = (
     Configuration("numbers and ranks", (NUMBERS, RANKS, CATEGORIES), {"frequency_init_scale": 0.3}),
@@ -66,10 +66,10 @@ OF_NUMBERS = (
 
 
 class Shared:
-    """What all networks of a pool are trained on, and how.
+    """The data that all networks of a pool share.
 
-    It is one object, so that Dask sends it with each task, which it can then do again when a worker dies: arrays of its own it
-    would lay on one worker, and lose.
+    It is one object, so that Dask sends it with each task, and can repeat the task if a worker dies. Dask would store bare arrays
+    on one worker, and lose them with it.
     """
 
     def __init__(self, columns: Columns, targets: Targets, weights: Any, fitted: dict[str, Any], coded: dict[str, Any]) -> None:
@@ -77,7 +77,7 @@ class Shared:
 
 
 class Member:
-    """A network that is to be trained: on which rows, with which encodings."""
+    """A network to train, with its encodings and the rows of its fold."""
 
     def __init__(
         self, network: Any, names: tuple[str, ...], encodings: FoldEncodings, fold: tuple[np.ndarray, np.ndarray], seed: int
@@ -86,7 +86,7 @@ class Member:
         self.train, self.held_out = fold
 
     def trained(self, shared: Shared, scratch: Any = None, n_threads: int = 1) -> tuple[Any, np.ndarray | None]:
-        """Return the network, trained, and its outputs for the rows held out."""
+        """Return the trained network and its outputs for the held-out rows."""
         from fastbp.tabular.trainer import trained_network
         from fastbp.training.workspace import Scratch
 
@@ -108,14 +108,14 @@ class Member:
 
 
 class Pool:
-    """What turns a table into the inputs of each network of a pool, and how much each counts.
+    """Turns a table into the inputs of each network of a pool; has the weights of the networks.
 
     Attributes
     ----------
     encodings : list of FoldEncodings
         One per fold.
     members : list of tuple
-        For each network the number of its fold and the names of its encodings.
+        For each network the index of its fold and the names of its encodings.
     weights : ndarray of shape (n_networks,)
     """
 
@@ -123,32 +123,19 @@ class Pool:
         self.reader, self.encodings, self.members, self.weights = reader, encodings, members, weights
 
     def outputs(self, networks: list[Any], parts: Any, n_threads: int | None) -> Iterator[np.ndarray]:
-        """Yield the networks' outputs for the parts of `Columns`, (n_rows, n_outputs) float64."""
+        """Yield the networks' outputs, (n_rows, n_outputs) float64; parts: of `Columns`."""
         columns = Columns(*parts)
         for model, (fold, names) in zip(networks, self.members, strict=True):
             X = self.encodings[fold].inputs(names, columns)[0]
             yield moments(model, twin(model, n_threads=n_threads)._outputs(X))
 
-    def averaged(self, networks: list[Any], parts: Any, n_threads: int | None) -> np.ndarray:
-        """Return the weighted mean of the networks' outputs."""
-        total = np.zeros(())
-        for weight, outputs in zip(self.weights, self.outputs(networks, parts, n_threads), strict=True):
-            total = total + weight * outputs
-        return total
-
 
 def greedy_weights(products: np.ndarray, n_rounds: int = ROUNDS) -> np.ndarray:
-    """Return weights of predictions, (n,), that sum to 1, by greedy selection with replacement.
+    """Return weights of predictions, (n,), that sum to 1, by greedy selection with replacement; those of the best round.
 
-    Source: Caruana, Niculescu-Mizil, Crew and Ksikes, Ensemble selection from libraries of models, ICML 2004. The best of all
-    rounds counts.
-
-    Parameters
-    ----------
-    products : ndarray of shape (n, n)
-        Mean products of the errors of each two predictions, so that ``w @ products @ w`` is the mean squared error of their mean
-        with weights w.
-    n_rounds : int
+    products: mean products of the errors of each two predictions, (n, n), so that ``w @ products @ w`` is the mean squared error
+    of their mean with weights w. Source: Caruana, Niculescu-Mizil, Crew and Ksikes, Ensemble selection from libraries of models,
+    ICML 2004.
     """
     counts, best, lowest = np.zeros(len(products)), np.zeros(len(products)), np.inf
     for n in range(1, n_rounds + 1):
@@ -163,7 +150,7 @@ def greedy_weights(products: np.ndarray, n_rounds: int = ROUNDS) -> np.ndarray:
 def pool_folds(
     cv: Any, table: Any, labels: np.ndarray, rows: Rows, is_classification: bool, random_state: Any
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the folds of `drawn_folds`; where `cv` is None five, or as many as small tables have, or all rows and none."""
+    """Return the folds of `drawn_folds`; if `cv` is None five, fewer for small tables, or one that holds out no row."""
     if cv is not None:
         return drawn_folds(cv, table, labels, rows, is_classification, random_state)
     counting = labels[rows.row_indices]
@@ -177,14 +164,14 @@ def pool_folds(
 
 def train_pool(
     model: Any, table: Any, y: np.ndarray, labels: np.ndarray, rows: Rows, X: np.ndarray, targets: Targets,
-    fitted: dict[str, Any], watching: Any, scorer: Any,
+    fitted: dict[str, Any], monitor: Any, scorer: Any,
 ) -> None:  # fmt: skip
-    """Train the networks of a table's estimator with a pool, and set its attributes; as `BaseTabular._train`."""
+    """Train a pool of networks and set the attributes of the estimator, as `BaseTabular._train` does."""
     from fastbp.tabular.trainer import Workers
 
     begun = time.monotonic()
-    if watching.looked is not None:
-        raise ValueError("X_val is not for preset='ensemble', whose networks see the rows each in its own way: leave it out.")
+    if monitor.validation is not None:
+        raise ValueError("X_val does not go with preset='ensemble', whose networks have different inputs: leave it out.")
     Y, n_outputs, loss = targets.Y, targets.n_outputs, LOSSES[targets.loss]
     preset, is_classification = model._check(), loss.has_class_numbers
     random_state = check_random_state(model.random_state)
@@ -195,7 +182,7 @@ def train_pool(
     examples = random_state.permutation(len(Y))[:EXAMPLES]
     max_iter = preset.max_iter if loss.is_regression else preset.class_max_iter
     if loss.is_regression and not loss.is_own_score:
-        trainer = model._trainer(X, targets, rows.weights, fitted, seeds.size, watching)
+        trainer = model._trainer(X, targets, rows.weights, fitted, seeds.size, monitor)
         if model.max_time is not None:
             trainer.keep_within(model.max_time, None, of_encodings[0])
         max_iter = trainer.tried_epochs(preset, 1, random_state, len(folds))
@@ -232,16 +219,16 @@ def train_pool(
         trained |= dict(zip(keys, found, strict=True))
         lasted = max(lasted, time.monotonic() - started)
         told = ", ".join(configurations[number].name for number in numbers)
-        watching.say(f"Trained: {len(keys)} networks ({told}) in {time.monotonic() - started:.1f} s.")
+        monitor.say(f"Trained: {len(keys)} networks ({told}) in {time.monotonic() - started:.1f} s.")
     for each in encodings:
         each.forget()
 
     n_trained = 1 + max(number for _, number, _ in trained)
-    outputs = [_held_out(trained, number, folds, len(Y)) for number in range(n_trained)]
-    has_scores = all(part is not None for part in outputs)
+    has_scores = any(len(held_out) for _, held_out in folds)
+    outputs = [mean_held_out(_held_out(trained, number, folds), len(Y)) for number in range(n_trained)] if has_scores else []
     of_configurations, losses = np.full(n_trained, 1 / n_trained), np.full(n_trained, np.nan)
     model.networks_ = [network for network, _ in trained.values()]
-    if has_scores and not loss.is_own_score:  # by whose aim the squared error would not choose
+    if has_scores and not loss.is_own_score:  # other losses do not aim at the squared error
         errors = np.stack(outputs) - model._targets_of_outputs(Y)
         counts = np.ones(len(Y)) if weights is None else weights.astype(np.float64)
         products = np.array([[np.average((a * b).sum(axis=1), weights=counts) for b in errors] for a in errors])
@@ -259,7 +246,7 @@ def train_pool(
         mean = sum(weight * part for weight, part in zip(of_configurations, outputs, strict=True))
         members_held_out = members_of([folds[fold][1] for fold, _, _ in used], len(Y), model.weights_)
         model._publish_held_out(table, y, rows, Y, mean, members_held_out, model._calibrates(preset), scorer)
-        watching.say(f"Held out: score {model.oof_score_:.4f}.")
+        monitor.say(f"Held out: score {model.oof_score_:.4f}.")
     ranking = sorted(range(n_trained), key=lambda number: (losses[number], number))
     model.configurations_ = [
         {"name": configurations[n].name, "score": float(scores[n]), "weight": float(of_configurations[n])} for n in ranking
@@ -267,24 +254,13 @@ def train_pool(
 
 
 def _all_trained(members: list[Member], shared: Shared, workers: Any) -> list[Any]:
-    """Return what `Member.trained` does of each: by the backend of joblib, if one is set that runs several at a time, else on
-    threads."""
+    """Train the members, by joblib's backend if one is set that runs several tasks at a time, else on threads."""
     if joblib.effective_n_jobs() > 1:
-        return joblib.Parallel()(joblib.delayed(_trained)(member, shared) for member in members)
+        return joblib.Parallel()(joblib.delayed(Member.trained)(member, shared) for member in members)
     return workers.side_by_side(lambda member, scratch: member.trained(shared, scratch, workers.n_each), [(m,) for m in members])
 
 
-def _trained(member: Member, shared: Shared) -> Any:
-    return member.trained(shared)
-
-
-def _held_out(trained: dict[tuple[int, int, int], Any], number: int, folds: Any, n_rows: int) -> Any:
-    """Average, for each row, the outputs of a configuration's networks that have not seen it; None where none is held out."""
-    total: Any = None
-    counts = np.zeros((n_rows, 1))
-    for (fold, configuration, _), (_, outputs) in sorted(trained.items(), key=lambda item: item[0]):
-        if configuration == number and outputs is not None:
-            total = np.zeros((n_rows, outputs.shape[1])) if total is None else total
-            total[folds[fold][1]] += outputs
-            counts[folds[fold][1]] += 1
-    return None if total is None else total / counts
+def _held_out(trained: dict[tuple[int, int, int], Any], number: int, folds: Any) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the held-out rows of each network of a configuration, and its outputs for them."""
+    of_one = [(fold, trained[fold, c, repeat][1]) for fold, c, repeat in sorted(trained) if c == number]
+    return [(folds[fold][1], outputs) for fold, outputs in of_one if outputs is not None]

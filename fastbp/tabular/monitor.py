@@ -1,5 +1,6 @@
-"""Who looks on as the networks of a table are trained: rows to look at, a scorer, lines to print, and callbacks."""
+"""What is reported while the networks of a table are trained: scores of validation rows, printed lines, and callbacks."""
 
+import itertools
 import math
 import threading
 from collections.abc import Callable, Iterator
@@ -12,8 +13,8 @@ import numpy as np
 from fastbp.estimators.base import fitted_copy
 
 
-class Looked(NamedTuple):
-    """Rows of the user's to look at: encoded, with targets as the networks have them, and as he gave them."""
+class ValidationRows(NamedTuple):
+    """The user's validation rows, encoded; their targets as the networks have them, their weights, and the targets as given."""
 
     X: np.ndarray
     Y: np.ndarray
@@ -21,36 +22,36 @@ class Looked(NamedTuple):
     y: Any
 
 
-class Watching:
-    """What the trainings of the networks that are kept tell, and to whom.
+class Monitor:
+    """Reports on the trainings of the networks that are kept.
 
     Parameters
     ----------
     verbose : int
-        Every how many epochs a line is printed; 0 is never.
-    hooks : Hooks or None
-        The callbacks'.
+        Print a line after every so many epochs; 0 prints nothing.
 
     Attributes
     ----------
+    hooks : Hooks or None
+        Those of the user's callbacks.
     n_networks : int
-        How many are trained.
-    looked : Looked or None
-        Rows to look at.
+        Number of networks to train.
+    validation : ValidationRows or None
     score : callable or None
-        From a network to its score on these rows, if that is none that the kernels know.
+        From a network to its score on the validation rows, if the kernels do not know this score.
     scores : dict of int to list of float
-        What it said after each epoch, by the number of the network.
+        These scores after each epoch, by the number of the network.
     seen : callable
-        From whether a network sees ranks, and encoded rows, to rows as it sees them.
+        From whether a network sees ranks, and encoded rows, to its inputs.
     underway : dict of int to callable
-        From a run to the network that it has trained by now, by the number of the run.
+        By the number of a run: from the run to its network as it is trained now.
     """
 
-    def __init__(self, verbose: int = 0, hooks: Any = None) -> None:
-        self._verbose, self._hooks = verbose, hooks
+    def __init__(self, verbose: int = 0) -> None:
+        self._verbose = verbose
+        self.hooks: Any = None
         self.n_networks = 1
-        self.looked: Looked | None = None
+        self.validation: ValidationRows | None = None
         self.score: Any = None
         self.scores: dict[int, list[float]] = {}
         self._lock = threading.Lock()
@@ -59,13 +60,13 @@ class Watching:
         self.seen: Callable[[bool, np.ndarray], np.ndarray] = lambda are_ranks, X: X
 
     def say(self, text: str) -> None:
-        """Print a line, if anything is to be printed."""
+        """Print a line if `verbose`."""
         if self._verbose:
             print(text, flush=True)
 
     @contextmanager
     def training(self, n_networks: int) -> Iterator[None]:
-        """While so many networks are trained, which on a terminal share a line."""
+        """Report on so many networks, on a terminal in one line for all."""
         from fastbp.training.between import is_terminal
 
         self.n_networks = n_networks
@@ -76,40 +77,38 @@ class Watching:
             if self._bar is not None:
                 self._bar.close()
 
-    def of_network(
+    def monitored(
         self, number: int, model: Any, attributes: dict[str, Any], problem: Any, settings: Any
     ) -> tuple[Any, dict[str, Any]]:
-        """Return the settings and options with which the training of a network tells what is wanted."""
+        """Return the settings, and further options of the training, by which a network's training reports."""
         from fastbp.training.fit import Fitted
         from fastbp.training.network import network_for
         from fastbp.training.outcome import Run
         from fastbp.training.problem import Problem
 
-        self.scores.pop(number, None)  # of a training that diverged
-        if self.looked is not None:
-            X = self.seen(attributes.get("_sees_ranks", False), self.looked.X)
-            problem.held_out = Problem(X, self.looked.Y, self.looked.weights, n_outputs=problem.n_outputs)
-        told: dict[str, Any] = {"first_number": number * settings.n_restarts}
+        self.scores.pop(number, None)  # from a training that diverged
+        if self.validation is not None:
+            X = self.seen(attributes.get("_sees_ranks", False), self.validation.X)
+            problem.held_out = Problem(X, self.validation.Y, self.validation.weights, n_outputs=problem.n_outputs)
+        options: dict[str, Any] = {"first_number": number * settings.n_restarts}
         if self.n_networks > 1:
-            told["name"] = f"Network {number + 1} of {self.n_networks}"
+            options["name"] = f"Network {number + 1} of {self.n_networks}"
         if self._bar is not None:
             self._bar.n_epochs = self.n_networks * settings.n_restarts * settings.max_iter
-            settings = settings._replace(verbose=0)
-        else:
-            settings = settings._replace(verbose=self._verbose)
-        if self._hooks is not None or self._bar is not None or (self.score is not None and self.looked is not None):
-            network = told["network"] = network_for(settings, problem.n_features, problem.n_outputs, problem.dtype)
+        settings = settings._replace(verbose=0 if self._bar is not None else self._verbose)
+        if self.hooks is not None or self._bar is not None or (self.score is not None and self.validation is not None):
+            network = options["network"] = network_for(settings, problem.n_features, problem.n_outputs, problem.dtype)
 
             def trained_now(run: Any) -> Any:
                 ended = Run(run.shown(), None, history=run.history.copied())
                 return fitted_copy(model, attributes, Fitted(network, problem, ended, np.empty(0), False), settings)
 
-            told["hooks"] = _Told(self, number, trained_now)
-        return settings, told
+            options["hooks"] = _NetworkHooks(self, number, trained_now)
+        return settings, options
 
 
 class _Bar:
-    """The line on a terminal about all networks, which are trained side by side: how many of their epochs are done."""
+    """The line on a terminal for all networks, which are trained side by side: how many of their epochs are done."""
 
     def __init__(self, n_networks: int) -> None:
         from fastbp.training.between import LiveLine
@@ -119,7 +118,7 @@ class _Bar:
         self._last: dict[int, tuple[float, float]] = {}
 
     def end(self, run: Any) -> None:
-        """An epoch of a run has ended."""
+        """Count an epoch of a run."""
         history = run.history
         with self._lock:
             self._n_done += 1
@@ -134,51 +133,48 @@ class _Bar:
         self._line.close()
 
 
-class _Told:
-    """What one network's training tells; see Hooks in training/between.py."""
+class _NetworkHooks:
+    """The hooks of one network's training; see Hooks in training/between.py."""
 
-    def __init__(self, watching: Watching, number: int, trained_now: Any) -> None:
-        self._watching, self._number, self._trained_now = watching, number, trained_now
-        self._hooks = watching._hooks
+    def __init__(self, monitor: Monitor, number: int, trained_now: Any) -> None:
+        self._monitor, self._number, self._trained_now = monitor, number, trained_now
+        self._hooks = monitor.hooks
 
     def begin_start(self, run: Any) -> None:
-        """A start begins."""
-        self._watching.underway[run.number] = self._trained_now
+        """Begin a training."""
+        self._monitor.underway[run.number] = self._trained_now
         if self._hooks is not None:
             self._hooks.begin_start(run)
 
     def begin(self, run: Any) -> None:
-        """An epoch begins."""
+        """Begin an epoch."""
         if self._hooks is not None:
             self._hooks.begin(run)
 
     def end(self, run: Any) -> bool:
-        """An epoch has ended."""
-        watching = self._watching
-        if watching._bar is not None:
-            watching._bar.end(run)
-        if watching.score is not None and watching.looked is not None:
-            score = watching.score(self._trained_now(run))
-            with watching._lock:
-                watching.scores.setdefault(self._number, []).append(score)
+        """End an epoch; return whether to stop."""
+        monitor = self._monitor
+        if monitor._bar is not None:
+            monitor._bar.end(run)
+        if monitor.score is not None and monitor.validation is not None:
+            score = monitor.score(self._trained_now(run))
+            with monitor._lock:
+                monitor.scores.setdefault(self._number, []).append(score)
         return self._hooks is not None and self._hooks.end(run)
 
     def end_start(self, run: Any) -> bool:
-        """The training is over."""
+        """End a training; return whether to stop."""
         return self._hooks is not None and self._hooks.end_start(run)
 
 
 def expected(n_networks: int, max_iter: int, early_stopping: bool) -> Any:
-    """What callbacks are told beforehand of a fit: how many networks, and for how many epochs at most."""
+    """Return what callbacks are told of a fit beforehand: the number of networks, and of their epochs at most."""
     return SimpleNamespace(
         n_restarts=n_networks, max_iter=max_iter, solver="adamw", early_stopping=early_stopping, record_gradient_norms=False
     )
 
 
 def mean_curve(curves: list[list[float]]) -> list[float]:
-    """Return the mean of curves, epoch by epoch, of those that are that long."""
-    longest = max(map(len, curves))
-    padded = np.full((len(curves), longest), np.nan)
-    for row, curve in zip(padded, curves, strict=True):
-        row[: len(curve)] = curve
+    """Return the mean of curves, epoch by epoch; shorter ones count as far as they go."""
+    padded = np.array(list(zip(*itertools.zip_longest(*curves, fillvalue=np.nan))))
     return np.nanmean(padded, axis=0).tolist()
