@@ -4,8 +4,8 @@ By default, a new row is predicted by the mean of all networks, and each held-ou
 'cv+', the new row is compared with each held-out row by the networks that have not seen that one.
 
 Sources: Barber, Candès, Ramdas and Tibshirani, Predictive inference with the jackknife+, 2021; Romano, Patterson and Candès,
-Conformalized quantile regression, 2019, for networks of several quantiles; Romano, Sesia and Candès, Classification with valid and
-adaptive coverage, 2020 (CV+ for classes), with the score of Sadinle, Lei and Wasserman, Least ambiguous set-valued classifiers
+Conformalized quantile regression, 2019, for several quantiles; Romano, Sesia and Candès, Classification with valid and adaptive
+coverage, 2020 (CV+ for classes), with the score of Sadinle, Lei and Wasserman, Least ambiguous set-valued classifiers
 with bounded error levels, 2019; Lei, G'Sell, Rinaldo, Tibshirani and Wasserman, Distribution-free predictive inference for
 regression, 2018, section 5.2, for networks that predict standard deviations.
 """
@@ -61,15 +61,15 @@ class Ranked:
             self.groups.append((scores[mine], np.concatenate([[0.0], np.cumsum(weights[mine])])))
 
     def weight(self, values: np.ndarray, side: Any) -> np.ndarray:
-        """Return the weight of the rows whose scores are below values, or for the side 'right' not above; values has a row for each
-        group, (n_groups, ...)."""
+        """Return the weight of the rows whose scores are below values, or not above for the side 'right'; each row of values,
+        (n_groups, ...), is for one group."""
         return sum(
             below[np.searchsorted(scores, own, side=side)] for (scores, below), own in zip(self.groups, values, strict=True)
         )
 
     def smallest_beyond(self, bases: np.ndarray, units: np.ndarray) -> np.ndarray:
-        """Return the smallest numbers, (n_rows,), that are at least base + unit · score for enough of the held-out rows; bases and
-        units: (n_groups, n_rows)."""
+        """Return the smallest numbers, (n_rows,), that are at least base + unit · score for enough held-out rows; bases, units:
+        (n_groups, n_rows)."""
         groups = list(zip(self.groups, bases, units, strict=True))
         low = np.min([own + unit * scores[0] for (scores, _), own, unit in groups], axis=0)
         high = np.max([own + unit * scores[-1] for (scores, _), own, unit in groups], axis=0)

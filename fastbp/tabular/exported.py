@@ -25,12 +25,12 @@ UNUSED: dict[str, Any] = {
 
 
 def of_encoder(encoder: Any) -> dict[str, Any]:
-    """Return the fields of `PlainTable` that describe an encoder, or raise ValueError for columns that cannot be exported."""
+    """Return the fields of `PlainTable` for an encoder, or raise ValueError for columns that cannot be exported."""
     names = [str(name) for name in encoder._names().tolist()]
     of_texts = [repr(name) for name, kind in zip(names, encoder._exact_kinds, strict=True) if kind == TEXT]
     if of_texts:
         raise ValueError(
-            f"Free text cannot be exported to ONNX and C: fit without column {', '.join(of_texts)}, or keep the estimator by save()."
+            f"Free text cannot be exported to ONNX and C: fit without column {', '.join(of_texts)}, or use fastbp.save()."
         )
     categories = []
     for k, column in enumerate(encoder._categories):

@@ -171,7 +171,7 @@ def train_pool(
 
     begun = time.monotonic()
     if monitor.validation is not None:
-        raise ValueError("X_val does not go with preset='ensemble', whose networks have different inputs: leave it out.")
+        raise ValueError("X_val is not for preset='ensemble', whose networks have different inputs: leave it out.")
     Y, n_outputs, loss = targets.Y, targets.n_outputs, LOSSES[targets.loss]
     preset, is_classification = model._check(), loss.has_class_numbers
     random_state = check_random_state(model.random_state)

@@ -66,7 +66,7 @@ def read_classes(y: Any, kind: str | None = None) -> Classes:
 
 
 def stacked(columns: list[np.ndarray]) -> np.ndarray:
-    """Return columns side by side, (n_rows, n_columns); of objects if the kinds of dtypes differ, so that no number becomes text."""
+    """Return columns side by side, (n_rows, n_columns), as objects if the kinds of dtypes differ: no number becomes text."""
     kinds = {"n" if column.dtype.kind in "biuf" else column.dtype.kind for column in columns}
     return np.column_stack(columns if len(kinds) == 1 else [column.astype(object) for column in columns])
 
@@ -103,7 +103,7 @@ def _refuse_missing(y: np.ndarray, where: str) -> None:
 
 
 def network_classes(kind: str, codes: np.ndarray, counts: list[int], dtype: Any, smoothing: float) -> Targets:
-    """Return the targets of networks; codes: indices of classes that have rows, (n_rows, n_columns); counts: how many these are."""
+    """Return the targets of networks; codes: indices of classes that have rows, (n_rows, n_columns); counts: their numbers."""
     if kind == LABELS:
         return class_targets(codes.astype(bool), np.arange(codes.shape[1]), dtype, "log_loss")
     if kind == COLUMNS:
@@ -157,8 +157,8 @@ def checked_numbers(y: Any) -> np.ndarray:
 def unit_of(Y: np.ndarray, weights: np.ndarray | None, loss: str) -> tuple[np.ndarray, Unit]:
     """Return scaled targets, (n_rows, n_targets), and their unit.
 
-    For the squared error and 'gaussian_nll', the unit is the mean and the standard deviation. For losses of positive outputs it is
-    0 and the mean. Other losses are for targets with outliers: it is the median, and the standard deviation of a normal
+    For the squared error and 'gaussian_nll', the unit is the mean and the standard deviation. For losses of positive outputs it
+    is 0 and the mean. Other losses are for targets with outliers: it is the median, and the standard deviation of a normal
     distribution with the same quartiles.
     """
     check_range(Y, loss)
@@ -196,7 +196,7 @@ def deviations(averaged: np.ndarray) -> np.ndarray:
 
 
 def network_numbers(Z: np.ndarray, loss: str, dtype: Any) -> np.ndarray:
-    """Return scaled targets in the dtype of the networks; rounding does not make them 0 where the loss needs positive targets."""
+    """Return scaled targets in the dtype of the networks; if the loss needs positive targets, rounding does not make them 0."""
     Z = Z.astype(dtype)
     return np.maximum(Z, np.finfo(dtype).tiny) if LOSSES[loss].excludes_lowest else Z
 
