@@ -13,17 +13,7 @@ OPERATIONS = {
 
 
 class Graph:
-    """Values are names, and each operation is a node.
-
-    Parameters
-    ----------
-    scope : object
-        Makes unique names, as skl2onnx's Scope does.
-    container : object
-        Collects nodes and constants, as skl2onnx's container does.
-    double : bool
-        Whether the arithmetic is float64 instead of float32.
-    """
+    """Values are names, and operations are nodes; scope, container: skl2onnx's; double: compute in float64, else float32."""
 
     def __init__(self, scope: Any, container: Any, double: bool) -> None:
         self._scope, self._container = scope, container

@@ -200,10 +200,7 @@ def _function(table: PlainTable, name: str, language: C, functions: dict[int, st
         lines += (
             _added_moments(n_raw // 2, share)
             if table.has_deviations
-            else [
-                f"    for (int j = 0; j < {n_raw}; ++j)",
-                f"        mean[j] += {EXACT.number(share)} * outputs[j];",
-            ]
+            else [f"    for (int j = 0; j < {n_raw}; ++j)", f"        mean[j] += {EXACT.number(share)} * outputs[j];"]
         )
     if table.kind == "numbers":
         lines += _numbers(table, n_raw, kind)

@@ -88,8 +88,5 @@ def documented_table(epochs: str, **own: str) -> Any:
     about = "; ".join(f"{name!r} is {preset.text}, {getattr(preset, epochs)} epochs" for name, preset in PRESETS.items())
     names = "{" + ", ".join(map(repr, PRESETS)) + "}"
     return documented(
-        **{name: part.strip("\n") for name, part in parts.items()},
-        names_of_presets=names,
-        about_presets=about,
-        **own,
+        **{name: part.strip("\n") for name, part in parts.items()}, names_of_presets=names, about_presets=about, **own
     )

@@ -23,40 +23,19 @@ class ValidationRows(NamedTuple):
 
 
 class Monitor:
-    """Reports on the trainings of the networks that are kept.
-
-    Parameters
-    ----------
-    verbose : int
-        Print a line after every so many epochs; 0 prints nothing.
-
-    Attributes
-    ----------
-    hooks : Hooks or None
-        Those of the user's callbacks.
-    n_networks : int
-        Number of networks to train.
-    validation : ValidationRows or None
-    score : callable or None
-        From a network to its score on the validation rows, if the kernels do not know this score.
-    scores : dict of int to list of float
-        These scores after each epoch, by the number of the network.
-    seen : callable
-        From whether a network sees ranks, and encoded rows, to its inputs.
-    underway : dict of int to callable
-        By the number of a run: from the run to its network as it is trained now.
-    """
+    """Reports on the trainings of the networks that are kept; verbose: print a line after every so many epochs, 0 for none."""
 
     def __init__(self, verbose: int = 0) -> None:
         self._verbose = verbose
-        self.hooks: Any = None
+        self._lock = threading.Lock()
+        self._bar: _Bar | None = None
+        self.hooks: Any = None  # of the user's callbacks
         self.n_networks = 1
         self.validation: ValidationRows | None = None
-        self.score: Any = None
-        self.scores: dict[int, list[float]] = {}
-        self._lock = threading.Lock()
-        self.underway: dict[int, Any] = {}
-        self._bar: _Bar | None = None
+        self.score: Any = None  # from a network to its score on the validation rows, if the kernels do not know this score
+        self.scores: dict[int, list[float]] = {}  # these scores after each epoch, by the number of the network
+        self.underway: dict[int, Any] = {}  # by the number of a run: from the run to its network as it is trained now
+        # From whether a network sees ranks, and encoded rows, to its inputs.
         self.seen: Callable[[bool, np.ndarray], np.ndarray] = lambda are_ranks, X: X
 
     def say(self, text: str) -> None:

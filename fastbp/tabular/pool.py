@@ -108,15 +108,9 @@ class Member:
 
 
 class Pool:
-    """Turns a table into the inputs of each network of a pool; has the weights of the networks.
+    """Turns a table into the inputs of each network of a pool; has the weights of the networks, (n_networks,).
 
-    Attributes
-    ----------
-    encodings : list of FoldEncodings
-        One per fold.
-    members : list of tuple
-        For each network the index of its fold and the names of its encodings.
-    weights : ndarray of shape (n_networks,)
+    encodings: one for each fold; members: for each network the index of its fold and the names of its encodings.
     """
 
     def __init__(self, reader: Reader, encodings: list[FoldEncodings], members: list[tuple[int, tuple[str, ...]]], weights: Any):
@@ -220,12 +214,15 @@ def train_pool(
         lasted = max(lasted, time.monotonic() - started)
         told = ", ".join(configurations[number].name for number in numbers)
         monitor.say(f"Trained: {len(keys)} networks ({told}) in {time.monotonic() - started:.1f} s.")
-    for each in encodings:
-        each.forget()
+    for of_fold in encodings:
+        of_fold.forget()
 
     n_trained = 1 + max(number for _, number, _ in trained)
     has_scores = any(len(held_out) for _, held_out in folds)
-    outputs = [mean_held_out(_held_out(trained, number, folds), len(Y)) for number in range(n_trained)] if has_scores else []
+    outputs: list[np.ndarray] = []
+    for number in range(n_trained if has_scores else 0):
+        each = [(folds[fold][1], trained[fold, c, repeat][1]) for fold, c, repeat in sorted(trained) if c == number]
+        outputs.append(mean_held_out(((held_out, part) for held_out, part in each if len(held_out)), len(Y)))
     of_configurations, losses = np.full(n_trained, 1 / n_trained), np.full(n_trained, np.nan)
     model.networks_ = [network for network, _ in trained.values()]
     if has_scores and not loss.is_own_score:  # other losses do not aim at the squared error
@@ -258,9 +255,3 @@ def _all_trained(members: list[Member], shared: Shared, workers: Any) -> list[An
     if joblib.effective_n_jobs() > 1:
         return joblib.Parallel()(joblib.delayed(Member.trained)(member, shared) for member in members)
     return workers.side_by_side(lambda member, scratch: member.trained(shared, scratch, workers.n_each), [(m,) for m in members])
-
-
-def _held_out(trained: dict[tuple[int, int, int], Any], number: int, folds: Any) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the held-out rows of each network of a configuration, and its outputs for them."""
-    of_one = [(fold, trained[fold, c, repeat][1]) for fold, c, repeat in sorted(trained) if c == number]
-    return [(folds[fold][1], outputs) for fold, outputs in of_one if outputs is not None]

@@ -13,24 +13,12 @@ MOST_RANKS, LARGEST_RANK = 256, 3.5
 
 
 class Ranks:
-    """Maps numbers to quantiles of a normal distribution whose quartiles are 1 apart.
-
-    Parameters
-    ----------
-    numbers : ndarray of float32, of shape (n_rows, n_numbers)
-        Learned from.
-    weights : ndarray of shape (n_rows,) or None
-
-    Attributes
-    ----------
-    maps : list of tuple of ndarray
-        For each column increasing knots and their ranks, which are linear between knots and constant beyond them.
-    """
+    """Maps numbers, (n_rows, n_numbers) float32, to quantiles of a normal distribution whose quartiles are 1 apart."""
 
     def __init__(self, numbers: np.ndarray, weights: np.ndarray | None) -> None:
         shares = np.linspace(0, 1, min(MOST_RANKS, max(2, len(numbers))))
         landmarks = quantiles(numbers.astype(np.float64), weights, shares.tolist()).astype(np.float32)
-        self.maps = []
+        self.maps = []  # for each column increasing knots and their ranks; linear between knots, constant beyond them
         for column in landmarks.T:
             knots = np.unique(column).astype(np.float64)
             self.maps.append((knots, _normal_scores(knots, column, shares)))
