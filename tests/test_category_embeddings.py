@@ -269,7 +269,8 @@ def test_sizes_of_fastai(n, size):
     options = {"hidden_layer_sizes": (1,), "max_iter": 1, "batch_size": n, "categorical_features": [0]}
     model = BPRegressor(embedding_size="auto", **options).fit(X, X[:, 0] / n)
     assert model.embeddings_[0].shape == (n, size)
-    assert embedding_sizes("auto", [0], [60_000], [], model) == (600,)
+    model.categories_ = [np.arange(60_000.0)]
+    assert embedding_sizes(model) == (600,)
 
 
 REFUSED = [

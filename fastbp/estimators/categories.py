@@ -90,7 +90,7 @@ def chosen_columns(wanted: Any, kinds: list[str], names: list[Any]) -> tuple[int
 
 def network_settings(estimator: Any, settings: Any) -> Any:
     """Return settings that know of the categories, and of embedded columns where these are among the numbers."""
-    counts = tuple(map(len, estimator.categories_))
+    categories = estimator.categories_
     embedded = settings.embedded
     if embedded:
         both = sorted(set(embedded) & set(estimator.categorical_features_))
@@ -98,28 +98,20 @@ def network_settings(estimator: Any, settings: Any) -> Any:
             raise ValueError(f"Column {both[0]} is in embedded_features, which are for numbers, and in categorical_features.")
         before = np.cumsum([i in set(estimator.categorical_features_) for i in range(estimator.n_features_in_)])
         embedded = tuple(i - int(before[i]) if i < len(before) else i for i in embedded)
-    names = list(getattr(estimator, "feature_names_in_", ()))
-    sizes = embedding_sizes(estimator.embedding_size, estimator.categorical_features_, counts, names, estimator)
-    return settings._replace(categories=counts, embedded=embedded, category_sizes=sizes)
+    return settings._replace(categories=tuple(map(len, categories)), embedded=embedded, category_sizes=embedding_sizes(estimator))
 
 
-def embedding_sizes(wanted: Any, columns: Sequence[int], counts: Sequence[int], names: list[Any], owner: Any) -> tuple[int, ...]:
-    """Return how many numbers a category's embedding has in each column of categories, as `embedding_size` says; () where
-    categories have none.
+def embedding_sizes(estimator: Any) -> tuple[int, ...]:
+    """Return how many numbers a category's embedding has in each column of categories; () where categories have none."""
+    names, counts = list(getattr(estimator, "feature_names_in_", ())), list(map(len, estimator.categories_))
+    return sizes_of_embeddings(estimator.embedding_size, estimator.categorical_features_, counts, names, estimator)
 
-    Parameters
-    ----------
-    wanted : int, 'auto', dict or None
-        The parameter, already checked but for what a dict holds.
-    columns : sequence of int
-        The columns that hold categories.
-    counts : sequence of int
-        The number of categories in each.
-    names : list
-        Names of all columns; [] if they have none.
-    owner : estimator
-        For messages.
-    """
+
+def sizes_of_embeddings(
+    wanted: Any, columns: Sequence[int], counts: Sequence[int], names: list[Any], owner: Any
+) -> tuple[int, ...]:
+    """Return the sizes that `embedding_size` asks for; columns: those of categories; counts: the number of categories in each;
+    names: of all columns, [] if they have none; owner: for messages."""
     if wanted is None:
         return ()
     given: dict[int, Any] = {}

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, check_random_state
 
 from fastbp.estimators import parameters
 from fastbp.estimators.callbacks import OF_CALLBACKS, CallbackSupportMixin, fit_watched, has_callbacks
-from fastbp.estimators.categories import embedding_sizes
+from fastbp.estimators.categories import sizes_of_embeddings
 from fastbp.estimators.inputs import check_sample_weight, twin, unfitted
 from fastbp.estimators.parameter_kinds import EMBEDDING_SIZE
 from fastbp.estimators.representation import ShownInNotebooks
@@ -217,7 +217,7 @@ class BaseTabular(TakesTables, Versioned, ShownInNotebooks, CallbackSupportMixin
         if not encoder.as_codes:
             return {}
         names, wanted = encoder._names().tolist(), (self.network_params or {}).get("embedding_size")
-        sizes = embedding_sizes(wanted, encoder._categories, encoder.n_categories_, names, self)
+        sizes = sizes_of_embeddings(wanted, encoder._categories, encoder.n_categories_, names, self)
         return {"categories": tuple(encoder.n_categories_)} | ({"category_sizes": sizes} if sizes else {})
 
     def _encode(self, table: Any, rows: Rows) -> np.ndarray:

@@ -128,6 +128,7 @@ class FoldEncodings:
         self._of_few_levels = np.flatnonzero(has_few[self._n_numbers : self._n_dense]) + self._n_numbers
         few_codes = np.flatnonzero(has_few[self._n_dense :])
         self._codes = {CATEGORIES: np.arange(n_codes), FEW_LEVELS: few_codes}
+        self._n_categories = np.array(encoder.n_categories_, dtype=np.int64)
 
     def learn(self, columns: Columns, Y: np.ndarray, weights: np.ndarray | None) -> Self:
         """Learn from rows, their targets, (n_rows, 1) class numbers or (n_rows, n_outputs), and weights."""
@@ -163,11 +164,14 @@ class FoldEncodings:
         """Drop the statistics of the training rows."""
         self._kept = {}
 
-    def inputs(
-        self, names: tuple[str, ...], columns: Columns, *, learnt_from: bool = False
-    ) -> tuple[np.ndarray, int, np.ndarray]:
+    def codes(self, names: tuple[str, ...]) -> np.ndarray:
+        """Return which of the encoder's columns of codes are the last inputs of a network."""
+        return next((self._codes[name] for name in (CATEGORIES, FEW_LEVELS) if name in names), np.arange(0))
+
+    def inputs(self, names: tuple[str, ...], columns: Columns, *, learnt_from: bool = False) -> tuple[np.ndarray, int, list[int]]:
         """Return the inputs of a network, (n_rows, n_inputs) float32, the number of columns to embed, which are the first, and
-        which of the encoder's columns of codes are the last; learnt_from: whether these are the training rows."""
+        the number of categories in each column of codes, which are the last; learnt_from: whether these are the training
+        rows."""
         numbers = columns.encoded[:, : self._n_numbers]
         found: dict[str, Any] = {
             NUMBERS: lambda: numbers,
@@ -184,11 +188,11 @@ class FoldEncodings:
             embedded += [share[columns.levels[:, [j]]] for j, share in zip(self._counted, self._frequencies, strict=True)]
         embedded += [found[PAIRS]()] if PAIRS in names else []
         others = [found[name]() for name in (CATEGORIES, FEW_LEVELS, PIECEWISE, THRESHOLDS) if name in names]
-        codes = next((self._codes[name] for name in (CATEGORIES, FEW_LEVELS) if name in names), np.arange(0))
+        codes = self.codes(names)
         others.append(columns.encoded[:, self._n_dense + codes])
         X = np.ascontiguousarray(np.hstack([*embedded, *others]), dtype=np.float32)
         X = X if X.shape[1] else np.zeros((len(X), 1), np.float32)
-        return X, sum(part.shape[1] for part in embedded), codes
+        return X, sum(part.shape[1] for part in embedded), self._n_categories[codes].tolist()
 
     def seen(self, names: tuple[str, ...], reader: Reader, categories: list[Category]) -> list[Seen]:
         """Return, as plain data, how `inputs` come from the encoder's columns; categories: the encoder's."""

@@ -90,7 +90,7 @@ class Member:
         from fastbp.tabular.trainer import trained_network
         from fastbp.training.workspace import Scratch
 
-        X, n_embedded, codes = self.encodings.inputs(self.names, shared.columns.take(self.train), learnt_from=True)
+        X, n_embedded, _ = self.encodings.inputs(self.names, shared.columns.take(self.train), learnt_from=True)
         if self.network.embedding is not None:
             embedding = self.network.embedding if n_embedded else None
             self.network.set_params(embedding=embedding, embedded_features=tuple(range(n_embedded)))
@@ -98,7 +98,7 @@ class Member:
             self.network, X, shared.targets._replace(Y=shared.targets.Y[self.train]),
             None if shared.weights is None else shared.weights[self.train], None,
             {"n_features_in_": X.shape[1]} | shared.fitted, self.seed, scratch or Scratch(), n_threads,
-            coded={name: tuple(values[k] for k in codes) for name, values in shared.coded.items()},
+            coded={name: tuple(values[k] for k in self.encodings.codes(self.names)) for name, values in shared.coded.items()},
         )  # fmt: skip
         outputs = None
         if len(self.held_out):
