@@ -40,7 +40,7 @@ class C:
             raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}.")
         self.dtype = np.dtype(dtype)
         self.type, self.suffix = TYPES[dtype]
-        self._lines: list[str] = []
+        self.lines: list[str] = []
 
     def number(self, value: Any) -> str:
         """Write a number with all digits that its type has."""
@@ -65,30 +65,21 @@ class C:
 
     def shared(self, value: str) -> str:
         """Give a name to a value that a formula needs more than once."""
-        name = f"z_{len(self._lines) + 1}"
-        self._lines.append(f"const {self.type} {name} = {value};")
+        name = f"z_{len(self.lines) + 1}"
+        self.lines.append(f"const {self.type} {name} = {value};")
         return name
 
     def formula(self, activation: str, z: str) -> tuple[list[str], str]:
         """Return the declarations that an activation of z needs, and its value."""
-        self._lines = []
-        return self._lines, z if activation in ACROSS_UNITS else formula(activation, self, z)
+        self.lines = []
+        return self.lines, z if activation in ACROSS_UNITS else formula(activation, self, z)
 
 
-class Steps:
-    """Expressions in C with a line, and a name, for each step, so that nothing is computed twice."""
+class Steps(C):
+    """The same with a name for the result of each operation, so that nothing is computed twice; `lines` declares these names."""
 
-    def __init__(self, language: C, indent: str) -> None:
-        self._language, self._indent = language, indent
-        self.lines: list[str] = []
-
-    def _step(self, expression: str) -> str:
-        name = f"step_{len(self.lines)}"
-        self.lines.append(f"{self._indent}const double {name} = {expression};")
-        return name
-
-    def __getattr__(self, operation: str) -> Any:
-        return lambda *values: self._step(getattr(self._language, operation)(*values))
+    def _written(self, template: str, *values: Any) -> str:
+        return self.shared(super()._written(template, *values))
 
 
 def declared(kind: str, name: str, shape: tuple[int, ...], elements: Iterable[str]) -> str:

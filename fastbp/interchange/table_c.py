@@ -118,9 +118,9 @@ def _inputs(table: PlainTable, name: str, language: C) -> list[str]:
         if extra.formula is None:
             lines.append(f"        inputs[{place}] = 0;")
         else:
-            steps = Steps(EXACT, "        ")
+            steps = Steps("float64")
             value = steps.multiply(steps.add(extra.formula(steps, f"x[{extra.column}]"), -extra.shift), extra.factor)
-            lines += [*steps.lines, f"        inputs[{place}] = (float){value};"]
+            lines += [*(f"        {line}" for line in steps.lines), f"        inputs[{place}] = (float){value};"]
         lines.append("    }")
     place = n + len(table.extras)
     for part in table.categories:

@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 from fastbp.estimators import parameters
 from fastbp.estimators.integrity import category_embeddings
 from fastbp.estimators.plain_table import AsIs, Category, Extra, PlainNetwork, PlainTable, Seen
-from fastbp.tabular.columns import CATEGORY, EMPTY, IDENTIFIER, TEXT
+from fastbp.tabular.columns import EMPTY, IDENTIFIER, TEXT
 from fastbp.tabular.parts import BEND, MISSING, PARTS_OF_DATES
 from fastbp.tabular.ranks import sees_ranks
 
@@ -47,12 +47,9 @@ def of_encoder(encoder: Any) -> dict[str, Any]:
         Extra(int(numbers[number]), None if part == MISSING else PARTS_OF_DATES[part], shift, factor)
         for number, part, shift, factor in encoder._extras
     ]
-    read = {
-        kind: "category" if kind == CATEGORY else "" if kind in (EMPTY, IDENTIFIER) else kind for kind in encoder._exact_kinds
-    }
     return {
         "names": names,
-        "kinds": [read[kind] for kind in encoder._exact_kinds],
+        "kinds": ["" if kind in (EMPTY, IDENTIFIER) else kind for kind in encoder._exact_kinds],
         "numbers": numbers[encoder._used],
         "medians": encoder._medians[encoder._used],
         "scales": encoder._scales[encoder._used],
