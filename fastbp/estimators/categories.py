@@ -1,5 +1,6 @@
 """Columns of categories: which columns they are, their categories, and rows with codes in place of categories."""
 
+from collections.abc import Sequence
 from numbers import Integral, Number
 from typing import Any
 
@@ -104,12 +105,19 @@ def network_settings(estimator: Any, settings: Any) -> Any:
 
 def embedding_sizes(estimator: Any) -> tuple[int, ...]:
     """Return the size of the embeddings of each column of categories; () without embeddings."""
-    wanted, columns = estimator.embedding_size, estimator.categorical_features_
+    names, counts = list(getattr(estimator, "feature_names_in_", ())), list(map(len, estimator.categories_))
+    return sizes_of_embeddings(estimator.embedding_size, estimator.categorical_features_, counts, names, estimator)
+
+
+def sizes_of_embeddings(
+    wanted: Any, columns: Sequence[int], counts: Sequence[int], names: list[Any], owner: Any
+) -> tuple[int, ...]:
+    """Return the sizes that `embedding_size` asks for; columns: those of categories; counts: the number of categories in each;
+    names: of all columns, [] if they have none; owner: for messages."""
     if wanted is None:
         return ()
     given: dict[int, Any] = {}
     if isinstance(wanted, dict):
-        names = list(getattr(estimator, "feature_names_in_", ()))
         for key, size in wanted.items():
             column = names.index(key) if key in names else key
             if isinstance(column, bool) or column not in columns:
@@ -117,12 +125,12 @@ def embedding_sizes(estimator: Any) -> tuple[int, ...]:
                 raise ValueError(f"embedding_size names {key!r}, which is no column of categories: these are {known or 'none'}.")
             if int(column) in given:
                 raise ValueError(f"embedding_size names column {key!r} twice, by its name and its number.")
-            parameters.check_parameter(f"embedding_size[{key!r}]", size, OF_A_COLUMN, estimator)
+            parameters.check_parameter(f"embedding_size[{key!r}]", size, OF_A_COLUMN, owner)
             given[int(column)] = size
     sizes = [given.get(column, "auto" if isinstance(wanted, dict) else wanted) for column in columns]
     return tuple(
-        min(MOST_AUTO, round(1.6 * len(values) ** 0.56)) if size == "auto" else int(size)
-        for size, values in zip(sizes, estimator.categories_, strict=True)
+        min(MOST_AUTO, round(1.6 * count**0.56)) if size == "auto" else int(size)
+        for size, count in zip(sizes, counts, strict=True)
     )
 
 

@@ -22,8 +22,9 @@ max_time : float or None, default=None
     Approximate limit of the seconds of a fit. Two epochs are timed first; then fewer networks, and after that fewer epochs, are
     trained. With 'ensemble', configurations after the first are left out. The result then depends on the speed of the machine.
 network_params : dict or None, default=None
-    Parameters of `{network}` that replace those of the recipe. Not `loss`, not those that this estimator has itself, and
-    not those about columns, targets and scaling, such as `embedding_size` and `monotonic_cst`: an error names them.
+    Parameters of `{network}` that replace those of the recipe. With `embedding_size`, the networks learn an embedding of each
+    category; a dict of sizes has the table's columns by name or number. Not `loss`, not those that this estimator has itself,
+    and not those about columns, targets and scaling, such as `categorical_features` and `monotonic_cst`: an error names them.
 """
 
 _RUN_PARAMETERS = """
@@ -87,8 +88,5 @@ def documented_table(epochs: str, **own: str) -> Any:
     about = "; ".join(f"{name!r} is {preset.text}, {getattr(preset, epochs)} epochs" for name, preset in PRESETS.items())
     names = "{" + ", ".join(map(repr, PRESETS)) + "}"
     return documented(
-        **{name: part.strip("\n") for name, part in parts.items()},
-        names_of_presets=names,
-        about_presets=about,
-        **own,
+        **{name: part.strip("\n") for name, part in parts.items()}, names_of_presets=names, about_presets=about, **own
     )
