@@ -32,6 +32,7 @@ myst_heading_anchors = 3  # the anchors that forges give, and tests/test_docs.py
 
 numpydoc_show_class_members = False  # the template of classes lists them
 autodoc_typehints = "none"  # numpydoc's sections say the types
+toc_object_entries_show_parents = "hide"  # "On this page" has room for fit(), not for BPClassifier.fit()
 
 html_theme = "pydata_sphinx_theme"
 html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False, "show_nav_level": 2}
