@@ -19,30 +19,47 @@ def dealt(first, second, rounds=2):
     return list(pairs)
 
 
-def covering(axes, settle=dict, seed=0):
+def covering(axes, settle=dict, forbidden=(), seed=0, tries=10):
     """Cases, dicts of a level per axis, in which every two levels of different axes that can meet do meet; greedy.
 
-    settle: returns the nearest case that exists.
+    settle: returns the nearest case that exists; forbidden: pairs ((axis, level), (axis, level)), either way round, that no case
+    holds. The axes with the most forbidden pairs should be the first.
     """
     choose = random.Random(seed)
-
-    def pairs_of(case):
-        return set(itertools.combinations(((axis, case[axis]) for axis in axes), 2))
-
-    wanted = [
-        ((one, level), (other, other_level))
-        for one, other in itertools.combinations(axes, 2)
-        for level in axes[one]
-        for other_level in axes[other]
-    ]
-    cases, covered = [], set()
+    cells = [(axis, level) for axis, levels in axes.items() for level in levels]
+    wanted = [pair for pair in itertools.combinations(cells, 2) if pair[0][0] != pair[1][0] and not _is_in(pair, forbidden)]
+    cases, missing = [], {both for pair in wanted for both in (pair, pair[::-1])}
     for pair in wanted:
-        if pair in covered:
+        if pair not in missing:
             continue
-        drawn = [{axis: choose.choice(list(levels)) for axis, levels in axes.items()} for _ in range(40)]
-        settled = [settle({**case, **dict(pair)}) for case in drawn]
-        fitting = [case for case in settled if pair in pairs_of(case)]
-        if fitting:  # else the two exclude each other
-            cases.append(max(fitting, key=lambda case: len(pairs_of(case) - covered)))
-            covered |= pairs_of(cases[-1])
+        drawn = (_completed(pair, axes, forbidden, missing, choose) for _ in range(tries))
+        settled = [[(axis, case[axis]) for axis in axes] for case in map(settle, filter(None, drawn))]
+        fitting = [case for case in settled if set(pair) <= set(case)]
+        if fitting:  # else the two exclude each other, or all others
+            case = max(fitting, key=lambda case: sum(both in missing for both in itertools.combinations(case, 2)))
+            cases.append(dict(case))
+            missing -= set(itertools.permutations(case, 2))
     return cases
+
+
+def _is_in(pair, forbidden):
+    return pair in forbidden or pair[::-1] in forbidden
+
+
+def _completed(chosen, axes, forbidden, missing, choose):
+    """Return a case with the chosen cells: of the levels that go with these, one that brings most missing pairs; or None."""
+    chosen = list(chosen)
+    named = {axis for axis, _ in chosen}
+    constrained = {axis for pair in forbidden for axis, _ in pair}
+    first = [axis for axis in axes if axis in constrained][:2]
+    others = [axis for axis in axes if axis not in first]
+    choose.shuffle(others)
+    for axis in (*first, *others):
+        if axis in named:
+            continue
+        allowed = [(axis, level) for level in axes[axis] if not any(_is_in(((axis, level), cell), forbidden) for cell in chosen)]
+        if not allowed:
+            return None
+        gains = [sum((cell, other) in missing for other in chosen) for cell in allowed]
+        chosen.append(choose.choice([cell for cell, gain in zip(allowed, gains, strict=True) if gain == max(gains)]))
+    return dict(chosen)

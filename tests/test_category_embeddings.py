@@ -62,13 +62,6 @@ def settled(case):
     return case
 
 
-@pytest.fixture
-def teams_for_any_work(monkeypatch):
-    """Let threads share the least work."""
-    monkeypatch.setattr("fastbp.training.threads.SHARED_WORK", 0)
-    monkeypatch.setattr("fastbp.training.threads.SHARED_TOTAL", 0)
-
-
 @pytest.mark.parametrize("case", covering(AXES, settled), ids=lambda case: "-".join(map(str, case.values())))
 def test_a_dense_network_of_a_layer_more(case, teams_for_any_work):
     rng = np.random.RandomState(0)

@@ -13,6 +13,7 @@ import naive
 import numpy as np
 import pytest
 import scipy.sparse
+from covering import covering
 from scipy.special import expit, logit, softmax
 from sklearn.base import is_classifier
 from sklearn.model_selection import GridSearchCV, KFold
@@ -231,41 +232,6 @@ def forbidden_pairs():
 FORBIDDEN = forbidden_pairs()
 
 
-def completed(chosen, missing, rng):
-    """Return a pair of levels with a level of each other factor: of those that go with it, one that brings most missing pairs."""
-    chosen = list(chosen)
-    named = {factor for factor, _ in chosen}
-    others = [name for name in FACTORS if name not in ("task", "solver")]
-    for factor in ("task", "solver", *(others[number] for number in rng.permutation(len(others)))):
-        if factor in named:
-            continue
-        cells = [(factor, level) for level in FACTORS[factor]]
-        allowed = [cell for cell in cells if not any((cell, other) in FORBIDDEN for other in chosen)]
-        if not allowed:
-            return None
-        gains = [sum((cell, other) in missing for other in chosen) for cell in allowed]
-        best = [cell for cell, gain in zip(allowed, gains, strict=True) if gain == max(gains)]
-        chosen.append(best[rng.randint(len(best))])
-    return chosen
-
-
-def pairwise(seed=0):
-    """Return configurations, {factor: level}, in which each pair of levels that can go together is at least once; greedily."""
-    rng = np.random.RandomState(seed)
-    cells = [(factor, level) for factor, levels in FACTORS.items() for level in levels]
-    pairs = [pair for pair in itertools.combinations(cells, 2) if pair[0][0] != pair[1][0] and pair not in FORBIDDEN]
-    missing = {pair for both in pairs for pair in (both, both[::-1])}
-    found = []
-    for pair in pairs:
-        if pair in missing:
-            tries = (completed(pair, missing, rng) for _ in range(10))
-            chosen = next(filter(None, tries), pair)  # two that go together, but with no third
-            missing -= set(itertools.permutations(chosen, 2))
-            if len(chosen) == len(FACTORS):
-                found.append(dict(chosen))
-    return found
-
-
 # ---- from a configuration to a network
 
 
@@ -454,7 +420,7 @@ def quiet():
 
 
 SMOOTH = {"identity", "logistic", "tanh", "elu", "gelu", "silu", "mish", "softplus", "exp", "softmax", "cumulative"}
-ALL = pairwise()
+ALL = covering(FACTORS, forbidden=FORBIDDEN, tries=3)
 CHOSEN = range(len(ALL)) if os.environ.get("NUMBA_BOUNDSCHECK") == "1" else range(0, len(ALL), EVERY)
 
 

@@ -18,6 +18,8 @@ import fastbp
 from fastbp import BPClassifier, BPRegressor, BPSearchCV, CustomLoss, gradients
 from fastbp.kernels import compiler
 
+pytestmark = pytest.mark.xdist_group("custom losses")  # each compiles once
+
 ROOT = Path(__file__).resolve().parents[1]
 RANDOM = np.random.RandomState(0)
 X = RANDOM.normal(size=(60, 3))

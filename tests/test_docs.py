@@ -19,8 +19,6 @@ from fastbp.app.cli import main
 from fastbp.estimators.own_parameters import OWN_PARAMETERS
 from fastbp.names import SOLVERS
 
-pytestmark = pytest.mark.slow
-
 ROOT = Path(__file__).resolve().parents[1]
 WRAPPED = ("CONTRIBUTING", "CHANGELOG", "SECURITY")  # pages above that the site takes in
 SITE = [page for page in sorted((ROOT / "docs").glob("*.md")) if page.stem.upper() not in WRAPPED]
@@ -109,6 +107,7 @@ def pages_by_requirements():
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", WITH_BLOCKS, ids=lambda page: page.stem)
 def test_python_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "Agg")
@@ -233,10 +232,12 @@ def draw():
     return module
 
 
+@pytest.mark.slow
 def test_the_house_has_the_rooms_that_there_are(draw):
     assert [set(rooms) for rooms, _ in draw.FLOORS] == list(FLOORS)
 
 
+@pytest.mark.slow
 def test_pictures_are_drawn_and_shown(draw, tmp_path):
     """That no text leaves its box is seen to by the script itself."""
     draw.main(tmp_path)
@@ -247,6 +248,7 @@ def test_pictures_are_drawn_and_shown(draw, tmp_path):
         assert f"](pictures/{name})" in page
 
 
+@pytest.mark.slow
 def test_a_text_that_leaves_its_box_is_refused(draw, tmp_path):
     board = draw.Board(height=10)
     board.write(1, 1, 5, 5, "much too long for this box")

@@ -215,32 +215,6 @@ def test_early_stopping_keeps_the_best():
 # Noise
 
 
-def test_noise_is_added_to_the_inputs_alone(monkeypatch):
-    """What the kernels get: rows off by noise of the strength asked for, and targets without it."""
-    from fastbp.training import fit as road
-
-    seen = []
-
-    def catch(settings, problem, *args, **options):
-        seen.append(problem)
-        raise StopIteration
-
-    monkeypatch.setattr(road, "fit_network", catch)
-    X = np.random.default_rng(0).normal(3, [1, 10], size=(20_000, 2))
-    for seed in (0, 0, 1):
-        with pytest.raises(StopIteration):
-            BPAutoencoder(1, denoising=0.3, random_state=seed).fit(X)
-    np.testing.assert_array_equal(seen[0].X, X)
-    np.testing.assert_array_equal(seen[0].Y, X)
-    noises = [problem.with_noise(epoch).X - X for problem, epoch in [(seen[0], 0), (seen[0], 1), (seen[2], 0), (seen[1], 0)]]
-    for noise in noises:
-        np.testing.assert_allclose(noise.std(axis=0), [0.3, 3], rtol=0.03)
-        np.testing.assert_allclose(noise.mean(axis=0), 0, atol=0.1)
-        assert abs(np.corrcoef(noise.T)[0, 1]) < 0.03
-        assert noise is noises[0] or noise is noises[3] or abs(np.corrcoef(noise[:, 0], noises[0][:, 0])[0, 1]) < 0.03
-    np.testing.assert_array_equal(noises[3], noises[0])
-
-
 def noise_of(seed, epoch, X, denoising):
     """Of Philox at a counter of its own."""
     key = np.random.RandomState(seed).randint(2**31 - 1)

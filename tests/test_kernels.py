@@ -43,6 +43,8 @@ from fastbp.training.predict import predict_outputs
 from fastbp.training.problem import Problem, make_table
 from fastbp.training.workspace import Scratch
 
+pytestmark = pytest.mark.xdist_group("kernels")  # each entry below compiles once
+
 DTYPES = [np.float32, np.float64]
 
 

@@ -142,11 +142,12 @@ def test_restarts_share_one_basis(spaces):
 
 
 @pytest.mark.parametrize("batch_size", [30, 9])
-def test_same_bits_for_any_number_of_threads(batch_size, monkeypatch, teams_for_any_work):
-    monkeypatch.setattr(row_space_module, "TEAM_WORK", 0.0)
-    X, y = wide_table()
-    options = {**OPTIONS, "batch_size": batch_size}
+def test_same_bits_for_any_number_of_threads(batch_size, teams_for_any_work, spaces):
+    X, y = wide_table(500, 2 * CHUNK)
+    assert 2 * len(X) ** 2 * X.shape[1] > row_space_module.TEAM_WORK  # which products that are less do not share
+    options = {**OPTIONS, "hidden_layer_sizes": (100, 5), "batch_size": batch_size, "max_iter": 40}
     one, two = (BPClassifier(**options, n_threads=n).fit(X, y) for n in (1, 2))
+    assert len(spaces) == 2
     for first, second in zip(one.coefs_ + one.intercepts_, two.coefs_ + two.intercepts_):
         assert_array_equal(first, second)
 
@@ -291,13 +292,12 @@ def test_a_row_of_a_larger_scale(spaces):
     assert_same_model(ours, MLPClassifier(**options).fit(X, y), rtol=1e-6)
 
 
-def test_a_warm_start_on_rows_that_hardly_differ_in_float32(monkeypatch, spaces):
-    monkeypatch.setattr(row_space_module, "FEWEST_SAVINGS", 0)
+def test_a_warm_start_on_rows_that_hardly_differ_in_float32(spaces):
     rng = np.random.RandomState(0)
     X = (rng.standard_normal((100, 2)) @ rng.standard_normal((2, 2000)) / 45).astype(np.float32)
     Y = rng.standard_normal(100)
-    options = {"hidden_layer_sizes": (), "solver": "sgd", "batch_size": 1, "max_iter": 5, "tol": 0.0, "learning_rate_init": 0.01}
-    ours, theirs = (BPRegressor(**options, alpha=0.1, random_state=0, warm_start=True) for _ in range(2))
+    options = {"hidden_layer_sizes": (), "solver": "sgd", "batch_size": 1, "max_iter": 200, "tol": 0.0, "alpha": 0.1}
+    ours, theirs = (BPRegressor(**options, learning_rate_init=0.01, random_state=0, warm_start=True) for _ in range(2))
     for _ in range(2):
         assert_same_model(ours.fit(X, Y), theirs.fit(X.astype(np.float64), Y), rtol=1e-4, atol=1e-6, same_dtype=False)
     assert len(spaces) == 4

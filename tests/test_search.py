@@ -1,5 +1,6 @@
 """BPSearchCV against scikit-learn's GridSearchCV with the same estimators."""
 
+import itertools
 import re
 import signal
 import threading
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from covering import dealt
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
@@ -174,10 +176,14 @@ def test_read_only_memory(iris, tmp_path):
     compare(classifier(), GRID, np.load(tmp_path / "X.npy", mmap_mode="r"), y)
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("n_outputs", [1, 3])
-@pytest.mark.parametrize("scoring", [None, "r2", "neg_mean_squared_error", "neg_mean_absolute_error", "explained_variance"])
-def test_regressor(dtype, n_outputs, scoring):
+SCORES_OF_NUMBERS = None, "r2", "neg_mean_squared_error", "neg_mean_absolute_error", "explained_variance"
+
+
+@pytest.mark.parametrize(
+    ("scoring", "form"), dealt(SCORES_OF_NUMBERS, itertools.product([np.float64, np.float32], [1, 3])), ids=name_of
+)
+def test_regressor(scoring, form):
+    dtype, n_outputs = form
     X, y = make_regression(n_samples=61, n_features=5, n_targets=n_outputs, noise=1, random_state=0)
     compare(regressor(max_iter=20), GRID, X.astype(dtype), y.astype(dtype), scoring=scoring)
     compare(regressor(loss="poisson"), GRID, X.astype(dtype), np.abs(y).round().astype(int), scoring=scoring)

@@ -35,8 +35,8 @@ class Occupied:
 def four_cores(monkeypatch):
     """A machine of four cores, as far as fastbp knows, and what it makes of them."""
     occupied = Occupied(stochastic.run_team)
-    for module in (threads, run):
-        monkeypatch.setattr(module, "available_cores", lambda: 4)
+    for module, name in ((threads, "available_cores"), (run, "available_cores"), (threads, "present_cores")):
+        monkeypatch.setattr(module, name, lambda: 4)
     monkeypatch.setattr(stochastic, "run_team", occupied)
     return occupied
 
@@ -46,8 +46,7 @@ def fit_wide(n_restarts=1):
     return BPClassifier((256,), max_iter=2, tol=0, random_state=0, n_restarts=n_restarts).fit(X / 16, y)
 
 
-def test_a_team_is_never_larger_than_the_machine(four_cores, monkeypatch):
-    monkeypatch.setattr(threads, "present_cores", lambda: 4)
+def test_a_team_is_never_larger_than_the_machine(four_cores):
     X, y = load_digits(return_X_y=True)
     BPClassifier((100, 100), batch_size=1000, max_iter=2, n_threads=16).fit(X, y)
     assert four_cores.most == 4

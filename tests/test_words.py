@@ -114,6 +114,8 @@ def texts():
 def found_in(text, is_page):
     """Return the words that must not come back, with what to write instead."""
     words = WORDS | ON_PAGES if is_page else WORDS
+    if not re.search("|".join(words), text, re.IGNORECASE):
+        return []
     return [(match[0], instead) for word, instead in words.items() if (match := re.search(word, text, re.IGNORECASE))]
 
 
