@@ -56,7 +56,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         Only with `ordered`: the thresholds between one class and the next, on the scale of the score, which `hidden_activations`
         returns.
     temperature_ : float or None
-        The temperature of `calibration`. Above 1, the network was too sure of itself.
+        The temperature of `calibration`. Above 1, the network was overconfident.
     {attributes}
 
     See Also
