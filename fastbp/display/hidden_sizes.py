@@ -150,6 +150,7 @@ class HiddenSizeDisplay:
         display : HiddenSizeDisplay
             The display, drawn.
         """
+        import_pyplot("HiddenSizeDisplay")
         return cls(**_read_search(search, metric), baselines=baselines).plot(ax)
 
     @classmethod
