@@ -1,4 +1,4 @@
-"""BP networks as scikit-learn estimators, with the whole training loop compiled."""
+"""Back-propagation networks as scikit-learn estimators, with the whole training loop compiled."""
 
 from fastbp.display import (
     GradientFlowDisplay,

@@ -1,4 +1,4 @@
-"""Plain functions: the activations and the gradients of a network with given weights, computed by the estimators' kernels."""
+"""Functions for the activations and the gradients of a network with given weights, by the same kernels as the estimators."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -28,7 +28,7 @@ class _Gradients(NamedTuple):
 
 
 class Gradients(_Gradients):
-    """The loss and its gradient; each array has the shape of what it is the gradient of.
+    """The loss and its gradients, each with the shape of the weights, intercepts or inputs that it belongs to.
 
     It unpacks as (loss, coefs, intercepts, inputs).
 
@@ -43,7 +43,7 @@ class Gradients(_Gradients):
     inputs : ndarray of shape (n_samples, n_features)
         With respect to X.
     skip_coefs : ndarray of shape (n_features, n_outputs) or None
-        With respect to `skip_coefs`, where these were given.
+        With respect to `skip_coefs`, if they were given.
     """
 
     skip_coefs: np.ndarray | None = None
@@ -73,9 +73,9 @@ def forward(
     activation : str or sequence of str, default='relu'
         As in `BPClassifier`: one name, or one per hidden layer.
     output_activation : str, default='identity'
-        A name that `activation` takes, or 'exp' or 'softmax'.
+        A name that `activation` takes, 'exp' or 'softmax'.
     skip_coefs : array-like of shape (n_features, n_outputs), default=None
-        Weights of a `skip_layer`: X @ skip_coefs is added to what the outputs are made from.
+        Weights of a `skip_layer`: X @ skip_coefs is added to the outputs before their activation.
 
     Returns
     -------
@@ -125,11 +125,11 @@ def gradients(
 
     Back-propagation [1]_: :math:`\delta^{(L)} = \partial E / \partial z^{(L)}`,
     :math:`\delta^{(l)} = (\delta^{(l+1)} W^{(l+1)\top}) \odot g'(z^{(l)})`,
-    :math:`\partial E / \partial W^{(l)} = a^{(l-1)\top} \delta^{(l)}`. Losses are scaled as scikit-learn scales them: the mean
-    over rows of half the squared error, of the log-loss (natural logarithm) or of half the Poisson deviance, plus
-    :math:`\frac{\alpha}{2S} \sum_l \lVert W^{(l)} \rVert^2`, S being the number (or weight) of the rows.
-    For several outputs the loss averages the squared error over them and the gradient sums it, as in scikit-learn (or the loss
-    sums it too, where the installed one does).
+    :math:`\partial E / \partial W^{(l)} = a^{(l-1)\top} \delta^{(l)}`. Losses have scikit-learn's scale: the mean over
+    rows of half the squared error, of the log-loss (natural logarithm) or of half the Poisson deviance, plus
+    :math:`\frac{\alpha}{2S} \sum_l \lVert W^{(l)} \rVert^2`, where S is the number of rows or the sum of their weights.
+    For several outputs, the loss is the mean of their squared errors, but the gradient is that of their sum, as in scikit-learn.
+    If the installed scikit-learn has the sum in the loss too, so has this function.
 
     Parameters
     ----------
@@ -140,29 +140,28 @@ def gradients(
     X : array-like of shape (n_samples, n_features)
         Inputs; their dtype, float32 or float64, is the dtype of the result.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        Targets; for 'log_loss' and 'focal' class numbers from 0, of shape (n_samples,).
+        Targets; for 'log_loss' and 'focal', class indices from 0 on, of shape (n_samples,).
     activation : str or sequence of str, default='relu'
         As in `BPClassifier`: one name, or one per hidden layer. A 'step' has the slope 1 here (straight-through).
     output_activation : str, default='identity'
-        A name that `activation` takes or 'exp' for 'squared_error' and losses of the error alone; 'exp' for
-        'poisson', 'gamma' and 'tweedie', 'logistic' for 'binary_log_loss' and 'binary_focal', 'softmax' for 'log_loss' and
-        'focal'.
+        'exp' for 'poisson', 'gamma' and 'tweedie'; 'logistic' for 'binary_log_loss' and 'binary_focal'; 'softmax' for 'log_loss'
+        and 'focal'; 'exp' or a name that `activation` takes for 'squared_error' and other losses of the error.
     loss : str or CustomLoss, default='squared_error'
-        What `loss` of the estimators takes; the log-losses of yes or no are 'binary_log_loss' and 'binary_focal'. All but
-        'squared_error' are summed over the outputs. For 'gaussian_nll' the first half of the outputs are means μ, the second s
-        of the variances softplus(s) + 1e-6, and a row's loss is the sum of ½·(log σ² + (y - μ)²/σ²) over its targets.
+        A loss of the estimators; those for labels 0 and 1 are 'binary_log_loss' and 'binary_focal'. All but 'squared_error' are
+        summed over the outputs. For 'gaussian_nll', the first half of the outputs are means μ. The second half, s, give the
+        variances σ² = softplus(s) + 1e-6. A row's loss is the sum of ½·(log σ² + (y - μ)²/σ²) over its targets.
     loss_parameter : float, sequence of float or None, default=None
-        What shapes a loss that has a parameter, which the estimators take by its name: `delta`, `quantile` (for each output one
-        of a sequence), `power`, `label_smoothing`, `focal_gamma`; None is the default there.
+        The parameter of the loss, which the estimators call `delta`, `quantile` (a sequence has one for each output), `power`,
+        `label_smoothing` or `focal_gamma`; None is their default. Other losses take None only.
     alpha : float, default=0.0
         L2 penalty on the weights.
     sample_weight : array-like of shape (n_samples,), default=None
         Weight of each row in the loss; None is 1.
     missing_targets : {'error', 'ignore'}, default='error'
-        As in the estimators: 'ignore' leaves targets that are NaN out of the loss and the gradients, and rows without any out of
-        everything. Then `loss_parameter` is one for all outputs.
+        As in the estimators: with 'ignore', a target that is NaN is left out of the loss and the gradients, and a row without
+        any target is left out of the means. `loss_parameter` must then be one number.
     skip_coefs : array-like of shape (n_features, n_outputs), default=None
-        Weights of a `skip_layer`, which the penalty is for too.
+        Weights of a `skip_layer`; they are penalised too.
 
     Returns
     -------
@@ -180,7 +179,7 @@ def gradients(
 
     Examples
     --------
-    One sigmoid neuron, with the upstream gradient 1 - 0 times σ(1 - σ) times what each weight multiplies:
+    For one logistic unit with the target 0, the gradient by a weight is σ · σ(1 - σ) times the input of this weight:
 
     >>> from fastbp import gradients
     >>> result = gradients([[[2.0], [-3.0]]], [[-3.0]], [[-1.0, -2.0]], [0.0], output_activation="logistic")
@@ -195,9 +194,6 @@ def gradients(
     parameters.check_parameter("alpha", alpha, parameters.NONNEGATIVE, "gradients")
     parameters.check_parameter("loss", loss, _LOSS_RULES, "gradients")
     inputs: np.ndarray = read_by(check_array, X, dtype=(np.float64, np.float32), order="C", input_name="X")
-    if loss_parameter is not None and LOSSES[loss].parameter:
-        name = LOSSES[loss].parameter
-        parameters.check_parameter("loss_parameter", loss_parameter, parameters.LOSS_PARAMETER_RULES[name], "gradients")
     network, params = _network(
         coefs, intercepts, inputs, activation, output_activation, loss, "gradients", loss_parameter, skip_coefs
     )
@@ -225,7 +221,7 @@ def gradients(
 
 
 def _targets(y: ArrayLike, X: np.ndarray, n_outputs: int, loss: Any) -> np.ndarray:
-    """Return targets of shape (n_samples, n_outputs) in X's dtype, or (n_samples, 1) for class numbers."""
+    """Return targets of shape (n_samples, n_outputs) in X's dtype, or (n_samples, 1) for class indices."""
     Y = read_by(check_array, y, dtype=X.dtype, ensure_2d=False, order="C", input_name="y")
     check_consistent_length(X, Y)
     Y = Y.reshape(len(Y), -1)
@@ -260,20 +256,24 @@ def _network(
     parameters.check_parameter("output_activation", output_activation, _OUTPUT_RULES, caller)
     parameters.output_activation_name(output_activation, loss)
     names = parameters.activation_names(activation, len(layer_sizes) - 2, caller)
-    is_shaped = loss_parameter is not None and LOSSES[loss].parameter
-    parameter: Any = loss_parameter if is_shaped else LOSSES[loss].parameter_default
-    parameter = loss.kernel_parameter if isinstance(loss, CustomLoss) else parameter
+    parameter: Any = loss.kernel_parameter if isinstance(loss, CustomLoss) else LOSSES[loss].parameter_default
+    if loss_parameter is not None:
+        if not LOSSES[loss].parameter:
+            raise ValueError(f"The loss {loss!r} takes no loss_parameter: leave it out.")
+        rules = parameters.LOSS_PARAMETER_RULES[LOSSES[loss].parameter]
+        parameters.check_parameter("loss_parameter", loss_parameter, rules, caller)
+        parameter = loss_parameter
     if np.ndim(parameter):
         parameter = tuple(map(float, parameter))
         if len(parameter) != layer_sizes[-1]:
-            raise ValueError(f"loss_parameter has {len(parameter)} values, but the network {layer_sizes[-1]} outputs.")
+            raise ValueError(f"loss_parameter has {len(parameter)} values, but the network has {layer_sizes[-1]} outputs.")
     beside = {}
     if skip_coefs is not None:
         beside["skip"] = skip = read_by(check_array, skip_coefs, dtype=X.dtype, input_name="skip_coefs")
         if len(layer_sizes) < 3 or skip.shape != (layer_sizes[0], layer_sizes[-1]):
             raise ValueError(
-                f"skip_coefs of shape {skip.shape} do not lead past the hidden layers of a network with the layers {layer_sizes}:"
-                f" they need the shape {(layer_sizes[0], layer_sizes[-1])}, and a hidden layer."
+                f"skip_coefs of shape {skip.shape} do not fit a network with the layers {layer_sizes}:"
+                f" they need the shape {(layer_sizes[0], layer_sizes[-1])}, and the network needs a hidden layer."
             )
     options: dict[str, Any] = {"loss_parameter": parameter, "skip_layer": bool(beside), "dtype": X.dtype}
     network = make_network(layer_sizes, names, output_activation, loss, **options)

@@ -1,7 +1,8 @@
-"""Every solver, schedule and start, said once, with what each may be combined with; activations and losses are in functions/.
+"""Tables of all solvers, schedules and initialisations, and what each may be combined with.
 
-Plain data without numba, which all floors read: kernels their codes, training what to do, estimators what users may pass and what
-the documentation says about it. To add one, add it here and follow docs/extending.md; the tests go through these tables.
+Activations and losses are in functions/. The tables are plain data without numba for all floors: kernels read the codes, training
+what to do, estimators what users may pass and the texts for the documentation. To add an entry, see docs/extending.md; the tests
+go through these tables.
 """
 
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from .functions.activations import CANCELS as CANCELS
 from .functions.activations import KEPT as KEPT
 from .functions.losses import LOSSES
 
-# ---- activations and losses: codes of those that kernels call by name
+# ---- codes of activations and losses that kernels name
 
 IDENTITY, LOGISTIC, TANH, RELU, LEAKY_RELU, STEP, SOFTMAX, EXP = (
     ACTIVATIONS[name].code for name in ("identity", "logistic", "tanh", "relu", "leaky_relu", "step", "softmax", "exp")
@@ -44,24 +45,24 @@ class Solver(NamedTuple):
     n_moments: int = 0  # vectors laid out like the parameters that the rule keeps, 0 to 2
     decay_1: str = ""  # the estimator's parameter by which the first of them, or the only one, decays
     decay_2: str = ""  # likewise the second
-    has_schedule: bool = False  # whether `learning_rate` is for it
-    is_per_sample: bool = False  # whether batches of one dense row go through the loop made for them (kernels/online.py)
+    has_schedule: bool = False  # whether it uses `learning_rate`
+    is_per_sample: bool = False  # whether batches of one dense row go through the per-sample loop (kernels/online.py)
     stays_in_span: bool = False  # whether its steps never leave the span of the rows (training/row_space.py)
-    is_full_batch: bool = False  # whether a step is by all rows, whatever `batch_size` says
-    has_own_rates: bool = False  # whether the second vector holds a step size per weight, first learning_rate_init, for good
-    losses: tuple[str, ...] = ()  # the only ones it is for; () is all
+    is_full_batch: bool = False  # whether each step uses all rows, whatever `batch_size` is
+    has_own_rates: bool = False  # whether the second vector has a step size per weight, which is learning_rate_init at first
+    losses: tuple[str, ...] = ()  # the losses that it can minimise; () is all
     needs_slopes: bool = False  # whether every activation must have a slope
     estimates_alpha: bool = False  # whether alpha may be BAYES
-    stops_late_elsewhere: bool = False  # whether scikit-learn has it and ignores early_stopping with it
+    stops_late_elsewhere: bool = False  # whether scikit-learn has it, but ignores early_stopping with it
 
     @property
     def is_stochastic(self) -> bool:
-        """Whether it goes epoch by epoch, so that partial_fit and shuffling are for it."""
+        """Whether it trains epoch by epoch, so that it has partial_fit and shuffling."""
         return self.trainer == "stochastic"
 
     @property
     def is_by_batches(self) -> bool:
-        """Whether the loss may change from step to step, by other rows, dropout or noise."""
+        """Whether the loss may differ between steps, through other rows, dropout or noise."""
         return self.is_stochastic and not self.is_full_batch
 
 
@@ -115,9 +116,9 @@ SOLVERS = {
     ),
 }
 
-AS_SKLEARN = "stochastic"  # what early_stopping may be: for the solvers that go epoch by epoch alone, as in scikit-learn
+AS_SKLEARN = "stochastic"  # a value of early_stopping: only for solvers that train epoch by epoch, as in scikit-learn
 
-BAYES = "bayes"  # what alpha may be where the solver estimates it
+BAYES = "bayes"  # a value of alpha for solvers that estimate it
 
 # ---- learning rate schedules
 
@@ -128,8 +129,8 @@ class Schedule(NamedTuple):
     """One way for the learning rate to change."""
 
     text: str  # for the documentation, after the name
-    code: int = CONSTANT  # in kernels/epochs.py, of one that depends on the course of the training
-    is_for_all: bool = False  # moves with every step of every stochastic solver: a factor out of training/schedules.py
+    code: int = CONSTANT  # in kernels/epochs.py, if it depends on the course of the training
+    is_for_all: bool = False  # whether it changes with every step, for all stochastic solvers, by training/schedules.py
 
 
 SCHEDULES = {
@@ -156,14 +157,14 @@ SCORES = {"accuracy": ACCURACY, "r2": R2, "loss": NEGATIVE_LOSS}
 
 
 class Initialisation(NamedTuple):
-    """One way to draw initial weights: from a distribution ("" draws none) whose spread is the root of numerator / fan."""
+    """One way to draw initial weights: from a distribution ("" draws none) whose scale is the root of numerator / fan."""
 
     distribution: str  # "uniform", "normal", "orthogonal" or ""
-    numerator: float | None = None  # None: the spread is 1
+    numerator: float | None = None  # None: the scale is 1
     numerator_of_logistic: float | None = None  # in its place for a logistic layer
     with_fan_out: bool = False  # whether the fan is n_in + n_out, not n_in
-    draws_intercepts: bool = False  # intercepts are drawn too, not zero
-    fits_rows: bool = False  # what is drawn is fitted to the rows, see training/initialisation.py
+    draws_intercepts: bool = False  # whether intercepts are drawn too, not zero
+    fits_rows: bool = False  # whether the drawn weights are fitted to the rows, see training/initialisation.py
 
 
 INITIALISATIONS = {
@@ -179,12 +180,12 @@ INITIALISATIONS = {
     "data": Initialisation("normal", fits_rows=True),
 }
 
-# ---- embeddings of the numbers that come in
+# ---- embeddings of numbers
 
 EMBEDDINGS = {
     "periodic": "three sums of sixteen waves over the number, beside the number itself; waves and sums are trained [8]_"
 }
 
-# ---- what may have a factor on the learning rate
+# ---- parameters that may have a factor on the learning rate
 
 RATE_FACTORS = ("coefs", "intercepts", "embedding", "scale")

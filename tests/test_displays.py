@@ -148,7 +148,7 @@ def test_networks_that_do_not_fit():
         NetworkDisplay(coefs=[W], intercepts=[])
     with pytest.raises(ValueError, match=r"Layer 0 needs coefs of shape \(2, 3\)"):
         NetworkDisplay(coefs=[W], intercepts=[np.zeros(2)])
-    with pytest.raises(ValueError, match="3 feature_names for 2 units"):
+    with pytest.raises(ValueError, match="3 feature_names for 2 features"):
         NetworkDisplay(coefs=[W], intercepts=[b], feature_names=["a", "b", "c"])
 
 

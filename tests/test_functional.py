@@ -10,7 +10,7 @@ from scipy.optimize import approx_fprime
 from sklearn.base import clone
 from targets import targets_for
 
-from fastbp import BPClassifier, BPRegressor, Gradients, forward, gradients
+from fastbp import BPClassifier, BPRegressor, CustomLoss, Gradients, forward, gradients
 from fastbp.names import HIDDEN_ACTIVATIONS, LOSSES, OUTPUT_ACTIVATIONS
 
 PAIRS = [(name, output) for name, loss in LOSSES.items() if not (loss.has_groups or loss.has_score) for output in loss.outputs]
@@ -168,6 +168,11 @@ BAD = {
     "'softmax' does not go with the loss 'squared_error'": {"output_activation": "softmax"},
     "'identity' does not go with the loss 'log_loss', which needs 'softmax'": {"loss": "log_loss"},
     "class indices from 0 to 1": {"loss": "log_loss", "output_activation": "softmax", "y": [0, 1, 2, 0, 1, 2, 0]},
+    "'squared_error' takes no loss_parameter": {"loss_parameter": 0.5},
+    "takes no loss_parameter": {
+        "loss": CustomLoss(lambda p, t: (p - t) ** 2, lambda p, t: 2 * (p - t), 1.0),
+        "loss_parameter": 2.0,
+    },
     "loss_parameter has 3 values": {"loss": "quantile", "loss_parameter": [0.1, 0.5, 0.9]},
     "'loss_parameter' parameter of gradients": {"loss": "tweedie", "loss_parameter": 2.0, "output_activation": "exp"},
     "needs 1": {"loss": "log_loss", "output_activation": "softmax", "y": np.zeros((7, 2))},

@@ -15,6 +15,7 @@ from fastbp.estimators.settings import settings_of
 from fastbp.kernels import vectors
 from fastbp.kernels.activations import activate, multiply_by_slope
 from fastbp.kernels.compiler import ENTRIES, FASTMATH, PARTS, entry
+from fastbp.kernels.layout import OutputRows
 from fastbp.kernels.losses import early_loss, output_deltas, output_losses
 from fastbp.kernels.products import (
     dot_product,
@@ -30,7 +31,7 @@ from fastbp.kernels.products import (
 from fastbp.kernels.scores import score
 from fastbp.kernels.shuffling import shuffle
 from fastbp.kernels.toolchain import load as loader
-from fastbp.kernels.updates import StepRule, rate_of_step, update
+from fastbp.kernels.updates import StepRule, StripStep, rate_of_step, update
 from fastbp.kernels.vector_functions import log
 from fastbp.kernels.vectors import lane_count, load, store
 from fastbp.training import stochastic
@@ -103,9 +104,10 @@ def call_log(x, y):
 def call_output_deltas(
     loss, parameter, slope, outputs, deltas, n_rows, n_outputs, width, targets, n_targets, weights, row_losses
 ):
-    output_deltas(loss, parameter, slope, outputs, 0, deltas, 0, n_rows, n_outputs, width, targets, 0, n_targets, weights, 0)
-    output_losses(loss, parameter, outputs, 0, n_rows, n_outputs, width, targets, 0, n_targets, weights, 0, row_losses, 0)
-    return early_loss(loss, parameter, outputs, 0, n_outputs, width, targets, 0, n_targets, row_losses)
+    rows = OutputRows(loss, parameter, outputs, 0, n_rows, n_outputs, width, targets, 0, n_targets, weights, 0)
+    output_deltas(rows, slope, 0, deltas)
+    output_losses(rows, row_losses, 0)
+    return early_loss(rows, row_losses)
 
 
 @entry
@@ -130,7 +132,8 @@ def call_shuffle(order, key, position, moves):
 
 @entry
 def call_update(rule, rate, kept, params, gradient, moment_1, moment_2, scale, decay):
-    return update(rule, rate, rule.epsilon, kept, params, gradient, 0, moment_1, moment_2, 0, params.size, scale, decay)
+    step = StripStep(0, params.size, 0, scale, decay, rate, rule.epsilon, kept)
+    return update(rule, step, params, gradient, moment_1, moment_2)
 
 
 def padded(width, dtype):

@@ -158,7 +158,7 @@ def test_what_leaves_its_array_says_so(results, name):
 def test_a_product_that_leaves_its_arrays_says_so(results):
     for number, fits, message in results["product"]:
         assert bool(message) != fits, number
-        assert fits or message == "a tile leaves its array in fastbp.kernels.products.product", message
+        assert fits or message.startswith("a tile leaves its array in fastbp.kernels.products."), message
     assert sum(not fits for _, fits, _ in results["product"]) > 100
 
 

@@ -133,7 +133,7 @@ def test_what_users_hand_in_is_not_run():
 
 
 BAD = {
-    "33 units, of which LearningDisplay draws 32": ({"hidden_layer_sizes": (33,)}, {}),
+    "33 units, but LearningDisplay draws at most 32": ({"hidden_layer_sizes": (33,)}, {}),
     "embedding=None, got 'periodic'": ({"embedding": "periodic"}, {}),
     "n_restarts=1, got 2": ({"n_restarts": 2}, {}),
     "input_scaling=None": ({"input_scaling": "standard"}, {}),

@@ -115,7 +115,7 @@ def test_the_estimator_for_tables_stands_beside_the_ranking(iris, tmp_path, caps
     scores = [network.score(rows[test], codes[test]) for network, (_, test) in zip(model.networks_, folds, strict=True)]
     assert as_a_table(out) == (f"{np.mean(scores):.4f}", f"{np.std(scores):.4f}", "48")
     assert f"\nBPTabularClassifier on the same rows: accuracy {np.mean(model.predict(X_test) == y_test):.4f}\n" in out
-    assert "as a table: BPTabularClassifier, 64-64-64, which" in out
+    assert "as a table: BPTabularClassifier, 64-64-64, with" in out
     assert run(["--data", iris, "--target", "kind", *SMALL, "--no-compare", "--no-tabular"], tmp_path) == 0
     again = capsys.readouterr().out
     assert "as a table" not in again and [row[:4] for row in ranking(again)] == [row[:4] for row in ranking(out)]
@@ -209,7 +209,7 @@ def test_the_kinds_of_columns_are_said_before_the_search(write, tmp_path, capsys
         "  numbers     size (1 missing value)",
         "  dates       sold (2024-01-01 to 2024-01-28)",
         "  categories  city (2 values, 1 missing value)",
-        "note: left out, nearly every row its own text, as names and number plates have: column 'id'",
+        "note: left out, nearly every row has a text of its own, like a name: column 'id'",
     ]
 
 

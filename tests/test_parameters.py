@@ -13,7 +13,7 @@ from sklearn.model_selection import KFold
 
 from fastbp import BPAutoencoder, BPClassifier, BPRegressor, BPSearchCV
 from fastbp.estimators.parameter_table import parameters_of
-from fastbp.names import SOLVERS
+from fastbp.names import CLASSIFIER_LOSSES, REGRESSION_LOSSES, SOLVERS
 
 ROOT = Path(__file__).parents[1]
 X = load_iris().data[::2] - load_iris().data.mean(axis=0)
@@ -188,6 +188,37 @@ def test_solvers_and_what_is_for_them(kind, solver):
                     estimator.fit(X, y)
                 about = " ".join(inspect.getdoc(kind).split(f"\n{row.name} : ")[1].split("\n\n")[0].split())
                 assert repr(solver) in about.split("Not for ")[1].split(".")[0]
+
+
+@pytest.mark.parametrize("kind", DATA)
+def test_what_is_only_for_some_solvers_and_losses_changes_fits_with_these_alone(kind):
+    """The documentation ends with "Only for …" where a parameter is ignored with all others."""
+    doc = inspect.getdoc(kind)
+    losses = {BPClassifier: CLASSIFIER_LOSSES, BPRegressor: REGRESSION_LOSSES, BPAutoencoder: ()}[kind]
+    offered = [name for name in SOLVERS if repr(name) in doc.split("\nsolver : ")[1].split("\n")[0]]
+    found = set()
+    for name in inspect.signature(kind).parameters:
+        about = " ".join(doc.split(f"\n{name} : ")[1].split("\n    ")[1:]).split("\n")[0]
+        *_, sentence = about.split(" Only for ")
+        if sentence == about:
+            continue
+        found.add(name)
+        varied, choices = ("loss", losses) if sentence.startswith("the loss") else ("solver", offered)
+        value, _ = EXAMPLES[name]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for choice in choices:
+                model = kind(**{**BASE, varied: choice})
+                before = learnt(model.fit(X, DATA[kind]))
+                try:
+                    after = learnt(model.set_params(**{name: value}).fit(X, DATA[kind]))
+                except ValueError as error:  # a smoothing of labels that would have no effect is refused
+                    assert name == "label_smoothing" and "does not go with" in str(error)
+                    after = before
+                assert same(before, after) == (repr(choice) not in sentence), (name, choice)
+    expected = {"momentum", "nesterovs_momentum", "beta_1", "beta_2", "epsilon", "max_fun", "weight_decay"}
+    shapes = {BPClassifier: {"label_smoothing", "focal_gamma"}, BPRegressor: {"delta", "quantile", "power"}}
+    assert found == expected | shapes.get(kind, set())
 
 
 def test_constructors_are_those_of_the_table():

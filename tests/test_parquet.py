@@ -166,7 +166,7 @@ def test_kinds_of_columns(name, tmp_path):
         assert [None if day is pd.NaT else day.timestamp() for day in table.X["x"]] == days
     if name in ("lists", "bytes", "clock", "span"):
         assert f"left out, of the type {str(plain.type).partition('<')[0]}" in told
-    assert ("it is taken for words, as the file has it as text: '1'" in told) == (name == "text of numbers")
+    assert ("it is read as text, as the file stores it: '1'" in told) == (name == "text of numbers")
 
 
 def test_targets_keep_their_type(tmp_path):
@@ -185,7 +185,7 @@ def test_targets_keep_their_type(tmp_path):
 
 def test_gaps_that_are_named_hold_for_numbers_and_text(tmp_path):
     path = write(tmp_path / "t.parquet", x=[1.0, -9.0, 3.0] * 9, word=["a", "-9", "b"] * 9, y=[1.5, 2.5, -9.0] * 9)
-    table = read_table(path, "y", (), Options(gaps=frozenset(["-9", "none"])))
+    table = read_table(path, "y", (), Options(missing=frozenset(["-9", "none"])))
     assert table.y.tolist() == [1.5, 2.5] * 9
     np.testing.assert_array_equal(table.X["x"][:2], [1, np.nan])
     assert table.X["word"][:2].tolist() == ["a", None]
@@ -203,7 +203,7 @@ def test_names_and_the_index_of_pandas(tmp_path):
     pq.write_table(pa.table(list(map(pa.array, columns)), names=["a", "a", "y"]), tmp_path / "twice.parquet")
     table = read_table(tmp_path / "twice.parquet", "y")
     assert list(table.X) == ["a", "a.1"]
-    assert "stands in the header more than once" in table.notes[0]
+    assert "is in the header more than once" in table.notes[0]
     frame = pd.DataFrame({"a": columns[0], "y": columns[2]}, index=np.arange(30)[::-1])
     frame.to_parquet(tmp_path / "index.parquet")
     table = read_table(tmp_path / "index.parquet", "y")

@@ -868,7 +868,7 @@ def test_searches_come_back(options, tmp_path):
             assert again.best_params_ == search.best_params_
             np.testing.assert_array_equal(search.predict_proba(X), again.predict_proba(X))
             assert again.score(X, LABELS) == search.score(X, LABELS)
-    with pytest.raises(ValueError, match=r"StrangeFolds.*kept by save\(search.best_estimator_, path\)") as caught:
+    with pytest.raises(ValueError, match=r"StrangeFolds.*best estimator: save\(search.best_estimator_, path\)") as caught:
         fastbp.save(GridSearchCV(estimator, {"alpha": [0.1]}, cv=StrangeFolds(2)).fit(X, LABELS), tmp_path / "other.skops")
     assert "\n" not in str(caught.value)
     assert os.listdir(tmp_path) == ["search.skops"]

@@ -208,7 +208,7 @@ def models(tmp_path_factory):
             "column 'size': 1 missing value, the first in line 3; Input X",
         ),
         ("network", "1,2", "has no column 'size', which the model was trained on: it has one column only"),
-        ("arrays", "1,Oslo,2024-01-05,True", "has 4 columns, but the model, which knows no names, takes 1"),
+        ("arrays", "1,Oslo,2024-01-05,True", "has 4 columns, but the model, which was fitted without names, takes 1"),
         ("encoded", "1,Oslo,2024-01-05,maybe", "column 'new', line 2: 'maybe' is no boolean"),
         ("encoded", "1,Paris,2024-01-05,True", "column 'town': 1 cell holds words unseen in training: 'Paris'; Found unknown"),
         ("encoded", "1,Oslo,2024-01-05,True\n" * 2 + "1,Oslo,2024-01-05,True,5", "line 4: 5 fields where the header has 4"),
@@ -268,4 +268,4 @@ def test_words_that_differ_by_spaces_are_told_apart_or_refused(tmp_path):
     words = np.array(["a", "a "] * 10, dtype=object)
     fastbp.save(model.fit(pd.DataFrame({"x": words}), words), tmp_path / "model")
     code, _, err = predict("--model", tmp_path / "model", "--data", tmp_path / "rows.csv")
-    assert code == 2 and "column 'x': the model tells 'a' from 'a '" in err.replace("'a ' from 'a'", "'a' from 'a '")
+    assert code == 2 and "column 'x': the model has both 'a' and 'a '" in err.replace("'a ' and 'a'", "'a' and 'a '")

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 pd = pytest.importorskip("pandas", reason="pandas is not installed: pip install pandas")
 
 from fastbp.app.cli import main  # noqa: E402 - needs pandas
-from fastbp.app.fields import NUMBER_GAPS, Options, read_fields  # noqa: E402
+from fastbp.app.fields import MISSING_NUMBERS, Options, read_fields  # noqa: E402
 from fastbp.app.source import TableError  # noqa: E402
 from fastbp.app.table import find_task, leave_out_rare_classes, read_table  # noqa: E402
 
@@ -129,7 +129,7 @@ def test_one_odd_cell_changes_neither_kind_nor_task(word, column, run, plain_r2)
     assert code == 0
     assert f"table.csv: {199 if column == 'price' else 200} rows, 2 features, regression" in out
     assert r2_of(out) > plain_r2 - 0.03
-    if word not in NUMBER_GAPS:
+    if word not in MISSING_NUMBERS:
         assert f"note: column '{column}': 1 cell is no usable number and counts as a missing value: '{word}' (line 9)" in out
     if column == "price":
         assert "note: 1 row without a target left out (line 9)" in out
@@ -358,7 +358,7 @@ def test_names(read):
     np.testing.assert_array_equal(table.X["a"], np.arange(20) * 2)
     np.testing.assert_array_equal(table.X["a.2"], np.arange(20) * 3)
     assert table.notes == [
-        "'a' stands in the header more than once: the second is called 'a.2'",
+        "'a' is in the header more than once: the second is called 'a.2'",
         "left out, without a name and counting the rows: column 1",
         "left out, empty: column 3",
     ]
@@ -390,7 +390,7 @@ def test_very_long_fields(read):
 
 def test_options(read):
     text = lines("a~b~y", *(f"{i}.000~{-1 if i < 5 else i}~{i},25" for i in range(1, 31)))
-    table = read(text, separator="~", decimal=",", thousands=".", gaps=frozenset(["-1"]))
+    table = read(text, separator="~", decimal=",", thousands=".", missing=frozenset(["-1"]))
     np.testing.assert_array_equal(table.X["a"], np.arange(1, 31) * 1000)
     np.testing.assert_array_equal(table.X["b"].isna(), np.arange(1, 31) < 5)
     np.testing.assert_array_equal(table.y, np.arange(1, 31) + 0.25)
@@ -401,7 +401,7 @@ def test_options(read):
 
 def test_the_word_for_a_gap_that_is_given_holds_for_words_and_the_target(read):
     rows = [f"{['red', 'none', 'blue'][i % 3]},{['x', 'y', 'k. A.'][i % 3]}" for i in range(30)]
-    table = read(lines("a,y", *rows), gaps=frozenset(["none", "k. A."]))
+    table = read(lines("a,y", *rows), missing=frozenset(["none", "k. A."]))
     assert list(table.X["a"].dropna()) == ["red"] * 10
     assert set(table.y) == {"x", "y"}
     assert table.notes == ["10 rows without a target left out (lines 4, 7, 10, 13, 16, …)"]
@@ -489,7 +489,7 @@ def test_a_column_of_numbers_and_words_says_so(read):
     cells = [["small", "large"][i % 2] if i % 3 == 0 else i % 7 for i in range(60)]
     table = read(lines("a,y", *(f"{cell},{i / 2}" for i, cell in enumerate(cells))))
     assert kinds(table) == {"a": "category"}
-    assert table.notes == ["column 'a': it is taken for words: 20 of its cells are no numbers, such as 'small'"]
+    assert table.notes == ["column 'a': it is read as text: 20 of its cells are no numbers, such as 'small'"]
 
 
 def test_an_odd_cell_far_below_the_first_rows(read):
@@ -705,7 +705,7 @@ def test_classes_of_digits_are_as_they_stand_in_the_file(cells, labels, read):
     table = read(text, "y")
     assert list(dict.fromkeys(table.labels.tolist())) == list(dict.fromkeys(labels))
     assert len(table.labels) == len(table.y) == 60 - sum(cells[i % len(cells)] in ("", "NA") for i in range(60))
-    merged = "'1' and '1.0' in the target are the same number: one class, which is called '1'"
+    merged = "'1' and '1.0' in the target are the same number: one class, named '1'"
     assert (merged in table.notes) == (cells[:2] == ["1", "1.0"])
 
 
@@ -724,10 +724,10 @@ def test_codes_are_words_while_they_are_few(n_codes, read):
     (note,) = table.notes
     if n_codes < 50:
         assert list(table.X["code"]) == codes
-        assert note == "column 'code': it is taken for words, as numbers have no zeros before them: '00000'"
+        assert note == "column 'code': it is read as text, because numbers have no leading zeros: '00000'"
     else:
         assert list(table.X["code"]) == [int(code) for code in codes]
-        assert note == "column 'code': the zeros before its numbers do not count: '00000' is read as 0"
+        assert note == "column 'code': leading zeros are dropped: '00000' is read as 0"
 
 
 def test_quarters_are_dates(read):

@@ -8,6 +8,7 @@ import pickle
 import time
 import warnings
 from collections import Counter
+from importlib.util import find_spec
 
 import naive
 import numpy as np
@@ -26,6 +27,7 @@ from sklearn.utils import shuffle
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+import fastbp
 from fastbp import BPClassifier, BPRegressor, BPSearchCV, BPTabularClassifier, BPTabularRegressor, TableEncoder
 from fastbp.tabular import recipe
 from fastbp.tabular.encoder import LeftOutWarning, UnknownCategoryWarning
@@ -949,6 +951,10 @@ def test_several_targets():
         ({"network_params": {"hidden_layer_sizes": 0}}, "hidden_layer_sizes"),
         ({"network_params": {"loss": "huber", "max_iter": 3, "alpha": 0.1}}, "network_params cannot set loss, max_iter:"),
         ({"n_threads": -1}, "n_threads"),
+        ({"network_params": {"embedding_size": 0}}, "embedding_size"),
+        ({"network_params": {"embedding_size": {"x0": 2}}}, "'x0', which is no column of categories: these are none"),
+        ({"network_params": {"embedding_size": {"x1": 2}}, "preset": "ensemble"}, "'x1', which is no column"),
+        ({"network_params": {"embedding_size": 2, "solver": "lm"}}, "embedding_size does not go with solver='lm'"),
     ],
 )
 def test_bad_values(options, message):
@@ -956,14 +962,45 @@ def test_bad_values(options, message):
         BPTabularRegressor(**options).fit([[1.0], [2.0]], [1.0, 2.0])
 
 
+@pytest.mark.parametrize("preset", ["fast", "default", "best", "ensemble"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_embeddings_of_categories(kind, preset, tmp_path):
+    """Sizes are by name or number; threads and files change nothing; a category acts by its embedding alone."""
+    frame, y = mixed_table(200)
+    frame.insert(0, "street", np.random.RandomState(1).choice([f"street {i}" for i in range(40)], 200))
+    y = np.digitize(y, [0.0, 1.5]) if kind is BPTabularClassifier else y
+    options = {"max_iter": 2, "random_state": 0}
+    model = kind(preset, network_params={"embedding_size": {"street": 4}}, n_threads=1, **options).fit(frame, y)
+    by_number = kind(preset, network_params={"embedding_size": {0: 4, "is_member": "auto"}}, n_threads=3, **options).fit(frame, y)
+    np.testing.assert_array_equal(model.predict(frame), by_number.predict(frame))
+    shapes = {(40, 4), (4, 3), (2, 2)}  # "auto" is 3 for the four towns, one of which is missing, and 2 for is_member
+    for network in model.networks_:
+        found = {table.shape for table in network.embeddings_}
+        assert found == shapes or (preset == "ensemble" and found == shapes - {(40, 4)})
+    outputs = getattr(model, "predict_proba", model.predict)(frame)
+    copies = [pickle.loads(pickle.dumps(model))]
+    if find_spec("skops") is not None:
+        fastbp.save(model, tmp_path / "model.skops")
+        copies.append(fastbp.load(tmp_path / "model.skops"))
+    for loaded in copies:
+        np.testing.assert_array_equal(getattr(loaded, "predict_proba", loaded.predict)(frame), outputs)
+    assert model.feature_importances_[frame.columns.get_loc("street")] > 0
+    if preset == "ensemble":  # which has statistics of categories beside
+        return
+    for table in (table for network in model.networks_ for table in network.embeddings_):
+        table[...] = 0.0
+    without = getattr(model, "predict_proba", model.predict)
+    np.testing.assert_array_equal(without(frame.assign(street="street 7", town="Rome")), without(frame.assign(town="Oslo")))
+
+
 @pytest.mark.parametrize(
     "kind, network", [(BPTabularClassifier, BPClassifier), (BPTabularRegressor, BPRegressor)], ids=["classes", "numbers"]
 )
 def test_what_networks_of_tables_do_not_take_is_refused_by_name(kind, network):
     """What a training does not know, but for what becomes something that it knows, would do nothing."""
-    becomes = {"activation", "hidden_layer_sizes", "embedding", "embedded_features", "label_smoothing"}
+    becomes = {"activation", "hidden_layer_sizes", "embedding", "embedded_features", "label_smoothing", "embedding_size"}
     unknown = network().get_params().keys() - Settings._fields - becomes
-    assert {"embedding_size", "categorical_features", "monotonic_cst", "missing_targets"} <= unknown
+    assert {"categorical_features", "monotonic_cst", "missing_targets"} <= unknown
     for name in unknown:
         with pytest.raises(ValueError, match=f"network_params cannot set {name}: "):
             kind(network_params={name: 2}).fit([[1.0], [2.0]], [0, 1])

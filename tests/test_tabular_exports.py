@@ -68,6 +68,9 @@ MODELS = {
     "ensemble of deviations": (BPTabularRegressor, {"preset": "ensemble", "loss": "gaussian_nll", "cv": 2}, Y),
     "ensemble of two classes": (BPTabularClassifier, {"preset": "ensemble", "cv": 2}, CLASSES == "yes"),
     "ensemble of classes": (BPTabularClassifier, {"preset": "ensemble", "cv": 2}, CLASSES),
+    "embedded categories": (BPTabularClassifier, {"network_params": {"embedding_size": {"code": 5}}}, CLASSES),
+    "embedded without scale": (BPTabularRegressor, {"network_params": {"embedding_size": 3, "scale_layer": False}}, Y),
+    "ensemble of embedded": (BPTabularClassifier, {"preset": "ensemble", "network_params": {"embedding_size": "auto"}}, CLASSES),
     "no scale": (BPTabularRegressor, {"network_params": {"scale_layer": False, "hidden_layer_sizes": ()}}, Y),
 }
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -197,6 +200,8 @@ def test_what_has_no_form(to):
         (BPClassifier(ordered=True), np.digitize(Y, [0.3, 1.0])),
         (BPClassifier(calibration="temperature", early_stopping=True), CLASSES),
         (BPClassifier(n_restarts=2, ensemble=True), CLASSES),
+        (BPRegressor(categorical_features=[2]), Y),
+        (BPRegressor(categorical_features=[2, 3], embedding_size=2), Y),
     ],
     ids=lambda value: str(value) if isinstance(value, BPClassifier | BPRegressor) else "y",
 )
@@ -207,9 +212,11 @@ def test_a_pipeline_is_written_as_it_predicts_or_refused(network, y):
     network = clone(network).set_params(hidden_layer_sizes=(4,), max_iter=20, random_state=0)
     model = make_pipeline(fastbp.TableEncoder(), network).fit(table, y)
     refused = {"skip_layer": False, "ordered": False, "calibration": None, "ensemble": False, "input_scaling": None}
+    refused["categorical_features"] = None
+    message = "|".join([*refused][:4] + ["input_scaling or target_scaling", "categorical_features"])
     if any(getattr(network, name, usual) != usual for name, usual in refused.items()):
         for to in (fastbp.to_onnx, fastbp.to_c):
-            with pytest.raises(ValueError, match=r"skip_layer|ordered|calibration|ensemble|input_scaling or target_scaling"):
+            with pytest.raises(ValueError, match=message):
                 to(model)
         if network.input_scaling is None:
             return

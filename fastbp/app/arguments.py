@@ -1,4 +1,4 @@
-"""What the commands' options have in common."""
+"""The parser of the command line, and the types and options that several commands share."""
 
 import argparse
 import os
@@ -13,19 +13,19 @@ NAME = "python -m fastbp"
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """A parser whose errors take one line, and whose help fails where it cannot be written."""
+    """A parser that reports errors in one line, and raises if its help cannot be written."""
 
     def print_help(self, file=None):
-        """Write the help, as argparse does, but for swallowing errors."""
+        """Write the help; argparse itself ignores an OSError."""
         (file or sys.stdout).write(self.format_help())
 
     def error(self, message):
-        """Say what is wrong and end with the code 2."""
+        """Print the error and exit with code 2."""
         self.exit(2, f"{NAME}: error: {message} (--help lists the options)\n")
 
 
 def add_reading(parser):
-    """Add the options that say how a table is written."""
+    """Add the options that describe the format of a table."""
     add = parser.add_argument
     add("--na", metavar="WORD", nargs="+", default=[], help="what stands for a missing value, beside an empty field")
     add("--sep", metavar="CHARACTER", type=one_character, help="what separates the fields; tab for a tabulator")
@@ -35,21 +35,21 @@ def add_reading(parser):
 
 
 def reading_of(options):
-    """Return these options as the reader takes them."""
+    """Return the Options of the reader."""
     if options.decimal and options.decimal == options.thousands:
         raise TableError("--decimal and --thousands cannot be the same mark")
     return Options(options.decimal, options.thousands, options.encoding, options.sep, frozenset(options.na))
 
 
 def file_name(text):
-    """Return the path of a file to be written."""
-    if not text or "\0" in text or text.endswith(("/", os.sep)):  # which a Path would forget
+    """Return the path of an output file."""
+    if not text or "\0" in text or text.endswith(("/", os.sep)):  # a Path drops the final slash
         raise argparse.ArgumentTypeError(f"{text!r} is no name of a file")
     return Path(text)
 
 
 def parse_sizes(text):
-    """Return hidden sizes such as 64-32 as a tuple."""
+    """Return hidden sizes, written as 64-32, as a tuple."""
     try:
         sizes = tuple(int(part) for part in text.split("-"))
     except ValueError:
@@ -60,7 +60,7 @@ def parse_sizes(text):
 
 
 def whole_number(text, low=0):
-    """Return a whole number that may be a seed."""
+    """Return an integer in the range of seeds."""
     if not (text.isdecimal() and len(text) < 100 and low <= int(text) < 2**32):
         raise argparse.ArgumentTypeError(f"{brief(text)!r} is not a whole number from {low} to 2**32 - 1")
     return int(text)
@@ -70,7 +70,7 @@ positive = partial(whole_number, low=1)
 
 
 def one_character(text):
-    """Return a separator; tab may be written out."""
+    r"""Return a separator; "tab" and "\t" are a tabulator."""
     text = {"tab": "\t", "\\t": "\t"}.get(text, text)
     if len(text) != 1 or text in '"\r\n' or ord(text) > 127:
         raise argparse.ArgumentTypeError(f"{text!r} is not one plain character")
@@ -78,7 +78,7 @@ def one_character(text):
 
 
 def encoding_name(text):
-    """Return the name of an encoding that Python knows."""
+    """Return the name of an encoding, which Python must know."""
     try:
         "".encode(text)
     except LookupError:

@@ -1,8 +1,8 @@
-"""The command line, `python -m fastbp` or `fastbp`: its verbs, its exit codes, and what ends it early.
+"""The command line, `python -m fastbp` or `fastbp`: its verbs, exit codes and early ends.
 
-``search``, which is meant where no verb is given, searches hidden sizes with BPSearchCV on scikit-learn's digits or on a table of
-yours, shows BPTabularClassifier or BPTabularRegressor beside them, and tests the winner on rows it has not seen. ``train``,
-``predict``, ``inspect`` and ``export`` are for models in files (app/models.py); ``warmup`` compiles every kernel once.
+``search`` is the default verb. It searches hidden sizes with BPSearchCV, on scikit-learn's digits or on a table, compares them
+with BPTabularClassifier or BPTabularRegressor, and tests the best size on held-out rows. ``train``, ``predict``, ``inspect`` and
+``export`` are for models in files (app/models.py). ``warmup`` compiles all kernels.
 """
 
 import argparse
@@ -20,9 +20,9 @@ from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 
 from fastbp.app.arguments import NAME, OneLineParser, add_reading, file_name, parse_sizes, positive, reading_of, whole_number
 from fastbp.app.dataset import load_dataset
-from fastbp.app.job import count_folds, find_sizes
+from fastbp.app.files import check_output, print_error
+from fastbp.app.job import count_folds, search_sizes
 from fastbp.app.models import add_verbs
-from fastbp.app.places import check_place, tell
 from fastbp.app.source import TableError
 from fastbp.estimators.versions import current_version
 
@@ -35,18 +35,17 @@ EXAMPLES = f"""examples:
 
 Without --data it runs on scikit-learn's bundled digits. How a table is written is detected: --sep, --decimal, --thousands
 and --encoding are for where that fails."""
-EPILOG = f"""Each verb has its own --help, as {NAME} train --help. Without a verb it is search."""
-OF_TABLES = ("target", "sep", "decimal", "thousands", "encoding", "na", "drop")
+EPILOG = f"""Each command has its own --help: {NAME} train --help. The default command is search."""
+TABLE_OPTIONS = ("target", "sep", "decimal", "thousands", "encoding", "na", "drop")
 
 
 def main(arguments=None):
-    """Run the command line; return the exit code.
+    """Run the command line and return the exit code.
 
-    It is 0; 1 for what failed on the way, a training or writing what was asked for; 2 for input that cannot be used; 130 after
-    Ctrl-C.
+    0 is success; 1 a failure on the way, in training or while writing; 2 input that cannot be used; 130 Ctrl-C.
     """
-    if sys.stdout is None:  # closed: the next file that is opened would get all that is printed
-        tell(f"{NAME}: error: standard output is closed; >/dev/null drops what is printed")
+    if sys.stdout is None:  # closed: the next file that is opened would receive what is printed
+        print_error(f"{NAME}: error: standard output is closed; >/dev/null drops what is printed")
         return 1
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace", line_buffering=True)
@@ -54,54 +53,54 @@ def main(arguments=None):
         try:
             return _run(sys.argv[1:] if arguments is None else arguments)
         finally:
-            sys.stdout.flush()  # while it can still be said that this fails
+            sys.stdout.flush()  # a failure here can still be reported
     except OSError as error:
         _drop_output()
-        if not isinstance(error, BrokenPipeError):  # of which a reader that has seen enough, such as head, wants no word
+        if not isinstance(error, BrokenPipeError):  # the reader, such as head, has seen enough
             place = "standard output cannot be written" if error.filename is None else f"{error.filename} cannot be used"
-            tell(f"{NAME}: error: {place}: {error.strerror or error}")
+            print_error(f"{NAME}: error: {place}: {error.strerror or error}")
         return 1
 
 
 def _run(arguments):
     interrupted = threading.Event()
-    said_to = sys.stderr if "predict" in arguments[:1] else sys.stdout  # predictions stay alone
+    stream = sys.stderr if "predict" in arguments[:1] else sys.stdout  # standard output holds predictions only
     try:
-        options = _parsed(arguments)
-        with _told_of_interrupts(interrupted), warnings.catch_warnings():
-            # the table tells what these would: an epoch limit that was reached, a fold that failed or lacks a class
+        options = _parse(arguments)
+        with _noting_interrupts(interrupted), warnings.catch_warnings():
+            # the printed table says the same: max_iter was reached, a fold failed or lacks a class
             for category in (ConvergenceWarning, FitFailedWarning, UserWarning):
                 warnings.simplefilter("ignore", category)
             options.run(options, interrupted)
     except TableError as error:
-        tell(f"{NAME}: error: {' '.join(str(error).split())}")
+        print_error(f"{NAME}: error: {' '.join(str(error).split())}")
         return error.code
     except MemoryError as error:
-        tell(f"{NAME}: error: there is not enough memory{f': {error}' if str(error) else ''}")
+        print_error(f"{NAME}: error: there is not enough memory{f': {error}' if str(error) else ''}")
         return 1
     except KeyboardInterrupt:
         interrupted.set()
     if interrupted.is_set():
-        print("Stopped by Ctrl-C.", file=said_to)
+        print("Stopped by Ctrl-C.", file=stream)
         return 130
     return 0
 
 
 def _drop_output():
-    """Let nothing more be written to standard output, not even by the interpreter's last flush."""
-    with suppress(OSError, ValueError):  # it has no file where somebody stands in for it
+    """Discard what else is written to standard output, also by the interpreter's last flush."""
+    with suppress(OSError, ValueError):  # a replacement of sys.stdout may have no file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _parsed(arguments):
-    """Return the options, with the function that does what the verb says as `run`."""
+def _parse(arguments):
+    """Return the options; `run` is the function of the verb."""
     text = "Back-propagation networks on tables: search hidden sizes, train, predict, inspect, export."
     parser = OneLineParser(prog=NAME, description=text, epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"fastbp {current_version()}")
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs", parser_class=OneLineParser)
+    verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", title="commands", parser_class=OneLineParser)
     _add_search(verbs)
     add_verbs(verbs)
-    text = "Compile every kernel once: the next process finds them stored."
+    text = "Compile all kernels and store them for other processes."
     verbs.add_parser("warmup", help="compile every kernel once", description=text).set_defaults(run=_warm_up)
     is_search = not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help", "--version"))
     return parser.parse_args(["search", *arguments] if is_search else arguments)
@@ -110,12 +109,12 @@ def _parsed(arguments):
 def _add_search(verbs):
     parser = verbs.add_parser(
         "search",
-        help="rank hidden sizes by cross-validation and test the best one; what is done where no verb is given",
+        help="rank hidden sizes by cross-validation and test the best one; the default command",
         description="Search the hidden sizes of a BP network by cross-validation, then test the best one on held-out rows.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(run=_find_sizes)
+    parser.set_defaults(run=_search)
     add = parser.add_argument
     add("--data", metavar="FILE.csv", type=Path, help="a table with a header line, packed or not; - is standard input")
     add("--target", metavar="COLUMN", help="the column of FILE.csv to predict")
@@ -129,15 +128,15 @@ def _add_search(verbs):
     add("--seed", type=whole_number, default=0, help="of the split, the folds and the networks (default: 0)")
     picture = Path("fastbp-sizes.png")
     add("--output", metavar="FILE.png", type=file_name, default=picture, help="the picture (default: %(default)s)")
-    add("--force", action="store_true", help="write the picture over the table that is read from")
+    add("--force", action="store_true", help="let the picture overwrite the table")
     add("--quick", action="store_true", help=f"a small search: {' '.join(QUICK_SIZES)}, 3 folds, 30 epochs")
     add("--no-tabular", action="store_true", help="do not train BPTabularClassifier or -Regressor on the same folds")
     add("--no-compare", action="store_true", help="do not time scikit-learn's MLP at the end")
 
 
 @contextmanager
-def _told_of_interrupts(interrupted):
-    """Set the event at Ctrl-C too: a fit takes the exception for itself and ends early, as scikit-learn's do."""
+def _noting_interrupts(interrupted):
+    """Set the event at Ctrl-C: a fit catches the exception and ends early, as scikit-learn's fits do."""
 
     def interrupt(number, frame):
         interrupted.set()
@@ -162,13 +161,13 @@ def _warm_up(options, interrupted):
     print(f"Every kernel is ready after {time.perf_counter() - start:.1f} s; the next process finds them in the cache.")
 
 
-def _find_sizes(options, interrupted):
-    """Find out what the options leave open, and do the main job."""
+def _search(options, interrupted):
+    """Check the options, fill in their defaults, and search."""
     if options.output.suffix.lower() != ".png":
         raise TableError(f"--output: {options.output} does not end in .png")
-    check_place(options.output, "--output", [options.data] if options.data else [], options.force)
+    check_output(options.output, "--output", [options.data] if options.data else [], options.force)
     if options.data is None:
-        for name in OF_TABLES:
+        for name in TABLE_OPTIONS:
             if getattr(options, name):
                 raise TableError(f"--{name} needs --data FILE.csv")
     dataset = load_dataset(options.data, options.target, options.task, options.drop, reading_of(options), options.seed)
@@ -177,4 +176,4 @@ def _find_sizes(options, interrupted):
     options.sizes = list(dict.fromkeys(sizes))
     options.epochs = options.epochs or (30 if options.quick else 200)
     options.folds = count_folds(dataset, options.folds, default=3 if options.quick else 5)
-    find_sizes(dataset, options, cpu_count(), interrupted)
+    search_sizes(dataset, options, cpu_count(), interrupted)

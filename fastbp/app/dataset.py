@@ -1,4 +1,4 @@
-"""What is searched on: the data, split, the task, and the model for a size."""
+"""The data of a search or a training: split into training and test rows, with the task and the models for it."""
 
 from typing import Any, NamedTuple
 
@@ -19,53 +19,53 @@ FEWEST_ROWS = 10
 
 
 class Dataset(NamedTuple):
-    """The data, split; the task; and the step before the network."""
+    """Training and test rows, the task, and the preprocessing step."""
 
     name: str
     task: str
     X_train: Any
     X_test: Any
     y_train: np.ndarray
-    y_test: np.ndarray | None
+    y_test: np.ndarray
     prepare: Any
-    columns: list[Column]  # all of a file, the target last
+    columns: list[Column]  # all columns of a file, the target last
     notes: list[str]
 
     @property
     def is_classification(self):
-        """Whether the target is a class, not a number."""
+        """Whether the target is a class."""
         return self.task == "classification"
 
     @property
     def metric(self):
-        """The score by which the sizes are ranked, as scikit-learn calls it."""
+        """scikit-learn's name of the score that ranks the sizes."""
         return "accuracy" if self.is_classification else "r2"
 
     @property
     def score_name(self):
-        """That metric as people call it."""
+        """The name of that score in the output."""
         return "accuracy" if self.is_classification else "R²"
 
     def pipeline(self, sizes, epochs, seed, of=(BPClassifier, BPRegressor)):
-        """Return the preparation and a network of fastbp's or scikit-learn's kind."""
+        """Return a pipeline of the preprocessing and a network of one of the two classes `of`."""
         classifier, regressor = of
         network = classifier if self.is_classification else regressor
         settings = {"hidden_layer_sizes": sizes, "max_iter": epochs, "random_state": seed}
         return Pipeline([("prepare", self.prepare), ("network", network(**settings))])
 
     def model(self, *settings, **more):
-        """Return the pipeline as it is to be fitted to the target in its own unit; arguments as `pipeline`'s."""
+        """Return the pipeline with a scaled target; arguments as in `pipeline`."""
         pipeline = self.pipeline(*settings, **more)
-        # a fresh network's outputs are near 0, so it learns best a target of mean 0 and deviation 1
+        # outputs are near 0 at first, so a target of mean 0 and standard deviation 1 is learned best
         return pipeline if self.is_classification else TransformedTargetRegressor(pipeline, transformer=StandardScaler())
 
     @property
     def table_kind(self):
-        """The estimator for tables."""
+        """The class of the tabular estimator."""
         return BPTabularClassifier if self.is_classification else BPTabularRegressor
 
     def check_range(self):
-        """Raise TableError where the target is beyond the single precision of a network behind TableEncoder."""
+        """Raise TableError if the target is beyond single precision, in which networks behind TableEncoder compute."""
         if not self.is_classification and not (np.abs(self.y_train).max() < 1e30 and self.y_train.std() > 1e-30):
             raise TableError(
                 f"the target's numbers, such as {np.abs(self.y_train).max():g}, are beyond single precision, which plain networks"
@@ -73,19 +73,19 @@ class Dataset(NamedTuple):
             )
 
     def search_target(self):
-        """Return the target of the search's rows as the bare pipeline learns it best; R² does not change with its scale."""
+        """Return the training target, scaled for a regression; R² does not change with its scale."""
         if self.is_classification:
             return self.y_train
         return StandardScaler().fit_transform(self.y_train[:, np.newaxis]).ravel()
 
 
 def load_dataset(data, target, task, drop, options, seed):
-    """Return the Dataset of scikit-learn's digits, or of a file where `data` is one."""
+    """Return the Dataset of a file, or of scikit-learn's digits if `data` is None."""
     if data is None:
         if task == "regression":
             raise TableError("the digits are classes; --task regression needs --data FILE.csv")
         X, y = load_digits(return_X_y=True)
-        return _split(Dataset("digits", "classification", X, None, y, None, StandardScaler(), [], []), seed)
+        return _split("digits", "classification", X, y, StandardScaler(), [], [], seed)
     if target is None:
         raise TableError("--data needs --target COLUMN")
     table = read_table(data, target, drop, options, task=task)
@@ -100,13 +100,11 @@ def load_dataset(data, target, task, drop, options, seed):
     if len(np.unique(y)) == 1:
         raise TableError(f"the target {target!r} is {str(y[0])!r} in every row: there is nothing to learn")
     name = title_of(data) if str(data) == "-" else data.name
-    return _split(Dataset(name, task, X, None, y, None, TableEncoder(), [*table.columns, table.target], table.notes), seed)
+    return _split(name, task, X, y, TableEncoder(), [*table.columns, table.target], table.notes, seed)
 
 
-def _split(dataset, seed):
-    X, y = dataset.X_train, dataset.y_train
-    n_classes = len(np.unique(y)) if dataset.is_classification else 1
-    X_train, X_test, y_train, y_test = train_test_split(
-        X, y, test_size=max(round(0.2 * len(y)), n_classes), stratify=y if dataset.is_classification else None, random_state=seed
-    )
-    return dataset._replace(X_train=X_train, X_test=X_test, y_train=y_train, y_test=y_test)
+def _split(name, task, X, y, prepare, columns, notes, seed):
+    classes = y if task == "classification" else None
+    n_test = max(round(0.2 * len(y)), 1 if classes is None else len(np.unique(classes)))
+    X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=n_test, stratify=classes, random_state=seed)
+    return Dataset(name, task, X_train, X_test, y_train, y_test, prepare, columns, notes)

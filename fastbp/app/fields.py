@@ -1,9 +1,9 @@
-"""A table's header and fields: of text, and of Parquet, whose columns have types of their own.
+"""Reads the header and the fields of a table, from text or from Parquet, whose columns have types.
 
-pandas reads the fields. Around it stands what `read_csv` leaves to the user. It must be told separator, decimal mark and
-encoding. It fills short rows with missing values and shifts long ones, both in silence. It takes NA and None for missing values
-where they are classes. It names no line: `test_what_pandas_leaves_to_the_user` shows each. DuckDB and pyarrow report such rows
-by their number, which is not the line, and make a whole column text for one odd cell.
+pandas reads the fields. This module does what `read_csv` leaves to the user. `read_csv` must be told the separator, the decimal
+mark and the encoding. It fills short rows with missing values and shifts long ones, both silently. It reads NA and None as
+missing values even if they are classes. It names no line. `test_what_pandas_leaves_to_the_user` shows each. DuckDB and pyarrow
+report such rows by their number, which is not the line, and turn a whole column into text for one cell that is no number.
 """
 
 import csv
@@ -19,38 +19,38 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastbp.app.notation import OTHER_MARK, find_decimal, is_code, weigh
-from fastbp.app.source import TableError, as_text, brief, encoding_of, title_of
+from fastbp.app.notation import OTHER_MARK, find_decimal, find_evidence, is_code
+from fastbp.app.source import TableError, as_text, brief, find_encoding, title_of
 
 SEPARATORS = {"\t": "tab", ";": "semicolon", "|": "bar", ",": "comma"}
-# what pandas takes for a missing value in a column of numbers
-NUMBER_GAPS = frozenset(["", "#N/A", "#N/A N/A", "#NA", "<NA>", "N/A", "NA", "n/a", "NULL", "null", "None"])
-NUMBER_GAPS |= {"NaN", "nan", "-NaN", "-nan", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"}
-_SAMPLE = 2**18  # characters that are looked at before the fields are read
+# texts that pandas reads as missing values in a column of numbers
+MISSING_NUMBERS = frozenset(["", "#N/A", "#N/A N/A", "#NA", "<NA>", "N/A", "NA", "n/a", "NULL", "null", "None"])
+MISSING_NUMBERS |= {"NaN", "nan", "-NaN", "-nan", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"}
+_SAMPLE = 2**18  # characters from which the format is detected
 _SAMPLE_ROWS, _SAMPLE_FIELDS = 300, 100_000
-csv.field_size_limit(2**31 - 1)  # fields may be of any length
+csv.field_size_limit(2**31 - 1)
 
 
 class Options(NamedTuple):
-    """How the file is written, where it is not to be found out."""
+    """The format of a file; None is detected."""
 
     decimal: str | None = None
     thousands: str | None = None
     encoding: str | None = None
     separator: str | None = None
-    gaps: frozenset[str] = frozenset()
+    missing: frozenset[str] = frozenset()
 
 
 class Body(NamedTuple):
-    """The rows of a file of text: where they stand and how they are read."""
+    """The rows of a text file, below its header."""
 
     path: Any
     file: Any  # its bytes, unpacked
     encoding: str
     separator: str
-    n_head_lines: int  # after which the header ends
+    n_head_lines: int  # lines up to the end of the header
     n_columns: int
-    unit: str = "line"  # what messages count
+    unit: str = "line"  # how messages call a row's place
 
     def records(self):
         """Yield (line, fields) of each row."""
@@ -65,12 +65,12 @@ class Body(NamedTuple):
 
             reader, line = _split(lines(), self.separator), self.n_head_lines
             for row in reader:
-                if not _is_blank(row) or '"' in last:  # "" alone is a row of one empty field
+                if not _is_blank(row) or '"' in last:  # a line of "" is a row with one empty field
                     yield line + 1, row
                 line = self.n_head_lines + reader.line_num
 
     def lines_of(self, rows):
-        """Return {row: line of the file} for the row numbers."""
+        """Return {row: line in the file} for these row numbers."""
         rows = set(rows)
         with closing(self.records()) as records:
             lines = {row: line for row, (line, _) in enumerate(islice(records, max(rows, default=-1) + 1)) if row in rows}
@@ -79,11 +79,11 @@ class Body(NamedTuple):
         return lines
 
     def texts_of(self, place, series):
-        """Return the column at this place as it stands in the file: texts, NaN for an empty field."""
+        """Return the column at this place as text; NaN is an empty field."""
         return series if series.dtype == object else _read(self, [], [str(place)], usecols=[str(place)])[str(place)]
 
     def refuse_ragged(self, n_rows=None):
-        """Raise if a row has other fields than the header, or if there are not as many rows as pandas found."""
+        """Raise if a row has another number of fields than the header, or if pandas found another number of rows."""
         width, n_records = self.n_columns, 0
         for line, row in self.records():
             n_records += 1
@@ -96,24 +96,24 @@ class Body(NamedTuple):
             self._refuse_quotes()
 
     def _refuse_quotes(self):
-        raise TableError(f"{title_of(self.path)} has quotation marks in odd places: its rows can be told apart in two ways")
+        raise TableError(f"{title_of(self.path)} has quotation marks in odd places: it is unclear where its rows end")
 
 
 class TypedBody(NamedTuple):
-    """The rows of a file whose columns have types."""
+    """The rows of a file with typed columns."""
 
     path: Any
-    exact: Mapping[int, Any] = MappingProxyType({})  # texts of columns whose numbers are not all that the file says
+    exact: Mapping[int, Any] = MappingProxyType({})  # texts of columns of integers that float64 rounds
     separator: str = ","
     unit: str = "row"
 
     def lines_of(self, rows):
-        """Return {row: its place, from 1}."""
+        """Return {row: its number, from 1}."""
         return {row: row + 1 for row in rows}
 
     def texts_of(self, place, series):
-        """Return the column as text, numbers as short as they can be written, NaN for a missing value."""
-        return self.exact.get(place, as_text_series(series))
+        """Return the column as text; NaN is a missing value."""
+        return self.exact.get(place, texts_of_column(series))
 
 
 class Fields(NamedTuple):
@@ -121,17 +121,17 @@ class Fields(NamedTuple):
 
     body: Body | TypedBody
     decimal: str | None  # the decimal mark of the columns; None if they differ or have none
-    names: list[str]  # all different: a second "a" is "a.1", and one without a name is "column 3"
-    repeated: dict[str, list[str]]  # what columns with the same name are called
-    nameless: set[str]  # which of `names` do not stand in the file
-    columns: list[Any]  # Series of numbers, or text as it stands, NaN where there is none; dates too, where the file has types
+    names: list[str]  # unique: a second "a" is "a.1", and a third column without a name is "column 3"
+    repeated: dict[str, list[str]]  # a name that occurs more than once -> the unique names of its columns
+    nameless: set[str]  # which of `names` are not in the file
+    columns: list[Any]  # Series of numbers, or of text with NaN for missing values; of dates too, if the file has types
     notes: list[str]
-    has_types: bool = False  # whether text is text and nothing else, even if it looks like numbers
-    unusable: Mapping[str, str] = MappingProxyType({})  # columns without values that can be used, and their type in the file
+    has_types: bool = False  # whether text stays text, even if it looks like numbers
+    unusable: Mapping[str, str] = MappingProxyType({})  # columns of a type that cannot be used -> that type
 
 
-def as_text_series(series):
-    """Return numbers as text, as short as they can be written, and dates; NaN for missing values; other columns as they are."""
+def texts_of_column(series):
+    """Return numbers (in their shortest form) and dates as text, with NaN for missing values; other columns as they are."""
     if series.dtype.kind in "iu":
         return series.astype(str).astype(object)
     if series.dtype.kind == "f":
@@ -144,18 +144,18 @@ def as_text_series(series):
 
 
 def read_fields(path, file, options, is_text=lambda name, place: False):
-    """Return the Fields of the file at `path`, whose unpacked bytes are `file`; a column stays text if `is_text(name, place)`."""
+    """Return the Fields of a file; `file` is its unpacked content. A column stays text if `is_text(name, place)`."""
     try:
-        import pandas as pd  # noqa: F401 - said here, once
+        import pandas as pd  # noqa: F401 - the first import, for the error
     except ImportError as error:
         raise TableError("reading a table needs pandas: pip install pandas") from error
     file.seek(0)
-    start = file.read(64)  # of a text it may begin with PAR1 too, but it holds no control characters
+    start = file.read(64)  # text may begin with PAR1 too, but has no control characters
     if start.startswith(b"PAR1") and any(byte < 32 and byte not in b"\t\r\n" for byte in start):
         return _read_parquet(path, file, options)
-    encoding = encoding_of(path, file, options.encoding)
+    encoding = find_encoding(path, file, options.encoding)
     with as_text(file, encoding) as text:
-        sample = text.read(_SAMPLE) + text.readline() + "".join(islice(text, 20))  # rows too where the header alone is long
+        sample = text.read(_SAMPLE) + text.readline() + "".join(islice(text, 20))  # rows too, if the header is that long
     lines = list(io.StringIO(sample, newline=""))
     hint = re.fullmatch(r'\ufeff?"?sep=([^\w"])"?\s*', lines[0], re.IGNORECASE) if lines else None
     lines = lines[1:] if hint else lines
@@ -168,10 +168,10 @@ def read_fields(path, file, options, is_text=lambda name, place: False):
     body = Body(path, file, encoding, separator, reader.line_num + bool(hint), len(names))
     rows = [row for row in islice(reader, min(_SAMPLE_ROWS, 20 + _SAMPLE_FIELDS // len(names))) if not _is_blank(row)]
     sample = [[row[i].strip() for row in rows if i < len(row)] for i in range(len(names))]
-    decimal, is_plain = _look_at(sample, separator, options)
-    names, repeated, nameless, notes_on_names = _name(names)
+    decimal, is_plain = _detect_decimal(sample, separator, options)
+    names, repeated, nameless, notes_on_names = _unique_names(names)
     is_plain = [is_so and not is_text(name, i) for i, (name, is_so) in enumerate(zip(names, is_plain))]
-    columns = _parse(body, is_plain, decimal or ".", options.gaps)
+    columns = _parse(body, is_plain, decimal or ".", options.missing)
 
     notes = []
     if encoding not in ("utf-8", "utf-8-sig", options.encoding):
@@ -193,21 +193,20 @@ def _read_parquet(path, file, options):
         raise TableError(f"{title_of(path)} is Parquet, which needs pandas and pyarrow: pip install pandas pyarrow") from error
     notes = ["--sep and --encoding are for text, not for Parquet"] if options.separator or options.encoding else []
     file.seek(0)
-    pa.array(pd.array([], "period[D]"))  # from here on pyarrow knows pandas' periods
+    pa.array(pd.array([], "period[D]"))  # registers pandas' periods with pyarrow
     try:
-        # of one file, whatever the path looks like: no folders, and no columns that their names would tell
-        table = parquet.ParquetFile(file).read()
-        index = [name for name in table.column_names if name.startswith("__index_level_")]  # pandas' name for one without a name
+        table = parquet.ParquetFile(file).read()  # one file: read_table would take columns from the names of folders
+        index = [name for name in table.column_names if name.startswith("__index_level_")]  # pandas' name of a nameless index
         if 0 < len(index) < table.num_columns:
             table = table.drop_columns(index)
             notes.append("the index of the DataFrame, which has no name, is left out")
-        columns = [_typed(pa, pd, column) for column in table.columns]
+        columns = [_values_of_arrow(pa, pd, column) for column in table.columns]
     except (pa.ArrowException, ValueError, OSError) as error:
         raise TableError(f"{title_of(path)} is no Parquet file that can be read: {error}") from error
     if not columns:
         raise TableError(f"{title_of(path)} has no columns")
-    names, repeated, nameless, notes_on_names = _name([name.strip() for name in table.column_names])
-    gaps = pd.to_numeric(pd.Series([*options.gaps], dtype=object), errors="coerce").dropna()
+    names, repeated, nameless, notes_on_names = _unique_names([name.strip() for name in table.column_names])
+    missing = pd.to_numeric(pd.Series([*options.missing], dtype=object), errors="coerce").dropna()
     unusable, exact = {}, {}
     for i, (column, stored) in enumerate(zip(columns, table.columns)):
         if isinstance(column, str):
@@ -215,18 +214,18 @@ def _read_parquet(path, file, options):
         elif column.dtype.kind in "iuf":
             if pa.types.is_integer(stored.type) and column.dtype.kind == "f" and column.abs().max() > 2**53:
                 exact[i] = stored.to_pandas(integer_object_nulls=True).map(str, na_action="ignore")
-            columns[i] = column.mask(column.isin(gaps))
+            columns[i] = column.mask(column.isin(missing))
     body = TypedBody(path, exact)
     return Fields(body, None, names, repeated, nameless, columns, notes + notes_on_names, True, unusable)
 
 
-def _typed(pa, pd, column):
-    """Return the values of a column, or the name of its type; a category is text, and so are true and false, as in CSV."""
+def _values_of_arrow(pa, pd, column):
+    """Return a column of pyarrow's as a Series, booleans as text; or the name of its type if it cannot be used."""
     kind, types = column.type, pa.types
     if getattr(kind, "extension_name", "") == "pandas.period":
         return column.to_pandas().dt.to_timestamp().astype("datetime64[ns]")
     if types.is_dictionary(kind):
-        return _typed(pa, pd, column.cast(kind.value_type))
+        return _values_of_arrow(pa, pd, column.cast(kind.value_type))
     if types.is_null(kind):
         column, kind = column.cast(pa.string()), pa.string()
     if types.is_boolean(kind):
@@ -245,8 +244,8 @@ def _typed(pa, pd, column):
     return str(kind)
 
 
-def _name(names):
-    """Return the names, all different, as Fields has them, with what it calls repeated and nameless, and notes."""
+def _unique_names(names):
+    """Make names unique; return `names`, `repeated` and `nameless` of Fields, and notes."""
     without = [i for i, name in enumerate(names) if not name]
     names = [name or f"column {i}" for i, name in enumerate(names, 1)]
     places, taken = {}, set(names)
@@ -258,20 +257,20 @@ def _name(names):
             taken.add(names[i])
     repeated = {name: [names[i] for i in its] for name, its in places.items() if len(its) > 1}
     notes = [
-        f"{brief(name)!r} stands in the header more than once: the second is called {brief(second)!r}"
+        f"{brief(name)!r} is in the header more than once: the second is called {brief(second)!r}"
         for name, (_, second, *_) in repeated.items()
     ]
     return names, repeated, {names[i] for i in without}, notes
 
 
 def _find_separator(lines):
-    """Return the separator that cuts the header and the rows below it into equally many fields."""
+    """Return the separator with which header and rows have the same number of fields."""
 
     def quality(separator):
         rows = [row for row in islice(_split(lines, separator), 200) if not _is_blank(row)]
         width = max((i for i, name in enumerate(rows[0], 1) if name.strip()), default=0) if rows else 0
         same = np.mean([_fits(row, width) for row in rows[1:]] or [1])
-        # one that cuts rows alike is the better reason for a semicolon than for a comma, which may be a decimal one
+        # tab and semicolon win over the comma, which may be a decimal mark
         return width > 1 and same >= 0.5, len(rows) > 1 and separator in "\t;", same, width
 
     return max(SEPARATORS, key=quality)
@@ -286,16 +285,16 @@ def _is_blank(row):
 
 
 def _fits(row, width):
-    """Whether the row has as many fields; separators at its end may be too many."""
+    """Whether the row has that many fields; extra separators at its end are allowed."""
     return len(row) == width or (len(row) > width and not any(row[width:]))
 
 
-def _look_at(columns, separator, options):
-    """Return the decimal mark of the columns, and for each column whether pandas can read its numbers with that mark."""
+def _detect_decimal(columns, separator, options):
+    """Return the decimal mark, and for each column whether pandas can read its numbers with it."""
     evidence, has_codes = [], []
     for texts in columns:
-        texts = [text for text in dict.fromkeys(texts) if text not in NUMBER_GAPS and text not in options.gaps]
-        evidence.append((weigh(texts, np.ones(len(texts)), options.thousands), len(texts)))
+        texts = [text for text in dict.fromkeys(texts) if text not in MISSING_NUMBERS and text not in options.missing]
+        evidence.append((find_evidence(texts, np.ones(len(texts)), options.thousands), len(texts)))
         has_codes.append(any(map(is_code, texts)))
     decimal = options.decimal or OTHER_MARK.get(options.thousands)
     if decimal is None:
@@ -313,15 +312,15 @@ def _look_at(columns, separator, options):
     return decimal, is_plain
 
 
-def _parse(body, is_plain, decimal, gaps):
-    """Return the columns as pandas reads them: those of plain numbers as numbers, the others as text."""
+def _parse(body, is_plain, decimal, missing):
+    """Return the columns: plain ones as numbers if pandas can, the others as text."""
     import pandas as pd
 
     names = [str(i) for i in range(len(is_plain))]
     beyond = str(len(names))
     plain = [name for name, is_so in zip(names, is_plain) if is_so]
     try:
-        frame = _read(body, plain, [name for name, is_so in zip(names, is_plain) if not is_so], decimal, gaps)
+        frame = _read(body, plain, [name for name, is_so in zip(names, is_plain) if not is_so], decimal, missing)
         if frame[beyond].notna().any() or frame[names[-1]].isna().any():
             body.refuse_ragged(len(frame))
         columns = {name: frame[name] for name in names}
@@ -341,13 +340,15 @@ def _parse(body, is_plain, decimal, gaps):
     return [columns[name] for name in names]
 
 
-def _read(body, plain, others, decimal=".", gaps=(), usecols=None):
-    """Return a frame of the columns, called by their places; without `usecols` one more, for fields that should not be there,
-    which pandas would leave out in silence."""
+def _read(body, plain, others, decimal=".", missing=(), usecols=None):
+    """Return a DataFrame with the places of the columns as their names.
+
+    Without `usecols` it has one column more, for surplus fields, which pandas would drop silently.
+    """
     import pandas as pd
 
     names = [str(i) for i in range(body.n_columns + (usecols is None))]
-    number_gaps, no_text = [*NUMBER_GAPS - {"None"}, *gaps], [""]  # None may be a class: a column with it is read as text
+    no_number, no_text = [*MISSING_NUMBERS - {"None"}, *missing], [""]  # None may be a class: a column with it is read as text
     with as_text(body.file, body.encoding, body.n_head_lines) as text, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -359,8 +360,8 @@ def _read(body, plain, others, decimal=".", gaps=(), usecols=None):
             names=names,
             index_col=False,
             usecols=usecols,
-            dtype=dict.fromkeys(others, object) or None,  # even {} costs pandas 2 memory
+            dtype=dict.fromkeys(others, object) or None,  # {} would cost memory in pandas 2
             keep_default_na=False,
-            na_values=dict.fromkeys(plain, number_gaps) | dict.fromkeys([*others, str(body.n_columns)], no_text),
+            na_values=dict.fromkeys(plain, no_number) | dict.fromkeys([*others, str(body.n_columns)], no_text),
             skipinitialspace=True,
         )

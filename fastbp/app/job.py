@@ -1,4 +1,4 @@
-"""The main job: search, rank, draw, test and compare. `interrupted` is an Event that is set after Ctrl-C."""
+"""The verb ``search``: search, rank, draw, test and compare. `interrupted` is an Event that is set after Ctrl-C."""
 
 import sys
 import threading
@@ -18,8 +18,8 @@ from fastbp.app.source import TableError
 from fastbp.search import BPSearchCV
 
 
-def find_sizes(dataset, options, n_cores, interrupted):
-    """Search, rank, draw, test and compare; once interrupted, rank and draw what is finished."""
+def search_sizes(dataset, options, n_cores, interrupted):
+    """Search, rank, draw, test and compare; after Ctrl-C, rank and draw the finished sizes."""
     sizes, epochs, n_folds, n_jobs = options.sizes, options.epochs, options.folds, options.jobs
     text.print_dataset(dataset)
     print(f"{len(sizes)} sizes × {n_folds} folds = {len(sizes) * n_folds} fits of at most {epochs} epochs, {n_jobs} at a time")
@@ -29,12 +29,12 @@ def find_sizes(dataset, options, n_cores, interrupted):
     if interrupted.is_set():
         return
 
-    candidates, beside = _search(dataset, sizes, epochs, n_folds, options, interrupted), None
+    candidates, tabular = _search(dataset, sizes, epochs, n_folds, options, interrupted), None
     if candidates:
         if not options.no_tabular and not interrupted.is_set():
-            beside = _score_as_table(dataset, n_folds, options, interrupted)
-        text.print_ranking(candidates, dataset, epochs, beside)
-        text.draw(candidates, dataset, options.output, beside)
+            tabular = _score_tabular(dataset, n_folds, options, interrupted)
+        text.print_ranking(candidates, dataset, epochs, tabular)
+        text.draw(candidates, dataset, options.output, tabular)
     if interrupted.is_set():
         print(f"\n{len(candidates)} of {len(sizes)} sizes were finished.")
         return
@@ -42,16 +42,16 @@ def find_sizes(dataset, options, n_cores, interrupted):
     if np.isnan(candidates[0].scores.mean()):
         raise TableError("no size could be trained on every fold")
     seconds, model = _fit(dataset.model(best, epochs, options.seed), dataset, interrupted)
-    text.print_test(dataset, text.name_of(best), model)
-    if beside is not None:  # the mean of its networks, one of each fold
-        score = beside.model.score(dataset.X_test, dataset.y_test)
+    text.print_test(dataset, text.format_sizes(best), model)
+    if tabular is not None:  # it averages its networks, one per fold
+        score = tabular.model.score(dataset.X_test, dataset.y_test)
         print(f"{dataset.table_kind.__name__} on the same rows: {dataset.score_name} {score:.4f}")
     if not options.no_compare:
         _compare(dataset, best, seconds, model, options, n_cores, interrupted)
 
 
 def _warm_up(dataset, options):
-    """Compile what is timed below, on rows with every class among them; what fails here is told there."""
+    """Compile the kernels of the fits that are timed below, on rows of all classes; errors are reported there."""
     first = np.unique(dataset.y_train, return_index=True)[1] if dataset.is_classification else []
     rows = np.union1d(first, np.arange(min(100, len(dataset.y_train)))).astype(int)
     X = dataset.X_train.iloc[rows] if hasattr(dataset.X_train, "iloc") else dataset.X_train[rows]
@@ -64,7 +64,7 @@ def _warm_up(dataset, options):
 
 
 def count_folds(dataset, n_folds, default):
-    """Return the folds asked for, or the default, or fewer where the rows do not allow as many."""
+    """Return the number of folds, checked; the default is smaller if there are few rows."""
     if n_folds is not None and n_folds < 2:
         raise TableError("--folds: at least 2 are needed")
     most, why = len(dataset.y_train) // 2, "half of the rows that are not held out"
@@ -81,7 +81,7 @@ def _folds(dataset, n_folds, seed):
 
 
 def _search(dataset, sizes, epochs, n_folds, options, interrupted):
-    """Return the candidates that are finished, best first."""
+    """Return the finished candidates, best first."""
     search = BPSearchCV(
         dataset.pipeline(sizes[0], epochs, options.seed),
         {"network__hidden_layer_sizes": sizes},
@@ -111,8 +111,8 @@ def _search(dataset, sizes, epochs, n_folds, options, interrupted):
     return [one for one in candidates if not np.isnan(one.scores.mean())] if interrupted.is_set() else candidates
 
 
-def _score_as_table(dataset, n_folds, options, interrupted):
-    """Return the estimator for tables as a candidate, scored on the search's folds; None if it could not be trained on them."""
+def _score_tabular(dataset, n_folds, options, interrupted):
+    """Score the tabular estimator on the same folds; None if it could not be trained."""
     folds = list(_folds(dataset, n_folds, options.seed).split(dataset.X_train, dataset.y_train))
     kind = dataset.table_kind
     model = kind("fast" if options.quick else "default", cv=folds, random_state=options.seed, n_threads=options.jobs)
@@ -135,13 +135,13 @@ def _score_as_table(dataset, n_folds, options, interrupted):
 
 
 class _Scorer:
-    """Scores a fit, keeps its epochs too, and tells when every fold of a size is done."""
+    """Scores a fit, records its epochs, and prints a line when all folds of a size are finished."""
 
     def __init__(self, dataset, n_sizes, n_folds):
         self.metric, self.score_name = dataset.metric, dataset.score_name
         self.score = get_scorer(dataset.metric)
         self.n_sizes, self.n_folds = n_sizes, n_folds
-        self.scores = {}  # sizes -> [score of each fold that is done]
+        self.scores = {}  # sizes -> scores of the finished folds
         self.n_finished = 0
         self.lock = threading.Lock()
         self.start = time.perf_counter()
@@ -152,34 +152,35 @@ class _Scorer:
             scores = self.scores.setdefault(network.hidden_layer_sizes, [])
             scores.append(score)
             try:
-                self._tell(network.hidden_layer_sizes, scores)
-            except BrokenPipeError:  # nobody reads on: as Ctrl-C it ends the search, as an error it would be one fit's
+                self._print_progress(network.hidden_layer_sizes, scores)
+            except BrokenPipeError:  # ends the search; as an error it would fail this fit only
                 raise KeyboardInterrupt from None
         return {self.metric: score, "epochs": network.n_iter_}
 
-    def _tell(self, sizes, scores):
+    def _print_progress(self, sizes, scores):
         if len(scores) == self.n_folds:
             self.n_finished += 1
             count = f"[{self.n_finished:{len(str(self.n_sizes))}}/{self.n_sizes}]"
+            score = text.format_scores(np.array(scores))
             passed = time.perf_counter() - self.start
-            print(f"{count} {text.name_of(sizes):12} {self.score_name} {text.spread_of(np.array(scores))} {passed:8.1f} s passed")
+            print(f"{count} {text.format_sizes(sizes):12} {self.score_name} {score} {passed:8.1f} s passed")
         elif sys.stdout.isatty():
             n_fits = sum(map(len, self.scores.values()))
             print(f"{n_fits} of {self.n_sizes * self.n_folds} fits", end="\r", flush=True)
 
 
 def _fit(model, dataset, interrupted):
-    """Return the seconds that the fit took, and the model."""
+    """Fit a model; return the seconds and the model."""
     start = time.perf_counter()
     model.fit(dataset.X_train, dataset.y_train)
-    if interrupted.is_set():  # the fit took Ctrl-C for itself and ended early, as scikit-learn's do
+    if interrupted.is_set():  # the fit caught Ctrl-C and ended early
         raise KeyboardInterrupt
     return time.perf_counter() - start, model
 
 
 def _compare(dataset, sizes, seconds, model, options, n_cores, interrupted):
-    """Print how long scikit-learn's MLP takes for the same setting, and whether it predicts the same."""
-    print(f"\n{text.name_of(sizes)} trained on the same {len(dataset.y_train)} rows, on this machine")
+    """Print the time of scikit-learn's MLP with the same settings, and whether it predicts the same."""
+    print(f"\n{text.format_sizes(sizes)} trained on the same {len(dataset.y_train)} rows, on this machine")
     text.print_timing("fastbp", seconds, model, dataset)
 
     def fit(max_epochs, n_threads):
@@ -187,7 +188,7 @@ def _compare(dataset, sizes, seconds, model, options, n_cores, interrupted):
         with threadpool_limits(n_threads):
             return _fit(peer, dataset, interrupted)
 
-    # BLAS's threads can slow scikit-learn down a hundred times where others use the cores too: it gets the better number of them
+    # many BLAS threads can slow scikit-learn down a hundred times on busy cores, so it gets the faster number
     trials = {n_threads: fit(2, n_threads)[0] for n_threads in {1, n_cores}}
     n_threads = min(trials, key=trials.get)
     its_seconds, peer = fit(options.epochs, n_threads)

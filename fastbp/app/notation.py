@@ -1,6 +1,6 @@
-"""Numbers and dates as people write them: 1.250,50 €, 12 %, 31/12/2024.
+"""Reads numbers and dates as people write them: 1.250,50 €, 12 %, 31/12/2024.
 
-Texts are the different ones of a column, without spaces around them, and `counts` says how often each of them occurs.
+`texts` are the distinct texts of a column, stripped of spaces; `counts` are the numbers of their rows.
 """
 
 import functools
@@ -16,10 +16,10 @@ _CODES = (
 )
 _UNIT = rf"(?:[A-Z]{{0,2}}[$¢£¤¥฿\u20a0-\u20cf]|(?i:{'|'.join(_CODES.split())})\.?)"
 _SAME = {"€": "EUR", "EURO": "EUR", "$": "USD", "US$": "USD", "£": "GBP", "¥": "JPY", "₹": "INR", "RS": "INR"}
-_MARKS = {",": ",", ".": ".", "'": "'’", " ": _SPACES}  # between thousands, by the name that the option gives them
+_MARKS = {",": ",", ".": ".", "'": "'’", " ": _SPACES}  # value of --thousands -> characters that it allows
 OTHER_MARK = {",": ".", ".": ","}
 _NO_MARKS = dict.fromkeys(map(ord, "".join(_MARKS.values())))
-_EVIDENCE = 5000  # texts that are looked at to find out which mark is the decimal one
+_EVIDENCE = 5000  # texts from which the decimal mark is detected
 
 _DATES = ["%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d.%m.%y", "%d-%b-%Y", "%d-%b-%y", "%a, %d %b %Y", "%b %Y", "%B %Y"]
 _DATES += ["%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%B %d %Y"]
@@ -37,33 +37,33 @@ _WHOLE = re.compile("0|-?[1-9][0-9]*")
 
 
 def is_code(text):
-    """Whether zeros stand before the digits, as in 007: a name made of digits, which a number would not keep."""
+    """Whether a text of digits has leading zeros, as 007: a code, which a number would not preserve."""
     return _CODE.fullmatch(text) is not None
 
 
 def is_whole(text):
-    """Whether an integer writes itself so."""
+    """Whether a text is an integer as Python writes it."""
     return _WHOLE.fullmatch(text) is not None
 
 
 class Numbers(NamedTuple):
-    """What the texts say as numbers."""
+    """Texts read as numbers."""
 
-    values: np.ndarray  # (n_texts,); NaN for what is no number, inf for what is too large
-    is_certain: bool  # whether 1,250 or 1.250 in all of them could only be meant as it is read
+    values: np.ndarray  # (n_texts,); NaN if the text is no number, inf if it is too large
+    is_certain: bool  # whether numbers such as 1,250 have one possible reading
     is_quantity: bool  # whether there are currencies, percents or marks between thousands
-    example: int | None  # which text is a number that programs would write otherwise
+    example: int | None  # index of a number in another notation than 1250.5
 
 
 def read_numbers(texts, counts, decimal=None, thousands=None, usual_decimal=None, separator=","):
-    """Return Numbers; `usual_decimal` is the mark in the other columns, `separator` what stands between the fields."""
+    """Return Numbers; `usual_decimal` is the decimal mark of the other columns, `separator` the one of the fields."""
     import pandas as pd
 
     is_certain = True
     decimal = decimal or OTHER_MARK.get(thousands)
     if decimal is None:
-        decimal, is_certain = find_decimal(weigh(texts[:_EVIDENCE], counts, thousands), usual_decimal, separator)
-    # what programs write goes fast: in bulk
+        decimal, is_certain = find_decimal(find_evidence(texts[:_EVIDENCE], counts, thousands), usual_decimal, separator)
+    # pandas reads plain numbers, in bulk
     points = texts if decimal == "." else ["" if "." in text else text.replace(",", ".") for text in texts]
     values = pd.to_numeric(pd.Series(points, dtype=object), errors="coerce").to_numpy(dtype=float, copy=True)
     units, grouped = {}, []
@@ -87,7 +87,7 @@ def read_numbers(texts, counts, decimal=None, thousands=None, usual_decimal=None
 
 
 def _drop_other_units(values, counts, units):
-    """Set to NaN what has another unit than the others, and return their unit; a currency may be left out, a percent sign not."""
+    """Set numbers with another unit than most to NaN, and return the unit of most; numbers without a unit are no percents."""
     of_unit = {unit: counts[places].sum() for unit, places in units.items()}
     main = max(of_unit, key=of_unit.get, default=None)
     if main == "%" and of_unit["%"] < counts[~np.isnan(values)].sum() / 2:
@@ -101,17 +101,17 @@ def _drop_other_units(values, counts, units):
 
 
 class Evidence(NamedTuple):
-    """What texts tell about the decimal mark."""
+    """What the texts of a column reveal about the decimal mark."""
 
-    certain: dict[str, float]  # for each mark the weight of the texts in which it must be the decimal one
-    unclear: dict[str, float]  # and in which it may be: 1,250
-    looks_grouped: bool  # whether numbers such as 950 stand next to 1,250, which as decimals would not end in a zero
+    certain: dict[str, float]  # for each mark the number of rows in which it must be the decimal mark
+    unclear: dict[str, float]  # and of those in which it may be: 1,250
+    looks_grouped: bool  # whether there are numbers such as 950 besides 1,250; a decimal fraction rarely ends in a zero
     marks: set[str]  # the marks and units that occur
     n_others: int  # texts that are no numbers
 
 
-def weigh(texts, counts, thousands=None):
-    """Return the Evidence in the texts."""
+def find_evidence(texts, counts, thousands=None):
+    """Return the Evidence of texts."""
     certain, unclear, marks = {".": 0, ",": 0}, {".": 0, ",": 0}, set()
     has_short, has_zero, n_others = False, False, 0
     patterns = {decimal: _pattern(decimal, thousands) for decimal in ".,"}
@@ -135,7 +135,7 @@ def weigh(texts, counts, thousands=None):
 
 
 def find_decimal(evidence, usual, separator):
-    """Return the decimal mark, and whether the texts, or the other columns, leave no other reading."""
+    """Return the decimal mark, and whether it is certain, given the texts and the `usual` mark of other columns."""
     certain, unclear = evidence.certain, evidence.unclear
     if certain["."] != certain[","]:
         return max(certain, key=certain.get), True
@@ -151,7 +151,7 @@ def find_decimal(evidence, usual, separator):
 
 @functools.cache
 def _pattern(decimal, thousands):
-    """Return the pattern of a number with a unit and marks between its thousands, if it has them."""
+    """Return the pattern of a number, with an optional unit and optional marks between thousands."""
     marks = [mark for mark in _MARKS if mark != decimal] if thousands is None else [thousands]
     groups = [rf"[1-9][0-9]{{0,2}}(?:[{_MARKS[mark]}][0-9]{{3}})+" for mark in marks]
     if decimal == "." and "," in marks:
@@ -170,15 +170,15 @@ def _value(match, decimal):
     return -value if match["bracket"] or (match["sign"] or match["inner"]) in ("-", "−") else value
 
 
-def within_years(dates):
-    """Return the dates with NaT for those too far off, in nanoseconds."""
+def without_far_dates(dates):
+    """Return dates in nanoseconds, NaT outside of the years 1600 to 2200."""
     return dates.where(dates.dt.year.between(*_YEARS)).astype("datetime64[ns]")
 
 
 def read_dates(texts, counts, day_first=False):
-    """Return (dates, remark): a Series with NaT for what is no date, or (None, "") where most are none.
+    """Return (dates, remark): a Series with NaT for a text that is no date; or (None, "") if most are no dates.
 
-    Texts whose count is 0 have no say in what form the dates have.
+    The format is chosen by the texts with a count above 0.
     """
     import pandas as pd
 
@@ -189,7 +189,7 @@ def read_dates(texts, counts, day_first=False):
 
     def read(chosen, form):
         dates = pd.to_datetime(pd.Series(chosen, dtype=object), format=form, errors="coerce", utc=True).dt.tz_localize(None)
-        return within_years(dates)
+        return without_far_dates(dates)
 
     found = {"ISO8601": read(few, "ISO8601").notna().sum()}
     for time in _TIMES:
@@ -208,5 +208,5 @@ def read_dates(texts, counts, day_first=False):
         form = next(other for other in equals if other.startswith("%d" if day_first else "%m"))
         example = texts[int(dates[form].notna().argmax())]
         first = "day" if day_first else "month"
-        remark = f"{example!r} is read with the {first} first; no date in the column tells which is meant"
+        remark = f"{example!r} is read with the {first} first; no date in the column shows which is right"
     return dates[form], remark

@@ -1,7 +1,7 @@
-"""A file or pipe, however it is packed and encoded, as text.
+"""Reads a file or a pipe as text, whatever its compression and encoding.
 
-pandas goes by the end of a file's name, reads UTF-8 unless it is told otherwise, and knows no pipe that is read twice. DuckDB and
-polars unpack gzip alone. charset-normalizer takes a late ü in a long file for Chinese.
+pandas finds the compression from the file's name, reads UTF-8 by default, and cannot read a pipe twice. DuckDB and polars unpack
+gzip only. charset-normalizer reads a long file with one late ü as Chinese.
 """
 
 import bz2
@@ -27,24 +27,24 @@ _BYTE_ORDER_MARKS = {  # the longer ones first: UTF-32's begins as UTF-16's
 
 
 class TableError(ValueError):
-    """The file cannot be used; the message says why in one line."""
+    """The file cannot be used; the message is one line."""
 
-    code = 2  # of the process
+    code = 2  # exit code of the process
 
 
 class TrainingError(TableError):
-    """A training came to no end that can be used."""
+    """A training, or writing its result, failed."""
 
     code = 1
 
 
 def title_of(path):
-    """Return what messages call the file."""
+    """Return the name of the file in messages."""
     return "standard input" if str(path) == "-" else str(path)
 
 
 def open_unpacked(path):
-    """Return a file, or standard input for "-", as bytes that can be read again: pipes and packed files go to the disk."""
+    """Open a file, or standard input for "-", as unpacked, seekable bytes; pipes and packed files are copied to the disk."""
     try:
         if str(path) == "-":
             if sys.stdin is None:
@@ -86,21 +86,21 @@ def _copy(source):
 def _only_member(archive, path):
     names = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX/")]
     if "[Content_Types].xml" in names:
-        raise TableError(f"{title_of(path)} is a spreadsheet or document of an office program: save the table as CSV")
+        raise TableError(f"{title_of(path)} is an office document, such as a spreadsheet: save the table as CSV")
     if len(names) != 1:
         raise TableError(f"{title_of(path)} holds {len(names)} files: unpack it and name one of them")
     return archive.open(names[0])
 
 
-def encoding_of(path, file, encoding=None):
-    """Return the given encoding, or what the first bytes say, or UTF-8 or else a Western one; raise where the file is no text."""
+def find_encoding(path, file, encoding=None):
+    """Return the given encoding, or that of the byte order mark, or UTF-8, or a Western one; raise if the file is no text."""
     file.seek(0)
     start = file.read(2**12)
     likely = [name for mark, name in _BYTE_ORDER_MARKS.items() if start.startswith(mark)][:1]
     zeros = [start[1::2].count(0), start[::2].count(0)]
     if encoding is not None:
         likely = [encoding]
-    elif not likely and max(zeros) > len(start) / 4:  # UTF-16 without its mark has them in every other place of Western text
+    elif not likely and max(zeros) > len(start) / 4:  # in UTF-16 every second byte of Western text is zero
         likely = ["utf-16-le" if zeros[0] > zeros[1] else "utf-16-be"]
     for name in likely or ["utf-8", "cp1252", "latin-1"]:
         try:
@@ -114,20 +114,20 @@ def encoding_of(path, file, encoding=None):
 
 
 def brief(text):
-    """Return a name or a field as a message can hold it: in one line, without what would steer a terminal, and not too long."""
+    """Return a name or a field for a message: shortened, in one line, without control characters."""
     text = " ".join(text[:400].split())
     text = "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
     return text if len(text) <= 40 else text[:39] + "…"
 
 
 def count_of(number, what):
-    """Return 1 row, or 2 rows."""
+    """Return "1 row" or "2 rows"."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 @contextmanager
 def as_text(file, encoding, n_skipped=0):
-    """Read the bytes of the file as text, line ends as they are, from the start or behind some lines."""
+    """Read the file as text with its own line ends, from the start or after `n_skipped` lines."""
     file.seek(0)
     text = io.TextIOWrapper(file, encoding, newline="")
     for _ in range(n_skipped):

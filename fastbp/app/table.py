@@ -1,4 +1,4 @@
-"""A table from a file as features and a target, with a word on everything that was left out, dropped or understood."""
+"""Reads a table as features and a target, with notes on everything that was left out or interpreted."""
 
 import difflib
 from contextlib import closing
@@ -15,35 +15,33 @@ from fastbp.app.columns import (
     NUMBER,
     Column,
     are_class_like,
+    infer_column,
     left_out,
-    note_on_odd,
-    understand,
+    note_on_unreadable,
 )
 from fastbp.app.fields import SEPARATORS, Options, read_fields
 from fastbp.app.notation import is_code, is_whole
 from fastbp.app.source import TableError, brief, count_of, open_unpacked, title_of
 
-_MOST_LINES, _MOST_COLUMNS = 5, 20  # that a message names
+_MOST_LINES, _MOST_COLUMNS = 5, 20  # in a message
 
 
 class Table(NamedTuple):
-    """What a file holds."""
+    """The content of a file."""
 
-    X: Any  # DataFrame: numbers are float64, dates datetime64, words objects; missing values are NaN, NaT and None
-    y: np.ndarray  # the target: int64, float64, or object where it is text
-    columns: list[Column]  # all but the target, in the file's order, those that were left out too; without their values
+    X: Any  # DataFrame: numbers are float64, dates datetime64, text object; missing values are NaN, NaT and None
+    y: np.ndarray  # the target: int64, float64, or object if it is text
+    columns: list[Column]  # all but the target, in the file's order, also those left out; without values
     target: Column
     notes: list[str]
-    # the target as names of classes, where it is numbers: int64 where the file has whole numbers as int64 writes them, else the
-    # texts that stand there; None where it is text anyway, or no class
-    labels: np.ndarray | None = None
+    labels: np.ndarray | None = None  # class labels of a target of numbers: int64, or else the texts in the file
 
 
 def read_table(path, target, drop=(), options=Options(), task=None):  # noqa: B008 - it is immutable
     """Return the Table in a file with a header line; "-" is standard input.
 
-    Rows where the target is empty are left out, and so are the columns `drop`. Where `task` is None it is found from the target.
-    Raises TableError if the file cannot be read, is ragged or empty, or lacks the target; or if the target holds dates.
+    Rows without a target and the columns `drop` are left out. If `task` is None, the target decides. Raises TableError if the
+    file cannot be read, is ragged or empty, or lacks the target, or if the target holds dates.
     """
     with closing(open_unpacked(path)) as file:
         fields = read_fields(path, file, options)
@@ -52,7 +50,7 @@ def read_table(path, target, drop=(), options=Options(), task=None):  # noqa: B0
         _check_names(fields, target, drop)
         notes = list(fields.notes)
         place = fields.names.index(target)
-        goal = understand(target, fields.columns[place], fields, options, is_target=True)
+        goal = infer_column(target, fields.columns[place], fields, options, is_target=True)
         if target in fields.unusable:
             raise TableError(f"the target {target!r} is {goal.remarks[0]}, which is no class and no number")
         if goal.kind == LEFT_OUT:
@@ -60,7 +58,7 @@ def read_table(path, target, drop=(), options=Options(), task=None):  # noqa: B0
         if goal.kind == DATE:
             example = goal.values.dropna().iloc[0]
             raise TableError(
-                f"the target {target!r} holds dates, such as {example:%Y-%m-%d}: make numbers of them, such as days since a start"
+                f"the target {target!r} holds dates, such as {example:%Y-%m-%d}: convert them to numbers such as days since a day"
             )
         missing = np.flatnonzero(pd.isna(goal.values))
         y, labels = np.delete(goal.values, missing), None
@@ -75,8 +73,8 @@ def read_table(path, target, drop=(), options=Options(), task=None):  # noqa: B0
             if name in drop:
                 columns.append(left_out(name, "as --drop says"))
             elif i != place:
-                columns.append(_understand_feature(name, fields.columns[i], fields, options))
-            fields.columns[i] = None  # its memory may be needed
+                columns.append(_infer_feature(name, fields.columns[i], fields, options))
+            fields.columns[i] = None  # frees its memory
         notes += _notes_on_cells([*columns, goal], missing, fields)
 
     used = [column for column in columns if column.kind != LEFT_OUT]
@@ -114,16 +112,16 @@ def _suggestion(name, names):
     return "it has the columns " + ", ".join(map(brief, names[:10])) + more
 
 
-def _understand_feature(name, series, fields, options):
-    column = understand(name, series, fields, options)
+def _infer_feature(name, series, fields, options):
+    column = infer_column(name, series, fields, options)
     if column.kind == NUMBER and name in fields.nameless and (np.diff(column.values) == 1).all():
         return left_out(name, "without a name and counting the rows")
     return column
 
 
 def _notes_on_cells(columns, missing, fields):
-    """Return what is to be said of columns, of single cells and of the rows without a target."""
-    named = {row for column in columns for row, _ in column.odd} | {int(row) for row in missing[:_MOST_LINES]}
+    """Return notes on columns, on unreadable cells and on rows without a target."""
+    named = {row for column in columns for row, _ in column.unreadable} | {int(row) for row in missing[:_MOST_LINES]}
     line_of, unit = fields.body.lines_of(named), fields.body.unit
     notes, unused = [], {}
     for column in columns:
@@ -132,10 +130,10 @@ def _notes_on_cells(columns, missing, fields):
             unused.setdefault(column.remarks[0], []).append(title)
             continue
         notes += [f"{title}: {remark}" for remark in column.remarks]
-        if column.n_odd:
+        if column.n_unreadable:
             what = {NUMBER: "number", DATE: "date"}[column.kind]
-            cells = [(text, f"{unit} {line_of[row]}") for row, text in column.odd]
-            notes.append(f"{title}: {note_on_odd(what, column.n_odd, cells)}")
+            cells = [(text, f"{unit} {line_of[row]}") for row, text in column.unreadable]
+            notes.append(f"{title}: {note_on_unreadable(what, column.n_unreadable, cells)}")
     for reason, titles in unused.items():
         more = f" and {len(titles) - _MOST_COLUMNS} more" if len(titles) > _MOST_COLUMNS else ""
         notes.append(f"left out, {reason}: {', '.join(titles[:_MOST_COLUMNS])}{more}")
@@ -148,8 +146,8 @@ def _notes_on_cells(columns, missing, fields):
 
 
 def _labels_of(texts, numbers):
-    """Return the names of the classes in each row, as the file has them, and notes; what is the same number is one class, unless
-    zeros before them say that they are no numbers."""
+    """Return the class label of each row, as in the file, and notes. Equal numbers are one class, unless leading zeros show that
+    the labels are codes."""
     named, notes, different = {}, [], dict(zip(texts, numbers.tolist()))
     has_codes = any(map(is_code, different))
     first = {}
@@ -158,21 +156,21 @@ def _labels_of(texts, numbers):
         named[text] = first.setdefault(key, text)
     same = next(((text, name) for text, name in named.items() if text != name), None)
     if same:
-        notes = [f"{same[1]!r} and {same[0]!r} in the target are the same number: one class, which is called {same[1]!r}"]
+        notes = [f"{same[1]!r} and {same[0]!r} in the target are the same number: one class, named {same[1]!r}"]
     if all(is_whole(name) and -(2**63) <= int(name) < 2**63 for name in first.values()):
         return np.array([int(named[text]) for text in texts], dtype=np.int64), notes
     return np.array([named[text] for text in texts], dtype=object), notes
 
 
 def find_task(y, is_quantity=False):
-    """Return "classification" for text, two values, or few whole numbers that repeat; else, and for quantities, "regression"."""
+    """Return "classification" for text, at most two values, or few whole numbers; "regression" for others and for quantities."""
     if y.dtype.kind not in "iuf":
         return "classification"
     return "classification" if are_class_like(np.unique(y), len(y)) and not is_quantity else "regression"
 
 
 def leave_out_rare_classes(table):
-    """Return the table without the classes too rare to be both learnt and tested."""
+    """Return the table without classes that have too few rows for training and test."""
     classes, counts = np.unique(table.y, return_counts=True)
     rare = classes[counts < FEWEST_ROWS_OF_A_CLASS]
     if len(rare) == 0:

@@ -1,4 +1,4 @@
-"""What the main job prints and draws."""
+"""Prints and draws the results of a search."""
 
 import textwrap
 from typing import Any, NamedTuple
@@ -11,32 +11,32 @@ from fastbp.app.source import brief
 from fastbp.persistence import replace_file
 
 WIDTH = 100
-_MOST_COLUMNS = 20  # of a kind that are listed
+_MOST_COLUMNS = 20  # listed per kind
 _MOST_NOTES = 30
 
 
 class RankedSizes(NamedTuple):
-    """One row of the ranked table: the score of each fold, mean seconds and mean epochs of a fit."""
+    """One row of the ranking: the score of each fold, and mean seconds and epochs per fit."""
 
     sizes: tuple[int, ...]
     scores: np.ndarray
     seconds: float
     epochs: float
-    model: Any = None  # the estimator for tables, fitted, where it is one
+    model: Any = None  # fitted; of the tabular estimator only
 
 
-def name_of(sizes):
-    """Return hidden sizes as one writes them: 64-32."""
+def format_sizes(sizes):
+    """Return hidden sizes as text, such as 64-32."""
     return "-".join(map(str, sizes))
 
 
-def spread_of(scores):
-    """Return the scores of the folds as text."""
+def format_scores(scores):
+    """Return mean and standard deviation of the folds' scores as text."""
     return "failed" if np.isnan(scores).any() else f"{scores.mean():.4f} ± {scores.std():.4f}"
 
 
 def print_dataset(dataset):
-    """Print what the data are and how they are split."""
+    """Describe the data and the split."""
     n_train, n_test = len(dataset.y_train), len(dataset.y_test)
     outcome = f"{len(np.unique(dataset.y_train))} classes" if dataset.is_classification else "regression"
     print(f"{dataset.name}: {n_train + n_test} rows, {dataset.X_train.shape[1]} features, {outcome}")
@@ -50,7 +50,7 @@ def print_dataset(dataset):
 
 
 def _print_columns(dataset):
-    """Print each column's kind."""
+    """List the columns by kind."""
     *features, target = dataset.columns
     other = "regression" if dataset.is_classification else "classification"
     hint = f"; --task {other} says otherwise" if target.kind == NUMBER else ""
@@ -67,22 +67,24 @@ def _print_columns(dataset):
             print(fill(f"  {title:12}{', '.join(words[:_MOST_COLUMNS] + more)}"))
 
 
-def print_ranking(candidates, dataset, epochs, beside=None):
-    """Print the table of the sizes, best first; beside: the estimator for tables, on the same folds."""
+def print_ranking(candidates, dataset, epochs, tabular=None):
+    """Print the ranking of the sizes; `tabular` is the tabular estimator, on the same folds."""
     print(f"\nrank   hidden sizes   {dataset.score_name + ' (mean ± std)':>23}   fit seconds   epochs")
-    rows = [(str(rank), name_of(one.sizes), one, "*" if one.epochs >= epochs else "") for rank, one in enumerate(candidates, 1)]
-    rows += [] if beside is None else [("-", "as a table", beside, "")]
+    rows = [
+        (str(rank), format_sizes(one.sizes), one, "*" if one.epochs >= epochs else "") for rank, one in enumerate(candidates, 1)
+    ]
+    rows += [] if tabular is None else [("-", "as a table", tabular, "")]
     for rank, title, one, limit in rows:
-        print(f"{rank:>4}   {title:12}   {spread_of(one.scores):>23}   {one.seconds:11.3f}   {one.epochs:6.0f}{limit}")
-    if beside is not None:
-        kind = "BPTabularClassifier" if dataset.is_classification else "BPTabularRegressor"
-        print(f"as a table: {kind}, {name_of(beside.sizes)}, which scales and trains in its own way")
+        print(f"{rank:>4}   {title:12}   {format_scores(one.scores):>23}   {one.seconds:11.3f}   {one.epochs:6.0f}{limit}")
+    if tabular is not None:
+        kind = dataset.table_kind.__name__
+        print(f"as a table: {kind}, {format_sizes(tabular.sizes)}, with scaling and training of its own")
     if any(candidate.epochs >= epochs for candidate in candidates):
         print(f"* still improving at the limit in every fold: more than --epochs {epochs} may score higher")
 
 
 def print_test(dataset, name, model):
-    """Print how the winner, trained again on all the search's rows, does on the others."""
+    """Print the scores of a model on the test rows."""
     y, predicted = dataset.y_test, model.predict(dataset.X_test)
     print(f"\nTest of {name}, trained on {len(dataset.y_train)} rows, on the {len(y)} rows held out")
     if dataset.is_classification:
@@ -96,7 +98,7 @@ def print_test(dataset, name, model):
 
 
 def print_timing(name, seconds, model, dataset):
-    """Print one line of the comparison."""
+    """Print one line of the comparison with scikit-learn."""
     score = model.score(dataset.X_test, dataset.y_test)
     print(f"  {name:12} {seconds:9.3f} s   {network_of(model).n_iter_:4d} epochs   test {dataset.score_name} {score:.4f}")
 
@@ -106,8 +108,8 @@ def network_of(model):
     return getattr(model, "regressor_", model)[-1]
 
 
-def draw(candidates, dataset, path, beside=None):
-    """Save score and fit time against size, and the score of the estimator for tables; without matplotlib say so and go on."""
+def draw(candidates, dataset, path, tabular=None):
+    """Save a picture of scores and fit times against the sizes; without matplotlib, print a note."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -117,8 +119,8 @@ def draw(candidates, dataset, path, beside=None):
 
     best = candidates[0]
     figure = Figure(figsize=(max(6.4, 0.8 * len(candidates)), 4.6), layout="constrained")
-    dashes = "" if beside is None else "; dashes: as a table"
-    figure.suptitle(f"{dataset.name}: best with {name_of(best.sizes)} (★){dashes}", fontsize="medium")
+    dashes = "" if tabular is None else "; dashes: as a table"
+    figure.suptitle(f"{dataset.name}: best with {format_sizes(best.sizes)} (★){dashes}", fontsize="medium")
     display = HiddenSizeDisplay(
         hidden_layer_sizes=[candidate.sizes for candidate in candidates],
         test_scores=[candidate.scores for candidate in candidates],
@@ -126,8 +128,8 @@ def draw(candidates, dataset, path, beside=None):
         score_name=f"{dataset.score_name} on the folds",
         estimator_name="BPClassifier" if dataset.is_classification else "BPRegressor",
     ).plot(figure.add_subplot())
-    if beside is not None:
-        display.ax_.axhline(beside.scores.mean(), color="0.4", linestyle="--", linewidth=1)
+    if tabular is not None:
+        display.ax_.axhline(tabular.scores.mean(), color="0.4", linestyle="--", linewidth=1)
     if not np.isnan(best.scores.mean()):
         places, means = display.line_.get_data()
         at = np.nanargmax(means)

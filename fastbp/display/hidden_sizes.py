@@ -1,4 +1,4 @@
-"""The picture of a search: score and training time against the hidden sizes."""
+"""Draws score and training time of a search against the hidden sizes."""
 
 from __future__ import annotations
 
@@ -13,16 +13,25 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone, is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import GridSearchCV, check_cv, cross_val_score
-from sklearn.utils.validation import check_is_fitted, indexable
+from sklearn.utils import indexable
 
-from fastbp.display.drawing import GREY, import_pyplot, label_columns, legend_above, scale_losses, within
-from fastbp.display.searches import choose_metric, score_name
+from fastbp.display.drawing import (
+    COLORS,
+    GREY,
+    import_pyplot,
+    label_columns,
+    label_of_score,
+    legend_above,
+    make_axes,
+    nested_estimators,
+    read_score,
+    scale_losses,
+)
 from fastbp.estimators.parameters import hidden_sizes
 
 _PARAMETER = "hidden_layer_sizes"
-_MOST_TICKS = 12  # more labels than these run into each other on an axis of the usual width
-_SCORE_COLOR, _TIME_COLOR = "#1f4e9c", GREY
-_LEVEL_COLORS = ("#d1492e", "#2a9d6f", "#e09f1f", "#8e5ea2", "#5b3a29", "#d16ba5")
+_MOST_TICKS = 12  # more labels overlap on an axis of the usual width
+_SCORE_COLOR, _TIME_COLOR, _BASELINE_COLORS = COLORS[0], GREY, COLORS[1:7]
 
 
 class HiddenSizeDisplay:
@@ -43,7 +52,7 @@ class HiddenSizeDisplay:
     complete : array-like of bool of shape (n_sizes,), default=None
         False where successive halving dropped a size before it saw every row. None is True everywhere.
     baselines : dict of str to float, default=None
-        Name and score of what the networks are compared with.
+        Name and score of other models, drawn as horizontal lines.
     score_name : str, default="score"
         Label of the score axis.
     estimator_name : str, default="network"
@@ -141,8 +150,6 @@ class HiddenSizeDisplay:
         display : HiddenSizeDisplay
             The display, drawn.
         """
-        import_pyplot("HiddenSizeDisplay")
-        check_is_fitted(search, "cv_results_")
         return cls(**_read_search(search, metric), baselines=baselines).plot(ax)
 
     @classmethod
@@ -198,11 +205,11 @@ class HiddenSizeDisplay:
         name = _only_one([key for key in estimator.get_params() if _is_size(key)], "in the estimator")
         folds = list(check_cv(cv, y, classifier=is_classifier(estimator)).split(X, y))
         scorer = check_scoring(estimator, scoring)
-        # the losses of the starts ride along as further metrics: fits may run in other processes, which keep the estimators
+        # further metrics return the losses of the restarts: a fit in another process does not return its estimator
         search = GridSearchCV(
             estimator, {name: list(hidden_layer_sizes)}, scoring=_ScoreAndLosses(scorer), cv=folds, n_jobs=n_jobs, refit=False
         )
-        drawn = _read_search(search.fit(X, y), "score") | {"score_name": score_name(estimator, scoring)}
+        drawn = _read_search(search.fit(X, y), "score") | {"score_name": label_of_score(estimator, scoring)}
         scores = {}
         for label, model in (baselines or {}).items():
             if hasattr(model, "fit"):
@@ -239,21 +246,16 @@ class HiddenSizeDisplay:
         """
         pyplot = import_pyplot("HiddenSizeDisplay")
         self.loss_ax_ = None
-        if ax is not None:
-            self.ax_, self.figure_ = ax, ax.figure
-        elif self.restart_losses is None:
-            self.figure_, self.ax_ = pyplot.subplots(figsize=(8, 5), layout="constrained")
-        else:
+        if ax is None and self.restart_losses is not None:
             self.figure_, (self.ax_, self.loss_ax_) = pyplot.subplots(
                 2, 1, sharex=True, figsize=(8, 7), height_ratios=[2, 1], layout="constrained"
             )
+        else:
+            self.figure_, self.ax_ = make_axes(pyplot, ax, (8, 5))
         depths = {len(sizes) for sizes in self.hidden_layer_sizes}
         self._by_width = len(depths) == 1 and all(len(set(sizes)) == 1 for sizes in self.hidden_layer_sizes)
         order = sorted(range(len(self.labels)), key=lambda i: (len(self.hidden_layer_sizes[i]), self.hidden_layer_sizes[i]))
-        if self._by_width:
-            positions = np.array([self.hidden_layer_sizes[i][0] for i in order], dtype=float)
-        else:
-            positions = np.arange(len(order), dtype=float)
+        positions = np.array([self.hidden_layer_sizes[i][0] for i in order] if self._by_width else range(len(order)), dtype=float)
 
         self._plot_scores(positions, order)
         self._plot_times(positions, order)
@@ -315,16 +317,16 @@ class HiddenSizeDisplay:
         self.time_ax_.set_ylabel("seconds per fit", color=_TIME_COLOR)
         self.time_ax_.tick_params(axis="y", colors=_TIME_COLOR)
         self.time_ax_.set_ylim(bottom=0)
-        self.ax_.set_zorder(self.time_ax_.get_zorder() + 1)  # the scores in front of the seconds
+        self.ax_.set_zorder(self.time_ax_.get_zorder() + 1)  # scores in front of seconds
         self.ax_.patch.set_visible(False)
 
     def _plot_baselines(self) -> None:
         self.baseline_lines_ = {}
         n_lines = len(self.baselines)
         for i, (name, score) in enumerate(self.baselines.items()):
-            # thin over broad: lines of equal height stay visible
+            # thin lines over broad ones, so that equal scores stay visible
             self.baseline_lines_[name] = self.ax_.axhline(
-                score, color=_LEVEL_COLORS[i % len(_LEVEL_COLORS)], linewidth=1.2 + (n_lines - 1 - i), alpha=0.8, zorder=1,
+                score, color=_BASELINE_COLORS[i % len(_BASELINE_COLORS)], linewidth=1.2 + (n_lines - 1 - i), alpha=0.8, zorder=1,
                 label=f"{name} ({_short(score)})",
             )  # fmt: skip
 
@@ -339,24 +341,24 @@ class HiddenSizeDisplay:
 
 
 class _ScoreAndLosses:
-    """A scorer that also returns the final losses of the starts, where there are several, of the network in what it scores."""
+    """A scorer that also returns the final loss of each restart of the network, if there are several."""
 
     def __init__(self, scorer: Any) -> None:
         self.scorer = scorer
 
     def __call__(self, estimator: Any, X: Any, y: Any) -> dict[str, float]:
-        losses = next((part.restart_losses_ for part in within(estimator) if hasattr(part, "restart_losses_")), ())
+        losses = next((part.restart_losses_ for part in nested_estimators(estimator) if hasattr(part, "restart_losses_")), ())
         losses = losses if len(losses) > 1 else ()
         return {"score": self.scorer(estimator, X, y)} | {f"restart_loss_{i}": loss for i, loss in enumerate(losses)}
 
 
 def _read_search(search: Any, metric: str | None) -> dict[str, Any]:
-    """Return the constructor's arguments that the results of a fitted search hold."""
+    """Return arguments of the constructor, read from the results of a fitted search."""
+    metric, label = read_score(search, metric)
     results = search.cv_results_
     name = _only_one(sorted({key for params in results["params"] for key in params if _is_size(key)}), "searched")
     params_of_search = search.estimator.get_params()
     default, owner = params_of_search.get(name), name.rpartition("__")[0]
-    metric = choose_metric(search, metric)
     scores = _split_columns(results, re.escape(metric))
     losses = _split_columns(results, r"restart_loss_\d+")
     seconds = np.asarray(results["mean_fit_time"], dtype=float)
@@ -379,7 +381,7 @@ def _read_search(search: Any, metric: str | None) -> dict[str, Any]:
         "fit_times": [seconds[rows].mean() for rows in chosen.values()],
         "restart_losses": [losses[rows].ravel() for rows in chosen.values()] if losses.size else None,
         "complete": [n_resources[rows[0]] == n_resources.max() for rows in chosen.values()],
-        "score_name": score_name(search.estimator, search.scoring if metric == "score" else metric),
+        "score_name": label,
         "estimator_name": type(params_of_search[owner] if owner else search.estimator).__name__,
     }
 
@@ -395,7 +397,7 @@ def _only_one(names: list[str], what: str) -> str:
 
 
 def _split_columns(results: Mapping[str, Any], pattern: str) -> np.ndarray:
-    """Return the test results of that name, (n_candidates, n_splits)."""
+    """Return the test results whose names match, (n_candidates, n_splits)."""
     keys = [key for key in results if re.fullmatch(rf"split\d+_test_{pattern}", key)]
     rows = [np.asarray(results[key], dtype=float) for key in keys]
     return np.column_stack(rows) if rows else np.empty((len(results["params"]), 0))
@@ -416,13 +418,13 @@ def _short(score: float) -> str:
 
 
 def _set_width_axis(axes: Any, widths: np.ndarray, depth: int) -> None:
-    """Scale and ticks for sizes that are one number each."""
+    """Set scale and ticks of an axis of widths."""
     from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarFormatter
 
     axes.set_xlabel("units in the hidden layer" if depth == 1 else f"units in each of the {depth} hidden layers")
-    gaps = np.diff(widths)
+    steps = np.diff(widths)
     places = widths
-    if len(gaps) > 1 and gaps.max() > 5 * gaps.min():
+    if len(steps) > 1 and steps.max() > 5 * steps.min():
         axes.set_xscale("log", base=2)
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(ScalarFormatter())

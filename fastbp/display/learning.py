@@ -1,4 +1,4 @@
-"""A page on which you can watch a network learn."""
+"""Writes a web page that shows how a network learns."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone, is_classifier
 from sklearn.utils import check_array
 
-from fastbp.display.drawing import network_in
+from fastbp.display.drawing import check_names, network_in, output_names_of
 from fastbp.estimators import BPClassifier, BPRegressor
 from fastbp.estimators.parameters import loss_parameter_of
-from fastbp.names import SOLVERS
+from fastbp.names import LOSSES, SOLVERS
 
-MOST_UNITS = 32  # of a layer; more circles run into each other
-MOST_BYTES = 900_000  # of what a page holds beside its program
-MOST_POINTS = 300  # rows that are drawn in the picture of the outputs
-MAP_SIZE, CURVE_SIZE = 28, 101  # cells on each side of the picture for two inputs; places on the curve for one
-# Parameters that what `forward` and `gradients` compute does not know, each with the value that it needs to have.
+MOST_UNITS = 32  # per layer; more circles overlap
+MOST_BYTES = 900_000  # of the data in a page
+MOST_POINTS = 300  # rows drawn in the picture of the outputs
+MAP_SIZE, CURVE_SIZE = 28, 101  # cells per side of the map for two inputs; points of the curve for one
+# Parameters that `forward` and `gradients` do not support, and their only value that LearningDisplay accepts.
 PLAIN = {
     "embedding": None, "scale_layer": False, "skip_layer": False, "ordered": False, "input_scaling": None, "target_scaling": None,
     "label_smoothing": 0.0, "ensemble": False, "n_restarts": 1, "refit": False, "categorical_features": None,
@@ -34,7 +34,7 @@ PLAIN = {
 
 
 class _Recorder:
-    """A callback that keeps weights before and after training, and of about n_frames epochs between, whatever their number."""
+    """A callback that records the weights of n_frames to 2 n_frames epochs, for any number of epochs."""
 
     def __init__(self, n_frames: int) -> None:
         self._most, self._every = n_frames, 1
@@ -42,29 +42,29 @@ class _Recorder:
         self.losses: list[float] = []
 
     def setup(self, estimator: Any, context: Any) -> None:
-        """Nothing is to be prepared."""
+        """Do nothing."""
 
     def teardown(self, estimator: Any, context: Any) -> None:
-        """Nothing is to be put away."""
+        """Do nothing."""
 
     def on_fit_task_begin(self, estimator: Any, context: Any, *, fitted_estimator: Any = None) -> None:
-        """Keep the weights that training begins with."""
+        """Record the initial weights."""
         if context.task_name in ("epoch", "iteration") and not self.frames:
-            self._keep(0, fitted_estimator)
+            self._record(0, fitted_estimator)
 
     def on_fit_task_end(self, estimator: Any, context: Any, *, fitted_estimator: Any = None) -> None:
-        """Keep the weights after an epoch."""
+        """Record the loss, and maybe the weights, of an epoch."""
         if context.task_name not in ("epoch", "iteration"):
             return
         number = context.task_id + 1
         self.losses.append(float(context.loss))
         if number % self._every == 0:
-            self._keep(number, fitted_estimator)
+            self._record(number, fitted_estimator)
         if len(self.frames) > 2 * self._most:
             self._every *= 2
             self.frames = [frame for frame in self.frames if frame[0] % self._every == 0]
 
-    def _keep(self, number: int, fitted: Any) -> None:
+    def _record(self, number: int, fitted: Any) -> None:
         self.frames.append((number, ([W.copy() for W in fitted.coefs_], [b.copy() for b in fitted.intercepts_])))
 
 
@@ -137,35 +137,30 @@ class LearningDisplay:
         names = feature_names if feature_names is not None else getattr(X, "columns", None)
         self._X = check_array(X, dtype=(np.float64, np.float32), order="C", input_name="X")
         self._targets = _targets_of(self.estimator_, y)
-        self._told = [", ".join(map(_told, np.ravel(row).tolist())) for row in np.asarray(y)]
+        self._target_texts = [", ".join(map(_text_of, np.ravel(row).tolist())) for row in np.asarray(y)]
         self.losses_ = [float(loss) for loss in losses]
         n_features = self._X.shape[1]
         self.layer_sizes_ = [n_features, *(W.shape[1] for W in self.estimator_.coefs_)]
         if max(self.layer_sizes_) > MOST_UNITS:
             raise ValueError(
-                f"A layer has {max(self.layer_sizes_)} units, of which LearningDisplay draws {MOST_UNITS} at most: see"
-                " NetworkDisplay."
+                f"A layer has {max(self.layer_sizes_)} units, but LearningDisplay draws at most {MOST_UNITS}. NetworkDisplay"
+                " draws any number."
             )
         if not frames:
             raise ValueError("There are no epochs to show.")
-        self._names = [f"x{k + 1}" for k in range(n_features)] if names is None else [str(name) for name in names]
-        if len(self._names) != n_features:
-            raise ValueError(f"There are {len(self._names)} feature_names for {n_features} features.")
+        self._names = check_names(names, "feature_names", n_features) or [f"x{k + 1}" for k in range(n_features)]
         n_rows = len(self._X)
-        chosen = np.unique(np.linspace(0, n_rows - 1, min(8, n_rows)).astype(int)) if rows is None else np.asarray(rows)
-        if (
-            chosen.ndim != 1
-            or not chosen.size
-            or chosen.dtype.kind not in "iu"
-            or not (chosen >= 0).all() & (chosen < n_rows).all()
-        ):
+        chosen = _evenly_spaced(n_rows, 8) if rows is None else np.asarray(rows)
+        is_index = chosen.ndim == 1 and chosen.size and chosen.dtype.kind in "iu"
+        if not (is_index and (chosen >= 0).all() and (chosen < n_rows).all()):
             raise ValueError(f"rows must be row indices from 0 to {n_rows - 1}, got {rows!r}.")
         self._rows = [int(row) for row in chosen]
-        self._options = {
-            "activation": self.estimator_.activation, "output_activation": self.estimator_.out_activation_,
-        }  # fmt: skip
+        self._options = {"activation": self.estimator_.activation, "output_activation": self.estimator_.out_activation_}
         loss = self.estimator_._loss_name()
-        self._loss = {"loss": loss, "loss_parameter": loss_parameter_of(self.estimator_, loss)}
+        self._loss = {
+            "loss": loss,
+            "loss_parameter": loss_parameter_of(self.estimator_, loss) if LOSSES[loss].parameter else None,
+        }
         self._fill(list(frames))
 
     @classmethod
@@ -205,7 +200,7 @@ class LearningDisplay:
         Raises
         ------
         ValueError
-            The network has too many units, or options that `forward` and `gradients` do not know.
+            The network has too many units, or options that `forward` and `gradients` do not support.
         ImportError
             The installed scikit-learn has no callbacks, which came with version 1.9.
         """
@@ -231,8 +226,7 @@ class LearningDisplay:
         most = int(MOST_BYTES / (per_frame * 4 / 3))
         if most < 2:
             raise ValueError("The page would be larger than 1 MB: choose fewer rows.")
-        if len(frames) > most:
-            frames = [frames[int(k)] for k in np.unique(np.linspace(0, len(frames) - 1, most).astype(int))]
+        frames = [frames[k] for k in _evenly_spaced(len(frames), most)]
         self.epochs_ = [number for number, _ in frames]
         self._weights = [weights for _, weights in frames]
         self.activations_ = [self._forward(weights, self._X[self._rows]) for weights in self._weights]
@@ -250,26 +244,23 @@ class LearningDisplay:
         return gradients(coefs, intercepts, self._X[rows], self._targets[rows], **self._options, **self._loss)
 
     def _deltas(self, coefs: Any, intercepts: Any) -> list[np.ndarray]:
-        """Return δ of each row: the gradient of the intercepts, were it the only row."""
+        """Return δ of each row: the gradient of the intercepts for this row alone."""
         by_row = [self._gradients(coefs, intercepts, slice(row, row + 1)).intercepts for row in self._rows]
         return [np.stack(layer) for layer in zip(*by_row)]
 
-    def _norms(self, coefs: Any, intercepts: Any) -> list[float]:
-        return [float(np.linalg.norm(W)) for W in self._gradients(coefs, intercepts, slice(None)).coefs]
-
     def _map(self) -> dict[str, Any] | None:
-        """Return the outputs over the plane of two inputs, or along one."""
+        """Return the outputs over the plane of two inputs or along one input; None for more inputs."""
         n_features, n_outputs = self.layer_sizes_[0], self.layer_sizes_[-1]
         if n_features > 2 or (n_features == 2 and n_outputs > 1 and not is_classifier(self.estimator_)):
             return None
-        shown = np.unique(np.linspace(0, len(self._X) - 1, MOST_POINTS).astype(int))
+        shown = _evenly_spaced(len(self._X), MOST_POINTS)
         ranges = [
             (low - 0.15 * (high - low or 1), high + 0.15 * (high - low or 1)) for low, high in zip(self._X.min(0), self._X.max(0))
         ]
         if n_features == 1:
             places = np.linspace(*ranges[0], CURVE_SIZE, dtype=self._X.dtype)[:, np.newaxis]
             values = np.stack([self._forward(weights, places)[-1] for weights in self._weights])
-            targets = _columns(self._targets, n_outputs)
+            targets = _as_columns(self._targets, n_outputs)
             finite = np.concatenate([targets.ravel(), values[-1][np.isfinite(values[-1])]])
             low, high = float(finite.min()), float(finite.max())
             margin = 0.1 * (high - low or 1)
@@ -288,7 +279,7 @@ class LearningDisplay:
             plane |= {"kind": "classes", "title": "Most probable class", "which": _packed(values.argmax(axis=2).astype(np.uint8))}
             plane |= {"strength": _shares(largest), "points": [[*map(float, self._X[k]), int(marks[k])] for k in shown]}
             return plane
-        targets = _columns(self._targets, 1)[:, 0].astype(float)
+        targets = _as_columns(self._targets, 1)[:, 0].astype(float)
         low, high = min(targets.min(), 0.0 if is_classifier(self.estimator_) else np.inf), targets.max()
         scaled = (targets - low) / (high - low or 1)
         title = "Probability of the second class" if is_classifier(self.estimator_) else "Output"
@@ -297,7 +288,7 @@ class LearningDisplay:
 
     def _losses(self) -> tuple[list[int], list[float | None]]:
         curve = np.asarray(self.losses_)
-        shown = np.unique(np.linspace(0, max(len(curve) - 1, 0), 400).astype(int))[: len(curve)]
+        shown = _evenly_spaced(len(curve), 400)
         return [int(k) + 1 for k in shown], [float(curve[k]) if np.isfinite(curve[k]) else None for k in shown]
 
     def to_html(self) -> str:
@@ -308,22 +299,21 @@ class LearningDisplay:
         page : str
             HTML with all it needs, at most 1 MB.
         """
-        classes = getattr(self.estimator_, "classes_", None)
         epochs, losses = self._losses()
+        gradients = [self._gradients(coefs, intercepts, slice(None)).coefs for coefs, intercepts in self._weights]
         n_outputs = self.layer_sizes_[-1]
-        outputs = [f"output {k + 1}" for k in range(n_outputs)] if n_outputs > 1 else ["output"]
-        if isinstance(classes, np.ndarray) and len(classes) in (n_outputs, n_outputs + 1):
-            outputs = [str(name) for name in classes[-n_outputs:]]
+        numbered = [f"output {k + 1}" for k in range(n_outputs)] if n_outputs > 1 else ["output"]
+        outputs = output_names_of(self.estimator_) or numbered
         data = {
             "sizes": self.layer_sizes_, "features": self._names, "outputs": outputs, "epochs": self.epochs_,
             "unit": "epoch" if SOLVERS[self.estimator_.solver].is_stochastic else "iteration",
             "rows": [
-                {"name": f"{row} (target {self._told[row]})", "x": [float(x) for x in self._X[row]]}
+                {"name": f"{row} (target {self._target_texts[row]})", "x": [float(x) for x in self._X[row]]}
                 for row in self._rows
             ],
             "params": _packed(np.concatenate([np.ravel(part) for W in self._weights for pair in zip(*W) for part in pair])),
             "activations": _by_row(self.activations_), "deltas": _by_row(self.deltas_),
-            "norms": _packed(np.array([self._norms(*weights) for weights in self._weights])),
+            "norms": _packed(np.array([[np.linalg.norm(W) for W in layers] for layers in gradients])),
             "loss_epochs": epochs or [0], "losses": losses or [None], "map": self._map(),
         }  # fmt: skip
         title = f"{type(self.estimator_).__name__} {'-'.join(map(str, self.layer_sizes_))}: how it learns"
@@ -342,13 +332,13 @@ class LearningDisplay:
             file.write(self.to_html())
 
     def _repr_html_(self) -> str:
-        """Return the page in a frame of its own, for notebooks."""
+        """Return the page in a frame, for notebooks."""
         page = html.escape(self.to_html())
         return f'<iframe srcdoc="{page}" style="width:100%;height:820px;border:0" title="How it learns"></iframe>'
 
 
 def _check_plain(estimator: Any) -> None:
-    """Refuse a network that `forward` and `gradients` do not describe."""
+    """Raise for options that `forward` and `gradients` do not support."""
     for name, value in PLAIN.items():
         given = getattr(estimator, name, value)
         if np.any(given != value):
@@ -356,7 +346,7 @@ def _check_plain(estimator: Any) -> None:
 
 
 def _targets_of(estimator: Any, y: Any) -> np.ndarray:
-    """Return targets as `gradients` takes them."""
+    """Return targets in the form that `gradients` takes."""
     values = np.asarray(y)
     if not is_classifier(estimator):
         return values.astype(float)
@@ -368,28 +358,33 @@ def _targets_of(estimator: Any, y: Any) -> np.ndarray:
     return numbers if estimator.out_activation_ == "softmax" else numbers.astype(float)
 
 
-def _told(target: Any) -> str:
+def _evenly_spaced(n: int, most: int) -> np.ndarray:
+    """Return all indices below n, or if there are more than `most`, evenly spaced ones."""
+    return np.linspace(0, n - 1, min(most, n)).astype(int)
+
+
+def _text_of(target: Any) -> str:
     return f"{target:.4g}" if isinstance(target, float) else str(target)
 
 
-def _columns(targets: np.ndarray, n_columns: int) -> np.ndarray:
-    """Return targets as one column per output; class numbers become 0 and 1."""
+def _as_columns(targets: np.ndarray, n_columns: int) -> np.ndarray:
+    """Return targets with one column per output, class numbers one-hot."""
     if targets.ndim > 1:
         return targets
     return targets[:, np.newaxis] if n_columns == 1 else np.eye(n_columns)[targets.astype(int)]
 
 
 def _by_row(layers: list[list[np.ndarray]]) -> str:
-    """Pack what lies by epoch, layer, row and unit in the order of epoch, row, layer, unit."""
+    """Pack values in the order of epoch, row, layer, unit."""
     return _packed(np.stack([np.concatenate(frame, axis=1) for frame in layers]))
 
 
 def _packed(values: np.ndarray) -> str:
-    """Return numbers as base64 of little-endian float32; bytes stay bytes."""
+    """Return numbers as base64 of little-endian float32, or of bytes."""
     dtype = np.uint8 if values.dtype == np.uint8 else np.dtype("<f4")
     return base64.b64encode(np.ascontiguousarray(values, dtype=dtype).tobytes()).decode("ascii")
 
 
 def _shares(values: np.ndarray) -> str:
-    """Return numbers from 0 to 1 as bytes."""
+    """Return numbers from 0 to 1 as base64 of bytes."""
     return _packed((255 * np.clip(np.nan_to_num(values), 0, 1)).round().astype(np.uint8))

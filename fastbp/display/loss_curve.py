@@ -1,4 +1,4 @@
-"""The picture of a training: loss and validation score against the epochs."""
+"""Draws losses and validation scores against the epochs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,20 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastbp.display.drawing import COLORS, GREY, by_name, count, legend_above, make_axes, network_in, scale_losses
+from fastbp.display.drawing import (
+    COLORS,
+    GREY,
+    Display,
+    integer_ticks,
+    legend_above,
+    make_axes,
+    named_estimators,
+    network_in,
+    scale_losses,
+)
 
 
-class LossCurveDisplay:
+class LossCurveDisplay(Display):
     """Training and validation losses, and validation scores, of one or several networks against the epochs.
 
     Create it with `from_estimator`. The constructor takes numbers.
@@ -80,7 +90,7 @@ class LossCurveDisplay:
         display : LossCurveDisplay
             The display, drawn.
         """
-        networks = {name: network_in(one, "loss_curve_") for name, one in by_name(estimator).items()}
+        networks = {name: network_in(one, "loss_curve_") for name, one in named_estimators(estimator).items()}
         kept = {"validation_losses": "validation_loss_curve_", "validation_scores": "validation_scores_"}
         curves: dict[str, Any] = {
             key: {name: curve for name, one in networks.items() if (curve := getattr(one, attribute, None)) is not None}
@@ -94,20 +104,8 @@ class LossCurveDisplay:
         best = {name: int(np.nanargmin(losses)) + 1 for name, losses in self.validation_losses.items()}
         return best | {name: int(np.nanargmax(scores)) + 1 for name, scores in self.validation_scores.items()}
 
-    def plot(self, ax: Any = None) -> Self:
-        """Draw.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure.
-
-        Returns
-        -------
-        self : LossCurveDisplay
-            The display.
-        """
-        self.figure_, self.ax_ = make_axes("LossCurveDisplay", ax, (6.4, 4.2))
+    def _draw(self, pyplot: Any, ax: Any) -> None:
+        self.figure_, self.ax_ = make_axes(pyplot, ax, (6.4, 4.2))
         self.score_ax_: Any = None
         if self.validation_scores:
             self.score_ax_ = self.ax_.twinx()
@@ -130,15 +128,14 @@ class LossCurveDisplay:
             self.best_lines_[name] = self.ax_.axvline(epoch, color=color, linewidth=1, alpha=0.5, label="best epoch")
         scale_losses(self.ax_, np.concatenate([*self.loss_curves.values(), *self.validation_losses.values()]))
         self.ax_.set(xlabel="epoch", ylabel="loss")
-        count(self.ax_.xaxis)
+        integer_ticks(self.ax_.xaxis)
         if self.score_ax_ is not None:
             self.score_ax_.set_ylabel("validation score", color=GREY)
             self.score_ax_.tick_params(axis="y", colors=GREY)
         self.legend_ = legend_above(self.ax_, self._handles())
-        return self
 
     def _handles(self) -> list[Any]:
-        """What the legend explains: colours by name, where there are several, and each kind of line once."""
+        """Return the entries of the legend: the colour of each network, if there are several, and each kind of line."""
         from matplotlib.lines import Line2D
 
         kinds = [lines for lines in (self.lines_, self.validation_lines_, self.score_lines_, self.best_lines_) if lines]

@@ -1,4 +1,4 @@
-"""The picture of a network: units, and the weights between them."""
+"""Draws a network: units, and the weights between them."""
 
 from __future__ import annotations
 
@@ -11,21 +11,24 @@ from numpy.typing import ArrayLike
 from fastbp.display.drawing import (
     SIGNED,
     SMALLEST_TEXT,
-    count,
+    Display,
+    check_names,
     feature_names_of,
-    import_pyplot,
     input_names_of,
+    integer_ticks,
     label_rows,
     lay_out,
+    make_axes,
     network_in,
+    output_names_of,
 )
 
-_MOST_UNITS = 50  # of a layer; more circles run into each other, and heat maps tell more
+_MOST_UNITS = 50  # per layer; more circles overlap, and heat maps show more
 _MOST_NAMES = 50
 _LARGEST_TEXT = 8.5  # points
 
 
-class NetworkDisplay:
+class NetworkDisplay(Display):
     """A network drawn as units and lines, or beyond 50 units in a layer as a heat map per layer of weights.
 
     The colour of a line is the sign of its weight (red above zero, blue below), its width the size. The colour of a unit is its
@@ -42,8 +45,8 @@ class NetworkDisplay:
     output_names : sequence of str, default=None
         Names of the outputs, such as classes.
     skip_coefs : array-like of shape (n_in, n_out), default=None
-        Weights that lead from the inputs, or the last ones of these, to the outputs, or to the one unit of the last hidden layer,
-        the score of ordered classes: dashed lines, or the last heat map.
+        Weights of a skip layer, from the inputs, or the last ones of them, to the outputs; for ordered classes to the one unit of
+        the last hidden layer, which is their score. They are drawn as dashed lines, or as the last heat map.
 
     Attributes
     ----------
@@ -96,8 +99,8 @@ class NetworkDisplay:
             self._leads_to_score = shape[1:] == (1,) and n_out > 1 and len(self.coefs) > 2 and self.layer_sizes[-2] == 1
             if len(shape) != 2 or shape[0] > n_in or not (shape[1] == n_out or self._leads_to_score):
                 raise ValueError(f"skip_coefs need the shape {(n_in, n_out)}, got {shape}.")
-        self.feature_names = _names(feature_names, "feature_names", self.layer_sizes[0])
-        self.output_names = _names(output_names, "output_names", self.layer_sizes[-1])
+        self.feature_names = check_names(feature_names, "feature_names", self.layer_sizes[0])
+        self.output_names = check_names(output_names, "output_names", self.layer_sizes[-1])
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, feature_names: Any = None, ax: Any = None) -> Self:
@@ -120,18 +123,11 @@ class NetworkDisplay:
         network = network_in(estimator, "coefs_")
         if feature_names is None:
             feature_names = feature_names_of(estimator)
-        n_outputs = network.coefs_[-1].shape[1]
-        classes = getattr(network, "classes_", None)
-        output_names: Any = None
-        if isinstance(classes, np.ndarray) and len(classes) == n_outputs:
-            output_names = classes
-        elif isinstance(classes, np.ndarray) and len(classes) == 2 and n_outputs == 1:
-            output_names = classes[1:]
         return cls(
             coefs=network.coefs_,
             intercepts=network.intercepts_,
             feature_names=input_names_of(network, feature_names),
-            output_names=output_names,
+            output_names=output_names_of(network),
             skip_coefs=getattr(network, "skip_coefs_", None),
         ).plot(ax)
 
@@ -140,20 +136,7 @@ class NetworkDisplay:
         """Whether some layer has more units than can be drawn one by one."""
         return max(self.layer_sizes) > _MOST_UNITS
 
-    def plot(self, ax: Any = None) -> Self:
-        """Draw.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Where to draw, if units and lines are drawn; None makes a figure.
-
-        Returns
-        -------
-        self : NetworkDisplay
-            The display.
-        """
-        pyplot = import_pyplot("NetworkDisplay")
+    def _draw(self, pyplot: Any, ax: Any) -> None:
         self.lines_: list[Any] = []
         self.units_: list[Any] = []
         self.images_: list[Any] = []
@@ -166,10 +149,9 @@ class NetworkDisplay:
             self._plot_heat_maps(pyplot)
         else:
             self._plot_units(pyplot, ax)
-        return self
 
     def _all_weights(self) -> list[tuple[np.ndarray, int, int]]:
-        """Return each matrix of weights with the layers of units that it leads from and to."""
+        """Return (weights, layer of their inputs, layer of their outputs) for each matrix of weights."""
         found = [(W, layer, layer + 1) for layer, W in enumerate(self.coefs)]
         if self.skip_coefs is not None:
             found.append((self.skip_coefs, 0, len(self.coefs) - self._leads_to_score))
@@ -181,18 +163,15 @@ class NetworkDisplay:
         from matplotlib.colors import Normalize
 
         most, n_layers = max(self.layer_sizes), len(self.layer_sizes)
-        if ax is None:
-            size = (max(6.0, 2.2 * n_layers), min(14.0, max(4.0, 0.28 * most)))
-            self.figure_, ax = pyplot.subplots(figsize=size, layout="constrained")
-        else:
-            self.figure_ = ax.figure
+        size = (max(6.0, 2.2 * n_layers), min(14.0, max(4.0, 0.28 * most)))
+        self.figure_, ax = make_axes(pyplot, ax, size)
         self.axes_ = np.array([ax])
         largest = max([self._largest, *(np.abs(b).max() for b in self.intercepts if b.size)])
         norm, colors = Normalize(-largest, largest), pyplot.get_cmap(SIGNED)
         heights = [np.arange(n) - (n - 1) / 2 for n in self.layer_sizes]
         heights = [-h * (most / max(n, 1)) ** 0.7 if n < most else -h for h, n in zip(heights, self.layer_sizes)]
         for W, layer, above in self._all_weights():
-            order = np.argsort(np.abs(W), axis=None, kind="stable")  # the heaviest in front
+            order = np.argsort(np.abs(W), axis=None, kind="stable")  # the largest in front
             i, j = np.unravel_index(order, W.shape)
             lower = heights[layer][i + self.layer_sizes[layer] - len(W)]
             ends = np.stack([np.full(W.size, layer), lower, np.full(W.size, above), heights[above][j]], axis=1)
@@ -207,23 +186,22 @@ class NetworkDisplay:
         titles = ["inputs", *(f"hidden {k}" for k in range(1, n_layers - 1)), "outputs"]
         ax.set_xticks(range(n_layers), [f"{title}\n{n}" for title, n in zip(titles, self.layer_sizes)])
         ax.set_yticks([])
-        for side in ax.spines.values():
-            side.set_visible(False)
+        ax.spines[:].set_visible(False)
         ax.tick_params(length=0)
         self.colorbar_ = self.figure_.colorbar(
             ScalarMappable(norm, colors), ax=ax, label="line: weight, circle: intercept", shrink=0.9, pad=0.02
         )
         self.colorbar_.ax.yaxis.label.set_fontsize("small")
         lay_out(ax)
-        points = ax.get_window_extent().height * 72 / self.figure_.dpi / (most + 1)  # from unit to unit of the widest layer
+        points = ax.get_window_extent().height * 72 / self.figure_.dpi / (most + 1)  # between two units of the widest layer
         diameter = float(np.clip(0.7 * points, 2, 19.5))
         for layer, h in enumerate(heights):
             face: Any = "white" if layer == 0 else colors(norm(self.intercepts[layer - 1]))
             self.units_.append(ax.scatter(np.full(len(h), layer), h, s=diameter**2, c=face, edgecolors="#444444", zorder=3))
-        gap = 4 + diameter / 2  # points: beyond the circle's edge
+        gap = 4 + diameter / 2  # points from the centre of a circle to its name
         names_of = {0: self.feature_names or [], n_layers - 1: self.output_names or []}
         width = ax.get_window_extent().width * 72 / self.figure_.dpi
-        sides = []  # points that the names take
+        sides = []  # width of the names in points
         for (layer, names), align, shift in zip(names_of.items(), ("right", "left"), (-gap, gap)):
             step = points * (heights[layer][0] - heights[layer][1] if len(names) > 1 else most)
             place: dict[str, Any] = {"textcoords": "offset points", "ha": align, "va": "center", "in_layout": False}
@@ -239,7 +217,7 @@ class NetworkDisplay:
         self._fit_columns(ax, width, sides)
 
     def _fit_columns(self, ax: Any, width: float, sides: list[float]) -> None:
-        """Leave room for the names, in points, on both sides of the columns of units, and fit their titles to what is left."""
+        """Make room for the names on both sides, whose widths in points are `sides`, and fit the titles of the layers."""
         span = len(self.layer_sizes) - 1
         column = max(width - sum(sides), 0.3 * width) / span
         ax.set_xlim(-sides[0] / column, span + sides[1] / column)
@@ -259,20 +237,12 @@ class NetworkDisplay:
             self.images_.append(
                 ax.imshow(W, aspect="auto", interpolation="nearest", cmap=SIGNED, vmin=-self._largest, vmax=self._largest)
             )
-            count(ax.xaxis, ax.yaxis)
+            integer_ticks(ax.xaxis, ax.yaxis)
             ax.set_title(f"{W.shape[0]} → {W.shape[1]}", fontsize="medium")
             ax.set_xlabel("outputs" if above == len(self.coefs) else f"hidden {above}")
             ax.set_ylabel("inputs" if layer == 0 else f"hidden {layer}")
         if self.feature_names is not None and len(self.feature_names) <= _MOST_NAMES:
-            label_rows(self.axes_[0], [str(name) for name in self.feature_names])
+            label_rows(self.axes_[0], self.feature_names)
         if self.output_names is not None and len(self.output_names) <= _MOST_NAMES // 2:
             self.axes_[-1].set_xticks(range(len(self.output_names)), self.output_names, rotation=90, fontsize="x-small")
         self.colorbar_ = self.figure_.colorbar(self.images_[0], ax=list(self.axes_), label="weight", shrink=0.8)
-
-
-def _names(names: Any, parameter: str, n: int) -> list[str] | None:
-    if names is None:
-        return None
-    if len(names) != n:
-        raise ValueError(f"There are {len(names)} {parameter} for {n} units.")
-    return [str(name) for name in names]

@@ -1,4 +1,4 @@
-"""The picture of a search over two parameters: the score over both."""
+"""Draws the scores of a search over two parameters as a map."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.utils.validation import check_is_fitted
 
-from fastbp.display.drawing import label_columns, label_rows, lay_out, make_axes
-from fastbp.display.searches import choose_metric, score_name
+from fastbp.display.drawing import Display, label_columns, label_rows, lay_out, make_axes, read_score
 
-_TEXT_SIZE = 32, 11  # points that a score in a cell takes
+_TEXT_SIZE = 32, 11  # width and height of a score in a cell, in points
 
 
-class SearchSurfaceDisplay:
+class SearchSurfaceDisplay(Display):
     """Mean test score of a search over two parameters, as a map with the best cell marked.
 
     Parameters
@@ -92,20 +90,18 @@ class SearchSurfaceDisplay:
         display : SearchSurfaceDisplay
             The display, drawn.
         """
-        check_is_fitted(search, "cv_results_")
+        metric, label = read_score(search, metric)
         results = search.cv_results_
         searched = sorted({name for params in results["params"] for name in params})
         names = tuple(searched if parameters is None else parameters)
         if len(names) != 2 or not set(names) <= set(searched):
             raise ValueError(f"parameters must be two of those that were searched, {searched}, got {parameters}.")
-        metric = choose_metric(search, metric)
         rows, columns = (_values(results["params"], name) for name in names)
         scores = np.full((len(rows), len(columns)), np.nan)
         for params, score in zip(results["params"], np.asarray(results[f"mean_test_{metric}"], dtype=float)):
             if set(names) <= params.keys():
                 cell = rows.index(params[names[0]]), columns.index(params[names[1]])
                 scores[cell] = np.fmax(scores[cell], score)
-        label = score_name(search.estimator, search.scoring if metric == "score" else metric)
         return cls(scores=scores, parameters=names, row_values=rows, column_values=columns, score_name=label).plot(ax)
 
     @property
@@ -114,22 +110,10 @@ class SearchSurfaceDisplay:
         row, column = np.unravel_index(np.nanargmax(self.scores), self.scores.shape)
         return self.row_values[row], self.column_values[column]
 
-    def plot(self, ax: Any = None) -> Self:
-        """Draw.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure.
-
-        Returns
-        -------
-        self : SearchSurfaceDisplay
-            The display.
-        """
+    def _draw(self, pyplot: Any, ax: Any) -> None:
         n_rows, n_columns = self.scores.shape
         size = (min(14, 3.5 + 0.7 * n_columns), min(10, 2.2 + 0.45 * n_rows))
-        self.figure_, self.ax_ = make_axes("SearchSurfaceDisplay", ax, size)
+        self.figure_, self.ax_ = make_axes(pyplot, ax, size)
         from matplotlib.patches import Rectangle
 
         self.image_ = self.ax_.imshow(self.scores, aspect="auto", cmap="viridis")
@@ -155,11 +139,10 @@ class SearchSurfaceDisplay:
         self.best_ = self.ax_.add_patch(
             Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="#d1492e", linewidth=2.5)
         )
-        return self
 
 
 def _values(candidates: Any, name: str) -> list[Any]:
-    """The values of a parameter, in order where they have one."""
+    """Return the values of a parameter, sorted if they can be."""
     values: list[Any] = []
     for params in candidates:
         if name in params and params[name] not in values:

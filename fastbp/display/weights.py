@@ -1,4 +1,4 @@
-"""The picture of the first layer: the weights from the inputs to each hidden unit."""
+"""Draws the weights from the inputs to each unit of the first layer."""
 
 from __future__ import annotations
 
@@ -10,20 +10,23 @@ from numpy.typing import ArrayLike
 
 from fastbp.display.drawing import (
     SIGNED,
-    count,
+    Display,
+    check_names,
     feature_names_of,
-    import_pyplot,
     input_names_of,
+    integer_ticks,
     label_rows,
     make_axes,
     network_in,
 )
 
-_MOST_UNITS = 64  # maps that can be told apart on a page
+_MOST_UNITS = 64  # pictures on a page
 
 
-class WeightsDisplay:
+class WeightsDisplay(Display):
     """The weights from the inputs to each unit of the first layer, as maps.
+
+    With `shape`, each unit has a picture of its own; of more than 64 units, those with the largest weights are drawn.
 
     Parameters
     ----------
@@ -56,16 +59,12 @@ class WeightsDisplay:
     def __init__(self, *, weights: ArrayLike, shape: tuple[int, int] | None = None, feature_names: Any = None) -> None:
         self.weights = np.asarray(weights, dtype=float)
         self.shape = None if shape is None else (int(shape[0]), int(shape[1]))
-        self.feature_names = None if feature_names is None else [str(name) for name in feature_names]
         if self.weights.ndim != 2 or not self.weights.size:
             raise ValueError(f"weights must be of shape (n_features, n_units), got {self.weights.shape}.")
         n_features = len(self.weights)
         if self.shape is not None and math.prod(self.shape) != n_features:
-            raise ValueError(
-                f"A picture of {self.shape[0]}×{self.shape[1]} pixels does not have the {n_features} features' number."
-            )
-        if self.feature_names is not None and len(self.feature_names) != n_features:
-            raise ValueError(f"There are {len(self.feature_names)} feature_names for {n_features} features.")
+            raise ValueError(f"A picture of {self.shape[0]}×{self.shape[1]} pixels needs as many features, got {n_features}.")
+        self.feature_names = check_names(feature_names, "feature_names", n_features)
 
     @classmethod
     def from_estimator(
@@ -95,33 +94,20 @@ class WeightsDisplay:
         names = input_names_of(network, feature_names)
         return cls(weights=network.coefs_[0], shape=shape, feature_names=names).plot(ax)
 
-    def plot(self, ax: Any = None) -> Self:
-        """Draw. If there are pictures of more than 64 units, draw those with the largest weights.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Where to draw the one map of all features; None makes a figure, which pictures of `shape` always need.
-
-        Returns
-        -------
-        self : WeightsDisplay
-            The display.
-        """
-        pyplot = import_pyplot("WeightsDisplay")
+    def _draw(self, pyplot: Any, ax: Any) -> None:
         largest = np.abs(self.weights).max() or 1.0
         scale = {"cmap": SIGNED, "vmin": -largest, "vmax": largest, "interpolation": "nearest"}
         n_features, n_units = self.weights.shape
         if self.shape is None:
-            n_letters = max((len(str(name)) for name in self.feature_names or ()), default=0)
+            n_letters = max(map(len, self.feature_names or ()), default=0)
             size = (min(12, 2.5 + 0.16 * n_units + 0.07 * n_letters), min(10, 2 + 0.16 * n_features))
-            self.figure_, ax = make_axes("WeightsDisplay", ax, size)
+            self.figure_, ax = make_axes(pyplot, ax, size)
             self.axes_ = np.array([ax])
             self.images_ = [ax.imshow(self.weights, aspect="auto", **scale)]
             ax.set_xlabel("hidden unit")
-            count(ax.xaxis, ax.yaxis)
+            integer_ticks(ax.xaxis, ax.yaxis)
             if self.feature_names is not None and n_features <= 50:
-                label_rows(ax, [str(name) for name in self.feature_names])
+                label_rows(ax, self.feature_names)
             else:
                 ax.set_ylabel("feature")
         elif ax is not None:
@@ -131,13 +117,8 @@ class WeightsDisplay:
             shown = np.sort(np.argsort(-lengths, kind="stable")[:_MOST_UNITS])
             n_columns = math.ceil(math.sqrt(len(shown)))
             n_rows = math.ceil(len(shown) / n_columns)
-            self.figure_, grid = pyplot.subplots(
-                n_rows,
-                n_columns,
-                figsize=(min(11, 1 + 1.1 * n_columns), min(10, 1.1 * n_rows)),
-                squeeze=False,
-                layout="constrained",
-            )
+            size = (min(11, 1 + 1.1 * n_columns), min(10, 1.1 * n_rows))
+            self.figure_, grid = pyplot.subplots(n_rows, n_columns, figsize=size, squeeze=False, layout="constrained")
             for ax in grid.flat:
                 ax.set_axis_off()
             self.axes_ = grid.ravel()[: len(shown)]
@@ -146,4 +127,3 @@ class WeightsDisplay:
                 self.images_.append(ax.imshow(self.weights[:, unit].reshape(self.shape), **scale))
                 ax.set_title(str(unit), fontsize="x-small", pad=2)
         self.colorbar_ = self.figure_.colorbar(self.images_[0], ax=list(self.axes_), label="weight", shrink=0.8)
-        return self

@@ -1,4 +1,4 @@
-"""BPAutoencoder: a network that learns its own inputs, through a layer that is narrower."""
+"""BPAutoencoder: a network that reconstructs its inputs from a narrow hidden layer."""
 
 from typing import Any, Self
 
@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastbp.estimators import parameters
 from fastbp.estimators.base import BaseBP, has_partial_fit
-from fastbp.estimators.docs import documented, filled
+from fastbp.estimators.docs import documented
 from fastbp.estimators.inputs import DTYPES, MatrixLike, check_structure, read_by
 from fastbp.estimators.parameter_table import rules_of
 from fastbp.estimators.targets import Targets
@@ -172,7 +172,7 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs, which are also the targets. A sparse X stays sparse as input, but a dense copy of it is made for the targets.
         y : Ignored
-            Here because pipelines pass it.
+            Exists for compatibility with pipelines.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each row in the loss; None is 1.
 
@@ -189,7 +189,6 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
         return self._fit(X, y, sample_weight, incremental=False)
 
     @available_if(has_partial_fit)
-    @filled("BPAutoencoder")
     def partial_fit(self, X: MatrixLike, y: Any = None, sample_weight: ArrayLike | float | None = None) -> Self:
         """Train for one epoch over the given rows. Only for {stochastic_solvers}.
 
@@ -198,7 +197,7 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs, which are also the targets.
         y : Ignored
-            Here because pipelines pass it.
+            Exists for compatibility with pipelines.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each row in the loss; None is 1.
 
@@ -266,7 +265,7 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
         """
         from fastbp.training.predict import predict_outputs
 
-        network, params, rows = self._asked(X)
+        network, params, rows = self._checked_for_explanation(X)
         errors = predict_outputs(network, params, rows, n_threads=self.n_threads)
         errors -= rows.toarray() if issparse(rows) else rows
         return np.einsum("ij,ij->i", errors, errors, dtype=np.float64) / errors.shape[1]
@@ -323,9 +322,6 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
     def _encode(self, y: Any, dtype: np.dtype, incremental: bool) -> Targets:
         Y = y.toarray() if issparse(y) else y
         return Targets(Y, Y.shape[1], self.loss)
-
-    def _loss_name(self) -> str:
-        return self.loss
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -1,4 +1,4 @@
-"""What BPClassifier and BPRegressor share: from checked data to a trained network and its fitted attributes."""
+"""The base class of the estimators: fits, fitted attributes, predictions and pickles."""
 
 import copy
 import functools
@@ -22,22 +22,21 @@ from fastbp.estimators.missing import IGNORE, with_missing, without_missing
 from fastbp.estimators.monotone import check_signs, constraints_of
 from fastbp.estimators.publish import publish
 from fastbp.estimators.representation import ShownInNotebooks
-from fastbp.estimators.resume import HISTORY, check_goes_on, has_moved_on, is_preset, resumed_from, settings_as_begun
+from fastbp.estimators.resume import HISTORY, check_continues, has_changed_moments, is_preset, resumed_from, with_fitted_output
 from fastbp.estimators.scaling import Scaled, scaled_inputs
 from fastbp.estimators.settings import known_settings, settings_of
 from fastbp.estimators.targets import Targets
 from fastbp.estimators.validation import all_rows, check_choices, given_rows, refitted, score_of, warn_of_early_stopping
 from fastbp.estimators.versions import Versioned
-from fastbp.estimators.weights import Weighted
 from fastbp.names import SOLVERS
 from fastbp.training.random_state import Lent
 from fastbp.training.settings import Settings
 
-# numba loads with most of fastbp.training: functions import it, so that `import fastbp` stays quick.
+# Most modules of fastbp.training load numba. They are imported inside functions, so that `import fastbp` stays fast.
 
-# What can be had again from coefs_ and intercepts_.
-NOT_PICKLED = frozenset({"_bound", "_is_loaded", "_network", "_network_key", "_params", "_views"})  # the last four in 0.1
-# What a history records and the attributes that show it; these only with validation rows, those where the solver estimates them.
+# Can be restored from coefs_ and intercepts_. The last four are from pickles of version 0.1.
+NOT_PICKLED = frozenset({"_bound", "_is_loaded", "_network", "_network_key", "_params", "_views"})
+# Fields of a history and their attributes: of every fit, of one with validation rows, and what a solver estimates.
 _SHOWN = tuple((name, name + "_") for name in HISTORY)
 _WITH_VALIDATION = tuple((name, name + "_") for name in ("validation_scores", "validation_loss_curve", "best_validation_score"))
 _ESTIMATED = tuple((name, name + "_") for name in ("alpha", "noise_variance", "n_effective_parameters"))
@@ -45,18 +44,18 @@ _NO_ROWS = (None, None, None)
 
 
 def has_partial_fit(estimator: Any) -> bool:
-    """Return True for a solver that goes epoch by epoch, else raise AttributeError; what is no solver's name, fit will tell."""
+    """Return True, or raise AttributeError if the solver is not stochastic. A wrong name of a solver is left to fit."""
     solver = estimator.solver
     if isinstance(solver, str) and solver in SOLVERS and not SOLVERS[solver].is_stochastic:
         raise AttributeError(f"partial_fit is only available for stochastic optimizers. {solver} is not stochastic.")
     return True
 
 
-class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackSupportMixin, BaseEstimator):
-    """Training, packing and pickling; the subclasses add targets, labels and scores."""
+class BaseBP(Versioned, Scaled, Explained, ShownInNotebooks, CallbackSupportMixin, BaseEstimator):
+    """Training, predicting and pickling. Subclasses encode targets, give outputs their meaning, and compute scores."""
 
     _rules: dict[str, tuple[parameters.Allowed, ...]]
-    # parameters that are asked for here
+    # parameters of all estimators that are read here
     loss: Any
     solver: str
     random_state: Any
@@ -64,8 +63,7 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
     early_stopping: bool | str
     validation_split: str
     feature_importances: bool
-    n_threads: int | None
-    # what not all estimators have for a parameter
+    # parameters that not all estimators have, at values that switch them off
     scoring: Any = None
     refit: bool = False
     ensemble: bool = False
@@ -80,7 +78,7 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
     # ---- parameters
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters and their values; see the estimators of scikit-learn.
+        """Return the parameters and their values, as all estimators of scikit-learn do.
 
         Parameters
         ----------
@@ -90,37 +88,39 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
         Returns
         -------
         params : dict
+            Values by name.
         """
         kind: Any = type(self)
         names = vars(kind).get("_names_of_parameters")
-        if names is None:  # scikit-learn reads the signature each time, which was a fifth of a GridSearchCV on iris
+        if names is None:  # scikit-learn reads the signature each time, which takes a fifth of a GridSearchCV on iris
             names = kind._names_of_parameters = tuple(super().get_params(deep=False))
         params = {name: getattr(self, name) for name in names}
         if deep and any(hasattr(value, "get_params") for value in params.values()):
             return super().get_params()  # type: ignore[no-any-return]
         return params
 
-    # ---- what the subclasses say about targets
+    # ---- overridden by subclasses
 
     def _encode(self, y: np.ndarray, dtype: np.dtype, incremental: bool) -> Targets:
-        """Return y as the kernels take it."""
+        """Return targets in the form of the kernels."""
+        raise NotImplementedError
+
+    def _encode_more(self, y: Any, targets: Targets, dtype: np.dtype) -> Targets:
+        """Return further targets y, encoded like `targets`."""
         raise NotImplementedError
 
     def _rows(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
-        """Return X as the kernels take it and y as an array."""
+        """Return X in the form of the kernels, and y as an array."""
         return check_rows(self, X, y, reset=reset)
 
     def _noise(self, X: Any) -> Any:
-        """Return what training adds to the inputs; None for nothing."""
-        return None
-
-    def _encode_more(self, y: Any, targets: Targets, dtype: np.dtype) -> Targets:
-        """Return other targets, y, as these ones are encoded."""
-        raise NotImplementedError
+        """Return the noise that training adds to the inputs, or None."""
 
     def _class_tables(self, targets: Targets) -> list[np.ndarray] | None:
-        """Return the weights of classes; None is 1 for all."""
-        return None
+        """Return the weights of classes, or None if all are 1."""
+
+    def _calibrate(self, held_out: Any) -> None:
+        """Fit the calibration of a classifier's probabilities on held-out rows."""
 
     # ---- one fit
 
@@ -133,8 +133,9 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
         validation: tuple[Any, Any, Any] = _NO_ROWS,
         classes: Any = None,
     ) -> Self:
-        """Train a draft, and become what it is when nothing can fail any more."""
+        """Train a copy of the estimator, and take over its attributes at the end, when nothing can fail any more."""
         from fastbp.training.fit import Fitted, Problem, Run, Start, fit_network, network_for
+        from fastbp.training.network import aligned_copy
 
         known = known_settings(self)
         resume = hasattr(self, "coefs_") and (incremental or self.warm_start)
@@ -171,14 +172,14 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
         if incremental:
             settings = settings._replace(max_iter=1, max_time=math.inf)
         if resume:
-            settings = settings_as_begun(draft, settings, targets)
+            settings = with_fitted_output(draft, settings, targets)
         draft.out_activation_ = settings.output_activation
         options = {"n_outputs": targets.n_outputs, "strata": targets.strata(self.validation_split)}
         problem = Problem(X, targets.known, weights, **options, may_miss=missing is not None)
         problem.noise = draft._noise(X)
-        counting = X, weights  # rows that explain
+        importance_rows = X, weights
         if problem.row_indices is not None and self.feature_importances:
-            counting = X[problem.row_indices], None if weights is None else weights[problem.row_indices]
+            importance_rows = X[problem.row_indices], None if weights is None else weights[problem.row_indices]
         scaling = draft._scaling(problem, settings, resume)
         y_val = None
         if is_given:
@@ -193,13 +194,11 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
             settings = settings._replace(score=score_of(draft, settings.score, y, y_val))
         resumed = origin = None
         with Lent(self.random_state) as random_state:
-            again = copy.deepcopy(random_state) if self.refit else None
+            state_for_refit = copy.deepcopy(random_state) if self.refit else None
             if resume:
                 network, origin = draft._packed(X.dtype)
-                check_goes_on(draft, settings, network, problem)
+                check_continues(draft, settings, network, problem)
                 resumed = resumed_from(draft, network, problem, settings, incremental)
-                from fastbp.training.network import aligned_copy
-
                 params = aligned_copy(origin)
                 if settings.monotonic:
                     check_signs(network, params, settings.monotonic)
@@ -212,12 +211,13 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
                 options: dict[str, Any] = {"prepare": scaling, "keeps_all": self.ensemble, "hooks": hooks}
                 fitted = fit_network(settings, problem, starts, network=network, resumed=resumed, **options)
                 run = fitted.run
-                if again is not None and run.error is None and run.history.validation_scores and not fitted.is_interrupted:
-                    fitted = refitted(fitted, all_rows(problem), settings, again, scaling)
+                is_complete = run.error is None and not fitted.is_interrupted
+                if state_for_refit is not None and is_complete and run.history.validation_scores:
+                    fitted = refitted(fitted, all_rows(problem), settings, state_for_refit, scaling)
                 return conclude(fitted)
 
             def conclude(fitted: Any) -> Any:
-                complaints = draft._finish(fitted, settings, *counting, incremental, is_new=not resume)
+                complaints = draft._finish(fitted, settings, *importance_rows, incremental, is_new=not resume)
                 steps = [] if origin is None else draft._in_places_of(self, origin)
                 if resume and incremental and isinstance(vars(self).get("loss_curve_"), list):
                     steps.append(functools.partial(self.loss_curve_.extend, draft.loss_curve_))
@@ -235,7 +235,7 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
                 try:
                     complaints = train()
                 except KeyboardInterrupt:
-                    if resumed is None or not has_moved_on(self, resumed):
+                    if resumed is None or not has_changed_moments(self, resumed):
                         raise
                     run = Run(params, random_state, history=resumed.history, optimizer=resumed.optimizer)
                     complaints = conclude(Fitted(network, problem, run, np.array([run.history.loss]), True))
@@ -246,7 +246,7 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
     def _finish(
         self, fitted: Any, settings: Settings, X: Any, weights: np.ndarray | None, incremental: bool, is_new: bool
     ) -> list[tuple[str, type[Warning]]]:
-        """Set the fitted attributes, and return what to warn of. Ctrl-C here keeps what was trained."""
+        """Set the fitted attributes, and return the warnings to give. Ctrl-C during this keeps the trained network."""
         run, is_interrupted = fitted.run, fitted.is_interrupted
         self._publish(fitted, settings, is_new)
         self.__dict__.pop("feature_importances_", None)
@@ -277,9 +277,8 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
         return complaints
 
     def _attributes_now(self, network: Any, problem: Any, settings: Settings, before: dict[str, Any], run: Any) -> dict[str, Any]:
-        """Return the attributes of a copy that is fitted as if this run had ended now; of an earlier fit it shows nothing."""
-        from fastbp.training.fit import Fitted
-        from fastbp.training.outcome import Run
+        """Return the attributes that a copy would have if this run ended now; None for those of an earlier fit alone."""
+        from fastbp.training.fit import Fitted, Run
 
         ended = Run(run.shown(), None, history=run.history.copied())
         fitted = Fitted(network, problem, ended, np.array([ended.history.loss]), False)
@@ -314,7 +313,7 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
         else:
             for name, attribute in _SHOWN:
                 state[attribute] = recorded[name]
-        n_there = 3 if settings.early_stopping else 2 if is_validated else 0  # without early stopping no score is the best
+        n_there = 3 if settings.early_stopping else 2 if is_validated else 0  # the best score is that of early stopping
         for number, (name, attribute) in enumerate(_WITH_VALIDATION):
             state[attribute] = recorded[name] if number < n_there else None
         if settings.early_stopping and "best_loss_" in state:
@@ -327,19 +326,18 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
         self._optimizer = run.optimizer
 
     def _checked(self, X: Any, is_scaled: bool = True) -> tuple[Any, np.ndarray, Any]:
-        """Return the network, its flat vector, and the rows that it is to predict, in the dtype of the weights."""
+        """Return the network, its flat vector, and X checked for prediction, in the dtype of the weights."""
         if "coefs_" not in vars(self):
             check_is_fitted(self, "coefs_")
         if self.n_threads is not None:
             parameters.check_parameter("n_threads", self.n_threads, self._rules["n_threads"], self)
         network, params = self._packed()
         n_features = network.n_features
+        rows = None if getattr(self, "feature_names_in_", None) is not None else plain_rows(X, (params.dtype,))
         if "categories_" in vars(self):
             check_categories(vars(self), n_features)
             X = coded_rows(self, X, reset=False).astype(params.dtype, copy=False)
-            return network, params, X if self.input_scaler_ is None or not is_scaled else scaled_inputs(self.input_scaler_, X)
-        rows = None if getattr(self, "feature_names_in_", None) is not None else plain_rows(X, (params.dtype,))
-        if rows is not None and rows.shape[1] == n_features:
+        elif rows is not None and rows.shape[1] == n_features:
             X = rows
         else:
             options: dict[str, Any] = {"dtype": params.dtype, "order": "C", "accept_sparse": "csr"}
@@ -350,8 +348,8 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
             X = scaled_inputs(self.input_scaler_, X)
         return network, params, X
 
-    def _asked(self, X: Any, of_slopes: bool = False) -> tuple[Any, np.ndarray, Any]:
-        """Return the network, its flat vector, and the rows that it is to explain; of_slopes: all in the user's own units."""
+    def _checked_for_explanation(self, X: Any, of_slopes: bool = False) -> tuple[Any, np.ndarray, Any]:
+        """Return the network, its flat vector, and X checked for an explanation; of_slopes: without scalers, in units of X."""
         if self.estimators_ is not None:
             raise ValueError("This is an ensemble of several networks: use one of those in estimators_.")
         network, params, X = self._checked(X, is_scaled=not of_slopes)
@@ -360,14 +358,14 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
         return network, params, X
 
     def _networks(self) -> list[tuple[Any, np.ndarray]]:
-        """Return the network and its flat vector, or those of all whose outputs are averaged."""
+        """Return the network and its flat vector, or those of all members of an ensemble."""
         if self.estimators_ is None:
             return [self._packed()]
         _, params = self._packed()
         return [member._packed(params.dtype) for member in self.estimators_]
 
     def _outputs(self, X: Any, only_largest: bool = False) -> np.ndarray:
-        """Return the outputs for X, (n_samples, n_outputs) in the dtype of the weights, or the number of the largest per row."""
+        """Return the outputs for X, (n_samples, n_outputs), or the index of the largest output of each row."""
         from fastbp.training.predict import predict_outputs
 
         network, params, X = self._checked(X)
@@ -379,10 +377,10 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
         outputs /= len(self.estimators_)
         return outputs.argmax(axis=1) if only_largest else outputs
 
-    # ---- ensembles, calibration
+    # ---- copies
 
     def _members(self, fitted: Any, settings: Settings) -> list[Self] | None:
-        """Return an estimator for each run of an ensemble, the best of which shares its weights with this one."""
+        """Return an estimator for each run of an ensemble. The best one shares its weights with this estimator."""
         members: list[Any] = []
         for run in fitted.runs:
             member = twin(self, ensemble=False, estimators_=None)
@@ -395,11 +393,8 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
             members.append(member)
         return members or None
 
-    def _calibrate(self, held_out: Any) -> None:
-        """Set what probabilities are calibrated by, for a classifier."""
-
     def _with_weights(self, network: Any, params: np.ndarray) -> Self:
-        """Return a copy that predicts by these flat parameters, for rows as the kernels take them."""
+        """Return a copy with these flat parameters, which predicts for rows in the form of the kernels."""
         model = twin(self)
         for name in ("feature_names_in_", "categories_", "categorical_features_"):
             vars(model).pop(name, None)
@@ -410,9 +405,9 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
         return model
 
     def compact(self) -> Self:
-        """Forget what only further training needs, which a pickle holds beside the weights.
+        """Remove the state that only further training needs, to make pickles smaller.
 
-        After it `partial_fit` starts a new optimizer, and a warm start after early stopping a new search for the best weights.
+        After it, `partial_fit` starts with a new optimizer, and a warm start after early stopping forgets the best weights.
 
         Returns
         -------
@@ -425,7 +420,7 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
     # ---- scikit-learn's hooks
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what coefs_ and intercepts_ can restore."""
+        """Return the attributes without those that coefs_ and intercepts_ can restore."""
         return {name: value for name, value in super().__getstate__().items() if name not in NOT_PICKLED}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -436,7 +431,7 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
         self._is_loaded = True
 
     def __copy__(self) -> Self:
-        """Share the weights, as copies of scikit-learn's MLPs do."""
+        """Return a copy that shares the weights, as copies of scikit-learn's MLPs do."""
         return twin(self)
 
     def __sklearn_tags__(self) -> Any:
@@ -446,7 +441,7 @@ class BaseBP(Versioned, Weighted, Scaled, Explained, ShownInNotebooks, CallbackS
 
 
 def fitted_copy(estimator: BaseBP, attributes: dict[str, Any], fitted: Any, settings: Settings) -> BaseBP:
-    """Return a copy of an estimator with these attributes and what a fit has brought."""
+    """Return a copy of an estimator with these attributes and those of a fit."""
     copied = twin(estimator, **attributes, out_activation_=settings.output_activation)
     copied._publish(fitted, settings, is_new=True)
     copied._seal()

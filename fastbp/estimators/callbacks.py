@@ -1,6 +1,6 @@
-"""scikit-learn's callbacks: what `sklearn.callback`, public from its version 1.9 on, is told of a fit.
+"""scikit-learn's callbacks, which `sklearn.callback` has from version 1.9 on.
 
-Everything that knows of it is here. Below 1.9 estimators have no `set_callbacks`, and nothing else changes.
+With an older scikit-learn, estimators have no `set_callbacks`, and nothing else changes.
 """
 
 import threading
@@ -16,19 +16,19 @@ try:
 except ImportError:
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Nothing, as this scikit-learn has no callbacks."""
+        """An empty base class, because this scikit-learn has no callbacks."""
 
     def with_callbacks(method: Any) -> Any:  # type: ignore[no-redef]
-        """Return the method."""
+        """Return the method unchanged."""
         return method
 
 
-# What belongs to a fit under way, not to the model: no copy that predicts needs it, and no file may say it.
+# Attributes of a running fit, not of the model. Files do not contain them.
 OF_CALLBACKS = frozenset({"_skl_callbacks", "_skl_callbacks_to_teardown", "_callback_fit_ctx", "_parent_callback_ctx"})
 
 
 def has_callbacks(estimator: Any) -> bool:
-    """Whether there is somebody to call."""
+    """Whether an estimator has callbacks."""
     return bool(getattr(estimator, "_skl_callbacks", ()))
 
 
@@ -40,26 +40,12 @@ def fit_watched(
     fit: Callable[[Any], Any],
     attributes: Callable[[Any], dict[str, Any]],
 ) -> Any:
-    """Return what fit(hooks) returns, while the estimator's callbacks are told of it.
+    """Return the result of fit(hooks), and tell the estimator's callbacks of its tasks.
 
-    The root task is 'fit'; under it are one 'start' per start, if there are several, and under these, or it, the epochs (or
-    iterations), as many as there will be at most.
+    The root task is 'fit'. Its subtasks are one 'start' per network, if there are several; the subtasks of these are epochs or
+    iterations. An error of a callback ends the training, and is raised when the fitted attributes are set.
 
-    Parameters
-    ----------
-    estimator : estimator
-    data : tuple
-        X, y and sample_weight as given.
-    settings : Settings
-    fit : callable
-        Trains and sets the fitted attributes.
-    attributes : callable
-        Returns, of a Run, the attributes that make a copy of the estimator one that was fitted until now.
-
-    Raises
-    ------
-    Exception
-        The first error of a callback, which ends the training, once the result is in place.
+    data: X, y and sample_weight as the user passed them; attributes: returns the fitted attributes as of now, given a Run.
     """
     X, y, sample_weight = data
     told = {"X": X, "y": y, "metadata": {} if sample_weight is None else {"sample_weight": sample_weight}}
@@ -72,7 +58,7 @@ def fit_watched(
 
 
 class _Hooks:
-    """The contexts of a fit; see Hooks in training/between.py. Calls come one at a time, whichever start they are of."""
+    """The callback contexts of a fit; see Hooks in training/between.py. Starts that run side by side take turns to call."""
 
     def __init__(self, estimator: Any, told: dict[str, Any], settings: Any, attributes: Callable[[Any], dict[str, Any]]) -> None:
         self._estimator, self._told, self._settings, self._attributes = estimator, told, settings, attributes
@@ -88,7 +74,7 @@ class _Hooks:
         self.root.call_on_fit_task_begin(estimator=estimator, **told)
 
     def begin_start(self, run: Any) -> None:
-        """A start begins."""
+        """Tell that a start begins."""
         self._starts[run.number] = self.root
         if self._has_starts:
             with self._lock:
@@ -97,7 +83,7 @@ class _Hooks:
                 self._call(context.call_on_fit_task_begin)
 
     def begin(self, run: Any) -> None:
-        """An epoch begins."""
+        """Tell that an epoch begins."""
         with self._lock:
             context = self._starts[run.number].subcontext(task_name=self._unit)
             context.loss = context.validation_score = context.learning_rate = context.gradient_norms = None
@@ -105,7 +91,7 @@ class _Hooks:
             self._call(context.call_on_fit_task_begin, reconstruction_attributes=lambda: self._attributes(run))
 
     def end(self, run: Any) -> bool:
-        """An epoch has ended: its context gets what it has brought."""
+        """Tell that an epoch has ended, with its results in the context; return whether to stop."""
         history, context = run.history, self._epochs[run.number]
         context.loss = history.loss
         if self._settings.early_stopping:
@@ -118,14 +104,14 @@ class _Hooks:
             return self._call(context.call_on_fit_task_end, reconstruction_attributes=lambda: self._attributes(run))
 
     def end_start(self, run: Any) -> bool:
-        """The training of a start is over."""
+        """Tell that a start has ended; return whether to stop."""
         if not self._has_starts:
             return self.error is not None
         with self._lock:
             return self._call(self._starts[run.number].call_on_fit_task_end)
 
     def _call(self, hook: Callable[..., Any], **options: Any) -> bool:
-        """Call a hook; an error is kept for the end of the fit, which it brings about."""
+        """Call a hook and return whether to stop; an error stops the training and is kept for the end of the fit."""
         if self.error is None:
             try:
                 return bool(hook(estimator=self._estimator, **self._told, **options))

@@ -1,5 +1,6 @@
-"""Columns of categories: which they are, what they hold, and rows with the numbers of categories in place of these."""
+"""Columns of categories: which columns they are, their categories, and rows with codes in place of categories."""
 
+from collections.abc import Sequence
 from numbers import Integral, Number
 from typing import Any
 
@@ -11,20 +12,22 @@ from fastbp.estimators import parameters
 from fastbp.estimators.parameter_kinds import OF_A_COLUMN
 
 MOST_AUTO = 600
-MOST_EXACT = 2**53  # float64 tells no larger whole numbers apart
-CATEGORICAL = ("category", "categorical", "enum")  # how the dtypes of pandas and polars for categories begin
+MOST_EXACT = 2**53  # not all larger integers are float64 numbers
+CATEGORICAL = ("category", "categorical", "enum")  # beginnings of the names of pandas' and polars' dtypes
 
 
 def has_categories(estimator: Any, reset: bool) -> bool:
-    """Whether rows hold categories: by the parameter when these are learned, later by what was learned."""
+    """Whether rows have columns of categories: by the parameter if `reset`, else by the fitted attributes."""
     if reset:
         return getattr(estimator, "categorical_features", None) is not None
     return "categories_" in vars(estimator)
 
 
 def coded_rows(estimator: Any, X: Any, reset: bool) -> np.ndarray:
-    """Return rows as the kernels take them, float32 or float64: the columns of numbers, and after them for each column of
-    categories where a row's is in `categories_`, or -1; learn these if `reset`."""
+    """Return rows in the form of the kernels, float32 or float64: columns of numbers first, then the codes of categories.
+
+    A code is an index into `categories_`, or -1 for an unknown category. With `reset`, `categories_` is set first.
+    """
     if hasattr(X, "indptr") or hasattr(X, "tocsr"):
         raise ValueError("X is sparse, but categorical_features need a dense X: X.toarray() makes one.")
     if hasattr(X, "columns") and hasattr(X, "dtypes"):
@@ -59,7 +62,7 @@ def coded_rows(estimator: Any, X: Any, reset: bool) -> np.ndarray:
 
 
 def chosen_columns(wanted: Any, kinds: list[str], names: list[Any]) -> tuple[int, ...]:
-    """Return the numbers of the columns that `categorical_features` means; kinds: names of their dtypes."""
+    """Return the indices of the columns in `categorical_features`; kinds, names: dtypes and names of all columns."""
     if isinstance(wanted, str):
         return tuple(i for i, kind in enumerate(kinds) if kind.startswith(CATEGORICAL))
     n, values = len(kinds), np.asarray(wanted).tolist()
@@ -68,7 +71,7 @@ def chosen_columns(wanted: Any, kinds: list[str], names: list[Any]) -> tuple[int
     if any(isinstance(value, str) for value in values):
         for value in values:
             if value not in names:
-                known = f"has {', '.join(map(repr, names[:20]))}" if names else "is no frame, whose columns have names"
+                known = f"has {', '.join(map(repr, names[:20]))}" if names else "is no frame with names of columns"
                 raise ValueError(f"categorical_features names {value!r}, but X {known}.")
         chosen = [names.index(value) for value in values]
     elif values and all(isinstance(value, bool) for value in values):
@@ -88,7 +91,7 @@ def chosen_columns(wanted: Any, kinds: list[str], names: list[Any]) -> tuple[int
 
 
 def network_settings(estimator: Any, settings: Any) -> Any:
-    """Return settings that know of the categories, and of embedded columns where these are among the numbers."""
+    """Return settings with the number of categories per column, and embedded columns as indices among the columns of numbers."""
     categories = estimator.categories_
     embedded = settings.embedded
     if embedded:
@@ -101,13 +104,20 @@ def network_settings(estimator: Any, settings: Any) -> Any:
 
 
 def embedding_sizes(estimator: Any) -> tuple[int, ...]:
-    """Return how many numbers a category's embedding has in each column of categories; () where categories have none."""
-    wanted, columns = estimator.embedding_size, estimator.categorical_features_
+    """Return the size of the embeddings of each column of categories; () without embeddings."""
+    names, counts = list(getattr(estimator, "feature_names_in_", ())), list(map(len, estimator.categories_))
+    return sizes_of_embeddings(estimator.embedding_size, estimator.categorical_features_, counts, names, estimator)
+
+
+def sizes_of_embeddings(
+    wanted: Any, columns: Sequence[int], counts: Sequence[int], names: list[Any], owner: Any
+) -> tuple[int, ...]:
+    """Return the sizes that `embedding_size` asks for; columns: those of categories; counts: the number of categories in each;
+    names: of all columns, [] if they have none; owner: for messages."""
     if wanted is None:
         return ()
     given: dict[int, Any] = {}
     if isinstance(wanted, dict):
-        names = list(getattr(estimator, "feature_names_in_", ()))
         for key, size in wanted.items():
             column = names.index(key) if key in names else key
             if isinstance(column, bool) or column not in columns:
@@ -115,40 +125,40 @@ def embedding_sizes(estimator: Any) -> tuple[int, ...]:
                 raise ValueError(f"embedding_size names {key!r}, which is no column of categories: these are {known or 'none'}.")
             if int(column) in given:
                 raise ValueError(f"embedding_size names column {key!r} twice, by its name and its number.")
-            parameters.check_parameter(f"embedding_size[{key!r}]", size, OF_A_COLUMN, estimator)
+            parameters.check_parameter(f"embedding_size[{key!r}]", size, OF_A_COLUMN, owner)
             given[int(column)] = size
     sizes = [given.get(column, "auto" if isinstance(wanted, dict) else wanted) for column in columns]
     return tuple(
-        min(MOST_AUTO, round(1.6 * len(values) ** 0.56)) if size == "auto" else int(size)
-        for size, values in zip(sizes, estimator.categories_, strict=True)
+        min(MOST_AUTO, round(1.6 * count**0.56)) if size == "auto" else int(size)
+        for size, count in zip(sizes, counts, strict=True)
     )
 
 
 def array_of(column: Any) -> np.ndarray:
-    """Return a column of a frame, (n_rows,)."""
+    """Return a column of a frame as an array, (n_rows,)."""
     try:
         return np.asarray(column.to_numpy())
-    except Exception:  # of kinds that NumPy has nothing for, as polars' integers of 128 bits
+    except Exception:  # NumPy has no such type, for example for polars' integers of 128 bits
         return objects(column.to_list())
 
 
 def objects(values: list[Any]) -> np.ndarray:
-    """Return an array of objects, (n_values,), whatever these hold."""
+    """Return a one-dimensional array of objects, also if these are sequences."""
     return np.fromiter(values, dtype=object, count=len(values))
 
 
 def is_missing(value: Any) -> bool:
-    """Whether there is no value in a cell: None, NaN, NaT or pandas' NA."""
+    """Whether a cell holds a missing value: None, NaN, NaT or pandas' NA."""
     if value is None:
         return True
     try:
         return bool(value != value)
-    except (TypeError, ArithmeticError):  # of NA nothing can be said, nor of a signaling NaN of decimal's
+    except (TypeError, ArithmeticError):  # pandas' NA, and a signaling NaN of decimal, cannot be compared
         return True
 
 
 def _values(column: np.ndarray, where: str) -> np.ndarray:
-    """Return a column as float64 with NaN, or as objects, texts, numbers and large integers, with None for missing values."""
+    """Return a column as float64 with NaN, or as objects with None for missing values."""
     is_exact = column.dtype.kind not in "iu" or not ((column > MOST_EXACT) | (column < -MOST_EXACT)).any()
     if column.dtype.kind in "biuf" and is_exact:
         values = column.astype(np.float64)
@@ -165,7 +175,7 @@ def _values(column: np.ndarray, where: str) -> np.ndarray:
 
 
 def _categories(values: np.ndarray, where: str) -> np.ndarray:
-    """Return what a column holds, each value once: in order, a missing value last."""
+    """Return the distinct values of a column, sorted, a missing value last."""
     if values.dtype.kind == "f":
         found = np.unique(values)
     else:
@@ -178,7 +188,7 @@ def _categories(values: np.ndarray, where: str) -> np.ndarray:
 
 
 def _codes(values: np.ndarray, categories: np.ndarray) -> np.ndarray:
-    """Return where values are among the categories; -1 for those that are not."""
+    """Return the indices of values in the categories, -1 for unknown values."""
     if values.dtype.kind == categories.dtype.kind == "f":
         at = np.minimum(np.searchsorted(categories, values), len(categories) - 1)  # NaN comes last
         found = categories[at]

@@ -1,4 +1,4 @@
-"""Weights of classes, which are weights of rows once the labels are known."""
+"""Weights of classes, as factors on the weights of rows."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from fastbp.estimators.targets import Targets
 
 
 def refuse_balanced(class_weight: Any) -> None:
-    """Refuse weights that a part of the rows cannot tell, in the words of scikit-learn's SGDClassifier."""
+    """Raise ValueError for 'balanced', with the message of scikit-learn's SGDClassifier."""
     if isinstance(class_weight, str) and class_weight == "balanced":
         raise ValueError(
             "class_weight 'balanced' is not supported for partial_fit. In order to use 'balanced' weights, use"
@@ -22,43 +22,36 @@ def refuse_balanced(class_weight: Any) -> None:
 
 
 def class_tables(class_weight: Any, targets: Targets) -> list[np.ndarray]:
-    """Return the weight of each class, (n_classes,), for each column of them; of multilabel targets for each label those of 0 and
-    1, (2,)."""
-    is_balanced = isinstance(class_weight, str)
-    if not (targets.is_multilabel or targets.groups):
-        if not (is_balanced or isinstance(class_weight, Mapping)):
-            raise ValueError(f"class_weight must be 'balanced' or a dict of class to weight for one label, got {class_weight!r}.")
-        classes: Any = targets.classes
-        (codes,) = _known(targets, [targets.Y[:, 0].astype(np.intp)])
-        return [compute_class_weight(class_weight, classes=classes, y=classes[codes])]
+    """Return for each column of classes their weights, (n_classes,), or for each label the weights of 0 and 1, (2,)."""
     columns = _known(targets, targets.columns)
-    n_labels = len(columns)
-    if not is_balanced and (isinstance(class_weight, Mapping) or len(class_weight) != n_labels):
+    is_balanced, is_single = isinstance(class_weight, str), not (targets.is_multilabel or targets.groups)
+    if is_single and not (is_balanced or isinstance(class_weight, Mapping)):
+        raise ValueError(f"class_weight must be 'balanced' or a dict of class to weight for one label, got {class_weight!r}.")
+    if not (is_single or is_balanced) and (isinstance(class_weight, Mapping) or len(class_weight) != len(columns)):
         raise ValueError(
-            f"class_weight must be 'balanced' or a list of {n_labels} dicts of class to weight, one per label or column,"
+            f"class_weight must be 'balanced' or a list of {len(columns)} dicts of class to weight, one per label or column,"
             f" got {class_weight!r}."
         )
-    if targets.groups:
-        weights = [class_weight] * n_labels if is_balanced else class_weight
-        each = zip(weights, targets.classes, columns)
+    weights = [class_weight] * len(columns) if is_single or is_balanced else class_weight
+    if not targets.is_multilabel:
+        each = zip(weights, targets.classes if targets.groups else [targets.classes], columns)
         return [compute_class_weight(weight, classes=classes, y=classes[column]) for weight, classes, column in each]
-    tables = np.ones((n_labels, 2))
-    for label, (table, y) in enumerate(zip(tables, columns)):
-        classes = np.unique(y) if is_balanced else np.arange(2)  # a label that no row has, or all, is no error
-        weights = class_weight if is_balanced else {0: 1.0, 1: 1.0, **class_weight[label]}
-        table[classes] = compute_class_weight(weights, classes=classes, y=y)
+    tables = np.ones((len(columns), 2))
+    for table, weight, y in zip(tables, weights, columns):
+        classes = np.unique(y) if is_balanced else np.arange(2)  # a label may be the same in all rows
+        table[classes] = compute_class_weight(weight if is_balanced else {0: 1.0, 1: 1.0, **weight}, classes=classes, y=y)
     return list(tables)
 
 
 def _known(targets: Targets, columns: list[np.ndarray]) -> list[np.ndarray]:
-    """Return of each column what is not missing."""
+    """Return the known targets of each column."""
     return columns if targets.missing is None else [y[~gone] for y, gone in zip(columns, targets.missing.T)]
 
 
 def row_weights(tables: list[np.ndarray] | None, sample_weight: Any, targets: Targets, X: Any) -> np.ndarray | None:
-    """Return the weights of rows, checked and in X's dtype, times those of their classes; sample_weight: as the user gave it.
+    """Return the weights of rows in X's dtype, checked and multiplied by the weights of their classes.
 
-    The products are float64 and cast once, as weights are that a user multiplies himself.
+    The products are computed in float64 and cast once, as if the user had multiplied the weights.
     """
     checked = check_sample_weight(sample_weight, X)
     if tables is None:

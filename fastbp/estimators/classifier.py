@@ -1,4 +1,4 @@
-"""BPClassifier: labels, probabilities and what the parameters mean."""
+"""BPClassifier: labels and probabilities."""
 
 from typing import Any, Self
 
@@ -6,13 +6,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import csr_matrix, issparse
 from sklearn.base import ClassifierMixin
+from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 
 from fastbp.estimators.base import BaseBP, has_partial_fit
 from fastbp.estimators.calibration import fitted_temperature, logits_of, probabilities
 from fastbp.estimators.class_weights import class_tables, refuse_balanced
-from fastbp.estimators.docs import documented, filled
+from fastbp.estimators.docs import documented
 from fastbp.estimators.inputs import MatrixLike
 from fastbp.estimators.missing import known_accuracy, without_missing
 from fastbp.estimators.ordered import LOSS, OUTPUT, categories_of, in_order, positions
@@ -55,7 +56,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         Only with `ordered`: the thresholds between one class and the next, on the scale of the score, which `hidden_activations`
         returns.
     temperature_ : float or None
-        The temperature of `calibration`. Above 1, the network was too sure of itself.
+        The temperature of `calibration`. Above 1, the network was overconfident.
     {attributes}
 
     See Also
@@ -205,7 +206,6 @@ class BPClassifier(ClassifierMixin, BaseBP):
         self.label_smoothing = label_smoothing
         self.focal_gamma = focal_gamma
 
-    @filled("BPClassifier")
     def fit(
         self,
         X: MatrixLike,
@@ -249,7 +249,6 @@ class BPClassifier(ClassifierMixin, BaseBP):
         return self._fit(X, y, sample_weight, incremental=False, validation=(X_val, y_val, sample_weight_val))
 
     @available_if(has_partial_fit)
-    @filled("BPClassifier")
     def partial_fit(
         self, X: MatrixLike, y: MatrixLike, sample_weight: ArrayLike | float | None = None, classes: ArrayLike | None = None
     ) -> Self:
@@ -352,8 +351,9 @@ class BPClassifier(ClassifierMixin, BaseBP):
             multilabel targets they do not sum to 1.
         """
         outputs = self._outputs(X) if self.temperature_ is None else self._calibrated(X, self.temperature_)
-        if self._groups():
-            return np.split(outputs, np.cumsum(self._groups())[:-1], axis=1)
+        groups = self._groups()
+        if groups:
+            return np.split(outputs, np.cumsum(groups)[:-1], axis=1)
         return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
 
     def predict_log_proba(self, X: MatrixLike) -> Any:
@@ -381,7 +381,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
             self.temperature_ = fitted_temperature(logits, held_out.Y, held_out.sample_weight, is_multiclass)
 
     def _calibrated(self, X: Any, temperature: float) -> np.ndarray:
-        """Return the outputs at a temperature."""
+        """Return the probabilities at a temperature, in the dtype of the weights."""
         _, params, X = self._checked(X)
         is_multiclass = self.out_activation_ == "softmax"
         logits = logits_of(self._networks(), X, is_multiclass, self.n_threads)
@@ -415,6 +415,10 @@ class BPClassifier(ClassifierMixin, BaseBP):
         elif len(np.setdiff1d(labels, self.classes_, assume_unique=True)):
             raise ValueError(f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {labels}.")
         self._sparse_labels = issparse(y)
+        return self._encode_codes(labels, codes, dtype)
+
+    def _encode_codes(self, labels: np.ndarray, codes: np.ndarray, dtype: np.dtype) -> Targets:
+        """Return the targets of positions in `labels`, or of booleans for multilabel targets."""
         if codes.ndim == 1 and labels is not self.classes_:
             codes = positions(labels, self.classes_)[codes]
         if self.ordered:
@@ -422,9 +426,12 @@ class BPClassifier(ClassifierMixin, BaseBP):
         return class_targets(codes, self.classes_, dtype, self.loss, output_per_class=self.output_activation == "softmax")
 
     def _encode_columns(self, labels: list[np.ndarray], codes: np.ndarray, known: Any, dtype: np.dtype, name: str) -> Targets:
-        """Return the targets of several columns; labels, codes: as of `column_labels`; known: the classes, if they are."""
+        """Return the targets of several columns of classes.
+
+        labels, codes: from `column_labels`; known: the classes of each column, if there was a fit before.
+        """
         if self.loss != "log_loss" or self.calibration is not None:
-            raise ValueError("loss='focal' and calibration are for one column of classes or yes or no, not for several columns.")
+            raise ValueError("loss='focal' and calibration are for one column of classes or for labels, not for several columns.")
         if known is None:
             self.classes_ = known = labels
         if not isinstance(known, list) or len(labels) != len(known):
@@ -432,9 +439,9 @@ class BPClassifier(ClassifierMixin, BaseBP):
         for number, (own, old) in enumerate(zip(labels, known)):
             if len(np.setdiff1d(own, old, assume_unique=True)) or (self.warm_start and name == "y" and len(own) < len(old)):
                 raise ValueError(f"Column {number} of {name} has the classes {own}, but `self.classes_` has {old}.")
-        positions = [np.searchsorted(old, own)[column] for old, own, column in zip(known, labels, codes.T)]
+        codes = np.column_stack([np.searchsorted(old, own)[column] for old, own, column in zip(known, labels, codes.T)])
         self._sparse_labels = False
-        return column_targets(np.column_stack(positions), known, dtype, self.label_smoothing)
+        return column_targets(codes, known, dtype, self.label_smoothing)
 
     def _encode_more(self, y: Any, targets: Targets, dtype: np.dtype) -> Targets:
         if targets.groups:
@@ -444,20 +451,14 @@ class BPClassifier(ClassifierMixin, BaseBP):
         is_alike = codes.shape[1:] == targets.Y.shape[1:] if targets.is_multilabel else codes.ndim == 1
         if isinstance(labels, list) or not is_alike or len(np.setdiff1d(labels, self.classes_, assume_unique=True)):
             raise ValueError(f"y_val must have the classes of y, {self.classes_}, got {labels} in the shape {y.shape}.")
-        if codes.ndim == 1:
-            codes = positions(labels, self.classes_)[codes]
-        if self.ordered:
-            return Targets(codes.astype(dtype)[:, np.newaxis], len(self.classes_), LOSS, self.classes_)
-        return class_targets(codes, self.classes_, dtype, self.loss)
+        return self._encode_codes(labels, codes, dtype)
 
     def _class_tables(self, targets: Targets) -> list[np.ndarray] | None:
         return None if self.class_weight is None else class_tables(self.class_weight, targets)
 
     @property
     def _label_binarizer(self) -> Any:
-        """What converters of scikit-learn's MLPClassifier, as skl2onnx, ask a fitted network for."""
-        from sklearn.preprocessing import LabelBinarizer  # which takes 30 ms to import
-
+        """A binarizer like that of scikit-learn's MLPClassifier, which converters such as skl2onnx read."""
         if self._groups():
             raise AttributeError("Several columns of classes have no label binarizer.")
         has_labels = self.out_activation_ == "logistic" and self.n_outputs_ > 1
@@ -476,7 +477,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
 
     @property
     def thresholds_(self) -> np.ndarray:
-        """Thresholds of ordered classes, on the scale of the score, between one class and the next, (n_classes - 1,)."""
+        """Thresholds between ordered classes, on the scale of the score, (n_classes - 1,)."""
         if vars(self).get("out_activation_") != OUTPUT:
             raise AttributeError("Only a classifier that was fitted with ordered=True has thresholds_.")
         return -self.intercepts_[-1][1:]

@@ -1,15 +1,16 @@
-"""The docstrings of the estimators: parameters out of their table, names out of names.py, and what all of them share."""
+"""The docstrings of the estimators: parameters from their table, names from names.py, and the texts that all of them share."""
 
 import inspect
 import re
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from fastbp.estimators.parameter_kinds import Parameter
+from fastbp.estimators.parameter_kinds import WITH_A_RATE, Parameter
 from fastbp.estimators.parameter_table import parameters_of, solvers_of
 from fastbp.names import (
     ACTIVATIONS,
+    CLASSIFIER_LOSSES,
     EMBEDDINGS,
     HIDDEN_ACTIVATIONS,
     INITIALISATIONS,
@@ -20,7 +21,6 @@ from fastbp.names import (
 )
 
 _Class = TypeVar("_Class", bound=type)
-_Method = TypeVar("_Method", bound=Callable)
 _WIDTH = 120
 
 _ATTRIBUTES = """
@@ -113,7 +113,7 @@ References
 .. [8] Holzmüller, Grinsztajn and Steinwart, "Better by default: strong pre-tuned MLPs and boosted trees on tabular data",
    NeurIPS 2024.
 .. [9] Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", ICML 2017.
-.. [10] Guo and Berkhahn, "Entity embeddings of categorical variables", arXiv:1604.06737, 2016; how they begin: Gorishniy,
+.. [10] Guo and Berkhahn, "Entity embeddings of categorical variables", arXiv:1604.06737, 2016; their initial values: Gorishniy,
    Rubachev, Khrulkov and Babenko, "Revisiting deep learning models for tabular data", NeurIPS 2021.
 .. [11] Howard and Gugger, "fastai: a layered API for deep learning", Information 11, 2020; `emb_sz_rule` in fastai.tabular.model.
 """
@@ -132,13 +132,13 @@ def _listed(names: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _decaying_by(parameter: str) -> str:
-    return ", ".join(repr(name) for name, solver in SOLVERS.items() if parameter in (solver.decay_1, solver.decay_2))
-
-
 def _filled_for(estimator: str) -> dict[str, str]:
-    """Return what takes the place of the placeholders in the documentation of the class of this name."""
+    """Return the texts for the placeholders in the documentation of a class."""
     solvers = {name: SOLVERS[name] for name in solvers_of(estimator)}
+    only: dict[str, list[str]] = {}  # output activations that are the only ones of some losses
+    for name in REGRESSION_LOSSES:
+        if len(LOSSES[name].outputs) == 1:
+            only.setdefault(LOSSES[name].outputs[0], []).append(name)
     return {
         "activations": _names(HIDDEN_ACTIVATIONS),
         "about_activations": _about({name: ACTIVATIONS[name].text for name in HIDDEN_ACTIVATIONS}),
@@ -150,10 +150,10 @@ def _filled_for(estimator: str) -> dict[str, str]:
         "course_schedules": _about({name: schedule.text for name, schedule in SCHEDULES.items() if not schedule.is_for_all}),
         "step_schedules": _about({name: schedule.text for name, schedule in SCHEDULES.items() if schedule.is_for_all}),
         "scheduled_solvers": _listed(name for name, solver in solvers.items() if solver.has_schedule),
+        "rate_solvers": _listed(name for name, solver in solvers.items() if WITH_A_RATE.includes(solver)),
+        "only_outputs": " and ".join(f"{output!r} for {_listed(losses)}" for output, losses in only.items()),
         "stochastic_solvers": _listed(name for name, solver in solvers.items() if solver.is_stochastic),
-        "beta_1_solvers": _decaying_by("beta_1"),
-        "beta_2_solvers": _decaying_by("beta_2"),
-        "starts": _names(INITIALISATIONS),
+        "initialisations": _names(INITIALISATIONS),
         "monotone": _listed(name for name in HIDDEN_ACTIVATIONS if ACTIVATIONS[name].is_monotone),
         "about_embeddings": "; ".join(f"with {name!r} {text}" for name, text in EMBEDDINGS.items()),
         "about_losses": _about({name: LOSSES[name].text for name in REGRESSION_LOSSES}),
@@ -162,33 +162,33 @@ def _filled_for(estimator: str) -> dict[str, str]:
 
 def _entry(row: Parameter, solvers: list[str]) -> str:
     """Return a parameter's entry in numpydoc's form; solvers: those of the estimator."""
+    sentences = [row.text, *(text for name, text in row.of_solver.items() if name in solvers)]
+    losses = [loss for loss in (*REGRESSION_LOSSES, *CLASSIFIER_LOSSES) if LOSSES[loss].parameter == row.name]
+    if losses:
+        sentences.append(f"Only for the loss{'es' * (len(losses) > 1)} {_listed(losses)}.")
+    if row.used_by is not None:
+        sentences.append(f"Only for {_listed(name for name in solvers if row.used_by(SOLVERS[name]))}.")
     excluded = [name for name in solvers if not row.solvers.includes(SOLVERS[name])]
-    about_solvers = [text for name, text in row.of_solver.items() if name in solvers]
-    sentences = [row.text, *about_solvers, *([f"Not for {_listed(excluded)}."] if excluded else [])]
+    if excluded:
+        sentences.append(f"Not for {_listed(excluded)}.")
     text = " ".join(" ".join(sentences).split())
     return f"{row.name} : {row.kind.text}, default={row.default!r}\n    {text}"
 
 
 def documented(**own: Any) -> Any:
-    """Return a decorator that fills the placeholders in a class's docstring; `own` are those of this class alone."""
+    """Return a decorator that fills the placeholders in the docstrings of a class; own: texts for this class alone."""
 
     def fill(cls: _Class) -> _Class:
         doc = inspect.cleandoc(cls.__doc__ or "")  # Python strips the indentation itself from 3.13 on
         solvers = solvers_of(cls.__name__)
         entries = [_entry(row, solvers) for row in parameters_of(cls.__name__)]
         parts = {"parameters": "\n".join(entries), "attributes": _ATTRIBUTES.strip("\n"), "notes": _NOTES.strip("\n")}
-        cls.__doc__ = _with(doc, parts | _filled_for(cls.__name__) | own)
+        texts = _filled_for(cls.__name__)
+        cls.__doc__ = _with(doc, parts | texts | own)
+        if "partial_fit" in vars(cls):
+            method: Any = inspect.unwrap(vars(cls)["partial_fit"])  # inside of available_if
+            method.__doc__ = _with(inspect.cleandoc(method.__doc__ or ""), texts)
         return cls
-
-    return fill
-
-
-def filled(estimator: str) -> Callable[[_Method], _Method]:
-    """Return a decorator that fills the placeholders in the docstring of a method of the class of this name."""
-
-    def fill(method: _Method) -> _Method:
-        method.__doc__ = _with(inspect.cleandoc(method.__doc__ or ""), _filled_for(estimator))
-        return method
 
     return fill
 
@@ -200,7 +200,7 @@ def _with(doc: str, texts: dict[str, str]) -> str:
 
 
 def _wrapped(line: str) -> str:
-    """Break a description that the names have made too long; the line with a parameter's type stays one."""
+    """Break a line that filled placeholders have made too long, unless it is the line with a parameter's type."""
     indent = re.match(" *", line)[0]  # type: ignore[index]
     if len(line) <= _WIDTH + 10 or len(indent) < 4:
         return line

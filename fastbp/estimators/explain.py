@@ -1,4 +1,4 @@
-"""What a fitted network has learned: its slopes by the inputs, the importance of features, what its hidden units say."""
+"""Explanations of a fitted network: gradients by the inputs, importances of features, hidden activations, and pruning."""
 
 import copy
 from collections.abc import Callable
@@ -8,13 +8,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 from sklearn.base import is_classifier
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from fastbp.estimators import parameters
 from fastbp.estimators.inputs import MatrixLike, read_by
+from fastbp.estimators.weights import Weighted
 
-_ROWS_AT_ONCE = 2**12  # so that the slopes of all rows need not be in memory together
+_ROWS_AT_ONCE = 2**12  # a limit for the memory of gradients
 
 
 class IntegratedGradients(NamedTuple):
@@ -25,30 +27,28 @@ class IntegratedGradients(NamedTuple):
     attributions : ndarray of shape (n_samples, n_features) or (n_samples, n_features, n_outputs)
         Contribution of each feature to the difference between the output for the row and for the baseline.
     completeness_error : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-        The sum of a row's attributions less that difference: what the numerical integration misses.
+        The sum of a row's attributions minus that difference: the error of the numerical integration.
     """
 
     attributions: np.ndarray
     completeness_error: np.ndarray
 
 
-class Explained:
-    """Explanations of a fitted network; a base class of the estimators."""
+class Explained(Weighted):
+    """Explanations of a fitted network. A base class of the estimators."""
 
-    coefs_: list[np.ndarray]
-    _asked: Callable[..., tuple[Any, np.ndarray, Any]]
-    _packed: Callable[..., tuple[Any, np.ndarray]]
+    _checked_for_explanation: Callable[..., tuple[Any, np.ndarray, Any]]
     n_threads: int | None
 
     def hidden_activations(self, X: MatrixLike, layer: int = -1) -> np.ndarray:
-        """Return what the units of a hidden layer say about each row: features that the network has made.
+        """Return the activations of a hidden layer for each row: features that the network has learned.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs, taken in the dtype of the weights.
         layer : int, default=-1
-            Number of the hidden layer, from 0; negative numbers count from the last one.
+            Index of the hidden layer, from 0; negative numbers count from the last one.
 
         Returns
         -------
@@ -58,7 +58,7 @@ class Explained:
         Raises
         ------
         ValueError
-            There is no such layer.
+            If there is no such layer.
 
         Examples
         --------
@@ -69,14 +69,14 @@ class Explained:
         """
         from fastbp.training.predict import first_layers, predict_outputs
 
-        network, params, X = self._asked(X)
+        network, params, X = self._checked_for_explanation(X)
         number = check_layer(layer, len(network.units) - 2, self)
         return predict_outputs(*first_layers(network, params, number + 1), X, n_threads=self.n_threads)
 
     def input_gradients(self, X: MatrixLike, *, of_logits: bool = False) -> np.ndarray:
-        r"""Return the partial derivatives of the outputs by the inputs, for each row.
+        r"""Return the partial derivatives of the outputs with respect to the inputs, for each row.
 
-        Back-propagation, begun at each output in turn and carried on through the first layer:
+        They are computed by back-propagation from each output to the inputs:
         :math:`\partial \hat y_k / \partial x = \delta^{(1)} W^{(1)\top}` with :math:`\delta^{(L)}_j = \partial \hat y_k /
         \partial z^{(L)}_j` (also known as saliency [1]_).
 
@@ -85,15 +85,15 @@ class Explained:
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs, taken in the dtype of the weights.
         of_logits : bool, default=False
-            Differentiate what the output layer computes before its activation: a classifier's logits instead of its
-            probabilities, which hardly move where it is sure.
+            Differentiate the output layer before its activation: a classifier's logits instead of its probabilities, whose
+            derivatives are almost 0 where one class is nearly certain.
 
         Returns
         -------
         gradients : ndarray of shape (n_samples, n_features) or (n_samples, n_features, n_outputs)
-            In output units per input unit. Outputs are a regressor's targets or a classifier's classes in the order of
-            `classes_`; one output has no axis of its own, and two classes have one output, the probability of `classes_[1]`.
-            The result is dense for a sparse X too. A 'step' counts with the slope 1 it is trained with, a kink of 'relu' with 0.
+            In output units per input unit. Outputs are a regressor's targets, or a classifier's classes in the order of
+            `classes_`. Two classes have one output, the probability of `classes_[1]`. There is no axis for a single output.
+            The result is dense, also for a sparse X. The slope of 'step' is taken as 1, as in training, that of 'relu' at 0 as 0.
 
         References
         ----------
@@ -111,8 +111,8 @@ class Explained:
         """
         from fastbp.training.explain import input_gradients
 
-        demand_plain_inputs(self)
-        network, params, X = self._asked(X, of_slopes=True)
+        check_plain_inputs(self)
+        network, params, X = self._checked_for_explanation(X, of_slopes=True)
         return _outputs_last(input_gradients(network, params, X, of_logits=bool(of_logits), n_threads=self.n_threads))
 
     def integrated_gradients(
@@ -121,24 +121,24 @@ class Explained:
         r"""Return how much each feature contributes to the outputs of each row, compared with a baseline.
 
         :math:`(x_i - b_i) \int_0^1 \partial_i \hat y(b + t (x - b))\, dt` [1]_. A row's attributions sum to the difference of the
-        outputs for the row and the baseline; the integral is taken by Gauss and Legendre's rule.
+        outputs for the row and for the baseline. The integral is computed by Gauss-Legendre quadrature.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Inputs. They are made dense, as the attributions are.
+            Inputs. A sparse X is converted to a dense one.
         baseline : array-like of shape (n_features,) or (n_samples, n_features), default=None
-            The input that stands for "nothing there"; None is all zeros, the mean for standardised features.
+            The input to compare with; None is all zeros, which is the mean of standardised features.
         n_steps : int, default=50
-            Points at which the gradient is taken per row.
+            Number of points per row at which the gradient is computed. More points make `completeness_error` smaller.
         of_logits : bool, default=False
             As in `input_gradients`.
 
         Returns
         -------
         result : IntegratedGradients
-            A named tuple of `attributions`, shaped like the gradients of `input_gradients`, and `completeness_error`, by how much
-            their sum misses the difference of the outputs; more steps make it smaller.
+            A named tuple of `attributions`, shaped like the gradients of `input_gradients`, and `completeness_error`, their sum
+            minus the difference of the outputs.
 
         References
         ----------
@@ -157,8 +157,8 @@ class Explained:
         from fastbp.training.explain import input_gradients, layer_outputs
 
         parameters.check_parameter("n_steps", n_steps, parameters.COUNT, "integrated_gradients")
-        demand_plain_inputs(self)
-        network, params, X = self._asked(X, of_slopes=True)
+        check_plain_inputs(self)
+        network, params, X = self._checked_for_explanation(X, of_slopes=True)
         X = X.toarray() if issparse(X) else X
         if baseline is None:
             start = np.zeros_like(X)
@@ -180,16 +180,16 @@ class Explained:
         return IntegratedGradients(_outputs_last(attributions.astype(X.dtype)), error[:, 0] if error.shape[1] == 1 else error)
 
     def olden_importances(self) -> np.ndarray:
-        r"""Return the importance of each feature by its connection weights, with its sign.
+        r"""Return the signed importance of each feature by its connection weights.
 
-        The product of the layers' weights, summed over all ways from a feature to an output: :math:`W^{(1)} W^{(2)} \cdots
-        W^{(L)}` [1]_, written for one hidden layer there, plus the weights of a `skip_layer`. Without the activations it is the
-        network's slope if all units were linear; weights compare only where features have the same scale, so standardise first.
+        The product of the layers' weights, summed over all paths from a feature to an output: :math:`W^{(1)} W^{(2)} \cdots
+        W^{(L)}` [1]_ (there for one hidden layer), plus the weights of a `skip_layer`. If all units were linear, it would be the
+        slope of the network. Standardise the features first, because weights are comparable only for features of the same scale.
 
         Returns
         -------
         importances : ndarray of shape (n_features,) or (n_features, n_outputs)
-            One output has no axis of its own.
+            There is no axis for a single output.
 
         References
         ----------
@@ -205,22 +205,23 @@ class Explained:
         >>> np.sign(model.fit(X, X[:, 0] - 0.5 * X[:, 1]).olden_importances()[:2])
         array([ 1., -1.])
         """
-        demand_plain_inputs(self)
+        check_plain_inputs(self)
         importances = _product([np.asarray(W, dtype=np.float64) for W in self.coefs_])
         skip = getattr(self, "skip_coefs_", None)
         return self._of_targets(importances if skip is None else importances + skip)
 
     def garson_importances(self) -> np.ndarray:
-        r"""Return each feature's share of the connection weights' magnitudes.
+        r"""Return each feature's share of the magnitudes of the connection weights.
 
-        Each output's weights are shared among the units of the layer below, and with a `skip_layer` the inputs, in proportion to
-        their magnitudes, and so on down to the inputs [1]_: :math:`\prod_l |W^{(l)}| / \sum_{in} |W^{(l)}|`, written for one
-        hidden layer there. Signs are lost; weights compare only where features have the same scale, so standardise first.
+        Each output is shared among the units of the layer before it (and the inputs of a `skip_layer`) in proportion to the
+        magnitudes of its weights, and so on down to the inputs [1]_ (there for one hidden layer): :math:`\prod_l |W^{(l)}| /
+        \sum_{in} |W^{(l)}|`. Signs are lost. Standardise the features first, because weights are comparable only for features of
+        the same scale.
 
         Returns
         -------
         importances : ndarray of shape (n_features,) or (n_features, n_outputs)
-            Between 0 and 1, with the sum 1 per output; one output has no axis of its own. Units without any weight share nothing.
+            Between 0 and 1; the sum is 1 per output. There is no axis for a single output.
 
         References
         ----------
@@ -236,7 +237,7 @@ class Explained:
         >>> importances.argmax(), round(float(importances.sum()), 6)
         (np.int64(0), 1.0)
         """
-        demand_plain_inputs(self)
+        check_plain_inputs(self)
         magnitudes = [np.abs(np.asarray(W, dtype=np.float64)) for W in self.coefs_]
         totals, skip = [W.sum(axis=0) for W in magnitudes], getattr(self, "skip_coefs_", None)
         skips_to = self._packed()[0].skip_layer
@@ -249,37 +250,37 @@ class Explained:
         return self._of_targets(shares / np.maximum(shares.sum(axis=0), np.finfo(float).tiny))
 
     def _of_targets(self, importances: np.ndarray) -> np.ndarray:
-        """Return the columns, (n_features, n_outputs), of outputs that are predictions; one has no axis of its own."""
+        """Return the columns, (n_features, n_outputs), of outputs that are predictions, without an axis for a single one."""
         owner: Any = self  # with scalers
         n = owner.target_scaler_.n_features_in_ if owner._has_spread else importances.shape[1]
         return importances[:, 0] if n == 1 else importances[:, :n]
 
     def pruned(self, X: MatrixLike, *, tolerance: float = 1e-3) -> Self:
-        r"""Return a copy of the fitted network without the hidden units that add nothing.
+        r"""Return a copy of the fitted network without redundant hidden units.
 
-        Units that always say the same, that nobody listens to, or for which others can stand in are dropped, and the weights and
-        intercepts of the next layer are refitted by least squares to what it was told before. That goes layer after layer, from
-        the first: units in the order of the optimal brain surgeon's rule, with whole units in the place of weights [1]_, as many
-        as the outputs allow.
+        Units are redundant if they are constant, have no outgoing weights, or can be replaced by others. The weights and
+        intercepts of the next layer are refitted by least squares, so that its inputs stay as they were. This is done layer by
+        layer, from the first. Units are removed in the order of the optimal brain surgeon's rule, applied to units instead of
+        weights [1]_, as many as `tolerance` allows.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows for which the outputs shall stay, best those trained on; more than the widest layer has units.
+            Rows for which the outputs are kept, ideally the training rows; more than the widest layer has units.
         tolerance : float, default=1e-3
-            How far the outputs may move: the largest root mean square change of an output (a probability, for a classifier) over
-            the rows of X, in standard deviations of that output over the rows.
+            How much the outputs may change: the largest root mean square change of an output (a probability, for a classifier)
+            over the rows of X, in standard deviations of that output over the rows.
 
         Returns
         -------
         smaller : estimator
-            A fitted copy, whose `hidden_layer_sizes` are the sizes that are left. It keeps the record of the training; further
-            training of it begins with a new optimizer.
+            A fitted copy, whose `hidden_layer_sizes` are the remaining sizes. It keeps the record of the training; further
+            training of it starts with a new optimizer.
 
         Raises
         ------
         ValueError
-            Too few rows: any few units can say the same about these.
+            If X has too few rows: few units could replace all others on these.
 
         References
         ----------
@@ -298,8 +299,8 @@ class Explained:
         from fastbp.training.pruning import pruned_weights
 
         parameters.check_parameter("tolerance", tolerance, parameters.NONNEGATIVE, "pruned")
-        demand_plain_inputs(self)
-        network, params, X = self._asked(X)
+        check_plain_inputs(self)
+        network, params, X = self._checked_for_explanation(X)
         if network.is_ordered:
             raise ValueError("pruned does not work with ordered=True, because thresholds are not weights.")
         if getattr(self, "monotonic_cst", None) is not None:
@@ -315,15 +316,13 @@ class Explained:
         smaller.compact()
         smaller.coefs_, smaller.intercepts_ = pruned_weights(network, params, X, float(tolerance), self.n_threads)
         smaller.hidden_layer_sizes = tuple(len(bias) for bias in smaller.intercepts_[:-1])
-        if not isinstance(smaller.init, str):  # weights of the old sizes
+        if not isinstance(smaller.init, str):  # initial weights of the old sizes
             smaller.init = smaller.coefs_, smaller.intercepts_
         return smaller
 
 
 def importances_of(estimator: Any, X: Any, sample_weight: np.ndarray | None) -> np.ndarray:
     """Return mean |slope| · standard deviation of each feature over the rows, as shares, (n_features,)."""
-    from sklearn.preprocessing import StandardScaler  # which takes 30 ms to import
-
     from fastbp.training.explain import input_gradients
 
     network, params = estimator._unscaled()._packed(X.dtype)
@@ -334,7 +333,7 @@ def importances_of(estimator: Any, X: Any, sample_weight: np.ndarray | None) -> 
         rows, weights = X[part], None if sample_weight is None else sample_weight[part]
         scaler.partial_fit(rows, sample_weight=weights)
         slopes = input_gradients(network, params, rows, of_logits=of_logits, n_threads=estimator.n_threads)
-        if estimator.out_activation_ == "softmax":  # whose logits may all move without a change
+        if estimator.out_activation_ == "softmax":  # adding a number to all logits changes no probability
             for group in np.split(slopes, network.groups[1:-1], axis=1):
                 group -= group.mean(axis=1, keepdims=True)
         sizes = np.abs(slopes).mean(axis=1, dtype=np.float64)
@@ -343,9 +342,8 @@ def importances_of(estimator: Any, X: Any, sample_weight: np.ndarray | None) -> 
     return total / max(total.sum(), np.finfo(float).tiny)
 
 
-def demand_plain_inputs(estimator: Any, categories_too: bool = False) -> None:
-    """Raise ValueError where the first weights are not those of the columns of X, with categories_too of their categories, or
-    attributes do not fit each other."""
+def check_plain_inputs(estimator: Any, categories_too: bool = False) -> None:
+    """Raise ValueError if the first layer does not read the columns of X itself (with `categories_too`, or their categories)."""
     check_is_fitted(estimator, "coefs_")
     network, _ = estimator._packed()
     if network.embedded.size or network.has_scale or (network.has_front and not categories_too):
@@ -353,7 +351,7 @@ def demand_plain_inputs(estimator: Any, categories_too: bool = False) -> None:
 
 
 def check_layer(layer: Any, n_hidden: int, owner: Any) -> int:
-    """Return the number of a hidden layer, from 0, or raise ValueError where there is none."""
+    """Return the index of a hidden layer, from 0, or raise ValueError if there is no such layer."""
     parameters.check_parameter("layer", layer, parameters.INTEGER, owner)
     if not -n_hidden <= layer < n_hidden:
         raise ValueError(f"layer={layer} does not exist: this network has {n_hidden} hidden layers.")
@@ -365,5 +363,5 @@ def _product(factors: list[np.ndarray]) -> np.ndarray:
 
 
 def _outputs_last(gradients: np.ndarray) -> np.ndarray:
-    """From (n_samples, n_outputs, n_features) to what users get."""
+    """Return gradients, (n_samples, n_outputs, n_features), with the outputs last or without an axis for a single one."""
     return gradients[:, 0] if gradients.shape[1] == 1 else np.moveaxis(gradients, 1, 2)

@@ -1,4 +1,4 @@
-"""BPFeatures: the hidden units of a network as a transformer."""
+"""BPFeatures: a hidden layer of a network as a transformer."""
 
 from typing import Any, Self
 
@@ -84,7 +84,9 @@ class BPFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned, B
         Raises
         ------
         ValueError
-            Parameters or data are not valid, or there is no such layer.
+            If parameters or data are not valid, or there is no such layer.
+        TypeError
+            If `estimator` is no network of fastbp.
         """
         if not isinstance(self.estimator, BaseBP):
             raise TypeError(f"estimator must be a network of fastbp, such as BPClassifier(), got {self.estimator!r:.200}.")
@@ -92,7 +94,7 @@ class BPFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned, B
         if self.prefit:
             check_is_fitted(self.estimator)
             estimator = self.estimator
-            estimator._asked(X)  # complains about rows that are not for it
+            estimator._checked_for_explanation(X)  # raises if X is not for this network
         else:
             n_hidden = len(parameters.hidden_sizes(self.estimator.hidden_layer_sizes))
             check_layer(self.layer, n_hidden, self)
@@ -116,7 +118,7 @@ class BPFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Versioned, B
         Returns
         -------
         activations : ndarray of shape (n_samples, n_units)
-            In the dtype of the weights.
+            Activations of the layer, in the dtype of the weights.
         """
         check_is_fitted(self)
         if not isinstance(self.estimator_, BaseBP):

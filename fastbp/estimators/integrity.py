@@ -1,7 +1,7 @@
-"""What a fitted estimator must be like before a kernel reads it, whoever has set its attributes: a fit, a user or a file.
+"""Checks of the attributes of a fitted estimator before a kernel reads them. A fit, a user or a file may have set them.
 
-Kernels follow sizes wherever they lead, so all that they get is compared here, in one place. `checked_layout` is for those who
-ask a network, `check_kept` for a training that goes on, `check_fitted_state`, all of it, for files.
+Kernels do not check sizes, so everything that they read is checked here. `checked_layout` is called before predictions,
+`check_kept` before training continues, and `check_fitted_state`, which checks everything, when a file is loaded.
 """
 
 import math
@@ -18,7 +18,7 @@ from fastbp.estimators import ordered, parameters
 from fastbp.names import ACTIVATIONS, LOSSES, SOLVERS
 
 Shapes = dict[str, tuple[int, ...]]
-# By which scalers scale: of each kind the flag and the array of the shift, and of the scale.
+# For each scaler, the flag and the array of the shift, and those of the scale.
 _FLAGS = {
     StandardScaler: {"with_mean": "mean_", "with_std": "scale_"},
     RobustScaler: {"with_centering": "center_", "with_scaling": "scale_"},
@@ -30,30 +30,25 @@ _CURVES = ("loss_curve_", "validation_scores_", "validation_loss_curve_")
 
 
 class Layout(NamedTuple):
-    """Checked weights of an estimator, and what lies around them."""
+    """Checked weights of an estimator, and the shape of its network."""
 
     coefs: list[np.ndarray]
     intercepts: list[np.ndarray]
     layer_sizes: list[int]  # features of X first, units of the output last
-    activations: tuple[str, ...]
     front: dict[str, np.ndarray]
     front_shapes: Shapes
-    embedded: tuple[int, ...]
-    categories: tuple[int, ...]
-    category_sizes: tuple[int, ...]  # numbers in each one's embedding
-    loss: Any
-    loss_parameter: Any
+    options: dict[str, Any]  # further arguments of make_network
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
-        """Of the weights of each layer."""
+        """Shapes of the weights of each layer."""
         return [W.shape for W in self.coefs]
 
 
 def check_fitted_state(estimator: Any) -> None:
-    """Raise ValueError or TypeError that names the first attribute of an estimator that does not fit the others.
+    """Raise ValueError or TypeError that names the first attribute that is wrong or does not match the others.
 
-    Nothing is asked of an estimator without weights but that its attributes are of their kinds.
+    Of an estimator without weights, only the types of attributes are checked.
     """
     state = vars(estimator)
     for name in _CURVES:
@@ -65,7 +60,7 @@ def check_fitted_state(estimator: Any) -> None:
         _check_classes(state["classes_"])
     if "coefs_" not in state:
         return
-    if "out_activation_" not in state:  # weights to begin with, which a user has put there
+    if "out_activation_" not in state:  # initial weights that a user has set
         sizes = parameters.check_weights(state["coefs_"], state.get("intercepts_"))[2]
         _check_sizes(state, sizes, type(estimator).__name__)
         return
@@ -75,16 +70,16 @@ def check_fitted_state(estimator: Any) -> None:
         _check_vectors(state["_best_params"], layout, (1,), "_best_params")
     if state.get("_optimizer") is not None:
         _complete_optimizer(estimator)
-        n_moments = SOLVERS[state["_optimizer"].solver_name].n_moments  # after them, an average and what the last step left
+        n_moments = SOLVERS[state["_optimizer"].solver_name].n_moments  # then maybe an average and the weights of the last step
         kept = state["_optimizer"].__getstate__()["moments"]
         _check_vectors(kept, layout, range(n_moments, n_moments + 3), "_optimizer.moments")
 
 
-# ---- what predicts
+# ---- attributes that predictions read
 
 
 def checked_layout(estimator: Any) -> Layout:
-    """Return the weights of an estimator, all that predicts with them checked, or raise ValueError or TypeError."""
+    """Return the weights and the shape of a network, after checks of all that predictions read."""
     state, kind = vars(estimator), type(estimator).__name__
     if "out_activation_" not in state:
         raise NotFittedError(f"This {kind} has weights but no out_activation_, which fit sets.")
@@ -109,22 +104,21 @@ def checked_layout(estimator: Any) -> Layout:
     has_spread = 2 * _count_in(targets) == sizes[-1]  # two outputs per target
     _check_scaler(targets, (StandardScaler,), sizes[-1] // 2 if has_spread else sizes[-1], "target_scaler_")
     _check_members(estimator, sizes)
-    layout = Layout(
-        coefs,
-        intercepts,
-        sizes,
-        ordered.hidden_activations(
-            _check_parameter(estimator, "activation"), state["out_activation_"], len(sizes) - 2, estimator
-        ),
-        front,
-        front_shapes,
-        state.get("embedded_features_", ()),
-        state.get("n_categories_", ()),
-        tuple(array.shape[1] for array in category_embeddings(front)),
-        loss,
-        _checked_loss_parameter(estimator, loss, sizes[-1]),
-    )
-    return layout
+    output, activation = state["out_activation_"], _check_parameter(estimator, "activation")
+    options = {
+        "activations": ordered.hidden_activations(activation, output, len(sizes) - 2, estimator),
+        "output_activation": output,
+        "loss": loss,
+        "loss_parameter": _checked_loss_parameter(estimator, loss, sizes[-1]),
+        "groups": estimator._groups(),
+        "fit_intercept": estimator.fit_intercept,
+        "embedded": state.get("embedded_features_", ()),
+        "scale_layer": "scale" in front,
+        "skip_layer": "skip" in front,
+        "categories": state.get("n_categories_", ()),
+        "category_sizes": tuple(array.shape[1] for array in category_embeddings(front)),
+    }
+    return Layout(coefs, intercepts, sizes, front, front_shapes, options)
 
 
 def _check_parameter(estimator: Any, name: str) -> Any:
@@ -148,14 +142,13 @@ def _checked_loss_parameter(estimator: Any, loss: Any, n_outputs: int) -> Any:
 
 
 def _check_front(state: Mapping[str, Any], layer_sizes: list[int]) -> tuple[dict[str, np.ndarray], Shapes]:
-    """Take what is embedded off the inputs of the first layer, to have the columns of X; return what lies beside the layers, and
-    its shapes."""
+    """Return the weights beside the layers and their shapes; set layer_sizes[0] to the number of columns of X."""
     front, shapes = _checked_front(state, layer_sizes)
     skip = state.get("skip_coefs_")
     if skip is None:
         return front, shapes
     is_array = isinstance(skip, np.ndarray) and skip.dtype.kind == "f"
-    n_scores = int(state.get("out_activation_") == ordered.OUTPUT)  # of ordered classes it leads to the score
+    n_scores = int(state.get("out_activation_") == ordered.OUTPUT)  # for ordered classes, it leads to the score
     is_right = is_array and len(layer_sizes) > 2 + n_scores and skip.shape == (layer_sizes[0], layer_sizes[-1 - n_scores])
     _require(is_right, "skip_coefs_")
     return {**front, "skip": skip}, {**shapes, "skip": skip.shape}
@@ -194,7 +187,7 @@ def _checked_front(state: Mapping[str, Any], layer_sizes: list[int]) -> tuple[di
 
 
 def category_embeddings(front: Any) -> list[np.ndarray]:
-    """Return what stands in `front_` for the categories of each column, in their order."""
+    """Return the embeddings of categories in `front_`, in the order of the columns."""
     from fastbp.training.network import CATEGORY_EMBEDDING
 
     names = [name for name in front or () if isinstance(name, str) and name.startswith(CATEGORY_EMBEDDING)]
@@ -202,7 +195,7 @@ def category_embeddings(front: Any) -> list[np.ndarray]:
 
 
 def check_categories(state: Mapping[str, Any], n_features: int) -> None:
-    """What was learned of columns of categories fits their numbers in the network."""
+    """Raise ValueError if the categories do not match the numbers of them in the network."""
     if not {"categories_", "categorical_features_"} & state.keys():
         return
     categories: Any = state.get("categories_")
@@ -239,7 +232,7 @@ def _check_classes(classes: Any) -> None:
 
 
 def _check_labels(state: Mapping[str, Any], n_outputs: int) -> None:
-    """Compare what stands for classes with the outputs, one for each class, or for two the probability of the second."""
+    """Raise ValueError if the classes do not match the outputs: one per class, or one for the second of two classes."""
     if "classes_" not in state:
         raise NotFittedError("This classifier has weights but no classes_, which fit sets.")
     classes = state["classes_"]
@@ -257,7 +250,7 @@ def _check_labels(state: Mapping[str, Any], n_outputs: int) -> None:
 
 
 def _count_in(scaler: Any) -> int:
-    """How many columns a scaler is for, 0 where that is no number."""
+    """Return the number of columns that a scaler was fitted to, 0 if that is no number."""
     n_fitted = getattr(scaler, "n_features_in_", 0)
     return n_fitted if _is_count(n_fitted) else 0
 
@@ -280,7 +273,7 @@ def _check_scaler(scaler: Any, kinds: tuple[type, ...], n_columns: int, name: st
 
 
 def _check_members(estimator: Any, layer_sizes: list[int]) -> None:
-    """Whose outputs are averaged; each is checked like any network when it is asked."""
+    """Check the members of an ensemble. Each is checked again when it predicts."""
     state = vars(estimator)
     members = state.get("estimators_")
     if members is None:
@@ -299,11 +292,11 @@ def _check_members(estimator: Any, layer_sizes: list[int]) -> None:
     _require(_is_count(best) and best < len(members), "_best_member")
 
 
-# ---- what continues training
+# ---- attributes that continued training reads
 
 
 def check_kept(estimator: Any) -> None:
-    """Raise ValueError for what a training continues with, beside the weights, that a fit cannot have left."""
+    """Raise ValueError for state of the training, other than weights, that no fit can have left."""
     state = vars(estimator)
     _check_history(state)
     for name in _CURVES:
@@ -320,8 +313,7 @@ def _check_history(state: Mapping[str, Any]) -> None:
         _require(_is_count(state.get(name, 0)), name)
     for name in _MEASURES:
         value = state.get(name)
-        if value is not None and type(value) is not float:
-            _require(_is_measure(value), name)
+        _require(value is None or _is_measure(value), name)
     norms = state.get("gradient_norms_")
     _require(norms is None or (isinstance(norms, np.ndarray) and norms.ndim == 2 and norms.dtype.kind == "f"), "gradient_norms_")
 
@@ -340,11 +332,11 @@ def _check_optimizer(optimizer: Any) -> None:
     _require(not fault, f"_optimizer.{fault}")
 
 
-# ---- what files hold
+# ---- files
 
 
 def _check_vectors(kept: Any, layout: Layout, counts: Any, name: str) -> None:
-    """Flat vectors are packed by these shapes into memory that kernels read and write."""
+    """Raise ValueError if flat vectors do not have the shapes of the layout, by which they are packed for the kernels."""
     _require(_are_vectors(kept), name)
     per_layer = kept.unpacked()
     _require(isinstance(per_layer, list) and len(per_layer) in counts, name)
@@ -359,7 +351,7 @@ def _check_vectors(kept: Any, layout: Layout, counts: Any, name: str) -> None:
 
 
 def _complete_optimizer(estimator: Any) -> None:
-    """Compare what it keeps with a new optimizer of the same solver; what it lacks, as an older file may, it gets from that."""
+    """Check the optimizer against a new one of the same solver, from which it gets what an older file does not have."""
     from fastbp.estimators.settings import settings_of
     from fastbp.training.network import make_network
     from fastbp.training.optimizer import Optimizer
@@ -386,7 +378,7 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_measure(value: Any) -> bool:
-    if type(value) is float:  # half a microsecond less than to ask the abstract classes
+    if type(value) is float:  # the abstract classes below are slow
         return True
     return isinstance(value, Real) and (not isinstance(value, Integral) or abs(int(value)) <= parameters.MOST_COUNT)
 

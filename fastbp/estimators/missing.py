@@ -1,6 +1,6 @@
-"""Targets that are missing, with ``missing_targets="ignore"``: NaN where a number or a label is not known.
+"""Missing targets, with ``missing_targets="ignore"``: NaN for an unknown number or label.
 
-Checks and encodings see a target of the same column in their place; which were missing is kept beside.
+Checks and encodings see another value of the same column in place of NaN. A mask says which targets are missing.
 """
 
 from typing import Any
@@ -16,10 +16,9 @@ IGNORE = "ignore"
 
 
 def without_missing(estimator: Any, y: Any, name: str = "y", is_whole: bool = True) -> tuple[Any, np.ndarray | None]:
-    """Return y with something in place of each NaN, and where there was one, of shape (n_rows, n_columns); None where none is, or
-    they are for the checks to refuse.
+    """Return y with each NaN filled in and a mask of these, (n_rows, n_columns), or y and None if the estimator ignores none.
 
-    is_whole: whether a column must have a target at all, as one that is all that will ever be seen.
+    is_whole: whether every column must have a target, because no other rows will follow.
     """
     if getattr(estimator, "missing_targets", None) != IGNORE:
         return y, None
@@ -27,7 +26,7 @@ def without_missing(estimator: Any, y: Any, name: str = "y", is_whole: bool = Tr
 
 
 def filled_in(y: Any, name: str, is_whole: bool) -> tuple[Any, np.ndarray | None]:
-    """Return the same of any y."""
+    """Return y with each NaN filled in, and a mask of these; y and None without NaN, or for later checks to refuse."""
     if y is None or issparse(y):
         return y, None
     values = np.asarray(y)
@@ -55,14 +54,14 @@ def filled_in(y: Any, name: str, is_whole: bool) -> tuple[Any, np.ndarray | None
 
 
 def with_missing(Y: np.ndarray, missing: np.ndarray, groups: tuple[int, ...] = ()) -> np.ndarray:
-    """Return encoded targets, (n_rows, n_outputs), with NaN where those that they stand for were missing."""
+    """Return encoded targets, (n_rows, n_outputs), with NaN for missing ones."""
     if groups:
         missing = np.repeat(missing, groups, axis=1)
     return np.where(np.broadcast_to(missing, Y.shape), Y.dtype.type(np.nan), Y)
 
 
 def known_r2(y: np.ndarray, predicted: np.ndarray, missing: np.ndarray, sample_weight: Any) -> float:
-    """Return R² of each output over the rows that have it, averaged over the outputs."""
+    """Return the mean over outputs of R², each over the rows where the target is known."""
     columns = [values.reshape(len(values), -1).T for values in (y, predicted)]
     scores = []
     for truth, guess, gone in zip(*columns, missing.T):
@@ -73,7 +72,7 @@ def known_r2(y: np.ndarray, predicted: np.ndarray, missing: np.ndarray, sample_w
 
 
 def known_accuracy(y: np.ndarray, predicted: Any, missing: np.ndarray, sample_weight: Any) -> float:
-    """Return the part of the rows, of those that have a label, whose labels are all predicted."""
+    """Return the fraction of rows whose known labels are all right, among the rows with a known label."""
     predicted = predicted.toarray() if issparse(predicted) else predicted
     rows = ~missing.all(axis=1)
     truth = np.where(missing.reshape(y.shape), predicted, y)

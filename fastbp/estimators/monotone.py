@@ -1,4 +1,4 @@
-"""From what a user says of monotonic features to a constraint for each."""
+"""Checks of `monotonic_cst`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,13 +11,7 @@ from fastbp.training.settings import Settings
 
 
 def constraints_of(estimator: Any, settings: Settings, n_outputs: int, n_features: int) -> tuple[int, ...]:
-    """Return -1, 0 or 1 for each feature of an estimator that has seen its features; () where none is constrained.
-
-    Raises
-    ------
-    ValueError
-        `monotonic_cst` does not fit the features, or does not go with another parameter or with y.
-    """
+    """Return -1, 0 or 1 for each feature, or () if all are 0; raise ValueError if `monotonic_cst` cannot be met."""
     constraints = _per_feature(estimator, n_features)
     if not any(constraints):
         return ()
@@ -60,7 +54,7 @@ def _per_feature(estimator: Any, n_features: int) -> tuple[int, ...]:
         names = getattr(estimator, "feature_names_in_", None)
         if names is None:
             raise ValueError(
-                "monotonic_cst names features, but X has no names of columns: give X as a frame, or a list with a number for each"
+                "monotonic_cst names features, but X has no names of columns: pass a frame as X, or a list with a number for each"
                 " column."
             )
         unknown = [name for name in given if name not in set(names)]
@@ -76,7 +70,7 @@ def _per_feature(estimator: Any, n_features: int) -> tuple[int, ...]:
 
 
 def check_signs(network: Any, params: np.ndarray, constraints: tuple[int, ...]) -> None:
-    """Refuse weights to continue with that have other signs than the constraints need."""
+    """Raise ValueError if weights that training continues with do not have the signs that the constraints need."""
     from fastbp.training.monotone import parameter_signs
 
     if (params * parameter_signs(network, constraints, params.dtype) < 0).any():

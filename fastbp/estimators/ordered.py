@@ -1,8 +1,8 @@
-"""Classes that have an order: which one it is, and what a network of one score and thresholds is like.
+"""Ordered classes: their order, and the network with one score and thresholds between the classes.
 
-P(y ≥ k) = σ(f(x) - θ_k), the proportional odds model of P. McCullagh, Regression models for ordinal data, Journal of the Royal
-Statistical Society B 42, 1980, with a network in the place of its linear function. The score f is a hidden layer of one unit
-more; from there weights of 1, which stay, lead to an output per class, whose intercepts are -θ_k.
+P(y ≥ k) = σ(f(x) - θ_k): the proportional odds model of P. McCullagh, Regression models for ordinal data, Journal of the Royal
+Statistical Society B 42, 1980, with a network in place of the linear function. The score f is one more hidden layer of one unit.
+From it, fixed weights of 1 lead to one output per class. The intercepts of the outputs are -θ_k.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from fastbp.estimators import parameters
 OUTPUT = "cumulative"
 LOSS = "ordered_log_loss"
 
-# What is not for ordered classes, with the value that is all right and the reason.
+# Parameters that must be at these values with ordered=True, and the reason.
 _REFUSED = {
     "loss": ("log_loss", "has a loss of its own"),
     "label_smoothing": (0.0, "would have neighbours and others share alike"),
@@ -31,26 +31,26 @@ def check_together(estimator: Any) -> None:
         value = getattr(estimator, name)
         if value != usual:
             raise ValueError(f"{name}={value!r} does not go with ordered=True, which {reason}: leave it at {usual!r}.")
-    if estimator.solver == "lm":
-        raise ValueError("ordered=True does not go with solver='lm', which is for the squared error: take 'lbfgs'.")
     if not isinstance(estimator.init, str):
         raise ValueError("ordered=True does not go with weights of your own in init: use the name of a scheme.")
 
 
 def with_score(names: Sequence[str], output: str) -> tuple[str, ...]:
-    """Return the activations of the hidden layers of a network with this output, that of the score too."""
+    """Return the activations of the hidden layers, with that of the score if the output is for ordered classes."""
     return (*names, "identity") if output == OUTPUT else tuple(names)
 
 
 def hidden_activations(activation: Any, output: str, n_hidden: int, owner: Any) -> tuple[str, ...]:
-    """Return the activations of n_hidden hidden layers, of which the last may be a score."""
+    """Return the activations of n_hidden hidden layers, the last of which is the score if the output is for ordered classes."""
     n_scores = int(output == OUTPUT)
     return with_score(parameters.activation_names(activation, n_hidden - n_scores, owner), output)
 
 
 def categories_of(y: Any) -> np.ndarray | None:
-    """Return the categories of a pandas Categorical, or a Series, Index or frame of one column of it, that has an order, from the
-    lowest on; None for anything else."""
+    """Return the categories of an ordered pandas Categorical, from the lowest on; None for anything else.
+
+    y may be a Series, an Index or a frame of one column.
+    """
     if hasattr(y, "iloc") and getattr(y, "ndim", 1) == 2 and y.shape[1] == 1:
         y = y.iloc[:, 0]
     dtype: Any = getattr(y, "dtype", None)
@@ -58,7 +58,7 @@ def categories_of(y: Any) -> np.ndarray | None:
 
 
 def in_order(labels: Any, categories: np.ndarray | None) -> np.ndarray:
-    """Return labels, sorted, in the order of their categories if there are any; raise ValueError where no order is known."""
+    """Return sorted labels in the order of the categories, if there are any; raise ValueError if no order is known."""
     if isinstance(labels, list) or np.ndim(labels) != 1:
         raise ValueError("ordered=True is for one column of classes.")
     if len(labels) < 2:
@@ -68,13 +68,13 @@ def in_order(labels: Any, categories: np.ndarray | None) -> np.ndarray:
         return labels[np.argsort([places[label] for label in labels.tolist()])]
     if labels.dtype.kind not in "biuf" and not all(isinstance(label, int | float | np.number) for label in labels):
         raise ValueError(
-            f"ordered=True needs to know the order of the classes {labels}: give y as numbers, or as pandas' Categorical with"
+            f"ordered=True needs to know the order of the classes {labels}: pass y as numbers, or as a pandas Categorical with"
             " ordered=True."
         )
     return labels
 
 
 def positions(labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Return where labels are in classes that need not be sorted."""
+    """Return the indices of labels in classes, which need not be sorted."""
     order = np.argsort(classes, kind="stable")
     return order[np.searchsorted(classes, labels, sorter=order)]

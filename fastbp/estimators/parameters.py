@@ -1,4 +1,4 @@
-"""Rules for what parameters may be, checked in scikit-learn's words before any kernel runs."""
+"""Rules for the values of parameters. Errors are worded as in scikit-learn."""
 
 import functools
 import inspect
@@ -22,19 +22,19 @@ class InvalidParameterError(ValueError, TypeError):
 
 
 class Allowed(NamedTuple):
-    """One way for a parameter to be valid, and how an error message names it."""
+    """A rule that makes a value valid, and its text in error messages."""
 
     allows: Callable[[Any], bool]
     text: str
 
 
 def integer_from(low: int) -> Allowed:
-    """Rule for an integer that is at least `low`."""
+    """Return the rule for an integer that is at least `low`."""
     return Allowed(lambda value: isinstance(value, Integral) and int(value) >= low, f"an int in the range [{low}, inf)")
 
 
 def real_in(low: float, high: float, brackets: str) -> Allowed:
-    """Rule for a number within bounds, which belong to it where the brackets, as "[)", are square."""
+    """Return the rule for a number in an interval; brackets: "[)" is for low <= value < high."""
     open_low, open_high = brackets[0] == "(", brackets[1] == ")"
 
     def within(value: Any) -> bool:
@@ -49,20 +49,25 @@ def real_in(low: float, high: float, brackets: str) -> Allowed:
 
 
 def one_of(*names: str) -> Allowed:
-    """Rule for a string that is one of the names."""
+    """Return the rule for a string that is one of the names."""
     return Allowed(lambda value: isinstance(value, str) and value in names, "a str among {" + ", ".join(map(repr, names)) + "}")
 
 
+def instance_of(kind: Any, text: str) -> Allowed:
+    """Return the rule for an instance of a class, or of one of several."""
+    return Allowed(lambda value: isinstance(value, kind), text)
+
+
 def is_sequence(value: Any) -> bool:
-    """Whether a value is a list, a tuple, an array or the like."""
+    """Whether a value is a list, tuple, array or similar, but not a string or dict."""
     return hasattr(value, "__len__") and not isinstance(value, str | bytes | dict) and getattr(value, "ndim", 1) > 0
 
 
-BOOLEAN = Allowed(lambda value: isinstance(value, bool | np.bool_), "an instance of 'bool' or an instance of 'numpy.bool'")
+BOOLEAN = instance_of(bool | np.bool_, "an instance of 'bool' or an instance of 'numpy.bool'")
 NONE = Allowed(lambda value: value is None, "None")
 HIDDEN_ACTIVATION = one_of(*sorted(HIDDEN_ACTIVATIONS))
-INTEGER = (Allowed(lambda value: isinstance(value, Integral), "an int"),)
-CUSTOM_LOSS = Allowed(lambda value: isinstance(value, CustomLoss), "a CustomLoss")
+INTEGER = (instance_of(Integral, "an int"),)
+CUSTOM_LOSS = instance_of(CustomLoss, "a CustomLoss")
 NONNEGATIVE = (real_in(0, math.inf, "[)"),)
 POSITIVE = (real_in(0, math.inf, "()"),)
 FRACTION = (real_in(0, 1, "[)"),)
@@ -85,9 +90,9 @@ LOSS_PARAMETER_RULES["quantile"] += (Allowed(_is_increasing, "a sequence of thes
 
 
 def check_parameters(estimator: Any, known: dict[str, Any] | None = None) -> None:
-    """Raise InvalidParameterError for the first attribute of `estimator` that none of its rules allows.
+    """Raise InvalidParameterError for the first parameter of an estimator that none of its rules allows.
 
-    `known` holds values that were allowed before, and gets those of this estimator.
+    known: values that were allowed before, by name; those of this estimator are added.
     """
     values, kind = vars(estimator), cast(Any, type(estimator))
     allowed = known or _allowed_defaults(kind)
@@ -99,18 +104,21 @@ def check_parameters(estimator: Any, known: dict[str, Any] | None = None) -> Non
 
 
 @functools.cache
-def _allowed_defaults(estimator_type: Any) -> dict[str, Any]:
-    """Return the constructor's defaults, whose check at each call would be a fifth of a tiny fit."""
-    signature = inspect.signature(estimator_type)
-    return {
-        name: signature.parameters[name].default
-        for name, alternatives in estimator_type._rules.items()
-        if name in signature.parameters and any(allows(signature.parameters[name].default) for allows, _ in alternatives)
-    }
+def constructor_defaults(kind: Any) -> dict[str, Any]:
+    """Return the defaults of a class's parameters."""
+    parameters = inspect.signature(kind).parameters.values()
+    return {parameter.name: parameter.default for parameter in parameters if parameter.default is not parameter.empty}
+
+
+@functools.cache
+def _allowed_defaults(kind: Any) -> dict[str, Any]:
+    """Return the valid defaults of a class's parameters. To check them at each call would be a fifth of a tiny fit."""
+    defaults, rules = constructor_defaults(kind), kind._rules
+    return {name: defaults[name] for name in rules.keys() & defaults if any(rule.allows(defaults[name]) for rule in rules[name])}
 
 
 def check_parameter(name: str, value: Any, alternatives: Sequence[Allowed], owner: Any) -> None:
-    """Raise InvalidParameterError unless one of the rules allows `value`; `owner` is an estimator or the name of a function."""
+    """Raise InvalidParameterError unless one of the rules allows the value; owner: an estimator or the name of a function."""
     for allows, _ in alternatives:
         if allows(value):
             return
@@ -150,7 +158,7 @@ def activation_names(activation: Any, n_hidden: int, owner: Any) -> tuple[str, .
 
 
 def output_activation_name(output_activation: str, loss: Any) -> str:
-    """Resolve "auto" and refuse outputs for which the loss is not defined."""
+    """Return the name of the output activation, or raise ValueError if the loss is not defined for it."""
     possible = LOSSES[loss].outputs
     if output_activation == "auto":
         return possible[0]
@@ -161,7 +169,7 @@ def output_activation_name(output_activation: str, loss: Any) -> str:
 
 
 def loss_parameter_of(estimator: Any, loss: Any) -> float | tuple[float, ...]:
-    """Return what the estimator's parameter shapes a loss by, for all outputs or for each; 0 where there is none."""
+    """Return the value of the parameter of a loss, one for all outputs or one for each; 0 if it has none."""
     if isinstance(loss, CustomLoss):
         return loss.kernel_parameter
     parameter = LOSSES[loss].parameter
@@ -172,7 +180,7 @@ def loss_parameter_of(estimator: Any, loss: Any) -> float | tuple[float, ...]:
 
 
 def embedded_columns(estimator: Any) -> tuple[int, ...] | None:
-    """Return the columns that an estimator embeds; None for all, () for none."""
+    """Return the columns that an estimator embeds: None is all, () is none."""
     if estimator.embedding is None:
         return ()
     if isinstance(estimator.embedded_features, str):
@@ -186,7 +194,7 @@ def embedded_columns(estimator: Any) -> tuple[int, ...] | None:
 
 
 def check_weights(coefs: Sequence[Any], intercepts: Sequence[Any]) -> tuple[list[np.ndarray], list[np.ndarray], list[int]]:
-    """Return weights as arrays, and [n_features, *hidden, n_outputs] as their shapes chain, or raise ValueError."""
+    """Return weights, intercepts and layer sizes [n_features, *hidden, n_outputs], or raise ValueError."""
     if not (is_sequence(coefs) and is_sequence(intercepts)):
         raise InvalidParameterError(
             "coefs and intercepts must be sequences with one array per layer each, got"
@@ -200,7 +208,7 @@ def check_weights(coefs: Sequence[Any], intercepts: Sequence[Any]) -> tuple[list
         n_in = (W.shape[0] if W.ndim == 2 else None) if layer == 0 else weights[layer - 1].shape[-1]
         if W.ndim != 2 or b.ndim != 1 or W.shape != (n_in, b.shape[0]) or not W.size:
             raise ValueError(
-                f"coefs[{layer}] of shape {W.shape} and intercepts[{layer}] of shape {b.shape} do not fit the layer below."
+                f"coefs[{layer}] of shape {W.shape} and intercepts[{layer}] of shape {b.shape} do not fit the layer before."
             )
         if W.dtype.kind not in "biuf" or b.dtype.kind not in "biuf":
             raise ValueError(f"coefs[{layer}] and intercepts[{layer}] must be real numbers.")

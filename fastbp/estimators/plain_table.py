@@ -1,4 +1,4 @@
-"""What a fitted estimator for tables computes, as plain data, for those that write it in other languages."""
+"""The formula of a fitted estimator for tables as plain data, from which exports to other languages are written."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -7,8 +7,10 @@ import numpy as np
 
 
 class Extra(NamedTuple):
-    """An input beside the numbers: 1 where a number is missing (no formula), or less a shift, times a factor, what a formula in a
-    language of `interchange` makes of it, 0 where it is missing."""
+    """An additional input: 1 where a number is missing if there is no formula, else (formula(number) - shift) · factor.
+
+    The formula is written with the operations of an export's language. The input is 0 where the number is missing.
+    """
 
     column: int  # of the table
     formula: Callable[[Any, Any], Any] | None
@@ -17,39 +19,38 @@ class Extra(NamedTuple):
 
 
 class Category(NamedTuple):
-    """A column of categories: known texts, None for missing values, which of the column's inputs is 1 for each, and for a text
-    that is not known; -1 is none."""
+    """A column of categories, with a number of inputs of which at most one is 1."""
 
     column: int
-    texts: list[str | None]
-    inputs: list[int]
-    unknown: int
+    texts: list[str | None]  # known categories; None is a missing value
+    inputs: list[int]  # the input that is 1 for each of them
+    unknown: int  # the input that is 1 for others, or -1 for none
     n_inputs: int
 
 
 class TextCode(NamedTuple):
-    """A number for each known text of the k-th of the table's categories, in their order, and for others."""
+    """A code for each known text of a column of categories, in their order, and for others."""
 
-    category: int
+    category: int  # index among the table's categories
     codes: list[int]
     unknown: int
 
 
 class IntervalCode(NamedTuple):
-    """How many of some numbers, in order, lie below an input."""
+    """The number of sorted splits that lie below an input."""
 
-    place: int
+    place: int  # index of the input
     splits: np.ndarray
 
 
 class AsIs(NamedTuple):
-    """Some of the table's inputs."""
+    """Some of the table's inputs, unchanged."""
 
     places: list[int]
 
 
 class Ramps(NamedTuple):
-    """Of each input a number that is linear between knots, which increase, and constant beyond them."""
+    """A function of each input that is linear between increasing knots, and constant beyond them."""
 
     places: list[int]
     knots: list[np.ndarray]
@@ -57,7 +58,7 @@ class Ramps(NamedTuple):
 
 
 class LookedUp(NamedTuple):
-    """The row of `values` whose number is the sum of codes times strides."""
+    """The row of `values` whose index is the sum of codes times strides."""
 
     codes: list[TextCode | IntervalCode]
     strides: list[int]
@@ -65,14 +66,14 @@ class LookedUp(NamedTuple):
 
 
 class Above(NamedTuple):
-    """1 where an input is larger than a number, else 0."""
+    """1 where an input is larger than its split, else 0."""
 
     places: list[int]
     splits: np.ndarray
 
 
 class Between(NamedTuple):
-    """Which part of an interval lies below an input, from 0 to 1."""
+    """The fraction of an interval that lies below an input, from 0 to 1."""
 
     places: list[int]
     lows: np.ndarray
@@ -83,35 +84,36 @@ Seen = AsIs | Ramps | LookedUp | Above | Between
 
 
 class PlainNetwork(NamedTuple):
-    """A network: what it sees of the table, an embedding of some of it, if there is one, a factor on each input, and layers."""
+    """A network with its own inputs, an embedding of some of them, a factor on each, and layers."""
 
-    seen: list[Seen] | None  # None: the table's inputs
-    embedded: list[int]
-    front: dict[str, np.ndarray]
+    seen: list[Seen] | None  # its inputs, made from those of the table; None: the table's inputs themselves
+    embedded: list[int]  # indices of inputs that are embedded
+    front: dict[str, np.ndarray]  # weights of the embedding and the factors
     coefs: list[np.ndarray]
     intercepts: list[np.ndarray]
     activations: list[str]
 
     @property
     def n_inputs(self) -> int:
-        """How many inputs it has before the embedding."""
+        """Number of inputs before the embedding."""
         return len(self.coefs[0]) - (self.front["offsets"].size if self.embedded else 0)
 
 
 class PlainTable(NamedTuple):
-    """From a row of a table to predictions. Inputs are numbers, extras and categories, in this order; outputs the mean over the
-    networks by their shares, of which some see the inputs in other forms.
+    """All steps from a row of a table to predictions.
 
-    Classes: for each column of them a distribution of the outputs, or of labels one of no and yes; smoothing is taken back, what
-    remains below a least is raised to it, the logarithms are divided by a temperature, and softmax makes probabilities of the
-    classes that count. Numbers: outputs times spread plus mean, within low and high, of several quantiles in order; where the
-    second half of the outputs makes standard deviations, these follow, of the networks' mixture.
+    The inputs are numbers, extras and categories, in this order. The outputs are the mean of the networks' outputs, weighted by
+    `shares`. For classes, each column has a distribution over some of the outputs (a label, over no and yes): label smoothing is
+    undone, probabilities below `least` are raised to it, their logarithms are divided by the temperature, and the softmax over
+    the counting classes gives probabilities. For numbers, predictions are outputs · spread + mean, clipped to low and high, and
+    sorted if they are quantiles. With `has_deviations`, the second half of the outputs gives standard deviations, which follow
+    the predictions, for the mixture of the networks.
     """
 
     kind: str  # "one", "columns", "labels" or "numbers"
     names: list[str]  # of the columns of the table
-    kinds: list[str]  # "number", "date", "category" or "" for one that is not looked at
-    numbers: np.ndarray  # columns of the table, (n_numbers,)
+    kinds: list[str]  # "number", "date", "category", or "" for a column that is not used
+    numbers: np.ndarray  # indices of the columns of numbers, (n_numbers,)
     medians: np.ndarray
     scales: np.ndarray
     bend: float
@@ -119,9 +121,9 @@ class PlainTable(NamedTuple):
     categories: list[Category]
     networks: list[PlainNetwork]
     shares: np.ndarray
-    sizes: list[int]  # outputs of each softmax
+    sizes: list[int]  # number of outputs of each softmax
     classes: list[np.ndarray]
-    counting: list[np.ndarray]
+    counting: list[np.ndarray]  # classes that can be predicted
     temperatures: list[float]
     smoothing: float
     least: float
@@ -134,12 +136,12 @@ class PlainTable(NamedTuple):
 
     @property
     def n_inputs(self) -> int:
-        """Columns of the networks' inputs, of which there is one, 0, where nothing in the table differs."""
+        """Number of the table's inputs; a table without any has one input, 0."""
         return max(1, len(self.numbers) + len(self.extras) + sum(part.n_inputs for part in self.categories))
 
 
 def plain_table_of(estimator: Any) -> PlainTable | None:
-    """Return what an estimator for tables, or a pipeline of TableEncoder and a network, computes; None for others."""
+    """Return the formula of an estimator for tables, or of a pipeline of TableEncoder and a network; None for others."""
     if hasattr(estimator, "_plain_table"):
         return estimator._plain_table()
     steps = [step for _, step in getattr(estimator, "steps", ())]

@@ -1,4 +1,4 @@
-"""The end of a fit: what it has brought takes its place all at once."""
+"""The end of a fit, which sets all fitted attributes at once."""
 
 import operator
 from collections import deque
@@ -8,20 +8,13 @@ from typing import Any
 
 
 def publish(estimator: Any, draft: Any, before: Mapping[str, Any], steps: Sequence[Callable[[], Any]] = ()) -> None:
-    """Make an estimator what its draft is.
+    """Give an estimator the attributes of its draft, a copy that was fitted.
 
-    Ctrl-C comes before all of it or after all of it: Python looks for signals between two of its own instructions, and there is
-    none within.
+    Ctrl-C interrupts before or after this as a whole, because Python handles signals between bytecode instructions, and the
+    changes are made by one call into C.
 
-    Parameters
-    ----------
-    estimator : estimator
-    draft : estimator
-        A copy of it, which has been worked on.
-    before : dict
-        The estimator's attributes when the copy was made; what somebody else has set since then stays.
-    steps : sequence of callable
-        What is to be done at the same moment, by calls into C alone: to write into arrays and lists that others hold too.
+    before: the estimator's attributes when the draft was made; those that another thread has set since then are kept.
+    steps: functions in C to call at the same moment, which write into arrays and lists that others hold too.
     """
     now, after = vars(estimator), vars(draft)
     if len(now) != len(before) or not all(map(operator.is_, now.values(), before.values())):

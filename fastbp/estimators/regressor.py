@@ -1,4 +1,4 @@
-"""BPRegressor: numbers to predict and what the parameters mean."""
+"""BPRegressor: targets that are numbers, their quantiles and standard deviations."""
 
 from typing import Any, Literal, Self, overload
 
@@ -9,7 +9,7 @@ from sklearn.metrics import d2_pinball_score
 from sklearn.utils.metaestimators import available_if
 
 from fastbp.estimators.base import BaseBP, has_partial_fit
-from fastbp.estimators.docs import documented, filled
+from fastbp.estimators.docs import documented
 from fastbp.estimators.inputs import MatrixLike, twin
 from fastbp.estimators.missing import known_r2, without_missing
 from fastbp.estimators.parameter_table import rules_of
@@ -196,7 +196,6 @@ class BPRegressor(RegressorMixin, BaseBP):
         self.quantile = quantile
         self.power = power
 
-    @filled("BPRegressor")
     def fit(
         self,
         X: MatrixLike,
@@ -239,7 +238,6 @@ class BPRegressor(RegressorMixin, BaseBP):
         return self._fit(X, y, sample_weight, incremental=False, validation=(X_val, y_val, sample_weight_val))
 
     @available_if(has_partial_fit)
-    @filled("BPRegressor")
     def partial_fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | float | None = None) -> Self:
         """Train for one epoch over the given rows. Only for {stochastic_solvers}.
 
@@ -283,15 +281,15 @@ class BPRegressor(RegressorMixin, BaseBP):
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_targets)
-            Predicted targets in the dtype of the weights; of several quantiles a column for each, from left to right not falling.
+            Predicted targets in the dtype of the weights; for several quantiles, one column each, in increasing order.
         std : ndarray of the same shape
-            With `return_std`: how far the targets are spread around these, in their units. Of an `ensemble` it is that of the
-            mixture, whose variance is the mean of the variances and the variance of the means [1]_.
+            With `return_std`: the standard deviations of the targets, in their units. For an `ensemble`, that of the mixture: its
+            variance is the mean of the networks' variances plus the variance of their means [1]_.
 
         Raises
         ------
         ValueError
-            `return_std` is asked of a network that was fitted with another loss.
+            If `return_std` is True, but the network was fitted with another loss.
 
         References
         ----------
@@ -309,7 +307,7 @@ class BPRegressor(RegressorMixin, BaseBP):
         >>> bool(np.all(np.abs(mean - [0.3, 2.7]) < 0.3)), bool(np.all(np.abs(std - [0.2, 1.0]) < 0.2))
         (True, True)
         """
-        now = self if self.target_scaler_ is None and not return_std else twin(self)  # of one fit, as of_one_fit has it
+        now = self if self.target_scaler_ is None and not return_std else twin(self)  # another thread may fit it meanwhile
         if return_std or now._has_spread:
             mean, std = now._means_and_deviations(X)
             return (mean, std) if return_std else mean
@@ -321,13 +319,13 @@ class BPRegressor(RegressorMixin, BaseBP):
         return outputs[:, 0] if outputs.shape[1] == 1 else outputs
 
     def _means_and_deviations(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Return the means of the targets and their standard deviations, in the targets' units."""
+        """Return the predicted means and standard deviations of the targets, in the units of the targets."""
         from fastbp.training.predict import predict_outputs
 
         _, params, X = self._checked(X)
         if not self._has_spread:
             raise ValueError(
-                'return_std=True is for a network that was fitted with loss="gaussian_nll", which learns how sure it is.'
+                'return_std=True needs a network that was fitted with loss="gaussian_nll", which learns standard deviations.'
             )
         parts = [predict_outputs(*member, X, n_threads=self.n_threads).astype(np.float64) for member in self._networks()]
         means, spreads = np.split(np.stack(parts), 2, axis=2)
@@ -352,15 +350,15 @@ class BPRegressor(RegressorMixin, BaseBP):
         Returns
         -------
         score : float
-            ``sklearn.metrics.r2_score``; for a sequence of `quantile` the mean of ``sklearn.metrics.d2_pinball_score``, the part
-            of the pinball loss of the best constant that is saved.
+            ``sklearn.metrics.r2_score``; for several quantiles the mean of ``sklearn.metrics.d2_pinball_score``, which is 1 minus
+            the pinball loss divided by that of the best constant.
         """
         levels = self._fitted_levels()
         truth, missing = without_missing(self, y, is_whole=False)
-        if missing is not None and not levels:
-            return known_r2(truth, self.predict(X), missing, sample_weight)
         if not levels:
-            return super().score(X, y, sample_weight)
+            if missing is None:
+                return super().score(X, y, sample_weight)
+            return known_r2(truth, self.predict(X), missing, sample_weight)
         predicted = self.predict(X).reshape(-1, len(levels))
         if missing is not None:
             known = ~missing[:, 0]
@@ -368,27 +366,23 @@ class BPRegressor(RegressorMixin, BaseBP):
             sample_weight = None if sample_weight is None else np.asarray(sample_weight)[known]
         return mean_pinball_score(truth, predicted, levels, sample_weight)
 
-    def _has_quantiles(self) -> bool:
-        """Whether there is an output for each of a sequence of quantiles."""
-        return self.loss == "quantile" and hasattr(self.quantile, "__len__")
+    def _levels_asked(self) -> tuple[float, ...]:
+        """Return the quantiles in `quantile` if it is a sequence, for which there is an output each, else ()."""
+        is_several = self.loss == "quantile" and hasattr(self.quantile, "__len__")
+        return tuple(map(float, self.quantile)) if is_several else ()
 
     def _fitted_levels(self) -> tuple[float, ...]:
-        """Return the quantiles that the outputs were fitted to, if there were several; parameters may have changed since."""
-        levels = vars(self).get("_levels")  # which files of older versions do not have
-        if levels is None:
-            levels = self._levels_asked()
-        return levels
-
-    def _levels_asked(self) -> tuple[float, ...]:
-        return tuple(map(float, self.quantile)) if self._has_quantiles() else ()
+        """Return the quantiles of the last fit; parameters may have changed since."""
+        levels = vars(self).get("_levels")  # files of older versions do not have it
+        return self._levels_asked() if levels is None else levels
 
     def _publish(self, fitted: Any, settings: Any, is_new: bool) -> None:
         super()._publish(fitted, settings, is_new)
         self._levels = self._levels_asked()
 
     def _encode(self, y: Any, dtype: np.dtype, incremental: bool) -> Targets:
-        targets = real_targets(y, self.loss, dtype)
-        return repeated(targets, len(self.quantile)) if self._has_quantiles() else targets
+        targets, levels = real_targets(y, self.loss, dtype), self._levels_asked()
+        return repeated(targets, len(levels)) if levels else targets
 
     def _encode_more(self, y: Any, targets: Targets, dtype: np.dtype) -> Targets:
         more = self._encode(y, dtype, incremental=False)
@@ -397,9 +391,6 @@ class BPRegressor(RegressorMixin, BaseBP):
             raise ValueError(f"y_val has {n_more} outputs, but y has {n}.")
         return more
 
-    def _loss_name(self) -> Any:
-        return self.loss
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
@@ -407,7 +398,7 @@ class BPRegressor(RegressorMixin, BaseBP):
 
 
 def mean_pinball_score(y: Any, predicted: np.ndarray, levels: Any, sample_weight: Any = None) -> float:
-    """Return the mean D² of quantiles, (n_rows, n_levels)."""
+    """Return the mean over quantiles of D²; predicted: (n_rows, n_levels)."""
     columns = predicted.reshape(-1, len(levels)).T
     scores = [d2_pinball_score(y, column, sample_weight=sample_weight, alpha=level) for column, level in zip(columns, levels)]
     return float(np.mean(scores))

@@ -1,4 +1,4 @@
-"""What a notebook shows of a fitted network beside its parameters."""
+"""The HTML of estimators in notebooks: the layers of a fitted network above scikit-learn's diagram."""
 
 from html import escape
 from importlib.metadata import PackageNotFoundError, metadata
@@ -10,8 +10,7 @@ from fastbp.estimators.ordered import OUTPUT
 
 
 class ShownInNotebooks:
-    """What notebooks ask for, as IPython has it: what there is to know of a fitted estimator above what scikit-learn shows, by
-    default the layers of a network."""
+    """The HTML for notebooks: facts about a fitted estimator above scikit-learn's diagram. A base class of the estimators."""
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
         bundle = super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]
@@ -19,7 +18,7 @@ class ShownInNotebooks:
 
     @property
     def _repr_html_(self) -> Any:
-        super()._repr_html_  # type: ignore[misc]  # noqa: B018 - there is none where set_config(display="text") says so
+        super()._repr_html_  # type: ignore[misc]  # noqa: B018 - raises AttributeError with set_config(display="text")
         return self._html
 
     def _facts_html(self) -> str:
@@ -30,13 +29,13 @@ class ShownInNotebooks:
 
 
 def lines_html(title: str, lines: list[str]) -> str:
-    """Lines that may be folded away."""
+    """Return lines as a table that can be folded."""
     rows = "".join(f"<tr><td style='text-align:left'>{escape(line)}</td></tr>" for line in lines)
     return f"<details><summary>{escape(title)}</summary><table><tbody>{rows}</tbody></table></details>"
 
 
 def architecture_html(estimator: Any) -> str:
-    """A table of the layers of a fitted network, with epochs and loss; nothing of one that is not fitted."""
+    """Return a table of the layers of a fitted network, with epochs and loss; "" if it is not fitted."""
     if not hasattr(estimator, "coefs_"):
         return ""
     sizes = [len(estimator.coefs_[0]), *(W.shape[1] for W in estimator.coefs_)]
@@ -44,7 +43,7 @@ def architecture_html(estimator: Any) -> str:
     hidden = [chosen] * (len(sizes) - 2) if isinstance(chosen, str) else [str(name) for name in chosen]
     output = getattr(estimator, "out_activation_", "")
     activations = [*hidden, output]
-    if output == OUTPUT:  # behind the score
+    if output == OUTPUT:  # after the score
         activations[-2:] = ["identity", output] if isinstance(chosen, str) else [activations[-2], "identity", output]
     counts = [W.size + b.size * bool(estimator.fit_intercept) for W, b in zip(estimator.coefs_, estimator.intercepts_)]
     layers = [*zip(sizes, sizes[1:], activations, counts)]
@@ -57,7 +56,7 @@ def architecture_html(estimator: Any) -> str:
         for n_in, n_out, name, count in layers
     )
     facts = f"{sum(counts):,} parameters"
-    if hasattr(estimator, "loss_"):  # weights may also have been put there by hand
+    if hasattr(estimator, "loss_"):  # not if a user has set the weights
         facts += f", {estimator.n_iter_} epochs, loss {estimator.loss_:.4g}"
     return (
         f"<details open><summary>{escape(type(estimator).__name__)}: {facts}</summary><table><thead><tr><th>layer</th>"
@@ -66,7 +65,7 @@ def architecture_html(estimator: Any) -> str:
 
 
 def documentation_html(estimator: Any) -> str:
-    """A link to the class's page, where the installed package says at which address its documentation is."""
+    """Return a link to the class's page, if the metadata of the installed package have the address of the documentation."""
     try:
         addresses = metadata("fastbp").get_all("Project-URL") or []
     except PackageNotFoundError:

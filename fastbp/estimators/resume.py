@@ -1,4 +1,4 @@
-"""Training that goes on from weights that are there: what of the parameters may have changed since, and what may not."""
+"""Training that continues from existing weights: checks of parameters that may not have changed, and the state to start with."""
 
 from typing import Any
 
@@ -9,22 +9,22 @@ from sklearn.preprocessing import RobustScaler, StandardScaler
 from fastbp.estimators.integrity import check_kept
 from fastbp.names import LOSSES
 
-# What a history records and the attributes of the same names show; some only with validation rows, or without early stopping.
+# Fields of a history that are attributes of the same names. Some are set only with validation rows, or without early stopping.
 HISTORY = ("t", "loss_curve", "best_loss", "validation_scores", "validation_loss_curve", "best_validation_score")
 _REMEDY = "set it back, or fit anew without warm_start"
 
 
 def is_preset(estimator: Any) -> bool:
-    """Whether a user has put weights there to begin with, and no fit the rest."""
+    """Whether a user has set initial weights, and there was no fit."""
     state = vars(estimator)
     return "out_activation_" not in state or (isinstance(estimator, ClassifierMixin) and "classes_" not in state)
 
 
-def settings_as_begun(estimator: Any, settings: Any, targets: Any) -> Any:
-    """Return settings with the output activation that the weights are for, or raise ValueError.
+def with_fitted_output(estimator: Any, settings: Any, targets: Any) -> Any:
+    """Return settings with the output activation of the existing weights, or raise ValueError.
 
-    `out_activation_` says what that is, as in scikit-learn: ``output_activation="auto"`` follows it, also where a user has set
-    it, and another name must agree with it.
+    As in scikit-learn, ``output_activation="auto"`` means `out_activation_`, even if a user has set it. Any other value must be
+    equal to it.
     """
     own = vars(estimator).get("out_activation_")
     if own is None:
@@ -47,8 +47,8 @@ def settings_as_begun(estimator: Any, settings: Any, targets: Any) -> Any:
     return settings._replace(output_activation=own)
 
 
-def check_goes_on(estimator: Any, settings: Any, network: Any, problem: Any) -> None:
-    """Raise ValueError that names a parameter, or the data, that the weights which training continues with are not for."""
+def check_continues(estimator: Any, settings: Any, network: Any, problem: Any) -> None:
+    """Raise ValueError that names a parameter, or the data, that does not fit the weights with which training continues."""
     shape = network.n_features, int(network.units[-1])
     if shape != (problem.n_features, problem.n_outputs):
         quantile = getattr(estimator, "quantile", None)
@@ -83,8 +83,10 @@ def check_goes_on(estimator: Any, settings: Any, network: Any, problem: Any) -> 
 
 
 def resumed_from(estimator: Any, network: Any, problem: Any, settings: Any, incremental: bool) -> Any:
-    """Return what a training continues with: copies of the history and the best weights, and for partial_fit of the optimizer as
-    the last one left it, if it is of the same solver."""
+    """Return the state with which training continues: copies of the history and the best weights.
+
+    For partial_fit it includes a copy of the optimizer, if the solver is the same.
+    """
     from fastbp.training.fit import Resumed
     from fastbp.training.network import aligned_copy
     from fastbp.training.outcome import History
@@ -95,7 +97,7 @@ def resumed_from(estimator: Any, network: Any, problem: Any, settings: Any, incr
         value = state.get(name + "_")
         if value is not None:
             setattr(history, name, value.copy() if isinstance(value, list) and not incremental else value)
-    if incremental:  # one epoch, and there may have been very many
+    if incremental:  # a copy for each epoch would make many epochs slow
         history.n_before, history.loss_curve = len(history.loss_curve), []
     history.gradient_norms = [*state.get("gradient_norms_", ())]
     history.no_improvement_count = state.get("_no_improvement_count", 0)
@@ -104,13 +106,13 @@ def resumed_from(estimator: Any, network: Any, problem: Any, settings: Any, incr
     history.best_params = None if vectors is None else aligned_copy(vectors[0])
     if optimizer is not None:
         weights, is_same = problem.sample_weight, optimizer.solver_name == settings.solver
-        is_safe = not settings.verbose and (weights is None or weights.min() > 0)  # no batch without weight, nor a closed stream
+        is_safe = not settings.verbose and (weights is None or weights.min() > 0)  # no print and no batch of weight 0 may fail
         optimizer = optimizer.continued(network, problem.dtype, is_safe) if is_same else None
     return Resumed(history, optimizer)
 
 
-def has_moved_on(estimator: Any, resumed: Any) -> bool:
-    """Whether training has gone on in the very moments that an estimator holds, whose weights do not say so yet."""
+def has_changed_moments(estimator: Any, resumed: Any) -> bool:
+    """Whether training has changed the optimizer's vectors in place, while the estimator still has the old weights."""
     if resumed is None or resumed.optimizer is None or not resumed.history.n_iter:
         return False
     own = vars(estimator).get("_optimizer")
@@ -119,12 +121,12 @@ def has_moved_on(estimator: Any, resumed: Any) -> bool:
 
 
 def target_scaling_of(estimator: Any, settings: Any) -> str | None:
-    """Return how targets are scaled: a loss with spreads bounds these in proportion to the targets'."""
+    """Return how targets are scaled. A loss that learns standard deviations has a lower bound of scaled ones."""
     return "standard" if LOSSES[settings.loss].has_spread else estimator.target_scaling
 
 
 def check_scaling(estimator: Any, settings: Any, resume: bool) -> None:
-    """Refuse what cannot be scaled, or is to be scaled otherwise than before."""
+    """Raise ValueError if targets cannot be scaled, or a continued training would scale in another way."""
     if estimator.target_scaling is not None:
         loss = LOSSES[settings.loss]
         if loss.lowest_target > -np.inf or loss.highest_target < np.inf:

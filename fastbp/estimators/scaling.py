@@ -1,4 +1,4 @@
-"""Scaled inputs and targets: scikit-learn's scalers inside of an estimator, fitted on the rows that are trained on."""
+"""Scaled inputs and targets: scikit-learn's scalers inside an estimator, fitted on the training rows."""
 
 from collections.abc import Callable
 from numbers import Integral
@@ -9,24 +9,25 @@ from scipy.sparse import issparse
 from sklearn.preprocessing import MaxAbsScaler, RobustScaler, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from fastbp.estimators.explain import demand_plain_inputs
+from fastbp.estimators.explain import check_plain_inputs
 from fastbp.estimators.inputs import twin
 from fastbp.estimators.publish import publish
 from fastbp.estimators.resume import check_scaling, target_scaling_of
+from fastbp.estimators.weights import Weighted
 
 _LARGEST_EXPONENT = 400  # of two
-# What an ensemble shares with the best of its networks.
+# Attributes that an ensemble shares with its best network.
 _OF_WEIGHTS = ("coefs_", "intercepts_", "skip_coefs_", "_bound")
 
 
 class Scaling(NamedTuple):
-    """The fitted scalers of one estimator; None where nothing is scaled."""
+    """The fitted scalers of an estimator, or None."""
 
     inputs: Any
     targets: Any
 
     def apply(self, problem: Any) -> Any:
-        """Return the rows of a problem, and those set aside, as the network sees them."""
+        """Return a problem with scaled rows, also those set aside for validation."""
         return problem.transformed(
             lambda X: X if self.inputs is None else scaled_inputs(self.inputs, X),
             lambda Y: Y if self.targets is None else self.targets.transform(Y),
@@ -34,7 +35,7 @@ class Scaling(NamedTuple):
 
 
 def fitted_scaling(estimator: Any, problem: Any, target_scaling: str | None) -> Scaling:
-    """Return scalers fitted on the rows of a problem that count, with their weights."""
+    """Return scalers fitted on the training rows of a problem, with their weights."""
     rows = slice(None) if problem.row_indices is None else problem.row_indices
     weights = None if problem.sample_weight is None else problem.sample_weight[rows]
     if weights is not None and weights.min() < 0:
@@ -42,7 +43,7 @@ def fitted_scaling(estimator: Any, problem: Any, target_scaling: str | None) -> 
     inputs = targets = None
     if estimator.input_scaling is not None:
         X = problem.X[rows]
-        is_dense = not issparse(X)  # centred, a sparse matrix would be full
+        is_dense = not issparse(X)  # centring would make a sparse matrix dense
         if estimator.input_scaling == "standard":
             inputs = _standard_scaler(X, weights, with_mean=is_dense)
         else:
@@ -64,7 +65,7 @@ def fitted_scaling(estimator: Any, problem: Any, target_scaling: str | None) -> 
 
 
 def _standard_scaler(values: Any, weights: Any, with_mean: bool = True) -> Any:
-    """Return a scaler fitted to values, in units of powers of two where their squares would leave the range of float64."""
+    """Return a scaler fitted to values; if squares would overflow or underflow, it is fitted in units of powers of two."""
     scaler = _of_arrays(StandardScaler(with_mean=with_mean))
     exponents = np.frexp(MaxAbsScaler().fit(values).max_abs_)[1]
     if (np.abs(exponents) <= _LARGEST_EXPONENT).all():
@@ -81,12 +82,12 @@ def _standard_scaler(values: Any, weights: Any, with_mean: bool = True) -> Any:
 
 
 def _of_arrays(scaler: Any) -> Any:
-    """Let a scaler return arrays, whatever scikit-learn's `transform_output` is set to."""
+    """Return a scaler that returns arrays, whatever scikit-learn's `transform_output` is set to."""
     return scaler.set_output(transform="default")
 
 
 def scaled_inputs(scaler: Any, X: Any) -> Any:
-    """Return rows as the network sees them, C-contiguous or CSR, in their dtype."""
+    """Return scaled rows in the same dtype, C-contiguous or CSR."""
     if issparse(X) and shift_of(scaler) is not None:
         raise ValueError(
             "X is sparse, but input_scaling was fitted to a dense X and subtracts a mean or median: pass X.toarray()."
@@ -102,7 +103,7 @@ def scaled_inputs(scaler: Any, X: Any) -> Any:
 
 
 def shift_of(scaler: Any) -> np.ndarray | None:
-    """Return what a scaler takes away from each feature; None for nothing."""
+    """Return what a scaler subtracts from each feature, or None."""
     if isinstance(scaler, RobustScaler):
         return scaler.center_
     return scaler.mean_ if scaler.with_mean else None
@@ -116,9 +117,9 @@ def fold(
     skips_to: int,
     fit_intercept: bool,
 ) -> None:
-    """Change the weights in place so that they map raw inputs to raw targets; the sums are float64.
+    """Change the weights in place so that they map unscaled inputs to unscaled targets. It is computed in float64.
 
-    (x - m)/s · W + b = x · (W/s) + (b - (m/s) · W), and so for the targets, y = s·ŷ + m, the other way round.
+    Inputs: (x - m)/s · W + b = x · (W/s) + (b - (m/s) · W). Targets: y = s·ŷ + m.
     """
     if scaling.inputs is not None:
         shift, scale = shift_of(scaling.inputs), scaling.inputs.scale_
@@ -140,11 +141,13 @@ def fold(
 
 
 def narrowed(values: np.ndarray, before: np.ndarray, name: str, axis: int = 0) -> np.ndarray:
-    """Return float64 values for weights in the dtype of these, unless it is too narrow; name: with a place for the index along
-    the axis where small values count, too, as they are multiplied."""
+    """Return float64 values in the dtype of the weights that they replace, or raise ValueError if they leave its range.
+
+    name: of the weights in the error. With a placeholder for an index along the axis, values that are too small are refused too.
+    """
     limits, sizes, old_sizes = np.finfo(before.dtype), np.abs(values), np.abs(before)
     too_large = np.isfinite(before) & ~(sizes <= limits.max)
-    # the kernels take zero for what is below the normal numbers
+    # kernels treat subnormal numbers as zero
     counted = old_sizes > limits.eps * old_sizes.max(initial=0.0)
     wrong = too_large | (counted & (sizes < limits.tiny)) if "{}" in name else too_large
     if wrong.any():
@@ -158,9 +161,8 @@ def narrowed(values: np.ndarray, before: np.ndarray, name: str, axis: int = 0) -
 
 
 def check_weights_alone(estimator: Any, categories_too: bool = False) -> None:
-    """Refuse an estimator whose predictions need more than the weights in coefs_ and intercepts_, with categories_too and
-    categories_, or that has none yet."""
-    demand_plain_inputs(estimator, categories_too)
+    """Raise ValueError if predictions need more than coefs_ and intercepts_ (with `categories_too`, also categories_)."""
+    check_plain_inputs(estimator, categories_too)
     if estimator.estimators_ is not None:
         raise ValueError("This is an ensemble of several networks: use each of estimators_ by itself.")
     if estimator._groups():
@@ -180,19 +182,16 @@ def _check_intercepts(fit_intercept: bool) -> None:
         )
 
 
-class Scaled:
-    """Scalers inside of an estimator; a base class of the estimators."""
+class Scaled(Weighted):
+    """The scalers of inputs and targets. A base class of the estimators."""
 
     input_scaling: str | None = None
     target_scaling: str | None = None
     input_scaler_: Any = None
     target_scaler_: Any = None
     estimators_: Any = None
-    fit_intercept: bool
     n_outputs_: int
     _best_member: int
-    _packed: Callable[[], tuple[Any, np.ndarray]]
-    _bind: Callable[..., None]
     compact: Callable[[], Any]
 
     @property
@@ -201,19 +200,19 @@ class Scaled:
 
     @property
     def _has_spread(self) -> bool:
-        """Whether it was fitted with a loss of two outputs per target, whatever its parameters say now."""
-        # of what a user may have replaced by anything
+        """Whether the last fit had a loss with two outputs per target. Parameters may have changed since."""
+        # a user may have replaced these by anything
         n_targets, n_outputs = getattr(self.target_scaler_, "n_features_in_", None), getattr(self, "n_outputs_", None)
         return isinstance(n_targets, Integral) and isinstance(n_outputs, Integral) and 2 * n_targets == n_outputs
 
     def _unscaled(self) -> Any:
-        """Return an estimator of the same predictions, without standard deviations, whose weights are for data as they are."""
+        """Return an estimator with the same predictions, without scalers and standard deviations."""
         if not self._has_spread:
             return twin(self).fold_scaling() if self._has_scalers else self
         scaler, state = self.target_scaler_, vars(self)
         n, scale = scaler.n_features_in_, scaler.scale_
         (*coefs, W), (*intercepts, b) = state["coefs_"], state["intercepts_"]
-        b = b[:n] * scale + (scaler.mean_ if self.fit_intercept else 0.0)  # which slopes do not see
+        b = b[:n] * scale + (scaler.mean_ if self.fit_intercept else 0.0)  # has no effect on slopes
 
         def of_means(weights: np.ndarray) -> np.ndarray:
             return narrowed(weights[:, :n] * scale, weights[:, :n], "weights of output {}", axis=1)
@@ -225,7 +224,7 @@ class Scaled:
         return means.fold_scaling() if self.input_scaler_ is not None else means
 
     def _scaling(self, problem: Any, settings: Any, resume: bool) -> Any:
-        """Return what scales a problem's rows, and sets the scalers when it first does; None if nothing is scaled."""
+        """Return a function that scales the rows of a problem and sets the scalers in a new fit, or None without scaling."""
         target_scaling = target_scaling_of(self, settings)
         if self.input_scaling is None and target_scaling is None and not (resume and self._has_scalers):
             if self._has_scalers:
@@ -241,12 +240,12 @@ class Scaled:
         return scale
 
     def fold_scaling(self) -> Self:
-        """Fold the scaling of inputs and targets into the first and last layer, so that the weights are for data as they are.
+        """Fold the scaling of inputs and targets into the first and last layer, so that the weights are for unscaled data.
 
-        `coefs_` and `intercepts_` are for scaled data before, and for raw ones after it; predictions stay the same to rounding.
-        In float32 rounding is worse where a feature's mean is large beside its standard deviation. Like `compact` it forgets
-        what only further training needs; that would then need ``input_scaling=None`` and ``target_scaling=None``. With
-        ``loss="gaussian_nll"`` only the scaling of inputs is folded, as no weights bring a standard deviation into another unit.
+        Predictions stay the same up to rounding. In float32, rounding is worse if a feature's mean is much larger than its
+        standard deviation. Like `compact`, this removes the state that only further training needs. Further training then needs
+        ``input_scaling=None`` and ``target_scaling=None``. With ``loss="gaussian_nll"``, only the scaling of inputs is folded,
+        because no weights can change the unit of a standard deviation.
 
         Returns
         -------
@@ -256,8 +255,8 @@ class Scaled:
         Raises
         ------
         ValueError
-            The network has no intercepts that a centre could be folded into; or a weight would be too large or too small for
-            its dtype, with inputs or targets of a huge or tiny scale.
+            If the network has no intercepts, but a mean or median must be folded in; or if a weight would be too large or too
+            small for its dtype, because inputs or targets have a huge or tiny scale.
 
         Examples
         --------
@@ -278,7 +277,7 @@ class Scaled:
         check_is_fitted(self)
         network, params = self._packed()
         if self.input_scaler_ is not None:
-            demand_plain_inputs(self)
+            check_plain_inputs(self)
         draft, before = twin(self), vars(self).copy()
         if self.estimators_ is None:
             params = aligned_copy(params)

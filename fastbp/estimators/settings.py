@@ -1,12 +1,13 @@
-"""From an estimator's parameters, which must go together, to the settings of a training."""
+"""Checks that an estimator's parameters go together, and makes the settings of a training from them."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from fastbp.estimators import ordered, parameters
-from fastbp.estimators.parameter_kinds import EVERY_SOLVER
+from fastbp.estimators.parameter_kinds import EVERY_SOLVER, OF_GRADIENTS, WITH_A_RATE
 from fastbp.estimators.parameter_table import PARAMETERS
 from fastbp.names import ACTIVATIONS, BAYES, LOSSES, RATE_FACTORS, SCHEDULES, SOLVERS
 from fastbp.training.settings import RateFactors, Settings
@@ -14,32 +15,35 @@ from fastbp.training.settings import RateFactors, Settings
 _CONVERTED = {row.name: row.kind.setting for row in PARAMETERS if row.kind.setting is not None and row.name in Settings._fields}
 _FOR_SOME_SOLVERS = {row.name: row.solvers for row in PARAMETERS if row.solvers is not EVERY_SOLVER}
 
-_PLAIN = {bool, int, float, str, tuple, type(None)}
-_MOST_REMEMBERED = 256
-_remembered: dict[Any, dict[str, Settings]] = {}  # as checks and settings are a tenth of a tiny fit
+_PLAIN = {bool, int, float, str, tuple, type(None)}  # types of parameters whose settings are remembered
 
 
 def known_settings(estimator: Any) -> dict[str, Settings]:
-    """Check an estimator's parameters; return what `settings_of` them is for each loss so far, if they are plain values."""
+    """Check an estimator's parameters; return the settings that `settings_of` has made from equal ones, by loss.
+
+    The caller adds settings that it makes. Checks and settings would be a tenth of the time of a tiny fit.
+    """
     values = tuple(map(vars(estimator).__getitem__, estimator._rules))
-    kinds = tuple(map(type, values))  # as True == 1 == 1.0
-    key, is_plain = (type(estimator), kinds, values), _PLAIN.issuperset(kinds)
-    try:
-        known = _remembered.get(key) if is_plain else None
-    except TypeError:  # a tuple of what has no hash
-        is_plain, known = False, None
-    if known is None:
+    kinds = tuple(map(type, values))  # because True == 1 == 1.0
+    known: dict[str, Settings] = {}
+    if _PLAIN.issuperset(kinds):
+        try:
+            known = _remembered((type(estimator), kinds, values))
+        except TypeError:  # a tuple of values without a hash
+            known = {}
+    if not known:
         parameters.check_parameters(estimator)
-        known = {}
-        if is_plain:
-            if len(_remembered) >= _MOST_REMEMBERED:
-                _remembered.clear()
-            _remembered[key] = known
     return known
 
 
+@functools.lru_cache(maxsize=256)
+def _remembered(parameters: Any) -> dict[str, Settings]:
+    """Return the same dict for equal parameters, empty at first."""
+    return {}
+
+
 def settings_of(estimator: Any, loss: Any) -> Settings:
-    """Return the parameters of an estimator, checked before, as training takes them; loss: the kernels' name of it."""
+    """Return the settings for an estimator whose parameters were checked one by one; loss: its name in the kernels."""
     _check_together(estimator)
     sizes = tuple(parameters.hidden_sizes(estimator.hidden_layer_sizes))
     names = parameters.activation_names(estimator.activation, len(sizes), estimator)
@@ -49,17 +53,12 @@ def settings_of(estimator: Any, loss: Any) -> Settings:
     _check_solver(estimator, loss, (*names, output))
     if estimator.skip_layer and not sizes:
         raise ValueError("skip_layer=True needs a hidden layer to skip: hidden_layer_sizes=() is already a linear model.")
-    if estimator.skip_layer and estimator.categorical_features is not None:
-        raise ValueError(
-            "skip_layer does not go with categorical_features, because codes of categories are no quantities: encode them first."
-        )
-    init = estimator.init
     if getattr(estimator, "label_smoothing", 0.0) and LOSSES[loss].parameter != "label_smoothing":
         raise ValueError(
             f"label_smoothing={estimator.label_smoothing!r} does not go with loss={estimator.loss!r}, only 'log_loss'."
         )
-    dropout = dropout_rates(estimator.dropout, len(sizes), estimator)
-    # scikit-learn draws the output layer as if its activation were the hidden one
+    init, dropout = estimator.init, dropout_rates(estimator.dropout, len(sizes), estimator)
+    # scikit-learn draws the output layer as if its activation were that of a hidden layer
     drawn_for = (*names, estimator.activation if isinstance(estimator.activation, str) else (*names, "relu")[-1])
     if estimator.ordered:
         sizes, names, drawn_for = (*sizes, 1), ordered.with_score(names, output), (*drawn_for, "identity")
@@ -90,14 +89,16 @@ def settings_of(estimator: Any, loss: Any) -> Settings:
 
 
 def stops_early(estimator: Any) -> bool:
-    """Whether early stopping is asked for, and that with this solver."""
+    """Whether an estimator stops early with its solver."""
     wanted = estimator.early_stopping
     return SOLVERS[estimator.solver].is_stochastic if isinstance(wanted, str) else bool(wanted)
 
 
 def dropout_rates(dropout: Any, n_hidden: int, owner: Any) -> tuple[float, ...]:
-    """Return the rate of the inputs and of each hidden layer from one number for these or a sequence of numbers; () if
-    all are 0."""
+    """Return the dropout rates of the inputs and of each hidden layer, () if all are 0.
+
+    dropout: the rate of all hidden layers, or a sequence of all rates.
+    """
     if parameters.is_sequence(dropout):
         if len(dropout) != n_hidden + 1:
             raise ValueError(
@@ -124,7 +125,7 @@ def rate_factors_of(estimator: Any) -> RateFactors:
 
 
 def _is_asked_for(value: Any) -> bool:
-    """Whether the value of a parameter that not all solvers have says that it is wanted."""
+    """Whether the value of a parameter that is only for some solvers switches it on."""
     return bool(np.asarray(value, dtype=object).any() if parameters.is_sequence(value) else value)
 
 
@@ -136,26 +137,27 @@ def _check_together(estimator: Any) -> None:
         value = getattr(estimator, name)
         if not solvers.includes(solver) and _is_asked_for(value):
             raise ValueError(f"{name}={value!r} does not go with solver={estimator.solver!r}, {solvers.why_not}.")
-    if (callable(rate) or SCHEDULES[rate].is_for_all) and (not solver.is_stochastic or solver.has_own_rates):
-        raise ValueError(f"learning_rate={rate!r} does not go with solver={estimator.solver!r}, which finds its steps itself.")
+    if (callable(rate) or SCHEDULES[rate].is_for_all) and not WITH_A_RATE.includes(solver):
+        raise ValueError(f"learning_rate={rate!r} does not go with solver={estimator.solver!r}, {WITH_A_RATE.why_not}.")
     if estimator.clip_norm is not None and estimator.clip_value is not None:
         raise ValueError("clip_norm and clip_value cannot be combined: set one of them.")
-    has_categories = getattr(estimator, "categorical_features", None) is not None
-    if getattr(estimator, "embedding_size", None) is not None and not has_categories:
+    has_categories = estimator.categorical_features is not None
+    if estimator.embedding_size is not None and not has_categories:
         raise ValueError(
             f"embedding_size={estimator.embedding_size!r} is for categories: name their columns in categorical_features."
         )
-    if estimator.embedding is not None or estimator.scale_layer or has_categories:
-        if solver.trainer == "lm":
-            raise ValueError(
-                "embedding, scale_layer and categorical_features do not go with solver='lm', which is for weights and intercepts."
-            )
-        if estimator.feature_importances:
-            raise ValueError("feature_importances does not go with embedding, scale_layer and categorical_features.")
+    if estimator.skip_layer and has_categories:
+        raise ValueError(
+            "skip_layer does not go with categorical_features, because codes of categories are no quantities: encode them first."
+        )
+    if has_categories and not OF_GRADIENTS.includes(solver):
+        raise ValueError(f"categorical_features do not go with solver={estimator.solver!r}, {OF_GRADIENTS.why_not}.")
+    if estimator.feature_importances and (estimator.embedding is not None or estimator.scale_layer or has_categories):
+        raise ValueError("feature_importances does not go with embedding, scale_layer and categorical_features.")
 
 
 def _check_solver(estimator: Any, loss: Any, activations: Sequence[str]) -> None:
-    """Refuse what the solver is not for."""
+    """Raise ValueError for a loss, an activation or a penalty that the solver cannot use."""
     name, solver = estimator.solver, SOLVERS[estimator.solver]
     if solver.losses and loss not in solver.losses:
         losses = " or ".join(map(repr, solver.losses))

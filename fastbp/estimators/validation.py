@@ -1,4 +1,4 @@
-"""Rows that validate: the user's own, how any of scikit-learn's scorers scores them, and training again when they have served."""
+"""Validation rows that a user passes, scores by scikit-learn's scorers, and `refit`."""
 
 import inspect
 import math
@@ -16,7 +16,7 @@ from fastbp.names import AS_SKLEARN, SOLVERS
 
 
 def check_choices(estimator: Any, is_given: bool, resume: bool, incremental: bool) -> None:
-    """Refuse options about validation that do not go together; is_given: whether the user has handed rows in."""
+    """Raise ValueError for options about validation that do not go together; is_given: whether there is X_val."""
     solver = SOLVERS[estimator.solver]
     is_stopped = stops_early(estimator)
     if estimator.refit:
@@ -42,8 +42,7 @@ def check_choices(estimator: Any, is_given: bool, resume: bool, incremental: boo
 
 
 def stacklevel_of_user() -> int:
-    """Return the `stacklevel` at which the caller's warning points at the line that called fastbp, past the frames of fastbp
-    and scikit-learn."""
+    """Return the `stacklevel` for a warning of the caller to point at the first line outside of fastbp and scikit-learn."""
     level, frame = 0, inspect.currentframe()
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("fastbp", "sklearn"):
         level, frame = level + 1, frame.f_back
@@ -51,22 +50,21 @@ def stacklevel_of_user() -> int:
 
 
 def warn_of_early_stopping(estimator: Any, stacklevel: int) -> bool:
-    """Warn where early stopping does what it says and scikit-learn, in silence, ignores it; return whether."""
+    """Warn, and return True, if scikit-learn would silently ignore early stopping with this solver."""
     differs = estimator.early_stopping is not False and stops_early(estimator) and SOLVERS[estimator.solver].stops_late_elsewhere
     if differs:
         warnings.warn(
             f"early_stopping=True stops solver={estimator.solver!r} by the validation score and keeps the best weights;"
             f" scikit-learn ignores it with this solver. early_stopping={AS_SKLEARN!r} does as scikit-learn: all rows, until it"
             " converges.",
-            RuntimeWarning,  # which scikit-learn's numbers and warnings have none of
+            RuntimeWarning,
             stacklevel=stacklevel + 1,
         )
     return differs
 
 
 def given_rows(estimator: Any, X: Any, X_val: Any, y_val: Any) -> tuple[Any, Any, Any]:
-    """Return a user's validation rows, checked against those that are trained on, X, and in their dtype, and which of their
-    targets are missing, None for none."""
+    """Return X_val in the dtype of X, y_val, and the mask of missing targets or None, after checks."""
     if y_val is None:
         raise ValueError("X_val is provided, but y_val was not provided.")
     if X_val is None:
@@ -79,54 +77,30 @@ def given_rows(estimator: Any, X: Any, X_val: Any, y_val: Any) -> tuple[Any, Any
     return X_val.astype(X.dtype, copy=False), y_val, missing
 
 
-class Score:
-    """What one of scikit-learn's scorers says of a network's weights.
-
-    Parameters
-    ----------
-    estimator : BaseBP
-        Whose `scoring` it is.
-    y : array
-        Targets of the rows that are split.
-    y_val : array or None
-        Targets of the rows that the user has given instead.
-    """
-
-    def __init__(self, estimator: Any, y: Any, y_val: Any) -> None:
-        self._scorer = check_scoring(estimator, scoring=estimator.scoring)
-        self._estimator, self._y, self._y_val = estimator, y, y_val
-
-    def __call__(self, network: Any, params: np.ndarray, held_out: Any) -> float:
-        """Return the score of flat parameters on the rows that were held out."""
-        y = self._y_val if held_out.drawn is None else self._y[held_out.drawn]
-        weights = {} if held_out.sample_weight is None else {"sample_weight": held_out.sample_weight}
-        score = float(self._scorer(self._estimator._with_weights(network, params), held_out.X, y, **weights))
-        if math.isnan(score):
-            raise ValueError(f"scoring={self._estimator.scoring!r} gave NaN for the validation rows.")
-        return score
-
-
 def score_of(estimator: Any, usual: str, y: Any, y_val: Any) -> Any:
-    """Return the score that `scoring` means: a name that kernels know or what calls a scorer; usual: what None means."""
+    """Return the score of early stopping: a name in the kernels, or a function of a network, its flat vector and held-out rows.
+
+    usual: the name for ``scoring=None``; y: targets before a split; y_val: targets of X_val, or None.
+    """
     if estimator.scoring is None or estimator.scoring in ("loss", usual):
         return estimator.scoring or usual
-    return Score(estimator, y, y_val)
+    scorer = check_scoring(estimator, scoring=estimator.scoring)
+
+    def score(network: Any, params: np.ndarray, held_out: Any) -> float:
+        truth = y_val if held_out.drawn is None else y[held_out.drawn]
+        weights = {} if held_out.sample_weight is None else {"sample_weight": held_out.sample_weight}
+        found = float(scorer(estimator._with_weights(network, params), held_out.X, truth, **weights))
+        if math.isnan(found):
+            raise ValueError(f"scoring={estimator.scoring!r} gave NaN for the validation rows.")
+        return found
+
+    return score
 
 
 def refitted(fitted: Any, problem: Any, settings: Any, random_state: Any, scaling: Any) -> Any:
-    """Return what a fit without validation rows brings that begins as the best of the starts did, and ends where that was best.
+    """Return a fit on all rows, for as many epochs as were best in a fit with validation rows.
 
-    Parameters
-    ----------
-    fitted : Fitted
-        With the validation rows.
-    problem : Problem
-        All rows.
-    settings : Settings
-    random_state : RandomState
-        As it was before the first fit.
-    scaling : callable or None
-        What scales the rows.
+    It starts from the same initial weights as the best run of `fitted`; random_state: its state before that fit.
     """
     from fastbp.training.fit import drawn_starts, fit_network
 
@@ -141,7 +115,7 @@ def refitted(fitted: Any, problem: Any, settings: Any, random_state: Any, scalin
 
 
 def all_rows(problem: Any) -> Any:
-    """Return a problem with the rows that its user has given for validation among those that are trained on."""
+    """Return a problem whose training rows include those of X_val."""
     from fastbp.training.problem import Problem
 
     held_out = problem.held_out

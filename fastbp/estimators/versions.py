@@ -1,24 +1,24 @@
-"""Pickles: which fastbp wrote them is kept, and what an older one did not know yet gets its default."""
+"""Versions in pickles: the version of fastbp that wrote one, and defaults for parameters that an older version did not have."""
 
-import functools
-import inspect
 import sys
 import warnings
 from typing import Any
 
 from sklearn.exceptions import InconsistentVersionWarning
 
+from fastbp.estimators.parameters import constructor_defaults
+
 VERSION_KEY = "_fastbp_version"
 
 
 class OtherVersionWarning(InconsistentVersionWarning):
-    """An estimator was kept by another version of fastbp, of which its attributes tell in place of scikit-learn's."""
+    """An estimator was pickled by another version of fastbp. Its attributes give versions of fastbp, not of scikit-learn."""
 
     def __str__(self) -> str:
         return (
             f"This {self.estimator_name} was kept by fastbp {self.original_sklearn_version}, and this is fastbp"
-            f" {self.current_sklearn_version}. What that one did not know yet has its default. Compare a few predictions with"
-            " known ones, or train again."
+            f" {self.current_sklearn_version}. Parameters that the older version does not have are at their defaults. Compare a"
+            " few predictions with known ones, or train again."
         )
 
 
@@ -27,15 +27,8 @@ def current_version() -> str:
     return str(sys.modules["fastbp"].__version__)
 
 
-@functools.cache
-def _defaults(kind: Any) -> dict[str, Any]:
-    """Return the defaults of the parameters of a class of estimators."""
-    parameters = inspect.signature(kind).parameters.values()
-    return {parameter.name: parameter.default for parameter in parameters if parameter.default is not parameter.empty}
-
-
 class Versioned:
-    """Keeps the version in pickles and copies; a base class of estimators, before scikit-learn's."""
+    """Keeps the version in pickles and copies. A base class of estimators, before scikit-learn's own."""
 
     def __getstate__(self) -> dict[str, Any]:
         """Add the version to the attributes."""
@@ -44,7 +37,7 @@ class Versioned:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         kind: Any = type(self)
-        state = {**_defaults(kind), **state}
+        state = {**constructor_defaults(kind), **state}
         version = state.pop(VERSION_KEY, "0.1.0 or older")
         if version != current_version():
             told = {"current_sklearn_version": current_version(), "original_sklearn_version": version}

@@ -1,4 +1,4 @@
-"""Compiling every kernel before it is needed."""
+"""`warm_up`, which compiles all kernels before they are needed."""
 
 import asyncio
 from typing import Any
@@ -14,7 +14,7 @@ def warm_up(client: Any = None) -> int:
     ----------
     client : dask.distributed.Client, default=None
         Warm up the workers of this Dask cluster instead of this process. One worker of each kind of CPU compiles. The others
-        load what it has stored. If they do not share its disk, they are sent it.
+        load what it has stored. Workers without its disk receive a copy.
 
     Returns
     -------
@@ -26,7 +26,7 @@ def warm_up(client: Any = None) -> int:
     ValueError
         If the cluster has no workers.
     TypeError
-        If the client is asynchronous, or no client.
+        If the client is asynchronous, or is no Dask client.
 
     Examples
     --------
@@ -48,7 +48,7 @@ def _warm_up_here():
 
 
 async def _warm_up_this_worker():
-    """In a thread, so that the worker can tell its scheduler that it lives: without that for minutes, it would be ended."""
+    """Compile in a thread, so that the worker can send heartbeats. Without them, the scheduler would end it after minutes."""
     return await asyncio.to_thread(_warm_up_here)
 
 

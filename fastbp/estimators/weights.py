@@ -1,4 +1,4 @@
-"""Weights of an estimator: one flat vector, of which coefs_ and intercepts_ are views, unless the user has put arrays there."""
+"""Weights of an estimator: coefs_ and intercepts_ are views of one flat vector, unless a user has set other arrays."""
 
 import operator
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from fastbp.estimators.inputs import twin
 from fastbp.estimators.integrity import OF_SCALERS, checked_layout
 from fastbp.names import LOSSES
 
-# What decides what a prediction reads; the lists among it are looked through.
+# Attributes that predictions read. Lists among them are compared item by item.
 _LISTS = ("coefs_", "intercepts_", "activation", "classes_", "estimators_", "quantile")
 _READ = (
     *_LISTS, "front_", "input_scaler_", "target_scaler_", "embedded_features_", "n_categories_", "skip_coefs_", "ordered",
@@ -21,25 +21,26 @@ _READ = (
     *sorted({loss.parameter for loss in LOSSES.values()} - {"", "quantile"}),
 )  # fmt: skip
 _WATCHED = (str, list, tuple)
-_NEVER = (object(),)  # seen by a network some of whose weights are arrays of the user's, which are read anew at each call
+_NEVER = (object(),)  # equal to nothing: with arrays that a user has set, checks are repeated at each call
 _BESIDE = ("front_", "embedded_features_", "n_categories_", "skip_coefs_")
 _PLACES = ("coefs_", "intercepts_", *_BESIDE)
 
 
 class Bound(NamedTuple):
-    """A network and its flat vector, and what was there when these were checked."""
+    """A network, its flat vector, and the attributes at the time of the last check."""
 
     network: Any
     params: np.ndarray
-    views: tuple[np.ndarray, ...]  # coefs_, intercepts_, front_ and skip_coefs_, which lie in params
-    seen: Any  # list, see `Weighted._seen`; empty before a check
+    views: tuple[np.ndarray, ...]  # coefs_, intercepts_, front_ and skip_coefs_ as views of params
+    seen: Any  # result of `Weighted._seen`; empty before a check
 
 
 class Weighted:
-    """What estimators share that hold the weights of a network."""
+    """Weights and their checks. A base class of the estimators."""
 
     coefs_: list[np.ndarray]
     intercepts_: list[np.ndarray]
+    loss: Any
     activation: Any
     out_activation_: str
     fit_intercept: bool
@@ -47,28 +48,30 @@ class Weighted:
 
     @property
     def embeddings_(self) -> list[np.ndarray]:
-        """Of each column of categories their embeddings, (n_categories, size), in the order of `categories_`."""
+        """Embeddings of the categories of each column, (n_categories, size), in the order of `categories_`."""
         found = integrity.category_embeddings(vars(self).get("front_"))
         if not found:
             raise AttributeError(f"This {type(self).__name__} has no embeddings_: a fit with embedding_size learns them.")
         return found
 
-    def _loss_name(self) -> str:
-        """Return the kernels' name of the loss of a network that is there already."""
-        raise NotImplementedError
+    def _loss_name(self) -> Any:
+        """Return the name of the loss of a fitted network in the kernels, or a CustomLoss."""
+        return self.loss
 
     def _groups(self) -> tuple[int, ...]:
-        """Return how many outputs have a softmax of their own each; () where all are one."""
+        """Return the number of outputs of each softmax, or () if there is one for all."""
         return ()
 
     @property
     def _params(self) -> np.ndarray:
-        """The flat vector that coefs_ and intercepts_ are views of, as the last fit has left it."""
+        """The flat vector of the last fit."""
         return self._bound.params
 
     def _packed(self, dtype: np.dtype | None = None) -> tuple[Any, np.ndarray]:
-        """Return the network and its flat vector: the one that coefs_ and intercepts_ are views of, or a copy of what the user
-        has put there, which is read anew at each call. Whatever kernels will read has been checked."""
+        """Return the network and its flat vector, after a check of all that kernels will read.
+
+        The vector is the one that coefs_ and intercepts_ are views of, or a new copy if a user has set other arrays.
+        """
         bound = self.__dict__.get("_bound")
         if bound is not None and (dtype is None or dtype == bound.params.dtype):
             seen = self._seen()
@@ -77,7 +80,7 @@ class Weighted:
         return self._checked_and_packed(dtype)
 
     def _seen(self) -> list[Any]:
-        """Return all that decides what a prediction reads: while these are the same objects, checks say what they said."""
+        """Return all objects that predictions read. As long as they are the same, checks need not be repeated."""
         state = self.__dict__
         seen = [*map(state.get, _READ)]
         for value in seen[: len(_LISTS)]:
@@ -93,55 +96,38 @@ class Weighted:
     def _checked_and_packed(self, dtype: np.dtype | None) -> tuple[Any, np.ndarray]:
         from fastbp.training.network import make_network, pack_parameters
 
-        now = twin(self)  # as another thread may change it
+        now = twin(self)  # another thread may change it
         bound, is_loaded = vars(now).get("_bound"), vars(now).pop("_is_loaded", False)
         layout = checked_layout(now)
         if dtype is None:
             dtype = np.dtype(np.float32 if np.result_type(*layout.coefs, *layout.intercepts) == np.float32 else np.float64)
-        network = make_network(
-            layout.layer_sizes,
-            layout.activations,
-            now.out_activation_,
-            layout.loss,
-            loss_parameter=layout.loss_parameter,
-            groups=now._groups(),
-            fit_intercept=now.fit_intercept,
-            embedded=layout.embedded,
-            scale_layer="scale" in layout.front,
-            skip_layer="skip" in layout.front,
-            categories=layout.categories,
-            category_sizes=layout.category_sizes,
-            dtype=dtype,
-        )
+        network = make_network(layout.layer_sizes, **layout.options, dtype=dtype)
         if bound is not None and dtype == bound.params.dtype and now._has_views(bound.views):
             self._bound = Bound(network, bound.params, bound.views, now._seen())
             return network, bound.params
         params = pack_parameters(network, layout.coefs, layout.intercepts, dtype, layout.front)
-        if is_loaded and self.__dict__.pop("_is_loaded", False):  # one thread of those that ask
+        if is_loaded and self.__dict__.pop("_is_loaded", False):  # only one of several threads
             now._bind(network, params)
             now._seal()
             self.__dict__.update({name: vars(now)[name] for name in (*_PLACES, "_bound") if name in vars(now)})
         return network, params
 
     def _can_be_watched(self) -> bool:
-        """Whether parameters that are sequences are such whose items `_seen` looks at."""
+        """Whether parameters that are sequences are of types that `_seen` can compare."""
         return type(self.activation) in _WATCHED and not isinstance(self.__dict__.get("quantile"), np.ndarray)
 
     def _has_views(self, views: tuple[np.ndarray, ...]) -> bool:
-        """Whether the weights are these arrays, in lists whose items can be watched."""
-        get = self.__dict__.get
-        coefs: Any = get("coefs_")
-        intercepts: Any = get("intercepts_")
-        front: Any = get("front_", {})
+        """Whether the weights are these arrays, in containers that `_seen` can compare."""
+        get: Any = self.__dict__.get
+        coefs, intercepts, front, skip = get("coefs_"), get("intercepts_"), get("front_", {}), get("skip_coefs_")
         are_lists = type(coefs) is list and type(intercepts) is list and type(front) is dict
         if not (are_lists and self._can_be_watched()):
             return False
-        skip = get("skip_coefs_")
         own = (*coefs, *intercepts, *front.values(), *([] if skip is None else [skip]))
         return len(own) == len(views) and all(map(operator.is_, own, views))
 
     def _bind(self, network: Any, params: np.ndarray) -> None:
-        """Make coefs_ and intercepts_ views of params."""
+        """Set coefs_, intercepts_ and the other weights to views of params."""
         from fastbp.training.network import front_views, parameter_views
 
         coefs, intercepts = parameter_views(network, params)
@@ -160,14 +146,17 @@ class Weighted:
         self._bound = Bound(network, params, views, ())
 
     def _seal(self) -> None:
-        """Trust what a fit has left, so that the first prediction need not check it."""
+        """Mark the attributes as checked, so that the first prediction after a fit is fast."""
         bound: Bound = self._bound
         if bound.seen is not _NEVER and self._can_be_watched():
             self._bound = Bound(bound.network, bound.params, bound.views, self._seen())
 
     def _in_places_of(self, old: Self, origin: np.ndarray) -> list[Callable[[], None]]:
-        """Take the arrays of `old`, from whose weights, origin, these here were trained, for those here; return what writes into
-        them, as who holds them is to see the new weights. Arrays of the user's stay if they can hold the values."""
+        """Take over the arrays of `old`, and return functions that write the new weights into them.
+
+        Training started from the weights of `old`, whose flat vector is `origin`. Whoever holds its arrays shall see the new
+        weights. Arrays that a user has set are kept if they can hold the values.
+        """
         bound, own = vars(old).get("_bound"), self._bound
         if bound is not None and bound.params is origin and old._has_views(bound.views):
             for name in _PLACES:
@@ -188,5 +177,5 @@ class Weighted:
 
 
 def _holds(own: Any, values: np.ndarray) -> bool:
-    """Whether an array of the user's can hold values."""
+    """Whether a user's array can hold these values."""
     return isinstance(own, np.ndarray) and own.shape == values.shape and own.dtype.kind == "f" and own.flags.writeable

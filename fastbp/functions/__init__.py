@@ -1,1 +1,1 @@
-"""Activations and losses: each is one record, from which kernels, exports, documentation and tests have what they need."""
+"""Activations and losses: one record each, which kernels, exports, documentation and tests read."""

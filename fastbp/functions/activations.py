@@ -1,7 +1,7 @@
-"""Every activation function, once: its formula and its slope, for kernels, exports and tests.
+"""Every activation function: its formula and its slope, for kernels, exports and tests.
 
-To add one, write its formula and its slope as functions of the operations in operations.py and add its record to `ACTIVATIONS`;
-nothing else. docs/extending.md tells more.
+To add one, write its formula and its slope with the operations in operations.py and add its record to `ACTIVATIONS`; nothing else
+(see docs/extending.md).
 """
 
 import math
@@ -25,32 +25,32 @@ from .operations import (
     written,
 )
 
-# Codes of slopes that are not had from an activation's output.
-KEPT = -1  # the forward pass wrote it down
-CANCELS = -2  # the loss cancels the slope of the outputs: the error signal is outputs - targets, times a factor for some losses
+# Codes of slopes that are not computed from an activation's output.
+KEPT = -1  # the forward pass has stored it
+CANCELS = -2  # the loss cancels the slope of the outputs: the error signal is outputs - targets, for some losses times a factor
 
 
 class Activation(NamedTuple):
     """One activation function g.
 
-    Its slope is had either from its output y, by `backward`, or, without that, together with its value: then `formula` returns
-    both, and in training the forward pass writes the slope down.
+    Its slope is computed from its output y by `backward` or, without that, together with its value: then `formula` returns both,
+    and in training the forward pass stores the slope.
     """
 
     text: str  # for the documentation, after the name
-    formula: Callable[[Any], Any] | None  # g(x), or g(x) and g′(x); None for one that is not of one unit alone
-    backward: Callable[[Any, Any], Any] | None = None  # of delta and y = g(x): delta·g′(x)
-    is_common: bool = False  # in every kernel; the others are in parts (kernels/needs.py)
-    is_hidden: bool = True  # whether it may stand in a hidden layer
+    formula: Callable[[Any], Any] | None  # g(x), or g(x) and g′(x); None if it depends on several units
+    backward: Callable[[Any, Any], Any] | None = None  # delta·g′(x), from delta and y = g(x)
+    is_common: bool = False  # compiled into every kernel; the others are in parts (kernels/needs.py)
+    is_hidden: bool = True  # whether hidden layers may have it
     has_slope: bool = True  # if not, it is trained with slope 1
     is_monotone: bool = True  # whether it never falls
-    is_homogeneous: bool = False  # whether g(c·x) is c·g(x) for every c above zero, so that it is of its inputs' unit
-    flat: tuple[tuple[float, float], ...] = ()  # outputs, from … to …, where its slope is less than a hundredth of the largest
+    is_homogeneous: bool = False  # whether g(c·x) is c·g(x) for every c above zero, so that its unit is that of its inputs
+    flat: tuple[tuple[float, float], ...] = ()  # intervals of outputs where its slope is below a hundredth of the largest
     code: int = -1  # for the kernels: its place in the table
 
     @property
     def keeps_slope(self) -> bool:
-        """Whether the forward pass has to write the slope down."""
+        """Whether the forward pass has to store the slope."""
         return self.formula is not None and self.backward is None
 
     @property
@@ -141,7 +141,7 @@ def softsign(x):
     return x / (magnitude(x) + 1.0)
 
 
-# Slopes by outputs: what becomes of delta on its way back through the activation, whose output is y.
+# Slopes from outputs: delta times the slope of the activation whose output is y.
 
 
 def back_through_identity(delta, y):
@@ -208,7 +208,7 @@ ACTIVATIONS = {
     "elu": Activation("x above zero, e**x - 1 elsewhere", elu, back_through_elu, flat=((-1.0, -0.99),)),
     "gelu": Activation("x·(1 + tanh(√(2/π)·(x + 0.044715·x³))) / 2", gelu, is_monotone=False),
     "selu": Activation(
-        "1.0507·x above zero, 1.7581·(e**x - 1) elsewhere, which keeps deep layers' spread near 1 [5]_",
+        "1.0507·x above zero, 1.7581·(e**x - 1) elsewhere, which keeps the standard deviation of deep layers near 1 [5]_",
         selu,
         back_through_selu,
         flat=((-1.76, -1.7476),),

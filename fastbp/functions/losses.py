@@ -1,9 +1,10 @@
-"""Every loss, once: its value and its slope, for kernels and tests, and what it may be combined with.
+"""Every loss: its value and its slope, for kernels and tests, and what it may be combined with.
 
-To add one, write its value and its slope as functions of numbers and add its record to `LOSSES`; nothing else. docs/extending.md
-tells more.
+To add one, write its value and its slope as functions of numbers and add its record to `LOSSES`; nothing else (see
+docs/extending.md).
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,32 +15,30 @@ from .activations import ACTIVATIONS
 class Loss(NamedTuple):
     """One loss, of targets that are numbers (regression) or classes.
 
-    Its functions are of float64 numbers: an output ŷ, its target y, and what shapes the loss of that output (`parameter`). The
-    loss of a row is their sum over its outputs; with `has_spread` over its targets, and the functions are of ŷ, a second output
-    and y.
+    Its functions take float64 numbers: an output ŷ, its target y, and the loss's parameter for that output (`shape`). The loss of
+    a row is the sum over its outputs. With `has_spread`, it is the sum over its targets, and the functions take ŷ, a second
+    output and y.
     """
 
     text: str  # for the documentation, after the name
-    outputs: tuple[str, ...]  # output activations for which it is defined; the first is what output_activation="auto" means
-    value: Callable[[float, float, float], float] | None = None  # E of ŷ, y and shape; None: see kernels/losses.py
-    slope: Callable[[float, float, float], Any] | None = None  # ∂E/∂ŷ of the same, 0 at a kink; with `has_spread` both slopes
-    # Where it cancels the slope of the outputs: ∂E/∂z, times the weight of the row, of (ŷ - y)·weight, ŷ, y, shape and weight;
-    # None with a `canonical` output: it is the first of them.
+    outputs: tuple[str, ...]  # output activations for which it is defined; output_activation="auto" is the first
+    value: Callable[[float, float, float], float] | None = None  # E from ŷ, y and shape; None: see kernels/losses.py
+    slope: Callable[[float, float, float], Any] | None = None  # ∂E/∂ŷ, 0 at a kink; with `has_spread` both slopes
+    # If it cancels the slope of the outputs: ∂E/∂z, times the weight of the row, from (ŷ - y)·weight, ŷ, y, shape and weight;
+    # None with a `canonical` output: it is (ŷ - y)·weight.
     delta: Callable[[float, float, float, float, float], float] | None = None
     canonical: str = ""  # the output activation whose slope it cancels, if there is one
     is_regression: bool = True
     has_class_numbers: bool = False  # whether the target of a row is the number of its class, not a value per output
     has_groups: bool = False  # whether the outputs are in groups with a softmax each, and a target is a probability per output
-    has_score: bool = False  # whether the outputs come from one score, by weights that are fixed
-    has_spread: bool = (
-        False  # whether a target has two outputs: first those for the targets, then those for how far these may be off
-    )
+    has_score: bool = False  # whether the outputs come from one score, by fixed weights
+    has_spread: bool = False  # whether a target has two outputs: all predictions come first, then their spreads
     lowest_target: float = -math.inf
     excludes_lowest: bool = False  # whether targets must be above the lowest
     highest_target: float = math.inf
-    has_shares: bool = False  # whether it is divided by how many outputs share it, or by 1: by its parameter for the kernels
-    is_own_score: bool = False  # whether early stopping goes by this loss of the validation rows, as R² says little of its aim
-    parameter: str = ""  # the estimator's parameter that shapes it, if one does: a float
+    has_shares: bool = False  # whether it is divided by the number of outputs that share it: the kernels' parameter
+    is_own_score: bool = False  # whether early stopping uses this loss of the validation rows, not R²
+    parameter: str = ""  # the estimator's parameter that shapes it, a float, if there is one
     parameter_default: float = 0.0
     parameter_range: tuple[float, float] = (0.0, math.inf)
     parameter_brackets: str = "()"  # whether the ends of that range belong to it
@@ -47,7 +46,7 @@ class Loss(NamedTuple):
 
 
 def poisson(output, y, shape):
-    """Half the deviance, as sklearn.metrics has it; likewise the next two."""
+    """Half the deviance in sklearn.metrics, like gamma and tweedie."""
     error = output - y
     return error + y * math.log(y / output) if y != 0.0 else error
 
@@ -108,8 +107,8 @@ def log_cosh_slope(output, y, shape):
 
 
 def gaussian_nll(mean, spread, y):
-    """Without ½·log 2π, as PyTorch's GaussianNLLLoss. The variance is softplus(spread) and a millionth: unlike an exponential it
-    does not overflow far from the data, and where it is small its slope is that of its logarithm."""
+    """Without ½·log 2π, like PyTorch's GaussianNLLLoss. The variance is softplus(spread) plus a millionth: unlike an exponential,
+    it does not overflow far from the data, and where it is small it behaves like one."""
     variance = LEAST_VARIANCE + max(spread, 0.0) + math.log(1.0 + math.exp(-abs(spread)))  # log1p takes as long as all the rest
     error = mean - y
     return 0.5 * (math.log(variance) + error * error / variance)
@@ -125,46 +124,36 @@ def gaussian_nll_slopes(mean, spread, y):
 
 LEAST_VARIANCE = 1e-6  # of targets whose variance is 1
 REAL_OUTPUTS = tuple(name for name in ACTIVATIONS if name not in ("softmax", "cumulative"))
+_of_classes = functools.partial(Loss, is_regression=False)
+_smoothed = functools.partial(_of_classes, parameter="label_smoothing", parameter_range=(0.0, 1.0), parameter_brackets="[)")
 _LOSSES = {
     "squared_error": Loss("half the squared error", REAL_OUTPUTS, canonical="identity", has_shares=True),
-    "log_loss": Loss(
+    "log_loss": _smoothed(
         "the log-loss of several classes",
         ("softmax",),
         canonical="softmax",
-        is_regression=False,
         has_class_numbers=True,
-        parameter="label_smoothing",
-        parameter_range=(0.0, 1.0),
-        parameter_brackets="[)",
     ),
-    "binary_log_loss": Loss(
+    "binary_log_loss": _smoothed(
         "the log-loss of yes or no, per output",
         ("logistic",),
         canonical="logistic",
-        is_regression=False,
         lowest_target=0.0,
         highest_target=1.0,
-        parameter="label_smoothing",
-        parameter_range=(0.0, 1.0),
-        parameter_brackets="[)",
     ),
-    "multioutput_log_loss": Loss(
+    "multioutput_log_loss": _smoothed(
         "the log-loss of several classes, summed over several columns of them",
         ("softmax",),
         canonical="softmax",
-        is_regression=False,
         has_groups=True,
         lowest_target=0.0,
         highest_target=1.0,
-        parameter="label_smoothing",
-        parameter_range=(0.0, 1.0),
-        parameter_brackets="[)",
     ),
     "poisson": Loss(
         "half the Poisson deviance (targets ≥ 0, exponential output)", ("exp",), poisson, canonical="exp", lowest_target=0.0
     ),
     "huber": Loss(
-        "half the squared error up to an error of `delta` and straight on from there, for targets with outliers",
+        "half the squared error up to an error of `delta`, and linear beyond, for targets with outliers",
         REAL_OUTPUTS,
         huber,
         huber_slope,
@@ -175,7 +164,7 @@ _LOSSES = {
         "the absolute error, whose best prediction is the median", REAL_OUTPUTS, absolute_error, absolute_error_slope
     ),
     "log_cosh": Loss(
-        "the logarithm of the hyperbolic cosine of the error, half its square near zero and straight far out",
+        "the logarithm of the hyperbolic cosine of the error: about half its square near zero, and linear for large errors",
         REAL_OUTPUTS,
         log_cosh,
         log_cosh_slope,
@@ -211,39 +200,37 @@ _LOSSES = {
         parameter_range=(1.0, 2.0),
     ),
     "gaussian_nll": Loss(
-        "the negative log-likelihood of normal targets, of which means and standard deviations are learnt (Nix and Weigend 1994)",
+        "the negative log-likelihood of normally distributed targets, whose mean and standard deviation the network predicts"
+        " (Nix and Weigend 1994)",
         ("identity",),
         gaussian_nll,
         gaussian_nll_slopes,
         has_spread=True,
         is_own_score=True,
     ),
-    "focal": Loss(
+    "focal": _of_classes(
         "the log-loss of several classes, times (1 - p) ** `focal_gamma` for the probability p of the true one",
         ("softmax",),
         canonical="softmax",
-        is_regression=False,
         has_class_numbers=True,
         parameter="focal_gamma",
         parameter_default=2.0,
         parameter_brackets="[)",
     ),
-    "binary_focal": Loss(
-        "the same for yes or no, per output",
+    "binary_focal": _of_classes(
+        "the log-loss of yes or no, per output, with the factor of 'focal'",
         ("logistic",),
         canonical="logistic",
-        is_regression=False,
         lowest_target=0.0,
         highest_target=1.0,
         parameter="focal_gamma",
         parameter_default=2.0,
         parameter_brackets="[)",
     ),
-    "ordered_log_loss": Loss(
+    "ordered_log_loss": _of_classes(
         "the log-loss of classes that have an order, with one score and thresholds between them",
         ("cumulative",),
         canonical="cumulative",
-        is_regression=False,
         has_class_numbers=True,
         has_score=True,
     ),
@@ -251,7 +238,7 @@ _LOSSES = {
 
 
 class _Table(dict[Any, Loss]):
-    """Losses by name; a loss of the user's (CustomLoss) stands for its own record."""
+    """Losses by name; a user's own loss (CustomLoss) has its own record."""
 
     def __missing__(self, loss: Any) -> Loss:
         if not hasattr(loss, "record"):

@@ -1,6 +1,5 @@
-"""C: one file in C99 that needs only the C library, for microcontrollers, databases and every system with a C compiler."""
+"""Networks in C: one file in C99 that needs only the C library, for microcontrollers, databases and any C compiler."""
 
-import functools
 import re
 import warnings
 from typing import Any
@@ -12,64 +11,44 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastbp.estimators.plain_table import plain_table_of
 from fastbp.estimators.scaling import shift_of
-from fastbp.interchange.formulas import ACROSS_UNITS, Inputs, Plain, Spread, categories_in, formula, plain
+from fastbp.interchange.c_language import C, integers, largest, layers, quoted, softmax, sorted_in_place, weighted_sum, weights
+from fastbp.interchange.formulas import Inputs, Plain, Spread, categories_in, plain
 from fastbp.interchange.reserved import is_reserved
-from fastbp.interchange.table_c import largest, layer_loop, softmax, sorted_in_place, table_source, weighted_sum
-
-DTYPES = {"float32": ("float", "f"), "float64": ("double", "")}
-WIDTH = 100
-OPERATIONS = {
-    "add": "({0} + {1})",
-    "subtract": "({0} - {1})",
-    "multiply": "({0} * {1})",
-    "divide": "({0} / {1})",
-    "maximum": "({0} < {1} ? {1} : {0})",  # here and in the next a NaN of the first stays one
-    "minimum": "({0} > {1} ? {1} : {0})",
-    "where_less": "(({0} < {1}) ? {2} : {3})",
-    "magnitude": "fabs{f}({0})",
-    "exp": "exp{f}({0})",
-    "exp_minus_one": "expm1{f}({0})",
-    "log_one_plus": "log1p{f}({0})",
-    "tanh": "tanh{f}({0})",
-    "logistic": "({one} / ({one} + exp{f}(-{0})))",
-    "floor": "floor{f}({0})",
-    "square_root": "sqrt{f}({0})",
-    "sin": "sin{f}({0})",
-    "cos": "cos{f}({0})",
-}
+from fastbp.interchange.table_c import table_source
 
 
 def to_c(estimator: Any, *, name: str = "predict", dtype: Any = None) -> str:
     """Return a fitted network as the text of a C file with one function.
 
-    The file is C99 and needs nothing but ``math.h`` (link with ``-lm``). Weights are constant arrays, which can be in
-    read-only memory. The function allocates nothing and keeps nothing between calls, so threads can share it. It needs stack
-    for the outputs of two layers, and for the scaled inputs of a pipeline.
+    The file is C99. It needs only ``math.h`` (link with ``-lm``), and ``string.h`` for tables. Weights are constant arrays,
+    which can be in read-only memory. The function allocates nothing and keeps nothing between calls, so threads can share it.
+    It needs stack for the outputs of two layers, and for the scaled inputs of a pipeline.
 
     Parameters
     ----------
     estimator : BPClassifier, BPRegressor, BPTabularClassifier, BPTabularRegressor or Pipeline
-        Fitted. Steps of a pipeline before its network must be StandardScaler or RobustScaler.
+        Fitted. Before the network, a pipeline may have StandardScaler and RobustScaler, or TableEncoder alone.
     name : str, default='predict'
-        The function's name, which is no keyword and none of the C library's; those of the arrays begin with it too.
+        Name of the function, which must not be a keyword or a name of the C library. Names of the arrays begin with it.
     dtype : {'float32', 'float64'}, default=None
-        C's float or double, for all numbers; None takes that of the weights.
+        C's float or double, for all numbers; None takes the dtype of the weights.
 
     Returns
     -------
     source : str
-        ``void predict(const float x[n_features], float y[n_outputs])`` for a regressor, and for several labels, of which y are
-        the probabilities; with ``loss="gaussian_nll"`` y holds the means and then as many standard deviations. Other classifiers
-        have ``int predict(const float x[n_features], float y[n_classes])``, which puts the probabilities of all classes into y
-        and returns the number of the predicted one in `classes_`. x and y do not overlap.
-        A tabular estimator takes ``const double x[n_columns]``, where NAN is a missing number, a date is in days since 1970, and
-        a category is what ``int predict_code(int column, const char *text)`` says of its text in UTF-8, a missing value being 0
-        for the text. For several columns of classes y holds the probabilities of all, one column after the other.
+        A regressor has ``void predict(const float x[n_features], float y[n_outputs])``; with ``loss="gaussian_nll"`` y gets the
+        means, then the standard deviations. A classifier has ``int predict(const float x[n_features], float y[n_classes])``,
+        which puts the probabilities of all classes into y and returns the index of the predicted one in `classes_`. For
+        multilabel targets the function is void, and y gets the probability of each label. x and y must not overlap.
+        A tabular estimator takes ``const double x[n_columns]``. NAN is a missing number, dates are in days since 1970, and
+        ``int predict_code(int column, const char *text)`` gives the number of a category from its text in UTF-8, where 0 is a
+        missing value. For several columns of classes y gets all probabilities, one column after the other.
 
     Raises
     ------
     ValueError
-        `name` is no free name in C, `dtype` is another, weights are not finite in it, or a pipeline has other steps.
+        `name` is not a free name in C, `dtype` is not one of the two, weights are not finite in it, or a pipeline has other
+        steps.
 
     Examples
     --------
@@ -81,53 +60,40 @@ def to_c(estimator: Any, *, name: str = "predict", dtype: Any = None) -> str:
     if not (isinstance(name, str) and re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII)):
         raise ValueError(f"name must be a name in C, got {name!r}.")
     if is_reserved(name):
-        raise ValueError(f"name must be a name in C that is free, but {name!r} is a keyword, reserved, or of the C library.")
+        raise ValueError(f"name must be a free name in C, but {name!r} is a keyword, reserved, or a name of the C library.")
     table = plain_table_of(estimator)
     if table is not None:
-        chosen = np.dtype("float32" if dtype is None else dtype).name
-        if chosen not in DTYPES:
-            raise ValueError(f"dtype must be 'float32' or 'float64', got {chosen!r}.")
-        return table_source(table, name, _C(chosen), _C("float64"), _harmless)
+        return table_source(table, name, C(np.dtype("float32" if dtype is None else dtype).name))
     steps, last = (estimator.steps[:-1], estimator[-1]) if isinstance(estimator, Pipeline) else ([], estimator)
     network = plain(last)
-    chosen = np.dtype(network.coefs[0].dtype if dtype is None else dtype).name
-    if chosen not in DTYPES:
-        raise ValueError(f"dtype must be 'float32' or 'float64', got {chosen!r}.")
+    language = C(np.dtype(network.coefs[0].dtype if dtype is None else dtype).name)
     if steps and network.inputs is not None:
         raise ValueError("The export to C has no scalers before a network with categorical_features: use to_c(pipeline[-1]).")
-    language = _C(chosen)
-    scalers = [language.parts(step, network.coefs[0].dtype) for step in _scalers([step for _, step in steps])]
+    scalers = [_scaler_arrays(step, network.coefs[0].dtype, language) for step in _scalers([step for _, step in steps])]
     arrays = [
         language.array(f"{name}_{part}_{number}", values)
         for number, scaler in enumerate(scalers)
         for part, values in scaler.items()
     ]
-    arrays += [
-        text
-        for layer, (W, b) in enumerate(zip(network.coefs, network.intercepts))
-        for text in (language.array(f"{name}_coefs_{layer}", W.T), language.array(f"{name}_intercepts_{layer}", b))
-    ]
+    arrays += weights(name, network.coefs, network.intercepts, language)
     if network.spread is not None:
         arrays.append(language.array(f"{name}_target_shift", network.spread.location))
         arrays.append(language.array(f"{name}_target_scale", network.spread.unit))
     if network.skip is not None:
         arrays.append(language.array(f"{name}_skip_coefs", network.skip.T))
     if network.inputs is not None:
-        values = categories_in(network.inputs, chosen)
+        values = categories_in(network.inputs, language.dtype)
         arrays += [language.array(f"{name}_categories_{k}", each) for k, each in enumerate(values) if len(each)]
         embeddings = enumerate(network.inputs.embeddings)
         arrays += [language.array(f"{name}_embeddings_{k}", array) for k, array in embeddings]
-        numbers = network.inputs.numbers
-        if numbers:
-            text = "\n".join(_wrapped([str(column) for column in numbers]))
-            arrays.append(f"static const int {name}_columns[{len(numbers)}] = {{\n{text}\n}};\n")
-    return "\n".join(
-        [_comment(last, network, chosen), "#include <math.h>\n", *arrays, _function(network, scalers, name, language)]
-    )
+        if network.inputs.numbers:
+            arrays.append(integers(f"{name}_columns", network.inputs.numbers))
+    comment = _comment(last, network, language.dtype)
+    return "\n".join([comment, "#include <math.h>\n", *arrays, _function(network, scalers, name, language)])
 
 
 def _scalers(steps: list[Any]) -> list[Any]:
-    """Return the steps that do something, all of which can be written down."""
+    """Return the steps that do something, or raise ValueError for one that C does not hold."""
     scalers = []
     for step in steps:
         if step is None or step == "passthrough":
@@ -142,91 +108,34 @@ def _scalers(steps: list[Any]) -> list[Any]:
     return scalers
 
 
-class _C:
-    """The language of C: values are expressions, each a name or in brackets."""
+def _scaler_arrays(scaler: Any, dtype: np.dtype, language: C) -> dict[str, np.ndarray]:
+    """Return the arrays of a scaler by their names, for rows that it gets in this dtype.
 
-    def __init__(self, dtype: str) -> None:
-        self._dtype = np.dtype(dtype)
-        self.type, self.suffix = DTYPES[dtype]
-        self._lines: list[str] = []
-
-    def number(self, value: Any) -> str:
-        return f"{self._dtype.type(value)!s}{self.suffix}"
-
-    def array(self, name: str, values: np.ndarray) -> str:
-        """Declare and fill an array, (n,) or (n_out, n_in)."""
-        with np.errstate(over="ignore"):
-            values = np.asarray(values, dtype=self._dtype)
-        if not np.isfinite(values).all():
-            raise ValueError(f"Weights are too large for {self._dtype}.")
-        rows = ["\n".join(_wrapped([self.number(value) for value in row])) for row in np.atleast_2d(values)]
-        body = ",\n".join(f"    {{\n{row}\n    }}" for row in rows) if values.ndim == 2 else rows[0]
-        sizes = "".join(f"[{n}]" for n in values.shape)
-        return f"static const {self.type} {name}{sizes} = {{\n{body}\n}};\n"
-
-    def parts(self, scaler: Any, dtype: np.dtype) -> dict[str, np.ndarray]:
-        """Return the arrays of a scaler by their names, for rows that it has in this dtype.
-
-        A shift that float cannot hold has what is left of it in a second array, if the scaler takes that away too: where a mean
-        is large beside the standard deviation, it would be seen.
-        """
-        found, shift, scale = {}, shift_of(scaler), scaler.scale_
-        if shift is not None:
-            found["shift"] = shift.astype(self._dtype)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of names of columns
-                left = -scaler.transform(found["shift"][np.newaxis].astype(dtype))[0].astype(np.float64)
-            if left.any():
-                found["rest"] = left if scale is None else left * scale
-        return found if scale is None else {**found, "scale": scale}
-
-    def __getattr__(self, operation: str) -> Any:
-        if operation not in OPERATIONS:
-            raise AttributeError(operation)
-        return functools.partial(self._written, OPERATIONS[operation])
-
-    def _written(self, template: str, *values: Any) -> str:
-        texts = [value if isinstance(value, str) else self.number(value) for value in values]
-        return template.format(*texts, f=self.suffix, one=self.number(1))
-
-    def shared(self, value: str) -> str:
-        name = f"z_{len(self._lines) + 1}"
-        self._lines.append(f"const {self.type} {name} = {value};")
-        return name
-
-    def formula(self, activation: str, z: str) -> tuple[list[str], str]:
-        """Return what an activation makes of z, behind the declarations of what that needs more than once."""
-        self._lines = []
-        return self._lines, z if activation in ACROSS_UNITS else formula(activation, self, z)
+    What float cannot hold of a shift is in a second array, if the scaler subtracts that too: it matters where a mean is large
+    beside the standard deviation.
+    """
+    found, shift, scale = {}, shift_of(scaler), scaler.scale_
+    if shift is not None:
+        found["shift"] = shift.astype(language.dtype)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about names of columns
+            left = -scaler.transform(found["shift"][np.newaxis].astype(dtype))[0].astype(np.float64)
+        if left.any():
+            found["rest"] = left if scale is None else left * scale
+    return found if scale is None else {**found, "scale": scale}
 
 
-def _wrapped(numbers: list[str]) -> list[str]:
-    lines, line = [], "       "
-    for n, number in enumerate(numbers):
-        part = f" {number}{',' if n < len(numbers) - 1 else ''}"
-        if len(line) + len(part) > WIDTH:
-            lines.append(line)
-            line = "       "
-        line += part
-    return [*lines, line]
-
-
-def _comment(estimator: Any, network: Plain, dtype: str) -> str:
+def _comment(estimator: Any, network: Plain, dtype: np.dtype) -> str:
     sizes = "-".join(map(str, (len(network.coefs[0]), *(W.shape[1] for W in network.coefs))))
     skip = "" if network.skip is None else ", a skip layer from the inputs to the outputs"
     lines = [f"{type(estimator).__name__} of fastbp: {sizes} units, {', '.join(network.activations)}{skip}; {dtype}."]
     if network.classes is not None:
         lines.append("Classes, by the number that is returned:")
-        lines += [f"  {number}: {_harmless(label)}" for number, label in enumerate(network.classes.tolist())]
+        lines += [f"  {number}: {quoted(label)}" for number, label in enumerate(network.classes.tolist())]
     return "/* " + "\n * ".join(lines) + "\n */"
 
 
-def _harmless(label: Any) -> str:
-    """A label as Python writes it in ASCII, without what would mean something within a comment of C's."""
-    return re.sub(r"[/?\\](?=[*/?])|\*(?=/)", lambda match: match[0] + " ", ascii(label))
-
-
-def _scaled(scalers: list[Any], n_features: int, name: str, language: _C) -> list[str]:
+def _scaled(scalers: list[Any], n_features: int, name: str, language: C) -> list[str]:
     lines = []
     for number, scaler in enumerate(scalers):
         formula = "x[i]" if number == 0 else "scaled[i]"
@@ -236,47 +145,36 @@ def _scaled(scalers: list[Any], n_features: int, name: str, language: _C) -> lis
     return [f"    {language.type} scaled[{n_features}];", *lines] if scalers else []
 
 
-def _function(network: Plain, scalers: list[Any], name: str, language: _C) -> str:
-    n_features, n_layers = network.n_features, len(network.coefs)
+def _function(network: Plain, scalers: list[Any], name: str, language: C) -> str:
+    n_features, kind, inputs = network.n_features, language.type, network.inputs
     n_outputs = 2 if network.is_binary else network.coefs[-1].shape[1]
-    kind = language.type
-    returned = "void" if network.classes is None else "int"
+    returned, first = "void" if network.classes is None else "int", "scaled" if scalers else "x"
     lines = [f"{returned} {name}(const {kind} x[{n_features}], {kind} y[{n_outputs}])", "{"]
-    widths = [max(W.shape[1] for W in network.coefs[start:-1:2]) for start in range(min(2, n_layers - 1))]
-    lines += [f"    {kind} layer_{number}[{width}];" for number, width in enumerate(widths)]
     lines += _scaled(scalers, n_features, name, language)
-    read, named, skipping = "scaled" if scalers else "x", None, []
-    if network.skip is not None:
-        skipping = [
-            f"        for (int i = 0; i < {n_features}; ++i)",
-            f"            z += {name}_skip_coefs[j][i] * {'scaled' if scalers else 'x'}[i];",
-        ]
-    if network.inputs is not None:
-        lines += _rows_of_categories(network.inputs, name)
-        if network.inputs.embeddings:
-            lines += _embedded_categories(network.inputs, name, kind)
-            read = "inputs"
+    sums, skip = weighted_sum(name, 0, len(network.coefs[0]), first), {}
+    if inputs is not None:
+        lines += _rows_of_categories(inputs, name)
+        if inputs.embeddings:
+            lines += _embedded_categories(inputs, name, kind)
+            sums = weighted_sum(name, 0, len(network.coefs[0]), "inputs")
         else:
-            named = network.inputs
-    for layer, (W, activation) in enumerate(zip(network.coefs, network.activations)):
-        source = read if layer == 0 else f"layer_{(layer - 1) % 2}"
-        target = "y" if layer == n_layers - 1 else f"layer_{layer % 2}"
-        at = "1" if network.is_binary and target == "y" else "j"
-        of_inputs = named if layer == 0 else None
-        sums = weighted_sum(name, layer, len(W), source) if of_inputs is None else _sum_of_categories(of_inputs, name)
-        sums += skipping if layer + 1 == network.skips_to else []
-        lines += layer_loop(name, layer, W.shape[1], sums, activation, f"{target}[{at}]", language)
+            sums = _sum_of_categories(inputs, name)
+    if network.skip is not None:
+        skip[network.skips_to - 1] = [
+            f"        for (int i = 0; i < {n_features}; ++i)",
+            f"            z += {name}_skip_coefs[j][i] * {first}[i];",
+        ]
+    lines += layers(name, network.coefs, network.activations, sums, "y[1]" if network.is_binary else "y[j]", language, skip)
     if network.is_binary and network.classes is not None:
         lines += [
             f"    y[0] = {language.number(1)} - y[1];",
             "    return 0;" if len(network.classes) == 1 else f"    return y[1] > {language.number(0.5)};",
         ]
     elif network.classes is not None:
-        is_ordered = network.activations[-1] == "cumulative"
-        if is_ordered:
+        if network.activations[-1] == "cumulative":
             lines += [*_cumulative(n_outputs, language), *largest(n_outputs)]
         else:
-            lines += [*largest(n_outputs), *softmax([n_outputs], kind, f"exp{language.suffix}", "y")]
+            lines += [*largest(n_outputs), *softmax([n_outputs], language, "y")]
         lines.append("    return largest;")
     elif network.is_sorted:
         lines += sorted_in_place(n_outputs, kind, "y")
@@ -286,7 +184,7 @@ def _function(network: Plain, scalers: list[Any], name: str, language: _C) -> st
 
 
 def _rows_of_categories(inputs: Inputs, name: str) -> list[str]:
-    """Find which of the first layer's weights, or of its own embeddings, each column of categories names; -1 for none."""
+    """Find the row of the first weights, or of the embeddings, for each column of categories; -1 for none."""
     lines, first = [f"    int row[{len(inputs.categories)}];"] if inputs.categories else [], len(inputs.numbers)
     for k, (column, values, has_missing) in enumerate(inputs.categories):
         first = 0 if inputs.embeddings else first
@@ -330,7 +228,7 @@ def _sum_of_categories(inputs: Inputs, name: str) -> list[str]:
     return lines
 
 
-def _means_and_deviations(spread: Spread, name: str, language: _C) -> list[str]:
+def _means_and_deviations(spread: Spread, name: str, language: C) -> list[str]:
     n = len(spread.unit)
     declarations, softplus = language.formula("softplus", f"y[{n} + j]")
     variance = language.add(softplus, spread.least)
@@ -343,7 +241,7 @@ def _means_and_deviations(spread: Spread, name: str, language: _C) -> list[str]:
     ]
 
 
-def _cumulative(n: int, language: _C) -> list[str]:
+def _cumulative(n: int, language: C) -> list[str]:
     kind, after = language.type, language.logistic("y[j + 1]")
     return [
         f"    {kind} before = {language.number(1)};",

@@ -1,4 +1,4 @@
-"""A fitted network as others need to know it, and the formulas of its activations in the languages that they are written in."""
+"""A fitted network as plain data for exports, and the formulas of activations in the languages of exports."""
 
 import warnings
 from typing import Any, NamedTuple
@@ -15,11 +15,12 @@ from fastbp.functions.losses import LEAST_VARIANCE
 from fastbp.functions.operations import NumPy, written
 from fastbp.names import ACTIVATIONS
 
-ACROSS_UNITS = ("softmax", "cumulative")  # no formula of one unit alone; each language has it as it is
+ACROSS_UNITS = ("softmax", "cumulative")  # activations of all units together, which each language has of its own
+FARTHEST = 1e18  # scaled numbers of a table are limited to this
 
 
 def formula(name: str, language: Any, z: Any) -> Any:
-    """Return what an activation makes of z in a language, see `written`."""
+    """Return an activation of z, written in a language; see `written`."""
     of_x = ACTIVATIONS[name].formula
     assert of_x is not None
     return written(of_x, language, z)
@@ -29,13 +30,13 @@ class Category(NamedTuple):
     """A column of X that holds categories."""
 
     column: int
-    values: np.ndarray  # numbers, in the order of the first weights' rows
+    values: np.ndarray  # numbers, in the order of the rows of the first weights
     has_missing: bool  # whether a row for missing values follows
 
 
 class Inputs(NamedTuple):
-    """What the first layer sees of the columns of X: some as they are, then for each category of each of the others a 1 or 0, or
-    for each of these columns the embedding of its category, zeros for none."""
+    """The inputs of the first layer: columns of numbers, then for each other column a 1 or 0 for each of its categories, or the
+    embedding of the row's category, zeros for an unknown one."""
 
     numbers: list[int]
     categories: list[Category]
@@ -43,11 +44,11 @@ class Inputs(NamedTuple):
 
     @property
     def n_inputs(self) -> int:
-        """Inputs of the first layer that `embeddings` make with the numbers."""
+        """Number of inputs of the first layer, if there are embeddings."""
         return len(self.numbers) + sum(array.shape[1] for array in self.embeddings)
 
     def read(self, rows: np.ndarray) -> np.ndarray:
-        """Return what it sees of rows."""
+        """Return the inputs for rows of X."""
         parts = [rows[:, self.numbers]]
         for k, (column, values, has_missing) in enumerate(self.categories):
             ones = rows[:, column, np.newaxis] == values
@@ -57,29 +58,29 @@ class Inputs(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """From outputs z and s to means, location + unit·z, and standard deviations, unit·√(least + softplus(s))."""
+    """The means location + unit·z and the standard deviations unit·√(least + softplus(s)), from the outputs z and s."""
 
-    location: np.ndarray  # (n_targets,) float64, as the next
-    unit: np.ndarray
+    location: np.ndarray  # (n_targets,) float64
+    unit: np.ndarray  # likewise
     least: float
 
 
 class Plain(NamedTuple):
-    """A trained network as others need to know it."""
+    """A trained network as plain data."""
 
     coefs: list[np.ndarray]
     intercepts: list[np.ndarray]
-    activations: list[str]  # of every layer, the output's too
-    classes: np.ndarray | None  # None for numbers and for several labels
+    activations: list[str]  # of all layers, with the output's
+    classes: np.ndarray | None  # None for regression and for multilabel targets
     is_classifier: bool
-    inputs: Inputs | None  # None where the first layer reads X itself
-    is_sorted: bool = False  # whether the outputs are put in order, row by row, as several quantiles are
-    skip: np.ndarray | None = None  # weights of a linear function of the inputs that is added before the output activation
-    spread: "Spread | None" = None  # what makes standard deviations of the second half of the outputs, behind the means
+    inputs: Inputs | None  # None if the first layer reads X itself
+    is_sorted: bool = False  # whether the outputs of each row are sorted, as several quantiles are
+    skip: np.ndarray | None = None  # weights of the skip layer
+    spread: Spread | None = None  # if the second half of the outputs gives standard deviations
 
     @property
     def skips_to(self) -> int:
-        """The layer of weights, counted from 1, before whose activation `skip` is added: the last, or that of a score."""
+        """The layer, counted from 1, whose activation comes after `skip` is added: the last, or the score of ordered classes."""
         return len(self.coefs) - (self.activations[-1] == "cumulative")
 
     @property
@@ -89,12 +90,12 @@ class Plain(NamedTuple):
 
     @property
     def is_binary(self) -> bool:
-        """Whether its one output is the probability of the second class."""
+        """Whether the only output is the probability of the second class."""
         return self.is_classifier and self.coefs[-1].shape[1] == 1
 
 
 def plain(estimator: Any) -> Plain:
-    """Return the network of a fitted estimator, or raise ValueError where that alone does not make its predictions."""
+    """Return the network of a fitted estimator, or raise ValueError if the estimator does more than its network."""
     if not isinstance(estimator, BPClassifier | BPRegressor):
         raise ValueError(f"estimator must be a BPClassifier or a BPRegressor, got {type(estimator).__name__}.")
     check_weights_alone(estimator, categories_too=True)
@@ -102,7 +103,7 @@ def plain(estimator: Any) -> Plain:
     hidden = hidden_activations(estimator.activation, estimator.out_activation_, len(layer_sizes) - 2, estimator)
     for name in (*hidden, estimator.out_activation_):
         if ACTIVATIONS[name].formula is None and name not in ACROSS_UNITS:
-            raise ValueError(f"The activation {name!r} cannot be written for others yet.")
+            raise ValueError(f"The activation {name!r} cannot be exported yet.")
     skip = vars(estimator).get("skip_coefs_")
     if not all(np.isfinite(array).all() for array in (*coefs, *intercepts, *([] if skip is None else [skip]))):
         raise ValueError("Weights are NaN or infinite.")
@@ -120,7 +121,7 @@ def plain(estimator: Any) -> Plain:
 
 
 def _inputs_of(estimator: Any) -> Inputs | None:
-    """Return what stands between X and the first layer of an estimator."""
+    """Return how the first layer reads columns of categories; None without these."""
     if not hasattr(estimator, "categories_"):
         return None
     categories = []
@@ -129,14 +130,14 @@ def _inputs_of(estimator: Any) -> Inputs | None:
             numbers = np.array([np.nan if value is None else value for value in values.tolist()], dtype=np.float64)
         except ValueError as error:
             raise ValueError(
-                f"Column {column} holds categories that are texts ({error}), but what is exported reads numbers: fit with numbers"
-                " in place of the texts, as OrdinalEncoder makes them."
+                f"Column {column} holds categories that are texts ({error}), but exports read numbers: fit with numbers in place"
+                " of the texts, as OrdinalEncoder makes them."
             ) from error
         known = numbers[~np.isnan(numbers)]
         if len(np.unique(known)) < len(known):
             raise ValueError(
-                f"Column {column} holds whole numbers as categories that float64 cannot tell apart, but what is exported reads"
-                " float64: fit with smaller numbers in place of these, as OrdinalEncoder makes them."
+                f"Column {column} holds whole numbers as categories that float64 cannot tell apart, but exports read float64: fit"
+                " with smaller numbers, as OrdinalEncoder makes them."
             )
         categories.append(Category(column, known, len(known) < len(numbers)))
     numbers_at = [i for i in range(estimator.n_features_in_) if i not in estimator.categorical_features_]
@@ -147,7 +148,7 @@ def _inputs_of(estimator: Any) -> Inputs | None:
 
 
 def categories_in(inputs: Inputs, dtype: Any) -> list[np.ndarray]:
-    """Return the values of categories in the dtype of what is exported, which has to tell them apart."""
+    """Return the values of categories in the dtype of the export, or raise ValueError if they are equal or infinite in it."""
     found = [category.values.astype(dtype) for category in inputs.categories]
     for category, values in zip(inputs.categories, found, strict=True):
         if len(np.unique(values)) < len(values) or not np.isfinite(values).all():
@@ -156,8 +157,8 @@ def categories_in(inputs: Inputs, dtype: Any) -> list[np.ndarray]:
 
 
 def _check_nothing_is_overlooked(network: Plain, estimator: Any) -> None:
-    """An option that is newer than this module may change what an estimator does with its network: compare hundreds of rows, in
-    double precision and to rounding."""
+    """Raise ValueError if the estimator does not predict what its network predicts, as an option newer than this module may make
+    it do; hundreds of rows are compared, in double precision and up to rounding."""
     network = network._replace(
         coefs=[W.astype(np.float64) for W in network.coefs],
         intercepts=[b.astype(np.float64) for b in network.intercepts],
@@ -191,8 +192,8 @@ def _check_nothing_is_overlooked(network: Plain, estimator: Any) -> None:
 
 
 def _rows_for(W: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return rows for a network that starts with this layer: around where its units bend, in the scale of their weights, as data
-    are that are not scaled; around zero; and far away."""
+    """Return rows to test a network with this first layer: around the point where its units bend, in the scale of its weights, as
+    unscaled data are; around zero; and far away."""
     n_features, random = len(W), np.random.RandomState(0)
     n = min(max(2**22 // n_features, 16), 512) // 8
     steepness = np.linalg.norm(W / max(np.abs(W).max(), 1e-300), axis=1) * np.abs(W).max()
@@ -204,7 +205,7 @@ def _rows_for(W: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _rows_with_categories(inputs: Inputs, W: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return such rows with categories, known ones and one that is not."""
+    """Return rows to test a network with categories, known ones and one unknown."""
     n_numbers, random = len(inputs.numbers), np.random.RandomState(1)
     numbers = _rows_for(W[:n_numbers], b) if n_numbers else np.empty((256, 0))
     rows = np.empty((len(numbers), n_numbers + len(inputs.categories)))
@@ -215,7 +216,7 @@ def _rows_with_categories(inputs: Inputs, W: np.ndarray, b: np.ndarray) -> np.nd
 
 
 def outputs_of(network: Plain, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the outputs for rows, as the formulas say, and how far off rounding may have brought them, or others' like them."""
+    """Return the outputs for rows by the formulas, and bounds of the rounding errors."""
     unit = 16 * np.finfo(np.float64).eps
     values = rows if network.inputs is None else network.inputs.read(rows)
     errors = np.zeros_like(values)
@@ -239,13 +240,13 @@ def outputs_of(network: Plain, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray
                 errors = values * np.expm1(errors) + unit * (1 + np.abs(z)) * values + np.finfo(np.float64).tiny
             elif name == "step":
                 errors = (np.abs(z) <= errors).astype(np.float64)
-            else:  # all others rise by less than twice what goes in
+            else:  # all other slopes are below 2
                 errors = 2 * errors + unit * (1 + np.abs(values))
     if network.spread is not None:
         location, scale, least = network.spread
         (means, spreads), (of_means, of_spreads) = (np.split(part, 2, axis=1) for part in (values, errors))
         deviations = scale * np.sqrt(least + np.asarray(formula("softplus", NumPy(), spreads)))
-        values = np.hstack([location + scale * means, deviations])  # deviations rise by at most half of what goes in
+        values = np.hstack([location + scale * means, deviations])  # the slope of deviations is at most 1/2
         errors = np.hstack([scale * of_means + unit * (np.abs(location) + scale * np.abs(means)), scale * of_spreads])
         errors = errors + unit * np.abs(values)
     if network.is_sorted:
@@ -254,7 +255,7 @@ def outputs_of(network: Plain, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def _has_labels(network: Plain, outputs: np.ndarray, errors: np.ndarray, labels: Any) -> bool:
-    """Whether these are the labels of the outputs, wherever rounding does not decide."""
+    """Whether these are the labels of the outputs, except where rounding decides."""
     if network.classes is None:
         labels = labels.toarray() if issparse(labels) else np.asarray(labels)
         is_clear = np.abs(outputs - 0.5) > errors

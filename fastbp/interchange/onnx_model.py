@@ -1,6 +1,5 @@
 """ONNX through skl2onnx: a converter for each estimator, so that pipelines that end in one convert too."""
 
-import functools
 import importlib
 import warnings
 from typing import Any
@@ -13,14 +12,11 @@ from fastbp.estimators import BPClassifier, BPRegressor
 from fastbp.estimators.plain_table import plain_table_of
 from fastbp.estimators.versions import current_version
 from fastbp.interchange.formulas import Inputs, Plain, Spread, categories_in, formula, plain
-from fastbp.interchange.table_onnx import onnx_labels, table_model
+from fastbp.interchange.onnx_graph import Graph, onnx_labels
+from fastbp.interchange.table_onnx import table_model
 
-OPSET = {"": 18, "ai.onnx.ml": 3}  # of early 2023, which runtimes of today know
+OPSET = {"": 18, "ai.onnx.ml": 3}  # of early 2023: today's runtimes know it
 DTYPES = ("float32", "float64")
-OPERATIONS = {
-    "add": "Add", "subtract": "Sub", "multiply": "Mul", "divide": "Div", "maximum": "Max", "minimum": "Min", "magnitude": "Abs",
-    "exp": "Exp", "tanh": "Tanh", "logistic": "Sigmoid", "floor": "Floor", "sin": "Sin", "cos": "Cos",
-}  # fmt: skip
 
 
 def to_onnx(
@@ -28,38 +24,38 @@ def to_onnx(
 ) -> Any:
     """Return a fitted estimator as an ONNX model.
 
-    Needs skl2onnx (extra ``onnx``). After the first call ``skl2onnx.to_onnx`` knows both estimators too.
+    Needs skl2onnx (extra ``onnx``). After the first call, ``skl2onnx.to_onnx`` knows BPClassifier and BPRegressor too.
 
     Parameters
     ----------
-    estimator : BPClassifier, BPRegressor, a tabular estimator, or a fitted estimator of scikit-learn's that holds a network
-        A pipeline, say, of steps that skl2onnx can convert.
+    estimator : BPClassifier, BPRegressor, BPTabularClassifier, BPTabularRegressor, or an estimator of scikit-learn's
+        Fitted. One of scikit-learn's holds a network, for example a pipeline of steps that skl2onnx can convert.
     X : array-like or DataFrame of a few rows, default=None
-        What the estimator takes, from which skl2onnx has the names and types of the inputs; a DataFrame gives an input per
-        column. None means one input ``X`` of numbers, of shape (n, n_features).
+        Rows that the estimator takes. skl2onnx reads the names and types of the inputs from them; a DataFrame gives one input
+        per column. None means one input ``X`` of numbers, of shape (n, n_features).
     dtype : {'float32', 'float64'}, default='float32'
-        The type of that one input, and so of the arithmetic.
+        The type of the input ``X`` and of the arithmetic. For tabular estimators, whose networks compute in float32, the type
+        of the outputs.
     target_opset : int or dict, default=None
         Version of the operators; None is 18, and 3 of ``ai.onnx.ml``.
     options : dict, default=None
-        skl2onnx's options; None is ``{id(estimator): {"zipmap": False}}`` for classifiers, which gives probabilities as an array.
+        skl2onnx's options. For classifiers, None is ``{id(estimator): {"zipmap": False}}``: probabilities are an array.
 
     Returns
     -------
     model : onnx.ModelProto
-        A classifier's outputs are ``label`` (int64 for labels that are numbers or booleans, else strings; for several labels a
-        0/1 matrix) and ``probabilities`` in the order of `classes_`; a regressor's is ``variable``, of shape (n, n_outputs);
-        with ``loss="gaussian_nll"`` columns of means, then as many of standard deviations.
-        ``model.SerializeToString()`` is what runtimes load. A tabular estimator has an input of shape (n, 1) for each column, of
-        its name: double for numbers, NaN being a missing value, and for dates, in days since 1970; strings for categories, as
-        Python's ``str`` has them ("True", "7"), a missing value being "". Several columns of classes have ``label_0``,
-        ``probabilities_0`` and so on.
+        Runtimes load ``model.SerializeToString()``. A classifier has the outputs ``label`` (int64 for numbers and booleans, else
+        strings; a 0/1 matrix for multilabel targets) and ``probabilities``, in the order of `classes_`. A regressor has
+        ``variable``, of shape (n, n_outputs); with ``loss="gaussian_nll"`` these are the means, then the standard deviations.
+        A tabular estimator has one input of shape (n, 1) for each column, with the column's name. Numbers are double, and NaN
+        is a missing value; dates are double, in days since 1970. Categories are strings as Python's ``str`` writes them
+        ("True", "7"), and "" is a missing value. Several columns of classes have ``label_0``, ``probabilities_0`` and so on.
 
     Raises
     ------
     ValueError
-        `dtype` is another, or labels are neither numbers nor strings, or weights are not finite, or `estimator` is or holds
-        something that skl2onnx has no converter for, or a table holds free text.
+        `dtype` is not one of the two, labels are neither numbers nor strings, weights are not finite, skl2onnx has no converter
+        for `estimator` or for a part of it, or a table holds free text.
     ImportError
         skl2onnx is not installed.
 
@@ -79,12 +75,10 @@ def to_onnx(
     if table is not None:
         if X is not None or options is not None:
             raise ValueError("X and options do not apply to the tabular estimators, whose columns are known: leave them out.")
-        versions = (
-            target_opset if isinstance(target_opset, dict) else OPSET | ({} if target_opset is None else {"": target_opset})
-        )
-        return table_model(table, _Graph, versions, dtype, current_version())
+        versions = target_opset if isinstance(target_opset, dict) else OPSET | {"": target_opset or OPSET[""]}
+        return table_model(table, versions, dtype, current_version())
     _register(skl2onnx)
-    types, exceptions = (importlib.import_module(f"skl2onnx.common.{name}") for name in ("data_types", "exceptions"))
+    types, exceptions = _types(), importlib.import_module("skl2onnx.common.exceptions")
     if X is None:
         kind = types.FloatTensorType if np.dtype(dtype) == np.float32 else types.DoubleTensorType
         inputs: dict[str, Any] = {"initial_types": [("X", kind([None, estimator.n_features_in_]))]}
@@ -109,6 +103,10 @@ def _skl2onnx() -> Any:
         raise ImportError("An export to ONNX needs skl2onnx: pip install skl2onnx onnx") from error
 
 
+def _types() -> Any:
+    return importlib.import_module("skl2onnx.common.data_types")
+
+
 def _register(skl2onnx: Any) -> None:
     options = {"zipmap": [True, False, "columns"], "nocl": [True, False], "output_class_labels": [False, True]}
     skl2onnx.update_registered_converter(
@@ -117,11 +115,11 @@ def _register(skl2onnx: Any) -> None:
     skl2onnx.update_registered_converter(BPRegressor, "FastbpBPRegressor", _regressor_shapes, _convert_regressor)
 
 
-# ---- what skl2onnx calls
+# ---- called by skl2onnx
 
 
 def _input_type(operator: Any) -> Any:
-    types = importlib.import_module("skl2onnx.common.data_types")
+    types = _types()
     return types.DoubleTensorType if isinstance(operator.inputs[0].type, types.DoubleTensorType) else types.FloatTensorType
 
 
@@ -131,7 +129,7 @@ def _regressor_shapes(operator: Any) -> None:
 
 
 def _classifier_shapes(operator: Any) -> None:
-    types = importlib.import_module("skl2onnx.common.data_types")
+    types = _types()
     network, n_rows = plain(operator.raw_operator), operator.inputs[0].get_first_dimension()
     labels = _labels(operator.scope_inst, operator.raw_operator, network)
     n_outputs = operator.raw_operator.n_outputs_
@@ -144,132 +142,72 @@ def _classifier_shapes(operator: Any) -> None:
 
 
 def _labels(scope: Any, estimator: Any, network: Plain) -> np.ndarray | None:
-    """Return the labels as ONNX knows them: whole numbers or strings; None for several labels at once."""
+    """Return the labels of the classes as ONNX has them; None for multilabel targets."""
     classes = network.classes
     if classes is None:
         return None
-    if len(classes) == 1:  # which is predicted whatever the output
+    if len(classes) == 1:  # it is predicted whatever the output
         classes = np.repeat(classes, 2)
     if scope.get_options(estimator, {"nocl": False}).get("nocl"):
         return np.arange(len(classes))
     return onnx_labels(classes)
 
 
-class _Graph:
-    """The language of ONNX: values are names, and each operation a node."""
-
-    def __init__(self, scope: Any, container: Any, double: bool) -> None:
-        self._scope, self._container = scope, container
-        self.type = importlib.import_module("onnx").TensorProto
-        self.element = self.type.DOUBLE if double else self.type.FLOAT
-
-    def constant(self, values: Any, element: int | None = None) -> str:
-        array, name = np.asarray(values), self._scope.get_unique_variable_name("constant")
-        flat = [label.encode() for label in array.ravel()] if array.dtype.kind == "U" else array.ravel()
-        self._container.add_initializer(name, self.element if element is None else element, list(array.shape), flat)
-        return name
-
-    def node(self, operation: str, *values: Any, result: str = "", **attributes: Any) -> str:
-        """Add a node, whose result may get a name that is given; floats among the values become constants."""
-        names = [value if isinstance(value, str) else self.constant(value) for value in values]
-        result = result or self._scope.get_unique_variable_name(operation.lower())
-        self._container.add_node(operation, names, result, name=self._scope.get_unique_operator_name(operation), **attributes)
-        return result
-
-    def cast(self, x: str, element: int | None = None, result: str = "") -> str:
-        """The elements in another type, by default that of the arithmetic."""
-        return self.node("Cast", x, result=result, to=self.element if element is None else element)
-
-    def smallest_first(self, x: str, n: int) -> str:
-        """The n elements of each row in order."""
-        values, places = (self._scope.get_unique_variable_name(name) for name in ("sorted", "places"))
-        number = self.constant(np.array([n]), self.type.INT64)
-        name = self._scope.get_unique_operator_name("TopK")
-        self._container.add_node("TopK", [x, number], [values, places], name=name, axis=1, largest=0, sorted=1)
-        return values
-
-    def falls_of(self, x: str, n: int) -> str:
-        """By how much each row of n elements falls from 1, which the first stands for, to the second and so on to 0."""
-        ends = np.eye(1, n)
-        x = self.add(self.multiply(x, self.constant(1 - ends)), self.constant(ends))
-        return self.node("MatMul", x, self.constant(np.eye(n) - np.eye(n, k=-1)))
-
-    def __getattr__(self, operation: str) -> Any:
-        if operation not in OPERATIONS:
-            raise AttributeError(operation)
-        return functools.partial(self.node, OPERATIONS[operation])
-
-    def where_less(self, a: Any, b: Any, v: Any, w: Any) -> str:
-        return self.node("Where", self.node("Less", a, b), v, w)
-
-    def exp_minus_one(self, x: Any) -> str:
-        return self.add(self.exp(x), -1.0)
-
-    def log_one_plus(self, x: Any) -> str:
-        return self.node("Log", self.add(x, 1.0))
-
-    def shared(self, value: str) -> str:
-        return value
-
-
-def _outputs(operator: Any, network: Plain, graph: _Graph) -> str:
-    """Write down the layers; return the name of the outputs of the last."""
+def _outputs(operator: Any, network: Plain, graph: Graph) -> str:
+    """Add the nodes from the inputs to the network's outputs."""
     inputs = values = graph.cast(operator.inputs[0].full_name)
     if network.inputs is not None:
-        values = _read(network.inputs, values, graph)
+        values = _first_inputs(network.inputs, values, graph)
     for layer, (W, b, name) in enumerate(zip(network.coefs, network.intercepts, network.activations), 1):
         z = graph.node("Gemm", values, graph.constant(W), graph.constant(b))
         if network.skip is not None and layer == network.skips_to:
             z = graph.node("Gemm", inputs, graph.constant(network.skip), z)
         if name == "cumulative":
-            values = graph.falls_of(graph.logistic(z), len(b))
+            values = _differences(graph.logistic(z), len(b), graph)
         else:
-            values = graph.node("Softmax", z, axis=1) if name == "softmax" else formula(name, graph, z)
+            values = graph.softmax(z, [len(b)]) if name == "softmax" else formula(name, graph, z)
     if network.spread is not None:
         values = _means_and_deviations(network.spread, values, graph)
-    if network.is_sorted:
-        n = network.coefs[-1].shape[1]
-        values = graph.smallest_first(values, n)
-    return values
+    return graph.smallest_first(values, network.coefs[-1].shape[1]) if network.is_sorted else values
 
 
-def _means_and_deviations(spread: Spread, outputs: str, graph: _Graph) -> str:
-    """Write down means and standard deviations of the outputs; return the name of both."""
+def _differences(x: str, n: int, graph: Graph) -> str:
+    """Return by how much each row falls from element to element: from 1, in place of the first, to 0 after the last."""
+    ends = np.eye(1, n)
+    x = graph.add(graph.multiply(x, graph.constant(1 - ends)), graph.constant(ends))
+    return graph.node("MatMul", x, graph.constant(np.eye(n) - np.eye(n, k=-1)))
+
+
+def _means_and_deviations(spread: Spread, outputs: str, graph: Graph) -> str:
     location, unit, least = spread
-    n, int64 = len(unit), graph.type.INT64
-    means, spreads = (
-        graph.node("Gather", outputs, graph.constant(np.arange(first, first + n), int64), axis=1) for first in (0, n)
-    )
+    means, spreads = graph.split(outputs, [len(unit)] * 2)
     means = graph.add(graph.multiply(means, graph.constant(unit)), graph.constant(location))
     variances = graph.add(formula("softplus", graph, spreads), least)
-    return graph.node("Concat", means, graph.multiply(graph.node("Sqrt", variances), graph.constant(unit)), axis=1)
+    return graph.joined([means, graph.multiply(graph.square_root(variances), graph.constant(unit))])
 
 
-def _read(inputs: Inputs, rows: str, graph: _Graph) -> str:
-    """Write down what the first layer sees of rows; return its name."""
-    int64, parts = graph.type.INT64, []
-    if inputs.numbers:
-        parts.append(graph.node("Gather", rows, graph.constant(np.array(inputs.numbers), int64), axis=1))
+def _first_inputs(inputs: Inputs, rows: str, graph: Graph) -> str:
+    """Return the inputs of the first layer: numbers, and zeros and ones or embeddings for categories."""
+    parts = [graph.columns(rows, inputs.numbers)] if inputs.numbers else []
     dtype = np.float64 if graph.element == graph.type.DOUBLE else np.float32
     for k, (category, values) in enumerate(zip(inputs.categories, categories_in(inputs, dtype), strict=True)):
-        column = graph.node("Gather", rows, graph.constant(np.array([category.column]), int64), axis=1)
+        column = graph.columns(rows, [category.column])
         ones = []
         if len(values):
             ones.append(graph.cast(graph.node("Equal", column, graph.constant(values[np.newaxis]))))
         if category.has_missing:
             ones.append(graph.cast(graph.node("IsNaN", column)))
         if inputs.embeddings:
-            none = graph.constant(np.array([0, 0, 0, 1]), int64)  # a last column, which is the largest where no category is 1
-            known = graph.node("Pad", graph.node("Concat", *ones, axis=1), none, graph.constant(np.array(0.5)))
+            # A last column of 0.5 is the largest where no category is 1.
+            known = graph.node("Pad", graph.node("Concat", *ones, axis=1), graph.integers(0, 0, 0, 1), 0.5)
             number = graph.node("ArgMax", known, axis=1, keepdims=0)
-            ones = [graph.node("Gather", graph.constant(np.pad(inputs.embeddings[k], ((0, 1), (0, 0)))), number, axis=0)]
+            ones = [graph.looked_up(graph.constant(np.pad(inputs.embeddings[k], ((0, 1), (0, 0)))), number)]
         parts += ones
     return graph.node("Concat", *parts, axis=1)
 
 
-def _graph(scope: Any, operator: Any, container: Any) -> _Graph:
-    types = importlib.import_module("skl2onnx.common.data_types")
-    return _Graph(scope, container, double=_input_type(operator) is types.DoubleTensorType)
+def _graph(scope: Any, operator: Any, container: Any) -> Graph:
+    return Graph(scope, container, double=_input_type(operator) is _types().DoubleTensorType)
 
 
 def _convert_regressor(scope: Any, operator: Any, container: Any) -> None:
@@ -290,11 +228,9 @@ def _convert_classifier(scope: Any, operator: Any, container: Any) -> None:
     if labels is None:
         graph.cast(graph.node("Greater", outputs, 0.5), graph.type.INT64, result=label)
         return
-    numbers = (
-        graph.cast(graph.node("Greater", outputs, 0.5), graph.type.INT64)
-        if network.is_binary
-        else (graph.node("ArgMax", outputs, axis=1, keepdims=1))
-    )
-    flat = graph.node("Reshape", numbers, graph.constant(np.array([-1]), graph.type.INT64))
+    if network.is_binary:
+        numbers = graph.cast(graph.node("Greater", outputs, 0.5), graph.type.INT64)
+    else:
+        numbers = graph.node("ArgMax", outputs, axis=1, keepdims=1)
     known = graph.constant(labels, graph.type.INT64 if labels.dtype == np.int64 else graph.type.STRING)
-    graph.node("Gather", known, flat, result=label, axis=0)
+    graph.looked_up(known, numbers, result=label)

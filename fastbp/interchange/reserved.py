@@ -1,4 +1,4 @@
-"""Names that a function in C cannot have: keywords, what the C library declares, and what an export itself uses."""
+"""Names that a function in C cannot have: keywords, names of the C library, and names that an export itself uses."""
 
 import re
 
@@ -7,7 +7,7 @@ auto break case char const continue default do double else enum extern float for
 short signed sizeof static struct switch typedef union unsigned void volatile while
 alignas alignof bool constexpr false nullptr static_assert thread_local true typeof typeof_unqual asm fortran
 """
-# C99, 7.12, and what C11, C23, POSIX and GNU have added; each may end in f, in l, or in one of GNU's types.
+# C99, 7.12, and additions of C11, C23, POSIX and GNU; each may end in f, in l, or in one of GNU's types.
 FUNCTIONS_OF_MATH = """
 acos asin atan atan2 cos sin tan acosh asinh atanh cosh sinh tanh exp exp2 expm1 frexp ilogb ldexp log log10 log1p log2 logb modf
 scalbn scalbln cbrt fabs hypot pow sqrt erf erfc lgamma tgamma ceil floor nearbyint rint lrint llrint round lround llround trunc
@@ -47,7 +47,7 @@ wcstok wmemchr wcslen wmemset wcsftime btowc wctob mbsinit mbrlen mbrtowc wcrtom
 iswcntrl iswdigit iswgraph iswlower iswprint iswpunct iswspace iswupper iswxdigit iswctype wctype towlower towupper towctrans
 wctrans main
 """
-# Functions of POSIX that the C library calls, or that compilers know; linux and unix are numbers in GNU's C.
+# Functions of POSIX that the C library calls or that compilers know; linux and unix are numbers in GNU's C.
 SYSTEM = """
 alloca bcmp bcopy bzero dcgettext dgettext gettext execl execle execlp execv execve execvp ffs ffsl ffsll fork vfork index isascii
 rindex stpcpy stpncpy strcasecmp strncasecmp strfmon toascii putc_unlocked putchar_unlocked puts_unlocked fputc_unlocked
@@ -60,12 +60,12 @@ TAKEN = frozenset(word for text in (KEYWORDS, FUNCTIONS_OF_MATH, OTHERS_OF_MATH,
 OF_A_TYPE = re.compile(
     rf"(?:{'|'.join(FUNCTIONS_OF_MATH.split())}|lgamma)(?:f|l|f(?:16|32|64|128)x?|d(?:32|64|128))?(?:_r)?|f\d+x?[a-z]+f\d+x?"
 )
-# What begins or ends like these is kept for compilers, for the constants of headers, or for POSIX's types.
+# Names of these forms are reserved for compilers, for constants of headers, or for POSIX's types.
 SHAPES = re.compile(
     r"_.*|.*_t|(?:M|FP|MATH)_[A-Z0-9_]+(?:[fl]|f\d+x?)?|HUGE_VAL[A-Z0-9_]*|SNAN[FL]?\d*X?|u_(?:char|short|int|long)"
 )
 
 
 def is_reserved(name: str) -> bool:
-    """Whether a function of this name might not compile, or would take the place of one of the C library's."""
+    """Whether a function of this name might not compile, or would replace a function of the C library."""
     return name in TAKEN or any(pattern.fullmatch(name) for pattern in (OF_A_TYPE, SHAPES))

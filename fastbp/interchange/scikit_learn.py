@@ -1,4 +1,4 @@
-"""Conversion of scikit-learn's MLPs to networks and back, through public parameters and the attributes that a fit leaves."""
+"""Conversion of scikit-learn's MLPs to fastbp's estimators and back, by public parameters and fitted attributes."""
 
 import copy
 import warnings
@@ -20,7 +20,7 @@ ATTRIBUTES = (
     "classes_", "n_features_in_", "feature_names_in_", "n_outputs_", "n_layers_", "out_activation_", "n_iter_", "t_", "loss_",
     "loss_curve_", "best_loss_", "validation_scores_", "best_validation_score_", "_no_improvement_count",
 )  # fmt: skip
-WITHOUT_EFFECT = ("n_threads",)  # on any number
+WITHOUT_EFFECT = ("n_threads",)  # on results
 
 
 def from_sklearn(mlp: Any) -> BPClassifier | BPRegressor:
@@ -85,8 +85,7 @@ def from_sklearn(mlp: Any) -> BPClassifier | BPRegressor:
 def to_sklearn(estimator: BPClassifier | BPRegressor) -> Any:
     """Return scikit-learn's MLP with the parameters, weights and history of a fitted estimator of fastbp's.
 
-    Every program that takes an MLP takes it. It predicts the same up to rounding, and `partial_fit` continues with the state of
-    fastbp's optimizer.
+    It predicts the same up to rounding, and `partial_fit` continues with the state of fastbp's optimizer.
 
     Parameters
     ----------
@@ -101,7 +100,7 @@ def to_sklearn(estimator: BPClassifier | BPRegressor) -> Any:
     ------
     ValueError
         `estimator` is something else, or not fitted, or a parameter has a value that scikit-learn does not know; the message
-        names it. One that shaped nothing but the training (`init`, say) can be set back to its default first.
+        names it. A parameter that only matters in training, such as `init`, can be set to its default first.
 
     See Also
     --------
@@ -132,7 +131,7 @@ def to_sklearn(estimator: BPClassifier | BPRegressor) -> Any:
     mlp.set_params(**settings)
     mlp.coefs_ = [np.array(W, order="C") for W in coefs]
     mlp.intercepts_ = [np.array(b) for b in intercepts]
-    # what a warm start goes back to if its early stopping finds nothing better
+    # A warm start returns to these if its early stopping finds nothing better.
     mlp._best_coefs, mlp._best_intercepts = ([array.copy() for array in arrays] for arrays in (mlp.coefs_, mlp.intercepts_))
     for name in ATTRIBUTES:
         if hasattr(estimator, name):
@@ -140,7 +139,7 @@ def to_sklearn(estimator: BPClassifier | BPRegressor) -> Any:
     optimizer = vars(estimator).get("_optimizer")
     if optimizer is not None:
         _optimizer_to(mlp._optimizer, optimizer, settings)
-    elif hasattr(mlp, "_optimizer"):  # the next partial_fit starts one, as it does here
+    elif hasattr(mlp, "_optimizer"):  # the next partial_fit makes one
         del mlp._optimizer
     return mlp
 
@@ -149,7 +148,7 @@ def to_sklearn(estimator: BPClassifier | BPRegressor) -> Any:
 
 
 def _settings_for(kind: Any, estimator: BaseBP) -> dict[str, Any]:
-    """Return the MLP's parameters, or raise ValueError for one that it does not have."""
+    """Return the parameters of the MLP, or raise ValueError for a value that it does not have."""
     known, defaults = kind().get_params(deep=False), type(estimator)().get_params(deep=False)
     settings: dict[str, Any] = {}
     for name, value in estimator.get_params(deep=False).items():
@@ -161,7 +160,7 @@ def _settings_for(kind: Any, estimator: BaseBP) -> dict[str, Any]:
             is_known = name in WITHOUT_EFFECT or (type(value) is type(defaults[name]) and value == defaults[name])
         if name not in known and not is_known:
             raise ValueError(
-                f"{kind.__name__} has no {name!r}, which is {value!r} here. If it shaped nothing but the training, set it back"
+                f"{kind.__name__} has no {name!r}, which is {value!r} here. If it only matters in training, set it to its default"
                 f" first: set_params({name}={defaults[name]!r})."
             )
     settings["hidden_layer_sizes"] = tuple(W.shape[1] for W in estimator.coefs_[:-1])
@@ -173,15 +172,11 @@ def _settings_for(kind: Any, estimator: BaseBP) -> dict[str, Any]:
 
 
 def _fitted_to_nothing(kind: Any, settings: dict[str, Any], estimator: BaseBP, n_features: int, dtype: Any) -> Any:
-    """Return an MLP that a short fit of its own has given all that it keeps for itself, whichever version it is of."""
-    for_one_step: dict[str, Any] = {
-        "max_iter": 1,
-        "early_stopping": False,
-        "warm_start": False,
-        "verbose": False,
-        "random_state": 0,
-    }
-    for_one_step |= {"batch_size": "auto", "learning_rate_init": 0.001, "alpha": 0.0}
+    """Return an MLP after a fit of one step, so that it has the private attributes of any version of scikit-learn."""
+    for_one_step = {
+        "max_iter": 1, "early_stopping": False, "warm_start": False, "verbose": False, "random_state": 0, "batch_size": "auto",
+        "learning_rate_init": 0.001, "alpha": 0.0,
+    }  # fmt: skip
     n_outputs = int(estimator.coefs_[-1].shape[1])
     y: Any
     if isinstance(estimator, BPRegressor):
@@ -196,7 +191,7 @@ def _fitted_to_nothing(kind: Any, settings: dict[str, Any], estimator: BaseBP, n
         return kind(**{**settings, **for_one_step}).fit(np.zeros((y.shape[0], n_features), dtype), y)
 
 
-# ---- optimizers: attributes of the objects that scikit-learn's fits leave
+# ---- optimizers: attributes of scikit-learn's fitted objects
 
 
 def _optimizer_from(theirs: Any, estimator: BaseBP) -> Any:

@@ -1,35 +1,33 @@
-"""What networks see of a table's inputs in other forms, such as ranks, in C: a function for each network, tables for all."""
+"""What networks of tables see instead of the table's inputs, such as ranks, in C: a function for each network."""
 
 from typing import Any
 
 import numpy as np
 
 from fastbp.estimators.plain_table import Above, AsIs, Between, IntervalCode, LookedUp, PlainTable, Ramps, Seen, TextCode
+from fastbp.interchange.c_language import C, integers
 
 
 class SeenInC:
-    """The lines of the file that stand before the networks: arrays, each written once, and functions."""
+    """Writes the functions, and the arrays that they read, each once; `lines` holds all."""
 
-    def __init__(self, table: PlainTable, name: str, language: Any) -> None:
+    def __init__(self, table: PlainTable, name: str, language: C) -> None:
         self._table, self._name, self._language = table, name, language
         self.lines: list[str] = []
         self._arrays: dict[bytes, str] = {}
         self._helpers: set[str] = set()
 
     def _array(self, values: Any) -> str:
-        """Return the name of an array of these numbers: of int, float as they are, or double."""
-        values = np.asarray(values)
-        kind = {"i": "int", "f": "float" if values.dtype == np.float32 else "double"}[values.dtype.kind]
-        key = kind.encode() + repr(values.shape).encode() + values.tobytes()
+        """Return the name of a constant array of int, float or double with these numbers, (n,)."""
+        values = np.ravel(values)
+        key = values.dtype.name.encode() + values.tobytes()
         if key not in self._arrays:
             self._arrays[key] = name = f"{self._name}_array_{len(self._arrays)}"
-            text = [f"{value!s}{'f' if kind == 'float' else ''}" for value in values.ravel()]
-            rows = [", ".join(text[first : first + 12]) for first in range(0, len(text), 12)]
-            self.lines.append(f"static const {kind} {name}[{len(text)}] = {{\n    " + ",\n    ".join(rows) + "\n};\n")
+            self.lines.append(integers(name, values) if values.dtype.kind == "i" else C(values.dtype.name).array(name, values))
         return self._arrays[key]
 
     def function(self, number: int, seen: list[Seen]) -> str:
-        """Add the function of a network, and return the name of it."""
+        """Write the function of a network; return its name."""
         writers: dict[type, Any] = {
             AsIs: self._as_is, Ramps: self._ramps, LookedUp: self._looked_up, Above: self._above, Between: self._between,
         }  # fmt: skip
@@ -47,7 +45,7 @@ class SeenInC:
         return name
 
     def _each(self, places: list[int], place: int, value: str) -> tuple[list[str], int]:
-        """A line that sets inputs from `place` on to what `value` makes of each z."""
+        """Set inputs from `place` on to `value`, an expression of z; return the lines, and how many inputs these are."""
         n = len(places)
         if not n:
             return [], 0
@@ -127,7 +125,7 @@ class SeenInC:
         )
 
     def _helper(self, what: str, returned: str, parameters: str, body: list[str]) -> str:
-        """Return the name of a function that all networks call, which is written where it is needed first."""
+        """Return the name of a function that all networks call; it is written before the first that needs it."""
         name = f"{self._name}_{what}"
         if name not in self._helpers:
             self._helpers.add(name)

@@ -1,52 +1,44 @@
-"""Tables in C: a function that finds the code of a text, and one from a row, of numbers and codes, to predictions."""
-
-from typing import Any
+"""Tables in C: a function from a text to its code, and one from a row of numbers and codes to predictions."""
 
 import numpy as np
 
 from fastbp.estimators.plain_table import PlainNetwork, PlainTable
 from fastbp.functions.losses import LEAST_VARIANCE
+from fastbp.interchange.c_language import (
+    C,
+    Steps,
+    integers,
+    largest,
+    layers,
+    quoted,
+    softmax,
+    sorted_in_place,
+    weighted_sum,
+    weights,
+)
+from fastbp.interchange.formulas import FARTHEST
 from fastbp.interchange.seen_c import SeenInC
 
-FARTHEST = 1e18
+EXACT = C("float64")
 
 
-class Steps:
-    """The language of C with a line, and a name, for each step, so that nothing is computed twice."""
-
-    def __init__(self, language: Any, indent: str) -> None:
-        self._language, self._indent = language, indent
-        self.lines: list[str] = []
-
-    def _step(self, expression: str) -> str:
-        name = f"step_{len(self.lines)}"
-        self.lines.append(f"{self._indent}const double {name} = {expression};")
-        return name
-
-    def __getattr__(self, operation: str) -> Any:
-        return lambda *values: self._step(getattr(self._language, operation)(*values))
-
-
-def table_source(table: PlainTable, name: str, language: Any, exact: Any, quote: Any) -> str:
-    """Return the text of the file; language: C in the networks' numbers, exact: C in double; quote: what makes a label harmless
-    in a comment."""
+def table_source(table: PlainTable, name: str, language: C) -> str:
+    """Return the text of the file; language: C in the numbers of the networks."""
     parts = ["#include <math.h>", "#include <string.h>", "", *_codes(table, name)]
     if len(table.numbers):
-        parts += [exact.array(f"{name}_{part}", getattr(table, part)) for part in ("medians", "scales")]
-        parts.append(
-            f"static const int {name}_numbers[{len(table.numbers)}] = {{{', '.join(map(str, table.numbers.tolist()))}}};\n"
-        )
+        parts += [EXACT.array(f"{name}_{part}", getattr(table, part)) for part in ("medians", "scales")]
+        parts.append(integers(f"{name}_numbers", table.numbers))
     for number, network in enumerate(table.networks):
         parts += _network(network, table, f"{name}_{number}", language)
-    parts += _inputs(table, name, language, exact)
+    parts += _inputs(table, name, language)
     seen = SeenInC(table, name, language)
     functions = {i: seen.function(i, network.seen) for i, network in enumerate(table.networks) if network.seen is not None}
     parts += seen.lines
-    parts += _function(table, name, language, exact, functions)
-    return "\n".join([_comment(table, name, quote), *parts, ""])
+    parts += _function(table, name, language, functions)
+    return "\n".join([_comment(table, name), *parts, ""])
 
 
-def _comment(table: PlainTable, name: str, quote: Any) -> str:
+def _comment(table: PlainTable, name: str) -> str:
     lines = [
         f"A table of {len(table.names)} columns, {len(table.networks)} networks of fastbp. x holds, by its place in the table:"
     ]
@@ -58,29 +50,29 @@ def _comment(table: PlainTable, name: str, quote: Any) -> str:
             "number": "a number, or NAN",
             "": "anything, which is not looked at",
         }[kind]
-        lines.append(f"  x[{i}]: {quote(column)}: {what}")
+        lines.append(f"  x[{i}]: {quoted(column)}: {what}")
     if table.has_deviations:
         lines.append("y holds the means of the targets, and then their standard deviations.")
     if table.kind != "numbers":
         lines.append("y holds the probabilities of:")
-        lines += [f"  {quote(label)}" for classes in table.classes for label in classes.tolist()]
+        lines += [f"  {quoted(label)}" for classes in table.classes for label in classes.tolist()]
     return "/* " + "\n * ".join(lines) + "\n */"
 
 
 def _literal(text: str | None) -> str:
-    """A text as C has it, in UTF-8, each byte that is no letter or digit as an octal number."""
+    """Return a text as C has it: in UTF-8, with all bytes but letters and digits as octal numbers."""
     if text is None:
         return "0"
     return '"' + "".join(chr(b) if chr(b).isalnum() and b < 128 else f"\\{b:03o}" for b in text.encode()) + '"'
 
 
 def _codes(table: PlainTable, name: str) -> list[str]:
-    """The texts of each column of categories and the input of each, and the function that looks for one."""
+    """Write the texts of each column of categories, the input of each text, and the function from a text to its code."""
     lines, cases = [], []
     for part in table.categories:
         n, column = len(part.texts), part.column
         lines.append(f"static const char *const {name}_texts_{column}[{n}] = {{{', '.join(map(_literal, part.texts))}}};")
-        lines.append(f"static const int {name}_inputs_{column}[{n}] = {{{', '.join(map(str, part.inputs))}}};")
+        lines.append(integers(f"{name}_inputs_{column}", part.inputs))
         cases += [f"    case {column}:", f"        texts = {name}_texts_{column};", f"        n = {n};", "        break;"]
     body = ["    for (int i = 0; i < n; ++i)", "        if (texts[i] && text ? !strcmp(texts[i], text) : texts[i] == text)"]
     return [
@@ -104,14 +96,14 @@ def _codes(table: PlainTable, name: str) -> list[str]:
     ]
 
 
-def _inputs(table: PlainTable, name: str, language: Any, exact: Any) -> list[str]:
-    """The function from a row of the table to the networks' inputs."""
+def _inputs(table: PlainTable, name: str, language: C) -> list[str]:
+    """Write the function from a row of the table to the table's inputs."""
     n, kind = len(table.numbers), language.type
     lines = [f"static void {name}_encode(const double x[], {kind} inputs[])", "{"]
     if not (n or table.extras or table.categories):
         return [*lines, "    (void)x;", "    inputs[0] = 0;", "}", ""]
     if n:
-        bend = exact.number(table.bend)
+        bend = EXACT.number(table.bend)
         lines += [
             f"    for (int i = 0; i < {n}; ++i) {{",
             f"        const double value = x[{name}_numbers[i]];",
@@ -126,9 +118,9 @@ def _inputs(table: PlainTable, name: str, language: Any, exact: Any) -> list[str
         if extra.formula is None:
             lines.append(f"        inputs[{place}] = 0;")
         else:
-            steps = Steps(exact, "        ")
+            steps = Steps("float64")
             value = steps.multiply(steps.add(extra.formula(steps, f"x[{extra.column}]"), -extra.shift), extra.factor)
-            lines += [*steps.lines, f"        inputs[{place}] = (float){value};"]
+            lines += [*(f"        {line}" for line in steps.lines), f"        inputs[{place}] = (float){value};"]
         lines.append("    }")
     place = n + len(table.extras)
     for part in table.categories:
@@ -145,8 +137,8 @@ def _inputs(table: PlainTable, name: str, language: Any, exact: Any) -> list[str
     return [*lines, "}", ""]
 
 
-def _network(network: PlainNetwork, table: PlainTable, name: str, language: Any) -> list[str]:
-    """The arrays of a network and its function."""
+def _network(network: PlainNetwork, table: PlainTable, name: str, language: C) -> list[str]:
+    """Write the arrays of a network and its function."""
     kind, front, k = language.type, network.front, len(network.embedded)
     arrays = [
         language.array(f"{name}_{part}", front[part].reshape(k, -1))
@@ -154,15 +146,12 @@ def _network(network: PlainNetwork, table: PlainTable, name: str, language: Any)
         if k
     ]
     if k:
-        arrays.append(f"static const int {name}_embedded[{k}] = {{{', '.join(map(str, network.embedded))}}};\n")
+        arrays.append(integers(f"{name}_embedded", network.embedded))
     if "scale" in front:
         arrays.append(language.array(f"{name}_scale", front["scale"]))
-    for layer, (W, b) in enumerate(zip(network.coefs, network.intercepts, strict=True)):
-        arrays += [language.array(f"{name}_coefs_{layer}", W.T), language.array(f"{name}_intercepts_{layer}", b)]
-    n_first, n_inputs, n_layers = len(network.coefs[0]), network.n_inputs, len(network.coefs)
-    widest = [max([W.shape[1] for W in network.coefs[start:-1:2]], default=1) for start in range(2)]
+    arrays += weights(name, network.coefs, network.intercepts, language)
+    n_first, n_inputs = len(network.coefs[0]), network.n_inputs
     lines = [f"static void {name}_network(const {kind} inputs[], {kind} outputs[])", "{", f"    {kind} first[{n_first}];"]
-    lines += [f"    {kind} layer_{i}[{widest[i]}];" for i in range(min(2, n_layers - 1))]
     if k:
         n_waves, n_sums = front["frequencies"].shape[1], front["offsets"].shape[1]
         turn = language.number(2 * np.pi)
@@ -182,80 +171,15 @@ def _network(network: PlainNetwork, table: PlainTable, name: str, language: Any)
     lines += [f"    for (int i = 0; i < {n_inputs}; ++i)", f"        first[{n_first - n_inputs} + i] = inputs[i];"]
     if "scale" in front:
         lines += [f"    for (int i = 0; i < {n_first}; ++i)", f"        first[i] *= {name}_scale[i];"]
-    for layer, (W, activation) in enumerate(zip(network.coefs, network.activations, strict=True)):
-        source = "first" if layer == 0 else f"layer_{(layer - 1) % 2}"
-        target = "outputs" if layer == n_layers - 1 else f"layer_{layer % 2}"
-        sums = weighted_sum(name, layer, len(W), source)
-        lines += layer_loop(name, layer, W.shape[1], sums, activation, f"{target}[j]", language)
+    sums = weighted_sum(name, 0, n_first, "first")
+    lines += layers(name, network.coefs, network.activations, sums, "outputs[j]", language)
     if network.activations[-1] == "softmax":
-        lines += softmax(table.sizes, kind, f"exp{language.suffix}", "outputs")
+        lines += softmax(table.sizes, language, "outputs")
     return [*arrays, *lines, "}", ""]
 
 
-def weighted_sum(name: str, layer: int, n_in: int, source: str) -> list[str]:
-    """To z, the sum over what comes into unit j of a layer."""
-    return [f"        for (int i = 0; i < {n_in}; ++i)", f"            z += {name}_coefs_{layer}[j][i] * {source}[i];"]
-
-
-def layer_loop(name: str, layer: int, n_out: int, sums: list[str], activation: str, target: str, language: Any) -> list[str]:
-    """The units of a layer, one after the other; sums: what is added to z."""
-    steps, value = language.formula(activation, "z")
-    return [
-        f"    for (int j = 0; j < {n_out}; ++j) {{",
-        f"        {language.type} z = {name}_intercepts_{layer}[j];",
-        *sums,
-        *(f"        {step}" for step in steps),
-        f"        {target} = {value};",
-        "    }",
-    ]
-
-
-def sorted_in_place(n: int, kind: str, values: str) -> list[str]:
-    """The smallest of n values first."""
-    return [
-        f"    for (int j = 1; j < {n}; ++j) {{",
-        f"        const {kind} value = {values}[j];",
-        "        int i = j;",
-        f"        for (; i > 0 && {values}[i - 1] > value; --i)",
-        f"            {values}[i] = {values}[i - 1];",
-        f"        {values}[i] = value;",
-        "    }",
-    ]
-
-
-def largest(n: int) -> list[str]:
-    """The number of the largest of n elements of y."""
-    return [
-        "    int largest = 0;",
-        f"    for (int j = 1; j < {n}; ++j)",
-        "        if (y[j] > y[largest])",
-        "            largest = j;",
-    ]
-
-
-def softmax(sizes: list[int], kind: str, exp: str, values: str) -> list[str]:
-    """Exponentials over their sum, in place, for each group."""
-    lines, first = [], 0
-    for size in sizes:
-        lines += [
-            "    {",
-            f"        {kind} *part = {values} + {first}, largest = part[0], total = 0;",
-            f"        for (int j = 1; j < {size}; ++j)",
-            "            largest = part[j] > largest ? part[j] : largest;",
-            f"        for (int j = 0; j < {size}; ++j) {{",
-            f"            part[j] = {exp}(part[j] - largest);",
-            "            total += part[j];",
-            "        }",
-            f"        for (int j = 0; j < {size}; ++j)",
-            "            part[j] /= total;",
-            "    }",
-        ]
-        first += size
-    return lines
-
-
-def _function(table: PlainTable, name: str, language: Any, exact: Any, functions: dict[int, str]) -> list[str]:
-    """The function from a row to predictions; functions: the names of those that tell what a network sees."""
+def _function(table: PlainTable, name: str, language: C, functions: dict[int, str]) -> list[str]:
+    """Write the function from a row to predictions; functions: names of those that make the inputs of a network."""
     kind = language.type
     n_raw = table.networks[0].coefs[-1].shape[1] if table.networks else 1
     of_classes = [2] * n_raw if table.kind == "labels" else list(map(len, table.classes))
@@ -274,49 +198,46 @@ def _function(table: PlainTable, name: str, language: Any, exact: Any, functions
         source = "seen" if number in functions else "inputs"
         lines.append(f"    {name}_{number}_network({source}, outputs);")
         lines += (
-            _added_moments(n_raw // 2, share, exact)
+            _added_moments(n_raw // 2, share)
             if table.has_deviations
-            else [
-                f"    for (int j = 0; j < {n_raw}; ++j)",
-                f"        mean[j] += {exact.number(share)} * outputs[j];",
-            ]
+            else [f"    for (int j = 0; j < {n_raw}; ++j)", f"        mean[j] += {EXACT.number(share)} * outputs[j];"]
         )
     if table.kind == "numbers":
-        lines += _numbers(table, n_raw, kind, exact)
+        lines += _numbers(table, n_raw, kind)
     else:
-        lines += _classes(table, kind, exact)
+        lines += _classes(table, kind)
     return [*lines, "}", ""]
 
 
-def _added_moments(n: int, share: float, exact: Any) -> list[str]:
-    """Of n targets the means, and behind them the mean squares, which may be added up over networks."""
-    declarations, softplus = exact.formula("softplus", "z")
+def _added_moments(n: int, share: float) -> list[str]:
+    """Add a network's share of the means of n targets, and then of their mean squares."""
+    declarations, softplus = EXACT.formula("softplus", "z")
     return [
         f"    for (int j = 0; j < {n}; ++j) {{",
         f"        const double middle = outputs[j], z = outputs[{n} + j];",
         *(f"        {declaration}" for declaration in declarations),
-        f"        mean[j] += {exact.number(share)} * middle;",
-        f"        mean[{n} + j] += {exact.number(share)} * (middle * middle + {exact.number(LEAST_VARIANCE)} + {softplus});",
+        f"        mean[j] += {EXACT.number(share)} * middle;",
+        f"        mean[{n} + j] += {EXACT.number(share)} * (middle * middle + {EXACT.number(LEAST_VARIANCE)} + {softplus});",
         "    }",
     ]
 
 
-def _numbers(table: PlainTable, n: int, kind: str, exact: Any) -> list[str]:
+def _numbers(table: PlainTable, n: int, kind: str) -> list[str]:
     lines = sorted_in_place(n, "double", "mean") if table.is_sorted else []
     if table.has_deviations:
         n //= 2
         for j, spread in enumerate(table.spread.tolist()):
-            variance = exact.maximum(f"mean[{n + j}] - mean[{j}] * mean[{j}]", LEAST_VARIANCE)
-            lines.append(f"    y[{n + j}] = ({kind}){exact.multiply(exact.square_root(variance), spread)};")
+            variance = EXACT.maximum(f"mean[{n + j}] - mean[{j}] * mean[{j}]", LEAST_VARIANCE)
+            lines.append(f"    y[{n + j}] = ({kind}){EXACT.multiply(EXACT.square_root(variance), spread)};")
     ends = [np.broadcast_to(part, n).tolist() for part in (table.spread, table.mean, table.low, table.high)]
     for j, (spread, mean, low, high) in enumerate(zip(*ends, strict=True)):
-        value = exact.add(exact.multiply(f"mean[{j}]", spread), mean)
+        value = EXACT.add(EXACT.multiply(f"mean[{j}]", spread), mean)
         lines.append(f"    mean[{j}] = {value};")
-        lines.append(f"    y[{j}] = ({kind}){exact.minimum(exact.maximum(f'mean[{j}]', low), high)};")
+        lines.append(f"    y[{j}] = ({kind}){EXACT.minimum(EXACT.maximum(f'mean[{j}]', low), high)};")
     return lines
 
 
-def _classes(table: PlainTable, kind: str, exact: Any) -> list[str]:
+def _classes(table: PlainTable, kind: str) -> list[str]:
     lines, first, place = [], 0, 0
     for column, counting in enumerate(table.counting):
         size = len(counting)
@@ -325,29 +246,23 @@ def _classes(table: PlainTable, kind: str, exact: Any) -> list[str]:
             sources = [f"1.0 - mean[{column}]", f"mean[{column}]"]
         first += 1 if table.kind == "labels" else size
         n = len(sources)
-        least = min(table.least, 0.5 / n)
-        lines += ["    {", f"        double part[{n}] = {{{', '.join(sources)}}};"]
+        lines += ["    {", f"        double likely[{n}] = {{{', '.join(sources)}}};"]
         if table.networks:
-            shift, factor = exact.number(-table.smoothing / n), exact.number(1 / (1 - table.smoothing))
+            shifted = EXACT.multiply(EXACT.add("likely[j]", -table.smoothing / n), 1 / (1 - table.smoothing))
+            raised = EXACT.minimum(EXACT.maximum("share", min(table.least, 0.5 / n)), 1.0)
             lines += [
-                "        double largest = -INFINITY, total = 0.0;",
                 f"        for (int j = 0; j < {n}; ++j) {{",
-                f"            const double likely = (part[j] + {shift}) * {factor};",
-                f"            part[j] = log(likely < {least!r} ? {least!r} : likely > 1.0 ? 1.0 : likely)"
-                f" / {exact.number(table.temperatures[column])};",
-                "            largest = part[j] > largest ? part[j] : largest;",
+                f"            const double share = {shifted};",
+                f"            likely[j] = log({raised}) / {EXACT.number(table.temperatures[column])};",
                 "        }",
-                f"        for (int j = 0; j < {n}; ++j)",
-                "            total += part[j] = exp(part[j] - largest);",
-                f"        for (int j = 0; j < {n}; ++j)",
-                "            part[j] /= total;",
+                *softmax([n], EXACT, "likely", "        "),
             ]
         if table.kind == "labels":
-            lines += [f"        y[{column}] = ({kind})part[1];", "    }"]
+            lines += [f"        y[{column}] = ({kind})likely[1];", "    }"]
             continue
         n_classes = len(table.classes[column])
         lines += [f"        for (int j = 0; j < {n_classes}; ++j)", f"            y[{place} + j] = 0;"]
-        lines += [f"        y[{place + int(number)}] = ({kind})part[{j}];" for j, number in enumerate(counting)]
+        lines += [f"        y[{place + int(number)}] = ({kind})likely[{j}];" for j, number in enumerate(counting)]
         lines.append("    }")
         place += n_classes
     if table.kind == "one":

@@ -1,7 +1,7 @@
 """Activation functions and their slopes, on rows of vectors.
 
-The functions themselves are in functions/activations.py. From each of its records comes a loop over vectors here, and from all of
-them the branches that choose by code.
+Their formulas are in functions/activations.py. From each of its records comes a loop over vectors here, and from all of them the
+branches that choose by code.
 """
 
 import numpy as np
@@ -28,7 +28,7 @@ from .vectors import (
 )
 
 OWN_BRANCH = {IDENTITY, SOFTMAX, CUMULATIVE}  # written out in `activate`
-NO_SLOPE = {IDENTITY, STEP}  # delta goes back as it is
+NO_SLOPE = {IDENTITY, STEP}  # delta goes back unchanged
 assert len(ACTIVATIONS) < 63
 _NOT_ZERO_AT_ZERO = sum(1 << record.code for record in ACTIVATIONS.values() if not record.is_zero_at_zero)
 
@@ -39,7 +39,7 @@ def _compiled(function):
 
 
 def _loop(record):
-    """What makes activations of pre-activations, elements z to stop of Z, by a record; slopes: as `activate`'s."""
+    """Make a loop that replaces pre-activations, elements z to stop of Z, by a record's activations; slopes: as in `activate`."""
     formula = _compiled(record.formula)
 
     @inline
@@ -59,7 +59,7 @@ def _loop(record):
 
 
 def _loop_back(record):
-    """What brings elements of D, `ahead` of `at` to stop, back through the activations A there, by a record."""
+    """Make a loop that multiplies elements of D, `ahead` of `at` to stop, by a record's slopes, from the activations A."""
     backward = _compiled(record.backward)
 
     @inline
@@ -72,49 +72,30 @@ def _loop_back(record):
 
 @jit
 def fill_with_nan(A, start, stop):
-    """What becomes of elements start to stop, whole vectors, by a code that no branch matches."""
+    """Set elements start to stop, whole vectors, to NaN, for an unknown code."""
     for i in range(start, stop, lane_count(A)):
         store(A, i, broadcast(A, np.nan))
 
 
-@jit
-def _unknown(code, Z, z, stop, slopes):
+@part
+@by_code({record.code: _loop(record) for record in ACTIVATIONS.values() if not record.is_common})
+def _activate_apart(code: int, Z: Reals, z: int, stop: int, slopes: int) -> None:
+    """Activations that few networks have."""
     fill_with_nan(Z, z, stop)
 
 
-_activate_rare = jit(
-    by_code(
-        "_activate_rare",
-        "Z, z, stop, slopes",
-        {record.code: _loop(record) for record in ACTIVATIONS.values() if not record.is_common},
-        _unknown,
-    )
-)
-
-
-@part
-def _activate_apart(code: int, Z: Reals, z: int, stop: int, slopes: int) -> None:
-    """Activations that few networks have."""
-    _activate_rare(code, Z, z, stop, slopes)
-
-
-_activate_common = inline(
-    by_code(
-        "_activate_common",
-        "Z, z, stop, slopes",
-        {r.code: _loop(r) for r in ACTIVATIONS.values() if r.is_common and r.code not in OWN_BRANCH},
-        _activate_apart,
-    )
-)
+@inline
+@by_code({r.code: _loop(r) for r in ACTIVATIONS.values() if r.is_common and r.code not in OWN_BRANCH})
+def _activate_common(code, Z, z, stop, slopes):
+    _activate_apart(code, Z, z, stop, slopes)
 
 
 @inline
 def activate(code, Z, z, n_rows, n_units, width, slopes, groups):
     """Replace the pre-activations Z: (n_rows, width), from element z on, by their activations; the padding becomes zero.
 
-    groups: (n_groups + 1,), where the units of each softmax begin, as in `Network`.
-    An activation that keeps its slopes writes that of element i to Z[i + slopes], unless slopes is 0. What is NaN stays NaN; a
-    code that nobody knows gives NaN.
+    groups: (n_groups + 1,), where the units of each softmax begin, as in `Network`. An activation that keeps its slopes writes
+    that of element i to Z[i + slopes], unless slopes is 0. NaN stays NaN; an unknown code gives NaN.
     """
     n_lanes = lane_count(Z)
     stop = z + n_rows * width
@@ -142,8 +123,8 @@ def activate(code, Z, z, n_rows, n_units, width, slopes, groups):
 
 @jit
 def _activate_columns(code, Z, z, n_rows, n_units, width):
-    """Activate column by column, where rows are mostly padding, which is zero and stays so (measured: 10 % of a fit with
-    full batches of 750 rows)."""
+    """Activate column by column if rows are mostly padding, which stays zero (measured: it saves 10 % of a fit with full batches
+    of 750 rows)."""
     n_lanes = lane_count(Z)
     for column in range(z, z + n_units):
         for i in range(0, n_rows, n_lanes):
@@ -163,9 +144,8 @@ def _activate_columns(code, Z, z, n_rows, n_units, width):
 def _softmax(Z, z, n_units, width):
     """Softmax of one row of Z, z: its first element; shifted by the largest value if anything could overflow or all vanish."""
     n_lanes = lane_count(Z)
-    if (
-        width == n_lanes
-    ):  # without loops, whose ends are hard to foresee (measured: 4 to 9 % of an epoch with three or four classes)
+    # Without loops, whose ends are mispredicted (measured: it saves 4 to 9 % of an epoch with three or four classes).
+    if width == n_lanes:
         x = load(Z, z)
         shift = lane_max(keep_first(x, n_units, -np.inf))
         if not -20.0 < shift < 20.0:
@@ -202,7 +182,7 @@ def _softmax_in_groups(Z: Reals, z: int, n_rows: int, width: int, groups: Intege
             largest = load_strided(Z, first, width, n, Z)
             for column in range(first + 1, stop):
                 x = load_strided(Z, column, width, n, Z)
-                largest = where_less(largest, x, x, largest)  # a NaN among them is in the sum all the same
+                largest = where_less(largest, x, x, largest)  # a NaN that it ignores is in the sum
             total = broadcast(Z, 0.0)
             for column in range(first, stop):
                 x = exp(load_strided(Z, column, width, n, Z) - largest)
@@ -212,48 +192,30 @@ def _softmax_in_groups(Z: Reals, z: int, n_rows: int, width: int, groups: Intege
                 store_strided(Z, column, width, n, load_strided(Z, column, width, n, Z) / total)
 
 
-@jit
-def _unknown_slope(code, A, D, at, stop, ahead):
+@part
+@by_code({r.code: _loop_back(r) for r in ACTIVATIONS.values() if r.backward and not r.is_common})
+def _multiply_by_slope_apart(code: int, A: Reals, D: Reals, at: int, stop: int, ahead: int) -> None:
+    """Slopes of activations that few networks have."""
     fill_with_nan(D, at + ahead, stop + ahead)
 
 
-_multiply_by_rare_slope = jit(
-    by_code(
-        "_multiply_by_rare_slope",
-        "A, D, at, stop, ahead",
-        {r.code: _loop_back(r) for r in ACTIVATIONS.values() if r.backward and not r.is_common},
-        _unknown_slope,
-    )
-)
-
-
-@part
-def _multiply_by_slope_apart(code: int, A: Reals, D: Reals, at: int, stop: int, ahead: int) -> None:
-    """Slopes of activations that few networks have."""
-    _multiply_by_rare_slope(code, A, D, at, stop, ahead)
-
-
-_multiply_by_common_slope = inline(
-    by_code(
-        "_multiply_by_common_slope",
-        "A, D, at, stop, ahead",
-        {r.code: _loop_back(r) for r in ACTIVATIONS.values() if r.backward and r.is_common and r.code not in NO_SLOPE},
-        _multiply_by_slope_apart,
-    )
-)
+@inline
+@by_code({r.code: _loop_back(r) for r in ACTIVATIONS.values() if r.backward and r.is_common and r.code not in NO_SLOPE})
+def _multiply_by_common_slope(code, A, D, at, stop, ahead):
+    _multiply_by_slope_apart(code, A, D, at, stop, ahead)
 
 
 @inline
 def multiply_by_slope(code, A, slopes, D, at, size):
-    """Multiply `size` elements of D, from `at` on, by the slopes there: had from the activations A, or by the code KEPT those
-    that `activate` wrote. A code that nobody knows, or that of the softmax, whose slope is a matrix, gives NaN.
+    """Multiply `size` elements of D, from `at` on, by the slopes there: computed from the activations A or, for the code KEPT,
+    those that `activate` wrote. An unknown code, or that of the softmax, whose slope is a matrix, gives NaN.
     """
     multiply_ahead_by_slope(code, A, slopes, D, at, size, 0)
 
 
 @inline
 def multiply_ahead_by_slope(code, A, slopes, D, at, size, ahead):
-    """Multiply by slopes elements of D that lie `ahead` elements behind the activations they belong to."""
+    """Multiply elements of D by slopes, where D[i + ahead] belongs to the activation A[i]."""
     if code == KEPT:
         for i in range(at, at + size, lane_count(D)):
             store(D, i + ahead, load(D, i + ahead) * load(A, i + slopes))

@@ -1,4 +1,4 @@
-"""What threads that share a fit need: atomic integers, a barrier, and giving the core away while waiting."""
+"""For threads that share a fit: atomic integers, a barrier, and yielding the core while waiting."""
 
 import operator
 import sys
@@ -9,11 +9,11 @@ from .compiler import IS_INTERPRETED, jit, primitive
 from .toolchain.late import ir, types
 from .vectors import address
 
-# Elements of a team's `sync` array, a cache line (8 elements) apart so that waiting on one does not slow the others.
+# Elements of a team's `sync` array, a cache line (8 elements) apart, so that waiting for one does not slow the others.
 ARRIVED, INTERRUPT, STOP, FAILED = 0, 8, 16, 24
 SYNC_SIZE = 32
-# About a microsecond. Who waits longer offers the core at every look: the thread that is waited for may be queueing for this very
-# core while another library's idle threads spin on the next (measured there: 2 ms for a fit, 12 ms with sleeps after 0.1 ms).
+# About a microsecond. A thread that waits longer yields the core at every look: the other thread may be waiting for this core
+# while another library's idle threads spin on the next one (measured: 2 ms for a fit, 12 ms with sleeps after 0.1 ms instead).
 SPINS = 0 if IS_INTERPRETED else 1000
 _adding = threading.Lock()
 
@@ -48,10 +48,10 @@ def atomic_add(typing_context, array, index, value):
 
 @primitive(lambda: time.sleep(0))
 def offer_core(typing_context):
-    """Let another thread have the core if one waits for it."""
+    """Yield the core if another thread waits for it."""
 
     def codegen(context, builder, sig, args):
-        name = "SwitchToThread" if sys.platform == "win32" else "sched_yield"  # of the system's, which every process has
+        name = "SwitchToThread" if sys.platform == "win32" else "sched_yield"  # functions that every process has
         offer = builder.module.globals.get(name) or ir.Function(builder.module, ir.FunctionType(ir.IntType(32), []), name)
         builder.call(offer, [])
         return context.get_dummy_value()
@@ -61,7 +61,7 @@ def offer_core(typing_context):
 
 @jit
 def is_stopped(sync):
-    """Whether this thread is told to stop, which the others of its team see in sync[STOP] past the next barrier."""
+    """Whether this thread was told to stop; the other threads of its team see it in sync[STOP] after the next barrier."""
     if atomic_load(sync, INTERRUPT):
         sync[STOP] = 1
         return True
@@ -72,7 +72,7 @@ def is_stopped(sync):
 def barrier(sync, n_threads):
     """Wait until all n_threads of the team are here; sync[ARRIVED] counts arrivals and starts at a multiple of n_threads.
 
-    A thread may fail, with bounds checks for one: sync[FAILED] is then 1, nobody waits for it, and all are to stop.
+    If a thread fails, for example by a bounds check, sync[FAILED] is 1: then no thread waits, and all stop.
     """
     if n_threads == 1:
         return

@@ -1,6 +1,6 @@
-"""Kernels that a wheel carries: a shared library for a level of x86-64, made where the wheel was built (tools/build_wheel.py).
+"""The machine code in a wheel: a shared library per level of x86-64, made by tools/build_wheel.py.
 
-It goes by a digest of the sources; for others, or another CPU, there is none, and kernels are compiled.
+Its name has a digest of the sources. If there is none for these sources and this CPU, kernels are compiled.
 """
 
 import ctypes
@@ -17,14 +17,14 @@ FOLDER = pathlib.Path(__file__).with_name("carried_kernels")
 
 
 def path_of(level):
-    """Where the library of a level lies, beside it an index."""
+    """Path of the library of a level; its index is beside it."""
     return FOLDER / f"{level}-{SOURCES[:32]}.so"
 
 
 @functools.cache
 def library():
-    """Return the library for this CPU, and by name and dtype symbol and slots of what is in it; (None, {}) without one."""
-    # a CPU's name or features from the environment may be less, or other, than its level has
+    """Return the library for this CPU and its index, symbol and slots by name and dtype; (None, {}) if there is none."""
+    # a CPU that the environment names may lack features of this CPU's level
     if LEVEL is None or "NUMBA_CPU_NAME" in os.environ or "NUMBA_CPU_FEATURES" in os.environ:
         return None, {}
     path = path_of(LEVEL)
@@ -33,11 +33,11 @@ def library():
         if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
             return None, {}
         return ctypes.CDLL(str(path)), index
-    except (OSError, ValueError, TypeError):  # there is none, most often, or it is damaged; a zip file has no folder
+    except (OSError, ValueError, TypeError):  # no such file, a damaged one, or the package is in a zip file
         return None, {}
 
 
 def write_index(path, index):
-    """Write what is in a library beside it."""
+    """Write the index of a library beside it."""
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     path.with_suffix(".json").write_text(json.dumps([digest, index]), encoding="utf-8")

@@ -1,10 +1,11 @@
-"""The decorators of all compiled functions: they note what is to be compiled, and numba is not imported until something is.
+"""The decorators of all compiled functions. They record what is to be compiled; numba is imported only to compile it.
 
-A decorated function stays what it is, plain Python; with NUMBA_DISABLE_JIT=1 it is run as such. `object_code` makes the machine
-code of an entry or a part, mostly in a process of its own (toolchain/compile.py).
+A decorated function stays plain Python, and with NUMBA_DISABLE_JIT=1 it runs as such. `object_code` compiles an entry or a part,
+usually in a separate process (toolchain/compile.py).
 """
 
 import functools
+import inspect
 import os
 from collections.abc import Callable
 from typing import Any
@@ -16,8 +17,8 @@ from .toolchain import load, pack
 from .toolchain.entries import Entry
 from .toolchain.late import code, compiling
 
-# Fused multiply-adds and nothing else: nnan/ninf would delete the tests on which the divergence error rests, and reassoc the
-# rounding by a large constant inside the exponential; sums worth vectorising are written on vectors.
+# Fused multiply-adds and nothing else: nnan and ninf would remove the tests that the divergence error needs, reassoc the rounding
+# by a large constant in the exponential. Long sums are written on vectors anyway.
 FASTMATH = {"contract"}
 
 
@@ -25,36 +26,36 @@ def _is_set(name):
     return os.environ.get(name, "0") not in ("", "0")
 
 
-IS_INTERPRETED = _is_set("NUMBA_DISABLE_JIT")  # the kernels run as the Python code they are, for a debugger to step through
-IS_CHECKED = _is_set("NUMBA_BOUNDSCHECK") and not IS_INTERPRETED  # what would leave its array raises an IndexError
+IS_INTERPRETED = _is_set("NUMBA_DISABLE_JIT")  # the kernels run as Python code, which a debugger can step through
+IS_CHECKED = _is_set("NUMBA_BOUNDSCHECK") and not IS_INTERPRETED  # an access outside of its array raises an IndexError
 
 TUNED = {"error_model": "numpy", "fastmath": FASTMATH}
 INNER_OPTIONS = {**TUNED, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 class Primitive:
-    """A function whose LLVM `emit` writes, as numba's intrinsics do; called from Python it does the same in NumPy."""
+    """A function whose LLVM is written by `emit`, as in numba's intrinsics; called from Python, it does the same in NumPy."""
 
     def __init__(self, emit, meaning):
         functools.update_wrapper(self, emit)
         self.emit, self.meaning = emit, meaning
 
     def __call__(self, *arguments):
-        """What it means."""
+        """Do in NumPy what the LLVM does."""
         return self.meaning(*arguments)
 
 
 INNER: dict[Callable[..., Any], dict[str, Any]] = {}  # options of functions that other kernels call
 PRIMITIVES: list[Primitive] = []
-MEANINGS: dict[Operation, Any] = {}  # of the operations of formulas, on vectors
+MEANINGS: dict[Operation, Any] = {}  # the operations of formulas, on vectors
 PARTS: dict[str, Callable[..., Any]] = {}  # by name
-POINTED: dict[Callable[..., Any], int] = {}  # functions that are called at an address, and which of a pair of these
-BY_POINTER: dict[int, tuple[Callable[..., Any], Callable[..., Any]]] = {}  # what is there where Python runs the kernels
+POINTED: dict[Callable[..., Any], int] = {}  # functions called at an address from a pair, and which of the two
+BY_POINTER: dict[int, tuple[Callable[..., Any], Callable[..., Any]]] = {}  # such pairs of functions if Python runs the kernels
 ENTRIES: dict[str, Entry] = {}
 
 
 def primitive(meaning):
-    """Make a primitive of the function that writes its LLVM; `meaning` does the same in NumPy, a Vector being an array."""
+    """Make a primitive of the function that writes its LLVM; `meaning` does the same in NumPy, with an array for a Vector."""
 
     def make(emit):
         if IS_INTERPRETED:
@@ -66,18 +67,18 @@ def primitive(meaning):
 
 
 def jit(function, **options):
-    """Have a function compiled that other kernels call."""
+    """Compile a function into the kernels that call it."""
     INNER[function] = options
     return function
 
 
 def inline(function):
-    """Compile what the per-sample loop calls: a call costs as much there as the arithmetic (measured: 5 to 8 % of a fit)."""
+    """Always inline a function: in the per-sample loop, a call costs as much as arithmetic (measured: 5 to 8 % of a fit)."""
     return jit(function, forceinline=True)
 
 
 def means(operation):
-    """Say what an operation of formulas is on vectors: by a function that is compiled, or a primitive."""
+    """Define an operation of formulas on vectors, by a function that is compiled or by a primitive."""
 
     def make(function):
         operation.on_vectors = MEANINGS[operation] = function
@@ -86,31 +87,38 @@ def means(operation):
     return make
 
 
-def by_code(name, parameters, functions, otherwise):
-    """Make a function of a code and the parameters that calls the one of `functions`, {code: function}, or, where there is none,
-    `otherwise` with the code too. numba wants the branches written out."""
-    known = {
-        "__name__": otherwise.__module__,
-        "otherwise": otherwise,
-        **{f"function_{code}": function for code, function in functions.items()},
-    }
-    branches = [f"    if code == {code}:\n        return function_{code}({parameters})" for code in functions]
-    source = "\n".join([f"def {name}(code, {parameters}):", *branches, f"    return otherwise(code, {parameters})"])
-    exec(source, known)
-    return known[name]
+def by_code(functions):
+    """Let a function, whose first parameter is a code, call one of `functions`, {code: function}, with the other parameters; its
+    own body is for all other codes. numba wants the branches written out."""
+
+    def make(function):
+        name, (code, *others) = function.__name__, inspect.signature(function).parameters
+        rest = ", ".join(others)
+        known = {f"function_{number}": each for number, each in functions.items()}
+        known |= {"__name__": function.__module__, "otherwise": jit(function)}
+        branches = [f"    if {code} == {number}:\n        return function_{number}({rest})" for number in functions]
+        exec("\n".join([f"def {name}({code}, {rest}):", *branches, f"    return otherwise({code}, {rest})"]), known)
+        known[name].__annotations__, known[name].__doc__ = function.__annotations__, function.__doc__
+        return known[name]
+
+    return make
 
 
 def part(function):
-    """Have a function compiled to machine code of its own, which kernels call at an address (see toolchain/machine_code.py): what
-    few fits use, and what would take LLVM longer as a piece of its caller. The annotations say what it takes and returns.
+    """Compile a function to machine code of its own, which kernels call at an address (see toolchain/machine_code.py).
+
+    It is for what few fits use, and what LLVM would compile more slowly as a piece of its caller. The annotations declare what it
+    takes and returns.
     """
     PARTS[function.__name__] = function
     return jit(function)
 
 
 def by_pointer(number):
-    """Have a function called in place of the decorated one: at an address, of the pair that its first argument points to. The
-    annotations say what it takes; the body is for code that numba makes in its own way, which cannot call it."""
+    """Call another function in place of the decorated one: at an address from the pair that its first argument points to.
+
+    The annotations declare what it takes; the body runs where numba compiles in its own way and cannot call it.
+    """
 
     def make(function):
         if IS_INTERPRETED:
@@ -122,9 +130,9 @@ def by_pointer(number):
 
 
 def entry(function=None, *, parts=None):
-    """Have a function compiled that Python calls; its annotations say what it takes, `parts` which parts it may call (needs.py).
+    """Compile a function that Python calls; annotations declare what it takes, `parts` tells which parts it may call (needs.py).
 
-    One without annotations is a test's, which numba compiles for what it is called with.
+    A function without annotations belongs to a test; numba compiles it for the arguments that it is called with.
     """
     if function is None:
         return functools.partial(entry, parts=parts)
@@ -135,7 +143,7 @@ def entry(function=None, *, parts=None):
 
 
 def plain(function):
-    """The function as numba compiles it when it is called, or as Python runs it."""
+    """The function, compiled by numba when it is called or run by Python."""
 
     @functools.cache
     def compiled():
@@ -154,7 +162,7 @@ def plain(function):
                 return run(*arguments)
             finally:
                 leave(mode)
-        with np.errstate(all="ignore"):  # as silent about overflow as machine code is
+        with np.errstate(all="ignore"):  # machine code does not warn of overflow either
             return function(*arguments)
 
     return call
@@ -169,7 +177,7 @@ def as_c_function(function, return_type, argument_types):
 
 
 def complaint_of(function, n_numbers):
-    """What numba says of a function of so many float64 numbers that should return one; "" if nothing."""
+    """Numba's error message for a function that should take so many float64 numbers and return one; "" if it compiles."""
     from numba import cfunc, types
 
     try:

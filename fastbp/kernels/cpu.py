@@ -4,8 +4,8 @@ import os
 
 import llvmlite.binding
 
-# The levels that a wheel carries kernels for, best first: what each asks for beyond the one below, in LLVM's names, after the
-# ABI's document ("x86-64 psABI", 3.1.1); and the bytes of a vector of a CPU that has no more than it.
+# The levels that a wheel has kernels for, best first: the bytes of a vector, and the features that the level requires, in LLVM's
+# names ("x86-64 psABI", 3.1.1).
 _V3 = "cx16 popcnt sahf sse3 sse4.1 sse4.2 ssse3 avx avx2 bmi bmi2 f16c fma lzcnt movbe xsave".split()
 _V4 = "avx512f avx512bw avx512cd avx512dq avx512vl".split()
 LEVELS = {"x86-64-v4": (64, frozenset(_V3 + _V4)), "x86-64-v3": (32, frozenset(_V3))}
@@ -17,12 +17,12 @@ def cpu_name() -> str:
 
 
 def host_features() -> set[str]:
-    """Features of that CPU, as numba's environment variables have them."""
+    """Features of the CPU that kernels are compiled for."""
     return {name.removeprefix("+") for name in feature_string().split(",") if name.startswith("+")}
 
 
 def feature_string() -> str:
-    """Features of this CPU as LLVM takes them."""
+    """The same features in LLVM's format: NUMBA_CPU_FEATURES, or this CPU's without what NUMBA_ENABLE_AVX=0 turns off."""
     given = os.environ.get("NUMBA_CPU_FEATURES")
     if given is not None:
         return given
@@ -42,7 +42,7 @@ def vectors_of(features) -> tuple[int, int]:
 
 
 def level_of(features, vector_bytes):
-    """The level of x86-64 whose machine code runs on a CPU with these features and has vectors just as wide, or None."""
+    """The level of x86-64 whose machine code runs on a CPU with these features and uses vectors of this width, or None."""
     for level, (level_bytes, needed) in LEVELS.items():
         if IS_X86 and needed <= features and level_bytes == vector_bytes:
             return level

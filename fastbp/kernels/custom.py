@@ -1,6 +1,6 @@
-"""Losses of users' own: each becomes two parts, stored by a digest of its functions, which kernels call at addresses.
+"""Users' own losses: each becomes two parts, stored by a digest of its functions, which kernels call at addresses.
 
-The code of such a loss is itself an address, that of a pair of pointers, which `prepare` fills in.
+The code of such a loss is the address of a pair of pointers, which `prepare` fills.
 """
 
 import ctypes
@@ -11,12 +11,13 @@ import types
 
 from . import compiler
 from .compiler import jit, part
+from .layout import OutputRows
 from .rare_losses import CUSTOM, loop_of_losses, loop_of_slopes
 from .toolchain import load
 from .toolchain.pack import Doubles, Reals
 
-_pairs = {}  # the pointers for a loss and a dtype
-_parts = {}  # the parts for a digest
+_pairs = {}  # pairs of pointers, by loss and dtype
+_parts = {}  # pairs of parts, by digest
 _unstored = itertools.count()
 
 
@@ -45,7 +46,7 @@ def prepare(loss, dtype):
 
 
 def _reason(loss):
-    """What is wrong with one of the functions by itself, in numba's words without its trail."""
+    """Numba's error message for the function that it cannot compile, without the trace."""
     for name in ("value", "slope"):
         message = compiler.complaint_of(loss.python(name), 2 if loss.parameter is None else 3)
         if message:
@@ -56,29 +57,21 @@ def _reason(loss):
 
 
 def _parts_of(loss):
-    """The part of the values and that of the slopes."""
+    """The two parts of a loss, for its values and for its slopes."""
     value, slope, n = loss.python("value"), loss.python("slope"), 2 if loss.parameter is None else 3
     try:
         digest = hashlib.sha256(repr([_facts(value, []), _facts(slope, []), n]).encode()).hexdigest()[:32]
-    except _Unknown:  # what cannot be told apart is compiled in every process
+    except _Unknown:  # without a digest it is compiled in every process
         digest = None
     key = digest or (value, slope, n)
     if key not in _parts:
         fill_losses, fill_slopes = loop_of_losses(_of_three(value, n)), loop_of_slopes(_of_three(slope, n))
 
-        def losses(
-            loss: int, parameter: Doubles, outputs: Reals, at: int, n_rows: int, n_outputs: int, width: int, targets: Reals,
-            target: int, n_targets: int, row_losses: Doubles, first_row: int
-        ) -> None:  # fmt: skip
-            fill_losses(parameter, outputs, at, n_rows, n_outputs, width, targets, target, n_targets, row_losses, first_row)
+        def losses(loss: int, rows: OutputRows, row_losses: Doubles, first_row: int) -> None:
+            fill_losses(rows, row_losses, first_row)
 
-        def slopes(
-            loss: int, parameter: Doubles, outputs: Reals, deltas: Reals, at: int, n_rows: int, n_outputs: int, width: int,
-            targets: Reals, target: int, n_targets: int, weights: Reals, first_weight: int
-        ) -> None:  # fmt: skip
-            fill_slopes(
-                parameter, outputs, deltas, at, n_rows, n_outputs, width, targets, target, n_targets, weights, first_weight
-            )
+        def slopes(loss: int, rows: OutputRows, deltas: Reals) -> None:
+            fill_slopes(rows, deltas)
 
         for function in (losses, slopes):
             function.__name__ = f"custom_{function.__name__}_{digest or next(_unstored)}"
@@ -88,9 +81,9 @@ def _parts_of(loss):
 
 
 def _of_three(function, n):
-    """A user's function as one of a prediction, a target and the parameter of that output.
+    """A user's function with three arguments: a prediction, a target and the parameter of that output.
 
-    It is copied, as numba would keep the function itself with the constants that it saw first.
+    It is a copy, because numba would keep the function with the values of its globals that it saw first.
     """
     parts = function.__globals__, function.__name__, function.__defaults__, function.__closure__
     function = jit(types.FunctionType(function.__code__, *parts))
@@ -105,11 +98,11 @@ def _of_three(function, n):
 
 
 class _Unknown(Exception):
-    """A function goes by something that no digest tells."""
+    """A function depends on a value of which there is no digest."""
 
 
 def _facts(value, seen):
-    """What a function does, as far as it is known from its code and what that refers to."""
+    """The code of a function and the values it refers to, for the digest."""
     value = getattr(value, "py_func", value)
     if value is None or isinstance(value, (numbers.Number, str)):
         return repr(value)

@@ -1,4 +1,4 @@
-"""What elementary functions are made of: polynomials, rounding, powers of two; and masks of random numbers."""
+"""Parts of elementary functions: polynomials, rounding, powers of two; and masks of random numbers."""
 
 import numpy as np
 
@@ -8,10 +8,10 @@ from .vectors import call_overloaded, constant, lanes, splat
 
 
 def polynomial(coefficients_by_bits):
-    """Make an intrinsic of x that evaluates the polynomial whose coefficients (highest power first) suit its dtype.
+    """Make a primitive of x that evaluates the polynomial with the coefficients (highest power first) for its dtype.
 
-    Even and odd powers go by Horner's rule side by side, which halves the wait in the per-sample loop. With one coefficient it
-    is a constant that depends on the dtype.
+    Even and odd powers are evaluated by Horner's rule side by side, which halves the wait in the per-sample loop. With one
+    coefficient it is a constant that depends on the dtype.
     """
 
     @primitive(lambda x: np.polyval(np.array(coefficients_by_bits[x.dtype.itemsize * 8], x.dtype), x))
@@ -55,7 +55,7 @@ def power_of_two(typing_context, n):
     def codegen(context, builder, sig, args):
         bits, mantissa = (64, 52) if n.dtype.bitwidth == 64 else (32, 23)
         bias = 1023 if bits == 64 else 127
-        # Adding this constant leaves n + bias in the low bits of the mantissa; no conversion, so a NaN can do no harm.
+        # Adding this constant leaves n + bias in the low bits of the mantissa; without a conversion, a NaN does no harm.
         biased = builder.fadd(args[0], constant(args[0].type, 1.5 * 2.0**mantissa + bias))
         integers = ir.VectorType(ir.IntType(bits), n.lanes)
         shifted = builder.shl(builder.bitcast(biased, integers), ir.Constant(integers, [mantissa] * n.lanes))
@@ -73,7 +73,7 @@ def exponent(typing_context, x):
         root_bits = int(np.float64(0.5**0.5).view(np.int64))
         above = builder.sub(builder.bitcast(args[0], integers), constant(integers, root_bits))
         n = builder.ashr(above, constant(integers, 52))
-        # Added to the bits of this constant n stands in its lowest mantissa bits: there is no conversion before AVX-512.
+        # Added to the bits of this constant, n is in its lowest mantissa bits: there is no conversion before AVX-512.
         magic = 1.5 * 2.0**52
         biased = builder.add(n, constant(integers, int(np.float64(magic).view(np.int64))))
         return builder.fsub(builder.bitcast(biased, args[0].type), constant(args[0].type, magic))
@@ -98,8 +98,8 @@ def _mask_meaning(like, key, counter, threshold, value):
 def random_mask(typing_context, like, key, counter, threshold, value):
     """`value` in each lane whose random number is below the threshold, of 2**32, 0 in the others; like: an array of the dtype.
 
-    The number of a lane is that of counter + lane, modulo 2**32, by the key, of 64 bits, whatever the dtype: the finaliser that
-    C. Wellons found (hash-prospector, 2018; 16 21f0aaad 15 d35a2d97 15), with half of the key before it and half within.
+    The random number of a lane depends on counter + lane, modulo 2**32, and on the key, of 64 bits, not on the dtype: it is the
+    hash that C. Wellons found (hash-prospector, 2018; 16 21f0aaad 15 d35a2d97 15), with half of the key before it, half within.
     """
     vector = seen.Vector(like.dtype)
 

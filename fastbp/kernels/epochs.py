@@ -34,14 +34,14 @@ from .vectors import (
 
 IN_ORDER, SHUFFLED, ONLY_DRAWN = range(3)
 
-# When to predict the validation rows: every epoch, where their score decides, where it is only noted, or where the caller scores
-# them and calls `end_epoch`; or at the end.
+# When to predict the validation rows: after every epoch, so that their score decides (EVERY_EPOCH), only to record it (WATCHED),
+# or for the caller, who scores them and calls `end_epoch`; or only at the end.
 NEVER, EVERY_EPOCH, AT_END, WATCHED, BY_CALLER = range(5)
 
-# Why a run is over: a stopping test, a loss or weights that are no longer finite, Ctrl-C, weights of a batch that cancel out.
+# Why a run ended: a stopping test, a loss or weights that are not finite, Ctrl-C, weights of a batch's samples that sum to zero.
 RUNNING, STOPPED, LOSS_LOST, WEIGHTS_LOST, INTERRUPTED, WEIGHTLESS = range(6)
 
-# Elements of a run's `counts` (int64) and `measures` (float64): all that outlives a call.
+# Elements of a run's `counts` (int64) and `measures` (float64), which are kept between calls.
 N_ITER, SAMPLES_SEEN, NO_IMPROVEMENT, STEPS, STATUS = range(5)
 LEARNING_RATE, BEST_LOSS, BEST_SCORE = range(3)
 
@@ -50,24 +50,24 @@ class EpochPlan(NamedTuple):
     """How a run goes from batch to batch and epoch to epoch."""
 
     batch_size: int
-    shuffle: int  # code: not at all, or only the draws where an order makes no difference, as in a batch of all rows
+    shuffle: int  # code; only the draws are made where the order makes no difference, as in a batch of all rows
     gather: int  # 1: rows are read through `order`
-    online: int  # 1: batches of one sample through the loop made for them
+    online: int  # 1: batches of one sample go through online.py
     schedule: int
     learning_rate_init: float
     power_t: float
     tol: float
     n_iter_no_change: float  # epochs; infinity never stops
-    backup_every: int  # epochs between two copies of the weights, to go back to when they are lost
-    has_signed_weights: int  # 1: some samples' weights are negative, so that a batch's may cancel out
-    validate: int  # when to predict the validation rows, and what for
+    backup_every: int  # epochs between two copies of the weights, to return to if weights are lost
+    has_signed_weights: int  # 1: some samples' weights are negative, so that a batch's may sum to zero
+    validate: int  # code
     score: int
     averaged_from: int  # the step before the first whose weights are averaged
 
 
 @kept
 class Factors(NamedTuple):
-    """How schedules move with every step: one factor per batch of a call's epochs; (0,) where nothing moves."""
+    """Factors of schedules that change with every step: one per batch of a call's epochs; (0,) if nothing changes."""
 
     rate: Doubles
     weight_decay: Doubles
@@ -89,8 +89,8 @@ def predict_rows(
     stop: int,
     only_largest: int,
 ) -> None:
-    """Write the outputs for rows first to stop of the table to outputs: (n_rows, n_outputs), with this thread's part of the
-    workspace; with only_largest the number of the largest one, to outputs: (n_rows,). Cut short when told to stop."""
+    """Write the outputs for rows first to stop of the table to outputs: (n_rows, n_outputs), in this thread's part of the
+    workspace; with only_largest the number of the largest one to outputs: (n_rows,). It returns early when told to stop."""
     at = share(workspace.block_rows, thread, n_threads)
     size = max(1, min(CACHED_ROWS, share(workspace.block_rows, thread + 1, n_threads) - at))
     n_outputs, width = network.units[-1], network.widths[-1]
@@ -110,7 +110,7 @@ def predict_rows(
 
 @jit
 def _largest(values, first, n):
-    """Number of the first of the largest of n values that lie in whole vectors; 0 if all are NaN."""
+    """Number of the first largest of n values, which are in whole vectors; 0 if all are NaN."""
     n_lanes = lane_count(values)
     lowest = broadcast(values, -np.inf)
     largest = lowest
@@ -140,13 +140,13 @@ def predict(
     stop: int,
     only_largest: int,
 ):
-    """Outputs for rows first to stop of a table; outputs, only_largest: as `predict_rows`'; order: (0,), unused."""
+    """Predict rows first to stop of a table; outputs, only_largest: as in `predict_rows`; order: (0,), unused."""
     predict_rows(sync, network, params, table, order, workspace, 0, 1, outputs, first, stop, only_largest)
 
 
 @jit
 def _end_of_epoch(plan, counts, measures, loss, validation_score, params, best_params, n_rows):
-    """Count the epoch, test for the end of the run, move the learning rate: scikit-learn's rules in scikit-learn's order."""
+    """Count the epoch, test for the end of the run, change the learning rate: scikit-learn's rules in scikit-learn's order."""
     counts[N_ITER] += 1
     counts[SAMPLES_SEEN] += n_rows
     if plan.validate == EVERY_EPOCH or plan.validate == BY_CALLER:
@@ -171,7 +171,7 @@ def _end_of_epoch(plan, counts, measures, loss, validation_score, params, best_p
 
 @jit
 def _scores_of(network, code, outputs, samples, row_losses):
-    """Mean loss of rows with these outputs, and their score: minus it, or what the code says."""
+    """Mean loss of rows with these outputs, and their score: minus the loss, or by the code."""
     loss = mean_loss(network, outputs, samples, row_losses)
     if code == NEGATIVE_LOSS:
         return loss, -loss
@@ -180,7 +180,7 @@ def _scores_of(network, code, outputs, samples, row_losses):
 
 @entry(parts=needs.score_rows)
 def score_rows(network: Network, code: int, outputs: Reals, samples: Samples, row_losses: Doubles, result: Doubles):
-    """Mean loss and score of rows with these outputs, (n_rows, n_outputs), to result: (2,) float64; row_losses: any size."""
+    """Write mean loss and score of rows with these outputs, (n_rows, n_outputs), to result: (2,); row_losses: any size."""
     result[0], result[1] = _scores_of(network, code, outputs, samples, row_losses)
 
 
@@ -195,7 +195,7 @@ def end_epoch(
     best_params: Reals,
     n_rows: int,
 ):
-    """End an epoch with a score that is the caller's."""
+    """End an epoch with the caller's score."""
     _end_of_epoch(plan, counts, measures, loss, validation_score, params, best_params, n_rows)
 
 
@@ -206,7 +206,7 @@ def _keep_if_finite(params, backup):
     lost = broadcast(params, 0.0)
     for i in range(0, params.size, n_lanes):
         x = load(params, i)
-        lost = lost + (x - x)  # NaN for what is not finite, zero for all else
+        lost = lost + (x - x)  # NaN if x is not finite, otherwise zero
     if not math.isfinite(lane_sum(lost)):
         return False
     _copy(params, backup)
@@ -222,10 +222,10 @@ def _copy(source, target):
 
 @jit
 def add_norms(strips, strip_squares, norms, first):
-    """Add the root of each layer's sum of squares, (n_strips,), to norms from `first` on."""
+    """Add the root of each layer's sum of strip_squares, (n_strips,), to norms from `first` on."""
     layer, squares = 0, 0.0
     for strip in range(strips.layers.size):
-        if strips.layers[strip] < 0:  # of the front, whose strips are the last
+        if strips.layers[strip] < 0:  # the strips of the front are the last
             break
         if strips.layers[strip] != layer:
             norms[first + layer] += math.sqrt(squares)
@@ -274,10 +274,9 @@ def train(
 ):
     """Train for losses.size epochs or until a stopping test, divergence or interrupt; counts[STATUS] says which.
 
-    Run by every thread of the team on the same arrays. losses, scores, validation_losses: (n_epochs,) float64; average: laid out
-    like params, or (0,); norms: (n_epochs · n_layers,) float64 gets the mean norm of each layer's gradient, or (0,). On
-    divergence no step is taken with the bad loss, so params stay as they were before it. A code that nobody knows counts as
-    divergence.
+    Every thread of the team runs it on the same arrays. losses, scores, validation_losses: (n_epochs,); average: laid out like
+    params, or (0,); norms: (n_epochs · n_layers,), for the mean norm of each layer's gradient, or (0,). On divergence, no step is
+    taken with the bad loss, so params stay as they were before it. An unknown code counts as divergence.
     """
     if not (
         (plan.shuffle == IN_ORDER or plan.shuffle == SHUFFLED or plan.shuffle == ONLY_DRAWN)
@@ -291,7 +290,7 @@ def train(
     n_rows = order.size if plan.gather else samples.table.n_rows
     step, batch = counts[STEPS], 0  # every thread counts for itself
     n_layers = network.units.size - 1
-    shown = average if average.size else params  # what predicts
+    shown = average if average.size else params  # the weights that predict
     refresh_own_copies(network, params, workspace, strips, thread)
     for epoch in range(losses.size):
         if thread == 0:
@@ -301,7 +300,7 @@ def train(
         accumulated = 0.0
         rate, decay_factor, dropout_factor, first_step = measures[LEARNING_RATE], 1.0, 1.0, step
         if plan.online:
-            if factors.rate.size:  # that of the epoch
+            if factors.rate.size:  # the epoch's
                 rate *= factors.rate[epoch * n_rows]
             if thread == 0:
                 sync[STOP], accumulated = online_epoch(
@@ -334,7 +333,7 @@ def train(
                 if weight_sum == 0.0 and plan.has_signed_weights:
                     counts[STATUS] = WEIGHTLESS
                     return
-                step -= weight_sum == 0.0  # which takes no step
+                step -= weight_sum == 0.0  # such a batch takes no step
                 if thread == 0:
                     counts[STEPS] = step
                     if weight_sum != 0.0:
@@ -366,7 +365,7 @@ def train(
                 if norms.size and step > first_step:
                     for layer in range(n_layers):
                         norms[epoch * n_layers + layer] /= step - first_step
-                # Where weights get lost, the loss rises first: then every epoch is worth a copy.
+                # Before weights are lost, the loss rises: then they are copied in every epoch.
                 is_risky = epoch == 0 or not losses[epoch] < losses[epoch - 1]
                 if counts[STATUS] == RUNNING and (is_risky or (epoch + 1) % plan.backup_every == 0):
                     if not _keep_if_finite(params, backup):

@@ -1,4 +1,4 @@
-"""Slopes of the outputs by the inputs, row by row: from each output back through all layers to the inputs."""
+"""Derivatives of the outputs by the inputs, row by row: from each output back through all layers to the inputs."""
 
 from ..names import CANCELS, SOFTMAX
 from . import needs
@@ -15,8 +15,7 @@ from .vectors import at_least_1, element, set_element
 
 @jit
 def _start_at_output(network, workspace, output, of_logits, n_rows):
-    """Deltas of the output layer, (n_rows, width), with which one output's slope goes back: that of its z, or through the
-    activation to the output itself."""
+    """Write the deltas of the output layer, (n_rows, width), for the derivative of one output, or of its z."""
     activations, deltas, width = workspace.activations, workspace.deltas, element(network.widths, network.units.size - 1)
     at = workspace.block_rows * element(network.first_units, network.units.size - 1)
     code, slope = network.activations[-1], network.slopes[-1]
@@ -51,15 +50,18 @@ def input_gradients(
     stop: int,
     of_logits: int,
 ):
-    """Write the slopes of the outputs, or with of_logits of the z they are made from, for rows first to stop of a table to
-    gradients: (n_rows, n_outputs, n_features).
+    """Write the derivatives of the outputs, or with of_logits of their z, for rows first to stop of a table to gradients:
+    (n_rows, n_outputs, n_features).
 
-    first_transposed: the first layer's weights, (n_out, width), width being n_features rounded up to whole vectors, and behind
-    them likewise those that lead past hidden layers; inner: room for (CACHED_ROWS, width), and behind it a row of zeros; order:
-    (0,), unused. Cut short when told to stop.
+    first_transposed: the first layer's weights, (n_out, width), where width is n_features rounded up to whole vectors, followed
+    by the skip layer's in the same form; inner: room for (CACHED_ROWS, width), followed by a row of zeros; order: (0,), unused.
+    It returns early when told to stop.
     """
     n_features, n_inner, n_outputs = network.units[0], network.units[1], network.units[-1]
-    skipped, size = network.skip_layer + 1, min(CACHED_ROWS, workspace.block_rows)  # the layer of units that is skipped to
+    skipped, size = (
+        network.skip_layer + 1,
+        min(CACHED_ROWS, workspace.block_rows),
+    )  # the layer of units that the skip layer adds to
     width = first_transposed.size // (n_inner + (network.units[skipped] if skipped else 0))
     for layer in range(network.units.size - 1):
         refresh_copies(network, params, workspace, layer, 0, network.units[layer])

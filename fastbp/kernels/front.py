@@ -1,16 +1,16 @@
-"""The front of a network, where it has one: what stands between a row of the table and the products of the first layer.
+"""The front of a network, between a row of the table and the first layer: embeddings and scale. Most networks have none.
 
 Columns may be embedded: beside x itself the first layer then sees V·cos(2π·w·x + b) + c, three outputs from sixteen waves (D.
 Holzmüller, L. Grinsztajn and I. Steinwart, Better by default, arXiv:2407.04491, section 3). And each of the first layer's inputs
-may be multiplied by a trained factor of its own. The first layer then reads and passes deltas back as any other does; all of this
-lies in the flat vector of parameters, in strips as everything there.
+may be multiplied by a trained factor of its own. The first layer then reads its inputs and passes deltas back like any other; the
+parameters of the front are part of the flat vector, in strips of their own.
 """
 
 import math
 
 from .compiler import jit, part
 from .elementary import polynomial, round_to_integer
-from .layout import COSINES, EMBEDDED_SIZE, N_EMBEDDED, N_WAVES, OFFSETS, PHASES, Network
+from .layout import COSINES, EMBEDDED_SIZE, N_EMBEDDED, N_WAVES, OFFSETS, PHASES, Network, Workspace
 from .toolchain.pack import Reals
 from .vectors import (
     at_least_1,
@@ -29,7 +29,7 @@ from .vectors import (
 
 TURN = 2.0 * math.pi
 
-# sin(π·r) / r and cos(π·r) in the square of half turns: Taylor's series, cut where what follows is below half a unit in the last
+# Coefficients of sin(π·r) / r and cos(π·r) as polynomials of r²: Taylor's series, whose rest is below half a unit in the last
 # place of 1; in float32 the polynomials through Chebyshev's nodes of [0, ¼], which need two powers less.
 _SINES, _COSINES = (
     {64: [(-1) ** k * math.pi ** (2 * k + odd) / math.factorial(2 * k + odd) for k in range(11, -1, -1)]} for odd in (1, 0)
@@ -51,7 +51,7 @@ def sine_and_cosine(turns):
     """
     r = turns - round_to_integer(turns)
     half = _half(r)
-    r = where_less(half, r, half, r)  # of huge turns the remainder means nothing
+    r = where_less(half, r, half, r)  # the remainder of huge turns means nothing
     r = where_less(r, 0.0 - half, 0.0 - half, r)
     square = r * r
     s, c = r * _sine_over_half_turns(square), _cosine_of_half_turns(square)
@@ -59,14 +59,12 @@ def sine_and_cosine(turns):
 
 
 @part
-def front_forward(
-    network: Network, params: Reals, X: Reals, x: int, activations: Reals, block_rows: int, first: int, n_rows: int
-) -> None:
+def front_forward(network: Network, params: Reals, X: Reals, x: int, workspace: Workspace, first: int, n_rows: int) -> None:
     """Write the first layer's inputs of n_rows rows, which are dense from X[x] on, to rows `first` on of layer 0 of the
     activations; before the scale, if there is one, also to where `unscaled_at` says."""
-    n_lanes, n_features, width = lane_count(activations), network.n_features, element(network.widths, 0)
-    n_embedded, n_numbers = network.embedded.size, n_features - network.coded.size + 1
-    u = block_rows * network.unscaled_at + first * width
+    activations, n_features, width = workspace.activations, network.n_features, element(network.widths, 0)
+    n_lanes, n_embedded, n_numbers = lane_count(activations), network.embedded.size, n_features - network.coded.size + 1
+    u = workspace.block_rows * network.unscaled_at + first * width
     for number in range(n_embedded):
         column, at = element(network.embedded, number), network.embedding_at + number * EMBEDDED_SIZE
         for row in range(0, n_rows, n_lanes):
@@ -97,11 +95,11 @@ def front_forward(
 
 
 @part
-def front_backward(network: Network, params: Reals, deltas: Reals, block_rows: int, first: int, n_rows: int) -> None:
+def front_backward(network: Network, params: Reals, workspace: Workspace, first: int, n_rows: int) -> None:
     """Deltas of the embedded columns, and of embedded categories, before the scale, from those of the first layer's inputs."""
-    width = element(network.widths, 0)
+    deltas, width = workspace.deltas, element(network.widths, 0)
     if network.has_scale:
-        d, u = first * width, block_rows * network.unscaled_at + first * width
+        d, u = first * width, workspace.block_rows * network.unscaled_at + first * width
         needed = width if network.category_outputs.size > 1 else network.embedded.size * N_EMBEDDED
         for row in range(0, n_rows * width, at_least_1(width)):
             for j in range(0, needed, lane_count(deltas)):
@@ -114,20 +112,19 @@ def embedding_gradient(
     params: Reals,
     X: Reals,
     x: int,
-    deltas: Reals,
-    block_rows: int,
+    workspace: Workspace,
     first_row: int,
     n_rows: int,
-    gradient: Reals,
     g: int,
     first: int,
     stop: int,
     accumulate: bool,
 ) -> None:
-    """Gradient, at gradient[g], of the embedding of the first'th to stop'th embedded column over n_rows rows, which are dense
-    from X[x] on and whose deltas begin at first_row."""
-    n_lanes, n_features, width = lane_count(deltas), network.n_features, element(network.widths, 0)
-    d = block_rows * network.unscaled_at + first_row * width
+    """Gradient, at gradient[g], of the embeddings of columns first to stop of the embedded ones, over n_rows rows, which are
+    dense from X[x] on and whose deltas begin at first_row."""
+    gradient, deltas, n_lanes = workspace.gradient, workspace.deltas, lane_count(workspace.deltas)
+    n_features, width = network.n_features, element(network.widths, 0)
+    d = workspace.block_rows * network.unscaled_at + first_row * width
     for number in range(first, stop):
         column, at = element(network.embedded, number), network.embedding_at + number * EMBEDDED_SIZE
         target, source = g + number * EMBEDDED_SIZE, d + number * N_EMBEDDED
@@ -163,9 +160,9 @@ def embedding_gradient(
             store(gradient, target + COSINES + N_WAVES + wave, by_1)
             store(gradient, target + COSINES + 2 * N_WAVES + wave, by_2)
         if not accumulate:
-            for i in range(0, N_WAVES, n_lanes):  # the padding too: a gradient that is used at once lies where others did
+            for i in range(0, N_WAVES, n_lanes):  # the padding too: other gradients may have been there
                 store(gradient, target + OFFSETS + i, broadcast(deltas, 0.0))
-        total_0 = element(gradient, target + OFFSETS)  # side by side, as each waits for itself
+        total_0 = element(gradient, target + OFFSETS)  # side by side, in independent chains
         total_1 = element(gradient, target + OFFSETS + 1)
         total_2 = element(gradient, target + OFFSETS + 2)
         for row in range(source, source + n_rows * width, at_least_1(width)):
@@ -178,22 +175,12 @@ def embedding_gradient(
 
 
 @part
-def scale_gradient(
-    network: Network,
-    activations: Reals,
-    deltas: Reals,
-    block_rows: int,
-    first_row: int,
-    n_rows: int,
-    gradient: Reals,
-    g: int,
-    accumulate: bool,
-) -> None:
+def scale_gradient(network: Network, workspace: Workspace, first_row: int, n_rows: int, g: int, accumulate: bool) -> None:
     """Gradient, at gradient[g], of the scale over n_rows rows: the sum of inputs before the scale times deltas after it."""
-    width = element(network.widths, 0)
-    d, u = first_row * width, block_rows * network.unscaled_at + first_row * width
+    gradient, deltas, width = workspace.gradient, workspace.deltas, element(network.widths, 0)
+    d, u = first_row * width, workspace.block_rows * network.unscaled_at + first_row * width
     for j in range(0, width, lane_count(deltas)):
         total = load(gradient, g + j) if accumulate else broadcast(deltas, 0.0)
         for row in range(0, n_rows * width, at_least_1(width)):
-            total = multiply_add(load(activations, u + row + j), load(deltas, d + row + j), total)
+            total = multiply_add(load(workspace.activations, u + row + j), load(deltas, d + row + j), total)
         store(gradient, g + j, total)

@@ -1,7 +1,7 @@
-"""The Jacobian of a network's outputs, a block of rows at a time, for solvers that go by it: the squared error's curvature.
+"""The Jacobian of a network's outputs, a block of rows at a time, for solvers that need the curvature of the squared error.
 
-A column per weight and intercept, without the padding of the parameters, in the order in which these are stored; behind them one
-with the residuals, so that the product of the transposed block with itself holds JᵀJ and Jᵀr at once.
+It has a column per weight and intercept, in the order of the parameters without their padding, and a last one with the residuals,
+so that the product of the transposed block with itself has both JᵀJ and Jᵀr.
 """
 
 import math
@@ -24,8 +24,7 @@ IS_COMPLETE = 0  # element of `result`
 
 @jit
 def _write_scaled(J, j, scalar, V, v, n):
-    """n elements of J, from j on, = scalar · those of V, from v on; the vector that holds the last of them is written whole, what
-    follows them is zero where V is padded with zeros."""
+    """Write scalar · n elements of V, from v on, to J, from j on, in whole vectors: elements of J behind them are overwritten."""
     n_lanes = lane_count(J)
     scalar_ = broadcast(J, scalar)
     for i in range(0, n, n_lanes):
@@ -34,7 +33,7 @@ def _write_scaled(J, j, scalar, V, v, n):
 
 @jit
 def _write_sparse(J, j, table, sample, D, d, n_features, n_units):
-    """Slopes by the first weights for a row of a CSR table: x · δ where there is an entry, zero elsewhere."""
+    """Write the slopes by the first weights for a row of a CSR table: x · δ where there is an entry, zero elsewhere."""
     n_lanes = lane_count(J)
     for i in range(0, n_features * n_units, n_lanes):
         store(J, j + i, broadcast(J, 0.0))
@@ -46,7 +45,7 @@ def _write_sparse(J, j, table, sample, D, d, n_features, n_units):
 
 @jit
 def _write_row(network, table, sample, X, x, workspace, row, J, j):
-    """Slopes of one output of a row of the block by all parameters, from the deltas of that output, to J from element j on."""
+    """Write the slopes of one output of a row of the block by all parameters, from that output's deltas, to J from j on."""
     activations, deltas, block_rows = workspace.activations, workspace.deltas, workspace.block_rows
     for layer in range(network.units.size - 1):
         n_in, n_out = element(network.units, layer), element(network.units, layer + 1)
@@ -72,7 +71,7 @@ def _write_row(network, table, sample, X, x, workspace, row, J, j):
 
 @jit
 def _root_weight(weights, i, target):
-    """Root of a row's weight, of which there may be none; 0 for a target that is missing."""
+    """Root of a row's weight, 1 without weights; 0 if the target is missing."""
     if target != target:
         return 0.0
     return math.sqrt(np.float64(element(weights, i))) if weights.size else 1.0
@@ -93,7 +92,7 @@ def _pass_rows(
     width: int,
     n_columns: int,
 ) -> None:
-    """Residuals of rows first to stop of a block, and unless n_columns is 0 their slopes; arguments as `jacobian`'s."""
+    """Write the residuals of rows first to stop of a block and, unless n_columns is 0, their slopes; see `jacobian`."""
     targets, weights, offset = samples.targets, samples.weights, first_sample
     if gather:
         gather_samples(samples, order, first_sample, workspace, first, stop, network.units[0])
@@ -145,11 +144,11 @@ def jacobian(
     n_columns: int,
     result: Doubles,
 ):
-    """Residuals √s·(ŷ - y) and their slopes by the parameters, for n_rows rows of a block whose row i is sample
+    """Write the residuals √s·(ŷ - y) and their slopes by the parameters, for n_rows rows of a block whose row i is sample
     order[first_sample + i] (or first_sample + i), of weight s.
 
-    J: (n_rows · n_outputs, width) float64, a row per row and output, each with n_columns slopes and the residual; n_columns: all
-    parameters that are trained, or 0 for the residuals alone. result: (1,) float64, which becomes 0 if it was stopped.
+    J: (n_rows · n_outputs, width), a row per row and output, each with n_columns slopes and the residual; n_columns: the number
+    of trained parameters, or 0 for the residuals alone. result: (1,), becomes 0 if it was stopped.
     """
     if n_columns:
         refresh_own_copies(network, params, workspace, strips, thread)

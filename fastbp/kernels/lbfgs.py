@@ -1,9 +1,9 @@
 """L-BFGS: a quasi-Newton method that keeps its last steps, with Moré and Thuente's line search.
 
-It takes the way of scipy's L-BFGS-B without bounds, to rounding, with its constants: J. Nocedal, Updating quasi-Newton matrices
-with limited storage, 1980; R. H. Byrd, P. Lu, J. Nocedal and C. Zhu, A limited memory algorithm for bound constrained
-optimization, 1995; J. J. Moré and D. J. Thuente, Line search algorithms with guaranteed sufficient decrease, 1994. In compiled
-code because what scipy does between two gradients took 50 µs and more, several times as long as the gradients of small networks.
+It takes the same steps as scipy's L-BFGS-B without bounds, up to rounding, with its constants: J. Nocedal, Updating quasi-Newton
+matrices with limited storage, 1980; R. H. Byrd, P. Lu, J. Nocedal and C. Zhu, A limited memory algorithm for bound constrained
+optimization, 1995; J. J. Moré and D. J. Thuente, Line search algorithms with guaranteed sufficient decrease, 1994. It is
+compiled, because scipy needs 50 µs and more between two gradients, several times as long as the gradient of a small network.
 """
 
 import math
@@ -33,11 +33,11 @@ from .vectors import (
 )
 
 N_PAIRS = 10  # steps that are kept
-MOST_EVALUATIONS = 20  # of one line search
+MAX_EVALUATIONS = 20  # of one line search
 SUFFICIENT_DECREASE, CURVATURE, INTERVAL = 1e-3, 0.9, 0.1
 LONGEST_STEP = 1e10
-RETREAT = 0.1  # part that is left of a step after which the loss was no longer finite, as an exponential's output may overflow
-LOSS_CHANGE = 1e7 * np.finfo(np.float64).eps  # relative; a smaller one ends the run
+RETREAT = 0.1  # factor on a step whose loss was not finite, as an exponential output may overflow
+LOSS_CHANGE = 1e7 * np.finfo(np.float64).eps  # a smaller relative change ends the run
 
 RUNNING, SMALL_GRADIENT, SMALL_CHANGE, MAX_ITER, MAX_FUN, NO_DESCENT, NOT_FINITE, INTERRUPTED = range(8)
 
@@ -47,7 +47,7 @@ LOSS, SCALE = range(2)
 
 
 class Memory(NamedTuple):
-    """Where a run stands between two iterations; all vectors are float64 and laid out like the parameters."""
+    """The state of a run between two iterations; all vectors are float64 and laid out like the parameters."""
 
     counts: Integers
     measures: Doubles
@@ -86,7 +86,7 @@ def _combine(p, A, a, q, B, b, C, c, n):
 
 @jit
 def _largest_magnitude(A):
-    """max |A|, whole vectors; a NaN does not count."""
+    """max |A|, whole vectors; NaN is ignored."""
     largest = broadcast(A, 0.0)
     for i in range(0, A.size, lane_count(A)):
         x = magnitude(load(A, i))
@@ -96,7 +96,7 @@ def _largest_magnitude(A):
 
 @jit
 def _evaluate(n_threads, sync, network, params, samples, order, gather, workspace, strips, rule, memory):
-    """Loss and gradient at memory.x, made by all threads, which the first one, here, leads to the start."""
+    """Compute loss and gradient at memory.x with all threads; this, the first one, gives the signal at a barrier."""
     for i in range(memory.x.size):
         set_element(params, i, element(memory.x, i))
     barrier(sync, n_threads)
@@ -111,7 +111,7 @@ def _evaluate(n_threads, sync, network, params, samples, order, gather, workspac
 
 @jit
 def _set_direction(memory):
-    """Minus the inverse Hessian's approximation times the gradient, by the two loops over the kept pairs."""
+    """Set the direction to minus the approximate inverse Hessian times the gradient, by the two loops over the kept pairs."""
     n, n_kept, newest = memory.x.size, memory.counts[N_KEPT], memory.counts[NEWEST]
     direction = memory.direction
     _combine(-1.0, memory.gradient, 0, 0.0, memory.gradient, 0, direction, 0, n)
@@ -145,7 +145,7 @@ def _keep_pair(memory, step, slope_before, slope):
 
 @jit
 def _cubic(a, loss_a, slope_a, b, loss_b, slope_b):
-    """Where between a (0) and b (1) the cubic through both has its minimum, and the root in its formula, 0 where it has none."""
+    """Where between a (0) and b (1) the cubic through both has its minimum, and the root in its formula, 0 if there is none."""
     theta = 3.0 * (loss_a - loss_b) / (b - a) + slope_a + slope_b
     largest = max(abs(theta), abs(slope_a), abs(slope_b))
     root = largest * math.sqrt(max(0.0, (theta / largest) ** 2 - (slope_a / largest) * (slope_b / largest)))
@@ -157,7 +157,7 @@ def _cubic(a, loss_a, slope_a, b, loss_b, slope_b):
 @jit
 def _next_step(x, loss_x, slope_x, y, slope_y, loss_y, step, loss, slope, is_bracketed, low, high):
     """The step to try after `step`, from its loss and slope and those of the best step, x, and of the interval's other end, y;
-    also whether a minimum is now bracketed. (Moré and Thuente, section 4.)"""
+    and whether a minimum is bracketed now (Moré and Thuente, section 4)."""
     if loss > loss_x:
         place, _ = _cubic(x, loss_x, slope_x, step, loss, slope)
         cubic = x + place * (step - x)
@@ -184,10 +184,10 @@ def _next_step(x, loss_x, slope_x, y, slope_y, loss_y, step, loss, slope, is_bra
 
 @jit
 def _search_line(n_threads, sync, network, params, samples, order, gather, workspace, strips, rule, memory):
-    """Move x along the direction to where the loss has gone down far enough and flattened out.
+    """Move x along the direction to a point where the loss has decreased enough and its slope is small enough.
 
-    Returns whether it was found, the step, and the slopes at its start and end; the run may have ended for another reason. What
-    it looks for is what naive.is_wolfe_point accepts; its way there is scipy's, step by step (tests/test_lbfgs.py).
+    Returns whether it found one, the step, and the slopes at its start and end; the run may have ended for another reason. Plain
+    twin of the test: naive.is_wolfe_point. The points that it tries are scipy's (tests/test_lbfgs.py).
     """
     n = memory.x.size
     loss_0, slope_0 = memory.measures[LOSS], _dot(memory.gradient, 0, memory.direction, 0, n)
@@ -205,7 +205,7 @@ def _search_line(n_threads, sync, network, params, samples, order, gather, works
     x, loss_x, slope_x, y, loss_y, slope_y = 0.0, loss_0, slope_0, 0.0, loss_0, slope_0
     low, high, width, width_before = 0.0, 5.0 * step, LONGEST_STEP, 2.0 * LONGEST_STEP
     is_bracketed, is_first_stage = False, True
-    for _ in range(MOST_EVALUATIONS):
+    for _ in range(MAX_EVALUATIONS):
         _combine(step, memory.direction, 0, 1.0, memory.last_x, 0, memory.x, 0, n)
         loss = _evaluate(n_threads, sync, network, params, samples, order, gather, workspace, strips, rule, memory)
         if memory.counts[STATUS] != RUNNING:
@@ -222,7 +222,7 @@ def _search_line(n_threads, sync, network, params, samples, order, gather, works
         if is_stuck or at_end or step == 0.0 or (loss <= highest and abs(slope) <= -CURVATURE * slope_0):
             memory.measures[LOSS] = loss
             return True, step, slope_0, slope
-        # While the loss is lower but not by enough, the search goes by what is left of it below the line of sufficient decrease.
+        # While the loss is lower, but not by enough, the search minimises its distance to the line of sufficient decrease.
         tilt = decrease if is_first_stage and loss <= loss_x and loss > highest else 0.0
         following, is_bracketed = _next_step(
             x, loss_x - x * tilt, slope_x - tilt, y, slope_y - tilt, loss_y - y * tilt, step, loss - step * tilt, slope - tilt,
@@ -250,7 +250,7 @@ def _search_line(n_threads, sync, network, params, samples, order, gather, works
 
 @jit
 def _go_back(memory):
-    """To where the line search began."""
+    """Return to where the line search began."""
     n = memory.x.size
     _combine(1.0, memory.last_x, 0, 0.0, memory.last_x, 0, memory.x, 0, n)
     _combine(1.0, memory.last_gradient, 0, 0.0, memory.last_gradient, 0, memory.gradient, 0, n)
@@ -261,7 +261,7 @@ def _lead(
     n_threads, sync, network, params, samples, order, gather, workspace, strips, rule, memory, n_iterations, max_iter, max_fun,
     smallest_gradient
 ):  # fmt: skip
-    """What the first thread does: see `lbfgs`."""
+    """The part of the first thread, see `lbfgs`."""
     counts, measures = memory.counts, memory.measures
     if counts[N_EVALUATIONS] == 0:
         loss = _evaluate(n_threads, sync, network, params, samples, order, gather, workspace, strips, rule, memory)
@@ -285,7 +285,7 @@ def _lead(
                 _go_back(memory)
             if counts[N_KEPT] == 0:
                 counts[STATUS] = NO_DESCENT
-            counts[N_KEPT], measures[SCALE] = 0, 1.0  # once more, along the gradient itself
+            counts[N_KEPT], measures[SCALE] = 0, 1.0  # try again along the gradient itself
         else:
             counts[N_ITER] += 1
             change, size = loss_before - measures[LOSS], max(abs(loss_before), abs(measures[LOSS]), 1.0)
@@ -321,9 +321,9 @@ def lbfgs(
     max_fun: float,
     smallest_gradient: float,
 ):
-    """Go on from memory.x for n_iterations, or until counts[STATUS] says why no further; params are then those of memory.x.
+    """Continue from memory.x for n_iterations, or until counts[STATUS] says why the run ended; params are then memory.x.
 
-    The threads after the first one wait for it to ask for a gradient, or to end.
+    All threads but the first wait until it needs a gradient or ends.
     """
     if thread == 0:
         _lead(

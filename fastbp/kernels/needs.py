@@ -1,7 +1,7 @@
-"""Which parts a call of an entry may come to: they are loaded, or compiled, before it.
+"""Which parts a call of an entry may need: they are loaded, or compiled, before the call.
 
-What is not among the common codes here is taken for one whose branch is in a part. A part too many costs a first fit the time to
-compile it; one that is missing is an error when a kernel comes to it.
+A code that is not one of the common ones here needs the part with the branches of the rare ones. A part that is listed without
+need costs the first fit the time to compile it; a part that is missing is an error when a kernel calls it.
 """
 
 from ..names import (
@@ -31,7 +31,7 @@ LOG_LOSSES = {LOG_LOSS, BINARY_LOG_LOSS}
 
 @once_per_network
 def of_outputs(network):
-    """What makes the outputs of a network."""
+    """Parts for the outputs of a network."""
     codes = network.activations.tolist()
     parts = {"front_forward"} if network.has_front else set()
     if network.skip_layer >= 0:
@@ -39,7 +39,7 @@ def of_outputs(network):
     if network.is_ordered:
         parts.add("cumulative")
     if network.coded.size > 1:
-        parts.add("embed_categories" if network.category_outputs.size > 1 else "coded_forward")
+        parts.add("coded_forward")
     if not COMMON_ACTIVATIONS.issuperset(codes):
         parts.add("_activate_apart")
     if SOFTMAX in codes and network.groups.size > 2:
@@ -49,7 +49,7 @@ def of_outputs(network):
 
 @once_per_network
 def of_loss(network):
-    """What computes its loss."""
+    """Parts for its loss."""
     if network.loss not in LOG_LOSSES:
         return set() if network.loss == SQUARED_ERROR else {"rarer_losses"}
     return {"_smooth_log_losses"} if network.loss_parameter[0] > 0.0 else set()
@@ -57,7 +57,7 @@ def of_loss(network):
 
 @once_per_network
 def of_slopes(network):
-    """What goes back through its layers."""
+    """Parts for the way back through its layers."""
     has_embeddings = network.category_outputs.size > 1
     parts = {"front_backward"} if network.embedded.size or network.has_scale or has_embeddings else set()
     if network.coded.size > 1 and network.has_scale and not has_embeddings:
@@ -71,7 +71,7 @@ def of_slopes(network):
 
 @once_per_network
 def of_gradient(network):
-    """What makes its loss and its gradient."""
+    """Parts for its loss and its gradient."""
     parts = of_outputs(network) | of_loss(network) | of_slopes(network)
     if network.loss in LOG_LOSSES:
         parts |= {"_smooth_deltas"} if network.loss_parameter[0] > 0.0 else set()
@@ -94,29 +94,29 @@ def of_gradient(network):
 
 @once_per_network
 def of_predictions(network):
-    """What predicts with a network."""
+    """Parts for predictions."""
     return {"predict_rows", *of_outputs(network)}
 
 
 def predict(network, table):
-    """Of `epochs.predict`."""
+    """Parts for `epochs.predict`."""
     parts = of_predictions(network)
     return {*parts, "sparse_product"} if table.is_sparse else parts
 
 
 def of_missing(samples):
-    """What leaves missing targets out."""
+    """Parts that leave missing targets out."""
     return {"mend_deltas", "mend_losses"} if samples.has_missing else set()
 
 
 @once_per_network
 def _of_training(network):
-    """What `_train` finds, by what else than the network it goes by."""
+    """The results of `_train` for a network, by everything else that they depend on."""
     return {}
 
 
 def train(network, samples, validation, plan, rule, dropout, workspace):
-    """Of `epochs.train`."""
+    """Parts for `epochs.train`."""
     if dropout.is_on or samples.has_missing or validation.has_missing or workspace.signs.size:
         return _train(network, samples, validation, plan, rule, dropout, workspace)
     sparse = samples.table.is_sparse, validation.table.is_sparse
@@ -154,25 +154,25 @@ def _train(network, samples, validation, plan, rule, dropout, workspace):
 
 
 def score_rows(network, samples, code):
-    """Of `epochs.score_rows`."""
+    """Parts for `epochs.score_rows`."""
     return ["mean_loss", *of_loss(network), *of_missing(samples), *([] if code == NEGATIVE_LOSS else ["score"])]
 
 
 def objective(network, samples):
-    """Of entries that go by the loss and the gradient over all rows."""
+    """Parts for entries that need the loss and the gradient over all rows."""
     parts = ["objective", "pass_rows", "update", "transpose_into_panels", *of_gradient(network), *of_missing(samples)]
     return [*parts, "sparse_product", "sparse_transposed_product"] if samples.table.is_sparse else parts
 
 
 def jacobian(network, samples):
-    """Of `jacobian.jacobian`."""
+    """Parts for `jacobian.jacobian`."""
     parts = ["_pass_rows", "transpose_into_panels", *of_outputs(network), *of_slopes(network)]
     return [*parts, "sparse_product"] if samples.table.is_sparse else parts
 
 
 def explain(network, table):
-    """Of `explain.input_gradients`."""
+    """Parts for `explain.input_gradients`."""
     parts = ["transpose_into_panels", *of_outputs(network), *of_slopes(network)]
-    if not COMMON_SLOPES.issuperset(network.activations.tolist()):  # by which slopes that cancel are had
+    if not COMMON_SLOPES.issuperset(network.activations.tolist()):  # explain.py needs the slopes that the loss cancels
         parts.append("_multiply_by_slope_apart")
     return [*parts, "sparse_product"] if table.is_sparse else parts

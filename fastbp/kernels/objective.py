@@ -1,4 +1,4 @@
-"""Loss and gradient over all samples at once, for the solvers that go by these."""
+"""Loss and gradient over all samples, for solvers that need both."""
 
 from . import needs
 from .atomics import barrier
@@ -27,9 +27,9 @@ def objective(
     strips: Strips,
     rule: StepRule,
 ) -> tuple[bool, float]:
-    """Loss with its penalty and gradient, to workspace.gradient, over all samples as one batch, made by all threads of a team.
+    """Compute the loss with its penalty, and its gradient in workspace.gradient, over all samples with all threads of a team.
 
-    Returns whether it is complete, not cut short by an interrupt, and the loss.
+    Returns whether it is complete, not interrupted, and the loss.
     """
     refresh_own_copies(network, params, workspace, strips, thread)
     barrier(sync, n_threads)
@@ -56,7 +56,7 @@ def evaluate(
     rule: StepRule,
     result: Doubles,
 ):
-    """The objective as an entry of its own; result: (2,) float64 gets the loss and whether it is complete."""
+    """The objective as an entry; result: (2,), for the loss and whether it is complete."""
     is_complete, loss = objective(thread, n_threads, sync, network, params, samples, order, gather, workspace, strips, rule)
     if thread == 0:
         result[LOSS] = loss

@@ -1,5 +1,4 @@
-"""The per-sample loop: batches of one row, with the deltas, the gradient and the step of a layer fused into one pass over its
-weights."""
+"""The per-sample loop: batches of one row. Deltas, gradient and step of a layer are one pass over its weights."""
 
 import math
 
@@ -9,7 +8,7 @@ from ..names import BINARY_LOG_LOSS, LOG_LOSS, NESTEROV, SGD
 from .activations import activate, multiply_by_slope
 from .atomics import INTERRUPT, atomic_load
 from .compiler import inline, jit, part
-from .layout import Network, Samples, Workspace
+from .layout import Network, OutputRows, Samples, Workspace, weight_of
 from .losses import early_loss, log_losses, output_deltas
 from .missing import mend_deltas, mend_losses
 from .products import dot_product
@@ -40,7 +39,7 @@ def _row_product(x, first, n_inputs, W, w, bias, width, z, at):
     zero = broadcast(W, 0.0)
     whole = n_inputs - n_inputs % 4
     for j in range(0, width, 2 * n_lanes):
-        k = j + n_lanes if j + n_lanes < width else j  # an odd last column is computed twice rather than apart
+        k = j + n_lanes if j + n_lanes < width else j  # an odd last column is computed twice
         left_0, right_0 = load(W, bias + j), load(W, bias + k)
         left_1, right_1, left_2, right_2, left_3, right_3 = zero, zero, zero, zero, zero, zero
         row = w
@@ -85,10 +84,10 @@ def _step_bias(nesterov, momentum, deltas, d, width, W, V, bias, rate):
 
 @inline
 def _step_first(nesterov, momentum, x, first, after, n_rows, deltas, d, width, W, V, w, bias, rate, decay, z, at):
-    """Step W: (n_rows, width) and its velocities along x ⊗ δ, and make the next sample's z = bias + x · W of the new weights.
+    """Step W: (n_rows, width) and its velocities along x ⊗ δ, and compute the next sample's z = bias + x · W with the new W.
 
-    first, after: where this sample's and the next one's features start in x; rate, decay, result: as `_step_rows`'. One pass for
-    both (measured: 5 to 7 % of a sample); four rows at a time, or the chains of additions would set the pace.
+    first, after: where this sample's and the next one's features start in x; rate, decay, result: as `_step_rows`'. One pass does
+    both (measured: it saves 5 to 7 % of a sample), four rows at a time, so that no chain of additions limits the speed.
     """
     n_lanes = lane_count(W)
     momentum_, decay_, rate_, zero = broadcast(W, momentum), broadcast(W, decay), broadcast(W, rate), broadcast(W, 0.0)
@@ -123,14 +122,15 @@ def _step_first(nesterov, momentum, x, first, after, n_rows, deltas, d, width, W
 def _step_rows(nesterov, momentum, x, first, n_rows, deltas, d, width, inner_deltas, e, W, V, w, rate, decay):
     """One pass over W: (n_rows, width) and its velocities: inner deltas W · δ from the old weights, then the step along x ⊗ δ.
 
-    rate: minus the learning rate over the sample's weight; decay: the part of W the penalty takes, with the same sign. Returns
-    the sum of the old weights' squares. Two rows at a time, or that sum's chain of additions would set the pace.
+    rate: minus the learning rate over the sample's weight; decay: the part of W that the penalty takes, with the same sign.
+    Returns the sum of the old weights' squares. It takes two rows at a time, so that the chain of that sum does not limit the
+    speed.
     """
     n_lanes = lane_count(W)
     momentum_, decay_, rate_, zero = broadcast(W, momentum), broadcast(W, decay), broadcast(W, rate), broadcast(W, 0.0)
     norm_0, norm_1 = zero, zero
     for block in range(0, n_rows, n_lanes):
-        inner = zero  # gathered here, as a load that follows stores of single elements would wait
+        inner = zero  # collected in a register, because a load after stores of single elements would wait
         stop = min(block + n_lanes, n_rows)
         for i in range(block, stop - 1, 2):
             x_0, x_1 = broadcast_element(x, first + i) * rate_, broadcast_element(x, first + i + 1) * rate_
@@ -173,20 +173,15 @@ def _step_columns(nesterov, momentum, x, first, inner_width, deltas, d, n_column
 
 
 @jit
-def _mend_loss(network, samples, workspace, sample):
-    """`mend_losses` of one sample, without its weight."""
-    last = network.units.size - 1
-    is_mended = mend_losses(
-        network.loss, network.loss_parameter, workspace.activations, workspace.block_rows * element(network.first_units, last), 1,
-        element(network.units, last), element(network.widths, last), samples.targets, sample * samples.n_targets,
-        samples.n_targets, samples.weights, sample, workspace.row_losses, 0,
-    )  # fmt: skip
-    if is_mended and samples.weights.size:
-        workspace.row_losses[0] = element(workspace.row_losses, 0) / np.float64(element(samples.weights, sample))
+def _mended_loss(rows, row_losses):
+    """The loss of one row, row_losses[0], without missing targets, and without its weight."""
+    if mend_losses(rows, row_losses, 0) and rows.weights.size:
+        return element(row_losses, 0) / weight_of(rows, 0)
+    return element(row_losses, 0)
 
 
 @inline
-def _step_layers(nesterov, network, params, velocity, samples, workspace, rule, sample, next_sample, rate, loss):
+def _step_layers(nesterov, network, params, velocity, samples, workspace, rule, rows, sample, next_sample, rate, loss):
     """Step all layers, the last first; returns the sample's loss and the sum of the old weights' squares.
 
     loss: the `early_loss`; a log-loss is completed here. The first layer's pre-activations become the next sample's.
@@ -214,14 +209,8 @@ def _step_layers(nesterov, network, params, velocity, samples, workspace, rule, 
         multiply_by_slope(element(network.slopes, layer - 1), activations, workspace.slopes, deltas, a, inner_width)
     if network.loss == LOG_LOSS or network.loss == BINARY_LOG_LOSS:
         # So late because no step waits for it (measured: 3 to 8 % of a sample).
-        log_losses(
-            network.loss, network.loss_parameter, activations, block_rows * element(first_units, last + 1), 1,
-            element(units, last + 1), element(widths, last + 1), samples.targets, sample * samples.n_targets, samples.n_targets,
-            workspace.row_losses, 0,
-        )  # fmt: skip
-        if samples.has_missing:
-            _mend_loss(network, samples, workspace, sample)
-        loss = element(workspace.row_losses, 0)
+        log_losses(rows, workspace.row_losses, 0)
+        loss = _mended_loss(rows, workspace.row_losses) if samples.has_missing else element(workspace.row_losses, 0)
     width, biases, z = element(widths, 1), element(network.biases_at, 0), block_rows * element(first_units, 1)
     if network.fit_intercept:
         _step_bias(nesterov, momentum, deltas, z, width, params, velocity, biases, rate)
@@ -256,10 +245,10 @@ def online_epoch(
     learning_rate: float,
     sync: Integers,
 ) -> tuple[bool, float]:
-    """One epoch of sgd with a step per sample, dense rows; returns (whether interrupted, sum of the samples' losses with
-    penalty). Plain twin: naive.train with batches of one.
+    """One epoch of sgd with a step per sample, for dense rows; returns whether it was interrupted, and the sum of the samples'
+    losses with their penalties.
 
-    Stops before the step of a sample whose loss is not finite, and returns that loss; or NaN for another rule than sgd's two.
+    Stops before the step of a sample whose loss is not finite and returns that loss; NaN for a rule that is not one of sgd's two.
     Plain twin: naive.train with batch_size=1.
     """
     X, activations, deltas, slopes = samples.table.values, workspace.activations, workspace.deltas, workspace.slopes
@@ -278,12 +267,8 @@ def online_epoch(
         weight = np.float64(element(samples.weights, sample)) if samples.weights.size else 1.0
         position = _next_weighted(samples, order, position + 1, n_rows, gather)
         for layer in range(last + 1):
-            width, weights, biases = (
-                element(widths, layer + 1),
-                element(network.weights_at, layer),
-                element(network.biases_at, layer),
-            )
-            n_units = element(units, layer + 1)
+            n_units, width = element(units, layer + 1), element(widths, layer + 1)
+            weights, biases = element(network.weights_at, layer), element(network.biases_at, layer)
             z, a = block_rows * element(first_units, layer + 1), block_rows * element(first_units, layer)
             if layer == 0:
                 if n_seen == 0:  # later samples' products are made by the step before
@@ -294,22 +279,17 @@ def online_epoch(
                 _row_product(activations, a, element(units, layer), params, weights, biases, width, activations, z)
             activate(element(network.activations, layer), activations, z, 1, n_units, width, slopes, network.groups)
         n_seen += 1
-        output_deltas(
-            network.loss, network.loss_parameter, element(network.slopes, last), activations, slopes, deltas, outputs, 1,
-            n_outputs, element(widths, last + 1), samples.targets, sample * samples.n_targets, samples.n_targets, samples.weights,
-            sample,
+        rows = OutputRows(
+            network.loss, network.loss_parameter, activations, outputs, 1, n_outputs, element(widths, last + 1), samples.targets,
+            sample * samples.n_targets, samples.n_targets, samples.weights, sample,
         )  # fmt: skip
-        loss = early_loss(
-            network.loss, network.loss_parameter, activations, outputs, n_outputs, element(widths, last + 1), samples.targets,
-            sample * samples.n_targets, samples.n_targets, workspace.row_losses,
-        )  # fmt: skip
+        output_deltas(rows, element(network.slopes, last), slopes, deltas)
+        loss = early_loss(rows, workspace.row_losses)
         if samples.has_missing:
-            width = element(widths, last + 1)
-            mend_deltas(deltas, outputs, 1, width, samples.targets, sample * samples.n_targets, samples.n_targets)
+            mend_deltas(rows, deltas)
             if network.loss != BINARY_LOG_LOSS:
                 workspace.row_losses[0] = loss
-                _mend_loss(network, samples, workspace, sample)
-                loss = element(workspace.row_losses, 0)
+                loss = _mended_loss(rows, workspace.row_losses)
         if not math.isfinite(loss):
             return False, loss
         next_sample = sample
@@ -317,9 +297,13 @@ def online_epoch(
             next_sample = element(order, position) if gather else position
         rate = -learning_rate / weight
         if rule.code == NESTEROV:  # two copies, each without the test (measured: 5 % of a sample)
-            loss, norm = _step_layers(True, network, params, velocity, samples, workspace, rule, sample, next_sample, rate, loss)
+            loss, norm = _step_layers(
+                True, network, params, velocity, samples, workspace, rule, rows, sample, next_sample, rate, loss
+            )
         elif rule.code == SGD:
-            loss, norm = _step_layers(False, network, params, velocity, samples, workspace, rule, sample, next_sample, rate, loss)
+            loss, norm = _step_layers(
+                False, network, params, velocity, samples, workspace, rule, rows, sample, next_sample, rate, loss
+            )
         else:
             return False, np.nan
         loss_sum += loss + 0.5 * rule.alpha * norm / weight

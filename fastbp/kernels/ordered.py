@@ -1,4 +1,4 @@
-"""Classes that have an order: their probabilities from one score and thresholds, what these send back, and the thresholds' order.
+"""Classes that have an order: their probabilities from one score and thresholds, the deltas, and the order of the thresholds.
 
 The unit of class k has the score less its threshold; its logistic function is the probability of that class or a later one (P.
 McCullagh, Regression models for ordinal data, Journal of the Royal Statistical Society B 42, 1980).
@@ -7,6 +7,7 @@ McCullagh, Regression models for ordinal data, Journal of the Royal Statistical 
 import numpy as np
 
 from .compiler import part
+from .layout import OutputRows, weight_of
 from .toolchain.pack import Reals
 from .vector_functions import exp_minus_one, logistic
 from .vectors import broadcast, element, lane_count, load_strided, set_element, store_strided, where_less
@@ -16,8 +17,8 @@ LEAST_FALL = 1e-3  # between two thresholds, in their logits
 
 @part
 def cumulative(Z: Reals, z: int, n_rows: int, n_units: int, width: int) -> None:
-    """Probabilities of ordered classes, of as many rows at a time as a vector holds: the logistic function of unit k is that of
-    class k or a later one, unit 0 does not count; a product where a difference would lose what is small."""
+    """Probabilities of ordered classes, for as many rows at a time as a vector holds. The logistic function of unit k is the
+    probability of class k or a later one; unit 0 is ignored. Their differences are computed as products, which do not cancel."""
     n_lanes = lane_count(Z)
     for i in range(0, n_rows, n_lanes):
         n, first = min(n_lanes, n_rows - i), z + i * width
@@ -36,32 +37,20 @@ def cumulative(Z: Reals, z: int, n_rows: int, n_units: int, width: int) -> None:
 
 
 @part
-def ordered_deltas(
-    outputs: Reals,
-    deltas: Reals,
-    at: int,
-    n_rows: int,
-    n_outputs: int,
-    width: int,
-    targets: Reals,
-    target: int,
-    n_targets: int,
-    weights: Reals,
-    first_weight: int,
-) -> None:
-    """Of p = σ(z_y) - σ(z_y+1), from what is left below, b, and above, a: ∂(-ln p)/∂z_y = -b·(1 - b)/p, ∂(-ln p)/∂z_y+1 =
-    a·(1 - a)/p; together a - b. The first unit has no z, the last no z after it."""
-    floor = 1e-30 if outputs.itemsize == 4 else 1e-60
-    for i in range(n_rows):
-        row, label = at + i * width, np.int64(element(targets, target + i * n_targets))
-        weight = np.float64(element(weights, first_weight + i)) if weights.size else 1.0
-        below, above = 0.0, 0.0
+def ordered_deltas(rows: OutputRows, deltas: Reals) -> None:
+    """Deltas of -ln p for the probability p = σ(z_y) - σ(z_y+1) of class y: -b·(1 - b)/p for z_y and a·(1 - a)/p for z_y+1,
+    together a - b, where b and a are the probabilities of all classes below and above y. The first unit has no z, the last no z
+    after it."""
+    floor, n_outputs = 1e-30 if rows.outputs.itemsize == 4 else 1e-60, rows.n_outputs
+    for i in range(rows.n_rows):
+        row, label = rows.at + i * rows.width, np.int64(element(rows.targets, rows.first_target + i * rows.n_targets))
+        weight, below, above = weight_of(rows, i), 0.0, 0.0
         for j in range(n_outputs):
-            p = np.float64(element(outputs, row + j))
+            p = np.float64(element(rows.outputs, row + j))
             below += p if j < label else 0.0
             above += p if j > label else 0.0
             set_element(deltas, row + j, 0.0)
-        p = np.float64(element(outputs, row + label))
+        p = np.float64(element(rows.outputs, row + label))
         p = floor if p < floor else p
         if label > 0:
             set_element(deltas, row + label, -weight * below * (p + above) / p)
@@ -71,7 +60,7 @@ def ordered_deltas(
 
 @part
 def keep_order(params: Reals, at: int, n: int) -> None:
-    """Bring n elements down, from the third on, to the one before less a little, where they are not below that."""
+    """Lower the third to the last of n elements to LEAST_FALL below the one before, if they are higher."""
     for i in range(at + 2, at + n):
         highest = element(params, i - 1) - LEAST_FALL
         if element(params, i) > highest:

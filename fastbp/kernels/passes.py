@@ -1,10 +1,10 @@
 """Forward and backward through all layers, and the gradient of one batch, for one thread of a team.
 
-A batch is cut into blocks of rows that fit the cache. Per block the threads first share the rows (forward pass and deltas), then,
-past a barrier, the strips of the parameters (gradient and step). Where the parameters are few beside the rows, a batch is cut
-into slabs instead, each with a gradient of its own: a thread makes the gradients of whole slabs from rows that no other thread
-reads, and past the barrier the threads share the strips of their sum. No thread ever adds to what another writes, nothing is
-summed in an order that depends on the number of threads.
+A batch is cut into blocks of rows that fit the cache. Per block, the threads first share the rows (forward pass and deltas) and,
+after a barrier, the strips of the parameters (gradient and step). If there are few parameters compared with the rows, a batch is
+cut into slabs instead, each with a gradient of its own. A thread computes the gradients of whole slabs, from rows that no other
+thread reads; after the barrier, the threads share the strips of the sum. No thread adds to what another thread writes, and no sum
+depends on the number of threads.
 """
 
 import math
@@ -12,19 +12,11 @@ import math
 from ..names import GRADIENT_ONLY
 from .activations import activate, multiply_by_slope
 from .atomics import STOP, atomic_load, barrier, is_stopped
-from .coded import (
-    category_gradient,
-    coded_backward,
-    coded_forward,
-    coded_gradient,
-    coded_scale_gradient,
-    drop_numbers,
-    embed_categories,
-)
+from .coded import category_gradient, coded_backward, coded_forward, coded_gradient, coded_scale_gradient, drop_numbers
 from .compiler import jit, part
 from .dropout import Dropout, drop_inputs, drop_units, nothing_dropped
 from .front import embedding_gradient, front_backward, front_forward, scale_gradient
-from .layout import CATEGORIES, CODED_SCALE, EMBEDDING, SCALE, SKIP, Network, Samples, Workspace
+from .layout import CATEGORIES, CODED_SCALE, EMBEDDING, SCALE, SKIP, Network, OutputRows, Samples, Workspace
 from .losses import output_deltas, output_losses
 from .missing import mend_deltas, mend_losses
 from .products import (
@@ -46,15 +38,15 @@ from .vectors import at_least_1, element, lane_count, prefetch, set_element
 
 CACHED_ROWS = 4 * TILE_ROWS  # rows that go through all layers together: their activations stay in the first-level cache
 PREFETCH_FROM = 1 << 20  # bytes of a table; a smaller one stays in the second-level cache
-PREFETCHED = 64  # elements of a row; the processor itself asks for what follows them
+PREFETCHED = 64  # elements of a row; the processor itself fetches those that follow
 
 
 @jit
 def forward(network, params, table, order, first_sample, gather, workspace, first, stop, is_training):
-    """Activations of rows first to stop of a block whose row i is sample order[first_sample + i] (or first_sample + i).
+    """Write to workspace.activations those of rows first to stop of a block whose row i is sample order[first_sample + i] (or
+    first_sample + i), in training also the slopes that are kept.
 
-    Writes workspace.activations, in training with the slopes that are kept; returns nothing. Dense rows are read from X
-    itself, or from the workspace if they had to be gathered.
+    Dense rows are read from X itself, or from the workspace if they have been gathered.
     """
     dropout = nothing_dropped(network, workspace)
     masked_forward(network, params, table, order, first_sample, gather, workspace, first, stop, is_training, dropout)
@@ -62,19 +54,18 @@ def forward(network, params, table, order, first_sample, gather, workspace, firs
 
 @jit
 def masked_forward(network, params, table, order, first_sample, gather, workspace, first, stop, is_training, dropout):
-    """The forward pass with hidden units dropped; the inputs are as they are."""
+    """The forward pass with dropout of hidden units, not of inputs."""
     activations, block_rows, n_rows = workspace.activations, workspace.block_rows, stop - first
     units, widths, first_units = network.units, network.widths, network.first_units
     slopes = workspace.slopes if is_training else 0
-    n_features = network.n_features
+    n_features, panel = network.n_features, panel_width(params)
     X, x = (workspace.inputs, 0) if gather else (table.values, first_sample * n_features)
-    panel = panel_width(params)
+    x += first * n_features
+    first_sample += first
     if network.has_front:
         if network.category_outputs.size > 1:
-            embed_categories(
-                network, params, X, x + first * n_features, activations, block_rows, first, n_rows, dropout, first_sample + first
-            )
-        front_forward(network, params, X, x + first * n_features, activations, block_rows, first, n_rows)
+            coded_forward(network, params, X, x, workspace, first, n_rows, dropout, first_sample)
+        front_forward(network, params, X, x, workspace, first, n_rows)
     for layer in range(units.size - 1):
         reads_table = layer == 0 and not network.has_front
         n_units, width = element(units, layer + 1), element(widths, layer + 1)
@@ -84,13 +75,11 @@ def masked_forward(network, params, table, order, first_sample, gather, workspac
         if is_training and element(network.wide, layer):
             W, w, w_row, w_panel = workspace.panels, element(network.panels_at, layer), panel, element(units, layer) * panel
         if reads_table and table.is_sparse:
-            at = first_sample + first
-            sparse_product(table, order, at, gather, params, weights, biases, activations, z, n_rows, width, False)
+            sparse_product(table, order, first_sample, gather, params, weights, biases, activations, z, n_rows, width, False)
         elif reads_table:
             product(
-                X, x + first * n_features, n_features, 1, W, w, w_row, w_panel, params, biases, 0, activations, z, width,
-                n_rows, n_features, width,
-            )  # fmt: skip
+                X, x, n_features, 1, W, w, w_row, w_panel, params, biases, 0, activations, z, width, n_rows, n_features, width
+            )
         else:
             inner_width = element(widths, layer)
             a = block_rows * element(first_units, layer) + first * inner_width
@@ -102,25 +91,20 @@ def masked_forward(network, params, table, order, first_sample, gather, workspac
                     n_rows, element(units, layer) if layer else network.n_dense, width,
                 )  # fmt: skip
             if layer == 0 and element(units, 0) > network.n_dense:
-                coded_forward(
-                    network, params, X, x + first * n_features, activations, block_rows, first, n_rows, dropout,
-                    first_sample + first,
-                )  # fmt: skip
+                coded_forward(network, params, X, x, workspace, first, n_rows, dropout, first_sample)
         if layer == network.skip_layer and table.is_sparse:
-            at = first_sample + first
-            sparse_product(table, order, at, gather, params, network.skip_at, 0, activations, z, n_rows, width, True)
+            sparse_product(table, order, first_sample, gather, params, network.skip_at, 0, activations, z, n_rows, width, True)
         elif layer == network.skip_layer:
-            at = x + first * n_features
-            add_product(X, at, n_features, params, network.skip_at, activations, z, n_rows, n_features, width)
+            add_product(X, x, n_features, params, network.skip_at, activations, z, n_rows, n_features, width)
         activate(element(network.activations, layer), activations, z, n_rows, n_units, width, slopes, network.groups)
         if dropout.is_on and layer + 2 < units.size and dropout.rates[layer + 1] > 0.0:
-            drop_units(dropout, layer + 1, activations, z, first_sample + first, n_rows, n_units, width, slopes)
+            drop_units(dropout, layer + 1, activations, z, first_sample, n_rows, n_units, width, slopes)
 
 
 @jit
 def backward(network, params, workspace, first, stop):
-    """Deltas of all layers below the output for rows first to stop of the block, from the output's; wide layers' panels. With a
-    front those of the first layer's inputs too."""
+    """Compute the deltas of all layers below the output for rows first to stop of the block, and wide layers' panels of them;
+    with a front, also the deltas of the first layer's inputs."""
     panel = panel_width(params)
     activations, deltas, block_rows, n_rows = workspace.activations, workspace.deltas, workspace.block_rows, stop - first
     units, widths, first_units = network.units, network.widths, network.first_units
@@ -146,42 +130,37 @@ def backward(network, params, workspace, first, stop):
             slope = element(network.slopes, layer - 1)
             multiply_by_slope(slope, activations, workspace.slopes, deltas, inner_d, n_rows * inner_width)
         else:
-            front_backward(network, params, deltas, block_rows, first, n_rows)
+            front_backward(network, params, workspace, first, n_rows)
             if network.has_scale and element(units, 0) > network.n_dense:
-                coded_backward(network, params, activations, deltas, block_rows, first, n_rows)
+                coded_backward(network, params, workspace, first, n_rows)
 
 
 @jit
 def strip_gradient(
-    thread, network, params, table, order, first_sample, gather, workspace, layer, first, stop, first_row, n_rows, gradient_at,
+    thread, network, params, table, order, first_sample, gather, workspace, strips, strip, first_row, n_rows, gradient_at,
     accumulate
 ):  # fmt: skip
     """Gradient of one strip over n_rows rows of the block from first_row on: aᵀ·δ for stored rows first to stop of the weights,
-    Σδ for the biases; of the front as told there; past the hidden layers as of a first layer.
+    Σδ for the biases; for the front see front.py; the skip layer is treated like a first layer.
 
-    gradient_at: where in workspace.gradient the vector laid out like the parameters begins.
+    gradient_at: where in workspace.gradient the vector that is laid out like the parameters begins.
     """
+    layer, first, stop = strips.layers[strip], strips.firsts[strip], strips.stops[strip]
     gradient, deltas, activations, block_rows = workspace.gradient, workspace.deltas, workspace.activations, workspace.block_rows
     X, x = (workspace.inputs, 0) if gather else (table.values, first_sample * network.n_features)
     x += first_row * network.n_features
     if layer == EMBEDDING:
-        embedding_gradient(
-            network, params, X, x, deltas, block_rows, first_row, n_rows, gradient, gradient_at + network.embedding_at, first,
-            stop, accumulate,
-        )  # fmt: skip
+        g = gradient_at + network.embedding_at
+        embedding_gradient(network, params, X, x, workspace, first_row, n_rows, g, first, stop, accumulate)
         return
     if layer == SCALE:
-        g = gradient_at + network.scale_at
-        scale_gradient(network, activations, deltas, block_rows, first_row, n_rows, gradient, g, accumulate)
+        scale_gradient(network, workspace, first_row, n_rows, gradient_at + network.scale_at, accumulate)
         return
     if layer == CODED_SCALE:
-        g = gradient_at + network.coded_scale_at
-        coded_scale_gradient(network, activations, deltas, block_rows, first_row, n_rows, gradient, g, accumulate)
+        coded_scale_gradient(network, workspace, first_row, n_rows, gradient_at + network.coded_scale_at, accumulate)
         return
     if layer == CATEGORIES:
-        category_gradient(
-            network, activations, deltas, block_rows, first_row, n_rows, gradient, gradient_at, first, stop, accumulate
-        )
+        category_gradient(network, workspace, first_row, n_rows, gradient_at, first, stop, accumulate)
         return
     reads_table, weights_at = layer == 0 and not network.has_front, network.skip_at
     if layer == SKIP:
@@ -203,11 +182,8 @@ def strip_gradient(
             table, order, first_sample + first_row, gather, deltas, d, gradient, weights, n_rows, width, first, stop, accumulate
         )
     elif layer == 0 and network.has_front and first >= network.n_dense:
-        n_dense = network.n_dense
-        coded_gradient(
-            network, activations, deltas, block_rows, first_row, n_rows, gradient, weights + n_dense * width,
-            first - n_dense, stop - n_dense, accumulate,
-        )  # fmt: skip
+        n_dense, g = network.n_dense, weights + network.n_dense * width
+        coded_gradient(network, workspace, first_row, n_rows, g, first - n_dense, stop - n_dense, accumulate)
     elif network.narrow[layer] and not reads_table:
         inner_width = network.widths[layer]
         a = block_rows * network.first_units[layer] + first_row * inner_width
@@ -240,8 +216,8 @@ def strip_gradient(
 def gather_samples(samples, order, first_sample, workspace, first, stop, n_features):
     """Copy rows order[first_sample + i] to rows i = first … stop of the workspace: inputs unless sparse, targets, weights.
 
-    Targets too, although they are read once: fetched together they miss the cache together, instead of one by one in front of a
-    branch (measured: 15 % of an epoch of 100,000 rows).
+    Targets are read only once, but together they miss the cache together, not one by one in front of a branch (measured: 15 % of
+    an epoch of 100,000 rows).
     """
     if not samples.table.is_sparse:
         gather_rows(samples.table.values, order, first_sample, workspace.inputs, first, stop, n_features)
@@ -257,9 +233,9 @@ def gather_samples(samples, order, first_sample, workspace, first, stop, n_featu
 
 @jit
 def prefetch_samples(samples, order, first, stop, n_features):
-    """Ask for the start of rows order[first] to order[stop] and their targets, so that they are at hand when they are gathered.
+    """Prefetch the start of rows order[first] to order[stop] and their targets, which are gathered next.
 
-    Measured with one thread: 4 % of an epoch of 100,000 rows of 28 columns, 10 % of 6000 rows of 784.
+    Measured with one thread: it saves 4 % of an epoch of 100,000 rows of 28 columns, 10 % of 6000 rows of 784.
     """
     values, n_lanes = samples.table.values, lane_count(samples.table.values)
     if values.size * values.itemsize <= PREFETCH_FROM:
@@ -267,14 +243,14 @@ def prefetch_samples(samples, order, first, stop, n_features):
     n_read = 0 if samples.table.is_sparse else min(n_features, PREFETCHED)
     for position in range(first, min(stop, order.size)):
         sample = element(order, position)
-        for j in range(0, n_read + n_lanes - 1, n_lanes):  # rows seldom begin where a cache line does
+        for j in range(0, n_read + n_lanes - 1, n_lanes):  # rows rarely begin where a cache line does
             prefetch(values, sample * n_features + min(j, n_read - 1))
         prefetch(samples.targets, sample * samples.n_targets)
 
 
 @jit
 def share(n, part, n_parts):
-    """Start of the part'th of n_parts nearly equal shares of n rows, in whole tiles of the smaller kind."""
+    """Start of share number `part` of n_parts nearly equal shares of n rows, in whole tiles of EDGE_ROWS."""
     n_tiles = (n + EDGE_ROWS - 1) // EDGE_ROWS
     return min(n, (n_tiles * part // n_parts) * EDGE_ROWS)
 
@@ -294,7 +270,7 @@ def pass_rows(
     dropout: Dropout,
 ) -> None:
     """Forward pass, losses and deltas of rows first to stop of a block whose row i is sample first_sample + i of the order;
-    `following`: where in the order this thread goes on."""
+    `following`: where in the order this thread continues."""
     n_features = network.n_features
     targets, weights, targets_at = samples.targets, samples.weights, first_sample
     if gather:
@@ -309,26 +285,21 @@ def pass_rows(
     masked_forward(network, params, samples.table, order, first_sample, gather, workspace, first, stop, 1, dropout)
     n_outputs, width = network.units[-1], network.widths[-1]
     outputs, targets_at = workspace.block_rows * network.first_units[-1] + first * width, targets_at + first
-    output_deltas(
-        network.loss, network.loss_parameter, network.slopes[-1], workspace.activations, workspace.slopes, workspace.deltas,
-        outputs, stop - first, n_outputs, width, targets, targets_at * samples.n_targets, samples.n_targets, weights, targets_at,
-    )  # fmt: skip
-    output_losses(
+    rows = OutputRows(
         network.loss, network.loss_parameter, workspace.activations, outputs, stop - first, n_outputs, width, targets,
-        targets_at * samples.n_targets, samples.n_targets, weights, targets_at, workspace.row_losses, first,
+        targets_at * samples.n_targets, samples.n_targets, weights, targets_at,
     )  # fmt: skip
+    output_deltas(rows, network.slopes[-1], workspace.slopes, workspace.deltas)
+    output_losses(rows, workspace.row_losses, first)
     if samples.has_missing:
-        mend_deltas(workspace.deltas, outputs, stop - first, width, targets, targets_at * samples.n_targets, samples.n_targets)
-        mend_losses(
-            network.loss, network.loss_parameter, workspace.activations, outputs, stop - first, n_outputs, width, targets,
-            targets_at * samples.n_targets, samples.n_targets, weights, targets_at, workspace.row_losses, first,
-        )  # fmt: skip
+        mend_deltas(rows, workspace.deltas)
+        mend_losses(rows, workspace.row_losses, first)
     backward(network, params, workspace, first, stop)
 
 
 @jit
 def sum_rows(row_losses, first, stop, weights, first_weight):
-    """Sums, in order, of the losses of rows first to stop of a block and of their weights, from first_weight on or all 1."""
+    """Sum, in order, the losses of rows first to stop of a block and their weights, which begin at first_weight or are all 1."""
     loss_sum, weight_sum = 0.0, 0.0
     for row in range(first, stop):
         loss_sum += element(row_losses, row)
@@ -343,8 +314,8 @@ def sum_rows(row_losses, first, stop, weights, first_weight):
 def pass_share(
     thread, n_threads, sync, network, params, samples, order, block, stop, gather, workspace, strips, n_slabs, dropout
 ):
-    """This thread's share of a block, samples `block` to `stop` of the order: activations and deltas of its rows, or in slabs
-    gradients, losses and weights of its slabs, a piece at a time while it is in the cache. Cut short when told to stop.
+    """Compute this thread's share of a block, samples `block` to `stop` of the order: activations and deltas of its rows or, with
+    slabs, their gradients, losses and weights, piece by piece while a piece is in the cache. It returns early when told to stop.
 
     Plain twin of a batch in slabs: naive.gradients_in_slabs.
     """
@@ -367,7 +338,7 @@ def pass_share(
                     return
                 end = min(first + CACHED_ROWS, at + n_piece)
                 following = row - at + end
-                if following == own_stop:  # perhaps those of the next batch
+                if following == own_stop:  # then those of the next batch
                     following = stop + own_start - block
                 pass_rows(network, params, samples, order, row - at, gather, workspace, first, end, following, dropout)
             if n_slabs > 1:
@@ -376,8 +347,8 @@ def pass_share(
                 weight_sum += sums[1]
                 for strip in range(strips.layers.size):
                     strip_gradient(
-                        thread, network, params, samples.table, order, row - at, gather, workspace, strips.layers[strip],
-                        strips.firsts[strip], strips.stops[strip], at, n_piece, number * network.n_parameters, row > part_start,
+                        thread, network, params, samples.table, order, row - at, gather, workspace, strips, strip, at, n_piece,
+                        number * network.n_parameters, row > part_start,
                     )  # fmt: skip
         if n_slabs > 1:
             workspace.slab_sums[2 * number], workspace.slab_sums[2 * number + 1] = loss_sum, weight_sum
@@ -388,15 +359,15 @@ def batch_step(
     thread, n_threads, sync, network, params, samples, order, start, stop, gather, workspace, strips, rule, step, moment_1,
     moment_2, average, dropout
 ):  # fmt: skip
-    """One batch, samples start to stop of the order: gradient and step of this thread's strips; the step is left out on a bad
-    loss, and where the weights sum to zero.
+    """Compute gradient and step of this thread's strips for one batch, samples start to stop of the order. No step is taken if
+    the loss is not finite or the weights sum to zero.
 
-    Returns whether the fit goes on (it was not interrupted), the batch's mean loss without penalty, and the sum of its weights.
+    Returns whether the fit continues (it was not interrupted), the batch's mean loss without penalty, and the sum of its weights.
     """
     loss_sum, weight_sum = 0.0, 0.0
     n_slabs = min(workspace.n_slabs, (stop - start + EDGE_ROWS - 1) // EDGE_ROWS)
     block_size = stop - start if n_slabs > 1 else workspace.block_size
-    # A strip's gradient that is complete and used at once takes the same few places for all strips, which stay in the cache.
+    # A gradient that is used at once is written to the same elements for all strips, which stay in the cache.
     is_at_once = n_slabs == 1 and stop - start <= block_size and rule.shaping == PLAIN and rule.code != GRADIENT_ONLY
     gradient_at = 0
     for block in range(start, stop, at_least_1(block_size)):
@@ -405,7 +376,7 @@ def batch_step(
             thread, n_threads, sync, network, params, samples, order, block, end, gather, workspace, strips, n_slabs, dropout
         )
         barrier(sync, n_threads)
-        if atomic_load(sync, STOP):  # set by anyone before the barrier, it is the same for all past it
+        if atomic_load(sync, STOP):  # set only before the barrier, so all threads see the same
             return False, 0.0, 0.0
         if n_slabs > 1:
             for slab in range(n_slabs):
@@ -418,13 +389,12 @@ def batch_step(
             weight_sum += sums[1]
         is_good = math.isfinite(loss_sum) and weight_sum != 0.0
         for strip in range(strips.owners[thread], strips.owners[thread + 1]):
-            layer, first, last = strips.layers[strip], strips.firsts[strip], strips.stops[strip]
             if n_slabs == 1:
                 if is_at_once:
-                    gradient_at = network.n_parameters + thread * strips.largest - strip_bounds(network, layer, first, last)[0]
+                    gradient_at = network.n_parameters + thread * strips.largest - strip_bounds(network, strips, strip)[0]
                 strip_gradient(
-                    thread, network, params, samples.table, order, block, gather, workspace, layer, first, last, 0,
-                    end - block, gradient_at, block > start,
+                    thread, network, params, samples.table, order, block, gather, workspace, strips, strip, 0, end - block,
+                    gradient_at, block > start,
                 )  # fmt: skip
             if end == stop and is_good and rule.shaping == PLAIN:
                 strip_step(

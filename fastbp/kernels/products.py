@@ -30,47 +30,47 @@ from .vectors import (
 )
 
 
+def _columns_by(tile, edge_tile):
+    """Make the loop over all rows for columns that are as wide as a tile; arguments as `product`'s."""
+
+    @inline
+    def columns(A, a, a_row, a_inner, B, b, b_row, S, s, s_row, C, c, c_row, n_rows, n_inner):
+        i = 0
+        while i + TILE_ROWS <= n_rows:
+            tile(A, a + i * a_row, a_row, a_inner, B, b, b_row, S, s + i * s_row, s_row, C, c + i * c_row, c_row, n_inner, 0)
+            i += TILE_ROWS
+        while i < n_rows:
+            edge_tile(
+                A, a + i * a_row, a_row, a_inner, B, b, b_row, S, s + i * s_row, s_row, C, c + i * c_row, c_row, n_inner,
+                n_rows - i,
+            )  # fmt: skip
+            i += EDGE_ROWS
+
+    return columns
+
+
+_columns_1, _columns_2 = _columns_by(tile_1, edge_tile_1), _columns_by(tile_2, edge_tile_2)
+
+
 @jit
 def product(A, a, a_row, a_inner, B, b, b_row, b_panel, S, s, s_row, C, c, c_row, n_rows, n_inner, width):
-    """C = S + A · B; A: (n_rows, n_inner) with any strides, B: (n_inner, width), C: (n_rows, width), S likewise or one row (s_row
-    = 0).
+    """C = S + A · B; A: (n_rows, n_inner) with any strides, B: (n_inner, width), C: (n_rows, width), S like C or one row (s_row =
+    0).
 
-    Small letters are offsets of the first element and strides. Every element is one chain of multiply-adds over n_inner, whatever
-    tile it falls in, so cutting the rows among threads changes no bit. Measured on one AVX-512 core, float32: 210 to 240 GFLOP/s
-    from 32 to 784 wide, where OpenBLAS's sgemm gave 104; so there is no BLAS path and no packing. Plain twin: naive.product.
+    Small letters are offsets of the first element and strides. Every element is one chain of multiply-adds over n_inner, in every
+    kind of tile, so the bits do not depend on how threads share the rows. Measured on one AVX-512 core, float32: 210 to 240
+    GFLOP/s from 32 to 784 wide, where OpenBLAS's sgemm reached 104; so there is no BLAS and no packing. Plain twin:
+    naive.product.
     """
     n_lanes = lane_count(C)
     j = 0
     while j < width:
-        i = 0
         if j + 2 * n_lanes <= width:
-            while i + TILE_ROWS <= n_rows:
-                tile_2(
-                    A, a + i * a_row, a_row, a_inner, B, b, b_row, S, s + i * s_row + j, s_row, C, c + i * c_row + j, c_row,
-                    n_inner, 0,
-                )  # fmt: skip
-                i += TILE_ROWS
-            while i < n_rows:
-                edge_tile_2(
-                    A, a + i * a_row, a_row, a_inner, B, b, b_row, S, s + i * s_row + j, s_row, C, c + i * c_row + j, c_row,
-                    n_inner, n_rows - i,
-                )  # fmt: skip
-                i += EDGE_ROWS
+            _columns_2(A, a, a_row, a_inner, B, b, b_row, S, s + j, s_row, C, c + j, c_row, n_rows, n_inner)
             j += 2 * n_lanes
             b += b_panel
         else:
-            while i + TILE_ROWS <= n_rows:
-                tile_1(
-                    A, a + i * a_row, a_row, a_inner, B, b, b_row, S, s + i * s_row + j, s_row, C, c + i * c_row + j, c_row,
-                    n_inner, 0,
-                )  # fmt: skip
-                i += TILE_ROWS
-            while i < n_rows:
-                edge_tile_1(
-                    A, a + i * a_row, a_row, a_inner, B, b, b_row, S, s + i * s_row + j, s_row, C, c + i * c_row + j, c_row,
-                    n_inner, n_rows - i,
-                )  # fmt: skip
-                i += EDGE_ROWS
+            _columns_1(A, a, a_row, a_inner, B, b, b_row, S, s + j, s_row, C, c + j, c_row, n_rows, n_inner)
             j += n_lanes
 
 
@@ -84,8 +84,8 @@ def add_product(A: Reals, a: int, a_row: int, B: Reals, b: int, C: Reals, c: int
 def dot_product(A, a, W, w, inner_width, bias, C, c, c_row, n_rows, n_columns):
     """C = bias + A · Wᵀ; A: (n_rows, inner_width), W: (n_columns, inner_width), both padded with zeros.
 
-    n_columns is at most what a vector holds, and at most four. Where it is more than one, four columns are summed together, the
-    last one again in place of those that do not exist (measured: 9 % of an epoch with four classes).
+    n_columns is at most four, and at most what a vector holds. If it is more than one, four columns are summed together, and the
+    last one replaces those that do not exist (measured: it saves 9 % of an epoch with four classes).
     """
     n_lanes = lane_count(C)
     last = w + (n_columns - 1) * inner_width
@@ -109,7 +109,7 @@ def dot_product(A, a, W, w, inner_width, bias, C, c, c_row, n_rows, n_columns):
                 total_3 = multiply_add(x, load(W, last + i), total_3)
             sums = keep_first(four_sums(total, total_1, total_2, total_3), n_columns, 0.0)
             result = sums + load(W, bias)
-        store(C, c + row * c_row, result)  # one element after the other would make the load that follows wait
+        store(C, c + row * c_row, result)  # at once, because a load after stores of single elements would wait
 
 
 @jit
@@ -146,7 +146,7 @@ def transpose_into_panels(A: Reals, a: int, a_row: int, B: Reals, b: int, first:
                     set_element(B, target + column * panel + i, element(A, a + (row + i) * a_row + column))
         else:
             for column in range(0, n_columns, BLOCK):
-                j = min(column, n_columns - BLOCK)  # the last block overlaps the one before rather than be smaller
+                j = min(column, n_columns - BLOCK)  # the last block overlaps the one before
                 transpose_block(A, a + row * a_row + j, a_row, B, target + j * panel, panel)
 
 
@@ -182,7 +182,7 @@ def sparse_product(
     width: int,
     accumulate: bool,
 ) -> None:
-    """C = start + X · B, or with accumulate C += X · B; X: rows of a CSR table picked like `gather_rows` does, B: (n_features,
+    """C = start + X · B, or with accumulate C += X · B; X: rows of a CSR table in the order of `gather_rows`, B: (n_features,
     width), start: one row of B's array."""
     n_lanes = lane_count(C)
     for row in range(n_rows):
@@ -237,7 +237,7 @@ def sparse_transposed_product(
 def gather_rows(X, order, first_sample, inputs, first, stop, n_features):
     """Copy the dense rows order[first_sample + i] of X: (n, n_features) to rows i = first … stop of inputs."""
     n_lanes = lane_count(X)
-    last = n_features - n_lanes  # where the last vector starts: it overlaps the one before, so a row needs no remainder loop
+    last = n_features - n_lanes  # where the last vector starts, which overlaps the one before: no remainder loop is needed
     for i in range(first, stop):
         source, target = element(order, first_sample + i) * n_features, i * n_features
         if last >= 0:

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..names import ACCURACY, R2
 from .compiler import jit, part
-from .layout import Network, Samples
+from .layout import Network, OutputRows, Samples
 from .losses import output_losses
 from .missing import mend_losses
 from .passes import sum_rows
@@ -16,7 +16,7 @@ from .vectors import at_least_1
 
 @jit
 def _largest_of(values, first, stop):
-    """Where the first of the largest is of elements `first` to stop."""
+    """Index of the first largest of elements `first` to stop."""
     best = first
     for j in range(first + 1, stop):
         if values[j] > values[best]:
@@ -26,8 +26,7 @@ def _largest_of(values, first, stop):
 
 @jit
 def _is_right(outputs, row, n_outputs, targets, row_target, n_targets, groups):
-    """Whether the predicted class, in each group of outputs, or every label of a multilabel row, is the true one, where that is
-    not missing."""
+    """Whether the predicted class (of each group of outputs) or all labels of a row are right; missing targets are ignored."""
     if n_targets < n_outputs:  # one class index per row
         return _largest_of(outputs, row, row + n_outputs) - row == np.int64(targets[row_target])
     if groups.size > 2:
@@ -46,8 +45,8 @@ def _is_right(outputs, row, n_outputs, targets, row_target, n_targets, groups):
 
 @part
 def score(code: int, outputs: Reals, n_outputs: int, samples: Samples, groups: Integers) -> float:
-    """Score of outputs: (n_rows, n_outputs), in groups as in `Network`; accuracy, or R² averaged over the first outputs, one for
-    each target (NaN where one is not finite), that have targets, or NaN for a code that nobody knows."""
+    """Score of outputs: (n_rows, n_outputs), in groups as in `Network`: accuracy, or the mean R² of the first n_targets outputs,
+    without those that have no targets; NaN if an output is not finite, or for an unknown code."""
     targets, weights, n_rows, n_targets = samples.targets, samples.weights, samples.table.n_rows, samples.n_targets
     if code == ACCURACY:
         right, total = 0.0, 0.0
@@ -89,20 +88,18 @@ def score(code: int, outputs: Reals, n_outputs: int, samples: Samples, groups: I
 
 @part
 def mean_loss(network: Network, outputs: Reals, samples: Samples, row_losses: Doubles) -> float:
-    """Mean loss of rows with these outputs, (n_rows, n_outputs), no penalty; row_losses: float64, for a piece of them."""
+    """Mean loss of rows with these outputs, (n_rows, n_outputs), without penalty; row_losses: room for some of them at a time."""
     n_rows, n_outputs, n_targets = samples.table.n_rows, network.units[-1], samples.n_targets
     loss_sum, weight_sum = 0.0, 0.0
     for row in range(0, n_rows, at_least_1(row_losses.size)):
         n = min(row_losses.size, n_rows - row)
-        output_losses(
+        rows = OutputRows(
             network.loss, network.loss_parameter, outputs, row * n_outputs, n, n_outputs, n_outputs, samples.targets,
-            row * n_targets, n_targets, samples.weights, row, row_losses, 0,
+            row * n_targets, n_targets, samples.weights, row,
         )  # fmt: skip
+        output_losses(rows, row_losses, 0)
         if samples.has_missing:
-            mend_losses(
-                network.loss, network.loss_parameter, outputs, row * n_outputs, n, n_outputs, n_outputs, samples.targets,
-                row * n_targets, n_targets, samples.weights, row, row_losses, 0,
-            )  # fmt: skip
+            mend_losses(rows, row_losses, 0)
         sums = sum_rows(row_losses, 0, n, samples.weights, row)
         loss_sum += sums[0]
         weight_sum += sums[1]

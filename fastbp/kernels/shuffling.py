@@ -1,7 +1,7 @@
 """NumPy's legacy RandomState in compiled code: the Mersenne Twister MT19937 and the shuffle drawn from it.
 
-Source: M. Matsumoto, T. Nishimura (1998), Mersenne Twister, ACM TOMACS 8(1); the shuffle is Durstenfeld's with masked rejection,
-in the order of draws of numpy.random.RandomState.shuffle, so that a fit stays in step with scikit-learn's.
+Source: M. Matsumoto, T. Nishimura (1998), Mersenne Twister, ACM TOMACS 8(1). The shuffle is Durstenfeld's with masked rejection,
+and draws in the same order as numpy.random.RandomState.shuffle, so that a fit takes the same rows as scikit-learn's.
 """
 
 import numpy as np
@@ -34,11 +34,11 @@ def _refill(key):
 
 @part
 def shuffle(order: Integers, key: Words, position: Integers, moves: bool) -> None:
-    """Shuffle order: (n,) in place as RandomState.shuffle does, or without `moves` only draw as if; position: (1,) words of `key`
-    used so far.
+    """Shuffle order: (n,) in place as RandomState.shuffle does, or without `moves` only make the draws; position: (1,), the
+    number of words of `key` used so far.
 
-    A draw that is rejected swaps an element with itself: a branch on it would be mispredicted every few draws (measured: 9 ns
-    instead of 4 ns per element).
+    A rejected draw swaps an element with itself: a branch on it would be mispredicted every few draws (measured: 9 ns instead of
+    4 ns per element).
     """
     used, i, mask = position[0], order.size - 1, 1
     while mask < i:

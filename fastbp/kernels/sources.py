@@ -1,4 +1,4 @@
-"""What the machine code is made from."""
+"""The digest of all sources that machine code is made from."""
 
 import hashlib
 import importlib.resources
@@ -6,7 +6,7 @@ import pathlib
 
 
 def _hash_of_sources() -> str:
-    """Of all that is compiled: kernels, formulas, the codes in names; be they source files, bytecode alone, or in a zip file."""
+    """Digest of kernels, formulas, and the codes in names: of source files or bytecode, in folders or a zip file."""
     package, suffix = importlib.resources.files("fastbp"), pathlib.Path(__file__).suffix
     digest = hashlib.sha256()
     paths = {"names": package / f"names{suffix}"}

@@ -1,7 +1,7 @@
-"""The step of a batch, strip by strip: of the weights, of their copies, and what else is done to gradients and weights.
+"""The step of a batch, strip by strip: the weights, their copies, and what else is done to gradients and weights.
 
-A step of nothing but the rule goes strip by strip, each while its gradient is in the cache. One that is shaped (clipped, with an
-L1 penalty, with bounded or averaged weights, or whose norms are recorded) goes over all strips, and past a barrier once more.
+A plain step takes each strip once, while its gradient is in the cache. A shaped step (with clipping, an L1 penalty, bounded or
+averaged weights, or recorded norms) goes over all strips, and after a barrier once more.
 """
 
 import math
@@ -13,7 +13,7 @@ from .layout import CATEGORIES, CODED_SCALE, EMBEDDED_SIZE, EMBEDDING, SCALE, SK
 from .ordered import keep_order
 from .products import pack_panels, panel_width, transpose_into_panels
 from .toolchain.pack import Integers, Reals
-from .updates import MEASURED, Step, StepRule, update
+from .updates import MEASURED, Step, StepRule, StripStep, update
 from .vectors import (
     at_least_1,
     broadcast,
@@ -56,7 +56,7 @@ def refresh_copies(network, params, workspace, layer, first, stop):
 
 @jit
 def refresh_own_copies(network, params, workspace, strips, thread):
-    """Refresh the copies of this thread's strips of the weights; the first one's also of weights that are fixed."""
+    """Refresh the copies of this thread's strips of the weights; the first thread also refreshes those of fixed weights."""
     if network.is_ordered and thread == 0:
         last = network.units.size - 2
         refresh_copies(network, params, workspace, last, 0, network.units[last])
@@ -76,8 +76,9 @@ def add_slabs(gradient, n_parameters, n_slabs, start, stop):
 
 
 @jit
-def strip_bounds(network, layer, first, stop):
+def strip_bounds(network, strips, strip):
     """Where a strip begins and ends in the flat vector."""
+    layer, first, stop = strips.layers[strip], strips.firsts[strip], strips.stops[strip]
     if layer == EMBEDDING:
         return network.embedding_at + first * EMBEDDED_SIZE, network.embedding_at + stop * EMBEDDED_SIZE
     if layer == SCALE:
@@ -99,13 +100,13 @@ def strip_bounds(network, layer, first, stop):
 
 @jit
 def is_of_weights(layer, first):
-    """Whether a strip holds weights, which are penalised; so are embeddings of categories, which multiply zeros and ones."""
+    """Whether a strip has weights, which are penalised. Embeddings of categories are weights: they multiply zeros and ones."""
     return first >= 0 and (layer >= 0 or layer == SKIP or layer == CATEGORIES)
 
 
 @part
 def keep_signs(params: Reals, signs: Reals, start: int, stop: int) -> None:
-    """Make elements start to stop zero whose sign is another than the one they have to keep; a NaN stays."""
+    """Set elements start to stop to zero if they have the wrong sign; a NaN stays."""
     zero = broadcast(params, 0.0)
     for i in range(start, stop, lane_count(params)):
         w = load(params, i)
@@ -116,18 +117,16 @@ def keep_signs(params: Reals, signs: Reals, start: int, stop: int) -> None:
 def strip_step(
     network, params, workspace, strips, n_slabs, gradient_at, rule, step, moment_1, moment_2, strip, scale, decay
 ):  # fmt: skip
-    """Take the step for one strip along gradient · scale + weights · decay, refresh its copies, and note the sum of its squared
+    """Take the step for one strip along gradient · scale + weights · decay, refresh its copies, and store the sum of its squared
     weights."""
     layer, first, stop = strips.layers[strip], strips.firsts[strip], strips.stops[strip]
-    start, end = strip_bounds(network, layer, first, stop)
+    start, end = strip_bounds(network, strips, strip)
     is_penalised = is_of_weights(layer, first)
     rate, kept = step.rate * strips.rates[strip], 1.0 - step.shrinkage * strips.decays[strip]
     if n_slabs > 1:
         add_slabs(workspace.gradient, network.n_parameters, n_slabs, start, end)
-    norm = update(
-        rule, rate, step.epsilon, kept, params, workspace.gradient, gradient_at, moment_1, moment_2, start, end, scale,
-        decay if is_penalised else 0.0,
-    )  # fmt: skip
+    own = StripStep(start, end, gradient_at, scale, decay if is_penalised else 0.0, rate, step.epsilon, kept)
+    norm = update(rule, own, params, workspace.gradient, moment_1, moment_2)
     workspace.strip_norms[strip] = norm if is_penalised else 0.0
     if workspace.signs.size:
         keep_signs(params, workspace.signs, start, end)
@@ -154,15 +153,15 @@ def shaped_step(
     average: Reals,
     weight_sum: float,
 ) -> None:
-    """Step all strips of this thread, of a batch with this sum of weights, with what the rule asks for beside.
+    """Take the step of all strips of this thread, with everything that the rule asks for; weight_sum: of the batch's rows.
 
-    In this order: norms are measured, elements clipped to ± clip_value or the whole to clip_norm, penalties added, the step
-    taken, the units' weights brought back to max_norm, and the new weights taken into their average.
+    In this order: norms are recorded, elements are clipped to ± clip_value or the whole gradient to clip_norm, penalties are
+    added, the step is taken, the units' weights are scaled down to max_norm, and the average of the weights is updated.
     """
     gradient, scale = workspace.gradient, 1.0 / weight_sum
     first_strip, last_strip = strips.owners[thread], strips.owners[thread + 1]
     for strip in range(first_strip, last_strip):
-        start, end = strip_bounds(network, strips.layers[strip], strips.firsts[strip], strips.stops[strip])
+        start, end = strip_bounds(network, strips, strip)
         if n_slabs > 1:
             add_slabs(gradient, network.n_parameters, n_slabs, start, end)
         if rule.shaping == MEASURED:
@@ -173,10 +172,9 @@ def shaped_step(
         barrier(sync, n_threads)
         scale *= min(1.0, rule.clip_norm / (math.sqrt(total(workspace.strip_squares)) + NORM_FLOOR))
     for strip in range(first_strip, last_strip):
-        layer, first, stop = strips.layers[strip], strips.firsts[strip], strips.stops[strip]
         strip_scale = scale
-        if is_of_weights(layer, first) and rule.alpha_l1 > 0.0:
-            start, end = strip_bounds(network, layer, first, stop)
+        if is_of_weights(strips.layers[strip], strips.firsts[strip]) and rule.alpha_l1 > 0.0:
+            start, end = strip_bounds(network, strips, strip)
             workspace.strip_sums[strip] = add_signs(params, gradient, start, end, scale, rule.alpha_l1 / weight_sum)
             strip_scale = 1.0
         strip_step(
@@ -189,7 +187,7 @@ def shaped_step(
         refresh_own_copies(network, params, workspace, strips, thread)
     if average.size:
         for strip in range(first_strip, last_strip):
-            start, end = strip_bounds(network, strips.layers[strip], strips.firsts[strip], strips.stops[strip])
+            start, end = strip_bounds(network, strips, strip)
             move_average(params, average, start, end, step.average_share)
 
 
@@ -205,7 +203,7 @@ def clip_elements(gradient, start, stop, bound):
 
 @jit
 def sum_of_squares(x, start, stop):
-    """Sum of the squares of elements start to stop, in four chains that do not wait for each other."""
+    """Sum of the squares of elements start to stop, in four independent chains."""
     n_lanes, zero = lane_count(x), broadcast(x, 0.0)
     sum_0, sum_1, sum_2, sum_3 = zero, zero, zero, zero
     rest = stop - (stop - start) % (4 * n_lanes)
@@ -248,12 +246,12 @@ def limit_norms(thread, n_threads, network, params, max_norm):
     one, zero, largest = broadcast(params, 1.0), broadcast(params, 0.0), broadcast(params, max_norm)
     n_layers = network.units.size - 1
     for number in range(n_layers + (network.skip_layer >= 0)):
-        if network.is_ordered and number == n_layers - 1:  # fixed
+        if network.is_ordered and number == n_layers - 1:  # its weights are fixed
             continue
         layer = number if number < n_layers else network.skip_layer
         n_inputs, n_units = element(network.units, layer), element(network.units, layer + 1)
         weights, width, inner_width = element(network.weights_at, layer), network.widths[layer + 1], network.widths[layer]
-        if number == n_layers:  # what leads past hidden layers is a layer of its own here
+        if number == n_layers:  # the skip layer is a layer of its own here
             n_inputs, weights = network.n_features, network.skip_at
         if element(network.narrow, layer) and number < n_layers:
             for unit in range(n_units * thread // n_threads, n_units * (thread + 1) // n_threads):

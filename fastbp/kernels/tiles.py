@@ -1,4 +1,4 @@
-"""Blocks that stay in registers: tiles of matrix products, and transposes."""
+"""What stays in registers: tiles of matrix products, and blocks that are transposed."""
 
 import math
 
@@ -7,7 +7,7 @@ import numpy as np
 from .compiler import primitive
 from .cpu import N_REGISTERS, VECTOR_BYTES
 from .toolchain.late import ir, seen, types
-from .vectors import array_data, call_overloaded, demand_inside, lanes, splat
+from .vectors import array_data, call_overloaded, demand_inside, lanes, shuffled, splat
 
 # A product's register tile: rows × 2 vectors of accumulators, two vectors of the right-hand side and one broadcast must fit the
 # registers.
@@ -30,8 +30,7 @@ def transpose_block(typing_context, A, a, a_row, B, b, b_row):
 
     def codegen(context, builder, sig, args):
         A_, a_, a_row_, B_, b_, b_row_ = args
-        row_type = ir.VectorType(context.get_value_type(A.dtype), BLOCK)
-        lane_numbers = ir.VectorType(ir.IntType(32), BLOCK)
+        row_type, itemsize = ir.VectorType(context.get_value_type(A.dtype), BLOCK), A.dtype.bitwidth // 8
         for array_type, array, start, stride in ((sig.args[0], A_, a_, a_row_), (sig.args[3], B_, b_, b_row_)):
             strides = [(stride, ir.Constant(stride.type, BLOCK))]
             demand_inside(context, builder, array_type, array, start, "transpose_block", BLOCK, strides)
@@ -40,18 +39,12 @@ def transpose_block(typing_context, A, a, a_row, B, b, b_row):
             offset = builder.add(start, builder.mul(stride, ir.Constant(start.type, row)))
             return builder.bitcast(builder.gep(array_data(context, builder, array_type, array), [offset]), row_type.as_pointer())
 
-        def mixed(left, right, lanes):
-            return builder.shuffle_vector(left, right, ir.Constant(lane_numbers, lanes))
-
-        rows = []
-        for k in range(BLOCK):
-            rows.append(builder.load(address(sig.args[0], A_, a_, a_row_, k)))
-            rows[k].align = A.dtype.bitwidth // 8
-        low = [mixed(rows[k], rows[k + 1], [0, 4, 2, 6]) for k in (0, 2)]
-        high = [mixed(rows[k], rows[k + 1], [1, 5, 3, 7]) for k in (0, 2)]
-        columns = [mixed(*pair, lanes) for lanes in ([0, 1, 4, 5], [2, 3, 6, 7]) for pair in (low, high)]
+        rows = [builder.load(address(sig.args[0], A_, a_, a_row_, k), align=itemsize) for k in range(BLOCK)]
+        low = [shuffled(builder, rows[k], rows[k + 1], [0, 4, 2, 6]) for k in (0, 2)]
+        high = [shuffled(builder, rows[k], rows[k + 1], [1, 5, 3, 7]) for k in (0, 2)]
+        columns = [shuffled(builder, *pair, mask) for mask in ([0, 1, 4, 5], [2, 3, 6, 7]) for pair in (low, high)]
         for k, column in enumerate(columns):
-            builder.store(column, address(sig.args[3], B_, b_, b_row_, k)).align = A.dtype.bitwidth // 8
+            builder.store(column, address(sig.args[3], B_, b_, b_row_, k), align=itemsize)
         return context.get_dummy_value()
 
     return types.void(A, types.intp, types.intp, B, types.intp, types.intp), codegen
@@ -72,32 +65,29 @@ def four_sums(typing_context, a, b, c, d):
         if n_lanes < 4:  # compiled all the same, behind a test that never passes
             return args[0]
 
-        def mixed(left, right, lanes):
-            return builder.shuffle_vector(left, right, ir.Constant(ir.VectorType(ir.IntType(32), len(lanes)), lanes))
-
         def joined(left, right, distance):
             """Add lanes `distance` apart: the left vector's sums come in even blocks of that length, the right one's in odd."""
             blocks = range(0, n_lanes, 2 * distance)
             low = [lane + k for lane in blocks for k in (*range(distance), *range(n_lanes, n_lanes + distance))]
             high = [lane + distance for lane in low]
-            return builder.fadd(mixed(left, right, low), mixed(left, right, high))
+            return builder.fadd(shuffled(builder, left, right, low), shuffled(builder, left, right, high))
 
         value = joined(joined(args[0], args[1], 1), joined(args[2], args[3], 1), 2)
         width = n_lanes
         while width > 4:
             width //= 2
             low, high = list(range(width)), list(range(width, 2 * width))
-            value = builder.fadd(mixed(value, value, low), mixed(value, value, high))
+            value = builder.fadd(shuffled(builder, value, value, low), shuffled(builder, value, value, high))
         if n_lanes > 4:
             zeros = ir.Constant(value.type, [0.0] * 4)
-            value = mixed(value, zeros, [0, 1, 2, 3] + [4] * (n_lanes - 4))
+            value = shuffled(builder, value, zeros, [0, 1, 2, 3] + [4] * (n_lanes - 4))
         return value
 
     return a(a, a, a, a), codegen
 
 
 def _make_tile(n_rows, n_vectors, clamp_rows):
-    """Make the intrinsic that computes one register tile C = start + A · B.
+    """Make the primitive that computes one register tile C = start + A · B.
 
     A is (n_rows, n_inner) with any strides, B is (n_inner, n_vectors · lanes), rows contiguous. With `clamp_rows` the rows from
     `n_valid` on repeat the last valid one: they compute and store the same values, so the edge needs no code of its own.
@@ -154,16 +144,11 @@ def _make_tile(n_rows, n_vectors, clamp_rows):
                 start = builder.mul(stride, row)
                 return [vector_at(base, builder.add(start, ir.Constant(intp, v * n_lanes))) for v in range(n_vectors)]
 
-            def load_vector(address):
-                value = builder.load(address)
-                value.align = itemsize
-                return value
-
             start_base = pointer(7, S_, s_)
-            start = [[load_vector(address) for address in vectors_of_row(start_base, s_row_, row)] for row in rows]
+            start = [[builder.load(at, align=itemsize) for at in vectors_of_row(start_base, s_row_, row)] for row in rows]
             a_base = pointer(0, A_, a_)
-            # Every fourth row has a pointer that walks along, the others a fixed distance from it that LLVM must not see through,
-            # or it makes each address from the one before, a chain as long as the products themselves (measured: 2 to 10 % of
+            # Every fourth row has a pointer that walks along, the others a fixed distance from it. That is hidden from LLVM: it
+            # would compute each address from the one before, a chain as long as the products themselves (measured: 2 to 10 % of
             # a fit).
             a_starts = [builder.gep(a_base, [builder.mul(a_row_, row)]) for row in rows[::4]]
             distances = [opaque(builder.mul(a_row_, builder.sub(row, rows[0]))) for row in rows[:4]]
@@ -174,21 +159,19 @@ def _make_tile(n_rows, n_vectors, clamp_rows):
             done = builder.append_basic_block("tile.done")
             builder.cbranch(builder.icmp_signed(">", n_inner_, ir.Constant(intp, 0)), body, done)
             builder.position_at_end(body)
-            inner = builder.phi(intp)
-            inner.add_incoming(ir.Constant(intp, 0), entry)
-            accumulators = []
-            for row in range(n_rows):
-                accumulators.append([])
-                for v in range(n_vectors):
-                    phi = builder.phi(start[row][v].type)
-                    phi.add_incoming(start[row][v], entry)
-                    accumulators[row].append(phi)
-            walking = []
-            for start_of_row in a_starts:
-                walking.append(builder.phi(start_of_row.type))
-                walking[-1].add_incoming(start_of_row, entry)
+
+            def merged(*incoming):
+                """The value that comes from one of several blocks."""
+                phi = builder.phi(incoming[0][0].type)
+                for value, block in incoming:
+                    phi.add_incoming(value, block)
+                return phi
+
+            inner = merged((ir.Constant(intp, 0), entry))
+            accumulators = [[merged((value, entry)) for value in row] for row in start]
+            walking = [merged((start_of_row, entry)) for start_of_row in a_starts]
             b_row = builder.gep(b_base, [builder.mul(inner, b_inner_)])
-            right = [load_vector(vector_at(b_row, ir.Constant(intp, v * n_lanes))) for v in range(n_vectors)]
+            right = [builder.load(vector_at(b_row, ir.Constant(intp, v * n_lanes)), align=itemsize) for v in range(n_vectors)]
             sums = []
             for row in range(n_rows):
                 left = walking[row // 4]
@@ -205,18 +188,11 @@ def _make_tile(n_rows, n_vectors, clamp_rows):
                 pointer_of_row.add_incoming(builder.gep(pointer_of_row, [a_inner_]), body)
             builder.cbranch(builder.icmp_signed("<", following, n_inner_), body, done)
             builder.position_at_end(done)
-            for row in range(n_rows):
-                for v in range(n_vectors):
-                    result = builder.phi(sums[row][v].type)
-                    result.add_incoming(start[row][v], entry)
-                    result.add_incoming(sums[row][v], body)
-                    sums[row][v] = result
+            results = [[merged((a, entry), (b, body)) for a, b in zip(*pairs)] for pairs in zip(start, sums)]
             c_base = pointer(10, C_, c_)
-            for row in range(n_rows):
-                addresses = vectors_of_row(c_base, c_row_, rows[row])
-                for v in range(n_vectors):
-                    stored = builder.store(sums[row][v], addresses[v])
-                    stored.align = itemsize
+            for row, values in zip(rows, results):
+                for value, at in zip(values, vectors_of_row(c_base, c_row_, row)):
+                    builder.store(value, at, align=itemsize)
             return context.get_dummy_value()
 
         intp = types.intp

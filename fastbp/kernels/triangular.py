@@ -1,5 +1,5 @@
-"""Products, Cholesky's factor and what is solved with it, outside of a network, in one order of operations: a threaded BLAS may
-give other bits with other numbers of threads."""
+"""Products, Cholesky's factor and systems solved with it, outside of a network. The order of operations is fixed, because a
+threaded BLAS may give other bits with another number of threads."""
 
 import math
 
@@ -28,7 +28,7 @@ def multiply(
     only_lower: int,
 ):
     """C += A · B; A: (n_rows, n_inner) with any strides, B: (n_inner, width), C: (n_rows, width), both of whole vectors; with
-    only_lower no more than the lower triangle of C is sure to be right. The threads of the team take turns at the rows."""
+    only_lower only the lower triangle of C is right. The threads of the team take turns at the rows."""
     n_lanes = lane_count(C)
     for first in range(CACHED_ROWS * thread, n_rows, at_least_1(CACHED_ROWS * n_threads)):
         n = min(CACHED_ROWS, n_rows - first)
@@ -39,7 +39,7 @@ def multiply(
 
 @jit
 def _dot(A, a, B, b, n):
-    """Dot product of n elements of A, from a on, and of B, from b on; both go on for a whole vector at least."""
+    """Dot product of n elements of A, from a on, and of B, from b on; whole vectors are read from both."""
     n_lanes = lane_count(A)
     total = broadcast(A, 0.0)
     for i in range(0, n, n_lanes):
@@ -49,10 +49,10 @@ def _dot(A, a, B, b, n):
 
 @entry
 def triangular(task: int, L: Reals, B: Reals, n_rows: int, n: int, stride: int):
-    """With L: (n, n) a lower triangle solve X · Lᵀ = B or X · L = B in place, B: (n_rows, n); or FACTORIZE L, a symmetric matrix,
-    whose upper triangle becomes zero.
+    """SOLVE X · Lᵀ = B, or SOLVE_TRANSPOSED X · L = B, for B: (n_rows, n) in place, where L: (n, n) is a lower triangle; or
+    FACTORIZE L, a symmetric matrix, whose upper triangle becomes zero.
 
-    Rows of both lie `stride` elements apart, whole vectors, padded with zeros.
+    Rows of both are `stride` elements apart, whole vectors, padded with zeros.
     """
     n_lanes = lane_count(L)
     for row in range(0, n_rows * stride, at_least_1(stride)):

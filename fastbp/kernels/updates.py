@@ -1,4 +1,4 @@
-"""One fused pass per step rule: regularise, move the moments, take the step, measure the weights.
+"""One pass over the weights per step rule: add the penalty, update the moments, take the step, sum the squared weights.
 
 To add one: an entry in names.py and a branch in `_update_apart`.
 """
@@ -13,45 +13,44 @@ from .compiler import jit, part
 from .toolchain.pack import Reals
 from .vectors import broadcast, lane_count, lane_sum, load, multiply_add, square_root, store, where_less
 
-# How fast rprop's steps grow and shrink, and between what sizes (Riedmiller and Braun 1993; the bounds are PyTorch's).
+# Factors by which rprop's steps grow and shrink, and their bounds (Riedmiller and Braun 1993; the bounds are PyTorch's).
 GROWTH, SHRINKAGE, SMALLEST_STEP, LARGEST_STEP = 1.2, 0.5, 1e-6, 50.0
 LATE_WEIGHT = 3.0  # of Polyak's average: how much more later steps count (Shamir and Zhang 2013, there η)
 
 
-PLAIN, SHAPED, MEASURED = range(3)  # steps of the rule alone; through steps.shaped_step; and with the gradient's norms
+PLAIN, SHAPED, MEASURED = range(3)  # the rule alone; through steps.shaped_step; that, and the gradient's norms are recorded
 
 
 class StepRule(NamedTuple):
-    """A step rule and its constants, float64, and what is done to gradients and weights beside it."""
+    """A step rule and its constants, and what else is done to gradients and weights."""
 
     code: int
-    decay_1: float  # of the first moment, which is the velocity where there is a momentum
+    decay_1: float  # of the first moment, or of the velocity: the momentum
     decay_2: float  # of the second
     epsilon: float
     alpha: float  # L2 penalty
     alpha_l1: float = 0.0  # L1 penalty
-    weight_decay: float = 0.0  # of a rule whose decay is no part of the gradient
+    weight_decay: float = 0.0  # decoupled: not a part of the gradient
     clip_norm: float = math.inf
     clip_value: float = math.inf
     max_norm: float = math.inf  # of a unit's incoming weights
     averaging: int = 0  # code
     average_decay: float = 0.0
-    shaping: int = 0  # code: whether some of these are asked for, and whether the gradient's norms are
+    shaping: int = 0  # code: PLAIN, SHAPED or MEASURED
 
 
 class Step(NamedTuple):
-    """What is different from one step to the next."""
+    """What changes from one step to the next."""
 
     rate: float  # with adam's bias correction
     epsilon: float
-    shrinkage: float  # what decoupled decay takes of a weight
-    average_share: float  # of the new weights in their average
+    shrinkage: float  # the part of a weight that decoupled decay takes
+    average_share: float  # the share of the new weights in their average
 
 
 @jit
 def rate_of_step(rule, rate, step):
-    """The learning rate as `update` takes it in the step'th step: adam's with its bias correction (Kingma and Ba 2014, section
-    2)."""
+    """The learning rate of one step: adam's with its bias correction (Kingma and Ba 2014, section 2)."""
     if rule.code == ADAM or rule.code == ADAMW:
         t = np.float64(step)
         return rate * math.sqrt(1.0 - rule.decay_2**t) / (1.0 - rule.decay_1**t)
@@ -60,10 +59,10 @@ def rate_of_step(rule, rate, step):
 
 @jit
 def make_step(rule, rate, decay_factor, step, n_averaged):
-    """The step'th step: rate as the schedule has it, decay_factor on the decay of the weights; n_averaged: steps in the average,
-    this one among them.
+    """Compute the constants of the step'th step.
 
-    adamw's epsilon is added to the corrected root, as in PyTorch, adam's to the other one, as in scikit-learn.
+    rate: the schedule's; decay_factor: the schedule's factor on the weight decay; n_averaged: steps in the average, this one
+    included. adamw adds epsilon to the corrected root, as in PyTorch, adam to the uncorrected one, as in scikit-learn.
     """
     epsilon, shrinkage, average_share = rule.epsilon, 0.0, 0.0
     if rule.code == ADAMW:
@@ -76,38 +75,35 @@ def make_step(rule, rate, decay_factor, step, n_averaged):
     return Step(rate_of_step(rule, rate, step), epsilon, shrinkage, average_share)
 
 
-@part
-def update(
-    rule: StepRule,
-    rate: float,
-    epsilon: float,
-    kept: float,
-    params: Reals,
-    gradient: Reals,
-    gradient_at: int,
-    moment_1: Reals,
-    moment_2: Reals,
-    start: int,
-    stop: int,
-    scale: float,
-    decay: float,
-) -> float:
-    """Step elements start to stop of the flat params by gradient · scale + params · decay; returns the sum of params² before the
-    step, or takes none and returns NaN for a rule that nobody knows. Element i of the gradient is at gradient_at + i.
+class StripStep(NamedTuple):
+    """The step of some elements of the flat vectors, along gradient · scale + weights · decay."""
 
-    moment_1 is the velocity of sgd, the mean square of rmsprop, adam's first moment or rprop's last gradient, moment_2 adam's
-    second or the sizes of rprop's steps; rate, epsilon: as in `Step`; kept: what decoupled decay leaves of a weight. With
-    GRADIENT_ONLY the gradient is completed in place and no step taken. Sources: Sutskever et al. 2013 (Nesterov momentum),
-    Kingma and Ba 2014, arXiv:1412.6980 (adam), Loshchilov and Hutter 2019, arXiv:1711.05101 (adamw), Hinton's lectures of 2012,
-    6e (rmsprop), Igel and Hüsken 2000 (iRPROP-).
+    start: int
+    stop: int
+    gradient_at: int  # where in the gradient that of element 0 is
+    scale: float
+    decay: float
+    rate: float  # as in `Step`
+    epsilon: float  # likewise
+    kept: float  # the part of a weight that decoupled decay leaves
+
+
+@part
+def update(rule: StepRule, step: StripStep, params: Reals, gradient: Reals, moment_1: Reals, moment_2: Reals) -> float:
+    """Take the step and return the sum of params² before it; for an unknown rule take none and return NaN.
+
+    moment_1 is the velocity of sgd, the mean square of rmsprop, adam's first moment or rprop's last gradient; moment_2 is adam's
+    second moment or the sizes of rprop's steps. With GRADIENT_ONLY the gradient is completed in place and no step is taken.
+    Sources: Sutskever et al. 2013 (Nesterov momentum), Kingma and Ba 2014, arXiv:1412.6980 (adam), Loshchilov and Hutter 2019,
+    arXiv:1711.05101 (adamw), Hinton's lectures of 2012, 6e (rmsprop), Igel and Hüsken 2000 (iRPROP-).
     """
-    n_lanes = lane_count(params)
-    scale_, decay_, rate_ = broadcast(params, scale), broadcast(params, decay), broadcast(params, -rate)
-    decay_1, decay_2, epsilon_ = broadcast(params, rule.decay_1), broadcast(params, rule.decay_2), broadcast(params, epsilon)
+    start, stop, gradient_at, n_lanes = step.start, step.stop, step.gradient_at, lane_count(params)
+    scale_, decay_, rate_ = broadcast(params, step.scale), broadcast(params, step.decay), broadcast(params, -step.rate)
+    decay_1, decay_2, epsilon_ = broadcast(params, rule.decay_1), broadcast(params, rule.decay_2), broadcast(params, step.epsilon)
     rest_1, rest_2 = broadcast(params, 1.0 - rule.decay_1), broadcast(params, 1.0 - rule.decay_2)
     norm = broadcast(params, 0.0)
     if rule.code == ADAM or rule.code == ADAMW:
-        kept_ = broadcast(params, kept)
+        kept_ = broadcast(params, step.kept)
         for i in range(start, stop, n_lanes):
             w = load(params, i)
             norm = multiply_add(w, w, norm)
@@ -126,45 +122,32 @@ def update(
         for i in range(start, stop, n_lanes):
             w = load(params, i)
             norm = multiply_add(w, w, norm)
-            step = rate_ * multiply_add(w, decay_, load(gradient, gradient_at + i) * scale_)
-            v = multiply_add(decay_1, load(moment_1, i), step)
+            change = rate_ * multiply_add(w, decay_, load(gradient, gradient_at + i) * scale_)
+            v = multiply_add(decay_1, load(moment_1, i), change)
             store(moment_1, i, v)
             store(params, i, w + v)
     elif rule.code == NESTEROV:
         for i in range(start, stop, n_lanes):
             w = load(params, i)
             norm = multiply_add(w, w, norm)
-            step = rate_ * multiply_add(w, decay_, load(gradient, gradient_at + i) * scale_)
-            v = multiply_add(decay_1, load(moment_1, i), step)
+            change = rate_ * multiply_add(w, decay_, load(gradient, gradient_at + i) * scale_)
+            v = multiply_add(decay_1, load(moment_1, i), change)
             store(moment_1, i, v)
-            store(params, i, multiply_add(decay_1, v, w + step))
+            store(params, i, multiply_add(decay_1, v, w + change))
     else:
-        return _update_apart(rule, rate, epsilon, params, gradient, gradient_at, moment_1, moment_2, start, stop, scale, decay)
+        return _update_apart(rule, step, params, gradient, moment_1, moment_2)
     return np.float64(lane_sum(norm))
 
 
 @part
-def _update_apart(
-    rule: StepRule,
-    rate: float,
-    epsilon: float,
-    params: Reals,
-    gradient: Reals,
-    gradient_at: int,
-    moment_1: Reals,
-    moment_2: Reals,
-    start: int,
-    stop: int,
-    scale: float,
-    decay: float,
-) -> float:
-    """Take the step of the rules that few fits use."""
-    n_lanes = lane_count(params)
-    scale_, decay_, rate_ = broadcast(params, scale), broadcast(params, decay), broadcast(params, -rate)
+def _update_apart(rule: StepRule, step: StripStep, params: Reals, gradient: Reals, moment_1: Reals, moment_2: Reals) -> float:
+    """Take the step of a rule that few fits use."""
+    start, stop, gradient_at, n_lanes = step.start, step.stop, step.gradient_at, lane_count(params)
+    scale_, decay_, rate_ = broadcast(params, step.scale), broadcast(params, step.decay), broadcast(params, -step.rate)
     norm = broadcast(params, 0.0)
     if rule.code == RMSPROP:
         decay_1, rest_1 = broadcast(params, rule.decay_1), broadcast(params, 1.0 - rule.decay_1)
-        epsilon_ = broadcast(params, epsilon)
+        epsilon_ = broadcast(params, step.epsilon)
         for i in range(start, stop, n_lanes):
             w = load(params, i)
             norm = multiply_add(w, w, norm)
@@ -180,7 +163,7 @@ def _update_apart(
             norm = multiply_add(w, w, norm)
             g = multiply_add(w, decay_, load(gradient, gradient_at + i) * scale_)
             sign = where_less(zero, g, one, where_less(g, zero, zero - one, zero))
-            is_same = where_less(zero, before, sign, where_less(before, zero, zero - sign, zero))  # -1 where it has turned
+            is_same = where_less(zero, before, sign, where_less(before, zero, zero - sign, zero))  # -1 if the sign has changed
             grown, shrunk = size * broadcast(params, GROWTH), size * broadcast(params, SHRINKAGE)
             grown, shrunk = where_less(grown, largest, grown, largest), where_less(smallest, shrunk, shrunk, smallest)
             size = where_less(zero, is_same, grown, where_less(is_same, zero, shrunk, size))

@@ -1,4 +1,4 @@
-"""Exponential, logarithm, tanh and what else formulas are made of (functions/operations.py), on whole vectors."""
+"""Exponential, logarithm, tanh and the other operations of formulas (functions/operations.py), on whole vectors."""
 
 import math
 
@@ -64,7 +64,7 @@ def _exp_minus_one_of_remainder(x, n):
 
 @means(operations.exp)
 def exp(x):
-    """e**x lane by lane, to 2 ulp; infinity, zero and NaN as in IEEE arithmetic, zero where that has a subnormal number."""
+    """e**x lane by lane, to 2 ulp; infinity, zero and NaN as in IEEE arithmetic, but zero instead of a subnormal number."""
     x = where_less(_exp_highest(x), x, _exp_highest(x), x)
     x = where_less(x, _exp_lowest(x), _exp_lowest(x), x)
     n = _exponent(x)
@@ -76,7 +76,7 @@ def exp(x):
 
 @means(operations.exp_minus_one)
 def exp_minus_one(x):
-    """e**x - 1 lane by lane, for x up to zero; it loses nothing near zero."""
+    """e**x - 1 lane by lane, for x up to zero, without cancellation near zero."""
     x = where_less(x, -1.0 * _tanh_highest(x), -1.0 * _tanh_highest(x), x)
     n = _exponent(x)
     scale = power_of_two(n)
@@ -93,7 +93,7 @@ def log_one_plus(x):
 
 @means(operations.tanh)
 def tanh(x):
-    """Hyperbolic tangent lane by lane, to 4 ulp: (e**2|x| - 1) / (e**2|x| + 1), which loses nothing near zero."""
+    """Hyperbolic tangent lane by lane, to 4 ulp, near zero too: (e**2|x| - 1) / (e**2|x| + 1)."""
     doubled = magnitude(x) * 2.0
     doubled = where_less(_tanh_highest(x), doubled, _tanh_highest(x), doubled)
     n = _exponent(doubled)
@@ -104,8 +104,7 @@ def tanh(x):
 
 @means(operations.logistic)
 def logistic(x):
-    """1 / (1 + e**-x) lane by lane; zero where e**-x overflows (x below -709, in float32 -88), though the truth is a subnormal
-    number there."""
+    """1 / (1 + e**-x) lane by lane; zero, not a subnormal number, if e**-x overflows (x below -709, in float32 -88)."""
     return 1.0 / (exp(0.0 - x) + 1.0)
 
 

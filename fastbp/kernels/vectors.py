@@ -1,12 +1,11 @@
-"""Vectors of the host CPU's own width as a numba type.
+"""Vectors of the CPU's own width, as kernels use them.
 
-This file, elementary.py, tiles.py, atomics.py and boundary.py are those that speak LLVM. A `Vector` is what one register holds
-(16 float32 under AVX-512, 4 under SSE); kernels load and store whole vectors, so every row they walk over is padded to a multiple
-of `lanes(dtype)`. Writing vectors out instead of hoping for the auto-vectoriser matters because rows here are short: its alias
-checks and remainder loops cost more than the row itself.
+A `Vector` is what one register holds (16 float32 under AVX-512, 4 under SSE). Kernels load and store whole vectors, so every row
+is padded to a multiple of `lanes(dtype)`. Kernels do not rely on the auto-vectoriser, because rows are short: its checks for
+aliasing and its remainder loops cost more than the row itself.
 
-Each primitive says what it does in NumPy beside its LLVM. With NUMBA_BOUNDSCHECK=1 those that touch an array raise an IndexError
-where they would leave it.
+This file, elementary.py, tiles.py and atomics.py are written in LLVM. Each primitive has its meaning in NumPy beside its LLVM.
+With NUMBA_BOUNDSCHECK=1, a primitive raises an IndexError before it would leave its array.
 """
 
 import operator
@@ -24,15 +23,20 @@ def lanes(dtype) -> int:
     return VECTOR_BYTES // np.dtype(dtype).itemsize
 
 
+def shuffled(builder, left, right, lane_numbers):
+    """The vector with these lanes of two others, whose lanes are counted together."""
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), len(lane_numbers)), lane_numbers)
+    return builder.shuffle_vector(left, right, mask)
+
+
 def splat(builder, scalar, n_lanes):
     """The vector with `scalar` in every lane."""
+    vector_type = ir.VectorType(scalar.type, n_lanes)
     if isinstance(scalar, ir.Constant):
-        return ir.Constant(ir.VectorType(scalar.type, n_lanes), [scalar.constant] * n_lanes)
-    first = builder.insert_element(
-        ir.Constant(ir.VectorType(scalar.type, n_lanes), ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0)
-    )
-    mask = ir.Constant(ir.VectorType(ir.IntType(32), n_lanes), [0] * n_lanes)
-    return builder.shuffle_vector(first, ir.Constant(first.type, ir.Undefined), mask)
+        return ir.Constant(vector_type, [scalar.constant] * n_lanes)
+    undefined = ir.Constant(vector_type, ir.Undefined)
+    first = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
+    return shuffled(builder, first, undefined, [0] * n_lanes)
 
 
 def constant(vector_type, value):
@@ -45,9 +49,7 @@ def call_overloaded(builder, name, arguments, result=None):
     vector = arguments[0].type
     suffix = f".v{vector.count}f{64 if isinstance(vector.element, ir.DoubleType) else 32}"
     function_type = ir.FunctionType(result or vector, [a.type for a in arguments])
-    module = builder.module
-    full_name = name + suffix
-    function = module.globals.get(full_name) or ir.Function(module, function_type, full_name)
+    function = builder.module.globals.get(name + suffix) or ir.Function(builder.module, function_type, name + suffix)
     return builder.call(function, arguments)
 
 
@@ -111,9 +113,7 @@ def load(typing_context, array, index):
 
     def codegen(context, builder, sig, args):
         pointer = address(context, builder, sig.args[0], *args, "load", vector.lanes, context.get_value_type(vector))
-        value = builder.load(pointer)
-        value.align = array.dtype.bitwidth // 8
-        return value
+        return builder.load(pointer, align=array.dtype.bitwidth // 8)
 
     return vector(array, types.intp), codegen
 
@@ -124,8 +124,7 @@ def store(typing_context, array, index, value):
 
     def codegen(context, builder, sig, args):
         pointer = address(context, builder, sig.args[0], *args[:2], "store", value.lanes, args[2].type)
-        stored = builder.store(args[2], pointer)
-        stored.align = array.dtype.bitwidth // 8
+        builder.store(args[2], pointer, align=array.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, value), codegen
@@ -166,7 +165,7 @@ def element(typing_context, array, index):
 
 @primitive(lambda array, index, value: operator.setitem(array, index, value))
 def set_element(typing_context, array, index, value):
-    """array[index] = value, likewise."""
+    """array[index] = value, without the test for a negative index."""
 
     def codegen(context, builder, sig, args):
         pointer = address(context, builder, sig.args[0], *args[:2], "set_element")
@@ -189,7 +188,7 @@ def _strided(start, stride, n, n_lanes):
 
 
 def _strided_pointers(context, builder, array_type, array, start, stride, n, n_lanes, what):
-    """Addresses of the same."""
+    """Addresses of such elements."""
     data, last = array_data(context, builder, array_type, array), builder.sub(n, ir.Constant(n.type, 1))
     demand_inside(context, builder, array_type, array, start, what, strides=[(stride, n)])
     for k in range(n_lanes):
@@ -253,7 +252,7 @@ def lane_count(typing_context, array):
 
 @primitive(lambda n: max(1, n))
 def at_least_1(typing_context, n):
-    """A step of range() of which LLVM knows that it is not zero: no kernel has an error to raise."""
+    """A step of range() that LLVM knows is not zero: otherwise the kernel would contain code that raises an error."""
 
     def codegen(context, builder, sig, args):
         one = ir.Constant(args[0].type, 1)
@@ -262,54 +261,48 @@ def at_least_1(typing_context, n):
     return types.intp(types.intp), codegen
 
 
+def _intrinsic(name):
+    """The code of a primitive that is an LLVM intrinsic."""
+
+    def codegen(context, builder, sig, args):
+        return call_overloaded(builder, name, args)
+
+    return codegen
+
+
 @primitive(lambda a, b, c: a * b + c)
 def multiply_add(typing_context, a, b, c):
     """a · b + c, fused where the CPU can."""
-
-    def codegen(context, builder, sig, args):
-        return call_overloaded(builder, "llvm.fmuladd", args)
-
-    return a(a, a, a), codegen
+    return a(a, a, a), _intrinsic("llvm.fmuladd")
 
 
 @primitive(np.sqrt)
 def square_root(typing_context, a):
     """Square root of each lane."""
-
-    def codegen(context, builder, sig, args):
-        return call_overloaded(builder, "llvm.sqrt", args)
-
-    return a(a), codegen
+    return a(a), _intrinsic("llvm.sqrt")
 
 
 @primitive(np.abs)
 def magnitude(typing_context, a):
     """Absolute value of each lane."""
-
-    def codegen(context, builder, sig, args):
-        return call_overloaded(builder, "llvm.fabs", args)
-
-    return a(a), codegen
+    return a(a), _intrinsic("llvm.fabs")
 
 
 @primitive(np.copysign)
 def with_sign(typing_context, a, b):
     """|a| with the sign of b, lane by lane."""
-
-    def codegen(context, builder, sig, args):
-        return call_overloaded(builder, "llvm.copysign", args)
-
-    return a(a, a), codegen
+    return a(a, a), _intrinsic("llvm.copysign")
 
 
 def _choose(builder, is_first, first, second):
     """Lanes of `first` where is_first, else of `second`.
 
-    LLVM must not know where they come from: it would store lanes that were loaded and did not change not at all, and a masked
-    store takes AMD's processors with AVX2 12 cycles (measured: relu 4 to 7 times as long, an epoch 64 wide a fifth longer).
+    "freeze" hides from LLVM where they come from. Otherwise it would not store the lanes that were loaded and did not change, and
+    such a masked store takes 12 cycles on AMD's processors with AVX2 (measured: relu takes 4 to 7 times as long, an epoch of a
+    network 64 wide a fifth longer).
     """
     chosen = builder.select(is_first, first, second)
-    frozen = ir.Instruction(builder.block, chosen.type, "freeze", [chosen])  # which builders have no method for
+    frozen = ir.Instruction(builder.block, chosen.type, "freeze", [chosen])  # builders have no method for it
     builder.block.instructions.append(frozen)
     builder.position_at_end(builder.block)
     return frozen
@@ -385,14 +378,12 @@ def _reduction(operation, combine):
     @primitive(halved)
     def reduce(typing_context, a):
         def codegen(context, builder, sig, args):
-            value = args[0]
-            width = a.lanes
+            value, width = args[0], a.lanes
             # Halving by shuffles fixes the order of the sum, so that every kernel gives the same bits.
             while width > 1:
                 width //= 2
-                mask = list(range(width, 2 * width))
-                high = builder.shuffle_vector(value, value, ir.Constant(ir.VectorType(ir.IntType(32), width), mask))
-                low = builder.shuffle_vector(value, value, ir.Constant(ir.VectorType(ir.IntType(32), width), list(range(width))))
+                low = shuffled(builder, value, value, list(range(width)))
+                high = shuffled(builder, value, value, list(range(width, 2 * width)))
                 value = operation(builder, low, high)
             return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
 

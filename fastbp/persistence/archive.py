@@ -1,8 +1,8 @@
-"""What a file of skops says, looked at before skops reads it: sizes, and that nothing is built as skops would not write it.
+"""Checks a file of skops before skops reads it: its memory, and that skops could have written it.
 
-Such a file is a zip archive: schema.json describes each object as a node, and arrays lie beside it. skops sees to it that all
-types are trusted; but it takes whatever memory a file says, and builds a trusted type, or calls a trusted function, in more ways
-than it ever writes.
+Such a file is a zip archive. schema.json describes each object as a node, and the arrays are further members. skops makes sure
+that all types are trusted. But it allocates as much memory as a file asks for, and it builds trusted types and calls trusted
+functions in more ways than it ever writes.
 """
 
 import math
@@ -13,27 +13,27 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from fastbp.persistence.sizes import Budget
+from fastbp.persistence.budget import Budget
 
 SCHEMA = "schema.json"
 PROTOCOLS = (2,)  # of skops 0.11 to 0.16
-PER_ENTRY = 800  # bytes, at most, of what an entry of the archive's table of contents becomes
-ENTRY = b"PK\x01\x02"  # how one begins
-# What skops may build, and the bytes, at most, of such a node and its object. It trusts no other that it writes: trees, bound
-# methods, sparse matrices and numpy's new generators are missing, for what a file says of them can crash, or fill the memory.
+PER_ENTRY = 800  # most bytes in memory of an entry in the archive's table of contents
+ENTRY = b"PK\x01\x02"  # the first bytes of an entry
+# Nodes that may be built, with the most bytes of such a node and its object. Other nodes of skops (trees, bound methods, sparse
+# matrices, numpy's new generators) are left out, because a forged one can crash the process or fill the memory.
 NODES = {
     "BytesNode": 800, "BytearrayNode": 800, "DTypeNode": 1000, "DefaultDictNode": 1000, "DictNode": 800, "FunctionNode": 5000,
     "JsonNode": 500, "ListNode": 700, "LossNode": 2500, "MaskedArrayNode": 1500, "NdArrayNode": 1000, "ObjectNode": 5000,
     "RandomStateNode": 5000, "SetNode": 1000, "SliceNode": 800, "TupleNode": 700, "TypeNode": 1000,
 }  # fmt: skip
-# What nodes of one number share beside their type: all from which skops makes the object.
+# What nodes with the same number must share besides their type: all from which skops builds the object.
 SAME = {"JsonNode": ("content",), "NdArrayNode": ("type", "file")}
-# How often the bytes that lie beside are there at the most: as read, as the array, and in between.
+# Most copies of a member's bytes that are in memory at the same time.
 COPIES = {"NdArrayNode": 3, "BytesNode": 3, "BytearrayNode": 12}
 
 
 class UntrustedError(ValueError):
-    """An archive holds what must not be built."""
+    """An archive holds a type that must not be built."""
 
 
 def check_archive(file: BinaryIO, size: int, loaders: Callable[[str], str | None]) -> None:
@@ -42,18 +42,18 @@ def check_archive(file: BinaryIO, size: int, loaders: Callable[[str], str | None
     Parameters
     ----------
     file : binary file
-        At any place.
+        The archive.
     size : int
-        Of the file, in bytes.
+        Its size in bytes.
     loaders : callable
-        Returns the only kind of node for the name of a type or function, or None if it is for skops to say.
+        Takes the name of a type or function and returns the only kind of node for it, or None if skops decides.
     """
     budget = Budget(size)
     budget.spend(PER_ENTRY * _n_entries(file))
     with zipfile.ZipFile(file) as archive:
         members = {member.filename: member for member in archive.infolist()}
         if len(members) < len(archive.infolist()):
-            raise ValueError("two of its parts have one name")
+            raise ValueError("two of its parts have the same name")
         if any(member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1 for member in members.values()):
             raise ValueError("its parts are compressed or encrypted: it was not written by fastbp")
         if sum(max(member.file_size, member.compress_size) for member in members.values()) > size:
@@ -65,7 +65,7 @@ def check_archive(file: BinaryIO, size: int, loaders: Callable[[str], str | None
 
 
 def _n_entries(file: BinaryIO) -> int:
-    """Return how many entries an archive can have at the most."""
+    """Return an upper bound of the number of entries in an archive."""
     count, kept = 0, b""
     file.seek(0)
     while piece := file.read(2**20):
@@ -87,8 +87,8 @@ def _nodes_of(schema: Any) -> Iterator[dict[str, Any]]:
         elif isinstance(value, dict):
             if _is_node(value):
                 yield value
-            elif "__id__" in value and not isinstance(value["__id__"], dict):  # skops would look no further than this number
-                raise ValueError("its schema refers to what it does not describe")
+            elif "__id__" in value and not isinstance(value["__id__"], dict):  # skops would only look up this number
+                raise ValueError("its schema refers to an object that it does not describe")
             left.extend(value.values())
 
 
@@ -102,9 +102,9 @@ class _Nodes:
         self._arrays: dict[str, tuple[tuple[int, ...], np.dtype]] = {}
 
     def check(self, budget: Budget, loaders: Callable[[str], str | None]) -> None:
-        """Raise ValueError for what skops does not write, or for more than the budget."""
+        """Raise ValueError for nodes that skops does not write, or beyond the budget."""
         names = {f"{node['__module__']}.{node['__class__']}" for node in self._all}
-        of_trust = 8 * sum(loaders(name) is not None for name in names)  # which each node has a list of
+        of_trust = 8 * sum(loaders(name) is not None for name in names)  # each node has a list of trusted names
         known: dict[int, tuple[Any, ...]] = {}
         read: set[tuple[int, str]] = set()
         for node in self._all:
@@ -114,14 +114,14 @@ class _Nodes:
             number = node.get("__id__")
             if type(number) is not int or number == 0:
                 raise ValueError("a node of its schema has no number")
-            # Nodes of one number are one object, as the first of them describes it.
+            # Nodes with the same number are one object, which the first of them describes.
             what = loader, name, *(node.get(part) for part in SAME.get(loader, ()))
             if number not in known:
                 budget.spend(NODES[loader] + of_trust)
                 if loader == "JsonNode" and len(node["content"]) > 32:
                     budget.parsed(node["content"])
             if known.setdefault(number, what) != what:
-                raise ValueError("two nodes of its schema have one number")
+                raise ValueError("two nodes of its schema have the same number")
             if loader in COPIES and "file" in node and (number, node["file"]) not in read:
                 read.add((number, node["file"]))
                 budget.spend(COPIES[loader] * self._members[node["file"]].file_size)
@@ -144,7 +144,7 @@ class _Nodes:
         return _is_node(node) and node["__loader__"] == "NdArrayNode" and node["type"] == "numpy"
 
     def _check_array(self, node: dict[str, Any]) -> None:
-        """An array or a number of numpy's: it has the size that it says, and is no larger as what it becomes."""
+        """Check an array or a number of numpy: its size, and the dtype of a number."""
         self._require(node["type"] == "numpy")
         shape, dtype = self._array(node["file"])
         if node["__class__"] != "ndarray":
@@ -153,7 +153,7 @@ class _Nodes:
             self._require(is_number and shape == () and np.dtype(kind).kind == dtype.kind)
 
     def _array(self, name: str) -> tuple[tuple[int, ...], np.dtype]:
-        """Return the shape and dtype of an array beside the schema, of which no more than its head is read."""
+        """Return the shape and dtype of an array in the archive, of which only the header is read."""
         if name not in self._arrays:
             head = np.lib.format
             with self._archive.open(name) as file:
@@ -162,12 +162,12 @@ class _Nodes:
                 shape, _, dtype = read(file)
                 n_bytes, n_given = math.prod(shape) * dtype.itemsize, self._members[name].file_size - file.tell()
             if dtype.hasobject or n_bytes != n_given or math.prod(shape) > n_bytes:
-                raise ValueError(f"the array {name!r:.60} has another size than it says")
+                raise ValueError(f"the array {name!r:.60} does not have the size in its header")
             self._arrays[name] = shape, dtype
         return self._arrays[name]
 
     def _check_objects(self, node: dict[str, Any]) -> None:
-        """An array of objects, which skops makes of nested lists: these are there once, and hold no lists of their own."""
+        """Check an array of objects, which skops builds from nested lists: each is used once and holds no further lists."""
         shape = node["shape"]
         self._require(_is_node(shape) and shape["__loader__"] == "TupleNode" and self._is_single(shape))
         if len(shape["content"]) == 1:

@@ -1,4 +1,4 @@
-"""What an estimator must be like before it goes into a file, and after it came out of one."""
+"""Checks of an estimator before it is saved, and after it was loaded."""
 
 import inspect
 from collections.abc import Iterator
@@ -12,13 +12,13 @@ from fastbp.estimators.base import NOT_PICKLED, BaseBP
 from fastbp.estimators.callbacks import OF_CALLBACKS
 from fastbp.estimators.integrity import check_fitted_state
 
-# The one bit generator whose state is restored; numpy itself does not look whether a position lies outside of it.
+# The only bit generator whose state is restored. numpy itself does not check whether a position is within the state.
 BIT_GENERATOR, N_WORDS = "MT19937", 624
 _ATOMS = (bool, int, float, complex, str, bytes, np.generic, type, FunctionType, ModuleType, type(None))
 
 
 def check_parts(estimator: Any) -> None:
-    """Check all within an estimator, wherever it is kept, that compiled code goes by."""
+    """Check all networks and random states within an estimator, which compiled code uses unchecked."""
     for part in parts_of(estimator):
         if isinstance(part, BaseBP):
             check_state(part)
@@ -27,14 +27,14 @@ def check_parts(estimator: Any) -> None:
 
 
 def check_random_state(random_state: np.random.RandomState) -> None:
-    """Raise ValueError where a state of a file lies outside of what numpy draws from."""
+    """Raise ValueError if the position of a random state is outside its words."""
     state: Any = random_state.get_state(legacy=False)
     position = state["state"].get("pos", 0)
     _require(state["bit_generator"] != BIT_GENERATOR or 0 <= position <= N_WORDS, "random_state")
 
 
 def parts_of(value: Any) -> Iterator[Any]:
-    """Go through all that an object holds, and what that holds."""
+    """Yield an object and all objects within it."""
     seen: set[int] = set()
     left = [value]
     while left:
@@ -54,9 +54,9 @@ def parts_of(value: Any) -> Iterator[Any]:
 
 
 def check_state(estimator: BaseBP) -> None:
-    """Raise ValueError or TypeError where an estimator's parameters and fitted attributes do not fit together.
+    """Raise ValueError or TypeError if parameters and fitted attributes of an estimator do not fit together.
 
-    Beside what kernels go by (estimators/integrity.py): parameters, and what a file must not say.
+    Besides what kernels use (estimators/integrity.py), this checks parameters and which attributes a file may have.
     """
     parameters.check_parameters(estimator)
     parameters.hidden_sizes(estimator.hidden_layer_sizes)
@@ -69,14 +69,14 @@ def check_state(estimator: BaseBP) -> None:
     check_fitted_state(estimator)
     if "classes_" in state:
         parts = state["classes_"] if isinstance(state["classes_"], list) else [state["classes_"]]
-        _require(all(bool((part[:-1] < part[1:]).all()) for part in parts), "classes_")  # labels are looked up among them
+        _require(all(bool((part[:-1] < part[1:]).all()) for part in parts), "classes_")  # sorted, for searchsorted
     for name in ("input_scaler_", "target_scaler_"):
         if state.get(name) is not None:
             _check_scaler(state[name], name)
 
 
 def _check_scaler(scaler: Any, name: str) -> None:
-    """Nothing of it is other than a fit leaves it, and it changes no rows of a user's."""
+    """Check a scaler's attributes, and that it does not change the rows of the user."""
     known, state = scaler.get_params(deep=False).keys(), vars(scaler)
     _require(all(may_hold(type(scaler), attribute) for attribute in state.keys() - known), name)
     _require(scaler.copy is True, name)
@@ -86,11 +86,11 @@ def _check_scaler(scaler: Any, name: str) -> None:
 
 
 def may_hold(kind: type, name: str) -> bool:
-    """Whether an attribute is for a file to say: not what a class defines, but for plain defaults, nor what weights restore."""
+    """Whether a file may have this attribute: no method or property of the class, and nothing derived from the weights."""
     default = inspect.getattr_static(kind, name, None)
     return name not in NOT_PICKLED | OF_CALLBACKS and (default is None or isinstance(default, bool | int | float))
 
 
 def _require(is_right: bool, name: str) -> None:
     if not is_right:
-        raise ValueError(f"The attribute {name} is not what a fit leaves there.")
+        raise ValueError(f"The attribute {name} is not as a fit leaves it.")

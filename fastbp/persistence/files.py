@@ -1,4 +1,4 @@
-"""Saving and loading: a file is replaced completely or not at all, and its content is checked before it is used."""
+"""Saves and loads estimators. A file is replaced completely or not at all, and its content is checked before it is used."""
 
 import functools
 import hashlib
@@ -14,6 +14,7 @@ import stat
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,18 +26,18 @@ from fastbp.estimators import BPClassifier, BPFeatures
 from fastbp.estimators.base import BaseBP
 from fastbp.estimators.versions import current_version
 from fastbp.persistence.archive import SCHEMA, UntrustedError, check_archive
+from fastbp.persistence.budget import Budget
 from fastbp.persistence.checks import check_parts, parts_of
 from fastbp.persistence.plain import NETWORKS, Decoder, Encoder
-from fastbp.persistence.sizes import Budget
 
 FORMAT_VERSION = 1
 MOST_HEADER = 100_000_000  # bytes; safetensors has the same limit
 ZIP_START = b"PK\x03\x04"
 OLDEST_SKOPS = 0, 12  # an older one lets files run code: https://github.com/skops-dev/skops/security/advisories
-# What may be built, beside what skops trusts itself, by a file that it has written; by which of its nodes, where it has its own.
+# Types that may be built besides those that skops trusts; some by a node of their own.
 OWN_NODES = {
-    "numpy.dtype": "DTypeNode",  # which SimpleImputer keeps: the dtype of an array that the file holds
-    "numpy.ma.core.MaskedArray": "MaskedArrayNode",  # of searches; its name before NumPy 2 and since
+    "numpy.dtype": "DTypeNode",  # an attribute of SimpleImputer
+    "numpy.ma.core.MaskedArray": "MaskedArrayNode",  # in cv_results_; before NumPy 2 and since
     "numpy.ma.MaskedArray": "MaskedArrayNode",
 }
 TRUSTED = (
@@ -54,7 +55,7 @@ TRUSTED = (
     "fastbp.training.kept.KeptVectors",
     "fastbp.training.optimizer.Optimizer",
 )
-# Of scikit-learn, whose classes are plain Python; compiled code elsewhere reads out of bounds where a file says so.
+# Packages of scikit-learn in plain Python. Compiled code in the others would read out of bounds if a file says so.
 PLAIN_PACKAGES = frozenset(
     {
         "calibration", "compose", "feature_extraction", "feature_selection", "frozen", "gaussian_process", "impute",
@@ -84,8 +85,8 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     ValueError
-        A parameter or an attribute is not plain data (a function, say), or does not fit the others, or `path` is no place for a
-        file. Whatever stood there is still there.
+        A parameter or an attribute is not plain data (a function, say), or does not fit the others, or `path` exists and is not a
+        file. An older file is not changed.
     ImportError
         safetensors or skops is not installed, or skops is older than 0.12.
     OSError
@@ -117,12 +118,7 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
     except (ValueError, TypeError, AttributeError, LookupError) as error:
         raise ValueError(f"This {type(estimator).__name__} cannot be saved: {error}") from error
     content = _network_file(estimator) if isinstance(estimator, BaseBP) else _skops_file(estimator)
-
-    def write(beside: str) -> None:
-        with open(beside, "wb") as file:
-            file.write(content)
-
-    replace_file(path, write)
+    replace_file(path, lambda beside: Path(beside).write_bytes(content))
 
 
 def load(path: str | os.PathLike[str]) -> Any:
@@ -139,7 +135,8 @@ def load(path: str | os.PathLike[str]) -> Any:
 
     Returns
     -------
-    estimator : BPClassifier, BPRegressor, or what else `save` was given
+    estimator : BPClassifier, BPRegressor, or another estimator
+        The estimator that was saved.
 
     Raises
     ------
@@ -182,15 +179,15 @@ def load(path: str | os.PathLike[str]) -> Any:
 
 
 def _opened_at_once(path: str, flags: int) -> int:
-    """Open a file, or a pipe that nobody writes to, without waiting for somebody who does."""
+    """Open a file; do not wait for a writer if it is a pipe."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 # ---- networks
 
 
-def _described(estimator: BaseBP) -> tuple[str, dict[str, np.ndarray]]:
-    """Return the header of a file, as JSON, and the arrays."""
+def _header_and_arrays(estimator: BaseBP) -> tuple[str, dict[str, np.ndarray]]:
+    """Return the header of a file, in JSON, and the arrays."""
     encoder = Encoder()
     described = {
         "format_version": FORMAT_VERSION,
@@ -207,7 +204,7 @@ def _described(estimator: BaseBP) -> tuple[str, dict[str, np.ndarray]]:
 
 
 def _digest(header: str, arrays: dict[str, np.ndarray]) -> str:
-    """Return the SHA-256 of all that a file says, to tell damage (not malice, which would write a digest that fits)."""
+    """Return the SHA-256 of the content of a file. It shows damage, not forgery."""
     digest = hashlib.sha256(header.encode())
     for name in sorted(arrays):
         array = arrays[name]
@@ -217,13 +214,13 @@ def _digest(header: str, arrays: dict[str, np.ndarray]) -> str:
 
 
 def _network_file(estimator: BaseBP) -> bytes:
-    """Return the content of a file of safetensors."""
+    """Return the content of a safetensors file."""
     package = _imported("safetensors.numpy")
-    header, arrays = _described(estimator)
+    header, arrays = _header_and_arrays(estimator)
     try:
         Budget(len(header) + sum(array.nbytes for array in arrays.values())).parsed(header)
     except ValueError as error:
-        raise ValueError(f"This {type(estimator).__name__} has a long list or dictionary: as an array it would fit.") from error
+        raise ValueError(f"This {type(estimator).__name__} has a long list or dictionary: pass an array instead.") from error
     return package.save(arrays, {"fastbp": header, "sha256": _digest(header, arrays)})
 
 
@@ -237,7 +234,7 @@ def _load_network(package: Any, file: Any, size: int) -> BaseBP:
         raise ModelFileError(f"it is truncated: its header has {n_header} bytes, but only {size - 8} follow.")
     file.seek(8)
     budget, n_given = Budget(size), size - 8 - n_header
-    budget.spend(4 * n_given)  # as they are read, as arrays, as the estimator's, and as numbers in a list
+    budget.spend(4 * n_given)  # copies: as read, as arrays, as the estimator's, as numbers in a list
     tables = budget.parsed(file.read(n_header))
     metadata = tables.pop("__metadata__", {})
     if "fastbp" not in metadata:
@@ -265,13 +262,12 @@ def _load_network(package: Any, file: Any, size: int) -> BaseBP:
     return estimator
 
 
-# ---- what skops keeps
+# ---- other estimators, by skops
 
 
 @functools.cache
 def _trusted() -> dict[str, str]:
-    """Return TRUSTED and what a search keeps, splitters, scorers and the public functions that these score by, each with the only
-    node of skops that may build it."""
+    """Return TRUSTED and the splitters, scorers and metrics that a search holds, each with the only node that may build it."""
     from sklearn import metrics, model_selection
 
     types = [thing for thing in vars(model_selection).values() if isinstance(thing, type) and hasattr(thing, "split")]
@@ -285,17 +281,17 @@ def _trusted() -> dict[str, str]:
 
 @functools.cache
 def _node_of(name: str) -> str | None:
-    """Return the only node of skops that may build a type, or None for what it is for skops to say.
+    """Return the only node of skops that may build a type, or None if skops decides.
 
-    What scikit-learn's estimators hold beside estimators is trusted where all of it is plain Python: to build such an object runs
-    none of its code, and nothing compiled goes by what a file says of it.
+    Objects within scikit-learn's estimators are trusted if they are plain Python: to build one runs none of its code, and no
+    compiled code relies on its attributes.
     """
     known = _trusted().get(name)
     return "ObjectNode" if known is None and _is_plain_part(name) else known
 
 
 def _is_plain_part(name: str) -> bool:
-    """Whether a name is that of a class of scikit-learn's, for no user, whose objects are no more than their attributes."""
+    """Whether a name is that of an internal class of scikit-learn, whose objects are nothing but their attributes."""
     module, _, kind_name = name.rpartition(".")
     package, *parts = module.split(".")
     if package != "sklearn" or not parts or parts[0] not in PLAIN_PACKAGES or "tests" in parts:
@@ -313,32 +309,30 @@ def _is_plain_part(name: str) -> bool:
     return all(getattr(kind, method, None) is getattr(object, method, None) for method in methods)
 
 
-def _strange(names: list[str]) -> str:
-    """Which of the types that skops does not trust are not trusted here either."""
+def _untrusted(names: list[str]) -> str:
+    """Return those of the types that are not trusted here either."""
     return ", ".join(name for name in names if _node_of(name) is None)
 
 
 def _skops_file(estimator: BaseEstimator) -> bytes:
-    """Return the content of a file of skops."""
+    """Return the content of a skops file."""
     package = _imported("skops.io")
-    content = _with_lists_as_such(package.dumps(estimator))
-    strange, name = _strange(package.get_untrusted_types(data=content)), type(estimator).__name__
+    content = _with_plain_lists(package.dumps(estimator))
+    untrusted, name = _untrusted(package.get_untrusted_types(data=content)), type(estimator).__name__
     try:
         check_archive(io.BytesIO(content), len(content), _node_of)
     except UntrustedError as error:
-        strange = strange or str(error)
+        untrusted = untrusted or str(error)
     except ValueError as error:
         raise ValueError(f"This {name} cannot be saved: {error}.") from error
-    if strange:
-        best = (
-            " What it has found is kept by save(search.best_estimator_, path)." if hasattr(estimator, "best_estimator_") else ""
-        )
-        raise ValueError(f"This {name} holds {strange}, which load would not trust.{best}")
+    if untrusted:
+        best = " Save its best estimator: save(search.best_estimator_, path)." if hasattr(estimator, "best_estimator_") else ""
+        raise ValueError(f"This {name} holds {untrusted}, which load would not trust.{best}")
     return content
 
 
-def _with_lists_as_such(content: bytes) -> bytes:
-    """Return a file of skops without the class of scikit-learn 1.6, of lists of columns, that newer ones do not have."""
+def _with_plain_lists(content: bytes) -> bytes:
+    """Replace `_RemainderColsList` of scikit-learn 1.6, which newer versions do not have, by plain lists."""
 
     def plain(node: Any) -> Any:
         if isinstance(node, list):
@@ -369,8 +363,8 @@ def _load_skops(package: Any, path: str, file: Any, size: int) -> BaseEstimator:
     except UntrustedError as error:
         raise ModelFileError(f"it holds {error}, {distrust}") from error
     names = package.get_untrusted_types(file=path)
-    if strange := _strange(names):
-        raise ModelFileError(f"it holds {strange}, {distrust}")
+    if untrusted := _untrusted(names):
+        raise ModelFileError(f"it holds {untrusted}, {distrust}")
     estimator = package.load(path, trusted=names)
     if not isinstance(estimator, BaseEstimator):
         raise ModelFileError(f"it contains a {type(estimator).__name__}, not an estimator.")
@@ -396,10 +390,10 @@ def _imported(name: str) -> Any:
     return module
 
 
-def replace_file(path: str | os.PathLike[str], write: Callable[[str], None]) -> None:
-    """Let `write` write a file beside the path, and put it there when it is whole and on the disk."""
+def replace_file(path: str | os.PathLike[str], write: Callable[[str], Any]) -> None:
+    """Replace a file by one that `write` writes under another name in the same folder, once it is complete and on the disk."""
     path = os.fsdecode(path)
-    if os.path.basename(path) in ("", os.curdir, os.pardir):  # a folder's name: the system says what is wrong with it
+    if os.path.basename(path) in ("", os.curdir, os.pardir):  # a folder: the system raises its own error
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT))
     path = os.path.realpath(path)  # a link stays a link
     exists = os.path.exists(path)
@@ -419,7 +413,7 @@ def replace_file(path: str | os.PathLike[str], write: Callable[[str], None]) -> 
         with suppress(OSError):
             os.unlink(beside)
         raise
-    if hasattr(os, "O_DIRECTORY"):  # the folder's entry too
+    if hasattr(os, "O_DIRECTORY"):  # flush the entry in the folder too
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(descriptor)
@@ -428,9 +422,9 @@ def replace_file(path: str | os.PathLike[str], write: Callable[[str], None]) -> 
 
 
 def _name_beside(name: str) -> str:
-    """Return the name of a new file in the same folder; where the name is long, one no longer than it."""
+    """Return a new name, not longer than a long `name`."""
     before, after = ".", f".{secrets.token_hex(8)}.part"
-    most = max(len(os.fsencode(name)), 64) - len(before) - len(after)  # bytes, which systems limit
+    most = max(len(os.fsencode(name)), 64) - len(before) - len(after)  # in bytes, which systems limit
     while len(os.fsencode(name)) > most:
         name = name[:-1]
     return before + name + after

@@ -1,4 +1,4 @@
-"""Values of an estimator as JSON and arrays, and back: plain data only, so that nothing in a file can name code to run."""
+"""Converts an estimator to JSON and arrays, and back. A file holds plain data only, so that it cannot name code to run."""
 
 import importlib
 import math
@@ -12,17 +12,17 @@ from fastbp.estimators.base import BaseBP
 from fastbp.estimators.callbacks import OF_CALLBACKS
 from fastbp.estimators.versions import VERSION_KEY
 from fastbp.names import SOLVERS
-from fastbp.persistence.checks import BIT_GENERATOR, N_WORDS, check_state, may_hold
+from fastbp.persistence.checks import BIT_GENERATOR, N_WORDS, may_hold
 
 NETWORKS: dict[str, type[BaseBP]] = {kind.__name__: kind for kind in (BPAutoencoder, BPClassifier, BPRegressor)}
-SCALERS = ("StandardScaler", "RobustScaler")  # of scikit-learn, for an estimator may keep one
+SCALERS = ("StandardScaler", "RobustScaler")  # of scikit-learn; attributes of a network
 
 NATIVE = frozenset("?bhilqBHILQefd")  # characters of the dtypes that safetensors knows
 LAST_CODE_POINT = 0x10FFFF
 
 
 class Encoder:
-    """Collects the arrays of what it encodes; each is named by the way that leads to it.
+    """Encodes estimators and collects their arrays. The name of an array is its path in the estimator.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class Encoder:
         self.arrays: dict[str, np.ndarray] = {}
 
     def estimator(self, estimator: Any, path: str = "") -> dict[str, Any]:
-        """Return the parameters and attributes of a network or a scaler, or raise ValueError for one that no file can hold."""
+        """Return the parameters and attributes of a network or a scaler; raise ValueError if it cannot be saved."""
         kind, names = type(estimator), estimator.get_params(deep=False)
         parts: dict[str, Any] = {"class": kind.__name__, "parameters": {}, "attributes": {}}
         for name, value in estimator.__getstate__().items():
@@ -43,17 +43,16 @@ class Encoder:
             part = "parameters" if name in names else "attributes"
             try:
                 if part == "attributes" and not may_hold(kind, name):
-                    raise TypeError("what is the class's own")
+                    raise TypeError("an attribute of its class")
                 parts[part][name] = self.encode(value, path + name)
             except (TypeError, RecursionError) as error:
                 raise ValueError(
-                    f"The {part[:-1]} {name!r} of this {kind.__name__} holds {error}, which is no plain data and so cannot be"
-                    " saved."
+                    f"The {part[:-1]} {name!r} of this {kind.__name__} holds {error}, which is no plain data and cannot be saved."
                 ) from error
         return parts
 
     def encode(self, value: Any, path: str) -> Any:
-        """Return what JSON holds in place of a value, or raise TypeError for what no file can hold."""
+        """Return the JSON for a value; raise TypeError if it cannot be saved."""
         kind = type(value)
         if value is None or kind in (bool, int, str):
             return value
@@ -93,7 +92,7 @@ class Encoder:
     def _array(self, array: np.ndarray, path: str) -> Any:
         if array.dtype.char in NATIVE:
             return {"array": self._keep(array, path)}
-        if array.dtype.kind == "U":  # as code points
+        if array.dtype.kind == "U":  # saved as code points
             texts = np.array(array.reshape(-1), dtype=array.dtype.newbyteorder("="))
             return {"texts": self._keep(texts.view(np.uint32).reshape(*array.shape, -1), path)}
         if array.dtype.kind == "O":
@@ -103,7 +102,7 @@ class Encoder:
     def _optimizer(self, optimizer: Any, path: str) -> Any:
         state = {name: item for name, item in optimizer.__getstate__().items() if name != "network"}
         code, *constants = state["_rule"]
-        kind = "nesterov" if code == optimizer.solver.nesterov_rule else "plain"  # as codes may be renumbered one day
+        kind = "nesterov" if code == optimizer.solver.nesterov_rule else "plain"  # codes may change between versions
         state["_rule"] = kind, *constants
         return {name: self.encode(item, f"{path}.{name}") for name, item in state.items()}
 
@@ -120,26 +119,26 @@ class Encoder:
 
 
 class Decoder:
-    """The way back. What is malformed raises one of Python's errors; memory is bounded by the size of the file.
+    """Decodes what Encoder has encoded. Malformed input raises an exception; memory is bounded by the size of the file.
 
     Parameters
     ----------
     arrays : dict of str to ndarray
-        As they were read, possibly read-only; those that are asked for are taken out of it.
+        The arrays of the file, possibly read-only. Each is removed when it is used.
     version : str
-        Of the fastbp that wrote them.
+        Version of fastbp that wrote the file.
     """
 
     def __init__(self, arrays: dict[str, np.ndarray], version: str) -> None:
         self._arrays, self._version = arrays, version
 
     def check_all_used(self) -> None:
-        """Raise ValueError for arrays that nothing has asked for."""
+        """Raise ValueError for arrays that were not used."""
         if self._arrays:
             raise ValueError(f"nothing refers to the array {min(self._arrays)!r}")
 
     def estimator(self, parts: dict[str, Any]) -> Any:
-        """Return the network or scaler that `Encoder.estimator` was given, checked."""
+        """Return the network or scaler that `Encoder.estimator` was given; `load` checks how its parts fit together."""
         name = parts["class"]
         if name not in NETWORKS and name not in SCALERS:
             raise ValueError(f"it holds a {str(name)[:60]}, which this fastbp does not know")
@@ -152,10 +151,9 @@ class Decoder:
         attributes = {name: self.decode(value) for name, value in parts["attributes"].items()}
         for name in attributes:
             if name in vars(estimator) or not may_hold(kind, name):
-                raise ValueError(f"it has an attribute {name[:60]!r}, which is not for a file to say")
+                raise ValueError(f"it has an attribute {name[:60]!r}, which a file may not set")
         if kind in NETWORKS.values():
             estimator.__setstate__({**vars(estimator), **attributes, VERSION_KEY: self._version})
-            check_state(estimator)
         else:
             vars(estimator).update(attributes)
         return estimator
@@ -201,10 +199,10 @@ class Decoder:
                 return self._vectors(layers)
             case {"optimizer": dict(state)}:
                 return self._optimizer({name: self.decode(item) for name, item in state.items()})
-        raise ValueError(f"the header holds {str(value)[:60]}, which means nothing")
+        raise ValueError(f"the header holds {str(value)[:60]}, which has no meaning")
 
     def _take(self, name: str, dtype: Any = None, n_axes: int | None = None) -> np.ndarray:
-        array = self._arrays.pop(name)  # each once, so that no two attributes share memory, nor a small file becomes large
+        array = self._arrays.pop(name)  # once, so that attributes share no memory and a small file does not become large
         if (dtype is not None and array.dtype != dtype) or (n_axes is not None and array.ndim != n_axes):
             raise ValueError(f"the array {name!r} has the shape {array.shape} and the dtype {array.dtype}")
         return array.copy()
@@ -218,7 +216,7 @@ class Decoder:
     def _random_state(self, state: dict[str, Any]) -> np.random.RandomState:
         key, position = self._take(state["key"], np.uint32, 1), state["position"]
         if key.size != N_WORDS or type(position) is not int or not 0 <= position <= N_WORDS:
-            raise ValueError("the random state is none")
+            raise ValueError("the random state is invalid")
         random_state = np.random.RandomState()
         words: Any = (BIT_GENERATOR, key, position, int(state["has_gauss"]), float(state["gauss"]))
         random_state.set_state(words)

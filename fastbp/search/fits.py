@@ -1,4 +1,4 @@
-"""One fit of a search, a candidate on a fold, and what it shares with the others."""
+"""The fits of a search: candidates, folds, and what the fits share."""
 
 import copy
 import functools
@@ -30,14 +30,14 @@ from fastbp.training.problem import Problem, make_table
 from fastbp.training.random_state import MovingTwister, Twister, seeded
 from fastbp.training.settings import Settings
 
-PREDICTED_ROWS = 2**14  # rows that are copied together to be scored, so that no fold is copied whole
-# Elements of test rows that are copied for the whole search and predicted in the call that trains, as every call lets go of the
-# GIL and may have to wait for it (measured on iris: 87 instead of 100 µs per fit with two threads, 154 instead of 165 with one).
+PREDICTED_ROWS = 2**14  # rows that are copied and predicted at a time, so that no fold is copied as a whole
+# If the test rows have no more elements, the call that trains also predicts them: each call releases the GIL and may have to wait
+# for it (measured on iris: 87 instead of 100 µs per fit with two threads, 154 instead of 165 with one).
 FEW_INPUTS = 2**12
 
 
 def _take(data: Any, rows: np.ndarray) -> Any:
-    """Return the rows as what the data are: frame, array, sparse matrix or list."""
+    """Return rows of a DataFrame, an array, a sparse matrix or a list."""
     if hasattr(data, "iloc"):
         return data.iloc[rows]
     if hasattr(data, "shape"):
@@ -46,30 +46,36 @@ def _take(data: Any, rows: np.ndarray) -> Any:
 
 
 class Candidate:
-    """One setting of the parameters; of a pipeline, `own` are the network's and `others` those of the steps before it."""
+    """One setting of the parameters; `others` are those of the steps before the network."""
 
     def __init__(self, params: dict[str, Any], base: Any, last: str | None, known: set[str]) -> None:
         self.params = params
         prefix = "" if last is None else last + "__"
         self.others = {name: value for name, value in params.items() if not name.startswith(prefix)}
-        self.group = tuple((name, id(value)) for name, value in self.others.items())  # the grid holds the values
+        self.group = tuple((name, id(value)) for name, value in self.others.items())  # the grid keeps the values alive
         own = {name[len(prefix) :]: value for name, value in params.items() if name not in self.others}
         if self.others or not own.keys() <= known:
-            clone(base).set_params(**clone(params, safe=False))  # what is not valid shows before any fit
+            clone(base).set_params(**clone(params, safe=False))  # raises for invalid parameters before any fit
         estimator = base if last is None else base.steps[-1][1]
         self.estimator = params[last] if last in self.others else twin(estimator, **own)
-        has_same_targets = own.get("loss", ...) in (..., getattr(estimator, "loss", None))  # of another loss others may be valid
-        self.is_batched = last not in self.others and has_same_targets and _can_batch(self.estimator)
+        has_same_targets = own.get("loss", ...) in (..., getattr(estimator, "loss", None))  # another loss may need other targets
+        self.is_batched = (  # whether `Fit` does all that the estimator's own fit would do
+            last not in self.others
+            and has_same_targets
+            and type(self.estimator) in (BPClassifier, BPRegressor)
+            and not has_callbacks(self.estimator)
+            and not for_own_fit(self.estimator)
+        )
         self.is_checked = False
 
     def check(self, known: dict[str, Any]) -> None:
-        """Raise if a parameter of the network is not valid; `known` are those of the thread's last network, mostly the same."""
+        """Raise if a parameter of the network is invalid; `known` are values that were checked before."""
         if not self.is_checked:
             parameters.check_parameters(self.estimator, known)
             self.is_checked = True
 
     def work(self, n_features: int, n_outputs: int) -> float:
-        """Multiplications per row, for the order of the fits; inf where an error is to be expected, to see it first."""
+        """Return the multiplications per row; inf for invalid sizes, whose error should come first."""
         try:
             sizes = [n_features, *parameters.hidden_sizes(self.estimator.hidden_layer_sizes), n_outputs]
             n_epochs = int(self.estimator.max_iter) * int(self.estimator.n_restarts)
@@ -78,22 +84,15 @@ class Candidate:
             return math.inf
 
 
-def _can_batch(estimator: Any) -> bool:
-    """Whether `Fit` knows all that the estimator's own fit would do."""
-    if type(estimator) not in (BPClassifier, BPRegressor) or has_callbacks(estimator):
-        return False
-    return not for_own_fit(estimator)
-
-
 def for_own_fit(estimator: Any) -> list[str]:
-    """The parameters of a network, with their values, that act beside the training."""
+    """Return the parameters of a network, with their values, that only its own `fit` supports."""
     rows = parameters_beside_training(type(estimator).__name__)
     values = [(row, vars(estimator)[row.name]) for row in rows]
     return [f"{row.name}={value!r}" for row, value in values if row.is_for_own_fit(value)]
 
 
 class Fold:
-    """One split, with what all networks of a group of candidates are trained on: rows, encoded targets, fitted attributes.
+    """One split for a group of candidates, with the rows, targets and transformers that their fits share.
 
     Parameters
     ----------
@@ -115,7 +114,7 @@ class Fold:
         self._lock = threading.Lock()
 
     def prepare(self, estimator: Any) -> None:
-        """Fit the transformers and pack rows and targets, once; raise what that raised."""
+        """Fit the transformers and pack rows and targets, once; later calls raise the same error again."""
         with self._lock:
             if not self._is_ready:
                 start = time.perf_counter()
@@ -133,39 +132,39 @@ class Fold:
         weights = None if plan.weights is None else plan.weights[train]
         rows: np.ndarray | None = None
         chosen: Any = train
-        if plan.door is not None:  # rows of one X for all folds
-            self.X, door = plan.door
+        if plan.checked_X is not None:  # rows of one X for all folds
+            self.X, attributes = plan.checked_X
             rows, chosen = train, slice(None)
             check_sample_weight(weights, self.X[train])
             weights = None if weights is None else plan.weights.astype(self.X.dtype)
         else:
             self.transformers = clone(plan.base).set_params(**clone(self.group, safe=False))[:-1]
             X = self.transformers.fit_transform(_take(plan.X, train), _take(plan.y, train))
-            self.X, door = pass_door(estimator, X)
+            self.X, attributes = pass_door(estimator, X)
             weights = check_sample_weight(weights, self.X)
         targets = self._encode(estimator, chosen)
-        self.targets, self.fitted = targets, door | ({} if targets.classes is None else {"classes_": targets.classes})
+        self.targets, self.fitted = targets, attributes | ({} if targets.classes is None else {"classes_": targets.classes})
         self.problem = Problem(self.X, targets.Y, weights, row_indices=rows, n_outputs=targets.n_outputs)
         self.kind = self.X.shape[1], targets.n_outputs, targets.loss, self.X.dtype
         if plan.is_direct and self.transformers is None and 0 < self.test.size * self.X.shape[1] <= FEW_INPUTS:
             self.test_samples = self.problem.samples._replace(table=make_table(self.X[self.test]))
 
     def _encode(self, estimator: Any, chosen: Any) -> Targets:
-        """Return the targets of the chosen rows; the truth about all rows is kept for the scores."""
+        """Return the targets of the chosen rows, and keep `truth`, those of all rows, for the scores."""
         plan, dtype = self.plan, self.X.dtype
         if plan.labels is None:
             self.truth = plan.targets.reshape(len(plan.targets), -1)
             return real_targets(plan.targets[chosen], estimator.loss, dtype)
         present = np.unique(plan.codes[self.train])
         self.truth = plan.codes
-        if len(present) < len(plan.labels):  # the others do not exist for a fit on these rows
+        if len(present) < len(plan.labels):  # a fit on these rows knows these classes only
             position = np.full(len(plan.labels), -1)
             position[present] = np.arange(len(present))
             self.truth = position[plan.codes]
         return class_targets(self.truth[chosen], plan.labels[present], dtype, estimator.loss)
 
     def inputs(self, part: str) -> Iterator[Any]:
-        """Yield the inputs of the "train" or "test" rows, few at a time where they must be copied."""
+        """Yield the inputs of the "train" or "test" rows, in blocks if they must be copied."""
         rows = getattr(self, part)
         if self.transformers is None:
             for start in range(0, len(rows), PREDICTED_ROWS):
@@ -179,7 +178,7 @@ class Fold:
         yield self._transformed[part]
 
     def predicted(self, outputs: np.ndarray) -> np.ndarray:
-        """Return outputs as what `truth` holds: positions in the classes, or numbers of shape (n_rows, n_outputs)."""
+        """Return outputs in the form of `truth`: indices of classes, or numbers of shape (n_rows, n_outputs)."""
         if self.plan.labels is None:
             return outputs
         if outputs.shape[1] > 1:
@@ -191,9 +190,9 @@ def _copied(weights: np.ndarray, _: Problem) -> np.ndarray:
     return aligned_copy(weights)
 
 
-class Starts:
-    """Where the networks that are being trained begin: the folds of a candidate have that in common, and candidates of the same
-    sizes often have the starting weights."""
+class StartCache:
+    """Settings and initial weights: the folds of a candidate share both, and candidates of the same sizes often share
+    the initial weights."""
 
     def __init__(self, n_kept: int) -> None:
         self._n_kept = n_kept
@@ -203,7 +202,7 @@ class Starts:
         self._lock = threading.Lock()
 
     def of(self, candidate: Candidate, fold: Fold, seed: int | None) -> tuple[Any, Settings, list[tuple[Any, Twister]]]:
-        """Return the kernels' network, the settings, and weights and random state of each start."""
+        """Return the kernels' network, the settings, and the initial weights and random state of each restart."""
         with self._lock:
             return self._keep(self._prepared, (candidate, seed, *fold.kind), lambda: self._prepare(candidate, fold, seed))
 
@@ -219,7 +218,7 @@ class Starts:
             states = random_states(first, settings.n_restarts)
             return [(draw_weights(network, settings, state, dtype, None), Twister(state)) for state in states]
 
-        # Objects that are no plain values are the grid's, which keeps them.
+        # The grid keeps other objects alive, so their ids stay valid.
         values = [value if isinstance(value, int | str) else id(value) for value in (source, candidate.estimator.init)]
         scheme = settings.drawn_for, settings.init_scale, settings.fit_intercept, settings.n_restarts
         key = *values, *scheme, dtype, *network.units.tolist(), network.has_scale, network.skip_layer
@@ -242,12 +241,12 @@ class Fit:
     candidate : Candidate
     fold : Fold
     seed : int or None
-        Where the estimator's `random_state` is None: one of this fit's own.
+        Seed of this fit, if the estimator's `random_state` is None.
 
     Attributes
     ----------
     until : int or None
-        Epochs after which it pauses, to go on from there when it is run again with more; None trains to the end.
+        Epoch at which the training pauses; the next run continues it. None trains to the end.
     """
 
     def __init__(self, plan: Any, candidate: Candidate, fold: Fold, seed: int | None) -> None:
@@ -256,16 +255,16 @@ class Fit:
         self._paused: tuple[Fitted, Settings] | None = None
         self._ended: Result | None = None
 
-    def run(self, starts: Starts, scratch: Any, n_threads: int) -> Result:
-        """Return scores and times; `scratch` is the calling thread's, n_threads says how many may work on this fit."""
+    def run(self, starts: StartCache, scratch: Any, n_threads: int) -> Result:
+        """Train and score; `scratch` is the memory of the calling thread, `n_threads` the number of threads for this fit."""
         if self._ended is not None:
             return self._ended
         result = self._run(starts, scratch, n_threads)
-        if self.until is not None and self._paused is None:  # when it is asked for more, there is no more
+        if self.until is not None and self._paused is None:  # it has stopped by itself: later runs return the same
             self._ended = result._replace(fit_time=0.0, score_time=0.0)
         return result
 
-    def _run(self, starts: Starts, scratch: Any, n_threads: int) -> Result:
+    def _run(self, starts: StartCache, scratch: Any, n_threads: int) -> Result:
         plan, fold = self.plan, self.fold
         is_batched = plan.can_batch and self.candidate.is_batched
         hit_max_iter, n_iter = False, 0
@@ -294,7 +293,7 @@ class Fit:
             weights = {} if plan.score_weights is None else {"sample_weight": plan.score_weights[rows]}
             X, y = _take(plan.X, rows), _take(plan.y, rows)
             return plan.collect(
-                {name: lambda scorer=scorer: scorer(model, X, y, **weights) for name, scorer in plan.scorers.items()}
+                {name: functools.partial(scorer, model, X, y, **weights) for name, scorer in plan.scorers.items()}
             )
 
         test_scores = scores("test")
@@ -309,7 +308,7 @@ class Fit:
         )
 
     def _fit_alone(self, n_threads: int) -> Any:
-        """Fit as GridSearchCV would."""
+        """Fit a clone of the estimator, as GridSearchCV does."""
         plan, fold = self.plan, self.fold
         model = clone(plan.base).set_params(**clone(self.candidate.params, safe=False))
         estimator = model if plan.last is None else model.steps[-1][1]
@@ -321,44 +320,28 @@ class Fit:
         fit_params = {name: values if values is None else _take(values, fold.train) for name, values in plan.fit_params.items()}
         return model.fit(_take(plan.X, fold.train), _take(plan.y, fold.train), **fit_params)
 
-    def _train(self, starts: Starts, scratch: Any, n_threads: int) -> tuple[Fitted, Settings]:
-        """Do what the estimator's fit does after its checks, on rows of the shared X."""
-        if self._paused is not None:
-            return self._go_on(scratch, n_threads)
-        network, settings, drawn = starts.of(self.candidate, self.fold, self.seed)
-        problem, test = self.fold.problem, self.fold.test_samples
-        states: list[Any] = [state for _, state in drawn]
-        if self.until is not None:
-            states[0] = MovingTwister(states[0])  # 0.5 ms less per rung than a RandomState takes (measured on wine)
-        if settings.early_stopping:
-            problem = problem.stratified(self.fold.targets.strata(self.candidate.estimator.validation_split))
-            test = None
-            states[0] = states[0].random_state()
-        begins = [Start(state, functools.partial(_copied, weights)) for state, (weights, _) in zip(states, drawn)]
-        return self._outcome(network, problem, settings, begins, None, test, scratch, n_threads)
-
-    def _go_on(self, scratch: Any, n_threads: int) -> tuple[Fitted, Settings]:
-        """Train from where the last call has paused."""
-        before, settings = self._paused  # type: ignore[misc]
-        run, self._paused = before.run, None
-        begins = [Start(run.random_state, lambda _: cast(np.ndarray, run.left))]
-        resumed = Resumed(run.history, run.optimizer, run.order)
-        return self._outcome(before.network, before.problem, settings, begins, resumed, run.test, scratch, n_threads)
-
-    def _outcome(
-        self,
-        network: Any,
-        problem: Problem,
-        settings: Settings,
-        begins: list[Start],
-        resumed: Resumed | None,
-        test: Any,
-        scratch: Any,
-        n_threads: int,
-    ) -> tuple[Fitted, Settings]:
+    def _train(self, starts: StartCache, scratch: Any, n_threads: int) -> tuple[Fitted, Settings]:
+        """Train the network as the estimator's fit would, on rows of the shared X, or continue a paused training."""
+        begins: list[Start]
+        if self._paused is None:
+            network, settings, drawn = starts.of(self.candidate, self.fold, self.seed)
+            problem, test, resumed, n_done = self.fold.problem, self.fold.test_samples, None, 0
+            states: list[Any] = [state for _, state in drawn]
+            if self.until is not None:
+                states[0] = MovingTwister(states[0])  # saves 0.5 ms per rung compared with a RandomState (measured on wine)
+            if settings.early_stopping:
+                problem = problem.stratified(self.fold.targets.strata(self.candidate.estimator.validation_split))
+                test = None
+                states[0] = states[0].random_state()
+            begins = [Start(state, functools.partial(_copied, weights)) for state, (weights, _) in zip(states, drawn)]
+        else:
+            before, settings = self._paused
+            run, self._paused = before.run, None
+            network, problem, test, n_done = before.network, before.problem, run.test, run.history.n_iter
+            resumed = Resumed(run.history, run.optimizer, run.order)
+            begins = [Start(run.random_state, lambda _: cast(np.ndarray, run.left))]
         limited = settings
         if self.until is not None:
-            n_done = 0 if resumed is None else resumed.history.n_iter
             limited = settings._replace(max_iter=min(self.until, settings.max_iter) - n_done)
         options: dict[str, Any] = {"resumed": resumed, "test": test, "scratch": scratch}
         options |= {"network": network, "n_threads": settings.n_threads or n_threads}
@@ -368,7 +351,7 @@ class Fit:
         return fitted, settings
 
     def _finish(self, fitted: Fitted, settings: Settings) -> Any:
-        """Return the fitted estimator that scorers can ask."""
+        """Return the fitted estimator, for scorers."""
         model = fitted_copy(self.candidate.estimator, self.fold.fitted, fitted, settings)
         if self.plan.last is None:
             return model
@@ -376,7 +359,7 @@ class Fit:
         return Pipeline([*steps, (self.plan.last, model)])
 
     def _score(self, fitted: Fitted, part: str, scratch: Any, n_threads: int) -> dict[str, float]:
-        """Score outputs directly."""
+        """Score the outputs without an estimator."""
         fold, plan, known = self.fold, self.plan, fitted.run.test_outputs if part == "test" else None
         rows = getattr(fold, part)
 
@@ -387,15 +370,9 @@ class Fit:
             if not rows.size:
                 raise ValueError(f"the fold has no {part} rows, while a minimum of 1 is required")
             outputs = [predict(X) for X in fold.inputs(part)] if known is None else [known]
-        except Exception as error:  # nor may the transformers take these rows
+        except Exception as error:  # the transformers too may fail on these rows
             return dict.fromkeys(plan.scorers, plan.failed_score(error))
         predicted = fold.predicted(outputs[0] if len(outputs) == 1 else np.concatenate(outputs))
         weights = None if plan.score_weights is None else plan.score_weights[rows]
         truth = fold.truth[rows]
-        scores = {}
-        for name, score in plan.direct.items():
-            try:
-                scores[name] = score(truth, predicted, weights)
-            except Exception as error:
-                scores[name] = plan.failed_score(error)
-        return scores
+        return plan.collect({name: functools.partial(score, truth, predicted, weights) for name, score in plan.direct.items()})

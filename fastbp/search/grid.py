@@ -1,4 +1,4 @@
-"""The search as scikit-learn users know it."""
+"""BPSearchCV, the search with scikit-learn's interface."""
 
 import time
 from typing import Any, Self
@@ -197,7 +197,7 @@ class BPSearchCV(Versioned, GridSearchCV):
         ValueError
             Parameters or data are not valid, or every fit failed.
         """
-        # numba loads with these two: imported here so that `import fastbp` stays quick.
+        # imported here because they load numba
         from fastbp.search.halving import EPOCHS, Halving
         from fastbp.search.plan import Plan
         from fastbp.search.run import run_fits
@@ -210,9 +210,9 @@ class BPSearchCV(Versioned, GridSearchCV):
         plan = Plan.make(self, X, y, params)
         if plan is None and (self.resource is not None or self.param_grid is None):
             raise ValueError(
-                "Without param_grid, or with resource, a search needs a BPClassifier, a BPRegressor or a pipeline with one at its"
-                " end, valid parameters, targets, for fit no more than groups and sample weights, under metadata routing nothing,"
-                " and no callbacks."
+                "Without param_grid, or with resource, a search needs a BPClassifier, a BPRegressor or a pipeline that ends in"
+                " one, valid parameters, targets, and no callbacks. Its fit takes groups and sample weights only, and neither of"
+                " them with metadata routing."
             )
         draft, before = unfitted(self), vars(self).copy()
         if plan is None:
@@ -261,7 +261,7 @@ class BPSearchCV(Versioned, GridSearchCV):
             start = time.perf_counter()
             try:
                 best.fit(X, y, **plan.fit_params)
-            except KeyboardInterrupt:  # the scores are not lost, and an estimator that is not fitted is none
+            except KeyboardInterrupt:  # the scores are kept, but no estimator that is not fitted
                 publish(self, draft, before)
                 raise
             draft.best_estimator_, draft.refit_time_ = best, time.perf_counter() - start
@@ -271,7 +271,7 @@ class BPSearchCV(Versioned, GridSearchCV):
         return self
 
     def _fit_elsewhere(self, X: Any, y: Any, params: dict[str, Any]) -> None:
-        """Let GridSearchCV do it; candidates that are drawn become a grid of one each."""
+        """Search with GridSearchCV; each drawn candidate is a grid of its own."""
         grid = self.param_grid
         if self.n_iter is not None or has_distribution(grid):
             drawn = candidates_of(grid, self.n_iter, self.random_state)
@@ -285,7 +285,6 @@ def _n_rows(values: Any) -> int:
 
 
 def _best_index(refit: Any, metric: Any, table: dict[str, Any]) -> int:
-    """Return the index of the best candidate."""
     if not callable(refit):
         return table[f"rank_test_{metric}"].argmin()
     index = refit(table)

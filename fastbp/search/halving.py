@@ -1,8 +1,8 @@
-"""Successive halving: after each rung the best part of the candidates continues its training, the others end."""
+"""Successive halving: after each rung, the best candidates continue their training and the others stop."""
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -16,37 +16,36 @@ from fastbp.search.results import Result
 from fastbp.search.run import run_fits
 
 EPOCHS = "epochs"
-# With 'auto': a ninth of the epochs tells candidates apart, a 27th does not (measured: benchmarks/halving.py).
+# For 'auto': scores after a ninth of the epochs tell candidates apart, after a 27th they do not (benchmarks/halving.py).
 MOST_RUNGS = 3
 
 
 class Halving:
-    """What successive halving has done, rung by rung (K. Jamieson and A. Talwalkar, Non-stochastic best arm identification and
-    hyperparameter optimization, AISTATS 2016).
+    """Successive halving, rung by rung (Jamieson and Talwalkar, Non-stochastic best arm identification, AISTATS 2016).
 
     Parameters
     ----------
     plan : Plan
     factor : float
-        Of so many candidates one goes on, for so many times the epochs.
+        One candidate in `factor` continues, for `factor` times as many epochs.
     min_resources : int, 'auto', 'exhaust' or 'smallest'
-        Epochs of the first rung: 'exhaust' has the last one end at max_iter, 'auto' too in at most three rungs, 'smallest' is 1.
+        Epochs of the first rung, as in BPSearchCV.
 
     Attributes
     ----------
     rungs : list of int
-        Epochs, in all, at the end of each rung.
+        Total epochs at the end of each rung.
     candidates : list of list of int
-        Who was in it.
+        Candidates of each rung.
     results : list of list of Result
-        What they brought, candidate by candidate.
+        Their results in each rung, candidate by candidate.
     is_interrupted : bool
-        Whether Ctrl-C came before all fits of the last of these were finished.
+        Whether Ctrl-C came before all fits of the last rung were finished.
 
     Raises
     ------
     ValueError
-        The search is none that can be halved.
+        The search does not allow successive halving.
     """
 
     def __init__(self, plan: Plan, factor: Any, min_resources: Any) -> None:
@@ -60,7 +59,7 @@ class Halving:
         self.is_interrupted = False
 
     def run(self, splits: list[tuple[np.ndarray, np.ndarray]], n_threads: int, verbose: int) -> None:
-        """Do all rungs, or those until Ctrl-C."""
+        """Run all rungs, or those before Ctrl-C."""
         fits: list[Any] = list(self._plan.fits(splits))
         for rung in range(len(self.rungs)):
             try:
@@ -76,9 +75,9 @@ class Halving:
                 return
 
     def _run_rung(self, rung: int, fits: list[Any], n_splits: int, n_threads: int, verbose: int) -> bool:
-        """Train those that are left up to the end of a rung; return whether Ctrl-C came."""
-        left, until = self._left(n_splits), self.rungs[rung]
-        for candidate in set(range(len(self._plan.candidates))) - set(left):  # what it would continue with is let go of
+        """Train the remaining candidates up to the end of a rung; return whether Ctrl-C came."""
+        left, until = self._remaining(n_splits), self.rungs[rung]
+        for candidate in set(range(len(self._plan.candidates))) - set(left):  # frees the paused fits
             fits[candidate * n_splits : (candidate + 1) * n_splits] = [None] * n_splits
         chosen = [fits[candidate * n_splits + split] for candidate in left for split in range(n_splits)]
         for fit in chosen:
@@ -91,8 +90,8 @@ class Halving:
         self.results.append(results)
         return is_interrupted
 
-    def _left(self, n_splits: int) -> list[int]:
-        """The candidates of the next rung: all, or the best of the last one."""
+    def _remaining(self, n_splits: int) -> list[int]:
+        """Return the candidates of the next rung: all, or the best of the last one."""
         if not self.results:
             return list(range(len(self._plan.candidates)))
         left, scores = self.candidates[-1], _mean_scores(self.results[-1], n_splits)
@@ -100,7 +99,7 @@ class Halving:
         return sorted(left[position] for position in order[: math.ceil(len(left) / self._factor)])
 
     def rows(self) -> tuple[list[Result], list[dict[str, Any]], dict[str, Any]]:
-        """Results of all rungs one after the other, the parameters of their candidates, and the columns of their own."""
+        """Return the results of all rungs, the parameters of their candidates, and the additional columns of cv_results_."""
         results = [result for rung in self.results for result in rung]
         params = [self._plan.candidates[candidate].params for rung in self.candidates for candidate in rung]
         sizes = [len(rung) for rung in self.candidates]
@@ -113,7 +112,7 @@ class Halving:
         return results, params, columns
 
     def attributes(self) -> dict[str, Any]:
-        """What HalvingGridSearchCV calls these."""
+        """Return the attributes that HalvingGridSearchCV has too."""
         return {
             "n_resources_": self.rungs[: len(self.candidates)],
             "n_candidates_": [len(rung) for rung in self.candidates],
@@ -124,7 +123,7 @@ class Halving:
         }
 
     def best_index(self, means: np.ndarray) -> int:
-        """Row of the best candidate of the last rung that is complete; means: their mean test scores."""
+        """Return the row of the best candidate of the last complete rung; `means` are the mean test scores of all rows."""
         sizes = [len(rung) for rung in self.candidates]
         last = len(sizes) - 1 - (self.is_interrupted and len(sizes) > 1)
         first = sum(sizes[:last])
@@ -133,8 +132,7 @@ class Halving:
 
 
 def rungs(n_candidates: int, max_resources: int, factor: float, min_resources: Any) -> list[int]:
-    """Epochs at the end of each rung, as HalvingGridSearchCV counts them; with 'exhaust' and 'auto' the last is max_resources
-    itself."""
+    """Return the epochs at the end of each rung, as in HalvingGridSearchCV, but 'exhaust' and 'auto' end at max_resources."""
     needed, n_left = 1, float(n_candidates)
     while n_left >= factor:  # so that the last compares fewer than factor candidates
         n_left /= factor
@@ -155,17 +153,13 @@ def rungs(n_candidates: int, max_resources: int, factor: float, min_resources: A
 
 
 def _mean_scores(results: Sequence[Result], n_splits: int) -> np.ndarray:
-    """Mean test score of each candidate, NaN where a fit failed."""
-
-    def scores() -> Iterator[float]:
-        for result in results:
-            yield math.nan if result.test_scores is None else next(iter(result.test_scores.values()))
-
-    return np.array(list(scores()), dtype=float).reshape(-1, n_splits).mean(axis=1)
+    """Return the mean test score of each candidate, NaN if a fit failed."""
+    scores = [math.nan if result.test_scores is None else next(iter(result.test_scores.values())) for result in results]
+    return np.array(scores, dtype=float).reshape(-1, n_splits).mean(axis=1)
 
 
 def _max_iter(plan: Plan) -> int:
-    """max_iter of all candidates, or say why they cannot be halved."""
+    """Return max_iter of all candidates; raise ValueError if they do not allow successive halving."""
     if plan.is_multimetric:
         raise ValueError(f"resource={EPOCHS!r} needs a single score, which decides which candidates continue.")
     for candidate in plan.candidates:
@@ -181,7 +175,7 @@ def _max_iter(plan: Plan) -> int:
         if not SOLVERS[estimator.solver].is_stochastic:
             raise ValueError(f"resource={EPOCHS!r} is for solvers that train in epochs, not for {estimator.solver!r}.")
         if estimator.max_time is not None:
-            raise ValueError(f"resource={EPOCHS!r} does not go with max_time={estimator.max_time!r}: epochs are what it counts.")
+            raise ValueError(f"resource={EPOCHS!r} does not go with max_time={estimator.max_time!r}, because it counts epochs.")
         if estimator.n_restarts > 1:
             raise ValueError(f"resource={EPOCHS!r} does not go with n_restarts={estimator.n_restarts}.")
     found = {int(candidate.estimator.max_iter) for candidate in plan.candidates}

@@ -1,4 +1,4 @@
-"""What there is to do in a search: its data, looked at once, its scores and its candidates."""
+"""The plan of a search: its data, checked once, its scores and its candidates."""
 
 import traceback
 import warnings
@@ -29,7 +29,7 @@ from fastbp.search.scoring import CLASS_SCORES, REAL_SCORES
 from fastbp.search.sizes import suggest_hidden_layer_sizes
 from fastbp.search.space import candidates_of, has_distribution
 
-# From this version on GridSearchCV hands the sample weights of `fit` to the scorers too.
+# Since version 1.7, GridSearchCV also passes the sample weights of `fit` to the scorers.
 WEIGHTS_REACH_SCORERS = tuple(map(int, sklearn.__version__.split(".")[:2])) >= (1, 7)
 
 
@@ -41,24 +41,24 @@ class Plan:
     X, y : as given
     base : estimator
         A clone of the estimator.
-    network : BaseBP
-        It, or the last step of it.
+    estimator : BaseBP
+        The network: base, or its last step.
     last : str or None
         Name of that step.
     can_batch : bool
-        Whether the data are such that networks can be trained on rows of one X; else each fit is on its own.
-    door : (X, attributes) or None
-        X as the kernels take it, unless transformers come first.
+        Whether networks can be trained on rows of one X; otherwise each fit is one of the estimator's own.
+    checked_X : (X, fitted attributes) or None
+        X in the form for the kernels; None if transformers come first.
     targets : ndarray
         y as an array.
     labels, codes : ndarray
-        Classes, and y as positions in them; labels is None for a regressor.
+        Classes, and the index of the class of each row; labels is None for a regressor.
     weights, score_weights : ndarray of shape (n_samples,) or None
     fit_params : dict
     scorers : dict of str to callable
-        What scores a fitted estimator; the name of a single one is "score".
+        Scorers of fitted estimators; the name of a single one is "score".
     direct : dict of str to callable
-        What scores outputs instead.
+        Functions that score outputs instead.
     """
 
     def __init__(self, search: Any, X: Any, y: Any, last: str | None) -> None:
@@ -68,7 +68,7 @@ class Plan:
         self.error_score, self.return_train_score = search.error_score, search.return_train_score
         self.weights: np.ndarray | None = None
         self.score_weights: np.ndarray | None = None
-        self.door: Any = None
+        self.checked_X: Any = None
         self.labels: np.ndarray | None = None
         self.targets: Any = None if issparse(y) else np.asarray(y)
         self.can_batch = self._look_at_data()
@@ -82,7 +82,7 @@ class Plan:
 
     @classmethod
     def make(cls, search: Any, X: Any, y: Any, params: dict[str, Any]) -> "Plan | None":
-        """Return what a BPSearchCV is to do, or None where GridSearchCV shall do it, or say what is wrong."""
+        """Return the plan of a BPSearchCV, or None if GridSearchCV has to run it (or to raise its errors)."""
         estimator, last = search.estimator, None
         network = estimator
         if type(estimator) is Pipeline and isinstance(estimator.steps, list) and estimator.steps:
@@ -103,7 +103,7 @@ class Plan:
             and not any(has_callbacks(part) for part in (search, estimator, network))
         )
         grid = search.param_grid
-        if not is_usual or not (grid is None or has_distribution(grid) or len(ParameterGrid(grid))):  # which raises for no grid
+        if not is_usual or not (grid is None or has_distribution(grid) or len(ParameterGrid(grid))):  # raises if it is no grid
             return None
         X, y = indexable(X, y)
         plan = cls(search, X, y, last)
@@ -114,7 +114,7 @@ class Plan:
         y = self.targets
         if y is None or y.ndim not in (1, 2) or y.shape[1:] == (1,) or not isinstance(self.estimator, BPClassifier | BPRegressor):
             return False
-        if self.estimator.categorical_features is not None:  # which are learned anew in each fold
+        if self.estimator.categorical_features is not None:  # each fold learns its own categories
             return False
         try:
             if is_classifier(self.estimator):
@@ -126,13 +126,13 @@ class Plan:
                     return False
                 check_range(y, self.estimator.loss)
             if self.last is None or len(self.base.steps) == 1:
-                self.door = pass_door(self.estimator, self.X)
+                self.checked_X = pass_door(self.estimator, self.X)
         except (TypeError, ValueError):
             return False
         return True
 
     def _take_scoring(self, search: Any) -> bool:
-        """Set the scorers, and the functions that can stand in for all of them; return whether they are valid."""
+        """Set the scorers, and the functions that can replace all of them; return whether they are valid."""
         scoring = search.scoring
         is_single = scoring is None or isinstance(scoring, str) or callable(scoring)
         self.has_names = self.is_multimetric = not is_single
@@ -152,13 +152,13 @@ class Plan:
         self.direct = {
             name: known[spec] for name, spec in specs.items() if spec is None or (isinstance(spec, str) and spec in known)
         }
-        # float32 is summed otherwise by some versions
+        # some versions of scikit-learn sum float32 in another way
         is_exact = self.labels is not None or (self.targets is not None and self.targets.dtype == np.float64)
         self.is_direct = self.can_batch and is_exact and len(self.direct) == len(specs)
         return True
 
     def _take_fit_params(self, params: dict[str, Any]) -> bool:
-        """Set groups and sample weights; return whether there is nothing else."""
+        """Set groups and sample weights; return whether there are no other parameters."""
         self.fit_params = dict(params)
         self.groups = self.fit_params.pop("groups", None)
         if not self.fit_params:
@@ -174,7 +174,7 @@ class Plan:
         self.weights = np.asarray(values)
         if self.last is None and WEIGHTS_REACH_SCORERS:
             self.score_weights = self.weights
-            return self.is_direct  # whether a scorer takes weights is for GridSearchCV to find out
+            return self.is_direct  # GridSearchCV finds out whether a scorer takes weights
         return True
 
     def split(self, cv: Any) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -207,7 +207,7 @@ class Plan:
         return fits
 
     def warn(self, stacklevel: int) -> None:
-        """Warn once of what many fits would each warn of, had they come through the door of their estimator."""
+        """Warn once of parameters of which the estimator's own fit would warn each time."""
         for candidate in self.candidates:
             estimator = candidate.estimator
             is_known = self.can_batch and candidate.is_batched and estimator.solver in SOLVERS
@@ -215,7 +215,8 @@ class Plan:
                 return
 
     def order(self, fits: list[Fit]) -> list[int]:
-        """Longest first, so that threads end together; but all fits on one group's transformed data before the next group's."""
+        """Return the order of the fits: group by group, to share transformed data, and the longest first, so that threads end
+        together."""
         shape = np.shape(self.X)
         n_features, n_outputs = shape[1] if len(shape) == 2 else 1, 1 if self.labels is None else len(self.labels)
         work = {candidate: candidate.work(n_features, n_outputs) for candidate in self.candidates}
@@ -223,7 +224,7 @@ class Plan:
         return sorted(range(len(fits)), key=lambda i: (groups[fits[i].candidate.group], -work[fits[i].candidate], i))
 
     def failed_score(self, error: Exception) -> Any:
-        """Warn that a fit could not be scored and return what stands for its score, or raise the error."""
+        """Warn that a fit could not be scored and return error_score, or raise the error."""
         if self.error_score == "raise":
             raise error
         warnings.warn(
@@ -235,7 +236,7 @@ class Plan:
         return self.error_score
 
     def collect(self, calls: dict[str, Callable[[], Any]]) -> dict[str, float]:
-        """Call the scores and return them as numbers; a callable may return several in a dict."""
+        """Call the scorers and return the scores as numbers; a callable may return several in a dict."""
         scores: dict[str, Any] = {}
         for name, call in calls.items():
             try:
@@ -262,7 +263,7 @@ def _is_splitter(cv: Any) -> bool:
 
 
 def _row_numbers(rows: np.ndarray, chosen: Any) -> np.ndarray:
-    """Return which of the rows are chosen, as numpy would: kernels take the numbers as they are, neither -1 nor one too high."""
+    """Return row indices, checked and not negative, from indices or a mask: kernels do not check them."""
     chosen = np.asarray(chosen)
     if chosen.ndim != 1 or (chosen.size and chosen.dtype.kind not in "iub"):
         raise IndexError(f"cv must give row indices or a mask of one dimension, got {chosen.dtype} of shape {chosen.shape}.")

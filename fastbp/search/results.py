@@ -1,4 +1,4 @@
-"""What the fits of a search bring, in the form of GridSearchCV's cv_results_ and warnings."""
+"""The results of fits, in the form of GridSearchCV's cv_results_ and warnings."""
 
 import math
 import warnings
@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 
 
 class Result(NamedTuple):
-    """One candidate on one fold."""
+    """The result of one candidate on one fold."""
 
     fit_time: float = math.nan
     score_time: float = math.nan
@@ -21,16 +21,16 @@ class Result(NamedTuple):
     train_scores: dict[str, float] | None = None
     error: str | None = None
     hit_max_iter: bool = False
-    n_iter: int = 0  # epochs, where it may go on
+    n_iter: int = 0  # epochs so far
 
     @property
     def is_finished(self) -> bool:
-        """Whether it failed or has scores."""
+        """Whether the fit failed or has scores."""
         return self.error is not None or self.test_scores is not None
 
 
 def report(results: Sequence[Result], params: Sequence[dict[str, Any]], error_score: Any) -> None:
-    """Warn once of all failed fits, or raise if all failed; warn once of all that did not converge.
+    """Warn once of all failed fits, or raise if all failed; warn once of all fits that did not converge.
 
     results: n_candidates · n_splits, candidate by candidate; params: n_candidates.
     """
@@ -67,7 +67,7 @@ def report(results: Sequence[Result], params: Sequence[dict[str, Any]], error_sc
 def results_table(
     results: Sequence[Result], params: list[dict[str, Any]], names: list[str], error_score: Any, with_train_scores: bool
 ) -> dict[str, Any]:
-    """Return cv_results_ for the scores of these names; arguments as `report`'s."""
+    """Return cv_results_ for the scores of these names; results and params as in `report`."""
     shape = len(params), len(results) // len(params)
     table: dict[str, Any] = {}
 
@@ -96,13 +96,13 @@ def results_table(
 
 
 def _scores(result: Result, part: str, names: list[str], error_score: Any) -> dict[str, float]:
-    """Return the scores on the "test" or "train" rows; those of a fit that Ctrl-C cut short are NaN."""
+    """Return the scores on the "test" or "train" rows; NaN for a fit that Ctrl-C ended."""
     scores = getattr(result, f"{part}_scores")
     return dict.fromkeys(names, error_score if result.error else math.nan) if scores is None else scores
 
 
 def _parameter_columns(params: Sequence[dict[str, Any]]) -> dict[str, MaskedArray]:
-    """Return one masked array per parameter: of numbers or bools where all values are, else of objects."""
+    """Return one masked array per parameter, of numbers or bools if all values are, else of objects."""
     columns: dict[str, dict[int, Any]] = defaultdict(dict)
     for i, values in enumerate(params):
         for name, value in values.items():
@@ -115,7 +115,7 @@ def _parameter_columns(params: Sequence[dict[str, Any]]) -> dict[str, MaskedArra
         except ValueError:  # sequences of different lengths
             dtype = np.dtype(object)
         array, mask = np.empty(len(params), dtype=dtype), np.ones(len(params), dtype=bool)
-        for i, value in column.items():  # into a masked array this would take four times as long
+        for i, value in column.items():  # four times as fast as in a masked array
             array[i], mask[i] = value, False
         arrays[f"param_{name}"] = MaskedArray(array, mask=mask)
     return arrays

@@ -1,29 +1,29 @@
-"""All fits of a search on threads, as kernels let go of the GIL; the main thread stays free to show progress and see Ctrl-C."""
+"""Runs the fits of a search on threads, as kernels release the GIL. The main thread shows progress and sees Ctrl-C."""
 
 import sys
 import time
 import warnings
 
-from fastbp.search.fits import Fit, Starts
+from fastbp.search.fits import Fit, StartCache
 from fastbp.search.plan import Plan
 from fastbp.search.results import Result
 from fastbp.training.threads import available_cores, run_pool
 from fastbp.training.workspace import Scratch
 
-PATIENCE = 0.5  # seconds that fits get to end after Ctrl-C
+PATIENCE = 0.5  # seconds in which fits may end after Ctrl-C
 
 
 def run_fits(plan: Plan, fits: list[Fit], n_threads: int, verbose: int) -> tuple[list[Result], bool]:
-    """Do all fits and return the results, candidate by candidate, and whether Ctrl-C came; then those of the finished fits.
+    """Run all fits; return the results, candidate by candidate, and whether Ctrl-C came, so that some are not finished.
 
     Raises
     ------
     KeyboardInterrupt
-        It came before any fit was finished.
+        Ctrl-C came before any fit was finished.
     """
     n_threads = min(n_threads, len(fits))
     n_inner_threads = max(1, available_cores() // n_threads)
-    starts = Starts(2 * n_threads)
+    starts = StartCache(2 * n_threads)
     results = [Result()] * len(fits)
     finished: list[int] = []
 
@@ -35,7 +35,7 @@ def run_fits(plan: Plan, fits: list[Fit], n_threads: int, verbose: int) -> tuple
     scratches = [Scratch() for _ in range(n_threads)]
     is_interrupted = run_pool(run_fit, plan.order(fits), scratches, watch=progress.show, patience=PATIENCE)
     progress.show(at_end=True)
-    results = list(results)  # a fit that cannot be told to end may still write to the other list
+    results = list(results)  # a copy: a fit that has not ended may still write to the other list
     if is_interrupted:
         n_finished = sum(result.is_finished for result in results)
         if not n_finished:
@@ -47,7 +47,7 @@ def run_fits(plan: Plan, fits: list[Fit], n_threads: int, verbose: int) -> tuple
 
 
 class _Progress:
-    """Lines about the search: one that counts the fits, or with verbose > 1 one for each of them."""
+    """Prints progress: a line that counts the fits, or with verbose > 1 a line for each fit."""
 
     def __init__(self, fits: list[Fit], results: list[Result], finished: list[int], verbose: int) -> None:
         self.fits, self.results, self.finished, self.verbose = fits, results, finished, verbose
@@ -55,7 +55,7 @@ class _Progress:
         self.start = self.last = time.monotonic()
 
     def show(self, at_end: bool = False) -> None:
-        """Print what is new."""
+        """Print the fits that have finished since the last call."""
         n_finished, now = len(self.finished), time.monotonic()
         if self.verbose > 1:
             for i in self.finished[self.n_shown : n_finished]:

@@ -1,4 +1,4 @@
-"""Scores straight from the outputs of a network, in sklearn.metrics' order of operations, so that they are the same to the bit.
+"""Scores from the outputs of a network, bit for bit those of sklearn.metrics, whose order of operations they keep.
 
 truth, predicted: (n_rows,) for classes, (n_rows, n_outputs) for numbers; weights: (n_rows,) or None.
 """
@@ -8,14 +8,14 @@ from sklearn.metrics import r2_score
 
 
 def accuracy(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> float:
-    """Part of the rows with the right class."""
+    """Return the fraction of rows with the right class."""
     if weights is None:
-        return np.count_nonzero(truth == predicted) / len(truth)  # what the next line returns, in a fifth of its 5 µs
+        return np.count_nonzero(truth == predicted) / len(truth)  # the same as below, in a fifth of its 5 µs
     return float(np.average(truth == predicted, weights=weights))
 
 
 def r2(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> float:
-    """R², averaged over the outputs; 1 or 0 for a constant target, NaN and a warning for a single row."""
+    """Return R², averaged over the outputs; 1 or 0 for a constant target, NaN and a warning for a single row."""
     _check_finite(predicted)
     if len(truth) < 2:
         return r2_score(truth, predicted)
@@ -28,13 +28,13 @@ def r2(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> 
 
 
 def negative_mse(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> float:
-    """Minus the mean squared error, averaged over the outputs."""
+    """Return minus the mean squared error, averaged over the outputs."""
     _check_finite(predicted)
     return -float(np.average(np.average((truth - predicted) ** 2, axis=0, weights=weights)))
 
 
 def negative_mae(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> float:
-    """Minus the mean absolute error, averaged over the outputs."""
+    """Return minus the mean absolute error, averaged over the outputs."""
     _check_finite(predicted)
     return -float(np.average(np.average(np.abs(predicted - truth), axis=0, weights=weights)))
 

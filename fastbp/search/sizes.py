@@ -1,4 +1,4 @@
-"""Which sizes of hidden layers are worth a try."""
+"""Proposes sizes of hidden layers to search."""
 
 import math
 from numbers import Integral
@@ -11,14 +11,13 @@ from sklearn.utils.multiclass import type_of_target
 def suggest_hidden_layer_sizes(X: Any, y: Any = None, *, max_layers: int = 2, n_sizes: int = 5) -> list[tuple[int, ...]]:
     """Propose sizes of hidden layers to search, from the shape of the data.
 
-    There is no formula for the number of hidden units. A search needs a range, though, and rules of thumb give one: at its low
-    end stands :math:`\\sqrt{n_{in} \\, n_{out}}`, the middle of a geometric pyramid from inputs to outputs [1]_, at its high end
-    the largest layers with which a network still has no more parameters than there are rows. Sizes between the two grow by a
-    constant factor, as what a unit adds falls with their number. Where the rule's low end lies above a quarter of the high end
-    (many features, few rows), that quarter takes its place. Layers of a network are equally wide, which does as well as pyramids
-    in practice [2]_.
+    There is no formula for the number of hidden units, but rules of thumb give a range to search. Its low end is
+    :math:`\\sqrt{n_{in} \\, n_{out}}`, the middle of a geometric pyramid from inputs to outputs [1]_. Its high end is the size
+    with which a network has as many parameters as there are rows. With many features and few rows, the low end is a quarter of
+    the high end. Sizes between them grow by a constant factor, as each further unit adds less. All layers of a network have the
+    same width, which does as well as pyramids in practice [2]_.
 
-    Regularised networks may well be better with more parameters than rows: a best score at the high end asks for a wider search.
+    Regularised networks may be better with more parameters than rows. If the best score is at the high end, search further.
 
     Parameters
     ----------
@@ -27,9 +26,9 @@ def suggest_hidden_layer_sizes(X: Any, y: Any = None, *, max_layers: int = 2, n_
     y : array-like of shape (n_samples,) or (n_samples, n_outputs), int or None, default=None
         Targets (integers and text are class labels, floats are numbers), or the number of outputs. None is one output.
     max_layers : int, default=2
-        Most hidden layers.
+        Maximum number of hidden layers.
     n_sizes : int, default=5
-        Most sizes for each number of layers; fewer if whole numbers lie too close.
+        Maximum number of sizes for each number of layers.
 
     Returns
     -------
@@ -74,13 +73,13 @@ def suggest_hidden_layer_sizes(X: Any, y: Any = None, *, max_layers: int = 2, n_
 
 
 def shape_of(X: Any) -> Any:
-    """Return the shape of inputs, or what is one already."""
+    """Return the shape of inputs, or X itself if it is a shape."""
     is_shape = isinstance(X, tuple) and len(X) == 2 and all(isinstance(size, Integral) for size in X)
     return X if is_shape else np.shape(X)
 
 
 def _count_outputs(y: Any) -> int:
-    """Return the outputs that a network for these targets has."""
+    """Return the number of outputs of a network for these targets."""
     if y is None:
         return 1
     y = np.asarray(y)

@@ -1,4 +1,4 @@
-"""Which values of the hyperparameters are worth a try, and which of them a search tries."""
+"""Proposes values of hyperparameters to search, and draws candidates from them."""
 
 from collections.abc import Mapping, Sequence
 from numbers import Integral
@@ -13,18 +13,18 @@ from fastbp.estimators.parameters import InvalidParameterError
 from fastbp.names import SOLVERS
 from fastbp.search.sizes import shape_of, suggest_hidden_layer_sizes
 
-N_DRAWN = 10  # candidates that are drawn from distributions if nobody says how many, as in RandomizedSearchCV
+N_DRAWN = 10  # default of n_iter for distributions, as in RandomizedSearchCV
 BATCH_SIZES = (16, 32, 64, 128, 256)
 
 
 def has_distribution(grid: Any) -> bool:
-    """Return whether some values of a grid, or of a list of them, are to be drawn, not listed."""
+    """Return whether a grid, or one in a list of grids, has a distribution."""
     parts = grid if isinstance(grid, list | tuple) else [grid]
     return any(hasattr(values, "rvs") for part in parts if isinstance(part, Mapping) for values in part.values())
 
 
 def candidates_of(grid: Any, n_iter: Any, random_state: Any) -> Sequence[dict[str, Any]]:
-    """Return all combinations of a grid or, with n_iter or a distribution in it, some that are drawn."""
+    """Return all combinations of a grid, or with n_iter or a distribution, drawn ones."""
     if n_iter is None and not has_distribution(grid):
         return ParameterGrid(grid)
     if n_iter is not None and (isinstance(n_iter, bool) or not isinstance(n_iter, Integral) or n_iter < 1):
@@ -37,14 +37,13 @@ def candidates_of(grid: Any, n_iter: Any, random_state: Any) -> Sequence[dict[st
 def suggest_search_space(estimator: Any, X: Any, y: Any = None) -> dict[str, Any]:
     """Propose values and distributions of the hyperparameters that matter most, for a random search.
 
-    The sizes are those of `suggest_hidden_layer_sizes`. Rates, penalties and batch sizes are drawn by their logarithm, as their
-    effect goes by factors [1]_; the bounds are those within which they are commonly found [2]_. What a solver does not use is
-    left out.
+    The sizes are those of `suggest_hidden_layer_sizes`. Learning rate and penalty are drawn from a log-uniform distribution, as
+    factors matter [1]_; the bounds are common ones [2]_. Parameters that the solver does not use are left out.
 
     Parameters
     ----------
     estimator : BPClassifier, BPRegressor or Pipeline
-        The network, or a pipeline that ends in one; its solver says what is proposed.
+        The network, or a pipeline that ends in one. Its solver determines which parameters are proposed.
     X : array-like of shape (n_samples, n_features), or tuple of two ints
         Inputs, or the shape of them.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs), int or None, default=None
@@ -95,6 +94,6 @@ def suggest_search_space(estimator: Any, X: Any, y: Any = None) -> dict[str, Any
         space["learning_rate_init"] = loguniform(1e-4, 1e-1)
         if not solver.is_full_batch:
             space["dropout"] = uniform(0.0, 0.5)
-            # a batch of more than half of the rows leaves hardly any steps
+            # with batches of more than half of the rows there would be hardly any steps
             space["batch_size"] = [size for size in BATCH_SIZES if size <= shape_of(X)[0] / 2] or [BATCH_SIZES[0]]
     return {f"{prefix}{name}": values for name, values in space.items()}

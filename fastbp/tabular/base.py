@@ -1,8 +1,8 @@
-"""What BPTabularClassifier and BPTabularRegressor share: from a table to trained networks, and their outputs."""
+"""The base class of BPTabularClassifier and BPTabularRegressor: from a table to trained networks, and their outputs."""
 
 import copy
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from numbers import Real
 from typing import Any, Self
 
@@ -15,32 +15,34 @@ from sklearn.utils.validation import check_is_fitted, check_random_state
 
 from fastbp.estimators import parameters
 from fastbp.estimators.callbacks import OF_CALLBACKS, CallbackSupportMixin, fit_watched, has_callbacks
+from fastbp.estimators.categories import sizes_of_embeddings
 from fastbp.estimators.inputs import check_sample_weight, twin, unfitted
+from fastbp.estimators.parameter_kinds import EMBEDDING_SIZE
 from fastbp.estimators.representation import ShownInNotebooks
 from fastbp.estimators.targets import Targets
 from fastbp.estimators.versions import Versioned
 from fastbp.names import LOSSES
-from fastbp.tabular.columns import checked, opened
+from fastbp.tabular.columns import TakesTables, checked, opened
 from fastbp.tabular.conformal import Members, members_of
 from fastbp.tabular.encoder import TableEncoder
-from fastbp.tabular.folds import check_folds, drawn_folds, number_of_folds
+from fastbp.tabular.folds import check_folds, drawn_folds, mean_held_out, number_of_folds
+from fastbp.tabular.monitor import Monitor, ValidationRows, expected, mean_curve
 from fastbp.tabular.pool import Pool, train_pool
 from fastbp.tabular.ranks import Ranks, sees_ranks
 from fastbp.tabular.recipe import EXAMPLES, MOST_ROWS_OF_SEVERAL, PRESETS, Preset, Task, network_options
 from fastbp.tabular.rows import Rows
 from fastbp.tabular.targets import moments
-from fastbp.tabular.watching import Looked, Watching, expected, mean_curve
 
-# what BPClassifier and BPRegressor do around a training, or is the recipe's own; in `network_params` it would do nothing
+# Parameters of BPClassifier and BPRegressor that would do nothing in `network_params`: they act around a training, not in it.
 NOT_OF_NETWORKS = {
     *("loss", "delta", "focal_gamma", "power", "quantile", "warm_start", "validation_split", "refit", "scoring", "calibration"),
-    *("ensemble", "input_scaling", "target_scaling", "categorical_features", "embedding_size", "missing_targets"),
+    *("ensemble", "input_scaling", "target_scaling", "categorical_features", "missing_targets"),
     *("monotonic_cst", "ordered", "feature_importances"),
 }
 
 
-class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimator):
-    """The shared part: from a table to trained networks."""
+class BaseTabular(TakesTables, Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimator):
+    """Trains the networks, averages their outputs, and calibrates by held-out rows."""
 
     _task: Task
     encoder_: TableEncoder
@@ -52,7 +54,7 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
     _pool: Pool | None = None
     _ranks: Ranks | None = None
 
-    # parameters, which the subclasses set
+    # Parameters, set by the subclasses.
     preset: str
     n_ensemble: int | None
     cv: Any
@@ -64,18 +66,18 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
     random_state: int | np.random.RandomState | None
     n_threads: int | None
 
-    # ---- what the subclasses say
+    # ---- for the subclasses to define
 
     def _network(self, options: dict[str, Any]) -> Any:
-        """Return an unfitted network of the estimator below."""
+        """Return an unfitted BPClassifier or BPRegressor."""
         raise NotImplementedError
 
-    def _learn(self, table: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], watching: Watching) -> None:
+    def _learn(self, table: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], monitor: Monitor) -> None:
         """Set the fitted attributes."""
         raise NotImplementedError
 
     def _score_of(self, y: np.ndarray, predicted: np.ndarray, weights: np.ndarray | None) -> float:
-        """Return the score of targets as the networks have them and of averaged outputs."""
+        """Return the score of predictions; y: targets as the networks have them."""
         raise NotImplementedError
 
     def _calibrates(self, preset: Preset) -> bool:
@@ -83,7 +85,7 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
         return False
 
     def _calibrate(self, Y: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> None:
-        """Learn how sure to be from rows that training has not seen."""
+        """Set the temperature, by outputs for rows that the networks were not trained on."""
         raise NotImplementedError
 
     # ---- training
@@ -111,8 +113,8 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each row in the loss and in all that is learned from the table. Rows of weight 0 are left out. None is 1.
         X_val : table or array-like of shape (n_val, n_features), default=None
-            Your own validation rows. They decide nothing; `validation_scores_` and `validation_loss_curve_` record the results on
-            them after each epoch.
+            Your own validation rows. They do not change the fit; `validation_scores_` and `validation_loss_curve_` have the
+            results on them after each epoch.
         y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
             Targets of the validation rows.
         sample_weight_val : array-like of shape (n_val,), default=None
@@ -126,12 +128,12 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
         Raises
         ------
         ValueError
-            If parameters or data are not valid, or sample weights are negative or all 0.
+            Parameters or data are not valid, or sample weights are negative or all 0.
         """
         return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
 
     def _check(self) -> Preset:
-        """Check the parameters; return the preset with what takes the place of its values."""
+        """Check the parameters; return the preset, with the user's values in place of some."""
         check = parameters.check_parameter
         check("preset", self.preset, (parameters.one_of(*PRESETS),), self)
         for name in ("n_ensemble", "max_iter", "n_threads"):
@@ -148,6 +150,10 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
             raise ValueError(
                 f"network_params cannot set {', '.join(sorted(mine))}: these are not for the networks of a {type(self).__name__}."
             )
+        size = (self.network_params or {}).get("embedding_size")
+        check("network_params['embedding_size']", size, EMBEDDING_SIZE.rules, self)
+        if size is not None and not self._sees_codes():
+            raise ValueError("network_params: embedding_size does not go with solver='lm', which is for weights and intercepts.")
         chosen = PRESETS[self.preset]
         if self.cv is not None:
             chosen = chosen._replace(n_ensemble=chosen.n_of_fold, has_ranks=False)
@@ -165,7 +171,7 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
         return chosen._replace(**values)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any]) -> Self:
-        """Fit a copy, then take over all that it has learned: all or nothing."""
+        """Fit a copy, then take over its attributes: all or none."""
         preset = self._check()
         check_folds(self.cv)
         if y is None:
@@ -174,42 +180,59 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
             raise ValueError("X_val and y_val go together: give both, or neither.")
         new = unfitted(self)
         for name in [name for name in vars(new) if name.startswith("_") and hasattr(type(self), name)]:
-            del vars(new)[name]  # of an earlier fit: what not every fit sets has a default in the class
+            del vars(new)[name]  # from an earlier fit: not every fit sets these, and the class has defaults
 
         def learn(hooks: Any = None) -> None:
-            watching._hooks = hooks
-            new._learn(checked(X), opened(y), sample_weight, validation, watching)
+            monitor.hooks = hooks
+            new._learn(checked(X), opened(y), sample_weight, validation, monitor)
             of_callbacks = {name: value for name, value in vars(self).items() if name in OF_CALLBACKS}
             self.__dict__ = vars(new) | of_callbacks
 
         def now(run: Any) -> dict[str, Any]:
             mine = self.get_params(deep=False).keys() | OF_CALLBACKS
-            told = vars(new) | {"networks_": [watching.underway[run.number](run)], "n_iter_": run.history.n_iter}
-            return {name: value for name, value in told.items() if name not in mine}
+            fitted = vars(new) | {"networks_": [monitor.underway[run.number](run)], "n_iter_": run.history.n_iter}
+            return {name: value for name, value in fitted.items() if name not in mine}
 
-        watching = Watching(int(self.verbose))
+        monitor = Monitor(int(self.verbose))
         if has_callbacks(self):
             stops_early = bool((self.network_params or {}).get("early_stopping", False))
             n_folds = 1 if self.cv is None else number_of_folds(self.cv, X, y)
             most = max(preset.max_iter, preset.long_max_iter, preset.class_max_iter)
-            told = expected(preset.n_ensemble * n_folds, most, stops_early)
-            fit_watched(self, (X, y, sample_weight), told, learn, now)
+            fit_watched(self, (X, y, sample_weight), expected(preset.n_ensemble * n_folds, most, stops_early), learn, now)
         else:
             learn()
         return self
 
+    def _sees_codes(self) -> bool:
+        """Whether the networks take categories as codes, as all do but those of 'lm'."""
+        return (self.network_params or {}).get("solver") != "lm"
+
+    def _with_network_params(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Return options of a network, with the user's in place of some; `embedding_size` is in `_coded` instead."""
+        return options | {name: value for name, value in (self.network_params or {}).items() if name != "embedding_size"}
+
+    def _coded(self) -> dict[str, tuple[int, ...]]:
+        """Return the settings of the columns of codes: the number of categories in each, and the sizes of their embeddings."""
+        encoder = self.encoder_
+        if not encoder.as_codes:
+            return {}
+        names, wanted = encoder._names().tolist(), (self.network_params or {}).get("embedding_size")
+        sizes = sizes_of_embeddings(wanted, encoder._categories, encoder.n_categories_, names, self)
+        return {"categories": tuple(encoder.n_categories_)} | ({"category_sizes": sizes} if sizes else {})
+
     def _encode(self, table: Any, rows: Rows) -> np.ndarray:
-        """Fit the encoder; return the encoded rows that count."""
-        self.encoder_ = TableEncoder(as_codes=(self.network_params or {}).get("solver") != "lm")
+        """Fit the encoder; return the encoded rows of weight above 0."""
+        self.encoder_ = TableEncoder(as_codes=self._sees_codes())
         encoded = self.encoder_._learn(table, rows)
         self.n_features_in_ = self.encoder_.n_features_in_
         if hasattr(self.encoder_, "feature_names_in_"):
             self.feature_names_in_ = self.encoder_.feature_names_in_
         return encoded
 
-    def _looked_at(self, validation: tuple[Any, Any, Any], targets_of: Callable[[Any], tuple[np.ndarray, Any]]) -> Looked | None:
-        """Return the user's rows to look at, encoded; targets_of: from targets as given to those of the networks, and to an
-        array."""
+    def _validation_rows(
+        self, validation: tuple[Any, Any, Any], targets_of: Callable[[Any], tuple[np.ndarray, Any]]
+    ) -> ValidationRows | None:
+        """Return the encoded validation rows; targets_of: from targets as given to those of the networks, and to an array."""
         X, y, weights = validation
         if X is None:
             return None
@@ -217,45 +240,44 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
             encoded = self.encoder_._encoded(X)
             Y, y = targets_of(opened(y))
             check_consistent_length(encoded, y)
-            return Looked(encoded, Y, check_sample_weight(weights, encoded), y)
+            return ValidationRows(encoded, Y, check_sample_weight(weights, encoded), y)
         except ValueError as error:
             raise ValueError(f"X_val, y_val: {error}") from error
 
     def _trainer(
-        self, X: np.ndarray, targets: Targets, weights: Any, fitted: Any, n_networks: int, watching: Any, ranked: Any = None
+        self, X: np.ndarray, targets: Targets, weights: Any, fitted: Any, n_networks: int, monitor: Any, ranked: Any = None
     ) -> Any:
-        """Return what trains networks on encoded rows, every other one on `ranked` rows if there are such."""
+        """Return a `Trainer` for encoded rows, and for `ranked` rows if there are such."""
         from fastbp.tabular.trainer import Trainer
 
         def network_of(n_seen: int, max_iter: int, seed: int) -> Any:
-            options = network_options(self._task, n_seen, self.encoder_.n_numbers_, max_iter) | (self.network_params or {})
-            return self._network(options | {"random_state": seed})
+            options = network_options(self._task, n_seen, self.encoder_.n_numbers_, max_iter)
+            return self._network(self._with_network_params(options) | {"random_state": seed})
 
         return Trainer(
             network_of, X, ranked, targets, weights, {"n_features_in_": X.shape[1]} | fitted,
-            categories=self.encoder_.n_categories_ if self.encoder_.as_codes else [],
-            n_networks=n_networks, n_threads=self.n_threads, watching=watching,
+            coded=self._coded(), n_networks=n_networks, n_threads=self.n_threads, monitor=monitor,
         )  # fmt: skip
 
     def _train(
-        self, table: Any, y: np.ndarray, strata: np.ndarray, rows: Rows, X: np.ndarray, targets: Targets, watching: Any
+        self, table: Any, y: np.ndarray, strata: np.ndarray, rows: Rows, X: np.ndarray, targets: Targets, monitor: Any
     ) -> None:
-        """Train the networks on encoded rows and the targets of the rows that count; cv splits the table and its targets, y, of
-        one column of classes by their numbers, strata, (n_all_rows,)."""
+        """Train the networks on the encoded rows and targets of weight above 0. `cv` splits the table with its targets, y; one
+        column of classes is stratified by strata, the numbers of the classes, (n_all_rows,)."""
         preset, n_rows = self._check(), len(X)
         scorer = None if self.scoring is None else check_scoring(self, scoring=self.scoring)
         fitted: dict[str, Any] = {}
         if targets.classes is not None:
             fitted = {"classes_": targets.classes, "_sparse_labels": False}
         if preset.has_pool:
-            train_pool(self, table, y, strata, rows, X, targets, fitted, watching, scorer)
+            train_pool(self, table, y, strata, rows, X, targets, fitted, monitor, scorer)
             return
         if preset.has_ranks and n_rows > MOST_ROWS_OF_SEVERAL:
             preset = preset._replace(n_ensemble=preset.n_of_fold, has_ranks=False)
         ranked = None
         if preset.has_ranks and self.encoder_.n_numbers_:
             self._ranks = Ranks(X[:, : self.encoder_.n_numbers_], rows.weights)
-            ranked, watching.seen = self._seen(True, X), self._seen
+            ranked, monitor.seen = self._seen(True, X), self._seen
         random_state = check_random_state(self.random_state)
         folds: list[Any] = [(None, None)]
         if self.cv is not None:
@@ -267,9 +289,9 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
 
         n_trials = max(1, min(3, n_networks * 3 // 8))  # one may mislead, and three cost little beside eight networks
         calibrates = self._calibrates(preset)
-        n_calibrating = n_trials if calibrates and self.cv is None else 0  # with cv there are held-out rows anyway
-        trainer = self._trainer(X, targets, weights, fitted, n_networks + n_calibrating, watching, ranked)
-        watching.say(f"Table: {rows.n_all} rows, {self.n_features_in_} columns that become {X.shape[1]} inputs of the networks.")
+        n_calibrating = n_trials if calibrates and self.cv is None else 0  # with cv there are held-out rows already
+        trainer = self._trainer(X, targets, weights, fitted, n_networks + n_calibrating, monitor, ranked)
+        monitor.say(f"Table: {rows.n_all} rows, {self.n_features_in_} columns that become {X.shape[1]} inputs of the networks.")
         if self.max_time is not None:
             trainer.keep_within(self.max_time, *tasks[0])
         trials: list[Any] = []
@@ -277,23 +299,23 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
             max_iter = preset.class_max_iter
             if n_calibrating:
                 trials = trainer.trials(n_calibrating, max_iter, max_iter * n_needed, random_state)
-        elif LOSSES[targets.loss].is_own_score and not LOSSES[targets.loss].has_spread:  # R² says little of its aim
+        elif LOSSES[targets.loss].is_own_score and not LOSSES[targets.loss].has_spread:  # R² is not its aim
             max_iter = preset.max_iter
         else:
             max_iter = trainer.tried_epochs(preset, n_trials, random_state, n_needed)
-        # A whole round of folds at least, so that every row is held out once.
+        # At least one round of folds, so that every row is held out once.
         max_iter = int(np.clip(trainer.epochs_left / n_needed, 1, max_iter))
         n_rounds = int(np.clip(trainer.epochs_left / (max_iter * n_needed), 1, preset.n_ensemble))
         tasks = [(train, seed, max_iter) for train, seed in tasks[: n_rounds * n_needed]]
-        watching.say(f"Training: {len(tasks)} network{'s' * (len(tasks) > 1)} of {max_iter} epochs.")
-        if scorer is not None and watching.looked is not None:
-            watching.score = functools.partial(self._score_looked, scorer, watching.looked)
+        monitor.say(f"Training: {len(tasks)} network{'s' * (len(tasks) > 1)} of {max_iter} epochs.")
+        if scorer is not None and monitor.validation is not None:
+            monitor.score = functools.partial(self._score_validation, scorer, monitor.validation)
         kept = [(number, *task) for number, task in enumerate(tasks)]
-        with watching.training(len(tasks)):
-            networks = trainer.side_by_side(trainer.train_kept, [*kept, *((None, *trial.task(max_iter)) for trial in trials)])
+        with monitor.training(len(tasks)):
+            networks = trainer.side_by_side(trainer.train, [*kept, *(trial.task(max_iter) for trial in trials)])
         self.networks_ = networks[: len(tasks)]
-        if watching.scores:
-            self._validation_scores = mean_curve(list(watching.scores.values()))
+        if monitor.scores:
+            self._validation_scores = mean_curve(list(monitor.scores.values()))
         if trials:
             held_out = np.concatenate([trial.held_out for trial in trials])
             tried = zip(networks[len(tasks) :], trials, strict=True)
@@ -304,9 +326,11 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
         self._examples, self._weights_of_examples = X[chosen], None if weights is None else weights[chosen]
         if self.cv is not None:
             of_networks = [held_out for _, held_out in folds] * n_rounds
-            members = members_of(of_networks, n_rows)
-            self._publish_held_out(table, y, rows, targets.Y, self._held_out_outputs(X, of_networks), members, calibrates, scorer)
-            watching.say(f"Held out: score {self.oof_score_:.4f}.")
+            each = zip(of_networks, self.networks_, strict=True)
+            parts = ((held_out, moments(one, one._outputs(X[held_out]))) for held_out, one in each if len(held_out))
+            outputs, members = mean_held_out(parts, n_rows), members_of(of_networks, n_rows)
+            self._publish_held_out(table, y, rows, targets.Y, outputs, members, calibrates, scorer)
+            monitor.say(f"Held out: score {self.oof_score_:.4f}.")
 
     def _publish_held_out(
         self,
@@ -319,63 +343,49 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
         calibrates: bool,
         scorer: Any,
     ) -> None:
-        """Calibrate by outputs for the rows that count, of networks that have not seen them, and keep what they say."""
+        """Calibrate by the outputs for held-out rows, and set the attributes that these give."""
         if calibrates:
             self._calibrate(Y, outputs, rows.weights)
         self._held_out = {**members._asdict(), "weights": rows.weights, **self._compared(Y, outputs)}
         self.oof_score_ = (
             self._score_of(Y, self._finished(outputs), rows.weights)
             if scorer is None
-            else float(scorer(self._answering(outputs, self.networks_), outputs, y[rows.row_indices], **given(rows.weights)))
+            else float(scorer(self._with_outputs(outputs, self.networks_), outputs, y[rows.row_indices], **option(rows.weights)))
         )
-        others = None if rows.are_all else self._averaged(self._inputs(table, rows.others))
-        spread = rows.spread_out(outputs)
-        if others is not None:  # which no network was trained on
-            spread[rows.others] = others
-        self.oof_prediction_ = self._finished(spread)
+        of_all = rows.spread_out(outputs)
+        if not rows.are_all:
+            of_all[rows.others] = self._averaged(self._inputs(table, rows.others))
+        self.oof_prediction_ = self._finished(of_all)
 
-    def _answering(self, outputs: np.ndarray, networks: list[Any]) -> Any:
-        """Return a copy that predicts by given outputs, whatever it is asked, for a scorer."""
+    def _with_outputs(self, outputs: np.ndarray, networks: list[Any]) -> Any:
+        """Return a copy for a scorer, which predicts by these outputs for any rows."""
         copied: Any = copy.copy(self)
         copied.networks_ = networks
         copied._outputs = lambda X: outputs
         return copied
 
-    def _score_looked(self, scorer: Any, looked: Looked, network: Any) -> float:
-        """Return the score of one network on the rows to look at."""
-        outputs = network._outputs(self._seen(sees_ranks(network), looked.X))
-        told = self._answering(moments(network, outputs), [network])
-        return float(scorer(told, looked.X, looked.y, **given(looked.weights)))
-
-    def _held_out_outputs(self, X: np.ndarray, held_out: list[np.ndarray]) -> np.ndarray:
-        """Average, for each row that counts, the outputs of the networks that have not seen it."""
-        outputs: Any = None
-        counts = np.zeros(len(X))
-        for model, rows in zip(self.networks_, held_out, strict=True):
-            if not len(rows):
-                continue
-            part = moments(model, model._outputs(np.ascontiguousarray(X[rows])))
-            outputs = np.zeros((len(X), part.shape[1])) if outputs is None else outputs
-            outputs[rows] += part
-            counts[rows] += 1
-        return outputs / counts[:, np.newaxis]
+    def _score_validation(self, scorer: Any, validation: ValidationRows, network: Any) -> float:
+        """Return the score of one network on the validation rows."""
+        outputs = network._outputs(self._seen(sees_ranks(network), validation.X))
+        copied = self._with_outputs(moments(network, outputs), [network])
+        return float(scorer(copied, validation.X, validation.y, **option(validation.weights)))
 
     # ---- prediction
 
     def _compared(self, Y: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
-        """Return what intervals or sets need to know of the held-out rows."""
+        """Return what `predict_interval` or `predict_set` needs of the held-out rows."""
         raise NotImplementedError
 
     def _finished(self, outputs: np.ndarray) -> Any:
-        """Return averaged outputs as what users get: probabilities, or numbers in the target's units."""
+        """Return predictions from averaged outputs: probabilities, or numbers in the units of the targets."""
         raise NotImplementedError
 
     def _targets_of_outputs(self, Y: np.ndarray) -> np.ndarray:
-        """Return what the networks' outputs, (n_rows, n_outputs), were to be in training."""
+        """Return the targets that the outputs, (n_rows, n_outputs), were trained towards."""
         return Y
 
     def _inputs(self, X: Any, rows: Any = slice(None)) -> Any:
-        """Return numbered rows of a table as `_averaged` takes them."""
+        """Return rows of a table as `_averaged` takes them."""
         return self.encoder_._encoded(X, rows) if self._pool is None else self._pool.reader.read(X, rows)
 
     def _outputs(self, X: Any) -> np.ndarray:
@@ -383,34 +393,35 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
         return self._averaged(self._inputs(X))
 
     def _seen(self, are_ranks: bool, encoded: np.ndarray) -> np.ndarray:
-        """Return encoded rows as a network sees them: with ranks in place of numbers, or as they are."""
+        """Return the inputs of a network: encoded rows, with ranks in place of numbers or as they are."""
         if not are_ranks or self._ranks is None:
             return encoded
         n_numbers = self.encoder_.n_numbers_
         return np.ascontiguousarray(np.hstack([self._ranks.of(encoded[:, :n_numbers]), encoded[:, n_numbers:]]))
 
-    def _by_network(self, encoded: Any) -> list[np.ndarray]:
-        """Return the outputs of each network, (n_rows, n_outputs) float64; nothing is written to."""
+    def _by_network(self, encoded: Any) -> Iterator[np.ndarray]:
+        """Yield the outputs of each network, (n_rows, n_outputs) float64, without a change to the networks."""
         if self.n_threads is not None:
             parameters.check_parameter("n_threads", self.n_threads, parameters.COUNT, self)
         if self._pool is not None:
-            return list(self._pool.outputs(self.networks_, encoded, self.n_threads))
+            yield from self._pool.outputs(self.networks_, encoded, self.n_threads)
+            return
         seen = {kind: self._seen(kind, encoded) for kind in set(map(sees_ranks, self.networks_))}
-        parts = [(model, twin(model, n_threads=self.n_threads)._outputs(seen[sees_ranks(model)])) for model in self.networks_]
-        return [moments(*part) for part in parts]
+        for model in self.networks_:
+            yield moments(model, twin(model, n_threads=self.n_threads)._outputs(seen[sees_ranks(model)]))
 
     def _averaged(self, encoded: Any) -> np.ndarray:
         """Return the mean of the networks' outputs, (n_rows, n_outputs) float64."""
+        each: Any = self._by_network(encoded)
         if self._pool is not None:
-            return self._pool.averaged(self.networks_, encoded, self.n_threads)
-        total = np.zeros(())
-        for outputs in self._by_network(encoded):
-            total = total + outputs
-        return total / len(self.networks_)
+            return sum(weight * outputs for weight, outputs in zip(self._pool.weights, each, strict=True))
+        return sum(each) / len(self.networks_)
 
     def _compared_with(self, X: Any, wanted: str, method: str) -> tuple[np.ndarray, dict[str, Any]]:
-        """Return what groups of networks say of rows, (n_groups, n_rows, n_outputs), and of the held-out rows what each group is
-        compared with: for 'cv+' the networks that have not seen these, for 'cv' the mean of all with all."""
+        """Return outputs of groups of networks, (n_groups, n_rows, n_outputs), and the held-out rows that they are compared with.
+
+        For 'cv' there is one group, of all networks; for 'cv+' each group has the networks that have not seen its held-out rows.
+        """
         parameters.check_parameter("method", method, (parameters.one_of("cv", "cv+"),), wanted)
         check_is_fitted(self)
         if self._held_out is None:
@@ -421,23 +432,23 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
         kept, encoded = self._held_out, self._inputs(X)
         if method == "cv":
             return self._averaged(encoded)[np.newaxis], kept | {"group_of": np.zeros_like(kept["group_of"])}
-        return Members(kept["shares"], kept["group_of"]).outputs(np.array(self._by_network(encoded))), kept
+        return Members(kept["shares"], kept["group_of"]).outputs(np.array(list(self._by_network(encoded)))), kept
 
     # ---- the course of the training
 
     @property
     def loss_curve_(self) -> list[float]:
-        """Loss of training after each epoch, the mean over the networks."""
+        """Training loss after each epoch, the mean over the networks."""
         return self._curve("loss_curve_")
 
     @property
     def validation_loss_curve_(self) -> list[float] | None:
-        """Loss of the rows of `X_val` after each epoch, the mean over the networks; None without these."""
+        """Loss on `X_val` after each epoch, the mean over the networks; None without `X_val`."""
         return self._curve("validation_loss_curve_")
 
     @property
     def validation_scores_(self) -> list[float] | None:
-        """Score of the rows of `X_val` after each epoch, the mean over the networks; None without these."""
+        """Score on `X_val` after each epoch, the mean over the networks; None without `X_val`."""
         return self._curve("validation_scores_") if self._validation_scores is None else self._validation_scores
 
     def _curve(self, name: str) -> Any:
@@ -448,11 +459,11 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
 
     @property
     def feature_importances_(self) -> np.ndarray:
-        """Share of each column of the table, (n_features,), in how much predictions change when it is shuffled.
+        """How much the predictions change when a column of the table is shuffled, (n_features,).
 
-        The root of the mean squared change of the outputs over some 256 rows of training, by their weights, with one column
-        after the other shuffled among them; they sum to 1, or are all 0. For importances by a score, on rows that training has
-        not seen, take `sklearn.inspection.permutation_importance`.
+        For each column, the root mean squared change of the outputs over at most 256 rows of training, by their weights; divided
+        by the sum over the columns, unless all are 0. For importances by a score on new rows, take
+        `sklearn.inspection.permutation_importance`.
         """
         check_is_fitted(self)
         changes = np.zeros(self.n_features_in_)
@@ -475,14 +486,7 @@ class BaseTabular(Versioned, ShownInNotebooks, CallbackSupportMixin, BaseEstimat
         shuffled[:, mine] = shuffled[order][:, mine]
         return shuffled
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.string = True
-        tags.input_tags.categorical = True
-        return tags
 
-
-def given(weights: np.ndarray | None) -> dict[str, np.ndarray]:
-    """Return weights as an option of scorers, some of which take none."""
+def option(weights: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Return weights as an option of scorers, some of which have no such option."""
     return {} if weights is None else {"sample_weight": weights}

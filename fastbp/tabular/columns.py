@@ -1,4 +1,4 @@
-"""The columns of a table, of whatever library, as NumPy arrays of numbers or of texts."""
+"""The columns of a table, of any library, as NumPy arrays of numbers or texts."""
 
 import datetime
 import math
@@ -14,8 +14,17 @@ from fastbp.estimators.categories import CATEGORICAL, array_of, is_missing, obje
 from fastbp.estimators.inputs import DATES, DURATIONS
 
 NUMBER, DATE, DURATION, CATEGORY, EMPTY = "number", "date", "duration", "category", "empty"
-TEXT, IDENTIFIER = "text", "identifier"  # of the categories, or numbers, those that are told apart by all their rows
+TEXT, IDENTIFIER = "text", "identifier"
 _DAY = np.timedelta64(1, "D")
+
+
+class TakesTables:
+    """Tags of estimators that take tables."""
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()  # type: ignore[misc]
+        tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = True
+        return tags
 
 
 def is_frame(X: Any) -> bool:
@@ -24,7 +33,7 @@ def is_frame(X: Any) -> bool:
 
 
 def opened(X: Any) -> Any:
-    """Return what is computed late, or is a table of Arrow's, as the frame that it stands for, and all else as it is."""
+    """Return a lazy frame or a Table of pyarrow as the frame that it stands for, and all else as it is."""
     if hasattr(X, "collect") and hasattr(X, "lazy"):  # polars' LazyFrame
         return X.collect()
     if hasattr(X, "compute"):  # of Dask
@@ -38,13 +47,13 @@ def opened(X: Any) -> Any:
 
 
 def checked(X: Any) -> Any:
-    """Return a frame as it is and all else as an array, (n_rows, n_columns), or raise ValueError, for a sparse X TypeError."""
+    """Return a frame as it is and all else as an array, (n_rows, n_columns); raise ValueError, or TypeError for a sparse X."""
     X = opened(X)
     if not is_frame(X):
         if isinstance(X, list | tuple):
-            X = np.array(X, dtype=object)  # each column of a kind of its own
+            X = np.array(X, dtype=object)  # so that columns keep their kinds
         elif isinstance(X, np.ndarray) and X.dtype.kind == "c":
-            X = X.astype(object)  # whose columns are refused by name
+            X = X.astype(object)  # so that columns are refused by name
         return check_array(X, dtype=None, ensure_all_finite=False, input_name="X")
     twice = sorted({str(name) for name, count in Counter(X.columns).items() if count > 1})
     if twice:
@@ -57,7 +66,7 @@ def checked(X: Any) -> Any:
 
 
 def names_of(X: Any) -> list[Any]:
-    """The names of the columns, for an array x0, x1, …"""
+    """Return the names of the columns; for an array x0, x1, …"""
     return list(X.columns) if is_frame(X) else [f"x{i}" for i in range(X.shape[1])]
 
 
@@ -72,18 +81,17 @@ def columns_of(X: Any) -> Iterator[np.ndarray]:
 
 
 def _as_array(column: Any) -> np.ndarray:
-    """One column of a frame."""
-    if str(column.dtype).lower().startswith((*CATEGORICAL, "dictionary")):  # of Arrow too; its values may be numbers
+    if str(column.dtype).lower().startswith((*CATEGORICAL, "dictionary")):  # the last is Arrow's; values may be numbers
         return as_texts(objects(column.to_list()))
     values = array_of(column)
-    if values.dtype.kind == "O" and getattr(column.dtype, "kind", "O") in "iuf":  # pandas' own kinds of numbers
+    if values.dtype.kind == "O" and getattr(column.dtype, "kind", "O") in "iuf":  # pandas' nullable numbers
         return as_numbers(values, NUMBER)
     return values
 
 
 def kind_of(column: np.ndarray) -> str:
-    """What a column holds: numbers, dates, durations, categories, among them text and booleans, or nothing; raise ValueError
-    for what is none of these."""
+    """Return what a column holds: NUMBER, DATE, DURATION, CATEGORY (also text and booleans) or EMPTY; raise ValueError for other
+    values."""
     kind = column.dtype.kind
     if column.ndim > 1 or kind == "V":
         raise ValueError("arrays or structs: give each of their fields a column of its own")
@@ -112,25 +120,25 @@ def kind_of(column: np.ndarray) -> str:
 
 
 def _refuse(cell_type: type) -> None:
-    """Raise ValueError for cells that are neither a number nor a date nor something whose text would be a category."""
+    """Raise ValueError for a type of cells that is neither a number, nor a date, nor has a text that names a category."""
     name = cell_type.__name__
     if issubclass(cell_type, complex | np.complexfloating):
         raise ValueError("complex numbers: split them into two columns. Complex data not supported")
     if name == "Period":
         raise ValueError("Periods: convert them to dates, for example by .dt.to_timestamp()")
-    if cell_type.__str__ is object.__str__ and cell_type.__repr__ is object.__repr__:  # which would tell where it lies
+    if cell_type.__str__ is object.__str__ and cell_type.__repr__ is object.__repr__:  # that text is an address
         raise ValueError(f"values of the type {name}, which have no text of their own: convert them to numbers, dates or text")
     if issubclass(cell_type, Iterable | np.void) and not issubclass(cell_type, str | bytes):
         raise ValueError(f"values of the type {name}: give each of their fields a column of its own")
 
 
 def are_texts(column: np.ndarray) -> bool:
-    """Whether there are texts alone, but for missing values."""
+    """Whether a column holds only texts and missing values."""
     return column.dtype.kind == "U" or all(isinstance(cell, str) or is_missing(cell) for cell in column.tolist())
 
 
 def as_numbers(column: np.ndarray, kind: str) -> np.ndarray:
-    """Return float64 with NaN for missing values, infinity for what is too large; dates in days since 1970, durations in days."""
+    """Return float64, with NaN for missing values and infinity for too large ones; dates are days since 1970, durations days."""
     if kind == NUMBER:
         if column.dtype.kind == "O":
             return np.array([math.nan if is_missing(value) else _as_float(value) for value in column.tolist()], dtype=np.float64)
@@ -152,14 +160,14 @@ def _as_float(value: Any) -> float:
 
 
 def _naive(value: Any) -> Any:
-    """A date in universal time and without a zone, which NumPy has none for."""
+    """Return a date in universal time and without a zone, as NumPy has no zones."""
     if isinstance(value, datetime.datetime) and value.tzinfo is not None:
         return value.astimezone(datetime.UTC).replace(tzinfo=None)
     return value
 
 
 def as_texts(column: np.ndarray) -> np.ndarray:
-    """Return objects: texts, with None for missing values; whole numbers without a point, so that 1 and 1.0 are one category."""
+    """Return texts as objects, with None for missing values; 1 and 1.0 are both "1", so that they are one category."""
     return np.array([_as_text(value) for value in column.tolist()], dtype=object)
 
 

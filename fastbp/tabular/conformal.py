@@ -1,12 +1,13 @@
-"""How sure a prediction is, by held-out rows: prediction intervals and sets of classes that hold the truth as often as asked.
+"""Prediction intervals and sets of classes that hold the truth as often as asked, by held-out rows.
 
-By default a new row is compared, by the mean of all networks, with the held-out rows, by the networks that have not seen these.
-With 'cv+', R. F. Barber, E. Candès, A. Ramdas and R. Tibshirani, Predictive inference with the jackknife+, 2021, it is compared
-with each row by the networks that have not seen that one. Y. Romano, E. Patterson and E. Candès, Conformalized quantile
-regression, 2019, where the networks have learned quantiles; Y. Romano, M. Sesia and E. Candès, Classification with valid and
-adaptive coverage, 2020 (CV+ for classes), with the score of M. Sadinle, J. Lei and L. Wasserman, Least ambiguous set-valued
-classifiers with bounded error levels, 2019. Where the networks have learnt standard deviations, scores are in these: J. Lei, M.
-G'Sell, A. Rinaldo, R. J. Tibshirani and L. Wasserman, Distribution-free predictive inference for regression, 2018, section 5.2.
+By default, a new row is predicted by the mean of all networks, and each held-out row by the networks that have not seen it. With
+'cv+', the new row is compared with each held-out row by the networks that have not seen that one.
+
+Sources: Barber, Candès, Ramdas and Tibshirani, Predictive inference with the jackknife+, 2021; Romano, Patterson and Candès,
+Conformalized quantile regression, 2019, for several quantiles; Romano, Sesia and Candès, Classification with valid and adaptive
+coverage, 2020 (CV+ for classes), with the score of Sadinle, Lei and Wasserman, Least ambiguous set-valued classifiers
+with bounded error levels, 2019; Lei, G'Sell, Rinaldo, Tibshirani and Wasserman, Distribution-free predictive inference for
+regression, 2018, section 5.2, for networks that predict standard deviations.
 """
 
 import math
@@ -14,11 +15,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-N_HALVINGS = 60  # of the distance of two bounds, until it is no more than rounding
+N_HALVINGS = 60  # of the distance between two bounds, until only rounding is left
 
 
 class Members(NamedTuple):
-    """Which networks have not seen which rows: rows are in groups, and each group has its own mean of networks."""
+    """Which networks have not seen which rows: the rows of a group are predicted by the same mean of networks."""
 
     shares: np.ndarray  # (n_groups, n_networks), rows that sum to 1
     group_of: np.ndarray  # (n_rows,)
@@ -29,8 +30,7 @@ class Members(NamedTuple):
 
 
 def members_of(held_out: list[np.ndarray], n_rows: int, shares: np.ndarray | None = None) -> Members:
-    """Return the groups of rows by the networks that have not seen them; held_out: numbers of rows for each network; shares: how
-    much each network counts, by default all alike."""
+    """Return the groups; held_out: row indices for each network; shares: weights of the networks, by default equal."""
     is_held_out = np.zeros((n_rows, len(held_out)))
     for network, rows in enumerate(held_out):
         is_held_out[rows, network] = 1.0 if shares is None else shares[network]
@@ -39,9 +39,9 @@ def members_of(held_out: list[np.ndarray], n_rows: int, shares: np.ndarray | Non
 
 
 class Ranked:
-    """Scores of the held-out rows, (n_rows,), larger for rows that fit less, in order within each group of rows.
+    """Scores of the held-out rows, (n_rows,), sorted within each group; larger scores mean a worse prediction.
 
-    weights: of the rows, (n_rows,); None is 1. A new row is expected to weigh as much as the mean of these.
+    weights: of the rows, (n_rows,), or None. A new row is expected to have the mean weight.
     """
 
     def __init__(self, scores: np.ndarray, group_of: np.ndarray, weights: np.ndarray | None, coverage: float) -> None:
@@ -61,15 +61,15 @@ class Ranked:
             self.groups.append((scores[mine], np.concatenate([[0.0], np.cumsum(weights[mine])])))
 
     def weight(self, values: np.ndarray, side: Any) -> np.ndarray:
-        """Return how much those weigh whose scores are below, or for the side 'right' not above, values, (n_groups, ...), each
-        group compared with its own."""
+        """Return the weight of the rows whose scores are below values, or not above for the side 'right'; each row of values,
+        (n_groups, ...), is for one group."""
         return sum(
             below[np.searchsorted(scores, own, side=side)] for (scores, below), own in zip(self.groups, values, strict=True)
         )
 
     def smallest_beyond(self, bases: np.ndarray, units: np.ndarray) -> np.ndarray:
-        """Return the smallest numbers, (n_rows,), that are not below base + unit · score for enough of the held-out rows; bases,
-        units: (n_groups, n_rows)."""
+        """Return the smallest numbers, (n_rows,), that are at least base + unit · score for enough held-out rows; bases, units:
+        (n_groups, n_rows)."""
         groups = list(zip(self.groups, bases, units, strict=True))
         low = np.min([own + unit * scores[0] for (scores, _), own, unit in groups], axis=0)
         high = np.max([own + unit * scores[-1] for (scores, _), own, unit in groups], axis=0)
@@ -81,7 +81,7 @@ class Ranked:
 
 
 def check_coverage(coverage: Any) -> float:
-    """Return a part of all rows, or raise ValueError."""
+    """Return the coverage as a float, or raise ValueError."""
     try:
         value = float(coverage)
     except (TypeError, ValueError):
@@ -91,45 +91,38 @@ def check_coverage(coverage: Any) -> float:
     return value
 
 
-def intervals(
-    lower: np.ndarray,
-    upper: np.ndarray,
-    scores: np.ndarray,
-    group_of: np.ndarray,
-    weights: np.ndarray | None,
-    coverage: float,
-    units: np.ndarray | None = None,
-) -> np.ndarray:
-    """Return intervals, (n_rows, 2): lower and upper, (n_groups, n_rows), are what the groups say of the new rows; scores: by how
-    much the truth lies outside of what was said of the held-out rows, negative where it lies within; units: in which scores count
-    for the new rows, (n_groups, n_rows), 1 by default."""
-    ranked = Ranked(scores, group_of, weights, coverage)
-    units = np.ones_like(lower) if units is None else units
+def intervals(lower: np.ndarray, upper: np.ndarray, units: np.ndarray, ranked: Ranked) -> np.ndarray:
+    """Return intervals, (n_rows, 2); lower, upper: the groups' predictions of the ends, (n_groups, n_rows); units: of the scores,
+    likewise; ranked: by how much the truth is outside of the predicted ends, negative inside."""
     low, high = -ranked.smallest_beyond(-lower, units), ranked.smallest_beyond(upper, units)
-    middle = (low + high) / 2  # where quantiles were too far apart there may be nothing between the two
+    middle = (low + high) / 2  # if the quantiles were too far apart, low can be above high
     return np.column_stack([np.minimum(low, middle), np.maximum(high, middle)])
 
 
 def intervals_of_targets(
     said: np.ndarray, units: np.ndarray | None, kept: dict[str, Any], levels: Any, coverage: float
 ) -> np.ndarray:
-    """Return intervals of each target, (n_rows, n_targets, 2): said, (n_groups, n_rows, n_outputs), an output for each target or
-    for each of several levels of one; units: standard deviations likewise, if there are any; kept: of the held-out rows."""
+    """Return intervals, (n_rows, n_targets, 2).
+
+    said: predictions, (n_groups, n_rows, n_outputs), with an output for each target or for each quantile level of one target;
+    units: standard deviations, likewise, or None; kept: truth and predictions of the held-out rows.
+    """
     found = []
     for target in range(kept["truth"].shape[1]):
         low, high = (target, target) if levels is None else (0, 0)
         if levels is not None and len(levels) > 1:
             low, high = levels_around(levels, coverage)
         truth, predicted = kept["truth"][:, target], kept["predicted"]
-        scores, own = np.maximum(predicted[:, low] - truth, truth - predicted[:, high]), None
+        scores, own = np.maximum(predicted[:, low] - truth, truth - predicted[:, high]), np.ones(said.shape[:2])
         if units is not None:
             scores, own = scores / kept["deviations"][:, target], units[:, :, target]
-        found.append(intervals(said[:, :, low], said[:, :, high], scores, kept["group_of"], kept["weights"], coverage, own))
+        ranked = Ranked(scores, kept["group_of"], kept["weights"], coverage)
+        found.append(intervals(said[:, :, low], said[:, :, high], own, ranked))
     return np.stack(found, axis=1)
 
 
 def levels_around(levels: Any, coverage: float) -> tuple[int, int]:
-    """Return the numbers of the two of several quantiles that are nearest to the ends of such an interval."""
+    """Return the indices of the two quantile levels that are nearest to the ends of such an interval."""
     levels = np.asarray(levels, dtype=np.float64)
     low = int(np.argmin(np.abs(levels[:-1] - (1 - coverage) / 2)))
     return low, low + 1 + int(np.argmin(np.abs(levels[low + 1 :] - (1 + coverage) / 2)))
@@ -138,7 +131,7 @@ def levels_around(levels: Any, coverage: float) -> tuple[int, int]:
 def class_sets(
     likely: np.ndarray, scores: np.ndarray, group_of: np.ndarray, weights: np.ndarray | None, coverage: float
 ) -> np.ndarray:
-    """Return which classes belong to the sets, (n_rows, n_classes) of bool; likely: what the groups say of the new rows,
-    (n_groups, n_rows, n_classes); scores: minus what was said of the true class of the held-out rows."""
+    """Return which classes belong to the sets, (n_rows, n_classes) of bool; likely: the groups' probabilities for the new rows,
+    (n_groups, n_rows, n_classes); scores: minus the probability of the true class of each held-out row."""
     ranked = Ranked(scores, group_of, weights, coverage)
     return ranked.weight(-likely, "left") < ranked.needed

@@ -9,9 +9,10 @@ _PARAMETERS = """
 preset : {names_of_presets}, default='default'
     {about_presets}.
 n_ensemble : int or None, default=None
-    Number of networks to average, which all see the same, trained side by side on `n_threads`; with 'ensemble', the number for
-    each configuration and fold. None takes the preset's: for 'default' four and for 'best' eight, every other of which sees
-    ranks in place of numbers. With more than 10,000 rows, and per fold of `cv`, these are one and eight that see the same.
+    Number of networks to average, none of which sees ranks in place of numbers, trained side by side on `n_threads`; with
+    'ensemble', the number for each configuration and fold. None takes the preset's number: four for 'default' and eight for
+    'best', every second of which sees ranks. With more than 10,000 rows, and for each fold of `cv`, these are one and eight, and
+    none sees ranks.
 cv : int, splitter, list of pairs of row indices, or None, default=None
     Folds. With `cv`, `n_ensemble` networks are trained on the training part of each fold, and all are averaged. Their predictions
     for the rows that they have not seen are `oof_prediction_`, with the score `oof_score_`. An int shuffles{and_stratifies}. With
@@ -22,8 +23,9 @@ max_time : float or None, default=None
     Approximate limit of the seconds of a fit. Two epochs are timed first; then fewer networks, and after that fewer epochs, are
     trained. With 'ensemble', configurations after the first are left out. The result then depends on the speed of the machine.
 network_params : dict or None, default=None
-    Parameters of `{network}` that replace those of the recipe. Not `loss`, not those that this estimator has itself, and
-    not those about columns, targets and scaling, such as `embedding_size` and `monotonic_cst`: an error names them.
+    Parameters of `{network}` that replace those of the recipe. With `embedding_size`, the networks learn an embedding of each
+    category; a dict of sizes has the table's columns by name or number. Not `loss`, not those that this estimator has itself,
+    and not those about columns, targets and scaling, such as `categorical_features` and `monotonic_cst`: an error names them.
 """
 
 _RUN_PARAMETERS = """
@@ -87,8 +89,5 @@ def documented_table(epochs: str, **own: str) -> Any:
     about = "; ".join(f"{name!r} is {preset.text}, {getattr(preset, epochs)} epochs" for name, preset in PRESETS.items())
     names = "{" + ", ".join(map(repr, PRESETS)) + "}"
     return documented(
-        **{name: part.strip("\n") for name, part in parts.items()},
-        names_of_presets=names,
-        about_presets=about,
-        **own,
+        **{name: part.strip("\n") for name, part in parts.items()}, names_of_presets=names, about_presets=about, **own
     )

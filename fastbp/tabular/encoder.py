@@ -1,4 +1,4 @@
-"""From a table as it is to numbers of about the same size: scaled numbers first, then categories as zeros and ones."""
+"""From a table to the inputs of networks: scaled numbers first, then categories as zeros and ones."""
 
 import warnings
 from typing import Any, Self
@@ -24,6 +24,7 @@ from fastbp.tabular.columns import (
     IDENTIFIER,
     NUMBER,
     TEXT,
+    TakesTables,
     are_texts,
     as_numbers,
     as_texts,
@@ -45,22 +46,22 @@ from fastbp.tabular.parts import (
     is_identifier,
     is_numbered,
 )
-from fastbp.tabular.rows import Rows, quantiles, rows_of
+from fastbp.tabular.rows import Rows, quantiles, rows_of, total_weights
 
 
 class UnknownCategoryWarning(UserWarning):
-    """Rows hold categories, or missing values in columns of them, that were not seen in fit."""
+    """Rows hold categories, or missing values in columns of categories, that were not in fit."""
 
 
 class LeftOutWarning(UserWarning):
-    """Columns are left out because they say which row it is, and nothing of new rows."""
+    """Columns are left out because they identify rows, which says nothing about new rows."""
 
 
 class InfiniteNumberWarning(UserWarning):
-    """Numbers are infinite, or too large for float64, and taken for missing values."""
+    """Infinite numbers, or numbers too large for float64, count as missing values."""
 
 
-class TableEncoder(TransformerMixin, Versioned, ShownInNotebooks, BaseEstimator):
+class TableEncoder(TransformerMixin, TakesTables, Versioned, ShownInNotebooks, BaseEstimator):
     r"""Turn a table with numbers, categories, text, booleans, dates and missing values into float32 columns for a network.
 
     Numbers, and dates and durations as days, are scaled to :math:`(x - \mathrm{median}) / (q_{75} - q_{25})`, or by half the
@@ -71,8 +72,8 @@ class TableEncoder(TransformerMixin, Versioned, ShownInNotebooks, BaseEstimator)
 
     Text of several words, mostly unique, is free text: scikit-learn's TfidfVectorizer weighs the words, and TruncatedSVD keeps at
     most 30 components. In tables of 20 rows or more, other unique text is an identifier, and so are unique whole numbers in a
-    column with a name such as id, key or index. Identifiers are left out, with a `LeftOutWarning`. All else is a category, also a
-    missing value: a column of zeros and ones for each.
+    column with a name such as id, key or index. Identifiers are left out, with a `LeftOutWarning`. All else is categories, which
+    get a column of zeros and ones each; a missing value is a category too.
 
     A column of numbers, dates or durations must stay one. Infinite numbers, and numbers too large for float64, count as missing
     values, with an `InfiniteNumberWarning`. Complex numbers, pandas' Periods, and cells with several values, such as lists and
@@ -83,8 +84,8 @@ class TableEncoder(TransformerMixin, Versioned, ShownInNotebooks, BaseEstimator)
     max_categories : int, default=256
         Maximum number of columns for one column of categories. If there are more categories, the rarest share a column.
     as_codes : bool, default=False
-        Make one column of codes of each column of categories, after the numbers. The code is the index of the column that would
-        be 1, or -1 if none would be.
+        Encode each column of categories as one column of codes, after the numbers. The code is the index of the column that
+        would be 1, or -1 if none would be.
 
     Attributes
     ----------
@@ -122,7 +123,7 @@ class TableEncoder(TransformerMixin, Versioned, ShownInNotebooks, BaseEstimator)
     x1: category; 3 categories, a missing value among them
     """
 
-    # of encoders that were kept by an earlier version
+    # For encoders saved by an earlier version.
     _extras: list[Any] = []  # noqa: RUF012 - never written to
     _texts: list[Any] = []  # noqa: RUF012
     _told: list[str] = []  # noqa: RUF012
@@ -137,7 +138,7 @@ class TableEncoder(TransformerMixin, Versioned, ShownInNotebooks, BaseEstimator)
         Parameters
         ----------
         X : table or array-like of shape (n_rows, n_columns)
-            A frame of pandas, polars or Dask, a LazyFrame, which is collected, a Table of pyarrow, an array or a list of rows.
+            A frame of pandas, polars or Dask, a Table of pyarrow, an array or a list of rows. A LazyFrame is collected.
         y : object
             Not used.
         sample_weight : array-like of shape (n_rows,), default=None
@@ -151,10 +152,10 @@ class TableEncoder(TransformerMixin, Versioned, ShownInNotebooks, BaseEstimator)
         Raises
         ------
         ValueError
-            `max_categories` is no int of at least 1, or `as_codes` no bool; X is empty, or holds what is no number, date or
-            category; weights are negative or all 0.
+            A parameter has a wrong value; X is empty, or has values that are no number, date or category; weights are negative
+            or all 0.
         TypeError
-            X is sparse, or of a library that is not known.
+            X is sparse, or a table of an unknown library.
         """
         parameters.check_parameter("max_categories", self.max_categories, parameters.COUNT, self)
         parameters.check_parameter("as_codes", self.as_codes, parameters.FLAG, self)
@@ -165,8 +166,8 @@ class TableEncoder(TransformerMixin, Versioned, ShownInNotebooks, BaseEstimator)
     def transform(self, X: Any) -> np.ndarray:
         """Return the encoded rows.
 
-        A category, or a missing value in a column of categories, that was not seen in fit becomes one of the rare ones, if there
-        are such, or else zeros; an `UnknownCategoryWarning` counts them, as `unknown_counts` does.
+        A category, or a missing value in a column of categories, that was not in fit becomes one of the rare categories if there
+        are such, else zeros. An `UnknownCategoryWarning` counts these rows, as `unknown_counts` does.
 
         Parameters
         ----------
@@ -176,17 +177,17 @@ class TableEncoder(TransformerMixin, Versioned, ShownInNotebooks, BaseEstimator)
         Returns
         -------
         encoded : ndarray of float32, of shape (n_rows, n_columns_out)
-            Numbers first; one column of zeros where the table holds nothing that differs. A frame if `set_output` says so.
+            Numbers first; one column of zeros if no column of the table varies. A frame if `set_output` says so.
 
         Raises
         ------
         ValueError
-            Columns are not those of `fit`, or not of its kinds.
+            Columns differ from those of `fit`, or hold values of another kind.
         """
         return self._encoded(X)
 
     def _learn(self, table: Any, rows: Rows) -> np.ndarray:
-        """Learn from the rows of a table that count; return these encoded."""
+        """Learn from the rows of weight above 0; return these encoded."""
         new, names = unfitted(self), names_of(table)
         validate_data(new, table, skip_check_array=True)
         columns = [column[rows.row_indices] for column in columns_of(table)]
@@ -248,19 +249,19 @@ class TableEncoder(TransformerMixin, Versioned, ShownInNotebooks, BaseEstimator)
         return encoded
 
     def _encoded(self, X: Any, rows: Any = slice(None)) -> np.ndarray:
-        """Return numbered rows as `transform` does, whatever is set about its output."""
+        """Return rows as `transform` does, but always as an array."""
         return self._joined(*self._read(X, rows))
 
     def _read(self, X: Any, rows: Any = slice(None)) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
-        """Return numbered rows as numbers, with NaN for missing values, encoded texts, and categories, with None, and warn of
-        those that were not seen."""
+        """Return the numbers of rows, with NaN for missing values, their encoded texts, and their categories, with None; warn of
+        categories that were not in fit."""
         columns, kinds, names = self._opened(X, rows)
         texts = self._read_categories(columns)
         unknown = self._unknown(texts)
         if unknown:
             counts = ", ".join(f"{n} in {name!r}" for name, n in unknown.items())
             warnings.warn(
-                f"Categories or missing values that fit has not seen: {counts}.",
+                f"Categories or missing values that were not in fit: {counts}.",
                 UnknownCategoryWarning,
                 stacklevel=stacklevel_of_user(),
             )
@@ -268,7 +269,7 @@ class TableEncoder(TransformerMixin, Versioned, ShownInNotebooks, BaseEstimator)
         return self._read_numbers(columns, kinds, names), of_texts, texts
 
     def _opened(self, X: Any, rows: Any = slice(None)) -> tuple[list[np.ndarray], list[str], list[Any]]:
-        """Return the columns of a table that is as that of `fit`, their kinds now, and their names."""
+        """Check that a table is like that of `fit`; return its columns, their kinds, and their names."""
         check_is_fitted(self)
         table = checked(X)
         names, known = names_of(table), getattr(self, "feature_names_in_", np.empty(0)).tolist()
@@ -284,7 +285,7 @@ class TableEncoder(TransformerMixin, Versioned, ShownInNotebooks, BaseEstimator)
         return columns, _kinds(columns, names, getattr(self, "_exact_kinds", self.kinds_)), names
 
     def _joined(self, Z: np.ndarray, of_texts: list[np.ndarray], texts: np.ndarray) -> np.ndarray:
-        """Return scaled numbers, what is told beside them, encoded texts, and coded categories."""
+        """Return scaled numbers, the columns beside them, encoded texts, and encoded categories, side by side."""
         used = self._used
         beside = [Extra(*extra).of(Z[:, extra[0]])[:, np.newaxis] for extra in self._extras] + of_texts
         Z = np.where(np.isnan(Z[:, used]), self._medians[used], Z[:, used])
@@ -302,7 +303,8 @@ class TableEncoder(TransformerMixin, Versioned, ShownInNotebooks, BaseEstimator)
         return encoded if encoded.shape[1] else np.zeros((len(encoded), 1), np.float32)
 
     def _codes(self, ones: Any) -> np.ndarray:
-        """Return, for each row of a CSR matrix of zeros and ones, where in each column's own columns it has its 1, or -1."""
+        """Return codes from a CSR matrix of zeros and ones: which of the columns for a column of categories has the 1; -1 for
+        none."""
         stops = np.cumsum(self.n_categories_)
         codes = np.full((ones.shape[0], len(stops)), -1, np.float32)
         columns = np.searchsorted(stops, ones.indices, side="right")
@@ -312,7 +314,7 @@ class TableEncoder(TransformerMixin, Versioned, ShownInNotebooks, BaseEstimator)
         return codes
 
     def unknown_counts(self, X: Any) -> dict[str, int]:
-        """Count, per column, the rows whose category, or missing value, was not seen in fit.
+        """Count, per column, the rows whose category, or missing value, was not in fit.
 
         Parameters
         ----------
@@ -322,17 +324,17 @@ class TableEncoder(TransformerMixin, Versioned, ShownInNotebooks, BaseEstimator)
         Returns
         -------
         counts : dict of str to int
-            By the names of the columns; those with none are left out.
+            By the names of the columns; columns without such rows are left out.
         """
         return self._unknown(self._read_categories(self._opened(X)[0]))
 
     def summary(self) -> str:
-        """Say in a line per column what was made of it.
+        """Describe, in a line per column, how it is encoded.
 
         Returns
         -------
         lines : str
-            Name, kind, and what the network gets of it.
+            Name, kind, and encoding of each column.
         """
         check_is_fitted(self)
         return "\n".join(self._told)
@@ -383,8 +385,8 @@ class TableEncoder(TransformerMixin, Versioned, ShownInNotebooks, BaseEstimator)
         Returns
         -------
         names : ndarray of str
-            Those of numbers are their columns'; those of parts of dates, of missing values, of components of texts and of
-            categories the column's and what it is, joined by "_"; with `as_codes` those of categories the column's alone.
+            Numbers, and categories with `as_codes`, have the name of their column. For parts of dates, missing values, components
+            of texts and categories, what it is follows the name of the column after "_".
         """
         check_is_fitted(self)
         names = self._names() if input_features is None else np.asarray(input_features, dtype=object)
@@ -397,7 +399,7 @@ class TableEncoder(TransformerMixin, Versioned, ShownInNotebooks, BaseEstimator)
             found += self._one_hot.get_feature_names_out([str(names[i]) for i in self._categories]).tolist()
         unique: dict[str, None] = {}
         for name in map(str, found or ["nothing"]):
-            while name in unique:  # as of a text "None" and of a missing value; polars takes no name twice
+            while name in unique:  # a text "None" and a missing value, for example; polars refuses equal names
                 name += "_"
             unique[name] = None
         return np.array(list(unique), dtype=object)
@@ -451,20 +453,17 @@ class TableEncoder(TransformerMixin, Versioned, ShownInNotebooks, BaseEstimator)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.string = True
-        tags.input_tags.categorical = True
         tags.transformer_tags.preserves_dtype = []
         return tags
 
 
 def _shown(number: float, kind: str) -> str:
-    """A number as it is, days since 1970 as a date."""
+    """Return the text of a number, or of the date that it is in days since 1970."""
     return str(np.datetime64(0, "s") + np.timedelta64(round(number * 86400), "s")) if kind == DATE else f"{number:.6g}"
 
 
 def _first_of(column: np.ndarray, kind: str) -> str:
-    """The first text in a column that is to have none, for a message."""
+    """Describe the first text in a column that must not have any."""
     rows = [row for row, cell in enumerate(column.tolist()) if kind == CATEGORY and isinstance(cell, str)]
     return f", first {str(column[rows[0]])[:60]!r} in row {rows[0]}" if rows else ""
 
@@ -474,15 +473,11 @@ def _plural(kind: str) -> str:
 
 
 def _representatives(texts: np.ndarray, weights: np.ndarray | None, max_categories: int) -> np.ndarray:
-    """Return rows by which OneHotEncoder, which takes no weights, finds the categories that weights make rare: these stand there
-    once, the others twice or more."""
-    columns, counts = [], (np.ones(len(texts)) if weights is None else weights / weights.min()).tolist()
+    """Return rows that tell OneHotEncoder, which takes no weights, the rare categories: these are there once, others twice."""
+    columns = []
     for column in texts.T:
-        totals: dict[str | None, float] = {}
-        for text, count in zip(column.tolist(), counts):
-            totals[text] = totals.get(text, 0.0) + count
-        # Ties as OneHotEncoder has them; rounding of the weights makes none and breaks none.
-        order = sorted(totals, key=lambda text: (round(totals[text], 6), text is None, text or ""))
+        totals = total_weights(column, weights)
+        order = sorted(totals, key=lambda text: (totals[text], text is None, text or ""))  # ties are OneHotEncoder's
         n_rare = len(order) - max_categories + 1 if len(order) > max_categories else 0
         columns.append([*order, *order[n_rare:]])
     longest = max(map(len, columns))
@@ -490,7 +485,7 @@ def _representatives(texts: np.ndarray, weights: np.ndarray | None, max_categori
 
 
 def _kinds(columns: list[np.ndarray], names: list[Any], before: list[str] | None = None) -> list[str]:
-    """Return what the columns hold, of which those that were empty before are not looked at."""
+    """Return what the columns hold; columns that were empty or identifiers before are ignored."""
     kinds = []
     for i, (column, name) in enumerate(zip(columns, names, strict=True)):
         if before is not None and before[i] in (EMPTY, IDENTIFIER):

@@ -1,7 +1,7 @@
-"""Further encodings of a table, for networks that are to differ: ranks, split points of trees, and statistics of the target.
+"""Further encodings of a table, for networks that differ: ranks, split points of trees, and statistics of the target.
 
-What needs no target is read once for all rows (`Reader`); what is learned from targets is learned for each fold, from the rows
-that are trained on alone (`FoldEncodings`), and the statistics by which these rows are described leave out their own targets.
+`Reader` learns what needs no target, once for all rows. `FoldEncodings` learns from targets, for each fold from its training rows
+alone; the statistics of these rows leave out their own targets.
 """
 
 import warnings
@@ -12,32 +12,32 @@ import numpy as np
 from fastbp.estimators.plain_table import Above, AsIs, Between, Category, IntervalCode, LookedUp, Ramps, Seen, TextCode
 from fastbp.tabular.encoder import TableEncoder
 from fastbp.tabular.ranks import QUARTILES, Ranks
-from fastbp.tabular.rows import Rows
+from fastbp.tabular.rows import Rows, total_weights
 
-# What a network may see of a table, the first four embedded where it embeds numbers.
+# Encodings that a network may see, by their names in files. The first four are embedded if the network embeds numbers.
 NUMBERS, RANKS, STATISTICS, PAIRS = "numbers", "ranks", "target_statistics", "pair_statistics"
-# Categories of all columns, or of those of few levels, and all extras; the words stand in files.
+# Categories of all columns, or of those with few levels, and the columns beside the numbers.
 CATEGORIES, FEW_LEVELS = "categories", "categories_of_few_levels"
 PIECEWISE, THRESHOLDS = "piecewise_linear", "thresholds"
 
 MOST_LEAVES, SMALLEST_LEAF = 12, 10
-MOST_ROWS_OF_TREES = 20_000  # for split points more rows change little
-INNER_FOLDS = 5  # by which statistics leave out a row's own target
-PRIOR_ROWS = 10.0  # as many rows of the mean target are added to those of a level
+MOST_ROWS_OF_TREES = 20_000  # more rows change the split points little
+INNER_FOLDS = 5  # statistics of a row are of the other folds' targets
+PRIOR_ROWS = 10.0  # rows of the mean target that are added to those of a level
 MANY_LEVELS = 8
 MOST_PAIRS, MOST_PAIR_COLUMNS = 8, 64
 PAIRED_LEVELS, PAIRED_CUTS = 24, 7
-MOST_PAIRED = 48  # columns, those that explain most by themselves, of which pairs are looked at
+MOST_PAIRED = 48  # columns that are tried in pairs: those that explain most by themselves
 PAIR_PRIOR = 5.0
 SWEEPS = 3
 
 
 class Columns(NamedTuple):
-    """Rows of a table as read: (n_rows, n) each; codes of categories are integers, all else is float32."""
+    """Rows of a table as read, (n_rows, n) each; float32 but for the levels, which are int32."""
 
     encoded: np.ndarray  # by TableEncoder
     ranks: np.ndarray  # of its numbers
-    levels: np.ndarray  # of categories, the most frequent first; one more than the last for those that fit has not seen
+    levels: np.ndarray  # of categories, the most frequent is 0; categories that were not in fit have the largest number
 
     def take(self, rows: Any) -> "Columns":
         """Return some of the rows."""
@@ -45,23 +45,22 @@ class Columns(NamedTuple):
 
 
 class Reader:
-    """What is learned of a table without its target, once for all folds; encoder: one that has learned from the same rows."""
+    """Reads rows of a table, and learns what needs no target; encoder: one that has learned from the same rows."""
 
     def __init__(self, encoder: TableEncoder) -> None:
         self.encoder = encoder
 
     def learn(self, table: Any, rows: Rows, encoded: np.ndarray) -> Columns:
-        """Learn from the rows that count, and what the encoder makes of them; return them."""
+        """Learn from the rows of weight above 0, and from these encoded; return them as read."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of which the encoder has warned
+            warnings.simplefilter("ignore")  # the encoder has warned already
             texts = self.encoder._read_categories(self.encoder._opened(table, rows.row_indices)[0])
         self._ranks = Ranks(encoded[:, : self.encoder.n_numbers_], rows.weights)
-        weights = np.ones(len(texts)) if rows.weights is None else rows.weights
-        self._levels = [_levels(column, weights) for column in texts.T]
+        self._levels = [_levels(column, rows.weights) for column in texts.T]
         return self._columns(texts, encoded)
 
     def read(self, table: Any, rows: Any = slice(None)) -> Columns:
-        """Return numbered rows of a table."""
+        """Return rows of a table as read."""
         Z, of_texts, texts = self.encoder._read(table, rows)
         return self._columns(texts, self.encoder._joined(Z, of_texts, texts))
 
@@ -74,7 +73,7 @@ class Reader:
         return Columns(encoded, ranks, levels)
 
     def text_codes(self, categories: list[Category]) -> list[TextCode]:
-        """Return for each of the encoder's categories the codes of its texts."""
+        """Return the levels of each text, for each of the encoder's columns of categories."""
         numbers = [{text: code for code, text in enumerate(levels)} for levels in self._levels]
         return [
             TextCode(k, [number.get(text, len(number)) for text in part.texts], len(number))
@@ -87,17 +86,17 @@ class Reader:
 
     @property
     def sizes(self) -> list[int]:
-        """For each column of categories, how many levels there are, that of unseen ones included."""
+        """For each column of categories the number of levels, with the one for categories that were not in fit."""
         return [len(levels) + 1 for levels in self._levels]
 
     def sources(self) -> Columns:
-        """For each column of `Columns`, (n,), the column of the table that it comes from; -1 for one that holds nothing."""
+        """Return, for each column of `Columns`, the column of the table that it comes from; -1 for none."""
         encoder = self.encoder
         of_encoded = encoder.sources_ if len(encoder.sources_) else np.full(1, -1)
         return Columns(of_encoded, encoder.sources_[: encoder.n_numbers_], np.array(encoder._categories, np.int64))
 
     def shuffled(self, columns: Any, source: int, order: np.ndarray) -> Columns:
-        """Return rows in which one column of the table is that of other rows."""
+        """Return rows with one column of the table in another order."""
         parts = []
         for part, sources in zip(columns, self.sources(), strict=True):
             mine, part = sources == source, part.copy()
@@ -106,28 +105,16 @@ class Reader:
         return Columns(*parts)
 
 
-def _levels(column: np.ndarray, weights: np.ndarray) -> list[str | None]:
-    """Return what a column of texts holds, the most frequent first."""
-    totals: dict[str | None, float] = {}
-    unit = float(weights.min())
-    for text, weight in zip(column.tolist(), weights.tolist(), strict=True):
-        totals[text] = totals.get(text, 0.0) + weight
-    return sorted(totals, key=lambda text: (-round(totals[text] / unit, 6), text is None, text or ""))
+def _levels(column: np.ndarray, weights: np.ndarray | None) -> list[str | None]:
+    """Return the texts of a column, the most frequent first."""
+    totals = total_weights(column, weights)
+    return sorted(totals, key=lambda text: (-totals[text], text is None, text or ""))
 
 
 class FoldEncodings:
-    """What is learned of a table with the targets of the rows that a fold trains on.
+    """What is learned from the targets of a fold's training rows.
 
-    Parameters
-    ----------
-    reader : Reader
-    is_classification : bool
-    n_outputs : int
-        Classes, or targets.
-    names : tuple of str
-        Encodings that are asked for later.
-    seed : int
-        Of the inner folds.
+    names: encodings that are asked for later; n_outputs: classes, or targets; seed: of the inner folds.
     """
 
     def __init__(self, reader: Reader, is_classification: bool, n_outputs: int, names: tuple[str, ...], seed: int) -> None:
@@ -174,12 +161,17 @@ class FoldEncodings:
         return self
 
     def forget(self) -> None:
-        """Drop what describes the rows that were learned from."""
+        """Drop the statistics of the training rows."""
         self._kept = {}
 
+    def codes(self, names: tuple[str, ...]) -> np.ndarray:
+        """Return which of the encoder's columns of codes are the last inputs of a network."""
+        return next((self._codes[name] for name in (CATEGORIES, FEW_LEVELS) if name in names), np.arange(0))
+
     def inputs(self, names: tuple[str, ...], columns: Columns, *, learnt_from: bool = False) -> tuple[np.ndarray, int, list[int]]:
-        """Return rows as a network sees them, (n_rows, n_inputs) float32, how many of the first columns are numbers, and how many
-        categories each of the last columns has, which hold their codes; with `learnt_from` the rows that were learned from."""
+        """Return the inputs of a network, (n_rows, n_inputs) float32, the number of columns to embed, which are the first, and
+        the number of categories in each column of codes, which are the last; learnt_from: whether these are the training
+        rows."""
         numbers = columns.encoded[:, : self._n_numbers]
         found: dict[str, Any] = {
             NUMBERS: lambda: numbers,
@@ -196,14 +188,14 @@ class FoldEncodings:
             embedded += [share[columns.levels[:, [j]]] for j, share in zip(self._counted, self._frequencies, strict=True)]
         embedded += [found[PAIRS]()] if PAIRS in names else []
         others = [found[name]() for name in (CATEGORIES, FEW_LEVELS, PIECEWISE, THRESHOLDS) if name in names]
-        codes = next((self._codes[name] for name in (CATEGORIES, FEW_LEVELS) if name in names), np.arange(0))
+        codes = self.codes(names)
         others.append(columns.encoded[:, self._n_dense + codes])
         X = np.ascontiguousarray(np.hstack([*embedded, *others]), dtype=np.float32)
         X = X if X.shape[1] else np.zeros((len(X), 1), np.float32)
         return X, sum(part.shape[1] for part in embedded), self._n_categories[codes].tolist()
 
     def seen(self, names: tuple[str, ...], reader: Reader, categories: list[Category]) -> list[Seen]:
-        """Return, as plain data, what `inputs` makes of what the reader's encoder gives, whose categories are these."""
+        """Return, as plain data, how `inputs` come from the encoder's columns; categories: the encoder's."""
         n_numbers, n_dense = self._n_numbers, self._n_dense
         texts = reader.text_codes(categories)
 
@@ -250,7 +242,7 @@ class FoldEncodings:
         return dense + [part for name, codes in self._codes.items() if name in names for part in one_hot(codes)]
 
     def _piecewise(self, numbers: np.ndarray) -> np.ndarray:
-        """Piecewise-linear encoding: for each interval between split points which part of it lies below the number.
+        """Return, for each interval between split points, which part of it lies below the number: piecewise-linear encoding.
 
         Source: Gorishniy, Rubachev and Babenko, arXiv:2203.05556.
         """
@@ -261,7 +253,7 @@ class FoldEncodings:
         return np.hstack(parts)
 
     def _edges(self, j: int) -> np.ndarray:
-        """Return the ends of a number's intervals; one end alone makes none."""
+        """Return the ends of the intervals of a column of numbers; a single end means no interval."""
         if not len(self._splits[j]):
             return np.zeros(1)
         return np.unique(np.concatenate([[self._lowest[j]], self._splits[j], [self._highest[j]]]))
@@ -271,14 +263,15 @@ class FoldEncodings:
         return np.hstack([*parts, *(numbers[:, [j]] > splits for j, splits in enumerate(self._splits))])
 
     def _coarse(self, columns: Columns) -> tuple[np.ndarray, list[int]]:
-        """Return codes, (n_rows, n), of numbers cut into intervals and of categories of few levels, and how many each has."""
+        """Return codes, (n_rows, n), of numbers cut into intervals and of the frequent categories, and the number of codes of
+        each."""
         codes = [np.searchsorted(self._cuts(j), columns.encoded[:, j]) for j in range(self._n_numbers)]
         codes += [np.minimum(column, PAIRED_LEVELS) for column in columns.levels.T]
         empty = np.empty((len(columns.encoded), 0), np.int64)
         return np.stack(codes, axis=1) if codes else empty, self._coarse_sizes()
 
     def _cuts(self, j: int) -> np.ndarray:
-        """Return at which of its split points a number is cut for pairs."""
+        """Return the split points at which a column of numbers is cut for pairs."""
         splits = self._splits[j]
         return splits[np.linspace(0, len(splits) - 1, min(len(splits), PAIRED_CUTS)).round().astype(int)]
 
@@ -292,10 +285,10 @@ class FoldEncodings:
 
 
 def _split_points(column: np.ndarray, Y: np.ndarray, weights: np.ndarray | None, is_classification: bool) -> np.ndarray:
-    """Return where a tree that sees one column of numbers splits it."""
+    """Return the split points of a tree that sees one column of numbers."""
     from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-    if ((column == column.min()) | (column == column.max())).all():  # one number tells all that there is to tell
+    if ((column == column.min()) | (column == column.max())).all():  # two values, which the number itself tells apart
         return np.empty(0)
     kind = DecisionTreeClassifier if is_classification else DecisionTreeRegressor
     smallest = max(SMALLEST_LEAF, len(column) // 100)
@@ -305,14 +298,14 @@ def _split_points(column: np.ndarray, Y: np.ndarray, weights: np.ndarray | None,
 
 
 class Statistics:
-    """The mean target of each level of columns of codes, shrunk to that of all rows, as scikit-learn's TargetEncoder has it, but
-    with weights of rows, and with classes that not every fold needs to hold."""
+    """The mean target of each level, shrunk towards the mean of all rows, as in scikit-learn's TargetEncoder; but with weights of
+    rows, and folds need not have all classes."""
 
     def __init__(self, sizes: list[int]) -> None:
         self._sizes = sizes
 
     def learn(self, codes: np.ndarray, T: np.ndarray, weights: np.ndarray, fold: np.ndarray) -> np.ndarray:
-        """Learn from codes, (n_rows, n_columns), and targets, (n_rows, n_targets); return the statistics of these rows, scaled,
+        """Learn from codes, (n_rows, n_columns), and targets, (n_rows, n_targets); return the scaled statistics of these rows, of
         each by the rows of the other folds."""
         n_folds = int(fold.max()) + 1
         counts = np.bincount(fold, weights, minlength=n_folds)
@@ -337,12 +330,12 @@ class Statistics:
         return self._scaled(raw)
 
     def of(self, codes: np.ndarray) -> np.ndarray:
-        """Return the statistics of rows, scaled, (n_rows, n_columns · n_targets) float32."""
+        """Return the scaled statistics of rows, (n_rows, n_columns · n_targets) float32."""
         found = [table[code] for table, code in zip(self._tables, codes.T, strict=True)]
         return self._scaled(np.hstack(found) if found else np.empty((len(codes), 0)))
 
     def scaled_tables(self) -> list[np.ndarray]:
-        """Return for each column the statistics of its levels, scaled, (size, n_targets) float32."""
+        """Return, for each column, the scaled statistics of its levels, (size, n_targets) float32."""
         ends = np.cumsum([table.shape[1] for table in self._tables], dtype=int)
         return [self._scaled(each, slice(end - each.shape[1], end)) for each, end in zip(self._tables, ends, strict=True)]
 
@@ -351,7 +344,7 @@ class Statistics:
 
 
 def chosen_pairs(codes: np.ndarray, sizes: list[int], T: np.ndarray, weights: np.ndarray, n_pairs: int) -> list[tuple[int, int]]:
-    """Return the pairs of columns whose cells explain most of what the sum of effects of single columns leaves.
+    """Return the pairs of columns that explain most of what the sum of effects of single columns leaves.
 
     After Lou, Caruana, Gehrke and Hooker, Accurate intelligible models with pairwise interactions, KDD 2013.
     """

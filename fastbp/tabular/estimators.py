@@ -1,4 +1,4 @@
-"""BPTabularClassifier and BPTabularRegressor: the recipe for tables, several networks, and what their outputs mean."""
+"""BPTabularClassifier and BPTabularRegressor: their targets, and predictions from the outputs of networks."""
 
 from typing import Any, Literal, overload
 
@@ -21,6 +21,7 @@ from fastbp.tabular.base import BaseTabular
 from fastbp.tabular.conformal import check_coverage, class_sets, intervals_of_targets
 from fastbp.tabular.docs import documented_table
 from fastbp.tabular.exported import plain_table
+from fastbp.tabular.monitor import Monitor
 from fastbp.tabular.recipe import CLASSES, NUMBERS, Preset
 from fastbp.tabular.rows import rows_of, weighted_by_class
 from fastbp.tabular.targets import (
@@ -40,7 +41,6 @@ from fastbp.tabular.targets import (
     unit_of,
     unsmoothed_logits,
 )
-from fastbp.tabular.watching import Watching
 
 LOSS_PARAMETERS = tuple(sorted({loss.parameter for loss in LOSSES.values() if loss.is_regression and loss.parameter}))
 
@@ -70,18 +70,17 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
     calibrate : bool or None, default=None
         Whether to calibrate the probabilities: their logarithms are divided by the number, `temperature_`, that is best for rows
         outside of training [2]_. With `cv` these are the held-out rows. Otherwise an extra network (up to three if there are
-        several networks) is trained on four fifths of the rows, and the others are used. Without `cv`, there is no calibration if
-        there are fewer than 50 rows, or if `max_time` leaves no time for the extra network. None calibrates with `cv`, 'default'
-        and 'best'.
+        several networks) is trained on four fifths of the rows and tried on the others; not with fewer than 50 rows, or if
+        `max_time` leaves no time for it. None calibrates with `cv`, and with all presets but 'fast'.
     {table_run_parameters}
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,), or list of these
-        Class labels; with several columns, a list with those of each; for multilabel targets, the indices of the labels. A class
-        whose rows all have weight 0 has the probability 0.
+        Class labels; for several columns a list of these; for multilabel targets the indices of the labels. A class without rows
+        of weight above 0 has the probability 0.
     temperature_ : float, or ndarray of shape (n_columns,)
-        Number that divides the logarithms of the probabilities, for each column or label; 1 without calibration.
+        Divides the logarithms of the probabilities, for each column or label; 1 without calibration.
     {table_attributes}
 
     See Also
@@ -112,7 +111,7 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
 
     _task = CLASSES
     _kind, _is_sparse = ONE, False
-    _counting: Any = None  # positions in the classes, of each column, of those that a row of weight above 0 has
+    _counting: Any = None  # indices of the classes that have rows of weight above 0, for each column
     temperature_: Any = 1.0
 
     def __init__(
@@ -144,7 +143,7 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
         self.class_weight = class_weight
         self.calibrate = calibrate
 
-    def _learn(self, table: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], watching: Watching) -> None:
+    def _learn(self, table: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], monitor: Monitor) -> None:
         told = read_classes(y)
         labels = told.labels
         check_consistent_length(table, labels)
@@ -166,14 +165,14 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
         def targets_of(codes: Any) -> Targets:
             return network_classes(told.kind, codes, list(map(len, counting)), X.dtype, smoothing)
 
-        def looked_at(y_val: Any) -> tuple[np.ndarray, Any]:
+        def of_validation(y_val: Any) -> tuple[np.ndarray, Any]:
             more = read_classes(y_val, told.kind)
             return targets_of(codes_among(more, told, counting)).Y, more.labels
 
         codes = told.codes[rows.row_indices] if told.kind == LABELS else np.column_stack([codes for _, codes in found])
-        watching.looked = self._looked_at(validation, looked_at)
+        monitor.validation = self._validation_rows(validation, of_validation)
         strata = told.codes[:, 0] if told.kind == ONE else labels
-        self._train(table, labels, strata, rows, X, targets_of(codes), watching)
+        self._train(table, labels, strata, rows, X, targets_of(codes), monitor)
 
     @of_one_fit
     def predict_proba(self, X: Any) -> Any:
@@ -187,8 +186,8 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
         Returns
         -------
         probabilities : ndarray of shape (n_samples, n_classes), or list of these
-            Columns in the order of `classes_`; none is below about 0.002 before calibration, but that of a class without weight.
-            An array for each of several columns of classes; for multilabel targets they do not sum to 1.
+            Columns in the order of `classes_`. Before calibration, the smallest is about 0.002, or 0 for a class without weight.
+            A list has an array for each column of classes; for multilabel targets, rows do not sum to 1.
         """
         check_is_fitted(self)
         return self._finished(self._outputs(X))
@@ -221,7 +220,7 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_columns)
-            Labels, for several columns of classes one of each, or a 0/1 matrix (sparse if y was in `fit`) for multilabel targets.
+            Labels; for multilabel targets a 0/1 matrix, which is sparse if y was sparse in `fit`.
         """
         likely = self.predict_proba(X)
         if self._kind == LABELS:
@@ -234,31 +233,30 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
 
     @of_one_fit
     def predict_set(self, X: Any, coverage: float = 0.9, *, method: str = "cv", allow_empty: bool = True) -> Any:
-        """Return, for each row, a set of classes that holds the true one as often as asked, on average over rows like fit's.
+        """Return, for each row, a set of classes that contains the true class as often as asked, on average over new rows.
 
-        A class belongs to the set unless the networks say less of it than they said of the true class of most of the rows that
-        they had not seen (Sadinle et al. 2019); of several columns or labels, each is held so often by itself. It needs a fit
-        with `cv`.
+        Needs a fit with `cv`. A class is left out of the set if its probability is below the probability of the true class for
+        most held-out rows (Sadinle et al. 2019). With several columns or labels, the coverage is for each of them.
 
         Parameters
         ----------
         X : table or array-like of shape (n_samples, n_features)
             Rows.
         coverage : float, default=0.9
-            Part of the rows whose set is to hold the true class, above 0 and below 1.
+            Share of rows whose set contains the true class, above 0 and below 1.
         method : {'cv', 'cv+'}, default='cv'
-            'cv' goes by the mean of all networks, and holds about as many as asked. 'cv+' compares each row with each of training
-            by the networks that have not seen that one (Romano et al. 2020): of n rows in training, no less than
-            ``2 * coverage - 1 - sqrt(2 / n)`` are held then, whatever the networks are worth, and in practice more than asked.
+            'cv' takes the mean of all networks; its coverage is about as asked. 'cv+' compares the new row with each row of
+            training, by the networks that have not seen that row (Romano et al. 2020). With n rows of training it covers at
+            least ``2 * coverage - 1 - sqrt(2 / n)``, however bad the networks are, and in practice more than asked.
         allow_empty : bool, default=True
-            Whether a set may be empty, of a row that is like none: needed where the most probable class alone is right more often
-            than `coverage`. False puts that class into it, and covers more than asked then.
+            Whether a set may be empty. This is needed if the most probable class alone is right more often than `coverage`. False
+            adds that class to empty sets, which can cover more than asked.
 
         Returns
         -------
         sets : ndarray of bool, of shape (n_samples, n_classes), or list of these
-            Whether a class, in the order of `classes_`, belongs to the set of a row; for several columns of classes or several
-            labels, of which the classes are 0 and 1, one for each.
+            Whether a class, in the order of `classes_`, is in the set of a row. A list has an array for each column of classes,
+            or for each label, whose classes are 0 and 1.
 
         Raises
         ------
@@ -283,7 +281,7 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
         return sets[0] if self._kind == ONE else sets
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
-        """Return the accuracy: the part of the rows of which all is right.
+        """Return the accuracy: the share of rows with all labels right.
 
         Parameters
         ----------
@@ -328,23 +326,23 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
         self.temperature_ = found[0] if self._kind == ONE else np.array(found)
 
     def _codes(self, Y: np.ndarray) -> np.ndarray:
-        """Return the numbers of the true classes among those that count, (n_rows, n_columns)."""
+        """Return the true classes as indices of the classes that have rows, (n_rows, n_columns)."""
         if self._kind == COLUMNS:
             return np.column_stack([part.argmax(axis=1) for part in self._distributions(Y)])
         return Y.astype(np.intp)
 
     def _places(self) -> list[np.ndarray]:
-        """Return, for each column, the positions in its classes of those that count: all, in one of an earlier version."""
+        """Return, for each column, the indices of the classes that have rows; models of an earlier version have all."""
         if self._counting is None:
             return [np.arange(len(classes)) for classes in self._columns_of(self.classes_)]
         return self._columns_of(self._counting)
 
     def _columns_of(self, values: Any) -> list[Any]:
-        """Return what there is for each column of classes."""
+        """Return a list of values for each column of classes."""
         return [values] if self._kind == ONE else list(values)
 
     def _distributions(self, outputs: np.ndarray) -> list[np.ndarray]:
-        """Return the outputs of each softmax, (n_rows, n_classes), and of each label as one of two classes."""
+        """Return probabilities, (n_rows, n_classes), for each column of classes, or for each label as two classes."""
         if self._kind == LABELS:
             return [np.column_stack([1 - output, output]) for output in outputs.T]
         if self._kind == COLUMNS:
@@ -356,16 +354,15 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
         return {"scores": -np.column_stack([part[np.arange(len(part)), codes] for part, codes in each])}
 
     def _finished(self, outputs: np.ndarray) -> Any:
-        found = []
         temperatures = np.broadcast_to(self.temperature_, len(self._places())).tolist()
-        each = zip(self._distributions(outputs), temperatures, strict=True)
-        for part, temperature in each:
-            found.append(probabilities(self._logits(part), temperature, True) if self.networks_ else part)
+        found = self._distributions(outputs)
+        if self.networks_:
+            found = [probabilities(self._logits(part), T, True) for part, T in zip(found, temperatures, strict=True)]
         if self._kind == LABELS:
             return np.column_stack([likely[:, 1] for likely in found])
         for column, (counting, classes) in enumerate(zip(self._places(), self._columns_of(self.classes_), strict=True)):
             if len(counting) < len(classes):
-                spread = np.zeros((len(outputs), len(classes)))  # a class all of whose rows have weight 0 is not expected
+                spread = np.zeros((len(outputs), len(classes)))  # classes without weight keep 0
                 spread[:, counting] = found[column]
                 found[column] = spread
         return found[0] if self._kind == ONE else found
@@ -377,11 +374,11 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
         return smoothed(Y if self._kind == LABELS else np.arange(len(self._places()[0])) == Y, smoothing, self._kind)
 
     def _logits(self, outputs: np.ndarray) -> np.ndarray:
-        """Return the logarithms of what the networks mean, (n_rows, n_classes), but for a constant per row."""
+        """Return logarithms of probabilities, (n_rows, n_classes), up to a constant per row."""
         return unsmoothed_logits(outputs, self.networks_[0].label_smoothing)
 
     def _plain_table(self) -> PlainTable:
-        """Return what is computed, as plain data for other languages."""
+        """Return the estimator as plain data for exports."""
         check_is_fitted(self)
         kinds = {ONE: "one", COLUMNS: "columns", LABELS: "labels"}
         columns = self._places()
@@ -438,8 +435,7 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
     loss : {losses}, default='squared_error'
         The loss that is minimised: {about_losses}.
     delta : float, default=1.0
-        For the loss 'huber': the size of an error above which the loss grows in proportion to the error, in units of
-        (q75 - q25) / 1.349 of the targets.
+        For the loss 'huber': the error above which the loss is linear, in units of (q75 - q25) / 1.349 of the targets.
     quantile : float or sequence of float, default=0.5
         For the loss 'quantile': the quantile of the target to predict, within (0, 1). An increasing sequence predicts several
         quantiles of one target, a column for each.
@@ -514,7 +510,7 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
         self.quantile = quantile
         self.power = power
 
-    def _learn(self, table: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], watching: Watching) -> None:
+    def _learn(self, table: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], monitor: Monitor) -> None:
         y = checked_numbers(y)
         check_consistent_length(table, y)
         rows = rows_of(sample_weight, len(y), np.float32)
@@ -531,7 +527,7 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
             targets = Targets(network_numbers(standard, self.loss, X.dtype), n_outputs, self.loss)
             return targets if self._levels is None else repeated(targets, len(self._levels))
 
-        def looked_at(y_val: Any) -> tuple[np.ndarray, Any]:
+        def of_validation(y_val: Any) -> tuple[np.ndarray, Any]:
             more = checked_numbers(y_val)
             columns = more.reshape(len(more), -1)
             if columns.shape[1] != Y.shape[1]:
@@ -539,8 +535,8 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
             check_range(columns, self.loss)
             return targets_of((columns - self._mean) / self._spread).Y, more
 
-        watching.looked = self._looked_at(validation, looked_at)
-        self._train(table, y, y, rows, X, targets_of(Z), watching)
+        monitor.validation = self._validation_rows(validation, of_validation)
+        self._train(table, y, y, rows, X, targets_of(Z), monitor)
 
     @overload
     def predict(self, X: Any, return_std: Literal[False] = False) -> np.ndarray: ...
@@ -550,27 +546,27 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
 
     @of_one_fit
     def predict(self, X: Any, return_std: bool = False) -> Any:
-        """Return the mean of the networks' predictions, within the range of the targets of training.
+        """Return the mean of the networks' predictions, within the range of the training targets.
 
         Parameters
         ----------
         X : table or array-like of shape (n_samples, n_features)
             Rows.
         return_std : bool, default=False
-            Return the standard deviations of the targets too, with ``loss="gaussian_nll"``.
+            Also return the standard deviations of the targets; needs ``loss="gaussian_nll"``.
 
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            Predictions, float64; of several quantiles a column for each, from left to right not falling.
+            Predictions, float64; with several quantiles, a column for each, in increasing order.
         std : ndarray of the same shape
-            With `return_std`: how far the targets are spread around these, by the mixture of the networks. `predict_interval` has
-            intervals that hold as many as asked.
+            With `return_std`: the standard deviations of the targets, by the mixture of the networks. For intervals with a known
+            coverage, use `predict_interval`.
 
         Raises
         ------
         ValueError
-            `return_std` is asked of networks that were fitted with another loss.
+            `return_std` is True, but the networks were fitted with another loss.
         """
         check_is_fitted(self)
         if return_std and not self._has_spread:
@@ -583,30 +579,29 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
 
     @of_one_fit
     def predict_interval(self, X: Any, coverage: float = 0.9, *, method: str = "cv") -> np.ndarray:
-        """Return, for each row, an interval that holds the true target as often as asked, on average over rows like those of fit.
+        """Return, for each row, an interval that contains the true target as often as asked, on average over new rows.
 
-        Predictions are widened by how wrong those were for the rows that the networks had not seen. Where several levels of
-        `quantile` were trained, the two of them that are nearest to the ends of such an interval are widened (Romano et al.
-        2019), so that it is as wide as each row asks for; with ``loss="gaussian_nll"`` they are widened in proportion to the
-        standard deviations. It needs a fit with `cv`. Where few networks differ much from each
-        other, their mean is nearer to the truth than each was on its fold, and more is held than asked: `n_ensemble` of 4 or
-        more, or the preset 'best', helps.
+        Needs a fit with `cv`. The width is found by the errors for held-out rows. With several levels of `quantile`, the two
+        levels nearest to the ends of the interval are widened or narrowed (Romano et al. 2019), so that each row has its own
+        width; with ``loss="gaussian_nll"`` the width is in proportion to the standard deviations. With few networks that differ
+        much, the mean is better than each was on its fold, and the coverage is higher than asked: `n_ensemble` of 4 or more, or
+        the preset 'best', helps.
 
         Parameters
         ----------
         X : table or array-like of shape (n_samples, n_features)
             Rows.
         coverage : float, default=0.9
-            Part of the rows whose interval is to hold the target, above 0 and below 1.
+            Share of rows whose interval contains the target, above 0 and below 1.
         method : {'cv', 'cv+'}, default='cv'
-            'cv' widens the mean prediction of all networks, and holds about as many as asked. 'cv+' compares each row with each
-            of training by the networks that have not seen that one (Barber et al. 2021): of n rows in training, no less than
-            ``2 * coverage - 1 - sqrt(2 / n)`` are held then, whatever the networks are worth, and in practice more than asked.
+            'cv' takes the mean of all networks; its coverage is about as asked. 'cv+' compares the new row with each row of
+            training, by the networks that have not seen that row (Barber et al. 2021). With n rows of training it covers at
+            least ``2 * coverage - 1 - sqrt(2 / n)``, however bad the networks are, and in practice more than asked.
 
         Returns
         -------
         intervals : ndarray of shape (n_samples, 2), or (n_samples, n_outputs, 2) for several targets
-            Lower and upper ends, in the target's units.
+            Lower and upper ends, in the units of the target.
 
         Raises
         ------
@@ -635,8 +630,8 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
         Returns
         -------
         score : float
-            ``sklearn.metrics.r2_score``; for a sequence of `quantile` the mean of ``sklearn.metrics.d2_pinball_score``, the part
-            of the pinball loss of the best constant that is saved.
+            ``sklearn.metrics.r2_score``; for several quantiles the mean of ``sklearn.metrics.d2_pinball_score``, the share of
+            the best constant's pinball loss that is saved.
         """
         if getattr(self, "_levels", None) is None:
             return super().score(X, y, sample_weight)
@@ -649,7 +644,7 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
         return super()._check()
 
     def _trained_levels(self) -> list[float] | None:
-        """Return the levels of several quantiles; None where there is one output for each target."""
+        """Return the levels of several quantiles; None if there is one output for each target."""
         is_several = LOSSES[self.loss].parameter == "quantile" and parameters.is_sequence(self.quantile)
         return list(map(float, self.quantile)) if is_several else None
 
@@ -657,12 +652,12 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
         return BPRegressor(loss=self.loss, **{name: getattr(self, name) for name in LOSS_PARAMETERS}, **options)
 
     def _in_units(self, outputs: np.ndarray) -> np.ndarray:
-        """Return predictions in the target's units, (n_rows, n_outputs), of several quantiles in order."""
+        """Return predictions in the units of the targets, (n_rows, n_outputs), with several quantiles in order."""
         if self._has_spread:
             outputs = outputs[:, : len(self._mean)]
         if self._levels is not None:
             outputs = np.sort(outputs, axis=1)
-        with np.errstate(over="ignore"):  # which the range of the targets ends
+        with np.errstate(over="ignore"):  # the range of the targets limits the result
             return np.clip(outputs * self._spread + self._mean, self._low, self._high)
 
     def _finished(self, outputs: np.ndarray) -> np.ndarray:
@@ -670,7 +665,7 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
         return predicted[:, 0] if self._is_single and predicted.shape[1] == 1 else predicted
 
     def _truth(self, Y: np.ndarray) -> np.ndarray:
-        """Return the networks' targets in the user's units, (n_rows, n_targets)."""
+        """Return the networks' targets in the units of the targets, (n_rows, n_targets)."""
         return (Y if self._levels is None else Y[:, :1]) * self._spread + self._mean
 
     def _compared(self, Y: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
@@ -678,7 +673,7 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
         return compared | ({"deviations": deviations(outputs) * self._spread} if self._has_spread else {})
 
     def _plain_table(self) -> PlainTable:
-        """Return what is computed, as plain data for other languages."""
+        """Return the estimator as plain data for exports."""
         check_is_fitted(self)
         ends = {"mean": self._mean, "spread": self._spread, "low": self._low, "high": self._high}
         return plain_table(self, "numbers", is_sorted=self._levels is not None, has_deviations=self._has_spread, **ends)

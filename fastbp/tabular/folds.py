@@ -1,6 +1,7 @@
-"""The folds of a table: which of the rows that count are trained on, and which are held out."""
+"""The folds of a table: which rows are trained on, and which are held out."""
 
 import warnings
+from collections.abc import Iterable
 from numbers import Integral
 from typing import Any
 
@@ -12,7 +13,7 @@ from fastbp.tabular.rows import Rows
 
 
 def check_folds(cv: Any) -> None:
-    """Raise ValueError for what gives no folds."""
+    """Raise ValueError if `cv` cannot give folds."""
     is_number = isinstance(cv, Integral) and not isinstance(cv, bool)
     is_iterable = not isinstance(cv, str) and (hasattr(cv, "split") or hasattr(cv, "__iter__"))
     if cv is not None and not (int(cv) > 1 if is_number else is_iterable):
@@ -20,7 +21,7 @@ def check_folds(cv: Any) -> None:
 
 
 def number_of_folds(cv: Any, table: Any, y: Any) -> int:
-    """Return how many folds a cv, checked before, is going to have, or about that where it will be told only as it goes."""
+    """Return the number of folds of a checked cv, or 1 for an iterator, whose number is not known."""
     if isinstance(cv, Integral):
         return int(cv)
     return int(cv.get_n_splits(table, y)) if hasattr(cv, "get_n_splits") else len(cv) if hasattr(cv, "__len__") else 1
@@ -29,10 +30,10 @@ def number_of_folds(cv: Any, table: Any, y: Any) -> int:
 def drawn_folds(
     cv: Any, table: Any, labels: np.ndarray, rows: Rows, is_classifier: bool, random_state: Any
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return pairs of row indices, counted among the rows that count: to train on and to hold out; labels: of all rows.
+    """Return pairs of row indices, to train on and to hold out, counted among the rows of weight above 0; labels: of all rows.
 
-    An int splits the rows that count; a splitter, or pairs of row indices, all rows of the table, as its user sees them, of which
-    those of weight 0 are left out then.
+    An int splits the rows of weight above 0. A splitter, or pairs of row indices, splits all rows of the table, as the user sees
+    them; rows of weight 0 are then left out.
     """
     if isinstance(cv, Integral):
         labels = labels[rows.row_indices]
@@ -67,3 +68,15 @@ def drawn_folds(
     if not counts.all():
         raise ValueError(f"cv leaves {np.count_nonzero(counts == 0)} rows out of all test folds: these have no score.")
     return folds
+
+
+def mean_held_out(parts: Iterable[tuple[np.ndarray, np.ndarray]], n_rows: int) -> np.ndarray:
+    """Return the mean of networks' outputs for the rows that they hold out, (n_rows, n_outputs); parts: pairs of row indices, all
+    of which are there at least once, and outputs."""
+    total: Any = None
+    counts = np.zeros((n_rows, 1))
+    for rows, outputs in parts:
+        total = np.zeros((n_rows, outputs.shape[1])) if total is None else total
+        total[rows] += outputs
+        counts[rows] += 1
+    return total / counts

@@ -1,4 +1,4 @@
-"""What a column is told as beside its own value: parts of dates, that a value is missing, and the words of a text."""
+"""Further columns from a column: parts of dates, whether a value is missing, and the words of texts."""
 
 import re
 from collections.abc import Callable
@@ -11,26 +11,28 @@ from threadpoolctl import threadpool_limits
 
 from fastbp.functions.operations import NumPy
 
-BEND = 3.0  # scaled numbers, about half of which lie between -½ and ½, are bent to stay between -3 and 3
-LEAST_MISSING = 0.01  # of the rows: fewer missing values, or fewer values, say too little for a column of their own
-FEWEST_ROWS = 20  # in which texts that all differ are no chance
+BEND = 3.0  # scaled numbers, about half of which are between -½ and ½, are bent to stay between -3 and 3
+LEAST_MISSING = 0.01  # share of rows: with fewer missing values, or fewer values, no column says which are missing
+FEWEST_ROWS = 20  # in fewer rows, texts may all differ by chance
 MOST_COMPONENTS = 30
 MOST_WORDS = 20_000
-WORDS_OF_TEXT = 4  # in the middle of a column of texts, by their lengths
+WORDS_OF_TEXT = 4  # median number of words in free text, at least
 _NAMES_OF_IDENTIFIERS = re.compile(
     r"(?i:(^|[\W_])(id|ids|uid|uuid|guid|identifier|key|rowid|row_?(number|no|nr)|index)$)|[a-z]I[dD]$"
 )
 
 
-# ---- dates: formulas of days since 1970, of which C and ONNX are written too
+# ---- dates: formulas of days since 1970, in a language f, from which exports to C and ONNX are written too
 
 
 def _from_march(f: Any, days: Any) -> tuple[Any, Any, Any]:
-    """Return era of 400 years, year in it and day in that, both counted from March on, of days since 1970-01-01, in a language
-    that knows floor, add and multiply (H. Hinnant, chrono-compatible low-level date algorithms, civil_from_days)."""
+    """Return the era of 400 years, the year in it, and the day in that year, both counted from March.
+
+    Source: H. Hinnant, chrono-compatible low-level date algorithms, civil_from_days.
+    """
 
     def whole(x: Any, n: float) -> Any:
-        return f.floor(f.multiply(f.add(x, 0.5), 1 / n))  # whole numbers, so that rounding does not matter
+        return f.floor(f.multiply(f.add(x, 0.5), 1 / n))  # x is whole, so rounding does not matter
 
     def less(x: Any, y: Any) -> Any:
         return f.add(x, f.multiply(y, -1.0))
@@ -45,18 +47,18 @@ def _from_march(f: Any, days: Any) -> tuple[Any, Any, Any]:
 
 
 def season_of(f: Any, days: Any) -> Any:
-    """The day of the year, 0 on the 1st of March, so that each date has the same in every year."""
+    """Return the day of the year, 0 on 1 March: a date has the same number in every year."""
     return _from_march(f, days)[2]
 
 
 def year_of(f: Any, days: Any) -> Any:
-    """The year, whose 1st of January is the 306th day after the 1st of March before."""
-    era, year, of_year = _from_march(f, days)
+    """Return the year."""
+    era, year, of_year = _from_march(f, days)  # 1 January is day 306 after 1 March
     return f.add(f.add(year, f.multiply(era, 400.0)), f.where_less(305.5, of_year, 1.0, 0.0))
 
 
 def _turn(number: Callable[[Any, Any], Any], n: float, is_sine: bool) -> Callable[[Any, Any], Any]:
-    """Return a formula of sine or cosine of a number that comes round after n."""
+    """Return the formula of the sine or cosine of a number with the period n."""
 
     def formula(f: Any, days: Any) -> Any:
         angle = f.multiply(number(f, days), 2 * np.pi / n)
@@ -88,16 +90,15 @@ PARTS_OF_DATES: dict[str, Callable[[Any, Any], Any]] = {
 
 
 class ByNumPy(NumPy):
-    """The language of those formulas for arrays."""
+    """The language of these formulas for arrays."""
 
     floor, sin, cos = np.floor, np.sin, np.cos
 
 
 class Extra(NamedTuple):
-    """A column beside the numbers: the part of a column of numbers or dates, less a shift, times a factor; 0 where there is no
-    value."""
+    """A further column: (part - shift) * factor, where the part is of a column of numbers or dates; 0 for missing values."""
 
-    number: int  # among the columns of numbers
+    number: int  # index among the columns of numbers
     part: str
     shift: float
     factor: float
@@ -113,8 +114,7 @@ class Extra(NamedTuple):
 
 
 def extras_of(number: int, x: np.ndarray, weights: np.ndarray | None, is_date: bool) -> list[Extra]:
-    """Return what is told beside a column of numbers or dates, (n_rows,) with NaN for missing values, where that tells rows
-    apart."""
+    """Return the further columns for numbers or days, (n_rows,) with NaN for missing values; only those that vary."""
     is_missing, found = np.isnan(x), []
     there = x[~is_missing]
     if is_date and there.size:
@@ -134,19 +134,19 @@ def extras_of(number: int, x: np.ndarray, weights: np.ndarray | None, is_date: b
 
 
 def is_identifier(texts: np.ndarray) -> bool:
-    """Whether texts, (n_rows,) of objects, all differ."""
+    """Whether all texts differ, and none is missing."""
     return len(texts) >= FEWEST_ROWS and None not in texts and len(set(texts.tolist())) == len(texts)
 
 
 def is_numbered(column: np.ndarray, name: Any) -> bool:
-    """Whether whole numbers that all differ stand in a column whose name says that they are numbers of rows."""
+    """Whether a column holds whole numbers that all differ, and has the name of an identifier."""
     are_whole = column.dtype.kind in "iu" or (column.dtype.kind == "O" and all(type(cell) is int for cell in column.tolist()))
     is_named = isinstance(name, str) and _NAMES_OF_IDENTIFIERS.search(name) is not None
     return is_named and are_whole and len(column) >= FEWEST_ROWS and len(set(column.tolist())) == len(column)
 
 
 def is_free_text(texts: np.ndarray) -> bool:
-    """Whether texts, with None for missing values, are sentences of which most stand there once."""
+    """Whether texts, with None for missing values, are of several words and mostly unique."""
     there = [text for text in texts.tolist() if text is not None]
     if len(there) < FEWEST_ROWS or len(set(there)) < 0.5 * len(there):
         return False
@@ -154,7 +154,8 @@ def is_free_text(texts: np.ndarray) -> bool:
 
 
 def fitted_text(texts: np.ndarray) -> tuple[Any, Any, float, np.ndarray] | None:
-    """Return vectorizer, decomposition, factor and the encoded texts, (n_rows, n_components); None if there are too few words."""
+    """Return the vectorizer, the decomposition, a factor and the encoded texts, (n_rows, n_components); None if there are too few
+    words."""
     words = TfidfVectorizer(sublinear_tf=True, max_features=MOST_WORDS, dtype=np.float64)
     try:
         weighed = words.fit_transform(_as_strings(texts))

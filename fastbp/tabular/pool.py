@@ -1,4 +1,4 @@
-"""Networks of several configurations on the same folds, weighted by what they say of rows that they have not seen."""
+"""The preset 'ensemble': networks of several configurations on the same folds, weighted by their held-out predictions."""
 
 import time
 import warnings
@@ -26,24 +26,24 @@ from fastbp.tabular.encodings import (
     FoldEncodings,
     Reader,
 )
-from fastbp.tabular.folds import drawn_folds
+from fastbp.tabular.folds import drawn_folds, mean_held_out
 from fastbp.tabular.recipe import EXAMPLES, network_options
 from fastbp.tabular.rows import Rows
 from fastbp.tabular.targets import moments
 
-FOLDS = 5  # where `cv` says nothing
-ROUNDS = 20
+FOLDS = 5  # if `cv` is None
+ROUNDS = 20  # of the choice of weights
 
 
 class Configuration(NamedTuple):
-    """What networks see, and what of the recipe is different."""
+    """The encodings that networks see, and the options that differ from the recipe."""
 
     name: str
     encodings: tuple[str, ...]
     options: dict[str, Any]
 
 
-# In the order in which they are trained; docs/accuracy.md tells what was tried beside.
+# In the order of training; docs/accuracy.md has the others that were tried.
 PLAIN = Configuration("plain", (NUMBERS, CATEGORIES), {}), Configuration("ranks alone", (RANKS, CATEGORIES), {})
 OF_CLASSES = (
     Configuration("numbers and ranks", (NUMBERS, RANKS, CATEGORIES), {"frequency_init_scale": 0.3}),
@@ -66,18 +66,18 @@ OF_NUMBERS = (
 
 
 class Shared:
-    """What all networks of a pool are trained on, and how.
+    """The data that all networks of a pool share.
 
-    It is one object, so that Dask sends it with each task, which it can then do again when a worker dies: arrays of its own it
-    would lay on one worker, and lose.
+    It is one object, so that Dask sends it with each task, and can repeat the task if a worker dies. Dask would store bare arrays
+    on one worker, and lose them with it.
     """
 
-    def __init__(self, columns: Columns, targets: Targets, weights: Any, fitted: dict[str, Any]) -> None:
-        self.columns, self.targets, self.weights, self.fitted = columns, targets, weights, fitted
+    def __init__(self, columns: Columns, targets: Targets, weights: Any, fitted: dict[str, Any], coded: dict[str, Any]) -> None:
+        self.columns, self.targets, self.weights, self.fitted, self.coded = columns, targets, weights, fitted, coded
 
 
 class Member:
-    """A network that is to be trained: on which rows, with which encodings."""
+    """A network to train, with its encodings and the rows of its fold."""
 
     def __init__(
         self, network: Any, names: tuple[str, ...], encodings: FoldEncodings, fold: tuple[np.ndarray, np.ndarray], seed: int
@@ -86,11 +86,11 @@ class Member:
         self.train, self.held_out = fold
 
     def trained(self, shared: Shared, scratch: Any = None, n_threads: int = 1) -> tuple[Any, np.ndarray | None]:
-        """Return the network, trained, and its outputs for the rows held out."""
+        """Return the trained network and its outputs for the held-out rows."""
         from fastbp.tabular.trainer import trained_network
         from fastbp.training.workspace import Scratch
 
-        X, n_embedded, categories = self.encodings.inputs(self.names, shared.columns.take(self.train), learnt_from=True)
+        X, n_embedded, _ = self.encodings.inputs(self.names, shared.columns.take(self.train), learnt_from=True)
         if self.network.embedding is not None:
             embedding = self.network.embedding if n_embedded else None
             self.network.set_params(embedding=embedding, embedded_features=tuple(range(n_embedded)))
@@ -98,7 +98,7 @@ class Member:
             self.network, X, shared.targets._replace(Y=shared.targets.Y[self.train]),
             None if shared.weights is None else shared.weights[self.train], None,
             {"n_features_in_": X.shape[1]} | shared.fitted, self.seed, scratch or Scratch(), n_threads,
-            categories=categories,
+            coded={name: tuple(values[k] for k in self.encodings.codes(self.names)) for name, values in shared.coded.items()},
         )  # fmt: skip
         outputs = None
         if len(self.held_out):
@@ -108,47 +108,28 @@ class Member:
 
 
 class Pool:
-    """What turns a table into the inputs of each network of a pool, and how much each counts.
+    """Turns a table into the inputs of each network of a pool; has the weights of the networks, (n_networks,).
 
-    Attributes
-    ----------
-    encodings : list of FoldEncodings
-        One per fold.
-    members : list of tuple
-        For each network the number of its fold and the names of its encodings.
-    weights : ndarray of shape (n_networks,)
+    encodings: one for each fold; members: for each network the index of its fold and the names of its encodings.
     """
 
     def __init__(self, reader: Reader, encodings: list[FoldEncodings], members: list[tuple[int, tuple[str, ...]]], weights: Any):
         self.reader, self.encodings, self.members, self.weights = reader, encodings, members, weights
 
     def outputs(self, networks: list[Any], parts: Any, n_threads: int | None) -> Iterator[np.ndarray]:
-        """Yield the networks' outputs for the parts of `Columns`, (n_rows, n_outputs) float64."""
+        """Yield the networks' outputs, (n_rows, n_outputs) float64; parts: of `Columns`."""
         columns = Columns(*parts)
         for model, (fold, names) in zip(networks, self.members, strict=True):
             X = self.encodings[fold].inputs(names, columns)[0]
             yield moments(model, twin(model, n_threads=n_threads)._outputs(X))
 
-    def averaged(self, networks: list[Any], parts: Any, n_threads: int | None) -> np.ndarray:
-        """Return the weighted mean of the networks' outputs."""
-        total = np.zeros(())
-        for weight, outputs in zip(self.weights, self.outputs(networks, parts, n_threads), strict=True):
-            total = total + weight * outputs
-        return total
-
 
 def greedy_weights(products: np.ndarray, n_rounds: int = ROUNDS) -> np.ndarray:
-    """Return weights of predictions, (n,), that sum to 1, by greedy selection with replacement.
+    """Return weights of predictions, (n,), that sum to 1, by greedy selection with replacement; those of the best round.
 
-    Source: Caruana, Niculescu-Mizil, Crew and Ksikes, Ensemble selection from libraries of models, ICML 2004. The best of all
-    rounds counts.
-
-    Parameters
-    ----------
-    products : ndarray of shape (n, n)
-        Mean products of the errors of each two predictions, so that ``w @ products @ w`` is the mean squared error of their mean
-        with weights w.
-    n_rounds : int
+    products: mean products of the errors of each two predictions, (n, n), so that ``w @ products @ w`` is the mean squared error
+    of their mean with weights w. Source: Caruana, Niculescu-Mizil, Crew and Ksikes, Ensemble selection from libraries of models,
+    ICML 2004.
     """
     counts, best, lowest = np.zeros(len(products)), np.zeros(len(products)), np.inf
     for n in range(1, n_rounds + 1):
@@ -163,7 +144,7 @@ def greedy_weights(products: np.ndarray, n_rounds: int = ROUNDS) -> np.ndarray:
 def pool_folds(
     cv: Any, table: Any, labels: np.ndarray, rows: Rows, is_classification: bool, random_state: Any
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the folds of `drawn_folds`; where `cv` is None five, or as many as small tables have, or all rows and none."""
+    """Return the folds of `drawn_folds`; if `cv` is None five, fewer for small tables, or one that holds out no row."""
     if cv is not None:
         return drawn_folds(cv, table, labels, rows, is_classification, random_state)
     counting = labels[rows.row_indices]
@@ -177,14 +158,14 @@ def pool_folds(
 
 def train_pool(
     model: Any, table: Any, y: np.ndarray, labels: np.ndarray, rows: Rows, X: np.ndarray, targets: Targets,
-    fitted: dict[str, Any], watching: Any, scorer: Any,
+    fitted: dict[str, Any], monitor: Any, scorer: Any,
 ) -> None:  # fmt: skip
-    """Train the networks of a table's estimator with a pool, and set its attributes; as `BaseTabular._train`."""
+    """Train a pool of networks and set the attributes of the estimator, as `BaseTabular._train` does."""
     from fastbp.tabular.trainer import Workers
 
     begun = time.monotonic()
-    if watching.looked is not None:
-        raise ValueError("X_val is not for preset='ensemble', whose networks see the rows each in its own way: leave it out.")
+    if monitor.validation is not None:
+        raise ValueError("X_val is not for preset='ensemble', whose networks have different inputs: leave it out.")
     Y, n_outputs, loss = targets.Y, targets.n_outputs, LOSSES[targets.loss]
     preset, is_classification = model._check(), loss.has_class_numbers
     random_state = check_random_state(model.random_state)
@@ -195,14 +176,14 @@ def train_pool(
     examples = random_state.permutation(len(Y))[:EXAMPLES]
     max_iter = preset.max_iter if loss.is_regression else preset.class_max_iter
     if loss.is_regression and not loss.is_own_score:
-        trainer = model._trainer(X, targets, rows.weights, fitted, seeds.size, watching)
+        trainer = model._trainer(X, targets, rows.weights, fitted, seeds.size, monitor)
         if model.max_time is not None:
             trainer.keep_within(model.max_time, None, of_encodings[0])
         max_iter = trainer.tried_epochs(preset, 1, random_state, len(folds))
     reader = Reader(model.encoder_)
     columns = reader.learn(table, rows, X)
     weights = rows.weights
-    shared = Shared(columns, targets, weights, fitted)
+    shared = Shared(columns, targets, weights, fitted, model._coded())
     names = tuple(sorted({name for configuration in configurations for name in configuration.encodings}))
 
     def learnt(fold: int, scratch: Any) -> FoldEncodings:
@@ -216,8 +197,9 @@ def train_pool(
     def member(fold: int, number: int, repeat: int) -> Member:
         configuration = configurations[number]
         options = network_options(model._task, len(folds[fold][0]), 1, max_iter) | configuration.options
-        network = model._network(options | (model.network_params or {}) | {"random_state": int(seeds[fold, number, repeat])})
-        return Member(network, configuration.encodings, encodings[fold], folds[fold], int(seeds[fold, number, repeat]))
+        seed = int(seeds[fold, number, repeat])
+        network = model._network(model._with_network_params(options) | {"random_state": seed})
+        return Member(network, configuration.encodings, encodings[fold], folds[fold], seed)
 
     trained: dict[tuple[int, int, int], Any] = {}
     together = [range(len(configurations))] if model.max_time is None else [[c] for c in range(len(configurations))]
@@ -231,16 +213,19 @@ def train_pool(
         trained |= dict(zip(keys, found, strict=True))
         lasted = max(lasted, time.monotonic() - started)
         told = ", ".join(configurations[number].name for number in numbers)
-        watching.say(f"Trained: {len(keys)} networks ({told}) in {time.monotonic() - started:.1f} s.")
-    for each in encodings:
-        each.forget()
+        monitor.say(f"Trained: {len(keys)} networks ({told}) in {time.monotonic() - started:.1f} s.")
+    for of_fold in encodings:
+        of_fold.forget()
 
     n_trained = 1 + max(number for _, number, _ in trained)
-    outputs = [_held_out(trained, number, folds, len(Y)) for number in range(n_trained)]
-    has_scores = all(part is not None for part in outputs)
+    has_scores = any(len(held_out) for _, held_out in folds)
+    outputs: list[np.ndarray] = []
+    for number in range(n_trained if has_scores else 0):
+        each = [(folds[fold][1], trained[fold, c, repeat][1]) for fold, c, repeat in sorted(trained) if c == number]
+        outputs.append(mean_held_out(((held_out, part) for held_out, part in each if len(held_out)), len(Y)))
     of_configurations, losses = np.full(n_trained, 1 / n_trained), np.full(n_trained, np.nan)
     model.networks_ = [network for network, _ in trained.values()]
-    if has_scores and not loss.is_own_score:  # by whose aim the squared error would not choose
+    if has_scores and not loss.is_own_score:  # other losses do not aim at the squared error
         errors = np.stack(outputs) - model._targets_of_outputs(Y)
         counts = np.ones(len(Y)) if weights is None else weights.astype(np.float64)
         products = np.array([[np.average((a * b).sum(axis=1), weights=counts) for b in errors] for a in errors])
@@ -258,7 +243,7 @@ def train_pool(
         mean = sum(weight * part for weight, part in zip(of_configurations, outputs, strict=True))
         members_held_out = members_of([folds[fold][1] for fold, _, _ in used], len(Y), model.weights_)
         model._publish_held_out(table, y, rows, Y, mean, members_held_out, model._calibrates(preset), scorer)
-        watching.say(f"Held out: score {model.oof_score_:.4f}.")
+        monitor.say(f"Held out: score {model.oof_score_:.4f}.")
     ranking = sorted(range(n_trained), key=lambda number: (losses[number], number))
     model.configurations_ = [
         {"name": configurations[n].name, "score": float(scores[n]), "weight": float(of_configurations[n])} for n in ranking
@@ -266,24 +251,7 @@ def train_pool(
 
 
 def _all_trained(members: list[Member], shared: Shared, workers: Any) -> list[Any]:
-    """Return what `Member.trained` does of each: by the backend of joblib, if one is set that runs several at a time, else on
-    threads."""
+    """Train the members, by joblib's backend if one is set that runs several tasks at a time, else on threads."""
     if joblib.effective_n_jobs() > 1:
-        return joblib.Parallel()(joblib.delayed(_trained)(member, shared) for member in members)
+        return joblib.Parallel()(joblib.delayed(Member.trained)(member, shared) for member in members)
     return workers.side_by_side(lambda member, scratch: member.trained(shared, scratch, workers.n_each), [(m,) for m in members])
-
-
-def _trained(member: Member, shared: Shared) -> Any:
-    return member.trained(shared)
-
-
-def _held_out(trained: dict[tuple[int, int, int], Any], number: int, folds: Any, n_rows: int) -> Any:
-    """Average, for each row, the outputs of a configuration's networks that have not seen it; None where none is held out."""
-    total: Any = None
-    counts = np.zeros((n_rows, 1))
-    for (fold, configuration, _), (_, outputs) in sorted(trained.items(), key=lambda item: item[0]):
-        if configuration == number and outputs is not None:
-            total = np.zeros((n_rows, outputs.shape[1])) if total is None else total
-            total[folds[fold][1]] += outputs
-            counts[folds[fold][1]] += 1
-    return None if total is None else total / counts

@@ -1,4 +1,4 @@
-"""Numbers by their ranks, in the place of which some networks see these."""
+"""Ranks, which some networks see in place of numbers."""
 
 from typing import Any
 
@@ -8,29 +8,17 @@ from scipy.special import ndtri
 from fastbp.estimators.plain_table import Ramps
 from fastbp.tabular.rows import quantiles
 
-QUARTILES = 1.349  # the quartiles of a normal distribution are so many deviations apart
+QUARTILES = 1.349  # distance of the quartiles of a normal distribution, in standard deviations
 MOST_RANKS, LARGEST_RANK = 256, 3.5
 
 
 class Ranks:
-    """Numbers as quantiles of a normal distribution, its quartiles 1 apart.
-
-    Parameters
-    ----------
-    numbers : ndarray of float32, of shape (n_rows, n_numbers)
-        By which they are learned.
-    weights : ndarray of shape (n_rows,) or None
-
-    Attributes
-    ----------
-    maps : list of tuple of ndarray
-        For each column knots, which increase, and the ranks of these; between knots ranks are linear, beyond them constant.
-    """
+    """Maps numbers, (n_rows, n_numbers) float32, to quantiles of a normal distribution whose quartiles are 1 apart."""
 
     def __init__(self, numbers: np.ndarray, weights: np.ndarray | None) -> None:
         shares = np.linspace(0, 1, min(MOST_RANKS, max(2, len(numbers))))
         landmarks = quantiles(numbers.astype(np.float64), weights, shares.tolist()).astype(np.float32)
-        self.maps = []
+        self.maps = []  # for each column increasing knots and their ranks; linear between knots, constant beyond them
         for column in landmarks.T:
             knots = np.unique(column).astype(np.float64)
             self.maps.append((knots, _normal_scores(knots, column, shares)))
@@ -43,17 +31,17 @@ class Ranks:
         return ranks
 
     def plain(self) -> Ramps:
-        """Return them as plain data for other languages."""
+        """Return the maps as plain data for exports."""
         return Ramps([*range(len(self.maps))], [knots for knots, _ in self.maps], [scores for _, scores in self.maps])
 
 
 def sees_ranks(network: Any) -> bool:
-    """Whether a network is one of those that see ranks in place of numbers."""
+    """Whether a network sees ranks in place of numbers."""
     return vars(network).get("_sees_ranks", False)
 
 
 def _normal_scores(column: np.ndarray, landmarks: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Return which quantile of a normal distribution numbers are, its quartiles 1 apart; of equal ones the middle."""
+    """Return the normal quantiles of numbers, scaled so that the quartiles are 1 apart; for ties the middle."""
     below = np.interp(column, landmarks, shares)
     above = -np.interp(-column, -landmarks[::-1], -shares[::-1])
     tiny = 1e-7

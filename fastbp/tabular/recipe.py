@@ -1,56 +1,45 @@
-"""What the presets train: the settings of a network for a table of so many rows."""
+"""The presets, and the settings of their networks."""
 
 from typing import Any, NamedTuple
 
 BATCH_ROWS = 256
 EXAMPLES = 256  # rows that are kept for the importances of features
 
-
-# By how much of the variance of held-out rows a network explains, numbers are trained on for longer, if that explains still more,
-# or less long. Steps of small batches count, not epochs: beyond so many nothing is gained, with fewer too little is learned.
+# Regression: above the first R² on held-out rows, training takes longer if that helps, and below the second it is shorter. Steps
+# count here, not epochs: more steps gain nothing, with fewer too little is learned.
 LITTLE_NOISE, MUCH_NOISE = 0.9, 0.75
 LONG_STEPS, SHORT_STEPS = 1536, 96
-# Of more rows, numbers with much noise are trained on for few epochs: each has as many steps as others' whole training.
+# With more rows, regression with much noise has few epochs: one has as many steps as the whole training of others.
 MANY_ROWS, FEW_EPOCHS = 100_000, 8
-MOST_ROWS_OF_SEVERAL = 10_000  # beyond, presets with ranks train what they train per fold of `cv`: it takes as long
+MOST_ROWS_OF_SEVERAL = 10_000  # with more rows, presets with ranks train as many networks as per fold of `cv`
 
 
 class Preset(NamedTuple):
-    """A preset: how many networks, and of each fold of `cv`, for how many epochs, for how many where numbers have much or little
-    noise or for classes, and whether probabilities are calibrated."""
+    """The networks of a preset, and their epochs."""
 
-    n_ensemble: int
-    n_of_fold: int
+    n_ensemble: int  # networks
+    n_of_fold: int  # networks for each fold of `cv`
     max_iter: int
-    short_max_iter: int
-    long_max_iter: int
-    class_max_iter: int
+    short_max_iter: int  # for regression with much noise
+    long_max_iter: int  # for regression with little noise
+    class_max_iter: int  # for classification
     calibrate: bool
     text: str  # for the documentation, after the name
     has_ranks: bool = False  # every other network sees ranks in place of numbers
-    has_pool: bool = False  # of configurations, `fastbp/tabular/pool.py`
+    has_pool: bool = False  # networks of several configurations, as in pool.py
 
 
+_ENSEMBLE = "six configurations of networks, each on five folds, weighted by the held-out rows"
 PRESETS = {
     "fast": Preset(1, 1, 16, 16, 16, 16, False, "one network"),
     "default": Preset(4, 1, 64, 32, 256, 48, True, "four networks, averaged", has_ranks=True),
     "best": Preset(8, 8, 64, 32, 256, 64, True, "eight networks, averaged", has_ranks=True),
-    "ensemble": Preset(
-        1,
-        1,
-        64,
-        32,
-        256,
-        64,
-        True,
-        "six configurations of networks, each on five folds, weighted by the held-out rows",
-        has_pool=True,
-    ),
+    "ensemble": Preset(1, 1, 64, 32, 256, 64, True, _ENSEMBLE, has_pool=True),
 }
 
 
 class Task(NamedTuple):
-    """What differs between classes and numbers."""
+    """Settings that differ between classification and regression."""
 
     activation: str
     learning_rate_init: float
@@ -58,29 +47,30 @@ class Task(NamedTuple):
     of_outputs: dict[str, Any]
 
 
-# Source of the settings: Holzmüller, Grinsztajn and Steinwart, arXiv:2407.04491; what differs is told in docs/tabular.md.
+# Source of the settings: Holzmüller, Grinsztajn and Steinwart, arXiv:2407.04491; docs/tabular.md lists the differences.
 CLASSES = Task("selu", 0.04, 0.3, {"output_activation": "softmax", "label_smoothing": 0.1})
 NUMBERS = Task("mish", 0.1, 0.15, {})
 OWN_RATES = CLASSES.learning_rate_init, NUMBERS.learning_rate_init
-# Where few rows differ, init="data" makes weights so large that outputs jump by dropout, and the exponential of some is infinite.
+# If a training diverges: where few rows differ, init="data" makes such large weights that the exponential of outputs can be
+# infinite after dropout.
 GENTLER = {"init": "glorot_uniform", "dropout": 0.0}
 LOWER_RATES = 1 / 8, 1 / 64
 
 
 def batch_rows(n_rows: int) -> int:
-    """Rows of a batch: about 256, and as many in each."""
+    """Return the rows of a batch: about 256, and about equally many in each."""
     return -(-n_rows // max(1, n_rows // BATCH_ROWS))
 
 
 def shorter_and_longer(preset: Preset, n_rows: int) -> tuple[int, int]:
-    """Epochs for numbers with much and with little noise."""
+    """Return the epochs for regression with much and with little noise."""
     n_batches = -(-n_rows // batch_rows(n_rows))
     shorter = preset.short_max_iter if preset.short_max_iter * n_batches >= SHORT_STEPS else preset.max_iter
     return shorter, max(preset.max_iter, min(preset.long_max_iter, LONG_STEPS // n_batches))
 
 
 def network_options(task: Task, n_rows: int, n_numbers: int, max_iter: int) -> dict[str, Any]:
-    """Parameters of BPClassifier or BPRegressor for a table of n_rows rows whose first n_numbers columns are numbers."""
+    """Return parameters of BPClassifier or BPRegressor for a table whose first n_numbers columns are numbers."""
     return {
         "hidden_layer_sizes": (64, 64, 64),
         "activation": task.activation,

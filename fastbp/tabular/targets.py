@@ -1,4 +1,4 @@
-"""Targets of tables: one column of classes, several, or labels; numbers, in a unit of their own."""
+"""Targets of tables: one column of classes, several, or labels; or scaled numbers."""
 
 from typing import Any, NamedTuple
 
@@ -15,38 +15,37 @@ from fastbp.tabular.columns import is_frame, is_missing, opened
 from fastbp.tabular.rows import quantiles
 
 ONE, COLUMNS, LABELS = "one column of classes", "columns of classes", "labels"
-SMALLEST_PROBABILITY = 0.002  # few tables are as sure as a network that overfits their rows
-NORMAL_QUARTILES = 1.3489795003921634  # how far the quartiles of a standard normal distribution are apart
+SMALLEST_PROBABILITY = 0.002  # before calibration; networks that overfit are too sure
+NORMAL_QUARTILES = 1.3489795003921634  # distance of the quartiles of the standard normal distribution
 
 
 # ---- classes
 
 
 class Classes(NamedTuple):
-    """Class labels as a user has given them."""
+    """Class labels as given."""
 
     kind: str  # ONE, COLUMNS or LABELS
     of_columns: list[np.ndarray]  # sorted labels of each column; of LABELS 0 and 1
-    codes: np.ndarray  # (n_rows, n_columns), positions in these
+    codes: np.ndarray  # (n_rows, n_columns), indices of these labels
     is_sparse: bool
 
     @property
     def labels(self) -> np.ndarray:
-        """The labels again, (n_rows,) or (n_rows, n_columns) of objects or of whole numbers."""
+        """The labels, (n_rows,) or (n_rows, n_columns)."""
         if self.kind == ONE:
             return self.of_columns[0][self.codes[:, 0]]
-        columns = [classes[codes] for classes, codes in zip(self.of_columns, self.codes.T, strict=True)]
-        return stacked(columns)
+        return stacked([classes[codes] for classes, codes in zip(self.of_columns, self.codes.T, strict=True)])
 
     def shown(self) -> Any:
-        """What `classes_` is."""
+        """Return the value of `classes_`."""
         if self.kind == LABELS:
             return np.arange(len(self.of_columns))
         return self.of_columns[0] if self.kind == ONE else self.of_columns
 
 
 def read_classes(y: Any, kind: str | None = None) -> Classes:
-    """Return class labels, or raise ValueError for what are none; kind: what they are known to be."""
+    """Return class labels, or raise ValueError for other values; kind: known from `fit`."""
     is_sparse = issparse(y)
     if is_sparse:
         y = y.toarray()
@@ -67,13 +66,13 @@ def read_classes(y: Any, kind: str | None = None) -> Classes:
 
 
 def stacked(columns: list[np.ndarray]) -> np.ndarray:
-    """Return columns side by side, (n_rows, n_columns), in their own dtype if that is one, so that no number becomes a text."""
+    """Return columns side by side, (n_rows, n_columns), as objects if the kinds of dtypes differ: no number becomes text."""
     kinds = {"n" if column.dtype.kind in "biuf" else column.dtype.kind for column in columns}
     return np.column_stack(columns if len(kinds) == 1 else [column.astype(object) for column in columns])
 
 
 def _columns_of(y: Any) -> list[np.ndarray] | None:
-    """Return several columns as arrays of their own dtypes; None for a single one."""
+    """Return several columns as arrays of their own dtypes; None for a single column."""
     if is_frame(y) and len(y.columns) > 1:
         columns = [np.asarray(y.iloc[:, i] if hasattr(y, "iloc") else y[name]) for i, name in enumerate(y.columns)]
     else:
@@ -85,7 +84,7 @@ def _columns_of(y: Any) -> list[np.ndarray] | None:
 
 
 def _narrowed(column: np.ndarray) -> np.ndarray:
-    """Return objects in the dtype that they have in common, if that tells numbers from texts."""
+    """Return objects in their common dtype, unless that turns numbers into texts."""
     if column.dtype.kind != "O" or {isinstance(cell, str) for cell in column.tolist()} == {True, False}:
         return column
     narrow = np.array(column.tolist())
@@ -93,7 +92,7 @@ def _narrowed(column: np.ndarray) -> np.ndarray:
 
 
 def _refuse_missing(y: np.ndarray, where: str) -> None:
-    """Raise ValueError where a row has no label."""
+    """Raise ValueError if a row has no label."""
     if y.dtype.kind in "fO":
         missing = np.flatnonzero([is_missing(value) for value in y.tolist()])
         if len(missing):
@@ -104,7 +103,7 @@ def _refuse_missing(y: np.ndarray, where: str) -> None:
 
 
 def network_classes(kind: str, codes: np.ndarray, counts: list[int], dtype: Any, smoothing: float) -> Targets:
-    """Return the targets of networks, from positions in the classes that count, (n_rows, n_columns), and how many each has."""
+    """Return the targets of networks; codes: indices of classes that have rows, (n_rows, n_columns); counts: their numbers."""
     if kind == LABELS:
         return class_targets(codes.astype(bool), np.arange(codes.shape[1]), dtype, "log_loss")
     if kind == COLUMNS:
@@ -113,8 +112,8 @@ def network_classes(kind: str, codes: np.ndarray, counts: list[int], dtype: Any,
 
 
 def codes_among(more: Classes, known: Classes, counting: list[np.ndarray]) -> np.ndarray:
-    """Return labels of rows to look at as positions in the classes that count, or raise ValueError for those that are not among
-    these."""
+    """Return labels of validation rows as indices of the classes that have rows, or raise ValueError for other labels; counting:
+    these classes of each column, as indices of the known classes."""
     n_more, n_known = len(more.of_columns), len(known.of_columns)
     if (more.kind, n_more) != (known.kind, n_known):
         raise ValueError(f"y_val holds {more.kind}, {n_more} of them, but y {known.kind}, {n_known}.")
@@ -134,7 +133,7 @@ def codes_among(more: Classes, known: Classes, counting: list[np.ndarray]) -> np
 
 
 class Unit(NamedTuple):
-    """What is taken from each target, and what it is divided by, (n_targets,)."""
+    """Scaled targets are (y - location) / spread, with (n_targets,) each."""
 
     location: np.ndarray
     spread: np.ndarray
@@ -156,10 +155,12 @@ def checked_numbers(y: Any) -> np.ndarray:
 
 
 def unit_of(Y: np.ndarray, weights: np.ndarray | None, loss: str) -> tuple[np.ndarray, Unit]:
-    """Return targets of about the size of 1, (n_rows, n_targets), and their unit: mean and standard deviation for the squared
-    error and the likelihood of normal targets; for losses of a positive output the mean alone, which these are in proportion to;
-    else, as outliers are what they are for, the median and the standard deviation of a normal distribution with such
-    quartiles."""
+    """Return scaled targets, (n_rows, n_targets), and their unit.
+
+    For the squared error and 'gaussian_nll', the unit is the mean and the standard deviation. For losses of positive outputs it
+    is 0 and the mean. Other losses are for targets with outliers: it is the median, and the standard deviation of a normal
+    distribution with the same quartiles.
+    """
     check_range(Y, loss)
     factor = 2.0 ** (np.frexp(np.abs(Y).max(axis=0))[1] - 1)  # so that no square leaves the range of float64
     Z = Y / factor
@@ -175,9 +176,11 @@ def unit_of(Y: np.ndarray, weights: np.ndarray | None, loss: str) -> tuple[np.nd
 
 
 def moments(model: Any, outputs: np.ndarray) -> np.ndarray:
-    """Return what of a network's outputs, (n_rows, n_outputs), may be averaged over networks, in float64: of means and spreads
-    the means and mean squares of the targets, so that an average is of the networks' mixture; infinite exponentials are the
-    largest number of the network instead, as no weight makes anything of them."""
+    """Return a network's outputs, (n_rows, n_outputs), in a form that may be averaged over networks, float64.
+
+    Means and spreads become means and mean squares of the targets: their average is that of the networks' mixture. Infinite
+    outputs become the largest finite number, so that a weight of 0 makes 0 of them.
+    """
     largest = float(np.finfo(outputs.dtype).max)
     outputs = np.clip(outputs.astype(np.float64), -largest, largest)
     if not LOSSES[model.loss].has_spread:
@@ -187,28 +190,28 @@ def moments(model: Any, outputs: np.ndarray) -> np.ndarray:
 
 
 def deviations(averaged: np.ndarray) -> np.ndarray:
-    """Return the standard deviations, (n_rows, n_targets), that averaged `moments` are of."""
+    """Return the standard deviations, (n_rows, n_targets), of averaged `moments`."""
     means, squares = np.split(averaged, 2, axis=1)
     return np.sqrt(np.maximum(squares - means**2, LEAST_VARIANCE))
 
 
 def network_numbers(Z: np.ndarray, loss: str, dtype: Any) -> np.ndarray:
-    """Return numbers in their unit as the networks take them; rounding makes nothing of them that the loss is not defined for."""
+    """Return scaled targets in the dtype of the networks; if the loss needs positive targets, rounding does not make them 0."""
     Z = Z.astype(dtype)
     return np.maximum(Z, np.finfo(dtype).tiny) if LOSSES[loss].excludes_lowest else Z
 
 
 def smoothed(Y: np.ndarray, smoothing: float, kind: str) -> np.ndarray:
-    """Return labels of 0 and 1, (n_rows, n_labels), or whether a row is of a class, (n_rows, n_classes), as they are learned."""
+    """Return smoothed targets of 0 and 1, (n_rows, n_labels) or (n_rows, n_classes)."""
     return (1 - smoothing) * Y + smoothing / (2 if kind == LABELS else Y.shape[1])
 
 
 def unsmoothed_logits(outputs: np.ndarray, smoothing: float) -> np.ndarray:
-    """Return the logarithms of what networks mean that have learned smoothed labels, (n_rows, n_classes), but for a constant per
-    row.
+    """Return logarithms of probabilities, up to a constant per row, from the outputs of networks that learned smoothed labels,
+    (n_rows, n_classes).
 
-    A network that is right about p has learned q = (1 - ε) p + ε / k: p is got back from q. What it is surer of than any smoothed
-    label would be negative, and log-loss knows no mercy for 0: hence the clipping.
+    A network that is right about p has learned q = (1 - ε) p + ε / k, which is solved for p. The result is clipped, because p
+    could be negative, and the log-loss of 0 is infinite.
     """
     n_classes = outputs.shape[1]
     likely = (outputs - smoothing / n_classes) / (1 - smoothing)

@@ -1,4 +1,4 @@
-"""What comes between two calls of a solver's loop: lines, callbacks, and whether the time is over."""
+"""What happens between two calls of a solver's loop: printed lines, callbacks, and a look at the deadline."""
 
 import math
 import shutil
@@ -14,49 +14,51 @@ from fastbp.training.outcome import HALTED, TIME_OVER, Run
 from fastbp.training.settings import Settings
 
 EPOCHS_PER_CALL = 1000
-REDRAWN = 0.1  # seconds between two states of a line on a terminal
-CLEAR = "\r\x1b[K"  # the line there, from its start on
+REDRAWN = 0.1  # least seconds between two states of a line on a terminal
+CLEAR = "\r\x1b[K"  # clears the line on a terminal
 
 
 class Hooks(Protocol):
-    """What somebody who watches a fit is told, start by start and epoch (or iteration) by epoch; maybe from several threads.
+    """Callbacks during a fit, which may come from several threads at once.
 
-    `end` and `end_start` return whether to stop: that start, or all that have not begun.
+    `end` returns whether to stop this run, `end_start` whether to train no further starts.
     """
 
     def begin_start(self, run: Run) -> None:
-        """A start begins."""
+        """Called before a run begins."""
 
     def begin(self, run: Run) -> None:
-        """An epoch of a run begins."""
+        """Called before each epoch (or iteration)."""
 
     def end(self, run: Run) -> bool:
-        """It has ended, and the run's history is up to date."""
+        """Called after each epoch, when the run's history is up to date."""
 
     def end_start(self, run: Run) -> bool:
-        """The training of a start is over."""
+        """Called after a run."""
 
 
 class Between:
-    """What a trainer asks before each call of its loop, and tells after it.
+    """What a trainer calls before and after each call of its compiled loop.
 
     Parameters
     ----------
     run : Run
-        Its `hooks` are called per epoch, and `deadline` is looked at.
+        Its `hooks` are called for each epoch, and its `deadline` is observed.
     settings : Settings
     shown : callable
         Returns a copy of the weights that would be kept if training ended now.
+    has_scores : bool
+        Whether the lines of a verbose run include validation scores.
 
     Attributes
     ----------
     ended : str
-        Why there is to be no further call: HALTED, TIME_OVER, or nothing.
+        Why there must be no further call: HALTED or TIME_OVER, or "" while there may be one.
     """
 
-    def __init__(self, run: Run, settings: Settings, shown: Callable[[], np.ndarray], report: "Report | None" = None) -> None:
+    def __init__(self, run: Run, settings: Settings, shown: Callable[[], np.ndarray], has_scores: bool) -> None:
         self._run, self._settings, self._hooks = run, settings, run.hooks
-        self._report = report
+        self._report = Report(run, settings, has_scores) if settings.verbose else None
         self._n_done = 0
         self._began = time.monotonic()
         self.ended = ""
@@ -65,7 +67,7 @@ class Between:
             run.shown = shown if outward is None else lambda: outward(shown())
 
     def begin(self, n_left: int) -> int:
-        """Return for how many epochs the loop may be called, of those that are left, after the hooks."""
+        """Call the hooks, and return how many of the n_left epochs the next call may train."""
         n = min(n_left, EPOCHS_PER_CALL)
         if self._report is not None:
             every = self._settings.verbose
@@ -78,47 +80,48 @@ class Between:
         return n
 
     def _n_in_time(self) -> int:
-        """As many epochs as take half of the time that is left, should they take as long as those before."""
+        """Return how many epochs take half of the time that is left, if each takes as long as those so far."""
         if not self._n_done:
             return 1
         now = time.monotonic()
         return max(1, int(0.5 * (self._run.deadline - now) / max(now - self._began, 1e-9) * self._n_done))
 
     def end(self, n_done: int, is_whole: bool = True) -> None:
-        """Tell of n_done more epochs; not whole are those that an interrupt has cut short."""
+        """Note n_done more epochs, and call the hooks unless an interrupt has cut the epochs short."""
         self._n_done += n_done
         if not (n_done and is_whole):
             return
-        if self._report is not None and self._n_done % self._settings.verbose == 0:
-            self._report(self._run)
+        if self._settings.verbose and self._n_done % self._settings.verbose == 0:
+            self.tell()
         if self._hooks is not None and self._hooks.end(self._run):
             self.ended = HALTED
         elif time.monotonic() >= self._run.deadline:
             self.ended = TIME_OVER
 
+    def tell(self) -> None:
+        """Print the last epoch, if the run is verbose."""
+        if self._report is not None:
+            self._report(self._run)
 
-def time_complaint(settings: Settings, n_iter: int) -> str:
-    """What to warn of after a run that max_time has ended."""
-    unit = "epoch" if SOLVERS[settings.solver].is_stochastic else "iteration"
-    return (
-        f"Training ended after {unit} {n_iter} as max_time={settings.max_time:g} seconds were over, and hasn't converged yet; the"
-        " weights so far are kept."
-    )
+    def close(self, has_stopped: bool) -> None:
+        """Print the last lines; has_stopped: whether a stopping test has ended the training."""
+        if self._report is not None:
+            self._report.close(has_stopped)
 
 
 def is_terminal() -> bool:
-    """Whether what is printed goes to a terminal; what stands in for one may not say."""
+    """Whether standard output is a terminal; a replacement may have no `isatty`."""
     return bool(getattr(sys.stdout, "isatty", bool)())
 
 
 class LiveLine:
-    """A line on a terminal that is written over and over, with the time taken and the most that is left."""
+    """A line on a terminal that is written again and again, with the time taken and an upper limit of the time left."""
 
     def __init__(self) -> None:
         self._began, self._drawn, self._text = time.monotonic(), -math.inf, ""
 
     def draw(self, text: str, n_done: int, n_left: int, deadline: float = math.inf) -> None:
-        """Write the line anew, unless that was done a moment ago: after n_done epochs, before n_left more at most."""
+        """Write the line again after n_done epochs, with at most n_left more to come, unless that was done a moment ago."""
         now, self._text = time.monotonic(), text
         if now - self._drawn < REDRAWN:
             return
@@ -127,7 +130,7 @@ class LiveLine:
         self._write(f"{text}, {taken:.0f} s, at most {max(left, 0.0):.0f} s more")
 
     def close(self) -> None:
-        """Leave the last state of the line on the terminal."""
+        """Leave the line on the terminal in its last state."""
         if self._text:
             self._write(f"{self._text}, {time.monotonic() - self._began:.0f} s", end="\n")
 
@@ -136,7 +139,7 @@ class LiveLine:
 
 
 class Report:
-    """The lines of a verbose run, in scikit-learn's words; on a terminal one line that is written over and over."""
+    """The lines of a verbose run, in scikit-learn's words; on a terminal, a run without a name has one line."""
 
     def __init__(self, run: Run, settings: Settings, has_scores: bool = False) -> None:
         self._run, self._settings, self._has_scores = run, settings, has_scores
@@ -146,7 +149,7 @@ class Report:
         self._live = LiveLine() if not run.name and is_terminal() else None
 
     def __call__(self, run: Run) -> None:
-        """Tell of the last epoch, unless that was done."""
+        """Print the last epoch, unless that was done."""
         history = run.history
         if history.n_iter == self._n_iter:
             return
@@ -164,14 +167,12 @@ class Report:
             self._learning_rate = run.optimizer.learning_rate
             self._say(f"{self._no_improvement()} Setting learning rate to {self._learning_rate:f}")
 
-    def close(self) -> None:
-        """Leave the last state of the line on the terminal."""
+    def close(self, has_stopped: bool) -> None:
+        """Leave a line of a terminal in its last state; has_stopped: say that a stopping test has ended the training."""
         if self._live is not None:
             self._live.close()
-
-    def tell_end(self) -> None:
-        """Tell why training stopped."""
-        self._say(f"{self._no_improvement()}{' Learning rate too small.' if self._is_adaptive else ''} Stopping.")
+        if has_stopped:
+            self._say(f"{self._no_improvement()}{' Learning rate too small.' if self._is_adaptive else ''} Stopping.")
 
     def _say(self, line: str) -> None:
         if self._live is not None:

@@ -1,4 +1,4 @@
-"""A loss of the user's own: a value and a slope, which the kernels compile as they compile those of the table."""
+"""Losses that users define by a value and a slope, which are compiled in the same way as the losses of fastbp."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -12,26 +12,26 @@ from fastbp.functions.losses import REAL_OUTPUTS, Loss
 from fastbp.functions.operations import NumPy, written
 from fastbp.names import ACTIVATIONS
 
-_MOST_PAIRS = 64  # on which the slope is compared with differences of the value
+_MOST_PAIRS = 64  # of a prediction and a target, to compare the slope with differences of the value
 
 
 @dataclass(frozen=True)
 class CustomLoss:
-    """A loss of your own for `BPRegressor`: what a prediction costs, and how fast that changes with the prediction.
+    """A loss of your own for `BPRegressor`: its value, and its slope by the prediction.
 
-    Both functions take the prediction and the target of one output as floats and return a float. They are compiled by numba, so
-    they may use numbers, the module math, constants of their module and functions decorated with ``numba.njit``, but neither
-    arrays nor exceptions. The loss of a row is the sum over its outputs.
+    Both functions take the prediction and the target of one output as floats, and return a float. numba compiles them. They may
+    use numbers, the module math, constants of their module and functions decorated with ``numba.njit``, but no arrays and no
+    exceptions. The loss of a row is the sum over its outputs.
 
     Parameters
     ----------
     value : function
-        ``value(prediction, target)``, or with a `parameter` ``value(prediction, target, parameter)``.
+        ``value(prediction, target)``, or ``value(prediction, target, parameter)`` if there is a `parameter`.
     slope : function
-        The derivative of `value` by the prediction, of the same arguments; at a kink any slope between those on both sides. A fit
-        compares it with differences of `value` on its targets and refuses one that is wrong.
+        The derivative of `value` by the prediction, with the same arguments. At a kink, it may return any slope between those on
+        both sides. A fit compares it with finite differences of `value` on its targets, and raises ValueError if it is wrong.
     parameter : float or sequence of float, default=None
-        A third argument for both: one number for all outputs, or one for each.
+        A third argument for both functions: one number for all outputs, or one for each.
 
     See Also
     --------
@@ -73,23 +73,27 @@ class CustomLoss:
         return f"CustomLoss({self.python('value').__qualname__}, {self.python('slope').__qualname__}{last})"
 
     def python(self, name: str) -> Any:
-        """The Python function `value` or `slope`, also where numba has compiled it."""
+        """Return the Python function `value` or `slope`, without numba's decorator if it has one."""
         function = getattr(self, name)
         return getattr(function, "py_func", function)
 
     @cached_property
     def record(self) -> Loss:
-        """What is said of it, as of those of the table."""
+        """What functions/losses.py holds of the other losses."""
         return Loss("a loss of the user's", REAL_OUTPUTS, self.python("value"), self.python("slope"), is_own_score=True)
 
     @property
     def kernel_parameter(self) -> Any:
-        """What comes to the kernels as its parameter."""
+        """The parameter for the kernels."""
         return 0.0 if self.parameter is None else self.parameter
 
     def check(self, y: np.ndarray, output_activation: str) -> None:
-        """Raise ValueError if a function is not finite, or the slope is not that of the value, for targets such as y and
-        predictions about as large. y: (n_rows, n_outputs), NaN where a target is missing; each row has one."""
+        """Raise ValueError if a function fails or is not finite, or the slope is not that of the value.
+
+        y: (n_rows, n_outputs), NaN where a target is missing. The functions are tried on some targets, with predictions of about
+        the same size.
+        """
+        y = y[~np.isnan(y).all(axis=1)]
         n_outputs = y.shape[1]
         parameters = np.resize(self.kernel_parameter, n_outputs)
         random = np.random.RandomState(0)

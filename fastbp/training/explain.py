@@ -1,4 +1,4 @@
-"""Slopes of a network's outputs by its inputs."""
+"""Derivatives of a network's outputs by its inputs."""
 
 from typing import Any
 
@@ -18,24 +18,13 @@ from fastbp.training.workspace import Scratch, flops_per_row, make_workspace
 def input_gradients(
     network: Network, params: np.ndarray, X: Any, *, of_logits: bool = False, n_threads: int | None = None
 ) -> np.ndarray:
-    """Partial derivatives of every output by every input, for each row.
+    """Return the derivative of each output by each input for each row of X, (n_samples, n_outputs, n_features).
 
-    Parameters
-    ----------
-    network : Network
-    params : ndarray of shape (n_parameters,)
-    X : ndarray of shape (n_samples, n_features), C-contiguous, or CSR matrix
-    of_logits : bool
-        Of what the output layer computes before its activation.
-    n_threads : int or None
-
-    Returns
-    -------
-    gradients : ndarray of shape (n_samples, n_outputs, n_features)
+    X: (n_samples, n_features), C-contiguous or CSR; of_logits: of the outputs before their activation.
     """
     if network.has_front:
-        raise ValueError("Slopes need a network whose first layer reads X itself: without embedding, scale_layer and categories.")
-    if network.is_ordered and not of_logits:  # all by way of the score, which each unit before the activation rises with alike
+        raise ValueError("Derivatives by the inputs need a network without embedding, scale_layer and categories.")
+    if network.is_ordered and not of_logits:  # all classes depend on one score, and each logit is the score plus a threshold
         later = np.cumsum(predict_outputs(network, params, X, n_threads=n_threads)[:, ::-1], axis=1)[:, ::-1]
         rises = later * (1 - later)
         rises[:, 0] = 0.0
@@ -45,7 +34,7 @@ def input_gradients(
     dtype, table, sync = params.dtype, make_table(X), Scratch().sync
     n_rows, n_features, n_outputs = X.shape[0], int(network.units[0]), int(network.units[-1])
     width = -(-n_features // lanes(dtype)) * lanes(dtype)
-    from_inputs = [parameter_views(network, params)[0][0], *front_views(network, params).values()]  # the skip layer's last
+    from_inputs = [parameter_views(network, params)[0][0], *front_views(network, params).values()]  # the last is the skip layer's
     transposed = np.hstack(from_inputs).T
     first_transposed = aligned_zeros(len(transposed) * width, dtype)
     first_transposed.reshape(-1, width)[:, :n_features] = transposed
@@ -66,7 +55,7 @@ def input_gradients(
 def layer_outputs(
     network: Network, params: np.ndarray, X: Any, *, of_logits: bool = False, n_threads: int | None = None
 ) -> np.ndarray:
-    """Outputs of the network, or with of_logits what they are made from, (n_samples, n_outputs)."""
+    """Return the outputs of the network, or with of_logits those before their activation, (n_samples, n_outputs)."""
     if of_logits:
         network = network._replace(activations=np.array([*network.activations[:-1], IDENTITY]))
     return predict_outputs(network, params, X, n_threads=n_threads)

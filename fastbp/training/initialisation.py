@@ -1,4 +1,4 @@
-"""Starting weights."""
+"""Initial weights."""
 
 import math
 from collections.abc import Sequence
@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.kernels.layout import N_EMBEDDED, N_WAVES, Network
+from fastbp.kernels.layout import N_WAVES, Network
 from fastbp.names import INITIALISATIONS
-from fastbp.training.network import CATEGORY_EMBEDDING, make_network, pack_parameters
+from fastbp.training.network import front_views, make_network, pack_parameters
 from fastbp.training.predict import activation_names, predict_outputs
 
-ROWS_LOOKED_AT = 1000  # by a start that is fitted to the rows
+# Of init="data": rows for the standard deviations of units, and for one intercept
+ROWS_LOOKED_AT = 1000
 ROWS_OF_AN_INTERCEPT = 5
 
 
@@ -25,44 +26,40 @@ def draw_parameters(
     random_state: Any,
     dtype: Any = np.float64,
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Draw starting weights and biases.
+    """Draw initial weights and biases, and return them as lists of arrays.
 
     Parameters
     ----------
     layer_sizes : sequence of int
         Units per layer: features, hidden layers, outputs.
     activations : sequence of str
-        One name per layer of weights; "glorot_uniform" starts logistic layers nearer zero, as scikit-learn does.
+        One name per layer of weights; "glorot_uniform" draws smaller weights for logistic layers, as scikit-learn does.
     init : str
-        Name out of `INITIALISATIONS`. "glorot_uniform" is scikit-learn's scheme: biases are drawn too. Sources: Glorot and Bengio
+        A name in `INITIALISATIONS`. "glorot_uniform" is scikit-learn's scheme, which draws biases too. Sources: Glorot and Bengio
         2010; He et al. 2015, arXiv:1502.01852; LeCun et al., Efficient BackProp, 1998; `orthogonal`.
     init_scale : float
         Factor on everything drawn.
     fit_intercept : bool
-        Without it biases are zero; they are drawn all the same, so that the weights do not depend on it.
+        If False, biases are zero. They are drawn all the same, so that the weights do not depend on it.
     random_state : numpy.random.RandomState
     dtype : dtype
-        The draws are float64 and then cast.
-
-    Returns
-    -------
-    coefs, intercepts : lists of ndarray
+        Draws are float64, then cast.
     """
-    start, coefs, intercepts = INITIALISATIONS[init], [], []
+    scheme, coefs, intercepts = INITIALISATIONS[init], [], []
 
-    def draw(spread: float, shape: Any) -> np.ndarray:
-        if start.distribution == "uniform":
-            return random_state.uniform(-spread, spread, shape)
-        if start.distribution == "normal":
-            return spread * random_state.standard_normal(shape)
-        return orthogonal(shape, random_state) if start.distribution == "orthogonal" else np.zeros(shape)
+    def draw(scale: float, shape: Any) -> np.ndarray:
+        if scheme.distribution == "uniform":
+            return random_state.uniform(-scale, scale, shape)
+        if scheme.distribution == "normal":
+            return scale * random_state.standard_normal(shape)
+        return orthogonal(shape, random_state) if scheme.distribution == "orthogonal" else np.zeros(shape)
 
     for n_in, n_out, activation in zip(layer_sizes[:-1], layer_sizes[1:], activations):
-        numerator = start.numerator_of_logistic if activation == "logistic" else None
-        numerator = start.numerator if numerator is None else numerator
-        spread = 1.0 if numerator is None else math.sqrt(numerator / (n_in + n_out if start.with_fan_out else n_in))
-        W = draw(spread, (n_in, n_out))
-        b = draw(spread, n_out) if start.draws_intercepts else None
+        numerator = scheme.numerator_of_logistic if activation == "logistic" else None
+        numerator = scheme.numerator if numerator is None else numerator
+        scale = 1.0 if numerator is None else math.sqrt(numerator / (n_in + n_out if scheme.with_fan_out else n_in))
+        W = draw(scale, (n_in, n_out))
+        b = draw(scale, n_out) if scheme.draws_intercepts else None
         if b is None or not fit_intercept:
             b = np.zeros(n_out)
         if init_scale != 1.0:
@@ -73,10 +70,10 @@ def draw_parameters(
 
 
 def orthogonal(shape: tuple[int, int], random_state: Any) -> np.ndarray:
-    """Draw a matrix whose columns are orthonormal, or its rows if there are fewer, evenly over all such matrices.
+    """Draw a matrix whose columns are orthonormal, or its rows if there are fewer, uniformly among all such matrices.
 
-    It is the Q of a matrix of normal draws, with the signs that make the diagonal of R positive (Mezzadri 2007,
-    arXiv:math-ph/0609050), as Saxe et al. 2013 start deep networks (arXiv:1312.6120).
+    It is Q of the QR decomposition of normal draws, with signs that make the diagonal of R positive (Mezzadri 2007,
+    arXiv:math-ph/0609050). Saxe et al. 2013 initialise deep networks in this way (arXiv:1312.6120).
     """
     Q, R = np.linalg.qr(random_state.standard_normal((max(shape), min(shape))))
     Q *= np.where(np.diag(R) < 0.0, -1.0, 1.0)
@@ -84,37 +81,35 @@ def orthogonal(shape: tuple[int, int], random_state: Any) -> np.ndarray:
 
 
 def draw_front(network: Network, random_state: Any, dtype: Any, frequency_scale: float = 0.1) -> dict[str, np.ndarray]:
-    """Draw what the front starts with, by the names of `front_views`: frequencies from N(0, scale²), phases from U(-π, π), what
-    sums the cosines and offsets from U(-¼, ¼); scales are 1, and weights past hidden layers 0. Source: Holzmüller, Grinsztajn and
-    Steinwart, arXiv:2407.04491. Embeddings of categories with d numbers are drawn from U(-1/√d, 1/√d), so that whatever d is, one
-    has the length 1/√3 on average (Gorishniy, Rubachev, Khrulkov and Babenko, Revisiting deep learning models for tabular data,
-    arXiv:2106.11959).
+    """Draw the parameters that `front_views` names.
+
+    Frequencies come from N(0, frequency_scale²), phases from U(-π, π), weights of the cosines and offsets from U(-¼, ¼). Scales
+    are 1, and the skip layer is 0 (Holzmüller, Grinsztajn and Steinwart, arXiv:2407.04491). Embeddings of categories, of size d,
+    come from U(-1/√d, 1/√d), so that their length is about 1/√3 for every d (Gorishniy, Rubachev, Khrulkov and Babenko,
+    Revisiting deep learning models for tabular data, arXiv:2106.11959).
     """
     drawn: dict[str, np.ndarray] = {}
-    if not network.has_front and network.skip_layer < 0:
+    if not network.has_front and network.skip_layer < 0:  # a small fit has no time for the rest
         return drawn
-    n, bound = network.embedded.size, 1 / math.sqrt(N_WAVES)
-    if n:
-        drawn["frequencies"] = frequency_scale * random_state.standard_normal((n, N_WAVES))
-        drawn["phases"] = random_state.uniform(-math.pi, math.pi, (n, N_WAVES))
-        drawn["cosines"] = random_state.uniform(-bound, bound, (n, N_EMBEDDED, N_WAVES))
-        drawn["offsets"] = random_state.uniform(-bound, bound, (n, N_EMBEDDED))
-    if network.has_scale:
-        drawn["scale"] = np.ones(network.n_dense)
-        if network.units[0] > network.n_dense:
-            drawn["category_scale"] = np.ones(network.coded[-1])
-    for k in range(network.category_outputs.size - 1):
-        size = network.category_outputs[k + 1] - network.category_outputs[k]
-        shape = network.coded[k + 1] - network.coded[k], size
-        drawn[f"{CATEGORY_EMBEDDING}{k}"] = random_state.uniform(-1 / math.sqrt(size), 1 / math.sqrt(size), shape)
-    if network.skip_layer >= 0:
-        drawn["skip"] = np.zeros((network.n_features, network.units[network.skip_layer + 1]))
-    return {name: values.astype(dtype) for name, values in drawn.items()}
+    for name, view in front_views(network, np.empty(network.n_parameters)).items():
+        if name == "frequencies":
+            values = frequency_scale * random_state.standard_normal(view.shape)
+        elif name in ("scale", "category_scale"):
+            values = np.ones(view.shape)
+        elif name == "skip":
+            values = np.zeros(view.shape)
+        else:
+            bound = math.pi if name == "phases" else 1 / math.sqrt(N_WAVES if name in ("cosines", "offsets") else view.shape[1])
+            values = random_state.uniform(-bound, bound, view.shape)
+        drawn[name] = values.astype(dtype)
+    return drawn
 
 
 def begin_with_equal_spreads(coefs: list[np.ndarray], intercepts: list[np.ndarray], fit_intercept: bool) -> None:
-    """Let the variances of standardised targets begin at 1 everywhere, in place, so that the means first learn by the squared
-    error: the second half of the outputs are what the softplus makes variances of."""
+    """Change the last layer in place, so that the variances of standardised targets are 1 for every row.
+
+    The means then learn by the squared error at first. The softplus of the second half of the outputs gives the variances.
+    """
     n = len(intercepts[-1]) // 2
     coefs[-1][:, n:] = 0.0
     if fit_intercept:
@@ -122,7 +117,7 @@ def begin_with_equal_spreads(coefs: list[np.ndarray], intercepts: list[np.ndarra
 
 
 def thresholds_between(coefs: list[np.ndarray], intercepts: list[np.ndarray]) -> None:
-    """Make of the last layers drawn a score and thresholds, in place: with the score 0 all classes are as likely."""
+    """Change the last two layers in place to a score and its thresholds; with the score 0, all classes are equally likely."""
     n_classes = len(intercepts[-1])
     number = np.arange(1, n_classes)
     coefs[-1][...], intercepts[-2][...], intercepts[-1][0] = 1.0, 0.0, 0.0
@@ -140,30 +135,26 @@ def fit_start(
     init_scale: float = 1.0,
     n_threads: int | None = None,
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Draw weights from N(0, 1), and fit them layer by layer to rows of X.
+    """Draw weights from N(0, 1), fit them layer by layer to rows of X, and return weights and biases as lists of arrays.
 
-    Of at most a thousand rows, each unit's weights are divided by the standard deviation of what it computes, which becomes
-    `init_scale`; its bias is minus a random mean, with exponentially distributed weights, of what it computes for five rows. A
-    unit that computes the same for all rows has weights of N(0, 1 / n_in). Source: Holzmüller, Grinsztajn and Steinwart,
-    arXiv:2407.04491, appendix A.
+    Each unit's weights are scaled so that its values before the activation have the standard deviation `init_scale` over at most
+    a thousand rows. Its bias is minus a weighted mean of these values for five random rows, with exponentially distributed
+    weights. A unit with the same value for all rows gets weights from N(0, init_scale² / n_in). Source: Holzmüller, Grinsztajn
+    and Steinwart, arXiv:2407.04491, appendix A.
 
     Parameters
     ----------
     network : Network
     front : dict of str to ndarray
-        What `draw_front` has drawn.
+        From `draw_front`.
     X : ndarray or CSR matrix of shape (n, n_features)
     random_state : numpy.random.RandomState
     row_indices : ndarray of int64 or None
-        The rows of X that count; None is all.
+        The rows of X to use; None is all.
     weights : ndarray of shape (n_rows,) or None
-        Weights above 0 of these rows, in the standard deviation and in the choice of the five.
+        Weights above 0 of these rows, for the standard deviation and for the choice of the five rows.
     init_scale : float
     n_threads : int or None
-
-    Returns
-    -------
-    coefs, intercepts : lists of ndarray
     """
     dtype, n_rows = X.dtype, X.shape[0] if row_indices is None else len(row_indices)
     if n_rows > ROWS_LOOKED_AT:
@@ -174,13 +165,14 @@ def fit_start(
         X = X[row_indices]
     if not hasattr(X, "indptr"):
         X = np.ascontiguousarray(X)
+    shares_of_rows = None if weights is None else weights.astype(np.float64) / weights.sum(dtype=np.float64)
     activations = activation_names(network)
     sizes = [network.n_features, *network.units[1:].tolist()]
     coefs: list[np.ndarray] = []
     intercepts: list[np.ndarray] = []
     for layer, (n_in, n_out) in enumerate(zip(network.units[:-1].tolist(), network.units[1:].tolist())):
         W = random_state.standard_normal((n_in, n_out))
-        picked = _picked_rows(X.shape[0], weights, (ROWS_OF_AN_INTERCEPT, n_out), random_state)
+        picked = random_state.choice(X.shape[0], (ROWS_OF_AN_INTERCEPT, n_out), p=shares_of_rows)
         shares = random_state.standard_exponential((ROWS_OF_AN_INTERCEPT, n_out))
         below = make_network(
             sizes[: layer + 2],
@@ -195,18 +187,10 @@ def fit_start(
         )
         params = pack_parameters(below, [*coefs, W], [*intercepts, np.zeros(n_out)], dtype, front)
         outputs = predict_outputs(below, params, X, n_threads=n_threads).astype(np.float64)
-        spread = np.sqrt(np.average((outputs - np.average(outputs, axis=0, weights=weights)) ** 2, axis=0, weights=weights))
-        is_flat = spread <= 1e-6 * np.abs(outputs).max(axis=0, initial=1e-300)
-        factor = init_scale / np.where(is_flat, math.sqrt(n_in), spread)
+        deviations = np.sqrt(np.average((outputs - np.average(outputs, axis=0, weights=weights)) ** 2, axis=0, weights=weights))
+        is_flat = deviations <= 1e-6 * np.abs(outputs).max(axis=0, initial=1e-300)
+        factor = init_scale / np.where(is_flat, math.sqrt(n_in), deviations)
         bias = -(outputs[picked, np.arange(n_out)] * factor * shares).sum(axis=0) / shares.sum(axis=0)
         coefs.append((W * factor).astype(dtype))
         intercepts.append((bias if network.fit_intercept else np.zeros(n_out)).astype(dtype))
     return coefs, intercepts
-
-
-def _picked_rows(n_rows: int, weights: np.ndarray | None, shape: tuple[int, int], random_state: Any) -> np.ndarray:
-    """Draw numbers of rows, each as likely as it has weight."""
-    if weights is None:
-        return random_state.randint(0, n_rows, shape)
-    ends = np.cumsum(weights, dtype=np.float64)
-    return np.minimum(np.searchsorted(ends / ends[-1], random_state.random_sample(shape), side="right"), n_rows - 1)

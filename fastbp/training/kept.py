@@ -1,4 +1,4 @@
-"""Flat vectors that outlive a fit: moments, and the best weights of early stopping."""
+"""Flat vectors that are kept after a fit: moments, and the best weights of early stopping."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,14 +9,9 @@ from fastbp.training.network import front_views, pack_parameters, parameter_view
 
 
 class KeptVectors:
-    """Flat vectors in the layout of a network's parameters.
+    """Flat vectors, (n_parameters,), in the layout of a network's parameters.
 
     Copies and pickles hold them per layer and without padding, which depends on the machine and the dtype.
-
-    Parameters
-    ----------
-    network : Network
-    vectors : sequence of ndarray of shape (n_parameters,)
     """
 
     def __init__(self, network: Any, vectors: Sequence[np.ndarray]) -> None:
@@ -25,7 +20,7 @@ class KeptVectors:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every vector has the length of its network, which kernels go by."""
+        """Whether every vector has the length that kernels expect."""
         if self._network is None:
             return isinstance(self._per_layer, list)
         n_parameters = self._network.n_parameters
@@ -33,7 +28,7 @@ class KeptVectors:
         return are_vectors and all(vector.shape == (n_parameters,) for vector in self._vectors)
 
     def laid_out(self, network: Any, dtype: np.dtype) -> list[np.ndarray] | None:
-        """The vectors in the layout of a network, themselves where it is theirs; None if its layers are others."""
+        """Return the vectors in the layout of a network, without copies if they have it; None if its layers are different."""
         if network is self._network and all(vector.dtype == dtype for vector in self._vectors):
             return self._vectors
         if self._network is not None and not np.array_equal(self._network.units, network.units):
@@ -47,7 +42,7 @@ class KeptVectors:
         return [pack_parameters(network, coefs, intercepts, dtype, dict(*rest)) for coefs, intercepts, *rest in per_layer]
 
     def unpacked(self) -> list[tuple[Any, ...]]:
-        """Per vector its weights and biases of each layer, and by name what lies beside them, if something does; no copies."""
+        """Return views for each vector: weights and biases of each layer, and `front_views` if there are any."""
         if self._network is None:
             return self._per_layer
         parts = [(*parameter_views(self._network, vector), front_views(self._network, vector)) for vector in self._vectors]

@@ -7,8 +7,8 @@ Nielsen and O. Tingleff, Methods for non-linear least squares problems, 2004, al
 practical Bayesian framework for backpropagation networks, 1992; F. D. Foresee and M. T. Hagan, Gauss-Newton approximation to
 Bayesian learning, 1997.
 
-Nothing here depends on the unit of the targets: new weights begin with outputs that have the targets' mean and standard
-deviation, damping and the evidence weigh each parameter in a unit of its own, and the stopping tests are ratios.
+Nothing here depends on the unit of the targets: outputs of a new network have the targets' mean and standard deviation, damping
+and evidence scale each parameter by a unit of its own, and the stopping tests are ratios.
 """
 
 import math
@@ -17,36 +17,47 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastbp.names import ACTIVATIONS, BAYES
-from fastbp.training.between import Between, Report, time_complaint
+from fastbp.training.between import Between
 from fastbp.training.network import parameter_views
 from fastbp.training.normal_equations import MOST_PARAMETERS, NormalEquations, trained_parameters
-from fastbp.training.outcome import CONVERGED, INTERRUPTED, MAX_ITER, TIME_OVER, DivergenceError, Outcome, Run
+from fastbp.training.outcome import (
+    CONVERGED,
+    DIVERGED,
+    INTERRUPTED,
+    MAX_ITER,
+    DivergenceError,
+    Outcome,
+    Run,
+    divergence_of,
+    outcome_of,
+)
 from fastbp.training.problem import Problem
 from fastbp.training.settings import Settings
-from fastbp.training.validation import Validation, diverged, stopped
+from fastbp.training.validation import Validation
 from fastbp.training.workspace import Scratch
 
-FIRST_DAMPING = 1e-2  # of the largest diagonal element of JᵀJ; 1e-3 to 1 make no great difference
-MOST_DAMPING = 1e20  # likewise; beyond it no step is left
+FIRST_DAMPING = 1e-2  # of the largest diagonal element of JᵀJ; 1e-3 to 1 hardly differ
+MOST_DAMPING = 1e20  # likewise; with more, a step changes nothing
 EPSILON = float(np.finfo(np.float64).eps)
-UNEXPLAINED = 0.1  # part of the squares at the start that counts as noise until alpha is estimated
-NEARLY = 0.01  # relative change of F by a step, from which on alpha is estimated: before, most of the error is no noise
-SMALL_CHANGE = 2.2e-9  # of the loss in a step, relative: where lbfgs stops too
-SPREADS = 1e-150, 1e150  # of targets, whose squares float64 holds
+UNEXPLAINED = 0.1  # part of the first sum of squares that counts as noise until alpha is estimated
+NEARLY = 0.01  # alpha is estimated once a step changes F by less than this part; before, most of the error is not noise
+SMALL_CHANGE = 2.2e-9  # of the loss in a step, relative: lbfgs stops there too
+DEVIATIONS = 1e-150, 1e150  # standard deviations of targets whose squares float64 can hold
 
 
 def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_threads: int | None, scratch: Scratch) -> Outcome:
-    """Minimise the loss over all rows, with a line every `verbose` iterations.
+    """Minimise the loss over all rows.
 
-    An iteration is one Jacobian and the step that lowers the loss. All but the passes through the network is done in float64.
+    An iteration is one Jacobian and a step that lowers the loss. Only the passes through the network have the dtype of X; the
+    rest is float64.
 
     Raises
     ------
     ValueError
         The network has more than MOST_PARAMETERS parameters, a sample weight is negative, or the standard deviation of the
-        targets is outside of SPREADS.
+        targets is outside of DEVIATIONS.
     DivergenceError
-        The loss or its gradient is not finite where training begins, or goes to.
+        The loss or its gradient is not finite, at the beginning or after a step.
     """
     n = len(trained_parameters(network).positions)
     run.is_refused = True
@@ -63,8 +74,7 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
         unit.give(*parameter_views(network, run.params))
     history, descent = run.history, _Descent(run, network, problem, settings, unit, n_threads, scratch)
     validation = Validation(run, network, problem, settings, n_threads)
-    report = Report(run, settings, validation.is_on) if settings.verbose else None
-    between = Between(run, settings, lambda: validation.kept(descent.shown()), report)
+    between = Between(run, settings, lambda: validation.kept(descent.shown()), validation.is_on)
 
     def is_over() -> bool:
         return bool(between.ended) or validation.is_over or (history.n_iter > 0 and descent.is_over())
@@ -82,53 +92,49 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
     except DivergenceError:
         if not validation.saves():
             raise
-        return diverged(run, settings)
+        return outcome_of(DIVERGED, run, settings)
     finally:
         descent.leave()
         validation.leave()
-        if report is not None:
-            report.close()
-            if validation.is_over:
-                report.tell_end()
+        between.close(validation.is_over)
     if validation.is_over:
-        return stopped(run, settings)
+        return outcome_of(CONVERGED, run, settings)
     if descent.is_over():
         return Outcome(CONVERGED)
     if between.ended and history.n_iter < settings.max_iter:
-        return Outcome(between.ended, time_complaint(settings, history.n_iter) if between.ended == TIME_OVER else "")
+        return outcome_of(between.ended, run, settings)
     return Outcome(
         MAX_ITER,
-        f"lm failed to converge after {history.n_iter} iteration(s): the largest element of the gradient is"
-        f" {descent.largest_slope:.3g} of what it could be, tol={settings.tol:g}. Increase max_iter, or scale the data.",
+        f"lm failed to converge after {history.n_iter} iteration(s): the largest element of the scaled gradient is"
+        f" {descent.largest_slope:.3g} (tol={settings.tol:g}). Increase max_iter, or scale the data.",
     )
 
 
 class TargetUnit(NamedTuple):
-    """What the targets of a problem are measured by.
+    """Mean and standard deviation of the targets.
 
-    means, spreads: (n_outputs,), of the rows that count; a spread is about zero where the outputs cannot take on a mean. overall:
-    the standard deviation of all targets, 1 if they are constant. is_free: whether outputs may have any unit, as their
-    activation has none.
+    means, deviations: (n_outputs,), of the rows in use. If the output layer has no intercepts, or an activation, means are 0 and
+    deviations are root mean squares. overall: the standard deviation of all targets, 1 if they are constant. is_free: whether the
+    output activation allows any unit.
     """
 
     means: np.ndarray
-    spreads: np.ndarray
+    deviations: np.ndarray
     overall: float
     is_free: bool
 
     def give(self, coefs: list[np.ndarray], intercepts: list[np.ndarray]) -> None:
-        """Change the last of new weights in place: outputs of mean 0 and standard deviation 1 get those of the targets."""
+        """Change new weights of the last layer in place: outputs of mean 0 and standard deviation 1 get those of the targets."""
         if self.is_free:
-            coefs[-1][...] *= self.spreads
-            intercepts[-1][...] = intercepts[-1] * self.spreads + self.means
+            coefs[-1][...] *= self.deviations
+            intercepts[-1][...] = intercepts[-1] * self.deviations + self.means
 
 
 def target_unit(problem: Problem, settings: Settings) -> TargetUnit:
-    """The unit of a problem's targets."""
-    rows: Any = slice(None) if problem.row_indices is None else problem.row_indices
-    Y, weights = problem.Y[rows].astype(np.float64), None
+    """Return the unit of a problem's targets."""
+    Y, weights = problem.Y[problem.rows].astype(np.float64), None
     if problem.sample_weight is not None:
-        weights = problem.sample_weight[rows].astype(np.float64)
+        weights = problem.sample_weight[problem.rows].astype(np.float64)
         Y, weights = Y[weights > 0.0], weights[weights > 0.0]
     average: Any = np.average
     if problem.has_missing:
@@ -141,22 +147,21 @@ def target_unit(problem: Problem, settings: Settings) -> TargetUnit:
     if settings.output_activation == "identity" and settings.fit_intercept:
         lowest = Y.min(axis=0)
         means = np.where(Y.max(axis=0) == lowest, lowest, average(Y, axis=0, weights=weights))
-    spreads = np.asarray(np.sqrt(average(np.square(Y - means), axis=0, weights=weights)))
-    overall = float(np.sqrt(np.square(spreads).mean())) * largest
-    if overall and not SPREADS[0] <= overall <= SPREADS[1]:
+    deviations = np.asarray(np.sqrt(average(np.square(Y - means), axis=0, weights=weights)))
+    overall = float(np.sqrt(np.square(deviations).mean())) * largest
+    if overall and not DEVIATIONS[0] <= overall <= DEVIATIONS[1]:
         raise ValueError(
             f"The targets have a standard deviation of {overall:.3g}, too extreme for a float to hold its square: scale y."
         )
-    return TargetUnit(means * largest, spreads * largest, overall or 1.0, is_free)
+    return TargetUnit(means * largest, deviations * largest, overall or 1.0, is_free)
 
 
 class _Descent:
-    """Where a run stands: the trained parameters w, the loss there, and the damping.
+    """The state of a run: the trained parameters w, the loss at w, and the damping.
 
-    It minimises F = ½·rᵀr + ½·alpha·‖weights‖², the loss times the sum of the sample weights; for several outputs their squares
-    add up in F, as in scikit-learn's gradient, where its loss has their mean. With alpha by the evidence the weights in F are
-    those of targets with a standard deviation of 1: alpha of all layers but the last is times the square of the standard
-    deviation that they have.
+    It minimises F = ½·rᵀr + ½·alpha·‖weights‖², which is the loss times the sum of the sample weights. For several outputs, F has
+    the sum of their squares, like scikit-learn's gradient, and the loss has the mean. If alpha is estimated, F has the weights
+    for targets of standard deviation 1: in all layers but the last, alpha is multiplied by the targets' variance.
     """
 
     def __init__(
@@ -178,22 +183,22 @@ class _Descent:
         self._is_bayes = settings.alpha == BAYES
         trained = self._equations.trained
         are_last = trained.layers == trained.layers[-1]
-        # What the square of a parameter is multiplied by to have the unit of squared targets, as the last layer's have.
+        # Factors that give the square of each parameter the unit of squared targets, which it has in the last layer
         self._factors = np.where(are_last | (not unit.is_free), 1.0, unit.overall**2)
         self._roots = np.sqrt(self._factors)
         self._penalty = trained.are_weights * (self._factors if self._is_bayes else 1.0)
         self._first_of_layers = np.flatnonzero(np.diff(trained.layers, prepend=-1))
-        # How long the errors would be if they were the targets: of one output for the last layer's parameters, else of all.
-        spreads = np.full(self._equations.n, unit.overall)
-        own = unit.spreads[trained.units[are_last]]
-        spreads[are_last] = np.where(own > 0.0, own, unit.overall)
-        self._most = spreads * math.sqrt(self._total_weight)
+        # Norm of the targets less their mean: of one output for parameters of the last layer, else of all
+        deviations = np.full(self._equations.n, unit.overall)
+        own = unit.deviations[trained.units[are_last]]
+        deviations[are_last] = np.where(own > 0.0, own, unit.overall)
+        self._most = deviations * math.sqrt(self._total_weight)
         self._alpha = 0.0 if self._is_bayes else float(settings.alpha)
         self._is_loss_settled, self._is_alpha_settled = False, not self._is_bayes
         self._last_change = math.inf  # of F by a step, relative
 
     def begin(self) -> None:
-        """Look at the start."""
+        """Compute loss, gradient and damping for the initial weights."""
         self._squares = self._equations.sum_of_squares(self._w)
         self._look()
         self._damping, self._growth = FIRST_DAMPING * self._largest_diagonal(), 2.0
@@ -204,7 +209,7 @@ class _Descent:
             history.alpha, history.noise_variance, history.n_effective_parameters = self._alpha, math.nan, math.nan
 
     def iterate(self) -> None:
-        """Go to lower loss, and estimate alpha anew if that is asked for."""
+        """Take a step to lower loss, and estimate alpha again if it is estimated."""
         history, before = self._run.history, self._w
         if not self._is_at_rest():
             self._is_loss_settled = not self._step()
@@ -217,36 +222,39 @@ class _Descent:
             history.loss_curve[-1] = self.loss()
 
     def shown(self) -> np.ndarray:
-        """A copy of the run's parameters as they would be left now."""
+        """Return a copy of the run's parameters with w."""
         params = self._run.params.copy()
         params[self._equations.trained.positions] = self._w
         return params
 
     def leave(self) -> None:
-        """Hand over what has been reached."""
+        """Put w and its loss into the run."""
         self._run.params[self._equations.trained.positions] = self._w
         self._run.history.loss = self.loss()
 
-    # ---- what holds at w
+    # ---- quantities at w
 
     def _norm(self, w: np.ndarray) -> float:
-        """Sum of the squared weights, as the penalty has it."""
+        """Return the sum of squares in the penalty."""
         return float((self._penalty * np.square(w)).sum())
 
     def _largest_diagonal(self) -> float:
-        """Largest diagonal element of JᵀJ for parameters of the targets' unit."""
+        """Return the largest diagonal element of JᵀJ, for parameters in the targets' unit."""
         return float((self._equations.diagonal / self._factors).max())
 
     def _objective(self, w: np.ndarray, squares: float) -> float:
         return 0.5 * (squares + self._alpha * self._norm(w))
 
     def loss(self) -> float:
-        """Loss with its penalty, as the other solvers report it."""
+        """Return the loss with its penalty, as the other solvers report it."""
         return 0.5 * (self._squares / self._n_sharing + self._alpha * self._norm(self._w)) / self._total_weight
 
     def _measure(self) -> None:
-        """Note F's gradient, and the largest element of it as a part of what it would be at the steepest parameter of its layer
-        if the errors were as large as the targets' standard deviation and all in its direction."""
+        """Compute F's gradient, and its largest element in a unit for each layer.
+
+        The unit is the element of the layer's steepest parameter if the errors were parallel to its derivatives and as large as
+        the targets' standard deviation.
+        """
         penalty = self._alpha * self._penalty
         self._slopes = self._equations.gradient + penalty * self._w
         slopes = np.maximum.reduceat(np.abs(self._slopes) / self._most, self._first_of_layers)
@@ -258,26 +266,20 @@ class _Descent:
         return self._is_loss_settled or self.largest_slope <= self._tol
 
     def is_over(self) -> bool:
-        """Whether a stopping test says so."""
+        """Whether a stopping test holds."""
         return self._is_at_rest() and self._is_alpha_settled
 
     def _look(self) -> None:
         """Accumulate the normal equations at w."""
         self._equations.accumulate(self._w)
         if not (np.isfinite(self._squares) and np.isfinite(self._equations.diagonal).all()):
-            n_iter = self._run.history.n_iter
-            raise DivergenceError(
-                "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
-                f" preprocessed. The loss of lm or its gradient is not finite after iteration {n_iter}: scale X (and y) as"
-                " StandardScaler does, or start with smaller weights (init_scale). The last finite weights are in coefs_ and"
-                " intercepts_."
-            )
+            raise divergence_of("lm", f"after iteration {self._run.history.n_iter}")
         self._measure()
 
-    # ---- from w to w
+    # ---- steps
 
     def _step(self) -> bool:
-        """Take the first step that lowers the loss, with more damping from try to try; return whether that was worth it."""
+        """Try steps with more and more damping until one lowers the loss; return whether the gain matters."""
         equations, w, dtype = self._equations, self._w, self._run.params.dtype
         slopes, before = self._slopes, self._objective(w, self._squares)
         most, roots = MOST_DAMPING * self._largest_diagonal(), self._roots
@@ -303,9 +305,9 @@ class _Descent:
     # ---- MacKay's evidence
 
     def _estimate_alpha(self) -> None:
-        """How many parameters the data determine, and what alpha and noise follow from that."""
+        """Estimate how many parameters the data determine, and from that alpha and the noise."""
         equations, before, are_weights = self._equations, self._alpha, self._equations.trained.are_weights
-        # what keeps the factor from rounding errors where the data do not determine the intercepts, which then do not count
+        # Keeps the matrix positive definite if the data do not determine the intercepts, which then add nothing to the sum
         ridge = EPSILON * equations.n * self._largest_diagonal() * self._factors
         added = self._alpha * self._penalty + ridge
         if equations.factorize(added):
@@ -321,7 +323,7 @@ class _Descent:
         self._is_loss_settled &= self._is_alpha_settled
 
     def _take_alpha(self, n_weights_known: float, noise: float) -> None:
-        """Set alpha; beyond its limits it is next to nothing, or next to all there is."""
+        """Set alpha, within limits beyond which the penalty is negligible, or all that matters."""
         largest, alpha = self._largest_diagonal(), max(n_weights_known, EPSILON) * noise
         norm = self._norm(self._w)
         self._alpha = min(max(alpha / norm if norm > 0.0 else math.inf, largest * EPSILON), largest / EPSILON)

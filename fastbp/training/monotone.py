@@ -1,12 +1,12 @@
-"""Networks whose outputs never fall, or never rise, with an input: what sign each weight has to keep.
+"""Networks whose outputs never fall, or never rise, with an input: the signs that their weights keep.
 
-With activations that never fall, an output rises with an input if the signs along every way between them multiply to plus (H.
-Daniels and M. Velikova, Monotone and partially monotone neural networks, IEEE Transactions on Neural Networks 21, 2010). Each
-unit therefore goes by a direction: a constrained input by its constraint, outputs upwards, and hidden units by turns upwards and
-downwards, as units that all went upwards would make of 'relu' nothing but convex functions; a unit that goes downwards is their
--relu(-z) (D. Runje and S. M. Shankaranarayana, Constrained monotonic neural networks, ICML 2023). A weight has the sign of the
-product of both its ends' directions; weights of inputs without a constraint are free. Each step sets a weight that would change
-its sign to zero (kernels/steps.py), so all this holds for the weights themselves, whatever comes in.
+If no activation falls, an output rises with an input when the product of the weights along each path between them is positive (H.
+Daniels and M. Velikova, Monotone and partially monotone neural networks, IEEE Transactions on Neural Networks 21, 2010). So each
+unit has a direction: an input that of its constraint, an output +1, and hidden units +1 and -1 in turn. If all were +1, 'relu'
+could express convex functions only; a unit of direction -1 takes the place of -relu(-z) (D. Runje and S. M. Shankaranarayana,
+Constrained monotonic neural networks, ICML 2023). The sign of a weight is the product of the directions of both units; weights of
+inputs without a constraint are free. A step sets a weight that would change its sign to zero (kernels/steps.py), so the outputs
+are monotonic for every input.
 """
 
 from collections.abc import Sequence
@@ -20,25 +20,15 @@ from fastbp.training.network import aligned_zeros, front_views, parameter_views
 
 
 def parameter_signs(network: Network, constraints: Sequence[int], dtype: Any) -> np.ndarray:
-    """The signs that a network's parameters keep.
+    """Return the sign that each parameter keeps, (n_parameters,): 1, -1, or 0 for a free one.
 
-    Parameters
-    ----------
-    network : Network
-    constraints : sequence of int
-        For each feature 1 where outputs may not fall with it, -1 where they may not rise, 0 where they are free.
-    dtype : dtype
-
-    Returns
-    -------
-    signs : ndarray of shape (n_parameters,)
-        1, -1, or 0 where a parameter is free, laid out like the parameters.
+    constraints: for each feature 1 if outputs must not fall with it, -1 if they must not rise, 0 if there is no constraint.
     """
     signs = aligned_zeros(network.n_parameters, dtype)
     inputs = np.array([*[0] * (N_EMBEDDED * network.embedded.size), *constraints])
     hidden = [np.where(np.arange(n) % 2, -1, 1) for n in network.units[1:-1].tolist()]
     outputs = np.ones(network.units[-1], dtype=int)
-    if network.loss == GAUSSIAN_NLL:  # of which the means are constrained, not the spreads
+    if network.loss == GAUSSIAN_NLL:  # only the means are constrained
         outputs[len(outputs) // 2 :] = 0
     directions = [inputs, *hidden, outputs]
     for layer, view in enumerate(parameter_views(network, signs)[0]):
@@ -49,5 +39,5 @@ def parameter_signs(network: Network, constraints: Sequence[int], dtype: Any) ->
 
 
 def turned(params: np.ndarray, signs: np.ndarray) -> np.ndarray:
-    """Parameters of the same magnitudes that have the signs, for a start."""
+    """Return parameters with the given signs and the same absolute values."""
     return np.where(params * signs < 0, -params, params)

@@ -1,4 +1,4 @@
-"""From hyperparameters to a network: its layout, and the flat vector that holds its parameters."""
+"""The layout of a network, and the flat vector of its parameters."""
 
 import ctypes
 import functools
@@ -26,13 +26,12 @@ from fastbp.training.parity import squared_errors_add_up
 from fastbp.training.settings import Settings
 
 CACHE_LINE = 64  # bytes
-CATEGORY_EMBEDDING = "category_embedding_"  # and the number of a column of codes, in `front_views`
-MOST_PARAMETERS = 2**50  # far beyond any memory, and short of what overflows in products of sizes
-# Rows a multiple of so many bytes apart crowd into few sets of the caches; another vector of padding spreads them (measured with
-# layers 512 wide: 5 to 9 % of a fit in float32, 4 to 25 % in float64).
+CATEGORY_EMBEDDING = "category_embedding_"  # and the number of a column of codes: a name in `front_views`
+MOST_PARAMETERS = 2**50  # beyond any memory, and small enough that products of sizes do not overflow
+# Rows at multiples of this distance in bytes share few sets of the caches, so they get one more vector of padding (with layers of
+# 512 units, this saves 5 to 9 % of a fit in float32, 4 to 25 % in float64).
 CROWDED_STRIDE = 2048
-# From so many bytes per row on, weights and deltas are copied into panels.
-WIDE_ROW = 1024
+WIDE_ROW = 1024  # bytes per row from which weights and deltas are copied into panels
 
 
 def make_network(
@@ -51,7 +50,7 @@ def make_network(
     category_sizes: Sequence[int] = (),
     dtype: Any = np.float64,
 ) -> Network:
-    """Lay out a network, or return the one that was laid out so before.
+    """Return a network, the same one for the same arguments.
 
     Parameters
     ----------
@@ -60,31 +59,27 @@ def make_network(
     activations : sequence of str
         One name per hidden layer.
     output_activation : str
-        A name out of `ACTIVATIONS`.
+        A name in `ACTIVATIONS`.
     loss : str or CustomLoss
-        A name out of `LOSSES`, or the user's own.
+        A name in `LOSSES`, or a loss of the user's.
     loss_parameter : float or tuple of float
-        What the loss is shaped by, if it has a parameter (`Loss.parameter`); one for all outputs or one for each.
+        The parameter of the loss, if it has one (`Loss.parameter`): one for all outputs or one for each.
     groups : sequence of int
-        Sizes of the groups of outputs that have a softmax each; () for one of all.
+        Sizes of the groups of outputs with a softmax each; () for one group.
     fit_intercept : bool
-        Whether the layers have biases that are trained.
+        Whether the biases are trained; else they are zero.
     embedded : sequence of int
-        Columns that go through an embedding.
+        Columns with an embedding.
     scale_layer : bool
-        Whether each input of the first layer has a factor of its own.
+        Whether each input of the first layer is multiplied by a factor, which is trained.
     skip_layer : bool
-        Whether a linear function of the table is added to what the outputs are made from.
+        Whether a linear function of X is added to the outputs before their activation.
     categories : sequence of int
-        How many categories there are in each of the last columns, which hold their numbers, from 0 on.
+        Number of categories in each of the last columns, which hold codes from 0 on.
     category_sizes : sequence of int
-        How many numbers the embedding of a category has in each of these; () where there is none.
+        Size of a category's embedding for each of these columns; () for no embeddings.
     dtype : dtype
-        float32 or float64; it decides the width of a vector and so the padding.
-
-    Returns
-    -------
-    Network
+        float32 or float64; the padding depends on it.
     """
     dtype = np.dtype(dtype)
     if isinstance(loss_parameter, tuple) and len(loss_parameter) != layer_sizes[-1]:
@@ -112,14 +107,16 @@ def _make_network(
 ) -> Network:
     n_features, has_front = layer_sizes[0], bool(embedded or scale_layer or categories)
     n_dense = n_features - len(categories) + N_EMBEDDED * len(embedded) + sum(category_sizes)
-    n_rows = 0 if category_sizes else sum(categories)  # of the first weights, by which categories add to the layer
+    n_rows = 0 if category_sizes else sum(categories)  # of the first layer's weights: one for each category without an embedding
     layer_sizes = [n_dense + n_rows, *layer_sizes[1:]]
     n_parameters = sum(n_in * n_out for n_in, n_out in zip(layer_sizes[:-1], layer_sizes[1:]))
     n_parameters += sum(n * size for n, size in zip(categories, category_sizes))
     if n_parameters > MOST_PARAMETERS:
-        raise ValueError(f"A network of {'-'.join(map(str, layer_sizes))} units has {n_parameters:.3g} weights, more than fit.")
-    if sum(categories) > 2 ** (np.finfo(dtype).nmant + 1):  # a row's numbers stand among its activations
-        raise ValueError(f"{sum(categories)} categories are more than {dtype} can number: leave some out, or pass X as float64.")
+        raise ValueError(
+            f"A network of {'-'.join(map(str, layer_sizes))} units has {n_parameters:.3g} weights, more than fit in memory."
+        )
+    if sum(categories) > 2 ** (np.finfo(dtype).nmant + 1):  # codes are stored like activations
+        raise ValueError(f"{sum(categories)} categories are too many codes for {dtype}: leave some out, or pass X as float64.")
     units = np.array(layer_sizes, dtype=np.int64)
     n_lanes = lanes(dtype)
     widths = -(-np.array([n_dense, *layer_sizes[1:]]) // n_lanes) * n_lanes
@@ -200,15 +197,17 @@ def _make_network(
 
 
 def dropped_network(network: Network, rates: Sequence[float]) -> Network:
-    """The network for training with dropout: slopes are written down in all layers whose units are dropped; rates: of what comes
-    into each layer of weights, (n_layers,)."""
+    """Return the network for training with dropout, which stores slopes in all layers with dropped units.
+
+    rates: for the inputs of each layer of weights, (n_layers,).
+    """
     slopes = network.slopes.copy()
     slopes[:-1][np.array(rates[1:]) > 0.0] = KEPT
     return network._replace(slopes=slopes)
 
 
 def network_for(settings: Settings, n_features: int, n_outputs: int, dtype: Any) -> Network:
-    """The network that settings ask for, see `make_network`."""
+    """Return the network of these settings."""
     n_numbers = n_features - len(settings.categories)
     embedded = range(n_numbers) if settings.embedded is None else settings.embedded
     if embedded and max(embedded) >= n_numbers:
@@ -231,32 +230,32 @@ def network_for(settings: Settings, n_features: int, n_outputs: int, dtype: Any)
 
 
 def aligned_zeros(size: int, dtype: Any) -> np.ndarray:
-    """Zeros that start on a cache line, so that no vector straddles two."""
+    """Return zeros that begin at a cache line, so that no vector lies in two."""
     return aligned_arrays(dtype, size)[0]
 
 
 def aligned_arrays(dtype: Any, *sizes: int, allocate: Callable[..., np.ndarray] = np.zeros) -> list[np.ndarray]:
-    """Arrays of zeros, or what `allocate` leaves there, that each start on a cache line, out of one piece of memory."""
+    """Return flat arrays of these sizes in one piece of memory, each of which begins at a cache line."""
     dtype = np.dtype(dtype)
     line = CACHE_LINE // dtype.itemsize
     padded = [-(-size // line) * line for size in sizes]
     memory: Any = allocate(sum(padded) + line, dtype=dtype)
     address = ctypes.addressof(ctypes.c_char.from_buffer(memory))  # a quarter of the 1.5 µs of memory.ctypes.data
-    start = -address % CACHE_LINE // dtype.itemsize
+    at = -address % CACHE_LINE // dtype.itemsize
     arrays, empty = [], memory[:0]
     for size, step in zip(sizes, padded):
-        arrays.append(memory[start : start + size] if size else empty)
-        start += step
+        arrays.append(memory[at : at + size] if size else empty)
+        at += step
     return arrays
 
 
 def aligned_copy(vector: np.ndarray) -> np.ndarray:
-    """A copy of a flat vector that starts on a cache line."""
+    """Return a copy of a flat vector that begins at a cache line."""
     return aligned_copies([vector])[0]
 
 
 def aligned_copies(vectors: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Copies of vectors of one dtype that each start on a cache line."""
+    """Return copies of vectors of one dtype that each begin at a cache line."""
     copies = aligned_arrays(vectors[0].dtype, *(vector.size for vector in vectors), allocate=np.empty)
     for copied, vector in zip(copies, vectors):
         copied[:] = vector
@@ -264,18 +263,7 @@ def aligned_copies(vectors: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def parameter_views(network: Network, params: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Views of a flat vector in the layout of the parameters.
-
-    Parameters
-    ----------
-    network : Network
-    params : ndarray of shape (n_parameters,)
-
-    Returns
-    -------
-    coefs : list of ndarray of shape (n_in, n_out)
-    intercepts : list of ndarray of shape (n_out,)
-    """
+    """Return views of a flat vector, (n_parameters,): weights, (n_in, n_out), and biases, (n_out,), of each layer."""
     coefs, intercepts = [], []
     for narrow, weights, biases, n_in, n_out, width in _places(network):
         if narrow:
@@ -288,28 +276,20 @@ def parameter_views(network: Network, params: np.ndarray) -> tuple[list[np.ndarr
 
 @once_per_network
 def _places(network: Network) -> list[tuple[int, ...]]:
-    """Of each layer of weights: whether it is stored the other way round, where its weights and its biases begin, its inputs and
-    outputs, and the width of a stored row."""
+    """Return for each layer whether it is stored transposed, where its weights and biases begin, n_in, n_out, and the width of a
+    stored row."""
     units, widths, narrow = network.units.tolist(), network.widths.tolist(), network.narrow.tolist()
     stored = [width_in if is_narrow else width_out for is_narrow, width_in, width_out in zip(narrow, widths, widths[1:])]
     return [*zip(narrow, network.weights_at.tolist(), network.biases_at.tolist(), units, units[1:], stored)]
 
 
 def front_views(network: Network, params: np.ndarray) -> dict[str, np.ndarray]:
-    """Views of what lies in a flat vector beside the layers, by name: of the front, and of what leads past hidden layers.
+    """Return views of the other parameters in a flat vector, (n_parameters,), by name.
 
-    Parameters
-    ----------
-    network : Network
-    params : ndarray of shape (n_parameters,)
-
-    Returns
-    -------
-    views : dict of str to ndarray
-        With an embedding "frequencies" and "phases" of shape (n_embedded, 16), "cosines", (n_embedded, 3, 16), "offsets",
-        (n_embedded, 3); with a scale "scale", (n_inputs of the first layer,); with a skip layer "skip", (n_features, n_outputs).
-        Of a scale those of categories are "category_scale"; embeddings of those of column k of codes are "category_embedding_k",
-        (n_categories, size).
+    - Embedding: "frequencies" and "phases", (n_embedded, 16), "cosines", (n_embedded, 3, 16), "offsets", (n_embedded, 3).
+    - Scale: "scale", one number for each input of the first layer, and "category_scale", one for each category.
+    - Embeddings of categories: "category_embedding_k" for column k of codes, (n_categories, size).
+    - Skip layer: "skip", (n_features, n_outputs).
     """
     views: dict[str, np.ndarray] = {}
     if not network.has_front and network.skip_layer < 0:
@@ -338,7 +318,7 @@ def front_views(network: Network, params: np.ndarray) -> dict[str, np.ndarray]:
 def pack_parameters(
     network: Network, coefs: Sequence[Any], intercepts: Sequence[Any], dtype: Any, front: Mapping[str, Any] | None = None
 ) -> np.ndarray:
-    """A new flat vector with a copy of the given weights and biases, and of what `front_views` names; the padding is zero."""
+    """Return a flat vector with copies of weights, biases, and the arrays that `front_views` names; the padding is zero."""
     params = aligned_zeros(network.n_parameters, dtype)
     for views, arrays in zip(parameter_views(network, params), (coefs, intercepts)):
         for view, array in zip(views, arrays):

@@ -1,4 +1,4 @@
-"""The normal equations of the squared error at any weights, accumulated over blocks of rows, and what is solved with them."""
+"""The normal equations of the squared error, accumulated over blocks of rows, and their solution."""
 
 from typing import Any, NamedTuple
 
@@ -11,19 +11,19 @@ from fastbp.training.problem import NO_ORDER, Problem
 from fastbp.training.threads import run_team, team_size
 from fastbp.training.workspace import flops_per_row, make_strips, make_workspace
 
-WHOLE_VECTORS = 16  # elements; so many float64 fill two of the longest vectors
-CROWDED = 256  # float64s; rows a multiple of so many apart crowd into few sets of the caches
+WHOLE_VECTORS = 16  # elements: two of the longest vectors of float64
+CROWDED = 256  # elements: rows at multiples of this distance share few sets of the caches
 BLOCK_BYTES = 1 << 21  # of the Jacobian
-FEWEST_ROWS, MOST_ROWS = 64, 1024  # of its blocks; the time does not depend on it within 20 %, from 64 to 1024
-PANEL = 96  # columns of a Cholesky factor that are made together
-MOST_PARAMETERS = 6000  # JᵀJ and its factor are as large as that squared: 0.6 GB together
+FEWEST_ROWS, MOST_ROWS = 64, 1024  # of its blocks; between these, the time changes by less than 20 %
+PANEL = 96  # columns of a Cholesky factor that are computed together
+MOST_PARAMETERS = 6000  # JᵀJ and its factor then take 0.6 GB
 
 
 class Trained(NamedTuple):
-    """The parameters that are trained, in the order in which they are stored; all (n_trained,).
+    """The trained parameters in the order in which they are stored; all arrays (n_trained,).
 
-    positions: where each lies in the flat vector; are_weights: whether it is a weight, not an intercept; layers: in which layer;
-    units: the unit of that layer that it belongs to.
+    positions: of each in the flat vector; are_weights: whether it is a weight, not an intercept; layers: its layer; units: its
+    output unit of that layer.
     """
 
     positions: np.ndarray
@@ -33,7 +33,7 @@ class Trained(NamedTuple):
 
 
 def trained_parameters(network: Any) -> Trained:
-    """What of a network is trained."""
+    """Return the trained parameters of a network."""
     parts: list[tuple[np.ndarray, ...]] = []
     coefs, intercepts = parameter_views(network, np.arange(network.n_parameters))
     for layer, (W, b, narrow) in enumerate(zip(coefs, intercepts, network.narrow.tolist())):
@@ -53,16 +53,15 @@ class NormalEquations:
     problem : Problem
     n_threads : int or None
     sync : ndarray or None
-        By which another thread can tell a call to stop, see `run_team`.
+        Another thread can use it to stop a call, see `run_team`.
 
     Attributes
     ----------
     trained : Trained
-        What the parameters are.
     gradient : ndarray of shape (n_parameters,)
         Jᵀr of the last `accumulate`.
     diagonal : ndarray of shape (n_parameters,)
-        That of JᵀJ.
+        Diagonal of JᵀJ.
     """
 
     def __init__(self, network: Any, problem: Problem, *, n_threads: int | None = None, sync: Any = None) -> None:
@@ -91,15 +90,15 @@ class NormalEquations:
     # ---- over the rows
 
     def sum_of_squares(self, w: np.ndarray) -> float:
-        """rᵀr at the trained parameters w."""
+        """Return rᵀr at the trained parameters w."""
         total = 0.0
         for n_rows in self._blocks(w, 1, 0):
-            with np.errstate(over="ignore"):  # which the caller sees
+            with np.errstate(over="ignore"):  # the caller tests for infinity
                 total += float(np.square(self._J[:n_rows]).sum())
         return total
 
     def accumulate(self, w: np.ndarray) -> None:
-        """Set `gradient` and `diagonal`, and the matrix that `solve` is about, for the trained parameters w."""
+        """Compute `gradient`, `diagonal` and the matrix JᵀJ at the trained parameters w."""
         self._products[:] = 0.0
         n, stride, matrix = self.n, self._stride, self._products.reshape(self.n + 1, self._stride)
         for n_rows in self._blocks(w, stride, n):
@@ -107,7 +106,7 @@ class NormalEquations:
         self.gradient, self.diagonal = matrix[n, :n].copy(), matrix.reshape(-1)[: n * stride : stride + 1][:n].copy()
 
     def _blocks(self, w: np.ndarray, width: int, n_columns: int) -> Any:
-        """Write the Jacobian at w, block by block; yield its number of rows."""
+        """Compute the Jacobian at w block by block; yield the number of rows of each."""
         self._params[self.trained.positions] = w
         problem, network = self._problem, self._network
         row_work = flops_per_row(network) * (problem.n_outputs if n_columns else 0.5) + n_columns * problem.n_outputs
@@ -129,12 +128,12 @@ class NormalEquations:
         if not run_team(multiply, team_size(self._n_threads, work, work), (A, a_row, a_inner, B, C, *shape), work, self._sync):
             raise KeyboardInterrupt
 
-    # ---- with the matrix
+    # ---- solving
 
     def factorize(self, addition: np.ndarray) -> bool:
-        """Make the Cholesky factor of JᵀJ + diag(addition), panel by panel; return whether it is positive definite.
+        """Compute the Cholesky factor of JᵀJ + diag(addition), panel by panel; return whether the sum is positive definite.
 
-        In the kernels' own order of operations, as a threaded BLAS may give other bits with other numbers of threads.
+        This uses the project's kernels: the bits of a threaded BLAS may depend on the number of threads.
         """
         n, stride, factor = self.n, self._stride, self._factor
         factor[:] = self._products[: n * stride]
@@ -143,15 +142,15 @@ class NormalEquations:
         L[:, n:] = 0.0  # the residuals' column
         for start in range(0, n, PANEL):
             stop, n_rows = min(start + PANEL, n), n - start
-            width = stop - start + -(stop - start) % WHOLE_VECTORS
+            size = stop - start
+            width = size + -size % WHOLE_VECTORS
             panel = self._panel[: n_rows * width]
             rows = panel.reshape(n_rows, width)
-            rows[:, : stop - start], rows[:, stop - start :] = L[start:, start:stop], 0.0
+            rows[:, :size], rows[:, size:] = L[start:, start:stop], 0.0
             if start:
                 known = np.zeros((start, width))
-                np.negative(L[start:stop, :start].T, out=known[:, : stop - start])
+                np.negative(L[start:stop, :start].T, out=known[:, :size])
                 self._multiply(factor[start * stride :], stride, 1, known.reshape(-1), panel, n_rows, start, width, 0)
-            size = stop - start
             triangular(FACTORIZE, panel, panel, size, size, width)
             if not np.isfinite(panel[: size * width : width + 1]).all():
                 return False
@@ -161,7 +160,7 @@ class NormalEquations:
         return bool(np.isfinite(L[n - 1, n - 1]))
 
     def solve(self, b: np.ndarray) -> np.ndarray:
-        """x with (JᵀJ + diag(addition))·x = b, by the last factor."""
+        """Return x with (JᵀJ + diag(addition))·x = b, by the last factor."""
         x = aligned_zeros(self._stride, np.float64)
         x[: self.n] = b
         for task in (SOLVE, SOLVE_TRANSPOSED):
@@ -169,10 +168,10 @@ class NormalEquations:
         return x[: self.n].copy()
 
     def inverse_diagonal(self) -> np.ndarray:
-        """Diagonal of the inverse of the matrix that the last factor is of: of L⁻ᵀ·L⁻¹, row by row of L⁻ᵀ."""
+        """Return the diagonal of (JᵀJ + diag(addition))⁻¹ = L⁻ᵀ·L⁻¹, by the last factor, row by row of L⁻ᵀ."""
         n, stride = self.n, self._stride
         diagonal = np.empty(n)
-        for first in range(0, n, PANEL):  # of these rows what lies left of the diagonal is zero
+        for first in range(0, n, PANEL):  # left of the diagonal, these rows are zero
             size, n_rows = n - first, min(PANEL, n - first)
             rows = np.zeros((n_rows, stride))
             np.fill_diagonal(rows, 1.0)

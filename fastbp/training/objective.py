@@ -1,4 +1,4 @@
-"""Loss and gradient over all rows as one batch: what a solver that goes by these needs, whichever it is."""
+"""Loss and gradient over all rows as one batch."""
 
 from typing import Any
 
@@ -15,31 +15,29 @@ from fastbp.training.workspace import flops_per_row, make_strips, make_workspace
 
 
 class Objective:
-    """scikit-learn's objective: the mean loss over all rows of a problem, with its penalty.
+    """scikit-learn's objective: the mean loss over all rows of a problem, with the L2 penalty alpha.
 
     Parameters
     ----------
     network : Network
     problem : Problem
     alpha : float
-        L2 penalty.
     n_calls : int
-        How often it will be asked about, at most.
+        Number of calls, at most; it decides how many threads pay.
     n_threads : int or None
     in_one_block : bool
-        Keeps the deltas of all rows.
+        Whether to keep the deltas of all rows.
     sync : ndarray or None
-        By which another thread can tell a call to stop, see `run_team`.
+        Another thread can use it to stop a call, see `run_team`.
 
     Attributes
     ----------
     gradient : ndarray of shape (n_parameters,)
-        Gradient at the last parameters asked about.
+        Gradient at the parameters of the last call.
     work : float
         Floating-point operations of one evaluation.
     fixed : tuple
-        What the kernels of every solver over all rows are called with: network, params, samples, order, gather, workspace, strips
-        and rule.
+        The arguments of kernels that do not change: network, params, samples, order, gather, workspace, strips and rule.
     """
 
     def __init__(
@@ -74,7 +72,7 @@ class Objective:
         self.sync = np.zeros(SYNC_SIZE, dtype=np.int64) if sync is None else sync
 
     def __call__(self, params: np.ndarray) -> float:
-        """Loss at params: (n_parameters,); the gradient is then in `gradient`."""
+        """Return the loss at params, (n_parameters,), and compute `gradient`."""
         self._params[:] = params
         result = np.zeros(2)
         finished = run_team(evaluate, self.n_threads, (*self.fixed, result), self.work, self.sync)
@@ -84,8 +82,10 @@ class Objective:
 
 
 def gradients_at(network: Any, params: np.ndarray, problem: Problem, *, alpha: float) -> tuple[float, np.ndarray, np.ndarray]:
-    """Loss, its gradient by the flat params, and by the inputs: δ(1) · W(1)ᵀ, and δ(L) · Sᵀ of what leads past the hidden layers,
-    over the sum of the weights."""
+    """Return the loss, its gradient by the flat params, and its gradient by the inputs.
+
+    The latter is δ(1) · W(1)ᵀ, plus δ(L) · Sᵀ for a skip layer S, divided by the sum of the sample weights.
+    """
     objective = Objective(network, problem, alpha=alpha, in_one_block=True)
     loss = objective(params)
 
@@ -99,7 +99,7 @@ def gradients_at(network: Any, params: np.ndarray, problem: Problem, *, alpha: f
     if network.skip_layer >= 0:
         by_inputs += deltas_of(network.skip_layer + 1) @ front_views(network, params)["skip"].T
     by_inputs /= params.dtype.type(problem.total_weight())
-    if problem.row_indices is not None:  # the other rows have no targets
+    if problem.row_indices is not None:  # zero for rows without targets
         by_inputs, by_known = np.zeros((problem.X.shape[0], network.n_features), params.dtype), by_inputs
         by_inputs[problem.row_indices] = by_known
     return loss, objective.gradient, by_inputs

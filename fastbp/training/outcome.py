@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastbp.names import SOLVERS
 from fastbp.training.kept import KeptVectors
+from fastbp.training.settings import Settings
 
 CONVERGED, MAX_ITER, INTERRUPTED, DIVERGED = "converged", "max_iter", "interrupted", "diverged"
 TIME_OVER, HALTED = "time_over", "halted"  # by max_time, by a callback
@@ -17,9 +19,25 @@ class DivergenceError(ValueError):
     """Training produced a loss or weights that are NaN or infinite; the last finite weights were kept."""
 
 
+def divergence_error(details: str) -> DivergenceError:
+    """Return the error, which begins with scikit-learn's words."""
+    return DivergenceError(
+        "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
+        f" {details}"
+    )
+
+
+def divergence_of(solver: str, when: str) -> DivergenceError:
+    """Return the error of a solver that computes the loss over all rows."""
+    return divergence_error(
+        f"The loss of {solver} or its gradient is not finite {when}: scale X (and y) as StandardScaler does, or start with"
+        " smaller weights (init_scale). The last finite weights are in coefs_ and intercepts_."
+    )
+
+
 @dataclass
 class History:
-    """What is recorded of a run; the estimators' attributes of the same names come from here."""
+    """What a run records; the estimators copy most of it to attributes of the same names with an underscore."""
 
     loss: float = math.nan
     loss_curve: list[float] = field(default_factory=list)
@@ -33,44 +51,43 @@ class History:
     n_iter: int = 0
     t: int = 0
     no_improvement_count: int = 0
-    alpha: float | None = None  # these three only where alpha is estimated
+    # only if alpha is estimated
+    alpha: float | None = None
     noise_variance: float | None = None
     n_effective_parameters: float | None = None
 
     @property
     def n_epochs(self) -> int:
-        """Epochs that are done, those of earlier trainings too."""
+        """Number of epochs so far, including earlier trainings."""
         return self.n_before + len(self.loss_curve)
 
     @property
-    def is_best_the_last(self) -> bool:
-        """Whether the best validation score is that of the last epoch."""
+    def is_last_best(self) -> bool:
+        """Whether the last epoch has the best validation score."""
         return bool(self.validation_scores) and self.best_epoch == len(self.validation_scores)
 
     @property
     def best_epoch(self) -> int:
-        """Number, from 1 on, of the epoch with the best validation score."""
+        """Number of the epoch with the best validation score, from 1 on."""
         scores = [-math.inf if math.isnan(score) else score for score in self.validation_scores]
         return 1 + scores.index(max(scores))
 
     def copied(self) -> "History":
-        """As it is now, while training goes on."""
-        return replace(
-            self,
-            loss_curve=[*self.loss_curve],
-            gradient_norms=[*self.gradient_norms],
-            validation_scores=[*self.validation_scores],
-            validation_loss_curve=[*self.validation_loss_curve],
-        )
+        """Return a copy that does not change while training continues."""
+        lists: dict[str, Any] = {name: [*value] for name, value in vars(self).items() if isinstance(value, list)}
+        return replace(self, **lists)
 
     def kept_best(self, network: Any) -> KeptVectors | None:
-        """The best weights as they outlive the fit."""
+        """Return the best weights in a form that outlives the fit."""
         return None if self.best_params is None else KeptVectors(network, [self.best_params])
 
 
 class Outcome(NamedTuple):
-    """How a run ended: CONVERGED, MAX_ITER, TIME_OVER, HALTED, INTERRUPTED or DIVERGED (the weights with the best validation
-    score are kept), and what to warn of."""
+    """How a run ended, and the text of the warning about it.
+
+    The status is CONVERGED, MAX_ITER, TIME_OVER, HALTED, INTERRUPTED or DIVERGED. With DIVERGED, the weights with the best
+    validation score are kept.
+    """
 
     status: str
     complaint: str = ""
@@ -78,33 +95,57 @@ class Outcome(NamedTuple):
 
 @dataclass
 class Run:
-    """The training of one start: `params`, `history` and `optimizer` change in place."""
+    """The training from one start. Training changes `params`, `history` and `optimizer` in place."""
 
     params: np.ndarray
     random_state: Any
     history: History = field(default_factory=History)
     optimizer: Any = None
     number: int = 0
-    is_drawn: bool = False  # whether params are new weights, not a user's own or those of an earlier training
+    is_drawn: bool = False  # whether params are new weights, not the user's or those of an earlier training
     name: str = ""
-    test: Any = None  # Samples whose outputs are wanted at the end, if the solver can give them along the way
+    test: Any = None  # Samples whose outputs are wanted at the end, if the solver can compute them on the way
     test_outputs: np.ndarray | None = None
     outcome: Outcome = field(default_factory=lambda: Outcome(INTERRUPTED))
     error: ValueError | None = None
-    is_refused: bool = False  # set before an error that is of what the user has handed in, not of a training that diverged
-    order: np.ndarray | None = None  # of the rows, as a stochastic solver has left it
-    left: np.ndarray | None = None  # the weights likewise, which early stopping replaces by the best
+    is_refused: bool = False  # set before an error about the user's input, which is no divergence
+    order: np.ndarray | None = None  # order of the rows in which a stochastic solver ended
+    left: np.ndarray | None = None  # weights at the end, which early stopping replaces by the best
     deadline: float = math.inf  # on the monotonic clock
     hooks: Any = None  # Hooks of training/between.py, or None
-    # For hooks: a copy of the weights that would be kept if training ended now, and what brings it into the network's layout.
+    # For hooks: a copy of the weights that would be kept if training ended now, and a function from these to the network's layout
     shown: Callable[[], np.ndarray] | None = None
     outward: Callable[[np.ndarray], np.ndarray] | None = None
 
     def quality(self, early_stopping: bool) -> tuple[bool, float, int]:
-        """Return what is higher for a better run and never equal for two, as the choice must not depend on which ends first."""
+        """Return a key that is larger for a better run; no two are equal, so the order in which runs end does not matter."""
         value = self.history.best_validation_score if early_stopping else -self.history.loss
         return self.error is None, -math.inf if math.isnan(value) else value, -self.number
 
     def say(self, text: str) -> None:
-        """Print a line, with the run's name if it has one, in one piece: others may be printing too."""
+        """Print a line, after the run's name if it has one, in one call: other threads may print too."""
         print(f"{self.name}, {text[0].lower()}{text[1:]}\n" if self.name else f"{text}\n", end="")
+
+
+def outcome_of(status: str, run: Run, settings: Settings, complaint: str = "") -> Outcome:
+    """Return the outcome of a run, with the warning that belongs to its status; complaint: a warning of the solver's own."""
+    is_stochastic = SOLVERS[settings.solver].is_stochastic
+    unit, n_iter = "epoch" if is_stochastic else "iteration", run.history.n_iter
+    is_score_of_sklearn = settings.score in ("accuracy", "r2")  # scikit-learn does not warn then
+    if status == TIME_OVER:
+        complaint = (
+            f"Training ended after {unit} {n_iter} as max_time={settings.max_time:g} seconds were over, and hasn't converged yet;"
+            " the weights so far are kept."
+        )
+    elif status == DIVERGED:
+        remedy = "lower learning_rate_init" if is_stochastic else "start with smaller weights (init_scale)"
+        complaint = (
+            f"The loss or the outputs were no longer finite after {unit} {n_iter}; the weights with the best validation score are"
+            f" kept. Scale X, or {remedy}."
+        )
+    elif status == CONVERGED and settings.early_stopping and run.history.is_last_best and not is_score_of_sklearn:
+        complaint = (
+            f"The last {unit} has the best validation score, though it rose by less than tol={settings.tol:g} in"
+            f" {settings.n_iter_no_change:g} {unit}s: lower tol, or raise n_iter_no_change (40 does well on small tables)."
+        )
+    return Outcome(status, complaint)

@@ -1,4 +1,4 @@
-"""What there is to learn: rows, targets and weights, packed once for the kernels, without a copy of what may be large."""
+"""The rows, targets and sample weights of a training, packed once for the kernels; large tables are not copied."""
 
 import threading
 from collections.abc import Callable
@@ -15,31 +15,23 @@ NO_ORDER = np.empty(0, dtype=np.int64)
 
 
 class _Memory:
-    """Stands in for an array in the buffer interface, so that a read-only array gets a view of the one type the kernels are
-    compiled for.
-
-    Kernels never write to samples.
-    """
+    """Makes NumPy regard a read-only array as writable: kernels are compiled for writable arrays, but never write to samples."""
 
     def __init__(self, array: np.ndarray) -> None:
         self.owner = array
-        self.__array_interface__ = {
-            "shape": (array.size,),
-            "typestr": array.dtype.str,
-            "data": (array.ctypes.data, False),
-            "version": 3,
-        }
+        data = array.ctypes.data, False  # not read-only
+        self.__array_interface__ = {"shape": (array.size,), "typestr": array.dtype.str, "data": data, "version": 3}
 
 
 def flat_view(array: np.ndarray) -> np.ndarray:
-    """The elements of a C-contiguous array as one writable row, without a copy."""
+    """Return a flat, writable view of a C-contiguous array."""
     if array.flags.writeable and array.flags.c_contiguous:
         return array.reshape(-1)
     return np.asarray(_Memory(array)) if array.size else np.empty(0, array.dtype)
 
 
 def make_table(X: Any) -> InputTable:
-    """Hand the rows of X, dense and C-contiguous or CSR with sorted columns, to the kernels without copying the values."""
+    """Pack X, dense and C-contiguous or CSR, for the kernels, without a copy of its values unless CSR columns are unsorted."""
     if hasattr(X, "indptr"):
         if not X.has_sorted_indices:
             X = X.sorted_indices()
@@ -49,7 +41,7 @@ def make_table(X: Any) -> InputTable:
 
 
 def check_codes(network: Any, X: Any) -> None:
-    """Raise ValueError where columns of codes hold what is no category's number; -1 is none."""
+    """Raise ValueError if a column of codes holds a number that is no code of a category, nor -1."""
     n_coded = network.coded.size - 1
     codes, n_categories = X[:, X.shape[1] - n_coded :], np.diff(network.coded)
     are_codes = (codes >= -1) & (codes < n_categories) & (codes == np.floor(codes))
@@ -62,35 +54,35 @@ def check_codes(network: Any, X: Any) -> None:
 
 
 class Problem:
-    """Rows with what is to be learned from them.
+    """Rows with their targets and sample weights.
 
     Parameters
     ----------
     X : ndarray or CSR matrix of shape (n, n_features)
-        float32 or float64, C-contiguous; its dtype is that of everything.
+        float32 or float64, C-contiguous; targets, weights and network get the same dtype.
     Y : ndarray of shape (n, n_targets)
-        Targets; for the loss "log_loss" one column of class numbers.
+        Targets; for the loss "log_loss", one column of class numbers.
     sample_weight : ndarray of shape (n,) or None
         None is 1 for all.
     row_indices : ndarray of int64 or None
-        The rows of X that count, in this order, without a copy of them; None is all.
+        The rows of X that are used, in this order, without a copy of them; None is all.
     n_outputs : int or None
         Units of the output layer; None is one per target.
     strata : callable or None
-        From targets of rows to what `split` stratifies them by; None stratifies by nothing.
+        From targets of rows to their strata for `split`; None does not stratify.
     may_miss : bool
-        Whether NaN in Y is a target that is missing; rows without any do not count.
+        Whether NaN in Y is a missing target. Rows without any target are not used.
 
     Attributes
     ----------
     samples : Samples
         X, Y and sample_weight for the kernels.
     held_out : Problem or None
-        Rows set aside by `split`, or given by the user, whose score decides when to stop or is noted.
+        Validation rows, from `split` or from the user.
     drawn : ndarray of int64 or None
-        Which rows of another problem these are, if `split` drew them.
+        Which rows of the original problem these are, if `split` drew them.
     noise : InputNoise or None
-        What training adds to X, but not validation.
+        Noise that training adds to X; validation does not.
     """
 
     def __init__(
@@ -119,7 +111,7 @@ class Problem:
         self._lock = threading.Lock()
 
     def _leave_out(self) -> bool:
-        """Let rows without any target not count; return whether others lack some of theirs."""
+        """Leave out rows without any target; return whether the others have missing targets."""
         gone = np.isnan(self.Y)
         are_there = ~gone.all(axis=1)
         if not are_there.all():
@@ -132,7 +124,7 @@ class Problem:
 
     @property
     def has_missing(self) -> bool:
-        """Whether rows that count lack some of their targets."""
+        """Whether the rows in use have missing targets."""
         return bool(self.samples.has_missing)
 
     @property
@@ -142,8 +134,13 @@ class Problem:
 
     @property
     def n_rows(self) -> int:
-        """Number of the rows that count."""
+        """Number of the rows in use."""
         return self.X.shape[0] if self.row_indices is None else len(self.row_indices)
+
+    @property
+    def rows(self) -> Any:
+        """Index of the rows in use: their indices, or a slice of all."""
+        return slice(None) if self.row_indices is None else self.row_indices
 
     @property
     def is_sparse(self) -> bool:
@@ -151,27 +148,24 @@ class Problem:
         return bool(self.samples.table.is_sparse)
 
     def total_weight(self) -> float:
-        """Sum of the sample weights of the rows that count."""
+        """Return the sum of the sample weights of the rows in use."""
         if self.sample_weight is None:
             return float(self.n_rows)
-        weights = self.sample_weight if self.row_indices is None else self.sample_weight[self.row_indices]
-        return float(weights.sum(dtype=np.float64))
+        return float(self.sample_weight[self.rows].sum(dtype=np.float64))
 
     def known_weight(self) -> float:
-        """Sum over the targets that are there of the sample weights of their rows."""
+        """Return the sum of the sample weights over all targets that are not missing."""
         if not self.has_missing:
             return self.total_weight() * self.n_outputs
-        row_indices: Any = slice(None) if self.row_indices is None else self.row_indices
-        known = np.count_nonzero(~np.isnan(self.Y[row_indices]), axis=1)
-        return float(known.sum() if self.sample_weight is None else known @ self.sample_weight[row_indices].astype(np.float64))
+        known = np.count_nonzero(~np.isnan(self.Y[self.rows]), axis=1)
+        return float(known.sum() if self.sample_weight is None else known @ self.sample_weight[self.rows].astype(np.float64))
 
     def compact(self) -> "Problem":
-        """The problem without the rows that do not count."""
+        """Return the problem without the rows that are not in use."""
         return self if self.row_indices is None else self.copied(self.row_indices)
 
     def counting(self) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Numbers of the rows whose weight is above 0, None where these are all of X, and their weights, None where these are
-        equal."""
+        """Return the indices of the rows with a weight above 0, None for all of X, and their weights, None if all are equal."""
         row_indices, weights = self.row_indices, self.sample_weight
         if weights is None:
             return row_indices, None
@@ -182,11 +176,11 @@ class Problem:
         return row_indices, weights if weights.size and weights.min() < weights.max() else None
 
     def stratified(self, strata: Callable[[np.ndarray], np.ndarray] | None) -> "Problem":
-        """These rows, which `split` stratifies in another way."""
+        """Return the problem with other strata."""
         return self._replaced(strata=strata)
 
     def split(self, fraction: float, random_state: np.random.RandomState) -> "Problem":
-        """Set a part of the rows aside, the only ones that are copied.
+        """Return the problem with a part of the rows held out; only these are copied.
 
         Splitting row indices takes the same draws as scikit-learn's splitting of arrays.
         """
@@ -204,36 +198,35 @@ class Problem:
         return self._replaced(row_indices=train, held_out=held_out)
 
     def copied(self, row_indices: np.ndarray | slice, X: Any = None, Y: Any = None) -> "Problem":
-        """These rows on their own; X and Y take the place of their inputs and targets."""
+        """Return a problem of these rows alone, with X and Y as their inputs and targets if given."""
         weights = None if self.sample_weight is None else self.sample_weight[row_indices]
         X, Y = self.X[row_indices] if X is None else X, self.Y[row_indices] if Y is None else Y
         return Problem(X, Y, weights, n_outputs=self.n_outputs, may_miss=self.may_miss)
 
     def in_other_features(self, X: np.ndarray, held_out_X: np.ndarray | None) -> "Problem":
-        """The rows that count, and those set aside, with other inputs."""
-        inner = self.copied(slice(None) if self.row_indices is None else self.row_indices, X)
+        """Return the rows in use and the held-out rows, with other inputs."""
+        inner = self.copied(self.rows, X)
         if self.held_out is not None:
             inner.held_out = self.held_out.copied(slice(None), held_out_X)
         return inner
 
     def transformed(self, inputs: Callable[[Any], Any], targets: Callable[[np.ndarray], np.ndarray]) -> "Problem":
-        """The rows that count, and those set aside, with functions of their inputs and targets in place of these."""
-        rows = slice(None) if self.row_indices is None else self.row_indices
-        other = self.copied(rows, inputs(self.X[rows]), targets(self.Y[rows]))
+        """Return the rows in use and the held-out rows, with functions applied to their inputs and targets."""
+        other = self.copied(self.rows, inputs(self.X[self.rows]), targets(self.Y[self.rows]))
         if self.held_out is not None:
             other.held_out = self.held_out.transformed(inputs, targets)
             other.held_out.drawn = self.held_out.drawn
         return other
 
     def with_noise(self, epoch: int) -> "Problem":
-        """The problem with the noise of one epoch in its inputs, for solvers that need the same loss at every step."""
+        """Return the problem with the noise of one epoch in X, for solvers that need the same loss at every step."""
         if self.noise is None:
             return self
         X = self.noise.added(self.X, epoch)
         return self._replaced(X=X, samples=self.samples._replace(table=make_table(X)), noise=None)
 
     def derived(self, name: str, make: Callable[[], Any]) -> Any:
-        """What make() returns, made once for all who train on this problem, side by side or one after the other."""
+        """Return make(), called once for all trainings on this problem, also in several threads."""
         with self._lock:
             if name not in self._derived:
                 self._derived[name] = make()

@@ -1,4 +1,4 @@
-"""Fewer hidden units with nearly the same outputs: which ones the others can stand in for, and the weights without them."""
+"""Pruning: fewer hidden units with nearly the same outputs."""
 
 from typing import Any
 
@@ -11,15 +11,15 @@ from fastbp.training.predict import activation_names, first_layers, predict_outp
 
 
 class _Pruning:
-    """A network that loses units, beside the one that it comes from."""
+    """A network while it loses units, and the original network."""
 
     def __init__(self, network: Network, params: np.ndarray, X: Any, n_threads: int | None) -> None:
         self.network, self.params, self.X, self.n_threads = network, params, X, n_threads
         self.before = parameter_views(network, params)
         self.coefs, self.intercepts = ([array.astype(np.float64) for array in arrays] for arrays in self.before)
-        self.outputs = self._ask(network, params)
+        self.outputs = self._predict(network, params)
 
-    def _ask(self, network: Network, params: np.ndarray) -> np.ndarray:
+    def _predict(self, network: Network, params: np.ndarray) -> np.ndarray:
         return predict_outputs(network, params, self.X, n_threads=self.n_threads).astype(np.float64)
 
     def _packed(self, coefs: list[np.ndarray], intercepts: list[np.ndarray]) -> tuple[Network, np.ndarray]:
@@ -31,11 +31,11 @@ class _Pruning:
         return network, pack_parameters(network, coefs, intercepts, self.params.dtype, beside)
 
     def prune(self, layer: int, most: np.ndarray) -> None:
-        """Drop as many units of a layer as there may be until the root mean square change of an output is more than `most`."""
-        wanted = self._ask(*first_layers(self.network, self.params, layer + 1)) @ self.before[0][layer + 1]
-        now = self._ask(*first_layers(*self._packed(self.coefs, self.intercepts), layer + 1))
+        """Drop as many units of a layer as possible while the root mean square change of each output is at most `most`."""
+        wanted = self._predict(*first_layers(self.network, self.params, layer + 1)) @ self.before[0][layer + 1]
+        now = self._predict(*first_layers(*self._packed(self.coefs, self.intercepts), layer + 1))
         first = int(self.network.fit_intercept)
-        Q, R = np.linalg.qr(np.hstack([np.ones((len(now), first)), now]))  # in place of the rows as many as there are units
+        Q, R = np.linalg.qr(np.hstack([np.ones((len(now), first)), now]))  # as many rows as units suffice
         target = Q.T @ wanted
         order = _elimination_order(
             R[first:, first:], target[first:], self.coefs[layer + 1], float(np.finfo(self.params.dtype).eps)
@@ -51,10 +51,10 @@ class _Pruning:
                 intercepts[layer + 1] = self.before[1][layer + 1] + solution[0]
             return coefs, intercepts
 
-        low, high = 0, len(order) - 1  # a layer keeps one unit at least
+        low, high = 0, len(order) - 1  # a layer keeps at least one unit
         while low < high:
             middle = (low + high + 1) // 2
-            change = self._ask(*self._packed(*without(middle))) - self.outputs
+            change = self._predict(*self._packed(*without(middle))) - self.outputs
             if (np.sqrt((change**2).mean(axis=0)) <= most).all():
                 low = middle
             else:
@@ -66,39 +66,34 @@ class _Pruning:
 def pruned_weights(
     network: Network, params: np.ndarray, X: Any, tolerance: float, n_threads: int | None = None
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Drop hidden units whose absence the next layer's weights, refitted by least squares, make up for.
+    """Drop hidden units, refit the next layer's weights by least squares, and return all coefs and intercepts.
 
-    Layer after layer, from the first: units are put in the order in which they are missed least, and as many are dropped as the
-    outputs allow. Each layer may use up its share of the tolerance.
+    This goes layer by layer, from the first. The units that matter least are dropped first, as many as the tolerance allows. Each
+    layer may use an equal share of the tolerance.
 
     Parameters
     ----------
     network : Network
     params : ndarray of shape (n_parameters,)
     X : ndarray of shape (n_samples, n_features), C-contiguous, or CSR matrix
-        With more rows than a layer has units.
+        It should have more rows than a layer has units.
     tolerance : float
-        Largest root mean square change of an output over the rows of X, in that output's standard deviations over them.
+        Largest root mean square change of an output over the rows of X, in standard deviations of this output.
     n_threads : int or None
-
-    Returns
-    -------
-    coefs : list of ndarray of shape (n_in, n_out)
-    intercepts : list of ndarray of shape (n_out,)
     """
     pruning = _Pruning(network, params, X, n_threads)
-    spread, n_hidden = pruning.outputs.std(axis=0), len(network.units) - 2
+    deviations, n_hidden = pruning.outputs.std(axis=0), len(network.units) - 2
     for layer in range(n_hidden):
-        pruning.prune(layer, tolerance * (layer + 1) / n_hidden * spread)
+        pruning.prune(layer, tolerance * (layer + 1) / n_hidden * deviations)
     return [W.astype(params.dtype) for W in pruning.coefs], [b.astype(params.dtype) for b in pruning.intercepts]
 
 
 def _elimination_order(R: np.ndarray, target: np.ndarray, next_weights: np.ndarray, eps: float) -> np.ndarray:
-    """Numbers of units, the one that is missed least first; R: (n, n_units) their activations, target: (n, n_next).
+    """Return the units in the order in which to drop them; R: (n, n_units) their activations, target: (n, n_next).
 
-    First those that are, to rounding, sums of others or unused; then, one after the other, the unit without which the least
-    squares rise least, the others standing in for it: the optimal brain surgeon's rule with a whole unit in the place of a weight
-    (Hassibi and Stork, NIPS 1992).
+    First come units that have no effect or are, up to rounding, linear combinations of others. Then comes, again and again, the
+    unit without which the residual of the least squares grows least: the optimal brain surgeon's rule for whole units (Hassibi
+    and Stork, NIPS 1992).
     """
     strengths = np.linalg.norm(next_weights, axis=1)
     factor, pivots = qr(R * strengths, mode="r", pivoting=True)
@@ -106,7 +101,7 @@ def _elimination_order(R: np.ndarray, target: np.ndarray, next_weights: np.ndarr
     rank = int((sizes > 10 * eps * max(R.shape) * sizes[0]).sum())
     order, kept = list(pivots[rank:][::-1]), pivots[:rank]
     inverse = np.linalg.inv(factor[:rank, :rank])
-    inverse = (inverse @ inverse.T) * strengths[kept][:, np.newaxis] * strengths[kept]  # of the kept units' products
+    inverse = (inverse @ inverse.T) * strengths[kept][:, np.newaxis] * strengths[kept]  # of R.T @ R for the kept units
     weights = np.linalg.lstsq(R[:, kept], target, rcond=None)[0]
     while kept.size:
         rise = (weights**2).sum(axis=1) / np.diag(inverse)

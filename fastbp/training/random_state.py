@@ -1,4 +1,4 @@
-"""numpy.random.RandomState as the kernels take it: the 624 words of its Mersenne Twister, and how many of them are used."""
+"""numpy.random.RandomState for kernels: the 624 words of its Mersenne Twister, and how many of them have been used."""
 
 import ctypes
 import threading
@@ -13,33 +13,33 @@ MOST_SEEDS = 2**31 - 1
 
 
 class Twister:
-    """A copy of a RandomState's state, from which any number of fits may begin; what they draw changes nothing in it."""
+    """A copy of a RandomState's state. Any number of fits may begin with it; their draws do not change it."""
 
     def __init__(self, random_state: Any) -> None:
         key, position = open_twister(random_state)  # type: ignore[misc]
         self._key, self._position = key.copy(), position
 
     def open(self) -> tuple[np.ndarray, np.ndarray]:
-        """Key, (624,) uint32, and position, (1,) int64, to draw from."""
+        """Return key, (624,) uint32, and position, (1,) int64, to draw from."""
         return self._key.copy(), self._position.copy()
 
     def random_state(self) -> np.random.RandomState:
-        """A RandomState that begins here."""
+        """Return a RandomState with this state."""
         random_state = np.random.RandomState()
         random_state.set_state(("MT19937", self._key, int(self._position[0])))  # type: ignore[arg-type]
         return random_state
 
 
 class MovingTwister(Twister):
-    """One that draws move, for a fit that pauses and goes on."""
+    """A Twister that draws do change, for a fit that pauses and continues."""
 
     def open(self) -> tuple[np.ndarray, np.ndarray]:
-        """Key and position of its own."""
+        """Return its own key and position."""
         return self._key, self._position
 
 
 class _OfThread(threading.local):
-    """One RandomState per thread, whose words can be had without the 0.08 ms that copying them out and in takes."""
+    """One RandomState per thread. Kernels use its words in place: to copy them out and in takes 0.08 ms."""
 
     def __init__(self) -> None:
         generator = np.random.MT19937(0)
@@ -55,7 +55,10 @@ _of_thread = _OfThread()
 
 
 def seeded(random_state: Any) -> np.random.RandomState:
-    """What check_random_state returns; for an int, good until the next call in this thread, without the 0.1 ms of a new one."""
+    """Return check_random_state(random_state), for an int the thread's own RandomState, which saves 0.1 ms.
+
+    The next call in this thread seeds it again.
+    """
     if isinstance(random_state, Integral) and not _of_thread.is_lent:
         _of_thread.random_state.seed(int(random_state))
         return _of_thread.random_state
@@ -63,8 +66,11 @@ def seeded(random_state: Any) -> np.random.RandomState:
 
 
 class Lent:
-    """Within a with statement what `seeded` returns, good until its end: who draws meanwhile, as a fit that a callback, a scorer
-    or a schedule of this one begins, gets another."""
+    """A context manager that returns `seeded(random_state)`, which is not seeded again within the with block.
+
+    A callback, a scorer or a schedule may begin another fit there, which then gets a RandomState of its own. This class takes a
+    microsecond less than contextlib.contextmanager.
+    """
 
     __slots__ = ("_is_of_thread", "_random_state")
 
@@ -72,20 +78,20 @@ class Lent:
         self._random_state, self._is_of_thread = random_state, False
 
     def __enter__(self) -> np.random.RandomState:
-        """Take it."""
+        """Return the RandomState."""
         random_state = seeded(self._random_state)
         if random_state is _of_thread.random_state:
             self._is_of_thread = _of_thread.is_lent = True
         return random_state
 
     def __exit__(self, *_: object) -> None:
-        """Give it back."""
+        """Allow `seeded` to use the thread's RandomState again."""
         if self._is_of_thread:
             _of_thread.is_lent = False
 
 
 def open_twister(random_state: Any) -> tuple[np.ndarray, np.ndarray] | None:
-    """Key and position, see `Twister.open`, to draw from until `close_twister`; None where the bit generator is another one."""
+    """Return key and position to draw from until `close_twister`, or None if the bit generator is no Mersenne Twister."""
     if isinstance(random_state, Twister):
         return random_state.open()
     if random_state is _of_thread.random_state and _of_thread.is_as_expected:
@@ -98,7 +104,7 @@ def open_twister(random_state: Any) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def drawn_seed(random_state: Any) -> tuple[Any, int]:
-    """Draw a number from 1 up to MOST_SEEDS; return what further draws are made from, and the number."""
+    """Draw a number from 1 to MOST_SEEDS; return the random state for further draws, and the number."""
     if isinstance(random_state, Twister):
         drawn_from = random_state.random_state()
         seed = 1 + drawn_from.randint(MOST_SEEDS)
@@ -107,7 +113,7 @@ def drawn_seed(random_state: Any) -> tuple[Any, int]:
 
 
 def close_twister(random_state: Any, key: np.ndarray, position: np.ndarray) -> None:
-    """Leave the RandomState where the kernels have left its key and position."""
+    """Set the RandomState to the key and position after the kernels' draws."""
     if isinstance(random_state, Twister):
         return
     if random_state is _of_thread.random_state and _of_thread.is_as_expected:

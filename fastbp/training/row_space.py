@@ -1,10 +1,10 @@
-"""Training on wide tables: sgd needs as many features as there are rows, however many the table has.
+"""Training by sgd on tables with many more columns than rows: it needs only as many features as there are rows.
 
-Every gradient of the first weights is a sum of rows of X, so sgd never leaves the rows' span, and it takes the same way whatever
-orthonormal basis the features are written in (A. Y. Ng, Feature selection, L1 vs. L2 regularization, and rotational invariance,
-ICML 2004). In a basis of that span, K = X · Xᵀ = L · Lᵀ, the rows are those of the triangle L, and an epoch costs the same for a
-hundred thousand features as for as many as there are rows. Neither adam nor lbfgs has that property: one steps by elements, the
-other stops by the largest.
+Every gradient of the first layer's weights is a linear combination of rows of X, so sgd never leaves the span of the rows. Its
+steps are the same in every orthonormal basis of the features (A. Y. Ng, Feature selection, L1 vs. L2 regularization, and
+rotational invariance, ICML 2004). In a basis of the span, the rows are those of the triangle L with X · Xᵀ = L · Lᵀ. Then an
+epoch takes the same time for a hundred thousand features as for as many features as rows. This does not hold for adam, which
+steps element by element, nor for lbfgs, which stops by the largest element of the gradient.
 """
 
 import math
@@ -23,15 +23,15 @@ from fastbp.training.settings import Settings
 from fastbp.training.threads import run_team, team_size
 from fastbp.training.workspace import UPDATE_WORK
 
-CHUNK = 1016  # features that are copied together; rows a power of 2 apart would crowd into few sets of the caches
-TEAM_WORK = 1e9  # floating-point operations of a product that several threads share
-WHOLE_VECTORS = 16  # so many float32 fill the longest vector
+CHUNK = 1016  # features that are copied together; rows at a distance of a power of 2 would share few sets of the caches
+TEAM_WORK = 1e9  # floating-point operations from which several threads share a product
+WHOLE_VECTORS = 16  # elements: the longest vector of float32
 MOST_ROWS = 1024  # the triangle has 8 MiB then
-FEWEST_SAVINGS = 4  # by how much the work saved must outweigh the setting up: a fit may end long before max_iter
+FEWEST_SAVINGS = 4  # least ratio of work saved in max_iter epochs to work for the basis: a fit may end much earlier
 
 
 def is_worth_it(X: Any, n_rows: int, n_units: int, batch_size: int, max_iter: int) -> bool:
-    """Whether training in the span of n_rows rows of X saves work, with n_units in the first hidden layer."""
+    """Whether training in the span of n_rows rows of X saves work; n_units: of the first hidden layer."""
     n_features = X.shape[1]
     if n_rows > MOST_ROWS or 2 * n_rows > n_features:
         return False
@@ -43,7 +43,7 @@ def is_worth_it(X: Any, n_rows: int, n_units: int, batch_size: int, max_iter: in
 
 
 def space_of(problem: Problem, settings: Settings, n_units: int, n_threads: int | None) -> "RowSpace | None":
-    """The span of the rows where it pays to train in it, made once for all who train on them; or None."""
+    """Return the span of the rows, computed once for all trainings on them, or None if it does not save work."""
     if not SOLVERS[settings.solver].stays_in_span or settings.is_shaped:
         return None
     held_out = None if problem.held_out is None else problem.held_out.X
@@ -62,18 +62,18 @@ class RowSpace:
     ----------
     X : ndarray or CSR matrix of shape (n, n_features)
     row_indices : ndarray of int64 or None
-        The rows of X that count; all by default.
+        The rows of X to train on; None is all.
     held_out : ndarray or CSR matrix of shape (n_held_out, n_features) or None
-        Rows that are not trained on; the basis spans them too.
+        Other rows that the basis spans.
     n_threads : int or None
 
     Attributes
     ----------
     n_rows : int
-        Rows of X and those held out together.
+        Number of trained and held-out rows.
     X : ndarray of shape (n_trained_rows, n_rows + 1)
-        The rows in this basis, and a feature that is zero: its weights stand for what of a unit's weights lies outside the span.
-        The data do not move that part, the penalty shrinks it.
+        The trained rows in this basis, and a feature that is zero. A unit's weight of this feature is the norm of the part of its
+        weights outside of the span, which the penalty shrinks and the data do not change.
     held_out : ndarray of shape (n_held_out, n_rows + 1)
     """
 
@@ -84,11 +84,11 @@ class RowSpace:
         self._stride = n + -n % WHOLE_VECTORS
         self._L = aligned_zeros(n * self._stride, np.float64).reshape(n, self._stride)
         for _, rows in self._chunks():
-            self._multiply(rows, _padded(rows.T, np.float64), self._L, only_lower=True)
-        # Rows that depend on each other leave pivots of nothing but rounding errors: so much more than those keeps them positive.
-        # Those errors go by the row, so a row of a larger scale takes nothing from the others.
+            self._multiply(rows, _padded(rows.T), self._L, only_lower=True)
+        # Pivots of linearly dependent rows are rounding errors. A larger addition to the diagonal keeps them positive. It is in
+        # proportion to each row's own scale, like these errors.
         diagonal = self._L[np.diag_indices(n)]
-        floor = np.finfo(np.float64).tiny / np.finfo(np.float64).eps  # so that no pivot is a subnormal number
+        floor = np.finfo(np.float64).tiny / np.finfo(np.float64).eps  # no pivot is a subnormal number then
         self._L[np.diag_indices(n)] += np.maximum(16 * n * np.finfo(np.float64).eps * diagonal, floor)
         self._solve(FACTORIZE, self._L)
         inputs = np.zeros((n, n + 1), dtype=X.dtype)
@@ -98,7 +98,7 @@ class RowSpace:
     def train(
         self, run: Run, network: Any, problem: Problem, settings: Settings, train: Callable[..., str], **options: Any
     ) -> str:
-        """Train a run's network by `train` in the features of this basis, from a new optimizer on; return what that returns."""
+        """Train a run, which has a new optimizer, by calling `train` with the features of this basis; return its result."""
         inner = network_for(settings, self.n_rows + 1, problem.n_outputs, run.params.dtype)
         entered = self.enter(network, inner, run.params)
         outer_params, optimizer, history = run.params, run.optimizer, run.history
@@ -109,13 +109,13 @@ class RowSpace:
             status = train(run, inner, problem.in_other_features(self.X, self.held_out), settings, **options)
         finally:
             vectors = [run.params, optimizer.moments[0]] + ([] if history.best_params is None else [history.best_params])
-            # Nothing in the layout of the basis may be left behind if the way back is cut short.
+            # If Ctrl-C interrupts what follows, the run must not be left with vectors in the layout of the basis.
             run.params, optimizer.moments, history.best_params = outer_params, outer_moments, None
             run.outward = None
             is_interrupted = False
             try:
                 left = self.leave(network, inner, outer_params, entered, vectors)
-            except KeyboardInterrupt:  # what has been learned is worth another try
+            except KeyboardInterrupt:  # try again: the result of the training would be lost
                 is_interrupted = True
                 left = self.leave(network, inner, outer_params, entered, vectors)
             outer_params[:], optimizer.moments[0], *best = left
@@ -124,11 +124,11 @@ class RowSpace:
         return INTERRUPTED if is_interrupted else status
 
     def enter(self, network: Network, inner: Network, params: np.ndarray) -> np.ndarray:
-        """Flat parameters of a network, in the layout of `inner`, which has the features of this basis."""
+        """Return the flat params of `network` in the layout of `inner`, which has the features of this basis."""
         coefs, intercepts = parameter_views(network, params)
         W, inside = coefs[0], np.zeros(())
         for features, rows in self._chunks():
-            weights = _padded(W[features], np.float64)
+            weights = _padded(W[features])
             part = np.zeros((self.n_rows, weights.shape[1]))
             self._multiply(rows, weights, part)
             inside = inside + part[:, : W.shape[1]]
@@ -140,9 +140,11 @@ class RowSpace:
     def leave(
         self, network: Network, inner: Network, params: np.ndarray, entered: np.ndarray, vectors: Sequence[np.ndarray]
     ) -> list[np.ndarray]:
-        """Flat vectors in the layout of `inner`, parameters or velocities, in that of `network`; entered: what `enter` made of
-        params."""
-        start, before = parameter_views(network, params)[0][0], parameter_views(inner, entered)[0][0]
+        """Return flat vectors in the layout of `inner` (parameters or velocities) in that of `network`.
+
+        params are the initial parameters, and entered is enter(network, inner, params).
+        """
+        initial, before = parameter_views(network, params)[0][0], parameter_views(inner, entered)[0][0]
         inside, outside = before[:-1].astype(np.float64), before[-1].astype(np.float64)
         outside_squared = outside @ outside
         found, changes = [], []
@@ -150,8 +152,8 @@ class RowSpace:
             coefs, intercepts = parameter_views(inner, values)
             share = outside @ coefs[0][-1] / outside_squared if outside_squared > 0.0 else 1.0  # the same for all units
             changes.append(self._solved(SOLVE_TRANSPOSED, coefs[0][:-1] - share * inside))
-            found.append(pack_parameters(network, [params.dtype.type(share) * start, *coefs[1:]], intercepts, params.dtype))
-        change, n_units = _padded(np.hstack(changes), np.float64), start.shape[1]
+            found.append(pack_parameters(network, [params.dtype.type(share) * initial, *coefs[1:]], intercepts, params.dtype))
+        change, n_units = _padded(np.hstack(changes)), initial.shape[1]
         for features, rows in self._chunks():
             part = np.zeros((rows.shape[1], change.shape[1]))
             self._multiply(rows.T, change, part)
@@ -160,8 +162,7 @@ class RowSpace:
         return found
 
     def _chunks(self) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yield slices of the features and the values of all rows there, in float64: what is small beside the rows that it is a
-        difference of, where these hardly differ, is to be right too."""
+        """Yield slices of the features and the values of all rows there, in float64, as small differences of rows matter too."""
         X, row_indices, held_out = self._X, self._row_indices, self._held_out
         for first in range(0, X.shape[1], CHUNK):
             features = slice(first, first + CHUNK)
@@ -172,7 +173,7 @@ class RowSpace:
             yield features, rows.astype(np.float64, order="C", copy=False)
 
     def _multiply(self, A: np.ndarray, B: np.ndarray, C: np.ndarray, only_lower: bool = False) -> None:
-        """C += A · B in our own kernels, whose bits do not depend on the number of threads; A: a view with any strides."""
+        """C += A · B by kernels whose bits do not depend on the number of threads; A may have any strides."""
         shape = len(C), len(B), C.shape[1]
         work = 2.0 * math.prod(shape)
         strides = [stride // A.itemsize for stride in A.strides]
@@ -187,17 +188,17 @@ class RowSpace:
         triangular(task, self._L.reshape(-1), rows.reshape(-1), len(rows), self.n_rows, self._stride)
 
     def _solved(self, task: int, columns: np.ndarray) -> np.ndarray:
-        """Columns, (n_rows, n), solved for with L or its transpose."""
+        """Return L⁻¹ · columns, or L⁻ᵀ · columns; columns: (n_rows, n)."""
         rows = np.zeros((columns.shape[1], self._stride))
         rows[:, : self.n_rows] = columns.T
         self._solve(task, rows)
         return rows[:, : self.n_rows].T
 
 
-def _padded(matrix: np.ndarray, dtype: Any) -> np.ndarray:
-    """A copy whose rows are whole vectors."""
+def _padded(matrix: np.ndarray) -> np.ndarray:
+    """Return a copy in float64 whose rows are whole vectors."""
     n_rows, n_columns = matrix.shape
     width = n_columns + -n_columns % WHOLE_VECTORS
-    copied = aligned_zeros(n_rows * width, dtype).reshape(n_rows, width)
+    copied = aligned_zeros(n_rows * width, np.float64).reshape(n_rows, width)
     copied[:, :n_columns] = matrix
     return copied

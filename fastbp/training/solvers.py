@@ -1,9 +1,11 @@
-"""Which function trains a run, by the name that names.SOLVERS gives it.
+"""The functions that train a run, by the names of trainers in names.SOLVERS.
 
-A trainer is ``train(run, network, problem, settings, *, n_threads, scratch) -> Outcome``: it changes the run's params, history
-and optimizer in place, asks a `Between` before each call of its loop and tells it after, ends within a fraction of a second
-after Ctrl-C or ``scratch.sync[INTERRUPT]`` with what it has reached, and raises DivergenceError, the last finite weights in
-place, where numbers are no longer finite.
+A trainer is ``train(run, network, problem, settings, *, n_threads, scratch) -> Outcome``:
+
+- It changes the run's params, history and optimizer in place.
+- It calls a `Between` before and after each call of its compiled loop.
+- After Ctrl-C or ``scratch.sync[INTERRUPT]``, it ends within a fraction of a second and leaves the weights so far.
+- If numbers are no longer finite, it leaves the last finite weights and raises DivergenceError.
 """
 
 from collections.abc import Callable

@@ -9,79 +9,57 @@ import numpy as np
 from fastbp.kernels import epochs
 from fastbp.kernels.dropout import Dropout
 from fastbp.names import CONSTANT, SCHEDULES, SCORES
-from fastbp.training.between import Between, Report, time_complaint
+from fastbp.training.between import Between
 from fastbp.training.monotone import parameter_signs
 from fastbp.training.network import dropped_network
 from fastbp.training.optimizer import Optimizer
-from fastbp.training.outcome import CONVERGED, DIVERGED, INTERRUPTED, MAX_ITER, TIME_OVER, DivergenceError, Outcome, Run
+from fastbp.training.outcome import CONVERGED, DIVERGED, INTERRUPTED, MAX_ITER, Outcome, Run, divergence_error, outcome_of
 from fastbp.training.problem import Problem, make_table
 from fastbp.training.random_state import close_twister, drawn_seed, open_twister
 from fastbp.training.row_space import space_of
 from fastbp.training.schedules import MOST_FACTORS, NONE_MOVES, factors_of, warmup_of
 from fastbp.training.settings import Settings
 from fastbp.training.threads import run_team, team_size
-from fastbp.training.validation import diverged, stopped
 from fastbp.training.workspace import UPDATE_WORK, Scratch, exchange_work, flops_per_row, make_strips, make_workspace, slabs_of
 
 _NOTHING_DROPPED = Dropout(0, np.empty(0), np.empty(0, np.int64), 0, 0, 1.0)
 _NOTHING_MOVES = epochs.Factors(NONE_MOVES, NONE_MOVES, NONE_MOVES)
-BACKUP_ROWS = 32  # of an epoch, beside which a copy of the weights costs little: a hundredth of their arithmetic
+BACKUP_ROWS = 32  # rows per backup of the weights: copying them then takes about a hundredth of the time
 
 
 def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_threads: int | None, scratch: Scratch) -> Outcome:
-    """Train for up to max_iter epochs, with a line every `verbose` of them.
+    """Train for up to max_iter epochs.
 
     Raises
     ------
     DivergenceError
-        The loss or a weight became NaN or infinite, and no rows are held out whose best weights could be kept.
+        The loss or a weight became NaN or infinite, and there are no best weights of early stopping to keep.
     """
-    report = Report(run, settings, problem.held_out is not None) if settings.verbose else None
-    options: dict[str, Any] = {"report": report, "n_threads": n_threads, "scratch": scratch}
     space = None
     if run.optimizer is None:
-        # who scores by weights wants them for X
+        # a user's scoring function is given weights for X
         is_free = isinstance(settings.score, str) and run.history.best_params is None and problem.noise is None
         if is_free and settings.is_plain and not (settings.dropout and settings.dropout[0]):
             space = space_of(problem, settings, int(network.units[1]), n_threads)
         run.optimizer = Optimizer(network, run.params.dtype, settings)
-    if space is None:
-        status = _train_epochs(run, network, problem, settings, **options)
-    else:
-        status = space.train(run, network, problem, settings, _train_epochs, **options)
-    if report is not None:
-        report(run)
-        report.close()
-        if status == CONVERGED:
-            report.tell_end()
+    train_epochs = _train_epochs if space is None else functools.partial(space.train, train=_train_epochs)
+    status = train_epochs(run, network, problem, settings, n_threads=n_threads, scratch=scratch)
+    complaint = ""
     if status == MAX_ITER:
-        is_still_better = settings.early_stopping and run.history.is_best_the_last
         complaint = (
             f"Stochastic Optimizer: Maximum iterations ({settings.max_iter}) reached and the optimization hasn't converged yet."
         )
-        return Outcome(status, complaint + " The last epoch has the best validation score: raise max_iter." * is_still_better)
-    if status == CONVERGED:
-        return stopped(run, settings)
-    if status == TIME_OVER:
-        return Outcome(status, time_complaint(settings, run.history.n_iter))
-    if status == DIVERGED:
-        return diverged(run, settings)
-    return Outcome(status)
+        if settings.early_stopping and run.history.is_last_best:
+            complaint += " The last epoch has the best validation score: raise max_iter."
+    return outcome_of(status, run, settings, complaint)
 
 
 def _train_epochs(
-    run: Run,
-    network: Any,
-    problem: Problem,
-    settings: Settings,
-    *,
-    report: Report | None,
-    n_threads: int | None,
-    scratch: Scratch,
+    run: Run, network: Any, problem: Problem, settings: Settings, *, n_threads: int | None, scratch: Scratch
 ) -> str:
-    """Run the compiled loop to its end and return how that came about."""
+    """Run the compiled loop to its end, and return how it ended."""
     loop = _Loop(run, network, problem, settings, n_threads, scratch)
-    between = Between(run, settings, loop.shown, report)
+    between = Between(run, settings, loop.shown, problem.held_out is not None)
     left = settings.max_iter
     while loop.is_running and left > 0 and not between.ended:
         try:
@@ -91,21 +69,26 @@ def _train_epochs(
             between.end(n_done, n_done == n_epochs)
         except KeyboardInterrupt:
             loop.is_interrupted = True
-        except Exception:  # of a function of the user's
+        except Exception:  # raised by a function of the user's
             run.is_refused = True
             loop.finish()
             raise
-    status = loop.finish()
+    status = ""
+    try:
+        status = loop.finish()
+    finally:  # also after a divergence
+        between.tell()
+        between.close(status == CONVERGED)
     return between.ended if between.ended and status == MAX_ITER and left > 0 else status
 
 
 def _is_simple(settings: Settings) -> bool:
-    """Whether every step is its rule and nothing more, with the same factors."""
+    """Whether each step is the solver's rule alone, at the same rate within an epoch."""
     return settings.is_plain and not (settings.moves_with_steps or settings.is_shaped or settings.dropout)
 
 
 class _Loop:
-    """What the compiled loop works on; `advance` calls it, and notes in the run's history what it has done."""
+    """The arguments of the compiled loop; `advance` calls it and notes the results in the run's history."""
 
     def __init__(
         self, run: Run, network: Any, problem: Problem, settings: Settings, n_threads: int | None, scratch: Scratch
@@ -121,7 +104,7 @@ class _Loop:
         batch_size = settings.rows_per_step(n_rows)
         is_online = batch_size == 1 and solver.is_per_sample and not is_sparse and _is_simple(settings)
         is_full_batch = batch_size == n_rows
-        drops_inputs = bool(settings.dropout and settings.dropout[0])  # from copies
+        drops_inputs = bool(settings.dropout and settings.dropout[0])  # in copies of the rows
         gather = problem.row_indices is not None or bool(settings.shuffle and not is_full_batch) or drops_inputs
         self._n_batches = n_batches = -(-n_rows // batch_size)
         dropout, self._network = self._begin_dropout(network), network
@@ -144,22 +127,15 @@ class _Loop:
             dtype,
             ("training", batch_size, self.size, gather, is_sparse, samples.weights.size > 0),
             lambda: make_workspace(
-                network,
-                dtype,
-                batch_size,
-                strips=strips,
-                n_threads=self.size,
-                gathered=samples if gather else None,
+                network, dtype, batch_size, strips=strips, n_threads=self.size, gathered=samples if gather else None,
                 n_slabs=slabs_of(network, batch_size, is_sparse),
             ),
-        )
+        )  # fmt: skip
         if settings.monotonic:
             workspace = workspace._replace(signs=parameter_signs(network, settings.monotonic, dtype))
         self._choose_held_out(network, samples)
         opened = open_twister(run.random_state)
         self._is_twister = opened is not None
-        self._key: np.ndarray
-        self._position: np.ndarray
         self._key, self._position = opened or (np.zeros(1, np.uint32), np.zeros(1, np.int64))
         if run.order is not None:
             self._order = run.order
@@ -196,10 +172,9 @@ class _Loop:
             self._order, self._key, self._position, self._plan, optimizer.rule(settings), workspace, strips, average, dropout,
         )  # fmt: skip
         self._n_layers = len(network.units) - 1
-        self._results = (np.empty(0),) * 4
 
     def _begin_dropout(self, network: Any) -> Dropout:
-        """What the kernels drop; the seed, drawn once, is all that dropout takes of the random state."""
+        """Return what the kernels drop. Dropout draws nothing but its seed from the random state, once."""
         rates, run = self.settings.dropout, self.run
         if not rates:
             return _NOTHING_DROPPED
@@ -208,7 +183,7 @@ class _Loop:
         return Dropout(1, np.array(rates, dtype=np.float64), network.slopes, run.optimizer.dropout_seed, 0, 1.0)
 
     def _choose_held_out(self, network: Any, samples: Any) -> None:
-        """Rows that are predicted along the way: each epoch those whose score decides, or at the end those of a test."""
+        """Choose the rows that the loop predicts: validation rows after each epoch, or test rows at the end."""
         run, held_out = self.run, self.problem.held_out
         self._validate, self._held_out, self._score = epochs.NEVER, samples, None
         self._best_params = self._outputs = run.params[:0]
@@ -232,30 +207,25 @@ class _Loop:
 
     @property
     def is_running(self) -> bool:
-        """Whether neither a stopping test nor Ctrl-C nor the end of all finite numbers has come."""
+        """Whether no stopping test, Ctrl-C or divergence has ended the loop."""
         return not self.is_interrupted and self._counts[epochs.STATUS] == epochs.RUNNING
 
     def allowed(self, n_epochs: int) -> int:
-        """How many of n_epochs one call may train."""
+        """Return how many of n_epochs one call may train."""
         if self._moves:
             n_epochs = max(1, min(n_epochs, MOST_FACTORS // self._n_batches))
-        is_drawn_here = self.settings.shuffle and not self._is_twister  # by a generator that the kernels know nothing of
+        is_drawn_here = self.settings.shuffle and not self._is_twister  # by a generator that no kernel implements
         is_one = is_drawn_here or self._score is not None or self._noisy is not None
         return 1 if is_one else n_epochs
 
     def advance(self, n_epochs: int) -> int:
-        """Train for n_epochs, as many as are allowed, and note what they brought; return how many were done."""
+        """Train for n_epochs, at most as many as `allowed` returns; return how many were done."""
         if self.settings.shuffle and not self._is_twister:
             self.run.random_state.shuffle(self._order.copy() if self._draws == epochs.ONLY_DRAWN else self._order)
         if self._noisy is not None:
             self.problem.noise.added(self.problem.X, self.run.history.n_epochs, out=self._noisy)  # type: ignore[union-attr]
-        if len(self._results[0]) != n_epochs:  # else those of the last call are taken again
-            n_norms = n_epochs * self._n_layers * self.settings.record_gradient_norms
-            self._results = np.zeros(n_epochs), np.zeros(n_epochs), np.zeros(n_epochs), np.zeros(n_norms)
-        else:
-            for array in self._results:
-                array.fill(0.0)
-        losses, scores, validation_losses, norms = self._results
+        losses, scores, validation_losses = np.zeros(n_epochs), np.zeros(n_epochs), np.zeros(n_epochs)
+        norms = np.zeros(n_epochs * self._n_layers * self.settings.record_gradient_norms)
         factors = self._factors(n_epochs) if self._moves else _NOTHING_MOVES
         arguments = *self._before, self._counts, self._measures, factors, norms, losses, scores, validation_losses
         try:
@@ -281,7 +251,7 @@ class _Loop:
         return n_done
 
     def _end_epoch(self, score: Callable[..., float], losses: np.ndarray, scores: np.ndarray) -> None:
-        """Score the epoch that the kernels have left open, and end it."""
+        """Score an epoch by the user's function, and end it."""
         status = self._counts[epochs.STATUS]
         if status not in (epochs.RUNNING, epochs.WEIGHTS_LOST):
             return
@@ -292,7 +262,7 @@ class _Loop:
         )
 
     def _factors(self, n_epochs: int) -> epochs.Factors:
-        """How rate and decay move in the next n_epochs."""
+        """Return the factors on learning rate, weight decay and dropout for each batch of the next n_epochs."""
         settings, optimizer, n_batches = self.settings, self.run.optimizer, self._n_batches
         span = optimizer.n_epochs, n_epochs, n_batches, settings.scheduled_epochs
         warmup = warmup_of(settings.warmup_steps, optimizer.n_steps, n_epochs * n_batches)
@@ -303,19 +273,19 @@ class _Loop:
         )
 
     def shown(self) -> np.ndarray:
-        """A copy of the weights that would be kept if training ended now."""
+        """Return a copy of the weights that would be kept if training ended now."""
         params = self._best_params if self._validate == epochs.EVERY_EPOCH else self.run.params
         if self.run.optimizer.averaged and self._validate != epochs.EVERY_EPOCH:
             params = self.run.optimizer.averaged[0]
         return params.copy()
 
     def finish(self) -> str:
-        """Leave random state and weights as the end asks for, and return what that was."""
+        """Put the random state and the weights to keep into the run, and return how it ended."""
         run, history, status = self.run, self.run.history, self._counts[epochs.STATUS]
         params = run.params
         if self.settings.shuffle and self._is_twister:
             close_twister(run.random_state, self._key, self._position)
-        is_diverged = status == epochs.LOSS_LOST or np.count_nonzero(np.isfinite(params)) < params.size
+        is_diverged = status == epochs.LOSS_LOST or not np.isfinite(params).all()
         if self._validate == epochs.AT_END:
             run.test_outputs = self._outputs.reshape(self._held_out.table.n_rows, -1)
         if not is_diverged:
@@ -338,11 +308,9 @@ class _Loop:
                 params[:] = self._backup
             is_loss, n_done = status == epochs.LOSS_LOST, history.n_epochs
             what, epoch = ("loss", n_done + 1) if is_loss else ("weights", n_done)
-            raise DivergenceError(
-                "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
-                f" preprocessed. The {what} became NaN or infinite in epoch {epoch}: scale X"
-                f" (StandardScaler) or lower learning_rate_init from {run.optimizer.learning_rate_init:g}. The last finite"
-                " weights are kept."
+            raise divergence_error(
+                f"The {what} became NaN or infinite in epoch {epoch}: scale X (StandardScaler) or lower learning_rate_init from"
+                f" {run.optimizer.learning_rate_init:g}. The last finite weights are kept."
             )
         if self.is_interrupted or status == epochs.INTERRUPTED:
             return INTERRUPTED

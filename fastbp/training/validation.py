@@ -1,7 +1,7 @@
-"""Rows that validate a training, and what their scores decide: one way for all solvers.
+"""Rows that validate a training, and what their scores decide, for solvers that go iteration by iteration.
 
-Solvers that go epoch by epoch ask for it within their compiled loop (kernels/epochs.py), the others here, after each iteration;
-the rules by which a run ends and the best weights are kept are the same compiled ones.
+Solvers that go epoch by epoch score the rows within their compiled loop (kernels/epochs.py). The rules by which a run stops and
+the best weights are kept are the same compiled ones.
 """
 
 from typing import Any
@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from fastbp.kernels import epochs
-from fastbp.names import CONSTANT, SCORES, SOLVERS
-from fastbp.training.outcome import CONVERGED, DIVERGED, Outcome, Run
+from fastbp.names import CONSTANT, SCORES
+from fastbp.training.outcome import Run
 from fastbp.training.predict import predict_outputs
 from fastbp.training.problem import Problem
 from fastbp.training.settings import Settings
@@ -19,22 +19,12 @@ CHUNK = 512  # rows whose losses are computed together
 
 
 class Validation:
-    """The held-out rows of a run that goes iteration by iteration.
-
-    Parameters
-    ----------
-    run : Run
-        Its history gets scores, losses and the best weights.
-    network : Network
-    problem : Problem
-        Whose `held_out` they are; without any nothing is done.
-    settings : Settings
-    n_threads : int or None
+    """Scores the held-out rows of a problem after each iteration of a run, and notes scores and best weights in its history.
 
     Attributes
     ----------
     is_on : bool
-        Whether there are such rows.
+        Whether the problem has held-out rows; without them, nothing is done.
     decides : bool
         Whether their score decides when to stop and which weights are kept.
     """
@@ -63,7 +53,7 @@ class Validation:
         return self.decides and self._counts[epochs.STATUS] == epochs.STOPPED
 
     def end_iteration(self, params: np.ndarray, loss: float) -> None:
-        """Score the weights after an iteration, and note what that says."""
+        """Score the weights after an iteration, and note the results."""
         if self._held_out is None:
             return
         held_out, settings, history, result = self._held_out, self._settings, self._run.history, np.empty(2)
@@ -75,7 +65,7 @@ class Validation:
         if self.decides and not has_name:
             try:
                 score = settings.score(self._network, params, held_out)
-            except Exception:  # of a function of the user's
+            except Exception:  # raised by a function of the user's
                 self._run.is_refused = True
                 raise
         if self.decides:
@@ -87,11 +77,11 @@ class Validation:
         history.validation_loss_curve.append(float(result[0]))
 
     def kept(self, params: np.ndarray) -> np.ndarray:
-        """A copy of the weights that would be kept if training ended now with these."""
+        """Return a copy of the weights that would be kept if training ended now with params."""
         return (self._best if self.decides else params).copy()
 
     def leave(self) -> None:
-        """Leave the best weights in the run, if they are wanted; an iteration that Ctrl-C left unscored does not count."""
+        """Put the best weights into the run, if the score decides; an iteration that Ctrl-C left unscored does not count."""
         history = self._run.history
         if self.is_on and history.n_iter > self._n_scored:
             del history.loss_curve[self._n_scored - history.n_iter :]
@@ -101,29 +91,5 @@ class Validation:
             history.best_params = self._best
 
     def saves(self) -> bool:
-        """Whether there are weights to go back to once a loss is no longer finite."""
+        """Whether the best weights can replace those of a run that diverged."""
         return self.decides and bool(self._run.history.validation_scores)
-
-
-def diverged(run: Run, settings: Settings) -> Outcome:
-    """The outcome of a run whose best weights outlive numbers that are no longer finite."""
-    unit = "epoch" if SOLVERS[settings.solver].is_stochastic else "iteration"
-    remedy = "lower learning_rate_init" if SOLVERS[settings.solver].is_stochastic else "start with smaller weights (init_scale)"
-    return Outcome(
-        DIVERGED,
-        f"The loss or the outputs were no longer finite after {unit} {run.history.n_iter}; the weights with the best"
-        f" validation score are kept. Scale X, or {remedy}.",
-    )
-
-
-def stopped(run: Run, settings: Settings) -> Outcome:
-    """The outcome of a run that a stopping test has ended; early stopping may have come too early."""
-    is_still_better = settings.early_stopping and run.history.is_best_the_last
-    if is_still_better and settings.score not in ("accuracy", "r2"):  # where scikit-learn is silent
-        unit = "epoch" if SOLVERS[settings.solver].is_stochastic else "iteration"
-        return Outcome(
-            CONVERGED,
-            f"The last {unit} has the best validation score, though it rose by less than tol={settings.tol:g} in"
-            f" {settings.n_iter_no_change:g} {unit}s: lower tol, or raise n_iter_no_change (40 does well on small tables).",
-        )
-    return Outcome(CONVERGED)
