@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("architecture")  # which reads each source once
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "fastbp"
 

@@ -211,6 +211,7 @@ REFUSED = [
     ("task", {"one number, tanh", "numbers, gelu"}, "target scaling", {"standard"}, "target_scaling"),
     ("task", {"columns"}, "validation", {"split, calibrated", "given, calibrated"}, "calibration"),
     ("weights", all_but("weights", "none", "zeros"), "input scaling", {"robust"}, "robust"),
+    ("task", {"poisson", "gamma", "tweedie"}, "input scaling", {"robust"}, None),  # of few rows, exp runs away
     ("again", {"warm"}, "starts", {"ensemble"}, None),  # the second fit is refused
     ("again", {"warm"}, "validation", {"split, refit", "given, refit"}, None),
     ("starts", {"ensemble"}, "validation", {"split, refit", "given, refit"}, "refit"),

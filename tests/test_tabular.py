@@ -458,7 +458,7 @@ def smooth_table(n_rows=400, noise=0.0):
     return X, np.sin(X[:, 0]) + 2 * X[:, 1] + noise * random.normal(size=n_rows)
 
 
-@pytest.mark.parametrize("params", [{}, {"cv": 8}, {"preset": "best", "n_ensemble": 2}, {"max_time": 1e6}], ids=str)
+@pytest.mark.parametrize("params", [{}, {"cv": 4}, {"preset": "best", "n_ensemble": 2}, {"max_time": 1e6}], ids=str)
 def test_numbers_with_little_noise_are_trained_on_for_longer(params):
     X, y = smooth_table()
     model = BPTabularRegressor(random_state=0, **params).fit(X, y)
