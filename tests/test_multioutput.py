@@ -3,6 +3,7 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.optimize import approx_fprime
 from scipy.sparse import csr_matrix
@@ -158,9 +159,6 @@ def test_what_it_returns_is_what_forests_return():
     for column, (labels, part) in enumerate(zip(model.classes_, model.predict_proba(X), strict=True)):
         np.testing.assert_array_equal(model.predict(X)[:, column], labels[part.argmax(axis=1)])
     assert (model.predict(X) == LABELS).mean() > 0.95
-    for estimator in (model, forest):
-        with pytest.raises(ValueError, match="multiclass-multioutput is not supported"):
-            estimator.score(X, LABELS)
     tags = [estimator.__sklearn_tags__() for estimator in (model, forest)]
     assert tags[0].target_tags.multi_output == tags[1].target_tags.multi_output is True
 
@@ -176,6 +174,16 @@ def test_labels_of_any_kind(kind):
     }[kind]
     model = make(solver="lbfgs", max_iter=300).fit(X, y)
     assert (model.predict(X) == np.asarray(y)).mean() > 0.95
+
+
+def test_score_counts_rows_that_are_all_right():
+    for y in (NUMBERS, LABELS, pd.DataFrame(LABELS)):
+        network = make().fit(X, y)
+        weights = RNG.uniform(size=len(X))
+        is_right = (network.predict(X) == np.asarray(y)).all(axis=1)
+        assert 0.0 < is_right.mean() < 1.0
+        assert network.score(X, y) == pytest.approx(is_right.mean())
+        assert network.score(X, y, weights) == pytest.approx(weights[is_right].sum() / weights.sum())
 
 
 def test_zeros_and_ones_are_labels_still():
@@ -289,7 +297,7 @@ def all_right(y, predicted):
 
 def test_searches_find_what_grid_search_finds():
     grid = {"hidden_layer_sizes": [3, 12]}
-    ours = BPSearchCV(make(), grid, scoring=make_scorer(all_right), cv=3).fit(X, LABELS)
+    ours = BPSearchCV(make(), grid, cv=3).fit(X, LABELS)
     theirs = GridSearchCV(make(), grid, scoring=make_scorer(all_right), cv=3).fit(X, LABELS)
     np.testing.assert_array_equal(ours.cv_results_["mean_test_score"], theirs.cv_results_["mean_test_score"])
     assert ours.best_params_ == theirs.best_params_

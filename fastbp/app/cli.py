@@ -35,7 +35,7 @@ EXAMPLES = f"""examples:
 
 Without --data it runs on scikit-learn's bundled digits. How a table is written is detected: --sep, --decimal, --thousands
 and --encoding are for where that fails."""
-EPILOG = f"""Each verb has its own --help: {NAME} train --help. The default verb is search."""
+EPILOG = f"""Each command has its own --help: {NAME} train --help. The default command is search."""
 TABLE_OPTIONS = ("target", "sep", "decimal", "thousands", "encoding", "na", "drop")
 
 
@@ -97,7 +97,7 @@ def _parse(arguments):
     text = "Back-propagation networks on tables: search hidden sizes, train, predict, inspect, export."
     parser = OneLineParser(prog=NAME, description=text, epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"fastbp {current_version()}")
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs", parser_class=OneLineParser)
+    verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", title="commands", parser_class=OneLineParser)
     _add_search(verbs)
     add_verbs(verbs)
     text = "Compile all kernels and store them for other processes."
@@ -109,7 +109,7 @@ def _parse(arguments):
 def _add_search(verbs):
     parser = verbs.add_parser(
         "search",
-        help="rank hidden sizes by cross-validation and test the best one; the default verb",
+        help="rank hidden sizes by cross-validation and test the best one; the default command",
         description="Search the hidden sizes of a BP network by cross-validation, then test the best one on held-out rows.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -128,7 +128,7 @@ def _add_search(verbs):
     add("--seed", type=whole_number, default=0, help="of the split, the folds and the networks (default: 0)")
     picture = Path("fastbp-sizes.png")
     add("--output", metavar="FILE.png", type=file_name, default=picture, help="the picture (default: %(default)s)")
-    add("--force", action="store_true", help="write the picture over the table that is read from")
+    add("--force", action="store_true", help="let the picture overwrite the table")
     add("--quick", action="store_true", help=f"a small search: {' '.join(QUICK_SIZES)}, 3 folds, 30 epochs")
     add("--no-tabular", action="store_true", help="do not train BPTabularClassifier or -Regressor on the same folds")
     add("--no-compare", action="store_true", help="do not time scikit-learn's MLP at the end")

@@ -59,14 +59,14 @@ def add_verbs(verbs):
     text = "Train on a table, and save the model together with how it reads the columns."
     add = command("train", _train, text, data="CSV, packed or not, or Parquet; - is standard input")
     add("--target", metavar="COLUMN", required=True, help="the column to learn")
-    add("--model", metavar="FILE.skops", required=True, type=file_name, help="where the model goes")
+    add("--model", metavar="FILE.skops", required=True, type=file_name, help="the file to write the model to")
     add("--drop", metavar="COLUMN", nargs="+", default=[], help="columns to leave out")
     add("--task", choices=["classification", "regression"], help="default: found from the target")
     add("--size", type=parse_sizes, help="a plain network of these sizes, such as 64-32 (default: the estimator for tables)")
     add("--epochs", type=positive, help="the most epochs (default: 200 with --size; otherwise the estimator chooses)")
-    add("--max-time", metavar="SECONDS", type=positive, help="end the training after so long")
+    add("--max-time", metavar="SECONDS", type=positive, help="limit of the training time")
     add("--seed", type=whole_number, default=0, help="of the test rows and the network (default: 0)")
-    add("--verbose", action="store_true", help="say every epoch how the training goes (default: on a terminal)")
+    add("--verbose", action="store_true", help="print the loss of each epoch (default: on a terminal)")
     text = "Predict the rows of a table with a saved model, and write CSV."
     add = command("predict", _predict, text, data="as for train; columns are found by their names")
     add("--model", metavar="FILE", required=True, type=Path, help="a file written by train or fastbp.save")
@@ -82,7 +82,7 @@ def add_verbs(verbs):
     for name in ("train", "predict"):
         add_reading(verbs.choices[name])
     for name in ("train", "predict", "export"):
-        verbs.choices[name].add_argument("--force", action="store_true", help="write over a file that is read from")
+        verbs.choices[name].add_argument("--force", action="store_true", help="overwrite an input file")
 
 
 # ---- train

@@ -172,7 +172,7 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs, which are also the targets. A sparse X stays sparse as input, but a dense copy of it is made for the targets.
         y : Ignored
-            Here because pipelines pass it.
+            Exists for compatibility with pipelines.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each row in the loss; None is 1.
 
@@ -197,7 +197,7 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs, which are also the targets.
         y : Ignored
-            Here because pipelines pass it.
+            Exists for compatibility with pipelines.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each row in the loss; None is 1.
 

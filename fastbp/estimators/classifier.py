@@ -56,7 +56,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         Only with `ordered`: the thresholds between one class and the next, on the scale of the score, which `hidden_activations`
         returns.
     temperature_ : float or None
-        The temperature of `calibration`. Above 1, the network was too sure of itself.
+        The temperature of `calibration`. Above 1, the network was overconfident.
     {attributes}
 
     See Also
@@ -315,13 +315,13 @@ class BPClassifier(ClassifierMixin, BaseBP):
         return csr_matrix(labels) if self._sparse_labels else labels
 
     def score(self, X: MatrixLike, y: MatrixLike, sample_weight: ArrayLike | None = None) -> float:
-        """Return the accuracy: the fraction of the rows with all labels right.
+        """Return the accuracy: the fraction of the rows with all labels, or all columns of classes, right.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs.
-        y : {array-like, sparse matrix} of shape (n_samples,) or (n_samples, n_labels)
+        y : {array-like, sparse matrix} of shape (n_samples,), (n_samples, n_labels) or (n_samples, n_columns)
             True labels.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each row; None is 1.
@@ -334,6 +334,10 @@ class BPClassifier(ClassifierMixin, BaseBP):
         y, missing = without_missing(self, y, is_whole=False)
         if missing is not None:
             return known_accuracy(y, self.predict(X), missing, sample_weight)
+        if self._groups():  # scikit-learn's accuracy_score has none for several columns
+            labels, codes = column_labels(np.asarray(y))
+            y = np.column_stack([known[column] for known, column in zip(labels, codes.T)])
+            return known_accuracy(y, self.predict(X), np.zeros(y.shape, dtype=bool), sample_weight)
         return super().score(X, y, sample_weight)
 
     def predict_proba(self, X: MatrixLike) -> Any:

@@ -113,7 +113,7 @@ References
 .. [8] Holzmüller, Grinsztajn and Steinwart, "Better by default: strong pre-tuned MLPs and boosted trees on tabular data",
    NeurIPS 2024.
 .. [9] Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", ICML 2017.
-.. [10] Guo and Berkhahn, "Entity embeddings of categorical variables", arXiv:1604.06737, 2016; how they begin: Gorishniy,
+.. [10] Guo and Berkhahn, "Entity embeddings of categorical variables", arXiv:1604.06737, 2016; their initial values: Gorishniy,
    Rubachev, Khrulkov and Babenko, "Revisiting deep learning models for tabular data", NeurIPS 2021.
 .. [11] Howard and Gugger, "fastai: a layered API for deep learning", Information 11, 2020; `emb_sz_rule` in fastai.tabular.model.
 """

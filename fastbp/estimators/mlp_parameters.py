@@ -43,14 +43,15 @@ MLP_PARAMETERS = (
         "alpha",
         0.0001,
         kinds.PENALTY,
-        "Strength of the L2 penalty on the weights (not on the intercepts), as in the formula above.",
+        "L2 penalty on the weights (not on the intercepts): alpha / (2 S) times the sum of their squares, for S rows.",
         of_estimator={
             kinds.REGRESSOR: {
                 "kind": kinds.PENALTY_OR_BAYES,
-                "text": r"""Strength of the L2 penalty on the weights (not on the intercepts), as in the formula above. 'bayes',
-                for the solver 'lm', estimates it together with the variance of the noise from the training rows alone, by the
-                evidence for them (D. J. C. MacKay, A practical Bayesian framework for backpropagation networks, 1992; F. D.
-                Foresee and M. T. Hagan, Gauss-Newton approximation to Bayesian learning, 1997): after each step alpha becomes
+                "text": r"""L2 penalty on the weights (not on the intercepts): alpha / (2 S) times the sum of their
+                squares, for S rows. 'bayes', for the solver 'lm', estimates it together with the variance of the noise from the
+                training rows alone, by the evidence for them (D. J. C. MacKay, A practical Bayesian framework for
+                backpropagation networks, 1992; F. D. Foresee and M. T. Hagan, Gauss-Newton approximation to Bayesian learning,
+                1997): after each step alpha becomes
                 :math:`\sigma^2 \gamma_w / \lVert W \rVert^2` with :math:`\sigma^2 = \sum_i s_i e_i^2 / (N - \gamma)`, where
                 :math:`\gamma` parameters, :math:`\gamma_w` of them weights, are determined by the data, and N is the sum of the
                 sample weights times the number of outputs. Errors and the last layer's weights are counted in standard

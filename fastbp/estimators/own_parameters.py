@@ -305,8 +305,8 @@ OWN_PARAMETERS = (
         first layer reads in place of a 0 or 1 [10]_. 'auto' is fastai's rule for n categories in a column,
         :math:`\min(600, \mathrm{round}(1.6 \, n^{0.56}))` [11]_. A dict sets the size of some columns, by number or name; the
         others are 'auto'. The initial values are uniform within :math:`\pm 1 / \sqrt{size}`. `alpha` and `weight_decay` penalise
-        embeddings like weights, and the 'embedding' of `rate_factors` is for them too. The embedding of an unknown category is
-        zeros, as is that of one that the dropout of inputs leaves out.""",
+        embeddings like weights, and ``rate_factors={"embedding": …}`` applies to them too. The embedding of an unknown category
+        is zeros, and so is that of a category that the dropout of inputs leaves out.""",
         estimators=kinds.PREDICTORS,
         acts=kinds.BEFORE,
     ),

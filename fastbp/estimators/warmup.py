@@ -14,7 +14,7 @@ def warm_up(client: Any = None) -> int:
     ----------
     client : dask.distributed.Client, default=None
         Warm up the workers of this Dask cluster instead of this process. One worker of each kind of CPU compiles. The others
-        load what it has stored. If they do not share its disk, they are sent it.
+        load what it has stored. Workers without its disk receive a copy.
 
     Returns
     -------

@@ -208,7 +208,7 @@ ACTIVATIONS = {
     "elu": Activation("x above zero, e**x - 1 elsewhere", elu, back_through_elu, flat=((-1.0, -0.99),)),
     "gelu": Activation("x·(1 + tanh(√(2/π)·(x + 0.044715·x³))) / 2", gelu, is_monotone=False),
     "selu": Activation(
-        "1.0507·x above zero, 1.7581·(e**x - 1) elsewhere, which keeps deep layers' spread near 1 [5]_",
+        "1.0507·x above zero, 1.7581·(e**x - 1) elsewhere, which keeps the standard deviation of deep layers near 1 [5]_",
         selu,
         back_through_selu,
         flat=((-1.76, -1.7476),),

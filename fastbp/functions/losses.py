@@ -153,7 +153,7 @@ _LOSSES = {
         "half the Poisson deviance (targets ≥ 0, exponential output)", ("exp",), poisson, canonical="exp", lowest_target=0.0
     ),
     "huber": Loss(
-        "half the squared error up to an error of `delta` and straight on from there, for targets with outliers",
+        "half the squared error up to an error of `delta`, and linear beyond, for targets with outliers",
         REAL_OUTPUTS,
         huber,
         huber_slope,
@@ -164,7 +164,7 @@ _LOSSES = {
         "the absolute error, whose best prediction is the median", REAL_OUTPUTS, absolute_error, absolute_error_slope
     ),
     "log_cosh": Loss(
-        "the logarithm of the hyperbolic cosine of the error, half its square near zero and straight far out",
+        "the logarithm of the hyperbolic cosine of the error: about half its square near zero, and linear for large errors",
         REAL_OUTPUTS,
         log_cosh,
         log_cosh_slope,
@@ -200,7 +200,8 @@ _LOSSES = {
         parameter_range=(1.0, 2.0),
     ),
     "gaussian_nll": Loss(
-        "the negative log-likelihood of normal targets, of which means and standard deviations are learnt (Nix and Weigend 1994)",
+        "the negative log-likelihood of normally distributed targets, whose mean and standard deviation the network predicts"
+        " (Nix and Weigend 1994)",
         ("identity",),
         gaussian_nll,
         gaussian_nll_slopes,
