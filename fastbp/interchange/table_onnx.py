@@ -142,7 +142,7 @@ def _network(network: PlainNetwork, table: PlainTable, values: str, graph: Graph
 
 
 def _moments(outputs: str, n: int, graph: Graph) -> str:
-    """Return the means of n targets and then their mean squares, of which networks have an average."""
+    """Return the means of n targets and then their mean squares, which can be averaged over networks."""
     means, spreads = graph.split(outputs, [n, n])
     variances = graph.add(formula("softplus", graph, spreads), LEAST_VARIANCE)
     return graph.joined([means, graph.add(graph.multiply(means, means), variances)])

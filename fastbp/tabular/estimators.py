@@ -144,34 +144,34 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
         self.calibrate = calibrate
 
     def _learn(self, table: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any], monitor: Monitor) -> None:
-        told = read_classes(y)
-        labels = told.labels
+        given = read_classes(y)
+        labels = given.labels
         check_consistent_length(table, labels)
         rows = rows_of(sample_weight, len(labels), np.float32)
         if self.class_weight is not None:
             rows = weighted_by_class(rows, self.class_weight, labels)
-        self.classes_, self._kind, self._is_sparse = told.shown(), told.kind, told.is_sparse
-        found = [np.unique(codes[rows.row_indices], return_inverse=True) for codes in told.codes.T]
-        counting: list[Any] = [np.arange(2) if told.kind == LABELS else places for places, _ in found]
-        self._counting = counting[0] if told.kind == ONE else counting
+        self.classes_, self._kind, self._is_sparse = given.shown(), given.kind, given.is_sparse
+        found = [np.unique(codes[rows.row_indices], return_inverse=True) for codes in given.codes.T]
+        counting: list[Any] = [np.arange(2) if given.kind == LABELS else places for places, _ in found]
+        self._counting = counting[0] if given.kind == ONE else counting
         X = self._encode(table, rows)
         self.networks_, self.n_iter_, self.temperature_ = [], 1, 1.0
-        if told.kind == ONE and len(counting[0]) == 1:
+        if given.kind == ONE and len(counting[0]) == 1:
             if self.cv is not None:
                 self.oof_prediction_, self.oof_score_ = self._finished(np.ones((len(labels), 1))), 1.0
             return
         smoothing = (self.network_params or {}).get("label_smoothing", self._task.of_outputs["label_smoothing"])
 
         def targets_of(codes: Any) -> Targets:
-            return network_classes(told.kind, codes, list(map(len, counting)), X.dtype, smoothing)
+            return network_classes(given.kind, codes, list(map(len, counting)), X.dtype, smoothing)
 
         def of_validation(y_val: Any) -> tuple[np.ndarray, Any]:
-            more = read_classes(y_val, told.kind)
-            return targets_of(codes_among(more, told, counting)).Y, more.labels
+            more = read_classes(y_val, given.kind)
+            return targets_of(codes_among(more, given, counting)).Y, more.labels
 
-        codes = told.codes[rows.row_indices] if told.kind == LABELS else np.column_stack([codes for _, codes in found])
+        codes = given.codes[rows.row_indices] if given.kind == LABELS else np.column_stack([codes for _, codes in found])
         monitor.validation = self._validation_rows(validation, of_validation)
-        strata = told.codes[:, 0] if told.kind == ONE else labels
+        strata = given.codes[:, 0] if given.kind == ONE else labels
         self._train(table, labels, strata, rows, X, targets_of(codes), monitor)
 
     @of_one_fit

@@ -212,8 +212,8 @@ def train_pool(
         found = _all_trained([member(*key) for key in keys], shared, workers)
         trained |= dict(zip(keys, found, strict=True))
         lasted = max(lasted, time.monotonic() - started)
-        told = ", ".join(configurations[number].name for number in numbers)
-        monitor.say(f"Trained: {len(keys)} networks ({told}) in {time.monotonic() - started:.1f} s.")
+        trained_names = ", ".join(configurations[number].name for number in numbers)
+        monitor.say(f"Trained: {len(keys)} networks ({trained_names}) in {time.monotonic() - started:.1f} s.")
     for of_fold in encodings:
         of_fold.forget()
 
