@@ -531,7 +531,7 @@ def test_a_line_for_each_column():
     frame = mixed_frame()
     lines = TableEncoder().fit(frame).summary().splitlines()
     assert [line.split(":")[0] for line in lines] == frame.columns.tolist()
-    assert "median 3 " in lines[0] and "1 missing values (20.0%) told by a column of their own" in lines[0]
+    assert "median 3 " in lines[0] and "1 missing values (20.0%) with a column that says where" in lines[0]
     assert "4 categories, a missing value among them" in lines[2] and "2020-07-03" in lines[6] and "year, season_sin" in lines[6]
     assert lines[7].endswith("no value at all, left out") and lines[8].endswith("of one value, left out")
 

@@ -119,7 +119,7 @@ class TableEncoder(TransformerMixin, TakesTables, Versioned, ShownInNotebooks, B
            [ 0.  ,  1.  ,  0.  ,  1.  ,  0.  ],
            [ 0.95,  0.  ,  0.  ,  0.  ,  1.  ]], dtype=float32)
     >>> print(encoder.summary())
-    x0: number; scaled by the median 3 and 2; 1 missing values (25.0%) told by a column of their own
+    x0: number; scaled by the median 3 and 2; 1 missing values (25.0%) with a column that says where
     x1: category; 3 categories, a missing value among them
     """
 
@@ -362,7 +362,7 @@ class TableEncoder(TransformerMixin, TakesTables, Versioned, ShownInNotebooks, B
                     said.append(f"with {', '.join(of_dates)}")
                 if n_missing:
                     share = f"{n_missing} missing values ({n_missing / len(x):.1%})"
-                    said.append(f"{share} told by a column of their own" if MISSING in parts else share)
+                    said.append(f"{share} with a column that says where" if MISSING in parts else share)
             elif kind == CATEGORY:
                 k = self._categories.index(i)
                 texts, n_out = self._one_hot.categories_[k], self.n_categories_[k]
