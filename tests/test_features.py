@@ -227,7 +227,7 @@ def noise_of(seed, epoch, X, denoising):
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_every_epoch_has_noise_of_its_own(batch_size, dtype):
     """The fit is one of a regressor that is given other inputs in each epoch."""
-    X = IRIS.astype(dtype)
+    X = (IRIS * [1.0, 3.0, 0.5, 2.0]).astype(dtype)  # each column with a standard deviation of its own
     options = {"hidden_layer_sizes": (6, 2), "activation": "tanh", "solver": "sgd", "momentum": 0.0, "batch_size": batch_size}
     options |= {"shuffle": False, "tol": 0.0, "random_state": 3, "learning_rate_init": 0.01}
     autoencoder = BPAutoencoder(**options, max_iter=4, denoising=0.5).fit(X)
