@@ -217,8 +217,8 @@ WRONG = {
 }
 NOT_COMPILED = {
     "numba cannot compile .*value: Untyped global name 'plain_helper'": with_helper,
-    "numba cannot compile .*exceptions cannot be in it": with_exception,
-    "numba cannot compile .*lists, arrays": with_list,
+    "numba cannot compile .*use no lists, new arrays, strings or exceptions": with_exception,
+    "numba cannot compile .*no lists, new arrays": with_list,
 }
 
 

@@ -72,15 +72,6 @@ def test_machine_code_knows_nothing_of_python(tmp_path):
     assert json.loads(process.stdout) == {name: [] for name in ("update", "pack_panels", "sparse_product", "end_epoch")}
 
 
-@pytest.mark.slow
-def test_the_command_compiles_one_and_stores_it(tmp_path):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": str(tmp_path)}
-    command = [sys.executable, "-m", "fastbp.kernels.toolchain.compile", "pack_columns", "float32"]
-    process = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert process.returncode == 0, process.stderr[-3000:]
-    assert [path.name.partition("-")[0] for path in (tmp_path / "fastbp").iterdir()] == ["pack_columns"]
-
-
 # Run by every process as it begins: what numba and llvmlite have that is private, or of a module that their documentation and the
 # list in docs/architecture.md do not name, is not there for code of fastbp. Their own code finds it, as it could not run without.
 HIDING = '''

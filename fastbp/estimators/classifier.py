@@ -416,14 +416,14 @@ class BPClassifier(ClassifierMixin, BaseBP):
                     "warm_start can only be used where `y` has the same classes as in the previous call to fit. Previously got"
                     f" {self.classes_}, `y` has {labels}"
                 )
-        elif len(np.setdiff1d(labels, self.classes_, assume_unique=True)):
+        elif not set(labels.tolist()).issubset(self.classes_.tolist()):
             raise ValueError(f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {labels}.")
         self._sparse_labels = issparse(y)
         return self._encode_codes(labels, codes, dtype)
 
     def _encode_codes(self, labels: np.ndarray, codes: np.ndarray, dtype: np.dtype) -> Targets:
         """Return the targets of positions in `labels`, or of booleans for multilabel targets."""
-        if codes.ndim == 1 and labels is not self.classes_:
+        if codes.ndim == 1 and (self.ordered or len(labels) < len(self.classes_)):
             codes = positions(labels, self.classes_)[codes]
         if self.ordered:
             return Targets(codes.astype(dtype)[:, np.newaxis], len(self.classes_), LOSS, self.classes_)

@@ -1,5 +1,6 @@
 """Training that continues from existing weights: checks of parameters that may not have changed, and the state to start with."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,7 @@ def check_continues(estimator: Any, settings: Any, network: Any, problem: Any) -
         _refuse(
             estimator, "categorical_features", f"rows {'with' if hasattr(estimator, 'categories_') else 'without'} categories"
         )
-    sizes = tuple(np.diff(network.category_outputs).tolist())
+    sizes = tuple(stop - start for start, stop in itertools.pairwise(network.category_outputs.tolist()))
     if settings.category_sizes != sizes:
         _refuse(estimator, "embedding_size", f"embeddings of {sizes} numbers" if sizes else "categories without embeddings")
     if not settings.fit_intercept and any(np.any(intercept) for intercept in estimator.intercepts_):

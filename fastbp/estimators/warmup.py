@@ -34,26 +34,20 @@ def warm_up(client: Any = None) -> int:
     >>> fastbp.warm_up() > 0
     True
     """
-    return _warm_up_here() if client is None else _warm_up_workers(client)
-
-
-def _warm_up_here():
     from fastbp.kernels.compiler import load_everything
-    from fastbp.kernels.toolchain import sharing
 
-    if not sharing.absent():
-        return load_everything()
-    with sharing.alone():
-        return load_everything()
+    return load_everything() if client is None else _warm_up_workers(client)
 
 
 async def _warm_up_this_worker():
     """Compile in a thread, so that the worker can send heartbeats. Without them, the scheduler would end it after minutes."""
-    return await asyncio.to_thread(_warm_up_here)
+    from fastbp.kernels.compiler import load_everything
+
+    return await asyncio.to_thread(load_everything)
 
 
 def _warm_up_workers(client):
-    from fastbp.kernels.toolchain import sharing, store
+    from fastbp.kernels.toolchain import compile, store
 
     if not hasattr(client, "run"):
         raise TypeError(f"client must be a dask.distributed.Client or None, got {client!r}.")
@@ -67,12 +61,12 @@ def _warm_up_workers(client):
     others = [worker for worker in kinds if worker not in counts]
     if not others:
         return min(counts.values())
-    absent = client.run(sharing.absent, workers=others)
+    absent = client.run(compile.absent, workers=others)
     for kind, first in first_of.items():
         lacking = [worker for worker in others if kinds[worker] == kind and absent[worker]]
         if lacking:
             names = sorted(set().union(*(absent[worker] for worker in lacking)))
-            contents = client.run(sharing.stored, names, workers=[first])[first]
-            client.run(sharing.take, contents, workers=lacking)
+            contents = client.run(store.stored, names, workers=[first])[first]
+            client.run(store.take, contents, workers=lacking)
     counts |= client.run(_warm_up_this_worker, workers=others)
     return min(counts.values())

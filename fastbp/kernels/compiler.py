@@ -4,6 +4,7 @@ A decorated function stays plain Python, and with NUMBA_DISABLE_JIT=1 it runs as
 usually in a separate process (toolchain/compile.py).
 """
 
+import contextlib
 import functools
 import inspect
 import os
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..functions.operations import Operation
-from .toolchain import load, pack
+from .toolchain import load, pack, store
 from .toolchain.entries import Entry
 from .toolchain.late import code, compiling
 
@@ -188,10 +189,11 @@ def complaint_of(function, n_numbers):
 
 
 def load_everything():
-    """Load all entries and parts, which are compiled where they must be; return how many there are."""
+    """Load or compile all entries and parts; return how many. Of processes that share a store, one compiles at a time."""
     if IS_INTERPRETED or IS_CHECKED:
         return 0
     functions = compiling.known()
-    for dtype in pack.DTYPES:
-        load.load_all(functions, dtype)
+    with store.lock() if compiling.absent() else contextlib.nullcontext():
+        for dtype in pack.DTYPES:
+            load.load_all(functions, dtype)
     return len(functions) * len(pack.DTYPES)

@@ -1,5 +1,6 @@
 """The CPU that kernels are compiled for: how wide its vectors are, and which level of x86-64 it is."""
 
+import functools
 import os
 
 import llvmlite.binding
@@ -30,6 +31,20 @@ def feature_string() -> str:
     if os.environ.get("NUMBA_ENABLE_AVX") == "0":
         features.update((name, False) for name in features if name.startswith("avx"))
     return ",".join(f"{'+' if is_on else '-'}{name}" for name, is_on in sorted(features.items()))
+
+
+@functools.cache
+def available_cores() -> int:
+    """Return how many cores this process may use: its affinity, its container's quota and the usual environment variables, which
+    joblib's workers set, limit them."""
+    import joblib  # not in the processes that compile
+
+    limits = [joblib.cpu_count()]
+    for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        value = os.environ.get(name, "")
+        if value.isdigit() and int(value) > 0:
+            limits.append(int(value))
+    return min(limits)
 
 
 def vectors_of(features) -> tuple[int, int]:

@@ -1,7 +1,7 @@
-"""The one door of every fit: from settings and rows to a fitted network, with nothing else touched.
+"""Every fit: from settings and rows to a fitted network, without any other effect.
 
-Estimators, `partial_fit`, restarts, the networks of a table and every fit of a search come this way, and the command line by
-them; they differ in the settings, the problem and the starts that they hand in.
+Estimators, `partial_fit`, restarts, the networks of a table, every fit of a search and the command line call `fit_network`, with
+settings, a problem and starts of their own.
 """
 
 import copy
@@ -36,33 +36,33 @@ from fastbp.training.workspace import Scratch
 
 
 class Start(NamedTuple):
-    """Where a training begins; `weights` gives flat parameters of its own for a problem."""
+    """The start of a training; `weights` returns flat parameters for a problem."""
 
-    random_state: Any  # RandomState or Twister: what the training goes on drawing from
+    random_state: Any  # RandomState or Twister, from which the training draws
     weights: Callable[[Problem], np.ndarray]
 
 
 class Resumed(NamedTuple):
-    """What a training continues with beside the weights."""
+    """What a training continues with, besides the weights."""
 
     history: History
-    optimizer: Any  # Optimizer or None: a new one
-    order: np.ndarray | None = None  # in which the rows were left, for who goes on as if there had been no end
+    optimizer: Any  # Optimizer; None makes a new one
+    order: np.ndarray | None = None  # of the rows after the last epoch, to go on as if training had not ended
 
 
 class Fitted(NamedTuple):
-    """What a fit brings: the best run, the final loss of each start (NaN where it diverged or was not reached), and whether
-    Ctrl-C came before the end."""
+    """The result of a fit: the best run, the final loss of each start (NaN if it diverged or was not trained), and whether Ctrl-C
+    ended it."""
 
     network: Any
-    problem: Problem  # with the rows that were set aside
+    problem: Problem  # with the rows that were held out
     run: Run
     restart_losses: np.ndarray
     is_interrupted: bool
-    runs: tuple[Run, ...] = ()  # of all starts that have not diverged, if they were to be kept
+    runs: tuple[Run, ...] = ()  # of all starts that have not diverged, with keeps_all
 
     def completed(self) -> "Fitted":
-        """Return it, or raise what has ended the training too early, for who has no use for a part of it."""
+        """Return it, or raise what has ended the training too early: an error or a KeyboardInterrupt."""
         if self.is_interrupted:
             raise KeyboardInterrupt
         if self.run.error is not None:
@@ -73,7 +73,7 @@ class Fitted(NamedTuple):
 def draw_weights(
     network: Any, settings: Settings, random_state: np.random.RandomState, dtype: np.dtype, problem: Problem | None
 ) -> np.ndarray:
-    """Flat starting parameters, drawn, some fitted to rows of a problem, or as `init` gives them."""
+    """Return flat initial parameters: drawn, or fitted to rows of the problem, or those that `init` gives."""
     layer_sizes = network.units.tolist()
     front = draw_front(network, random_state, dtype, settings.frequency_init_scale)
     if isinstance(settings.init, str) and INITIALISATIONS[settings.init].fits_rows and problem is not None:
@@ -106,13 +106,13 @@ def draw_weights(
 
 
 def random_states(random_state: np.random.RandomState, n_states: int) -> list[np.random.RandomState]:
-    """Random states of n_states starts: the first is the one that a single start has, the others are seeded from a copy of it."""
+    """Return the random states of starts: the first is the one of a single start, the others are seeded from a copy of it."""
     seeds = copy.deepcopy(random_state).randint(2**31 - 1, size=n_states - 1) if n_states > 1 else ()
     return [random_state, *map(np.random.RandomState, seeds)]
 
 
 def drawn_starts(network: Any, settings: Settings, random_state: np.random.RandomState, dtype: np.dtype) -> list[Start]:
-    """The starts that settings ask for; each draws its weights when it begins."""
+    """Return the starts that settings ask for; each draws its weights when it begins."""
     return [
         Start(state, functools.partial(draw_weights, network, settings, state, dtype))
         for state in random_states(random_state, settings.n_restarts)
@@ -120,7 +120,7 @@ def drawn_starts(network: Any, settings: Settings, random_state: np.random.Rando
 
 
 def _demand_rows_for(network: Any, where: str, problem: Problem) -> None:
-    """Refuse rows that kernels would read as what they are not: those trained on and those that validate alike."""
+    """Refuse rows, for training or validation, that the network is not for."""
     if problem.n_features != network.n_features or problem.n_outputs != network.units[-1]:
         raise ValueError(
             f"{where}X and y have {problem.n_features} features and {problem.n_outputs} outputs, but the network has"
@@ -135,9 +135,9 @@ def _demand_rows_for(network: Any, where: str, problem: Problem) -> None:
 
 
 def _check_weights(problem: Problem, settings: Settings) -> None:
-    """Refuse sample weights with which there is no mean over the rows."""
+    """Refuse sample weights that sum to zero."""
     parts = [("that validate", problem.held_out)]
-    if not SOLVERS[settings.solver].is_stochastic:  # the others see a batch at a time
+    if not SOLVERS[settings.solver].is_stochastic:  # stochastic solvers check each batch
         parts.append(("that are trained on", problem))
     for which, part in parts:
         if part is not None and part.total_weight() == 0.0:
@@ -167,26 +167,26 @@ def fit_network(
     settings : Settings
     problem : Problem
     starts : sequence of Start or RandomState
-        Trained side by side on the threads that settings allow; of a random state as many are drawn as settings ask for.
+        Trained side by side on the threads that settings allow. From a random state, as many are drawn as settings ask for.
     network : Network or None
-        The layout of the network; None makes the one that settings ask for.
+        The layout of the network; None makes it from the settings.
     resumed : Resumed or None
         What the only start continues with.
     test : Samples or None
-        Rows whose outputs the run gets at its end where its solver can give them along the way.
+        Rows whose outputs the run gets at its end, if its solver can compute them on the way.
     scratch : Scratch or None
-        With one, starts are trained one by one on n_threads.
+        With a scratch, starts are trained one after the other on n_threads.
     n_threads : int or None
     prepare : callable or None
-        What makes of the rows, those set aside known, those that are trained on.
+        Transforms the problem after the validation rows are held out.
     keeps_all : bool
-        Keep the runs of all starts, not of the best alone.
+        Keep the runs of all starts, not only the best.
     hooks : Hooks or None
-        What is called as training goes on.
+        Called during training.
     name : str
-        What lines of a single start begin with, for one of several networks.
+        The beginning of the verbose lines of a single start, for one of several networks.
     first_number : int
-        Number of the first start, likewise, by which hooks know it.
+        Number of the first start for the hooks.
 
     Returns
     -------
@@ -195,7 +195,7 @@ def fit_network(
     Raises
     ------
     ValueError
-        The rows cannot be split, or `init` does not fit. A start that diverged has the error in its run.
+        The rows cannot be split, or `init` has other layers. The error of a start that diverged is in its run instead.
     """
     if network is None:
         network = network_for(settings, problem.n_features, problem.n_outputs, problem.dtype)
@@ -205,9 +205,9 @@ def fit_network(
     if problem.held_out is not None:
         _demand_rows_for(network, "X_val: ", problem.held_out)
     deadline = time.monotonic() + settings.max_time
-    # scikit-learn draws weights before it splits; those that are fitted to rows which are still to be scaled have to wait
+    # scikit-learn draws weights before it splits; weights that are fitted to rows have to wait until these are scaled
     waits = prepare is not None and isinstance(settings.init, str) and INITIALISATIONS[settings.init].fits_rows
-    seen = problem  # by starts
+    seen = problem  # the one that starts get
 
     def begin(number: int) -> Run:
         start = starts[number]
@@ -276,8 +276,8 @@ def fit_network(
         if run.error is None:
             losses[number] = run.history.loss
         if run.outcome.status == DIVERGED:
-            scratch.forget()  # NaN may lie in its padding
-        with lock:  # all but the best are let go of, unless all that learned something are wanted
+            scratch.forget()  # its padding may hold NaN
+        with lock:  # only the best run is kept, unless all are wanted
             if keeps_all and run.error is None and run.history.n_iter:
                 runs[number] = run
             if best is None or run.quality(settings.early_stopping) > best.quality(settings.early_stopping):

@@ -1,4 +1,4 @@
-"""Units that learn nothing any more: whose activation is flat for every row."""
+"""Units that no longer learn, because their activation is flat for every row."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from fastbp.names import ACTIVATIONS
 from fastbp.training.predict import activation_names, layer_activations
 from fastbp.training.problem import Problem
 
-MOST_ROWS = 1000  # that are looked at
+MOST_ROWS = 1000  # that are checked
 
 
 def idle_units(network: Any, params: np.ndarray, X: np.ndarray) -> list[tuple[int, int]]:
-    """Per hidden layer how many units are dead (0 for every row of X) and how many others are saturated: of a slope below a
-    hundredth of the largest for every row. X: (n_samples, n_features)."""
+    """Return, per hidden layer, the number of dead units (0 for every row of X) and of saturated units, the others whose slope is
+    below a hundredth of the largest for every row. X: (n_samples, n_features)."""
     flat = {activation.code: activation.flat for activation in ACTIVATIONS.values()}
     found = []
     for code, outputs in zip(network.activations[:-1], layer_activations(network, params, X)):
@@ -26,7 +26,7 @@ def idle_units(network: Any, params: np.ndarray, X: np.ndarray) -> list[tuple[in
 
 
 def complaint_of_idle_units(network: Any, params: np.ndarray, problem: Problem) -> str:
-    """What to warn of after a training, "" if there is nothing; at most MOST_ROWS rows, spread over all, are looked at."""
+    """Return a warning of idle units after training, "" if there are none; it checks at most MOST_ROWS rows, spread evenly."""
     row_indices = np.arange(problem.n_rows) if problem.row_indices is None else problem.row_indices
     row_indices = row_indices[:: -(-len(row_indices) // MOST_ROWS)]
     X = problem.X[row_indices]

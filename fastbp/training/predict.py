@@ -1,4 +1,4 @@
-"""Outputs of a network for rows it has or has not seen."""
+"""Outputs of a network, and of its layers, for any rows."""
 
 import threading
 from collections.abc import Callable
@@ -17,9 +17,9 @@ from fastbp.training.workspace import Scratch, flops_per_row, make_workspace
 
 
 def run_in_parts(run_part: Callable[[int, int, int], None], n_rows: int, work: float, n_threads: int | None, sync: Any) -> None:
-    """Call run_part(thread, first, stop) for parts of the rows, on as many threads as pay for so many operations in all.
+    """Call run_part(thread, first, stop) for parts of the rows, on as many threads as `work` operations in all are worth.
 
-    Raises KeyboardInterrupt, by Ctrl-C or by who ends all that runs.
+    Raises KeyboardInterrupt after Ctrl-C, or if another thread has set INTERRUPT in `sync`.
     """
     size = team_size(n_threads, work, work)
 
@@ -35,7 +35,7 @@ def run_in_parts(run_part: Callable[[int, int, int], None], n_rows: int, work: f
 
 
 def demand_rows_for(network: Network, dtype: Any, X: Any) -> None:
-    """Raise ValueError for rows that kernels would read out of bounds, or as what they are not."""
+    """Raise ValueError for rows that kernels would read out of bounds, or as another type."""
     if X.shape[1] != network.n_features or X.dtype != dtype:
         raise ValueError(f"X has {X.shape[1]} columns of {X.dtype}, but this network reads {network.n_features} of {dtype}.")
     if network.has_front and hasattr(X, "indptr"):
@@ -48,7 +48,7 @@ _kept = threading.local()
 
 
 def _scratch_of_thread() -> Scratch:
-    """Memory for the outputs of one row, which a thread keeps for its next: making it takes as long as all the rest."""
+    """Return memory for the outputs of one row, which the thread keeps: making it takes as long as all the rest."""
     if not hasattr(_kept, "scratch"):
         _kept.scratch = Scratch()
     _kept.scratch.sync[INTERRUPT] = 0
@@ -64,7 +64,7 @@ def predict_outputs(
     n_threads: int | None = None,
     scratch: Scratch | None = None,
 ) -> np.ndarray:
-    """Activations of the output layer.
+    """Return the activations of the output layer.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def predict_outputs(
     params : ndarray of shape (n_parameters,)
     X : ndarray of shape (n_samples, n_features), C-contiguous, or CSR matrix
     only_largest : bool
-        Return the number of each row's largest output instead, found while it is in the cache.
+        Return the number of each row's largest output instead, which is found while the row is in the cache.
     n_threads : int or None
     scratch : Scratch or None
 
@@ -103,8 +103,10 @@ def predict_outputs(
 
 
 def first_layers(network: Network, params: np.ndarray, n_layers: int) -> tuple[Network, np.ndarray]:
-    """The network of the first layers of weights alone, with the front if there is one, and its parameters, if there is none the
-    first of the whole network's."""
+    """Return the network of the first layers of weights, with the front if there is one, and its parameters.
+
+    Without a front, they are a view of the whole network's first parameters.
+    """
     functions = activation_names(network)[:n_layers]
     part = make_network(
         [network.n_features, *network.units[1 : n_layers + 1].tolist()], functions[:-1], functions[-1], "squared_error",
@@ -112,14 +114,14 @@ def first_layers(network: Network, params: np.ndarray, n_layers: int) -> tuple[N
         scale_layer=network.has_scale, skip_layer=0 <= network.skip_layer < n_layers,
         categories=np.diff(network.coded).tolist(), category_sizes=np.diff(network.category_outputs).tolist(), dtype=params.dtype,
     )  # fmt: skip
-    if network.has_front or part.skip_layer >= 0:  # whose parameters are the last
+    if network.has_front or part.skip_layer >= 0:  # their parameters are the last of the vector
         coefs, intercepts = parameter_views(network, params)
         return part, pack_parameters(part, coefs, intercepts, params.dtype, front_views(network, params))
     return part, params[: part.n_parameters]
 
 
 def last_layers(network: Network, params: np.ndarray, first_layer: int) -> tuple[Network, np.ndarray]:
-    """The network of the layers of weights from a number on, and a copy of its parameters; nothing leads past them."""
+    """Return the network of the layers of weights from first_layer on, and a copy of its parameters; no layer skips it."""
     names = activation_names(network)[first_layer:]
     coefs, intercepts = (arrays[first_layer:] for arrays in parameter_views(network, params))
     part = make_network(
@@ -130,18 +132,18 @@ def last_layers(network: Network, params: np.ndarray, first_layer: int) -> tuple
 
 
 def _groups_behind(network: Network, n_layers: int) -> list[int]:
-    """Sizes of the groups of outputs behind the first layers of weights; none behind a hidden layer."""
+    """Return the sizes of the groups of outputs after the first layers of weights; none after a hidden layer."""
     return np.diff(network.groups).tolist() if n_layers == len(network.activations) else []
 
 
 def activation_names(network: Network) -> list[str]:
-    """Names of the activations of the layers, the output's last."""
+    """Return the names of the activations of the layers, the output's last."""
     names = {activation.code: name for name, activation in ACTIVATIONS.items()}
     return [names[code] for code in network.activations.tolist()]
 
 
 def layer_activations(network: Network, params: np.ndarray, X: Any) -> list[np.ndarray]:
-    """Activations of every layer from the first hidden one to the output.
+    """Return the activations of every layer, from the first hidden one to the output.
 
     Parameters
     ----------

@@ -1,13 +1,12 @@
-"""How many threads work on one fit; a team that runs one kernel together, and a pool that works off tasks side by side.
+"""How many threads work on one fit; a team that runs one kernel together, and a pool that runs tasks side by side.
 
-A kernel runs on plain Python threads that have let go of the GIL and meet at barriers of their own: nothing to start up, no
-threading layer to clash with, and the main thread stays free to see Ctrl-C.
+Kernels run on plain Python threads, which release the GIL and wait for each other at barriers in the kernels. So no threading
+layer must start or can conflict, and the main thread can see Ctrl-C.
 """
 
 import _thread
 import functools
 import math
-import os
 import threading
 import time
 from collections import deque
@@ -19,53 +18,44 @@ import numpy as np
 import sklearn
 
 from fastbp.kernels.atomics import ARRIVED, FAILED, INTERRUPT, SYNC_SIZE
+from fastbp.kernels.cpu import available_cores
 
-# Floating-point operations between two barriers, and in all, below which one thread does the work alone: about 10 µs of one core,
-# some barriers' worth, and about 0.5 ms, some starts of threads.
+# Floating-point operations between two barriers, and in total, below which one thread works alone: about 10 µs of one core, as
+# long as some barriers, and about 0.5 ms, as long as some starts of threads.
 SHARED_WORK = 1e6
 SHARED_TOTAL = 5e7
 # Work of less than about 0.1 s runs in the calling thread: Ctrl-C can wait for it, and a thread costs 50 µs.
 DIRECT_WORK = 5e8
-MOST_THREADS = 128  # a number of threads changes no number, and more than the cores only cost memory
-LOOK_EVERY = 0.2  # seconds between two looks of a waiting thread at what has happened
+MOST_THREADS = 128  # more threads than cores only cost memory
+LOOK_EVERY = 0.2  # seconds after which a waiting thread checks what has happened
 
 
 @functools.cache
 def present_cores() -> int:
-    """Cores this process can run on: its affinity and container quota."""
+    """Return the number of cores that this process can use, by its affinity and container quota."""
     return joblib.cpu_count()
 
 
-@functools.cache
-def available_cores() -> int:
-    """Those of them that the usual environment variables leave it (joblib's workers set them)."""
-    limits = [joblib.cpu_count()]
-    for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
-        value = os.environ.get(name, "")
-        if value.isdigit() and int(value) > 0:
-            limits.append(int(value))
-    return min(limits)
-
-
 def _is_main_thread() -> bool:
-    """What threading.current_thread would tell, which makes an object that stays for every thread that it does not know."""
+    """Whether this is the main thread. threading.current_thread would make a lasting object for each thread of others."""
     return threading.get_ident() == threading.main_thread().ident
 
 
 def allowed_threads(n_threads: int | None) -> int:
-    """Number of threads a fit may have: n_threads, or with None all cores, but one when the caller itself is one of many threads
-    (joblib's threading backend, a server)."""
+    """Return how many threads a fit may have: n_threads, or with None all cores.
+
+    None gives one thread if the caller is not the main thread, and so probably one of many (a server, joblib's threads).
+    """
     if n_threads is not None:
         return min(int(n_threads), max(MOST_THREADS, available_cores()))
     return available_cores() if _is_main_thread() else 1
 
 
 def team_size(n_threads: int | None, work: float, total: float, exchange: Callable[[], float] = lambda: 0.0) -> int:
-    """Number of threads for a kernel with `work` floating-point operations between two barriers and `total` in all, where sharing
-    costs as much as exchange() operations.
+    """Return the number of threads for a kernel with `work` floating-point operations between two barriers and `total` in all.
 
-    No more than there are cores, whatever is asked for: a thread that waits for a core makes all others wait at the next barrier
-    (measured with 16 threads on 2 cores: up to 5 times as long as 2 threads).
+    Sharing costs as much as exchange() operations. There are never more threads than cores, because a thread that waits for a
+    core makes all others wait at the next barrier (measured: 16 threads on 2 cores take up to 5 times as long as 2 threads).
     """
     if work < SHARED_WORK or total < SHARED_TOTAL or work - exchange() < SHARED_WORK:
         return 1
@@ -73,10 +63,10 @@ def team_size(n_threads: int | None, work: float, total: float, exchange: Callab
 
 
 class Crew:
-    """Threads that are started together, each with a work of its own, and waited for one by one.
+    """Threads that are started together and waited for one by one.
 
-    They come from _thread: Ctrl-C within threading.Thread.start may leave a lock locked on which the new thread then waits
-    forever; before Python 3.13 a thread whose join was interrupted counts as dead while it runs on.
+    They come from _thread: after Ctrl-C within threading.Thread.start, the new thread may wait forever for a lock, and before
+    Python 3.13 a thread whose join was interrupted counts as dead while it still runs.
     """
 
     def __init__(self) -> None:
@@ -84,12 +74,12 @@ class Crew:
         self.begun: list[Worker] = []
 
     def start(self, work: Callable[[Any], None], argument: Any) -> "Worker":
-        """Start a thread that calls work(argument), unless the crew is closed before it begins; return its Worker."""
+        """Start a thread that calls work(argument), unless the crew is closed before; return its Worker."""
         worker = Worker()
 
         def run() -> None:
             try:
-                self.begun.append(worker)  # before the look at is_closed, as `close` looks at both the other way round
+                self.begun.append(worker)  # before is_closed is read; `close` does it the other way round
                 if not self.is_closed:
                     work(argument)
             finally:
@@ -100,13 +90,13 @@ class Crew:
         return worker
 
     def close(self) -> "list[Worker]":
-        """Let no further thread begin; return those that have, the only ones to wait for."""
+        """Let no further thread begin; return the Workers of those that have, the only ones to wait for."""
         self.is_closed = True
         return list(self.begun)
 
 
 class Worker:
-    """A thread of a crew, as those see it who wait for its end."""
+    """A handle to wait for a thread of a crew."""
 
     def __init__(self) -> None:
         self.has_ended = False
@@ -114,7 +104,7 @@ class Worker:
         self.running.acquire()
 
     def wait(self, timeout: float = LOOK_EVERY) -> None:
-        """Wait until the work is over, or the seconds are: a signal may have gone to another thread."""
+        """Wait for the end of the work, or for so many seconds: a signal may have gone to another thread."""
         if not self.has_ended:
             self.running.acquire(timeout=timeout)
 
@@ -123,8 +113,8 @@ def run_team(kernel: Callable[..., Any], n_threads: int, arguments: tuple[Any, .
     """Call kernel(thread, n_threads, sync, *arguments) on n_threads threads at once; `work` is its total in floating-point
     operations.
 
-    Returns True, or False after a KeyboardInterrupt, when the kernel has been told to stop and has stopped. Who hands in `sync`,
-    (SYNC_SIZE,) of zeros, can tell the kernel to stop from another thread.
+    Returns True, or False if the kernel was stopped after a KeyboardInterrupt. With `sync`, (SYNC_SIZE,) of zeros, another thread
+    can stop the kernel too.
     """
     if sync is None:
         sync = np.zeros(SYNC_SIZE, dtype=np.int64)
@@ -146,19 +136,19 @@ def run_team(kernel: Callable[..., Any], n_threads: int, arguments: tuple[Any, .
             return
         try:
             kernel(thread, n_threads, sync, *arguments)
-        except BaseException as error:  # of a compilation; kernels themselves raise with bounds checks only
+        except BaseException as error:  # from compiling; kernels raise only with bounds checks
             errors.append(error)
             sync[FAILED] = 1
 
     def open_gates() -> None:
         for gate in gates:
-            if gate.locked():  # also once its thread has passed, which does no harm
+            if gate.locked():  # also after its thread has passed, which does no harm
                 gate.release()
 
     workers: list[Worker] = []
     try:
         workers.extend(crew.start(work_as, thread) for thread in range(n_threads))
-    except (KeyboardInterrupt, RuntimeError) as error:  # nobody has passed the gates, and nobody will
+    except (KeyboardInterrupt, RuntimeError) as error:  # no thread has passed its gate, and none will
         errors.append(error)
         crew.close()
         if isinstance(error, KeyboardInterrupt):
@@ -183,7 +173,7 @@ def wait_for(
     look: Callable[[], None],
     until: Callable[[], float] = lambda: math.inf,
 ) -> None:
-    """Wait until all workers have ended, or until() on the monotonic clock; look() now and then, interrupt() at Ctrl-C."""
+    """Wait until all workers have ended, or until the time until(); call look() repeatedly, and interrupt() at Ctrl-C."""
     waited_for = deque(workers)
     while waited_for:
         try:
@@ -206,10 +196,10 @@ def run_pool(
     watch: Callable[[], None] | None = None,
     patience: float = math.inf,
 ) -> bool:
-    """Call task(number, scratch) for all numbers, begun in this order, on one thread per scratch.
+    """Call task(number, scratch) for all numbers, in this order, on one thread per scratch.
 
-    With one scratch, and nothing to watch, no thread is started. After Ctrl-C, or a KeyboardInterrupt in a task, no further task
-    begins and every scratch's `sync` tells its kernels to stop; so too after another exception, which is then raised here.
+    With one scratch and no `watch`, no thread is started. After Ctrl-C, or an exception in a task, no further task begins, and
+    every scratch's `sync` tells its kernels to stop. An exception other than KeyboardInterrupt is then raised here.
 
     Parameters
     ----------
@@ -217,9 +207,9 @@ def run_pool(
     numbers : iterable of int
     scratches : sequence of Scratch
     watch : callable or None
-        Called by the calling thread now and then.
+        Called repeatedly by the calling thread.
     patience : float
-        Seconds that tasks get to end after Ctrl-C.
+        Seconds that tasks have to end after Ctrl-C.
 
     Returns
     -------
@@ -272,7 +262,7 @@ def run_pool(
     except KeyboardInterrupt:
         interrupt()
         workers = crew.close()
-    except RuntimeError:  # no more threads to be had: those there are do all the tasks
+    except RuntimeError:  # no more threads can be started: those that run do all the tasks
         if not workers:
             raise
     wait_for(workers, interrupt, look=watch or (lambda: None), until=lambda: deadline)

@@ -1,4 +1,4 @@
-"""The memory a run works in, and how its parameters are cut among threads."""
+"""The memory of a run, and how its parameters are shared among threads."""
 
 import functools
 import itertools
@@ -28,24 +28,24 @@ from fastbp.names import KEPT
 from fastbp.training.network import aligned_arrays
 from fastbp.training.settings import EQUAL_RATES, RateFactors
 
-# A block of rows should pass forward and backward within the second-level cache.
+# The activations and deltas of a block should fit the second-level cache.
 BLOCK_BYTES = 1 << 20
 MIN_BLOCK_ROWS = 256
-# A strip of parameters, its gradient and moments should fit the first-level cache; smaller ones share better among threads.
+# A strip, its gradient and its moments should fit the first-level cache; smaller strips can be shared more evenly.
 STRIP_ELEMENTS = 1536
-# Fewest rows of a slab, most slabs of a batch, and most rows of a slab whose activations are kept until they are made gradients.
+# Fewest rows of a slab, most slabs of a batch, and most rows of a slab whose activations are kept until they become gradients.
 SLAB_ROWS = 80
 MAX_SLABS = 8
 PIECE_ROWS = 256
-UPDATE_WORK = 12  # floating-point operations of a step per parameter, roughly
-# Work that takes as long as fetching an element that another core has written: where rows are fetched, two threads pay beyond it
-# (measured: digits in batches of 32, 64-64-32-10 in float32, take 246 ms with one thread and 374 ms with two).
+UPDATE_WORK = 12  # floating-point operations of a step per parameter, approximately
+# Floating-point operations that take as long as fetching an element that another core has written (measured: digits in batches
+# of 32, 64-64-32-10 in float32, take 246 ms with one thread and 374 ms with two).
 EXCHANGE_WORK = 40
-EMBEDDED_COLUMNS = 8  # of a strip: their gradient takes longer than that of as many weights,
-EMBEDDED_WORK = 4  # about so much longer
-WAVE_WORK = 80  # floating-point operations of a wave of the embedding, there and back
-SPARSE_STRIPS = 16  # every strip of a sparse input layer looks through all rows
-CATEGORY_ROWS = 16  # so many embeddings of categories are whole vectors on every CPU, whatever their size
+EMBEDDED_COLUMNS = 8  # in a strip
+EMBEDDED_WORK = 4  # the gradient of their parameters takes about so many times as long as that of weights
+WAVE_WORK = 80  # floating-point operations of a wave of the embedding, forward and backward
+SPARSE_STRIPS = 16  # of a sparse input layer, because each reads all rows
+CATEGORY_ROWS = 16  # so many embeddings of categories fill whole vectors on every CPU, whatever their size
 
 
 def make_workspace(
@@ -60,24 +60,24 @@ def make_workspace(
     forward_only: bool = False,
     in_one_block: bool = False,
 ) -> Workspace:
-    """Allocate what a pass over blocks of rows writes.
+    """Allocate the memory that a pass over blocks of rows writes to.
 
     Parameters
     ----------
     network : Network
     dtype : dtype
     n_rows : int
-        Rows of the largest batch; a block never needs more.
+        Rows of the largest batch: a block has no more.
     strips : Strips or None
-        How the parameters are cut, where they are trained.
+        How the parameters are cut, if they are trained.
     n_threads : int
-        Threads that each need rows of their own.
+        Each needs rows of its own.
     gathered : Samples or None
-        Samples whose rows are copied together because they are read in another order.
+        Samples whose rows are copied for each batch, because they are not read in the order of the table.
     forward_only : bool
-        Leaves out what only the backward pass writes.
+        Leave out the memory that only the backward pass writes to.
     in_one_block : bool
-        Keeps the activations and deltas of all rows; n_slabs is then 1.
+        Have room for the activations and deltas of all rows; n_slabs must be 1.
     n_slabs : int
         See `slabs_of`.
 
@@ -134,22 +134,21 @@ def make_workspace(
 
 @once_per_network
 def _largest(network: Network) -> tuple[int, bool, int]:
-    """Elements of a row in panels, whether there are any, and elements of the widest row that is written."""
+    """Return the elements of a row in panels, whether there are panels, and the elements of the widest row that is written."""
     widths = network.widths.tolist()
     return int(network.first_panels[-1]), bool(network.wide.any()), max(widths[0 if network.has_front else 1 :])
 
 
 @once_per_network
 def keeps_slopes(network: Network) -> bool:
-    """Whether some layer's activation writes its slopes down in training."""
+    """Whether some layer's activation stores its slopes in training."""
     return KEPT in network.slopes.tolist()
 
 
 def slabs_of(network: Network, batch_size: int, is_sparse: bool) -> int:
-    """Number of slabs that a batch is cut into: as many as it has rows for, if their gradients are shorter than what the threads
-    would otherwise read of each other's rows.
+    """Return the number of slabs of a batch: as many as its rows allow, if their gradients have fewer elements than the rows.
 
-    It does not depend on the number of threads, so neither do the bits.
+    It does not depend on the number of threads, so the bits do not either.
     """
     n_slabs = min(MAX_SLABS, 1 << max(1, batch_size // SLAB_ROWS).bit_length() - 1)  # a power of 2, for even shares
     is_shorter = network.n_parameters * n_slabs <= batch_size * _row_elements(network)
@@ -157,20 +156,20 @@ def slabs_of(network: Network, batch_size: int, is_sparse: bool) -> int:
 
 
 def _row_elements(network: Network) -> int:
-    """Elements of a row: inputs, activations and deltas."""
+    """Return the elements of a row: inputs, activations and deltas."""
     return network.n_features + 2 * network.row_width
 
 
 def make_strips(network: Network, n_threads: int, is_sparse: bool, rate_factors: RateFactors = EQUAL_RATES) -> Strips:
-    """Cut the parameters into strips and share them among threads by their size; rate_factors: on the learning rate."""
+    """Cut the parameters into strips, and share these among threads by their size; rate_factors: see `Settings`."""
     return _make_strips(*_cut_by(network), n_threads, is_sparse, rate_factors)
 
 
 @once_per_network
 def _cut_by(network: Network) -> tuple[Any, ...]:
-    """What strips follow from."""
+    """Return what the strips of a network depend on."""
     shape = tuple(network.units.tolist()), tuple(network.widths.tolist()), tuple(network.narrow.tolist())
-    n_rows = int(network.units[0]) - network.n_dense  # of the first weights, that categories name
+    n_rows = int(network.units[0]) - network.n_dense  # rows of the first weights that categories select
     embeddings: tuple[tuple[int, int, int], ...] = ()
     if network.category_outputs.size > 1:
         at, sizes = network.categories_at.tolist(), np.diff(network.category_outputs).tolist()
@@ -203,19 +202,19 @@ def _make_strips(
 
     def cut_weights(layer: int, n_rows: int, width: int, n_in: int, reads_table: bool) -> None:
         rows = max(1, STRIP_ELEMENTS // width // STRIP_ROWS) * STRIP_ROWS
-        n_dense, sparse_rows = n_rows, 0  # of those whose strips each look through all rows
+        n_dense, sparse_rows = n_rows, 0  # sparse_rows: of strips that each read all rows of the table
         if reads_table and (is_sparse or (layer == 0 and n_categories)):
             n_dense = 0 if is_sparse else n_rows - n_categories
             sparse_rows = -(-(n_rows - n_dense) // SPARSE_STRIPS)
             sparse_rows = sparse_rows if is_sparse else max(sparse_rows, rows)
         cuts = [*range(0, n_dense, rows), *range(n_dense, n_rows, max(1, sparse_rows)), n_rows]
         rate = 1 / math.sqrt(n_in) if by_fan_in else float(rate_factors.coefs)
-        decay = 1.0 if by_fan_in else rate  # decay multiplies weights, so their scale makes no difference to it
+        decay = 1.0 if by_fan_in else rate  # decay multiplies weights, so it does not depend on their scale
         strips.extend((layer, first, stop, (stop - first) * width, rate, decay) for first, stop in itertools.pairwise(cuts))
 
     for layer, narrow in enumerate(narrow_layers):
         n_rows, width = (units[layer + 1], widths[layer]) if narrow else (units[layer], widths[layer + 1])
-        # of ordered classes the weights behind the score and its intercept are fixed
+        # with ordered classes, the intercept of the score and the weights after it are fixed
         if not (is_ordered and layer == len(narrow_layers) - 1):
             cut_weights(layer, n_rows, width, units[layer], layer == 0)
         if fit_intercept and not (is_ordered and layer == len(narrow_layers) - 2):
@@ -230,7 +229,7 @@ def _make_strips(
         cut_weights(SKIP, n_features, widths[skip_layer + 1], n_features, True)
     if has_scale and n_categories:
         strips.append((CODED_SCALE, 0, 1, coded_scale_size, *of_scale))
-    for start, end, size in embeddings:  # of a column of categories: where they begin and end, and numbers in each
+    for start, end, size in embeddings:  # of a column of categories: offsets of the first and the end, numbers in each
         per_strip = max(STRIP_ELEMENTS // size, (end - start) // size // SPARSE_STRIPS, CATEGORY_ROWS)
         step = -(-per_strip // CATEGORY_ROWS) * CATEGORY_ROWS * size
         for first in range(start, end, step):
@@ -245,19 +244,21 @@ def _make_strips(
 
 @once_per_network
 def flops_per_row(network: Network) -> float:
-    """Floating-point operations of forward and backward pass and gradient for one row."""
-    n_named = network.coded.size - network.category_outputs.size  # rows of the first weights that a row's categories name
-    units = [network.n_dense + n_named, *network.units[1:].tolist()]
+    """Return the floating-point operations of forward pass, backward pass and gradient for one row."""
+    n_selected = network.coded.size - network.category_outputs.size  # rows of the first weights, by a row's categories
+    units = [network.n_dense + n_selected, *network.units[1:].tolist()]
     products = [n_in * n_out for n_in, n_out in zip(units[:-1], units[1:])]
     skipping = 4.0 * network.n_features * units[network.skip_layer + 1] if network.skip_layer >= 0 else 0.0
-    if not network.has_front:  # whose backward pass ends at the first layer
+    if not network.has_front:  # the backward pass ends at the first layer
         return 6 * sum(products) - 2 * products[0] + skipping
     return 6 * sum(products) + WAVE_WORK * N_WAVES * network.embedded.size + skipping
 
 
 def exchange_work(network: Network, batch_size: int, is_sparse: bool) -> float:
-    """What threads that share a batch spend on each other's rows and parameters, in floating-point operations; in slabs they read
-    none of each other's rows and few parameters."""
+    """Return how long threads take to fetch each other's rows and parameters of a batch, in floating-point operations.
+
+    Slabs need none of other threads' rows, and few parameters.
+    """
     if slabs_of(network, batch_size, is_sparse) > 1:
         return 0.0
     return EXCHANGE_WORK * (batch_size * _row_elements(network) + 2.0 * network.n_parameters)
@@ -265,15 +266,15 @@ def exchange_work(network: Network, batch_size: int, is_sparse: bool) -> float:
 
 @once_per_network
 def _shape(network: Network) -> tuple[Any, ...]:
-    """What the sizes of all memory follow from."""
+    """Return what the sizes of all memory depend on."""
     coded = network.coded.tobytes(), network.category_outputs.tobytes()
     beside = network.embedded.tobytes(), network.has_scale, coded, network.skip_layer
     return network.units.tobytes(), network.fit_intercept, network.is_ordered, keeps_slopes(network), beside
 
 
 class Scratch:
-    """What the runs of one thread use again, one after the other: memory, for networks of the same shape, and `sync`, by which
-    another thread can tell them to stop (see `run_team`).
+    """What the runs of one thread use again: memory, for networks of the same shape, and the array `sync`, with which another
+    thread can stop them (see `run_team`).
     """
 
     def __init__(self) -> None:
@@ -281,13 +282,13 @@ class Scratch:
         self.forget()
 
     def forget(self) -> None:
-        """Give the memory up: after a run that diverged NaN may lie in its padding."""
+        """Free the memory: after a run that diverged, its padding may hold NaN."""
         self._network: Any = None
         self._shape: Any = None
         self._kept: dict[Any, Any] = {}
 
     def get(self, network: Network, dtype: Any, key: Any, make: Callable[[], Any]) -> Any:
-        """What make() returns, or has returned for this key and shape of network."""
+        """Return make(), or what it has returned before for this key and shape of network."""
         if network is not self._network:
             shape = _shape(network), dtype
             if shape != self._shape:

@@ -1,11 +1,8 @@
-"""What Python calls: an entry checks and packs its arguments, sees to it that its machine code and the parts it may call are
-loaded, and calls it without the GIL.
-"""
+"""What Python calls: an entry packs its arguments, loads the machine code that they need, and calls it without the GIL."""
 
 import ctypes
 import functools
 import inspect
-import operator
 
 from . import load, pack
 
@@ -13,45 +10,43 @@ _PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
 
 
 class Entry:
-    """An entry for both dtypes.
+    """An entry, for both dtypes.
 
     Parameters
     ----------
     function : function
-        The kernel; its parameters are annotated.
-    parts : function or None
-        Of some of the same parameters, by name: the names of the parts that a call with them may come to.
-    all_parts : dict of str to function
+        The kernel, with annotated parameters.
+    needed : function or None
+        Takes some of the same parameters, by name, and returns the names of the parts that a call with them may need.
+    parts : dict of str to function
+        All parts by name.
     """
 
-    def __init__(self, function, parts, all_parts):
+    def __init__(self, function, needed, parts):
         functools.update_wrapper(self, function)
-        self.function = function
+        self.function, self._parts, self._ready = function, parts, {}
         self._fields = fields = pack.fields_of(function)
-        names = list(fields)
         self._by = next(name for name, annotation in fields.items() if annotation == pack.Reals)
-        self._at, self._parts = names.index(self._by), parts or (lambda *_: ())
-        chosen = [names.index(name) for name in inspect.signature(parts).parameters] if parts else []
-        self._choose = (
-            (lambda arguments: tuple(arguments[k] for k in chosen)) if len(chosen) < 2 else operator.itemgetter(*chosen)
-        )
-        self._all_parts, self._ready = all_parts, {}
+        self._at = list(fields).index(self._by)
+        call = f"needed({', '.join(inspect.signature(needed).parameters)})" if needed else "()"
+        self._needed = eval(f"lambda {', '.join(fields)}: {call}", {"needed": needed})
 
     def __call__(self, *arguments):
         """Call the machine code for the dtype of the first array of Reals."""
         try:
-            pack_arguments, run, parts = self._ready[arguments[self._at].dtype]
-            content = pack_arguments(*arguments)
+            pack_arguments, run, loaded = self._ready[arguments[self._at].dtype]
+            struct = pack_arguments(*arguments)
         except (*pack.REFUSALS, LookupError):
             arguments = self._converted(arguments)
-            pack_arguments, run, parts = self._prepared(arguments)
-            content = pack_arguments(*arguments)
-        needed = self._parts(*self._choose(arguments))
-        if not parts.issuperset(needed):
+            pack_arguments, run, loaded = self._prepared(arguments)
+            struct = pack_arguments(*arguments)
+        needed = self._needed(*arguments)
+        if not loaded.issuperset(needed):
             self._load(arguments[self._at].dtype, needed)
-            parts.update(needed)
-        run(content)
-        if load.is_missing():
+            loaded.update(needed)
+        run(struct)
+        if load.missing.value:
+            load.missing.value = 0
             raise RuntimeError(f"{self.__name__} came to a part that was not expected of these arguments: see kernels/needs.py")
 
     def _converted(self, arguments):
@@ -68,10 +63,10 @@ class Entry:
     def _prepared(self, arguments):
         dtype = arguments[self._at].dtype
         if dtype not in self._ready:
-            self._load(dtype, self._parts(*self._choose(arguments)))
+            self._load(dtype, self._needed(*arguments))
             address = load.address_of(self.__name__, dtype)
             self._ready[dtype] = pack.packer_of(self.function, dtype), _PROTOTYPE(address), set()
         return self._ready[dtype]
 
-    def _load(self, dtype, parts):
-        load.load_all({self.__name__: self.function, **{name: self._all_parts[name] for name in parts}}, dtype)
+    def _load(self, dtype, names):
+        load.load_all({self.__name__: self.function, **{name: self._parts[name] for name in names}}, dtype)

@@ -1,10 +1,10 @@
-"""numba and llvmlite for those who write LLVM, and what is made of it, imported when something is compiled and not before."""
+"""numba, llvmlite and the modules that use them, which are imported when something is compiled and not before."""
 
 import importlib
 
 
 class _Late:
-    """A module that is imported when something of it is first asked for."""
+    """Stands for a module, and imports it at the first access to an attribute."""
 
     def __init__(self, name):
         self._name = name
@@ -16,6 +16,6 @@ class _Late:
 
 
 ir, types = _Late("llvmlite.ir"), _Late("numba.types")
-seen = _Late("fastbp.kernels.toolchain.types")  # numba types of our own
+seen = _Late("fastbp.kernels.toolchain.types")  # our own numba types
 compiling = _Late("fastbp.kernels.toolchain.compile")
-code = _Late("fastbp.kernels.toolchain.machine_code")  # what makes objects of all this
+code = _Late("fastbp.kernels.toolchain.machine_code")

@@ -1,12 +1,12 @@
-"""From kernels to object code: numba makes LLVM of them, LLVM the rest.
+"""From kernels to object files: numba compiles them to LLVM, and LLVM optimises them and writes machine code.
 
-An entry and a part are an object each, with one C function. What they have of each other is an address: a kernel that calls a
-part reads it from a slot, a pointer in its object's data that Python fills once the object is loaded (load.py). A call through a
-slot costs a nanosecond and what the arguments cost, an array two words; so it has no place in a loop over samples or tiles.
+Each entry and each part is an object file with one C function. A kernel that calls a part reads its address from a slot, a
+pointer in the data of the object file, which Python fills when both are loaded (load.py). A call through a slot costs a
+nanosecond and its arguments, two words for an array, so no loop over samples or tiles should make one.
 
-Entries run behind a guard that has the processor count subnormal numbers as zero: from about the 20th epoch on moments and
-weights of dead units sink below the normal numbers, and an instruction that meets one costs a hundred cycles on Intel (measured,
-digits, adam, float32: 6.6 times the time per epoch). That mode belongs to the thread, so it is set on every call and given back.
+A guard around each entry makes the processor count subnormal numbers as zero. From about the 20th epoch on, moments and weights
+of dead units become subnormal, and an instruction that meets such a number takes a hundred cycles on Intel (measured, digits,
+adam, float32: 6.6 times the time per epoch). This mode belongs to a thread, so the guard sets it for each call and restores it.
 """
 
 import ctypes
@@ -25,7 +25,7 @@ from numba.extending import lower_builtin, overload, type_callable
 from .. import compiler
 from ..cpu import cpu_name, feature_string
 from . import pack
-from .load import MISSING, engine_of, missing, triple
+from .load import MISSING, engine_of, triple
 from .store import Object
 from .types import Flat, Record, field_address
 
@@ -34,13 +34,13 @@ SLOT = "fastbp_slot_"  # how the names of slots begin
 
 
 class _Building:
-    """What objects are being built for."""
+    """The dtype of the object that is being built."""
 
     dtype = np.dtype(np.float64)
 
 
 def type_of(annotation):
-    """The numba type that kernels see of an annotation."""
+    """Return the numba type of what is annotated so, as kernels see it."""
     if pack.is_struct(annotation):
         return Record(annotation, tuple(map(type_of, pack.fields_of(annotation).values())))
     if annotation in (int, float, bool, None, type(None)):
@@ -51,20 +51,19 @@ def type_of(annotation):
 
 
 def _signature(function):
-    """The numba types that a part returns and takes."""
+    """Return the numba types of the result and the arguments of a part."""
     returned = typing.get_type_hints(function)["return"]
     return type_of(returned), [type_of(annotation) for annotation in pack.fields_of(function).values()]
 
 
-# ---- what numba is told
+# ---- what numba learns of kernels
 
 
 _registered: set = set()
 
 
 def register():
-    """Tell numba what kernels are made of, those too whose modules have been imported since it was last told."""
-    _show_slots()
+    """Register primitives and inner functions with numba, if they are not yet registered."""
     for each in compiler.PRIMITIVES:
         if each not in _registered:
             _register_primitive(each)
@@ -98,7 +97,7 @@ def _register_primitive(primitive, called=None):
 
 
 def _is_seen(argument_types):
-    """Whether an entry was called from Python by its pointer: its kernels have arrays of our own types."""
+    """Whether arguments are of our own types: numba compiles entries without annotations for its own arrays."""
     return any(isinstance(each, (Flat, Record)) for each in argument_types)
 
 
@@ -123,8 +122,10 @@ def _register_inner(called, function, options):
 
 
 def _call_part(function, context, builder, sig, args):
-    """Call a part at the address in its slot, or where its first argument points to one. Where there is none, count it as
-    missing, and return zeros."""
+    """Call a part at the address in its slot, or in the pair of pointers that its first argument points to.
+
+    Without an address, set `missing` and return zeros.
+    """
     result, wanted = _signature(function)
     values = [_as_wanted(context, builder, *each) for each in zip(args, sig.args, wanted)]
     result_type = ir.VoidType() if result == types.void else context.get_value_type(result)
@@ -151,9 +152,9 @@ def _call_part(function, context, builder, sig, args):
 
 
 def _as_wanted(context, builder, value, found, wanted):
-    """A value as an argument of the type that a part takes; a tuple that a kernel has made lies on its stack."""
+    """Convert a value to the type that a part takes; a tuple that a kernel has made is written to the stack."""
     if isinstance(wanted, Record) and not isinstance(found, Record):
-        with builder.goto_entry_block():  # once, not for each time around a loop
+        with builder.goto_entry_block():  # once, not in each iteration of a loop
             pointer = builder.alloca(context.get_value_type(wanted).pointee)
         for number, field in enumerate(wanted.types):
             item = _as_wanted(context, builder, builder.extract_value(value, number), found.types[number], field)
@@ -163,16 +164,18 @@ def _as_wanted(context, builder, value, found, wanted):
 
 
 def _read_slot(builder, name):
-    slots = builder.module.globals
-    slot = slots.get(SLOT + name) or ir.GlobalVariable(builder.module, _POINTER, SLOT + name)  # defined by `_finished`
+    slot = builder.module.globals.get(SLOT + name)
+    if slot is None:
+        slot = ir.GlobalVariable(builder.module, _POINTER, SLOT + name)
+        slot.initializer, slot.linkage = ir.Constant(_POINTER, None), "weak"  # as several functions of an object may define it
     return builder.load(slot)
 
 
-# ---- objects
+# ---- object files
 
 
 def object_code(function, dtype):
-    """Compile an entry or a part."""
+    """Compile an entry or a part to an Object."""
     name, is_part = function.__name__, compiler.PARTS.get(function.__name__) is function
     _Building.dtype = dtype
     register()
@@ -184,18 +187,8 @@ def object_code(function, dtype):
     return _finished(text, inner, f"fastbp_{name}_{dtype.name}", is_part)
 
 
-_EMPTY, _OF_MISSING = ctypes.c_void_p(None), ctypes.c_void_p(ctypes.addressof(missing))
-
-
-def _show_slots():
-    """Tell LLVM of slots for what numba loads itself, where a symbol that is nowhere would end the process."""
-    for name in compiler.PARTS:
-        llvm.add_symbol(SLOT + name, ctypes.addressof(_EMPTY))
-    llvm.add_symbol(SLOT + MISSING, ctypes.addressof(_OF_MISSING))
-
-
 def _of_struct(function):
-    """The function as one of a struct with its arguments, see pack.py."""
+    """Return the function as one that takes a struct with its arguments, see pack.py."""
     known = {"function": function}
     exec(f"def of_struct(struct): function({', '.join(f'struct.{name}' for name in pack.fields_of(function))})", known)
     return known["of_struct"]
@@ -214,8 +207,8 @@ def _finished(text, inner, name, is_part):
         if not each.is_declaration:
             each.linkage = "external" if each.name == name else "internal"
     for slot in slots:
-        module.link_in(llvm.parse_assembly(f"@{slot} = global i8* null"))
-        module.get_global_variable(slot).name = f"{name}_{slot.removeprefix(SLOT)}"
+        variable = module.get_global_variable(slot)
+        variable.name, variable.linkage = f"{name}_{slot.removeprefix(SLOT)}", "external"
     module.triple = triple()
     target = llvm.Target.from_triple(triple())
     machine = target.create_target_machine(cpu_name(), feature_string(), opt=3, reloc="pic", codemodel="default")
@@ -223,12 +216,12 @@ def _finished(text, inner, name, is_part):
     builder.getModulePassManager().run(module, builder)
     for each in module.functions:
         if each.is_declaration and not each.name.startswith("llvm.") and not _is_in_every_process(each.name):
-            raise ValueError(f"it calls {each.name}, which needs Python: lists, arrays, texts and exceptions cannot be in it.")
+            raise ValueError(f"it calls {each.name}, which needs Python: use no lists, new arrays, strings or exceptions.")
     return Object(machine.emit_object(module), name, [slot.removeprefix(SLOT) for slot in slots])
 
 
 def _is_in_every_process(name):
-    """Whether this is a function of the C library, not of Python or numba, which would need the GIL or may not be there."""
+    """Whether this is a function of the C library; those of Python and numba need the GIL, or may not be loaded."""
     if name.lower().startswith(("py", "_py", "numba_", "nrt_")):
         return False
     return sys.platform == "win32" or hasattr(ctypes.CDLL(None), name) or hasattr(ctypes.CDLL(None), name.lstrip("_"))
@@ -236,8 +229,8 @@ def _is_in_every_process(name):
 
 # ---- the kernels' floating-point mode
 
-# How a thread's mode is switched and given back, in LLVM's language. MXCSR has a bit by which results that are subnormal become
-# zero, 1 << 15, and one by which operands that are count as zero, 1 << 6; FPCR one for both, 1 << 24.
+# Switch and restore a thread's mode. In MXCSR, bit 15 makes subnormal results zero, and bit 6 makes subnormal operands count as
+# zero; in FPCR, bit 24 does both.
 _OF_X86 = """
 declare void @llvm.x86.sse.stmxcsr(i8*)
 declare void @llvm.x86.sse.ldmxcsr(i8*)
@@ -285,9 +278,9 @@ SWITCHES = dict.fromkeys(("x86_64", "amd64", "i686"), _OF_X86) | dict.fromkeys((
 
 
 def guard(name, inner, architecture=ARCHITECTURE):
-    """The LLVM of a function `name` of a pointer that calls `inner` in the kernels' floating-point mode.
+    """Return the LLVM of a function `name` that calls `inner` with its pointer in the kernels' floating-point mode.
 
-    All arithmetic is in `inner`, which must not be inlined: LLVM may move arithmetic, but no call, past the switch of the mode.
+    All arithmetic is in `inner`, which must not be inlined: LLVM may move arithmetic across the switch of the mode, but no call.
     """
     return f"""{SWITCHES.get(architecture, _OF_OTHERS)}
 declare void @"{inner}"(i8*)
@@ -302,8 +295,8 @@ define void @{name}(i8* %arguments) {{
 
 @functools.cache
 def mode_switch():
-    """Two functions for what numba compiles in its own way: one sets the kernels' mode and returns that before, one gives it
-    back."""
+    """Return functions for what numba compiles in its own way, and their owner: one sets the kernels' mode and returns the
+    mode before, the other restores that."""
     engine = engine_of(SWITCHES.get(ARCHITECTURE, _OF_OTHERS))
     enter = ctypes.CFUNCTYPE(ctypes.c_int64)(engine.get_function_address("enter"))
     return engine, enter, ctypes.CFUNCTYPE(None, ctypes.c_int64)(engine.get_function_address("leave"))

@@ -1,7 +1,10 @@
-"""Object files on disk, which serve nobody what is stale, damaged or another's: they go by a digest of all that they rest on, and
-are read only if their content's digest is right.
+"""The store: object files on disk, named after a digest of all that they were made from.
+
+A file is read only if the digest of its content is right, and it is always replaced as a whole, so that outdated, damaged or
+foreign files are never loaded.
 """
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -13,44 +16,46 @@ import warnings
 from typing import NamedTuple
 
 import llvmlite
+import numpy as np
 
 from ..cpu import cpu_name, feature_string
 from ..sources import SOURCES
 
 _DIGEST_SIZE = hashlib.sha256().digest_size
+_has_warned = False
 
 
 class Object(NamedTuple):
-    """An object file, with one C function."""
+    """An object file with one C function."""
 
     code: bytes
-    symbol: str  # its name
-    slots: list[str]  # the names of its slots, see machine_code.py
+    symbol: str  # the function's name
+    slots: list[str]  # the names of the parts that it calls
 
 
-def _key(name, dtype):
-    return repr((name, dtype.name, *_rests_on())).encode()
+def encoded(made):
+    """Return the bytes of an Object."""
+    return json.dumps([made.symbol, made.slots]).encode() + b"\n" + made.code
 
 
-def _rests_on():
-    versions = _version("numba"), llvmlite.__version__, sys.platform
-    return cpu_name(), feature_string(), versions, SOURCES
+def decoded(content):
+    """Return the Object with these bytes."""
+    head, _, code = content.partition(b"\n")
+    return Object(code, *json.loads(head))
 
 
 def kind():
-    """A digest that two processes have in common if the same machine code serves both."""
-    return hashlib.sha256(repr(_rests_on()).encode()).hexdigest()
-
-
-def _version(distribution):
+    """Return a digest that two processes have in common if the same machine code serves both."""
     try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
+        numba = importlib.metadata.version("numba")
+    except importlib.metadata.PackageNotFoundError:  # it is needed to compile only
+        numba = ""
+    depends_on = cpu_name(), feature_string(), numba, llvmlite.__version__, sys.platform, SOURCES
+    return hashlib.sha256(repr(depends_on).encode()).hexdigest()
 
 
 def folders():
-    """Where object files may lie, the preferred one first: as numba's cache, beside the sources or where users have caches."""
+    """Return where object files may be, the preferred folder first."""
     if given := os.environ.get("NUMBA_CACHE_DIR"):
         return [pathlib.Path(given) / "fastbp"]
     home = pathlib.Path("~").expanduser()
@@ -59,12 +64,16 @@ def folders():
     return [pathlib.Path(__file__).parents[1] / "__pycache__", pathlib.Path(users) / "fastbp"]
 
 
+def _key(name, dtype):
+    return f"{name} {dtype.name} {kind()}".encode()
+
+
 def _file_name(name, key):
     return f"{name}-{hashlib.sha256(key).hexdigest()[:32]}.kernel"
 
 
 def load(name, dtype):
-    """Return the Object of an entry or a part, or None if there is no sound one."""
+    """Return the Object of an entry or a part, or None if no folder has a sound file of it."""
     key = _key(name, dtype)
     for folder in folders():
         try:
@@ -77,48 +86,56 @@ def load(name, dtype):
     return None
 
 
-def encoded(made):
-    """An Object as bytes."""
-    return json.dumps([made.symbol, made.slots]).encode() + b"\n" + made.code
-
-
-def decoded(content):
-    """The Object that was made these bytes."""
-    head, _, code = content.partition(b"\n")
-    return Object(code, *json.loads(head))
-
-
 def save(name, dtype, made):
-    """Store an Object, as a whole or not at all, or say once that it cannot be stored."""
-    key = _key(name, dtype)
-    content = encoded(made)
+    """Store an Object, as a whole or not at all; warn once if no folder can be written."""
+    global _has_warned
+    key, content = _key(name, dtype), encoded(made)
     for folder in folders():
+        part = folder / f"{uuid.uuid4().hex}.part"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            beside = folder / f"{uuid.uuid4().hex}.part"
-            try:
-                with open(beside, "xb") as file:  # may be read by whom the umask lets, unlike a file of tempfile's
-                    file.write(hashlib.sha256(key + content).digest() + content)
-                os.replace(beside, folder / _file_name(name, key))
-                return
-            except OSError:
-                beside.unlink(missing_ok=True)
-                raise
+            part.write_bytes(hashlib.sha256(key + content).digest() + content)
+            os.replace(part, folder / _file_name(name, key))
+            return
         except OSError as problem:
             error = problem
-    _warn_unstored(error)
-
-
-_warned = False
-
-
-def _warn_unstored(error):
-    global _warned
-    if not _warned:
-        _warned = True
+            with contextlib.suppress(OSError):
+                part.unlink()
+    if not _has_warned:
+        _has_warned = True
         warnings.warn(
             f"fastbp cannot store its compiled kernels ({error}), so every process compiles them anew; "
             "set NUMBA_CACHE_DIR to a folder that can be written.",
             RuntimeWarning,
             stacklevel=2,
         )
+
+
+# ---- one process compiles for several
+
+
+@contextlib.contextmanager
+def lock():
+    """Let one process at a time compile for the store. If files cannot be locked, as on Windows, nobody waits."""
+    with contextlib.ExitStack() as stack:
+        for folder in folders():
+            with contextlib.suppress(ImportError, OSError):
+                import fcntl
+
+                folder.mkdir(parents=True, exist_ok=True)
+                file = stack.enter_context(open(folder / f"{kind()}.lock", "ab"))
+                fcntl.flock(file, fcntl.LOCK_EX)  # the system unlocks it when this process ends, even if it is killed
+                break
+        yield
+
+
+def stored(names):
+    """Return the bytes of what the store has of these pairs of a name and a dtype."""
+    found = {(name, dtype): load(name, np.dtype(dtype)) for name, dtype in names}
+    return {pair: encoded(made) for pair, made in found.items() if made is not None}
+
+
+def take(contents):
+    """Store what a process of the same kind has returned from `stored`."""
+    for (name, dtype), content in contents.items():
+        save(name, np.dtype(dtype), decoded(content))

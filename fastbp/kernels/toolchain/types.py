@@ -1,7 +1,7 @@
-"""What kernels see: flat arrays as a pointer and a size, NamedTuples by their address, vectors of the CPU's own width.
+"""Our own numba types: flat arrays as a pointer and a size, NamedTuples as an address, vectors of the CPU's own width.
 
-numba's own arrays are seven words each, and its tuples go from function to function field by field: those of `train` took 500
-arguments, and two fifths of all IR put them together and took them apart again (measured: a first fit takes a fifth longer).
+numba's own arrays have seven words, and it passes tuples field by field: `train` took 500 arguments, and two fifths of all LLVM
+packed and unpacked them (measured: a first fit takes a fifth longer).
 """
 
 import operator
@@ -12,7 +12,6 @@ from numba.core.typing.templates import AttributeTemplate
 from numba.extending import (
     infer_getattr,
     lower_builtin,
-    lower_getattr,
     lower_getattr_generic,
     models,
     register_model,
@@ -33,7 +32,7 @@ class Flat(types.Type):
 
 
 class Record(types.Type):
-    """The numba type of a NamedTuple of numbers, such arrays and Records, which is not written to while a kernel runs."""
+    """The numba type of a NamedTuple of numbers, Flats and Records, to which nobody writes while a kernel runs."""
 
     def __init__(self, instance_class, field_types):
         self.instance_class, self.types = instance_class, field_types
@@ -42,12 +41,12 @@ class Record(types.Type):
 
     @property
     def mangling_args(self):
-        """A short name for the symbols of kernels."""
+        """Keep the symbols of kernels short."""
         return self.instance_class.__name__, ()
 
 
 def is_inside(field_type):
-    """Whether a field lies in the struct itself, which else holds its address (see pack.py)."""
+    """Whether a field is within the struct, which otherwise holds its address (see pack.py)."""
     return isinstance(field_type, Record) and not is_kept(field_type.instance_class)
 
 
@@ -82,18 +81,13 @@ class _Fields(AttributeTemplate):
         return record.types[names.index(name)] if name in names else None
 
 
-@lower_getattr(Flat, "size")
-def _size(context, builder, flat, array):
-    return builder.extract_value(array, 1)
-
-
-@lower_getattr(Flat, "itemsize")
-def _itemsize(context, builder, flat, array):
-    return context.get_constant(types.intp, flat.dtype.bitwidth // 8)
+@lower_getattr_generic(Flat)
+def _array_attribute(context, builder, flat, array, name):
+    return builder.extract_value(array, 1) if name == "size" else context.get_constant(types.intp, flat.dtype.bitwidth // 8)
 
 
 def field_address(builder, pointer, *path):
-    """Address of a field of a struct, or of a part of it."""
+    """Return the address of a field of a struct, or of a part of a field."""
     return builder.gep(pointer, [ir.IntType(32)(number) for number in (0, *path)], inbounds=True)
 
 
@@ -103,7 +97,7 @@ def _field(context, builder, record, pointer, name):
 
     def load(*path):
         loaded = builder.load(field_address(builder, pointer, number, *path))
-        # Written before the kernel was called, in a function that takes no other in: LLVM need not read it anew behind a store.
+        # Python wrote it before the call, so LLVM need not read it again after a store to some array.
         loaded.set_metadata("invariant.load", builder.module.add_metadata([]))
         return loaded
 
@@ -132,7 +126,7 @@ class _VectorModel(models.PrimitiveModel):
 
 
 def _register_operator(operation, instruction):
-    """Give Vectors the Python operator `operation`; a scalar operand is cast to the vector's dtype and splat."""
+    """Define a Python operator for Vectors; a scalar operand is converted to their dtype and repeated in every lane."""
 
     @type_callable(operation)
     def make_typer(context):
@@ -154,13 +148,13 @@ def _register_operator(operation, instruction):
     lower_builtin(operation, types.Float, Vector)(lower)
 
 
-# No fast-math flags here: the order of operations is what the kernel wrote, which the exponential's rounding trick relies on.
+# No fast-math flags: the exponential's rounding relies on the order of operations in the kernel.
 for _operation, _instruction in {"add": "fadd", "sub": "fsub", "mul": "fmul", "truediv": "fdiv"}.items():
     _register_operator(getattr(operator, _operation), _instruction)
 
 
 def _at_index(context, builder, array_type, array, index):
-    """Pointer to array[index], counted from the end where it is negative."""
+    """Return a pointer to array[index]; a negative index counts from the end."""
     from_end = builder.add(index, array_size(context, builder, array_type, array))
     index = builder.select(builder.icmp_signed("<", index, index.type(0)), from_end, index)
     return address(context, builder, array_type, array, index, "an index")
