@@ -415,7 +415,7 @@ def test_what_does_not_go_with_it(options, message):
 def test_what_is_refused_elsewhere():
     with pytest.raises(ValueError, match="negative sample weights"):
         make().fit(X, Y, -WEIGHTS)
-    with pytest.raises(ValueError, match="return_std=True needs .*gaussian_nll"):
+    with pytest.raises(ValueError, match=r"return_std=True needs .*gaussian_nll"):
         make(loss="squared_error", target_scaling="standard").fit(X, Y).predict(X, return_std=True)
     with pytest.raises(ValueError, match="no standard deviations"):
         fastbp.to_sklearn(make().fit(X, Y))

@@ -318,6 +318,8 @@ def test_pickles_files_searches_and_copies(kind, tmp_path):
     assert loaded.configurations_ == model.configurations_
     search = GridSearchCV(model, {"max_iter": [1, 2]}, cv=2, refit=False).fit(frame, y)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    best = GridSearchCV(model, {"max_iter": [1]}, cv=2).fit(frame, y)
+    np.testing.assert_array_equal(best.predict(frame), clone(model).set_params(max_iter=1).fit(frame, y).predict(frame))
 
 
 def test_importances_are_of_the_columns_of_the_table():

@@ -36,7 +36,7 @@ class Loss(NamedTuple):
     lowest_target: float = -math.inf
     excludes_lowest: bool = False  # whether targets must be above the lowest
     highest_target: float = math.inf
-    has_shares: bool = False  # whether it is divided by the number of outputs that share it: the kernels' parameter
+    has_shares: bool = False  # divided by the number of outputs, or by 1 (training/parity.py): the kernels' parameter
     is_own_score: bool = False  # whether early stopping uses this loss of the validation rows, not R²
     parameter: str = ""  # the estimator's parameter that shapes it, a float, if there is one
     parameter_default: float = 0.0

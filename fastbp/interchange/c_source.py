@@ -41,8 +41,8 @@ def to_c(estimator: Any, *, name: str = "predict", dtype: Any = None) -> str:
         which puts the probabilities of all classes into y and returns the index of the predicted one in `classes_`. For
         multilabel targets the function is void, and y gets the probability of each label. x and y must not overlap.
         A tabular estimator takes ``const double x[n_columns]``. NAN is a missing number, dates are in days since 1970, and
-        ``int predict_code(int column, const char *text)`` gives the number of a category from its text in UTF-8, where 0 is a
-        missing value. For several columns of classes y gets all probabilities, one column after the other.
+        ``int predict_code(int column, const char *text)`` gives the number of a category from its text in UTF-8, or from a
+        null pointer for a missing value. For several columns of classes y gets all probabilities, one column after the other.
 
     Raises
     ------

@@ -44,7 +44,7 @@ def _comment(table: PlainTable, name: str) -> str:
     ]
     for i, (column, kind) in enumerate(zip(table.names, table.kinds, strict=True)):
         what = {
-            "category": f"the code of its text, {name}_code({i}, text); a missing value is the text 0",
+            "category": f"the code of its text, {name}_code({i}, text), where text is a null pointer for a missing value",
             "date": "a date in days since 1970-01-01 in universal time, or NAN",
             "duration": "a duration in days, or NAN",
             "number": "a number, or NAN",

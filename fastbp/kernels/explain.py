@@ -58,10 +58,8 @@ def input_gradients(
     It returns early when told to stop.
     """
     n_features, n_inner, n_outputs = network.units[0], network.units[1], network.units[-1]
-    skipped, size = (
-        network.skip_layer + 1,
-        min(CACHED_ROWS, workspace.block_rows),
-    )  # the layer of units that the skip layer adds to
+    skipped = network.skip_layer + 1  # the layer of units that the skip layer adds to; 0: none
+    size = min(CACHED_ROWS, workspace.block_rows)
     width = first_transposed.size // (n_inner + (network.units[skipped] if skipped else 0))
     for layer in range(network.units.size - 1):
         refresh_copies(network, params, workspace, layer, 0, network.units[layer])

@@ -43,9 +43,9 @@ PREFETCHED = 64  # elements of a row; the processor itself fetches those that fo
 
 @jit
 def forward(network, params, table, order, first_sample, gather, workspace, first, stop, is_training):
-    """Write to workspace.activations those of rows first to stop of a block whose row i is sample order[first_sample + i] (or
-    first_sample + i), in training also the slopes that are kept.
+    """Write the activations of rows first to stop of a block to workspace.activations, in training also the slopes that are kept.
 
+    Row i of the block is sample order[first_sample + i], or first_sample + i without an order.
     Dense rows are read from X itself, or from the workspace if they have been gathered.
     """
     dropout = nothing_dropped(network, workspace)

@@ -206,12 +206,8 @@ def scale_deltas(loss: int, rows: OutputRows, deltas: Reals) -> None:
         for j in range(rows.n_outputs):
             delta = np.float64(element(deltas, row + j)) * factor
             if loss == BINARY_FOCAL:  # the two classes have factors of their own
-                p, y, output, gamma = (
-                    _probability(rows, i, j),
-                    _target(rows, i, j),
-                    _output(rows, i, j),
-                    element(rows.parameter, j),
-                )
+                p, y = _probability(rows, i, j), _target(rows, i, j)
+                output, gamma = _output(rows, i, j), element(rows.parameter, j)
                 delta = (1.0 - y) * output * _focal_factor(1.0 - p, gamma) - y * (1.0 - output) * _focal_factor(p, gamma)
                 delta *= weight
             set_element(deltas, row + j, delta)

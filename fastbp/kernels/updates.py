@@ -83,8 +83,8 @@ class StripStep(NamedTuple):
     gradient_at: int  # where in the gradient that of element 0 is
     scale: float
     decay: float
-    rate: float  # as in `Step`
-    epsilon: float  # likewise
+    rate: float  # of `Step`, times the strip's factor
+    epsilon: float  # as in `Step`
     kept: float  # the part of a weight that decoupled decay leaves
 
 

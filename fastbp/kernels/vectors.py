@@ -4,8 +4,8 @@ A `Vector` is what one register holds (16 float32 under AVX-512, 4 under SSE). K
 is padded to a multiple of `lanes(dtype)`. Kernels do not rely on the auto-vectoriser, because rows are short: its checks for
 aliasing and its remainder loops cost more than the row itself.
 
-This file, elementary.py, tiles.py and atomics.py are written in LLVM. Each primitive has its meaning in NumPy beside its LLVM.
-With NUMBA_BOUNDSCHECK=1, a primitive raises an IndexError before it would leave its array.
+This file, elementary.py, tiles.py and atomics.py have the code that writes LLVM, beside toolchain/. Each primitive has its
+meaning in NumPy beside its LLVM. With NUMBA_BOUNDSCHECK=1, a primitive raises an IndexError before it would leave its array.
 """
 
 import operator

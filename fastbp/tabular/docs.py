@@ -9,10 +9,10 @@ _PARAMETERS = """
 preset : {names_of_presets}, default='default'
     {about_presets}.
 n_ensemble : int or None, default=None
-    Number of networks to average, none of which sees ranks in place of numbers, trained side by side on `n_threads`; with
-    'ensemble', the number for each configuration and fold. None takes the preset's number: four for 'default' and eight for
-    'best', every second of which sees ranks. With more than 10,000 rows, and for each fold of `cv`, these are one and eight, and
-    none sees ranks.
+    Number of networks to average, trained side by side on `n_threads`; with 'ensemble', the number for each configuration and
+    fold. None takes the preset's number: four for 'default' and eight for 'best', every second of which sees ranks in place of
+    numbers. With more than 10,000 rows, and for each fold of `cv`, these are one and eight. There, and if you give a number, no
+    network sees ranks, except in 'ensemble'.
 cv : int, splitter, list of pairs of row indices, or None, default=None
     Folds. With `cv`, `n_ensemble` networks are trained on the training part of each fold, and all are averaged. Their predictions
     for the rows that they have not seen are `oof_prediction_`, with the score `oof_score_`. An int shuffles{and_stratifies}. With

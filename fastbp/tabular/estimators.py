@@ -652,7 +652,7 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
         return BPRegressor(loss=self.loss, **{name: getattr(self, name) for name in LOSS_PARAMETERS}, **options)
 
     def _in_units(self, outputs: np.ndarray) -> np.ndarray:
-        """Return predictions in the units of the targets, (n_rows, n_outputs), with several quantiles in order."""
+        """Return predictions in the units of y, (n_rows, n_outputs), with several quantiles in order."""
         if self._has_spread:
             outputs = outputs[:, : len(self._mean)]
         if self._levels is not None:
@@ -665,7 +665,7 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
         return predicted[:, 0] if self._is_single and predicted.shape[1] == 1 else predicted
 
     def _truth(self, Y: np.ndarray) -> np.ndarray:
-        """Return the networks' targets in the units of the targets, (n_rows, n_targets)."""
+        """Return the networks' targets in the units of y, (n_rows, n_targets)."""
         return (Y if self._levels is None else Y[:, :1]) * self._spread + self._mean
 
     def _compared(self, Y: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:

@@ -27,7 +27,8 @@ UNUSED: dict[str, Any] = {
 def of_encoder(encoder: Any) -> dict[str, Any]:
     """Return the fields of `PlainTable` for an encoder, or raise ValueError for columns that cannot be exported."""
     names = [str(name) for name in encoder._names().tolist()]
-    of_texts = [repr(name) for name, kind in zip(names, encoder._exact_kinds, strict=True) if kind == TEXT]
+    kinds = getattr(encoder, "_exact_kinds", encoder.kinds_)  # files of earlier versions lack the former
+    of_texts = [repr(name) for name, kind in zip(names, kinds, strict=True) if kind == TEXT]
     if of_texts:
         raise ValueError(
             f"Free text cannot be exported to ONNX and C: fit without column {', '.join(of_texts)}, or use fastbp.save()."
@@ -49,7 +50,7 @@ def of_encoder(encoder: Any) -> dict[str, Any]:
     ]
     return {
         "names": names,
-        "kinds": ["" if kind in (EMPTY, IDENTIFIER) else kind for kind in encoder._exact_kinds],
+        "kinds": ["" if kind in (EMPTY, IDENTIFIER) else kind for kind in kinds],
         "numbers": numbers[encoder._used],
         "medians": encoder._medians[encoder._used],
         "scales": encoder._scales[encoder._used],

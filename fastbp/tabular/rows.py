@@ -80,7 +80,8 @@ def quantiles(Z: np.ndarray, weights: np.ndarray | None, shares: list[float]) ->
 def total_weights(texts: np.ndarray, weights: np.ndarray | None) -> dict[str | None, float]:
     """Return the weight of all rows with each text, in units of the least weight of a row, without what rounding adds."""
     totals: dict[str | None, float] = {}
-    units = (np.ones(len(texts)) if weights is None else weights / np.float64(weights.min())).tolist()
+    # in the dtype of the weights, so that ties hold: 1000 times 0.3 is 3000 times 0.1
+    units = (np.ones(len(texts)) if weights is None else weights / weights.min()).tolist()
     for text, weight in zip(texts.tolist(), units, strict=True):
         totals[text] = totals.get(text, 0.0) + weight
     return {text: round(total, 6) for text, total in totals.items()}

@@ -113,7 +113,7 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
 class TargetUnit(NamedTuple):
     """Mean and standard deviation of the targets.
 
-    means, deviations: (n_outputs,), of the rows in use. If the output layer has no intercepts, or an activation, means are 0 and
+    means, deviations: (n_outputs,), of the rows in use. If the output layer has an activation, or no intercepts, means are 0 and
     deviations are root mean squares. overall: the standard deviation of all targets, 1 if they are constant. is_free: whether the
     output activation allows any unit.
     """

@@ -71,7 +71,10 @@ def _train_epochs(
             loop.is_interrupted = True
         except Exception:  # raised by a function of the user's
             run.is_refused = True
-            loop.finish()
+            try:
+                loop.finish()
+            finally:
+                between.close(False)
             raise
     status = ""
     try:

@@ -50,6 +50,10 @@ def known():
 
 def absent():
     """Return the names and dtypes of what this process would have to compile: neither the wheel nor the store has it."""
+    from ..compiler import IS_CHECKED, IS_INTERPRETED
+
+    if IS_INTERPRETED or IS_CHECKED:  # nothing is stored
+        return []
     _, in_wheel = carried.library()
     pairs = [(name, dtype) for dtype in pack.DTYPES for name in known() if f"{name} {dtype.name}" not in in_wheel]
     return [(name, dtype.name) for name, dtype in pairs if store.load(name, dtype) is None]
@@ -73,7 +77,7 @@ def _compile_apart(names, dtype, made):
     threads: list = []
 
     def work(process):
-        with contextlib.suppress(OSError):  # the process has ended
+        with contextlib.suppress(OSError, ValueError):  # the process has ended, or its pipes are closed
             for name in todo:
                 process.stdin.write(f"{name} {dtype.name}\n".encode())
                 process.stdin.flush()
@@ -94,8 +98,10 @@ def _compile_apart(names, dtype, made):
     finally:
         for process in processes:
             process.kill()
+        for process in processes:
             process.wait()
-            process.stdin.close()
+            with contextlib.suppress(OSError):  # a process that had ended did not read what was written
+                process.stdin.close()
             process.stdout.close()
 
 

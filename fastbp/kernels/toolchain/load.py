@@ -77,7 +77,7 @@ def load_all(functions, dtype):
     """Load entries and parts, by name, for a dtype, unless they are loaded; fill the slots of everything that is loaded."""
     with _lock:
         todo = {name: function for name, function in functions.items() if (name, dtype) not in _loaded}
-        found = {name: _from_wheel(name, dtype) for name in todo}
+        found = {name: _from_wheel(name, dtype) if _is_own(function) else None for name, function in todo.items()}
         stored = {name for name, function in todo.items() if _is_own(function) or getattr(function, "is_stored", False)}
         objects = {name: store.load(name, dtype) for name in stored if found[name] is None}
         absent = {name: todo[name] for name in todo if found[name] is None and objects.get(name) is None}
