@@ -184,6 +184,12 @@ def test_score_counts_rows_that_are_all_right():
         assert 0.0 < is_right.mean() < 1.0
         assert network.score(X, y) == pytest.approx(is_right.mean())
         assert network.score(X, y, weights) == pytest.approx(weights[is_right].sum() / weights.sum())
+    numbers = make().fit(X, NUMBERS)
+    assert numbers.score(X, csr_matrix(NUMBERS)) == numbers.score(X, NUMBERS)
+    gaps = np.where(NUMBERS == 0, np.nan, NUMBERS)
+    for y, weights in ((NUMBERS[:, 0], None), (NUMBERS[:, :1], None), (NUMBERS[:1], None), (gaps, None), (NUMBERS, [1.0, 2.0])):
+        with pytest.raises(ValueError):
+            numbers.score(X, y, weights)
 
 
 def test_zeros_and_ones_are_labels_still():

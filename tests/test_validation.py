@@ -120,6 +120,9 @@ def test_labels_that_are_words():
     names = np.array(["a", "b", "c"])
     one = make(early_stopping=True).fit(X, names[Y], X_val=X_VAL, y_val=names[Y_VAL])
     assert_same_network(one, make(early_stopping=True).fit(X, Y, **OWN))
+    numbers = np.arange(20).repeat(3)  # numbers are not their texts, whose order is another
+    with pytest.raises(ValueError, match="y_val must have the classes of y"):
+        make().fit(X[:60], numbers.astype(str), X_val=X[:60], y_val=numbers)
     part = Y_VAL > 0  # a class may be missing there
     model = make(early_stopping=True).fit(X, names[Y], X_val=X_VAL[part], y_val=names[Y_VAL[part]])
     assert model.validation_scores_[0] == pytest.approx(make(max_iter=1).fit(X, Y).score(X_VAL[part], Y_VAL[part]))

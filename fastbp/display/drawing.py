@@ -20,7 +20,7 @@ SIGNED = "RdBu_r"  # colours of weights: red above zero, blue below, white at it
 
 
 class Display:
-    """What displays with `from_estimator`, `from_search` or `from_fit` have in common."""
+    """The base class of most displays: `plot` imports matplotlib and draws."""
 
     def plot(self, ax: Any = None) -> Self:
         """Draw.
@@ -28,7 +28,7 @@ class Display:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure, which pictures of several axes always need.
+            Where to draw; None makes a figure. It must be None for a picture of several axes.
 
         Returns
         -------

@@ -26,8 +26,8 @@ class BPAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseBP):
     Science 313, 2006). The narrowest hidden layer (of several, the one closest to the middle) holds the *code*. `transform`
     returns the code, and `inverse_transform` computes the reconstruction from it. With linear units and one hidden layer, the
     code spans the space of the principal components (Baldi and Hornik, Neural networks and principal component analysis, 1989).
-    Parameters and fit are those of `BPRegressor`; the loss is half the squared error between a row and its reconstruction.
-    Scale X first, because features with a large variance count most. A reconstruction can only have values that
+    Training and most parameters are those of `BPRegressor`; the loss is half the squared error between a row and its
+    reconstruction. Scale X first, because features with a large variance count most. A reconstruction can only have values that
     `output_activation` can give.
 
     Parameters

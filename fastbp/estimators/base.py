@@ -277,7 +277,7 @@ class BaseBP(Versioned, Scaled, Explained, ShownInNotebooks, CallbackSupportMixi
         return complaints
 
     def _attributes_now(self, network: Any, problem: Any, settings: Settings, before: dict[str, Any], run: Any) -> dict[str, Any]:
-        """Return the attributes that a copy would have if this run ended now; None for those of an earlier fit alone."""
+        """Return the attributes that a copy would have if this run ended now; those that only an earlier fit had are None."""
         from fastbp.training.fit import Fitted, Run
 
         ended = Run(run.shown(), None, history=run.history.copied())
@@ -333,7 +333,8 @@ class BaseBP(Versioned, Scaled, Explained, ShownInNotebooks, CallbackSupportMixi
             parameters.check_parameter("n_threads", self.n_threads, self._rules["n_threads"], self)
         network, params = self._packed()
         n_features = network.n_features
-        rows = None if getattr(self, "feature_names_in_", None) is not None else plain_rows(X, (params.dtype,))
+        is_read_apart = "categories_" in vars(self) or getattr(self, "feature_names_in_", None) is not None
+        rows = None if is_read_apart else plain_rows(X, (params.dtype,))
         if "categories_" in vars(self):
             check_categories(vars(self), n_features)
             X = coded_rows(self, X, reset=False).astype(params.dtype, copy=False)

@@ -48,7 +48,8 @@ def log_loss(logits: np.ndarray, temperature: float, Y: np.ndarray, weights: np.
 def fitted_temperature(logits: np.ndarray, Y: np.ndarray, weights: np.ndarray | None, is_multiclass: bool) -> float:
     """Return the most probable temperature given the rows and the prior, or 1 if nothing is better.
 
-    weights: of the rows in the mean log-loss. The prior counts as one row among those with a weight.
+    weights: of the rows in the mean log-loss. The prior is divided by the number of rows that have
+    a weight above 0, so it counts once.
     """
     n_rows = len(Y) if weights is None else np.count_nonzero(weights)
 

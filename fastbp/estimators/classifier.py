@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from scipy.sparse import csr_matrix, issparse
 from sklearn.base import ClassifierMixin
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import column_or_1d
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.metaestimators import available_if
 
 from fastbp.estimators.base import BaseBP, has_partial_fit
@@ -28,6 +28,11 @@ from fastbp.estimators.targets import (
     column_targets,
     discrete_labels,
 )
+
+
+def _has_others(labels: np.ndarray, known: np.ndarray) -> bool:
+    """Whether some labels are not known. NumPy's set functions take 2 and "2" for equal, and cost more."""
+    return not set(labels.tolist()).issubset(known.tolist())
 
 
 @documented(score="Accuracy", score_name="accuracy")
@@ -334,10 +339,13 @@ class BPClassifier(ClassifierMixin, BaseBP):
         y, missing = without_missing(self, y, is_whole=False)
         if missing is not None:
             return known_accuracy(y, self.predict(X), missing, sample_weight)
-        if self._groups():  # scikit-learn's accuracy_score has none for several columns
-            labels, codes = column_labels(np.asarray(y))
-            y = np.column_stack([known[column] for known, column in zip(labels, codes.T)])
-            return known_accuracy(y, self.predict(X), np.zeros(y.shape, dtype=bool), sample_weight)
+        if self._groups():  # scikit-learn's accuracy_score does not take several columns of classes
+            y = check_array(y.toarray() if issparse(y) else y, dtype=None, input_name="y")
+            predicted = self.predict(X)
+            check_consistent_length(y, predicted, sample_weight)
+            if y.shape != predicted.shape:
+                raise ValueError(f"y has the shape {y.shape}, but the predictions have the shape {predicted.shape}.")
+            return known_accuracy(y, predicted, np.zeros(y.shape, dtype=bool), sample_weight)
         return super().score(X, y, sample_weight)
 
     def predict_proba(self, X: MatrixLike) -> Any:
@@ -416,14 +424,14 @@ class BPClassifier(ClassifierMixin, BaseBP):
                     "warm_start can only be used where `y` has the same classes as in the previous call to fit. Previously got"
                     f" {self.classes_}, `y` has {labels}"
                 )
-        elif not set(labels.tolist()).issubset(self.classes_.tolist()):
+        elif _has_others(labels, self.classes_):
             raise ValueError(f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {labels}.")
         self._sparse_labels = issparse(y)
         return self._encode_codes(labels, codes, dtype)
 
     def _encode_codes(self, labels: np.ndarray, codes: np.ndarray, dtype: np.dtype) -> Targets:
         """Return the targets of positions in `labels`, or of booleans for multilabel targets."""
-        if codes.ndim == 1 and (self.ordered or len(labels) < len(self.classes_)):
+        if codes.ndim == 1 and labels is not self.classes_ and (self.ordered or not np.array_equal(labels, self.classes_)):
             codes = positions(labels, self.classes_)[codes]
         if self.ordered:
             return Targets(codes.astype(dtype)[:, np.newaxis], len(self.classes_), LOSS, self.classes_)
@@ -441,7 +449,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         if not isinstance(known, list) or len(labels) != len(known):
             raise ValueError(f"{name} has {len(labels)} columns of classes, but `self.classes_` has {known}.")
         for number, (own, old) in enumerate(zip(labels, known)):
-            if len(np.setdiff1d(own, old, assume_unique=True)) or (self.warm_start and name == "y" and len(own) < len(old)):
+            if _has_others(own, old) or (self.warm_start and name == "y" and len(own) < len(old)):
                 raise ValueError(f"Column {number} of {name} has the classes {own}, but `self.classes_` has {old}.")
         codes = np.column_stack([np.searchsorted(old, own)[column] for old, own, column in zip(known, labels, codes.T)])
         self._sparse_labels = False
@@ -453,7 +461,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         y = column_or_1d(y) if y.ndim == 2 and y.shape[1] == 1 else y
         labels, codes = discrete_labels(y)
         is_alike = codes.shape[1:] == targets.Y.shape[1:] if targets.is_multilabel else codes.ndim == 1
-        if isinstance(labels, list) or not is_alike or len(np.setdiff1d(labels, self.classes_, assume_unique=True)):
+        if isinstance(labels, list) or not is_alike or _has_others(labels, self.classes_):
             raise ValueError(f"y_val must have the classes of y, {self.classes_}, got {labels} in the shape {y.shape}.")
         return self._encode_codes(labels, codes, dtype)
 

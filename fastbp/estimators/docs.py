@@ -151,7 +151,7 @@ def _filled_for(estimator: str) -> dict[str, str]:
         "step_schedules": _about({name: schedule.text for name, schedule in SCHEDULES.items() if schedule.is_for_all}),
         "scheduled_solvers": _listed(name for name, solver in solvers.items() if solver.has_schedule),
         "rate_solvers": _listed(name for name, solver in solvers.items() if WITH_A_RATE.includes(solver)),
-        "only_outputs": " and ".join(f"{output!r} for {_listed(losses)}" for output, losses in only.items()),
+        "only_outputs": "; ".join(f"{output!r} for {_listed(losses)}" for output, losses in only.items()),
         "stochastic_solvers": _listed(name for name, solver in solvers.items() if solver.is_stochastic),
         "initialisations": _names(INITIALISATIONS),
         "monotone": _listed(name for name in HIDDEN_ACTIVATIONS if ACTIVATIONS[name].is_monotone),

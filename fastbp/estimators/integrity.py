@@ -195,7 +195,7 @@ def category_embeddings(front: Any) -> list[np.ndarray]:
 
 
 def check_categories(state: Mapping[str, Any], n_features: int) -> None:
-    """Raise ValueError if the categories do not match the numbers of them in the network."""
+    """Raise ValueError if the numbers of categories are not those of the network."""
     if not {"categories_", "categorical_features_"} & state.keys():
         return
     categories: Any = state.get("categories_")

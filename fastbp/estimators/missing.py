@@ -16,8 +16,9 @@ IGNORE = "ignore"
 
 
 def without_missing(estimator: Any, y: Any, name: str = "y", is_whole: bool = True) -> tuple[Any, np.ndarray | None]:
-    """Return y with each NaN filled in and a mask of these, (n_rows, n_columns), or y and None if the estimator ignores none.
+    """Return y with each NaN filled in and a mask of these, (n_rows, n_columns).
 
+    The mask is None, and y unchanged, if there is no NaN or the estimator does not ignore them.
     is_whole: whether every column must have a target, because no other rows will follow.
     """
     if getattr(estimator, "missing_targets", None) != IGNORE:

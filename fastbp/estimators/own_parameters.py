@@ -46,8 +46,8 @@ OWN_PARAMETERS = (
                 others. With 'softmax' two classes have two outputs."""
             },
             kinds.REGRESSOR: {
-                "text": """'auto' is {only_outputs}, which allow no other. For other losses it is 'identity', and any name of
-                `activation`, and 'exp', are possible."""
+                "text": """'auto' is {only_outputs}; these losses allow no other. For other losses it is 'identity', and any name
+                of `activation`, and 'exp', are possible."""
             },
         },
     ),

@@ -17,7 +17,7 @@ class OtherVersionWarning(InconsistentVersionWarning):
     def __str__(self) -> str:
         return (
             f"This {self.estimator_name} was kept by fastbp {self.original_sklearn_version}, and this is fastbp"
-            f" {self.current_sklearn_version}. Parameters that the older version does not have are at their defaults. Compare a"
+            f" {self.current_sklearn_version}. Parameters that the other version does not have are at their defaults. Compare a"
             " few predictions with known ones, or train again."
         )
 

@@ -44,7 +44,7 @@ def parts_of(value: Any) -> Iterator[Any]:
         seen.add(id(value))
         yield value
         if isinstance(value, dict):
-            left.extend(value.values())
+            left.extend((*value, *value.values()))
         elif isinstance(value, list | tuple | set | frozenset):
             left.extend(value)
         elif isinstance(value, np.ndarray):
