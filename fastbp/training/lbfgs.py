@@ -56,7 +56,7 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
     All vectors are float64, whatever the dtype of the weights. Their padding stays zero, because its gradient is zero.
     """
     objective = Objective(
-        network, problem, alpha=settings.alpha, n_calls=settings.max_iter, n_threads=n_threads, sync=scratch.sync
+        network, problem, alpha=settings.alpha, n_calls=settings.max_iter, n_threads=n_threads, scratch=scratch
     )
     memory, history = make_memory(run.params), run.history
     counts, measures = memory.counts, memory.measures

@@ -128,7 +128,7 @@ class _Loop:
         workspace = scratch.get(
             network,
             dtype,
-            ("training", batch_size, self.size, gather, is_sparse, samples.weights.size > 0),
+            ("training", batch_size, self.size, gather, is_sparse, samples.n_targets, samples.weights.size > 0),
             lambda: make_workspace(
                 network, dtype, batch_size, strips=strips, n_threads=self.size, gathered=samples if gather else None,
                 n_slabs=slabs_of(network, batch_size, is_sparse),
