@@ -102,7 +102,7 @@ def are_equal(classes: Any, others: Any) -> bool:
 def _counted_labels(y: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the result of np.unique for small integers, without sorting (digits: 6 µs, not 24); numbers: y as int64."""
     is_there = np.bincount(numbers) > 0
-    labels = np.flatnonzero(is_there).astype(y.dtype, copy=False)
+    labels = is_there.nonzero()[0].astype(y.dtype, copy=False)
     return labels, y if len(labels) == len(is_there) else (np.cumsum(is_there) - 1)[y]
 
 
