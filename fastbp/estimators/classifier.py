@@ -281,16 +281,16 @@ class BPClassifier(ClassifierMixin, BaseBP):
             If parameters or data are not valid, y has a class that is not in `classes`, or the weights are no longer finite.
         """
         refuse_balanced(self.class_weight)
-        known = getattr(self, "classes_", None)
+        known: Any = getattr(self, "classes_", None)
         if classes is None and known is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
-        if classes is not None:
+        labels = None
+        if classes is not None and (self.ordered or not np.array_equal(classes, known)):  # the rest takes as long as a tiny fit
             labels = all_labels(classes)
             labels = in_order(labels, categories_of(classes)) if self.ordered else labels
             if known is not None and not are_equal(known, labels):
                 raise ValueError(f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {known!r}")
-            classes = labels
-        return self._fit(X, y, sample_weight, incremental=True, classes=classes)
+        return self._fit(X, y, sample_weight, incremental=True, classes=labels if known is None else None)
 
     def predict(self, X: MatrixLike) -> Any:
         """Return the most probable class of each row.

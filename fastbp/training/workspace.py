@@ -317,7 +317,7 @@ def borrow_scratch() -> Scratch:
 
     Nobody else gets it until `return_scratch`: a fit that a callback begins has its own.
     """
-    return vars(_of_thread).pop("scratch", None) or Scratch()
+    return _of_thread.__dict__.pop("scratch", None) or Scratch()
 
 
 def return_scratch(scratch: Scratch) -> None:
