@@ -159,16 +159,18 @@ class BaseBP(Versioned, Scaled, Explained, ShownInNotebooks, CallbackSupportMixi
             targets, y = targets._replace(missing=missing), with_missing(y.astype(np.float64), missing.reshape(y.shape))
         tables = draft._class_tables(targets)
         weights = row_weights(tables, sample_weight, targets, X)
-        settings = known.get(targets.loss) or settings_of(self, targets.loss)
-        known[targets.loss] = settings
+        settings = known.get((targets.loss, incremental))
+        if settings is None:
+            settings = settings_of(self, targets.loss)
+            if incremental:
+                settings = settings._replace(max_iter=1, max_time=math.inf)
+            known[targets.loss, incremental] = settings
         if targets.groups:
             settings = settings._replace(groups=targets.groups)
         if has_categories(draft, reset=False):
             settings = network_settings(draft, settings)
         if self.monotonic_cst is not None:
             settings = settings._replace(monotonic=constraints_of(draft, settings, targets.n_outputs, X.shape[1]))
-        if incremental:
-            settings = settings._replace(max_iter=1, max_time=math.inf)
         if resume:
             settings = with_fitted_output(draft, settings, targets)
         draft.out_activation_ = settings.output_activation

@@ -431,7 +431,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
 
     def _encode_codes(self, labels: np.ndarray, codes: np.ndarray, dtype: np.dtype) -> Targets:
         """Return the targets of positions in `labels`, or of booleans for multilabel targets."""
-        if codes.ndim == 1 and labels is not self.classes_ and (self.ordered or not np.array_equal(labels, self.classes_)):
+        if codes.ndim == 1 and labels is not self.classes_ and (self.ordered or labels.tolist() != list(self.classes_)):
             codes = positions(labels, self.classes_)[codes]
         if self.ordered:
             return Targets(codes.astype(dtype)[:, np.newaxis], len(self.classes_), LOSS, self.classes_)
