@@ -332,7 +332,11 @@ def test_log_losses_and_deltas(dtype, n_rows, name, n_outputs, is_weighted):
     outputs = pad_columns(probabilities.astype(dtype), width)
     weights = rng.uniform(0.5, 2, n_rows).astype(dtype) if is_weighted else np.empty(0, dtype)
     scale = weights.astype(float) if is_weighted else np.ones(n_rows)
-    deltas, row_losses, of_targets = np.zeros_like(outputs), np.zeros(n_rows), (targets.astype(dtype).ravel(), 0, targets.shape[1])
+    deltas, row_losses, of_targets = (
+        np.zeros_like(outputs),
+        np.zeros(n_rows),
+        (targets.astype(dtype).ravel(), 0, targets.shape[1]),
+    )
     code, of_outputs = names.LOSSES[name].code, (outputs.ravel(), 0, n_rows, n_outputs, width)
     rows = OutputRows(code, np.zeros(n_outputs), *of_outputs, *of_targets, weights, 0)
     call_output_deltas(rows, names.CANCELS, deltas.ravel(), row_losses, np.zeros(1))
