@@ -423,7 +423,11 @@ def quiet():
 
 SMOOTH = {"identity", "logistic", "tanh", "elu", "gelu", "silu", "mish", "softplus", "exp", "softmax", "cumulative"}
 ALL = covering(FACTORS, forbidden=FORBIDDEN, tries=3)
-CHOSEN = range(len(ALL)) if os.environ.get("NUMBA_BOUNDSCHECK") == "1" else range(0, len(ALL), EVERY)
+if os.environ.get("NUMBA_BOUNDSCHECK") == "1":  # nothing is stored, so each worker compiles for one dtype
+    DTYPES = (FACTORS["storage"][levels["storage"]][1] for levels in ALL)
+    CHOSEN = [pytest.param(number, marks=pytest.mark.xdist_group(dtype)) for number, dtype in enumerate(DTYPES)]
+else:
+    CHOSEN = range(0, len(ALL), EVERY)
 
 
 def test_each_pair_of_levels_is_there():

@@ -19,6 +19,7 @@ def drawn(n, seed):
     return pd.DataFrame({"x": x, "word": word}), 1000 + 300 * np.sin(3 * x) + std * random.normal(size=n), std
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"cv": 4}, {"preset": "ensemble"}], ids=str)
 def test_deviations_are_those_that_were_drawn(options, tmp_path):
     X, y, _ = drawn(1500, 0)
@@ -49,6 +50,7 @@ def test_a_mean_over_networks_is_of_their_mixture():
     np.testing.assert_allclose(mean[inside], (means.mean(axis=0) * unit + Y.mean(axis=0))[inside], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_intervals_are_as_wide_as_the_noise_and_hold_what_was_asked():
     X, y, _ = drawn(3000, 0)
     X_new, y_new, std_new = drawn(3000, 1)

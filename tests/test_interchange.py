@@ -432,6 +432,7 @@ def probabilities_of(model, rows):
     return outputs.reshape(len(rows), -1)
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_c(dtype, tmp_path):

@@ -32,6 +32,7 @@ from fastbp.kernels.scores import score
 from fastbp.kernels.shuffling import shuffle
 from fastbp.kernels.toolchain import compile as compiling
 from fastbp.kernels.toolchain import load as loader
+from fastbp.kernels.toolchain.pack import Doubles, Integers, Reals
 from fastbp.kernels.updates import StepRule, StripStep, rate_of_step, update
 from fastbp.kernels.vector_functions import log
 from fastbp.kernels.vectors import lane_count, load, store
@@ -90,8 +91,14 @@ def call_gather(X, order, inputs, n_features):
     gather_rows(X, order, 0, inputs, 0, order.size, n_features)
 
 
-@entry
-def call_activate(code, Z, n_rows, n_units, width, slopes, groups):
+# Entries with annotations are compiled as the library's own: rare codes are parts, which the store has.
+PARTS_OF_LOSSES = {"rarer_losses", "_smooth_log_losses", "_smooth_deltas", "ordered_deltas", "error_deltas", "scale_deltas"} | {
+    "_multiply_by_slope_apart"
+}
+
+
+@entry(parts=lambda: {"_activate_apart", "_softmax_in_groups", "cumulative"})
+def call_activate(code: int, Z: Reals, n_rows: int, n_units: int, width: int, slopes: int, groups: Integers):
     activate(code, Z, 0, n_rows, n_units, width, slopes, groups)
 
 
@@ -101,18 +108,15 @@ def call_log(x, y):
         store(y, i, log(load(x, i)))
 
 
-@entry
-def call_output_deltas(
-    loss, parameter, slope, outputs, deltas, n_rows, n_outputs, width, targets, n_targets, weights, row_losses
-):
-    rows = OutputRows(loss, parameter, outputs, 0, n_rows, n_outputs, width, targets, 0, n_targets, weights, 0)
+@entry(parts=lambda: PARTS_OF_LOSSES)
+def call_output_deltas(rows: OutputRows, slope: int, deltas: Reals, row_losses: Doubles, early: Doubles):
     output_deltas(rows, slope, 0, deltas)
     output_losses(rows, row_losses, 0)
-    return early_loss(rows, row_losses)
+    early[0] = early_loss(rows, row_losses)
 
 
-@entry
-def call_slope(code, A, slopes, D):
+@entry(parts=lambda: {"_multiply_by_slope_apart"})
+def call_slope(code: int, A: Reals, slopes: int, D: Reals):
     multiply_by_slope(code, A, slopes, D, 0, D.size)
 
 
@@ -328,19 +332,14 @@ def test_log_losses_and_deltas(dtype, n_rows, name, n_outputs, is_weighted):
     outputs = pad_columns(probabilities.astype(dtype), width)
     weights = rng.uniform(0.5, 2, n_rows).astype(dtype) if is_weighted else np.empty(0, dtype)
     scale = weights.astype(float) if is_weighted else np.ones(n_rows)
-    deltas, row_losses = np.zeros_like(outputs), np.zeros(n_rows)
-    arguments = targets.astype(dtype).ravel(), targets.shape[1], weights, row_losses
-    call_output_deltas(
-        names.LOSSES[name].code,
-        np.zeros(n_outputs),
-        names.CANCELS,
-        outputs.ravel(),
-        deltas.ravel(),
-        n_rows,
-        n_outputs,
-        width,
-        *arguments,
+    deltas, row_losses, of_targets = (
+        np.zeros_like(outputs),
+        np.zeros(n_rows),
+        (targets.astype(dtype).ravel(), 0, targets.shape[1]),
     )
+    code, of_outputs = names.LOSSES[name].code, (outputs.ravel(), 0, n_rows, n_outputs, width)
+    rows = OutputRows(code, np.zeros(n_outputs), *of_outputs, *of_targets, weights, 0)
+    call_output_deltas(rows, names.CANCELS, deltas.ravel(), row_losses, np.zeros(1))
     eps = np.finfo(dtype).eps
     p = np.clip(outputs[:, :n_outputs].astype(float), eps, 1 - eps)
     terms = scipy.special.xlogy(one_hot, p)
@@ -355,8 +354,8 @@ def test_log_losses_and_deltas(dtype, n_rows, name, n_outputs, is_weighted):
 def test_a_nan_output_makes_its_loss_nan():
     outputs, row_losses = np.zeros((3, 8)), np.zeros(3)
     outputs[:, 0] = [0.5, np.nan, 0.5]
-    arguments = np.ones(3), 1, np.empty(0), row_losses
-    call_output_deltas(names.BINARY_LOG_LOSS, np.zeros(1), names.CANCELS, outputs.ravel(), np.zeros(24), 3, 1, 8, *arguments)
+    rows = OutputRows(names.BINARY_LOG_LOSS, np.zeros(1), outputs.ravel(), 0, 3, 1, 8, np.ones(3), 0, 1, np.empty(0), 0)
+    call_output_deltas(rows, names.CANCELS, np.zeros(24), row_losses, np.zeros(1))
     np.testing.assert_array_equal(np.isnan(row_losses), [False, True, False])
 
 
@@ -461,11 +460,11 @@ def test_codes_that_nobody_knows_become_nan():
     for code in (unknown, names.SOFTMAX):
         call_slope(code, np.ones(16), 0, deltas)
         assert np.isnan(deltas).all()
-    row_losses, targets = np.zeros(1), np.ones(2)
+    rows = OutputRows(unknown, np.zeros(2), np.ones(8), 0, 1, 2, 8, np.ones(2), 0, 2, np.empty(0), 0)
     for slope in (names.IDENTITY, unknown):
-        deltas = np.zeros(8)
-        loss = call_output_deltas(unknown, np.zeros(2), slope, np.ones(8), deltas, 1, 2, 8, targets, 2, np.empty(0), row_losses)
-        assert np.isnan([loss, *row_losses, *deltas[:2]]).all()
+        deltas, row_losses, early = np.zeros(8), np.zeros(1), np.zeros(1)
+        call_output_deltas(rows, slope, deltas, row_losses, early)
+        assert np.isnan([*early, *row_losses, *deltas[:2]]).all()
     samples = Problem(np.ones((1, 1)), np.ones((1, 2))).samples
     assert np.isnan(call_score(unknown, np.ones(2), 2, samples, np.array([0, 2])))
     w, rule = np.ones(16), StepRule(unknown, 0.9, 0.999, 1e-8, 0.5)

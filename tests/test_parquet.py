@@ -75,6 +75,7 @@ def by_polars(frame, path):
     polars.from_pandas(frame).write_parquet(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [by_pandas, by_pyarrow, by_polars])
 def test_types_hold_from_training_to_prediction(write, tmp_path, capsys):
     pytest.importorskip("skops")

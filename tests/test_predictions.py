@@ -269,3 +269,18 @@ def test_words_that_differ_by_spaces_are_told_apart_or_refused(tmp_path):
     fastbp.save(model.fit(pd.DataFrame({"x": words}), words), tmp_path / "model")
     code, _, err = predict("--model", tmp_path / "model", "--data", tmp_path / "rows.csv")
     assert code == 2 and "column 'x': the model has both 'a' and 'a '" in err.replace("'a ' and 'a'", "'a' and 'a '")
+
+
+@pytest.mark.parametrize("preset", ["fast", "ensemble"])
+def test_cells_that_fit_no_column_are_missing_for_a_tabular_estimator_of_numbers(preset, tmp_path):
+    """It fills them, though none was missing in training, so one bad cell and one empty one are missing values."""
+    table = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 3)).round(3), columns=["a", "b", "c"])
+    model = BPTabularRegressor(preset, random_state=0, max_iter=3).fit(table, table["a"])
+    fastbp.save(model, tmp_path / "model.fbp")
+    new = table[:30].astype(object)
+    new.iloc[3, 1], new.iloc[5, 2] = "oops", None
+    new.to_csv(tmp_path / "new.csv", index=False)
+    code, out, err = predict("--model", tmp_path / "model.fbp", "--data", tmp_path / "new.csv")
+    assert (code, err) == (0, "note: column 'b': 1 cell is no usable number and counts as a missing value: 'oops' (line 5)\n")
+    new.iloc[3, 1] = None
+    np.testing.assert_allclose(np.array(out.splitlines()[1:], float), model.predict(new.astype(float)), rtol=1e-6)

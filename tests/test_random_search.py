@@ -101,6 +101,7 @@ def test_proposals_for_pipelines_shapes_and_small_data():
         suggest_search_space(SVC(), X, Y)
 
 
+@pytest.mark.slow
 def test_a_proposed_search_beats_the_defaults_it_starts_from():
     rows, target = load_diabetes(return_X_y=True)
     network = make_pipeline(StandardScaler(), BPRegressor(max_iter=100, random_state=0, target_scaling="standard"))

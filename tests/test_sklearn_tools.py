@@ -108,7 +108,7 @@ def test_grid_search_over_sizes_written_as_text_and_number(iris):
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
-@pytest.mark.parametrize("backend", ["threading", "loky"])
+@pytest.mark.parametrize("backend", ["threading", pytest.param("loky", marks=pytest.mark.slow)])
 def test_grid_search_scores_do_not_depend_on_the_backend(problem, backend, n_jobs):
     ours, _, X, y = problem
     grid = {"hidden_layer_sizes": SIZES, "solver": ["adam", "lbfgs"]}
@@ -460,7 +460,7 @@ def test_voting(iris, voting):
 @pytest.mark.skipif(
     not HAS_WEIGHTS, reason="bags are drawn by weight where fit takes weights, which scikit-learn's MLPs do from 1.7 on"
 )
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_bagging(problem, n_jobs):
     ours, theirs, X, y = problem
     bag = BaggingClassifier if hasattr(ours, "predict_proba") else BaggingRegressor

@@ -364,6 +364,7 @@ def test_names(read):
     ]
 
 
+@pytest.mark.slow
 def test_a_header_of_very_many_columns(read):
     """Longer than what is looked at to find the separator out."""
     n, long = 3000, "x" * 100
@@ -434,6 +435,7 @@ def test_few_different_dates_and_words_for_gaps(read):
     )
 
 
+@pytest.mark.slow
 def test_the_season_of_sales_is_learnt_from_dates(run):
     days = pd.date_range("2020-01-01", periods=1000)[np.random.RandomState(0).permutation(1000)]
     sales = 50 + 10 * np.sin(2 * np.pi * days.day_of_year / 365.25) + 5 * (days.day_of_week == 6)

@@ -273,6 +273,7 @@ def test_networks_of_a_fold_do_not_know_the_targets_held_out():
 # ---- how it is run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_same_bits_for_any_number_of_threads_and_processes(kind):
     frame, y = table_of()
@@ -302,6 +303,7 @@ def test_time_is_for_as_many_configurations_as_it_allows(kind):
     np.testing.assert_array_equal(outputs_of(enough, frame), outputs_of(with_all, frame))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_pickles_files_searches_and_copies(kind, tmp_path):
     frame, y = table_of()

@@ -318,6 +318,7 @@ def test_temperature_is_the_best_for_rows_held_out(weights):
     assert (model.oof_score_, len(model.networks_)) == (plain.oof_score_, 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", ["default", "best"])
 def test_probabilities_are_as_sure_as_rows_not_seen_allow(preset):
     X, y = doubtful_table()
@@ -458,6 +459,7 @@ def smooth_table(n_rows=400, noise=0.0):
     return X, np.sin(X[:, 0]) + 2 * X[:, 1] + noise * random.normal(size=n_rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("params", [{}, {"cv": 4}, {"preset": "best", "n_ensemble": 2}, {"max_time": 1e6}], ids=str)
 def test_numbers_with_little_noise_are_trained_on_for_longer(params):
     X, y = smooth_table()
@@ -471,6 +473,7 @@ def test_numbers_with_little_noise_are_trained_on_for_longer(params):
     assert 1 - model.score(X_new, y_new) < 0.8 * (1 - shorter.score(X_new, y_new))
 
 
+@pytest.mark.slow
 def test_numbers_with_much_noise_are_trained_on_for_less():
     X, y = smooth_table(1000, noise=2.0)
     model = BPTabularRegressor(random_state=0).fit(X, y)
@@ -484,6 +487,7 @@ def test_numbers_with_much_noise_are_trained_on_for_less():
     assert some_noise.n_iter_ == 64
 
 
+@pytest.mark.slow
 def test_whose_noise_is_not_asked_for():
     X, y = smooth_table()
     assert BPTabularRegressor("fast", random_state=0).fit(X, y).n_iter_ == 16
@@ -962,7 +966,7 @@ def test_bad_values(options, message):
         BPTabularRegressor(**options).fit([[1.0], [2.0]], [1.0, 2.0])
 
 
-@pytest.mark.parametrize("preset", ["fast", "default", "best", "ensemble"])
+@pytest.mark.parametrize("preset", ["fast", "default", "best", pytest.param("ensemble", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_embeddings_of_categories(kind, preset, tmp_path):
     """Sizes are by name or number; threads and files change nothing; a category acts by its embedding alone."""

@@ -574,6 +574,7 @@ FEW = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("loss", ["poisson", "gamma", "tweedie"])
 @pytest.mark.parametrize("preset", ["default", "ensemble"])

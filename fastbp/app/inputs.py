@@ -15,6 +15,7 @@ from fastbp.app.columns import CATEGORY, DATE, NUMBER
 from fastbp.app.source import TableError
 from fastbp.estimators.base import BaseBP
 from fastbp.tabular import TableEncoder
+from fastbp.tabular.base import BaseTabular
 
 BOOLEAN, ANY = "boolean", "anything"
 
@@ -100,8 +101,8 @@ def _inspect(estimator, sources, columns):
         for _, part in estimator.transformer_list:
             _inspect(part, sources, columns)
         return []
-    elif isinstance(estimator, TableEncoder):
-        _inspect_table_encoder(estimator, sources, columns)
+    elif isinstance(estimator, TableEncoder | BaseTabular):
+        _inspect_table_encoder(getattr(estimator, "encoder_", estimator), sources, columns)
         return []
     elif isinstance(estimator, SimpleImputer):
         return _inspect_imputer(estimator, sources, columns)

@@ -90,7 +90,7 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
     ImportError
         safetensors or skops is not installed, or skops is older than 0.12.
     OSError
-        The file cannot be written: the disk is full, say, or `path` names a folder.
+        The file cannot be written: the disk is full, say, or its folder does not exist.
 
     See Also
     --------
@@ -125,8 +125,9 @@ def load(path: str | os.PathLike[str]) -> Any:
     """Return the estimator that `save` has written to a file.
 
     It predicts as the saved one did, and `partial_fit` and a warm start continue its training, bit for bit. Every name, type,
-    shape and size in the file is checked before it is used, and no code in the file can run. Loading takes at most 10 times the
-    size of the file and 32 MiB of memory. Load files only from people whom you trust: a forged model gives wrong predictions.
+    shape and size in the file is checked before it is used, and no code in the file can run. Loading takes no more memory than
+    10 times the size of the file, plus 32 MiB. Load files only from people whom you trust: a forged model gives wrong
+    predictions.
 
     Parameters
     ----------
