@@ -46,7 +46,7 @@ EMBEDDED_COLUMNS = 8  # in a strip
 EMBEDDED_WORK = 4  # the gradient of their parameters takes about so many times as long as that of weights
 WAVE_WORK = 80  # floating-point operations of a wave of the embedding, forward and backward
 SPARSE_STRIPS = 16  # of a sparse input layer, because each reads all rows
-MOST_LENT = 1 << 20  # bytes that a thread keeps for its next fits and predictions
+MOST_KEPT = 1 << 20  # bytes that a thread keeps between its fits and predictions
 CATEGORY_ROWS = 16  # so many embeddings of categories fill whole vectors on every CPU, whatever their size
 
 
@@ -286,23 +286,26 @@ class Scratch:
     def forget(self) -> None:
         """Free the memory: after a run that diverged, its padding may hold NaN."""
         self._network: Any = None
-        self._shape: Any = None
-        self._kept: dict[Any, Any] = {}
+        self._by_shape: dict[Any, dict[Any, Any]] = {}
         self._n_bytes = 0
 
     def get(self, network: Network, dtype: Any, key: Any, make: Callable[[], Any]) -> Any:
         """Return make(), or what it has returned before for this key and shape of network."""
         if network is not self._network:
-            shape = _shape(network), dtype
-            if shape != self._shape:
+            if self.is_large:
                 self.forget()
-                self._shape = shape
+            self._kept = self._by_shape.setdefault((_shape(network), dtype), {})
             self._network = network
         made = self._kept.get(key)
         if made is None:
             made = self._kept[key] = make()
             self._n_bytes += _bytes_in(made)
         return made
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the memory is more than is kept for networks of other shapes, or for the next fit of a thread."""
+        return self._n_bytes > MOST_KEPT
 
 
 def _bytes_in(made: Any) -> int:
@@ -325,5 +328,5 @@ def return_scratch(scratch: Scratch) -> None:
 
     It must not be called after an exception or Ctrl-C, which may have left flags in `sync`.
     """
-    if scratch._n_bytes <= MOST_LENT:
+    if not scratch.is_large:
         _of_thread.scratch = scratch
