@@ -126,8 +126,8 @@ def load(path: str | os.PathLike[str]) -> Any:
 
     It predicts as the saved one did, and `partial_fit` and a warm start continue its training, bit for bit. Every name, type,
     shape and size in the file is checked before it is used, and no code in the file can run. Loading takes no more memory than
-    10 times the size of the file, plus 32 MiB. Load files only from people whom you trust: a forged model gives wrong
-    predictions.
+    10 times the size of the file, plus 32 MiB, plus the weights for predictions, whose rows are padded to whole vectors. Load
+    files only from people whom you trust: a forged model gives wrong predictions.
 
     Parameters
     ----------
