@@ -62,7 +62,7 @@ def quiet_fit(search, *args, **kwargs):
 
 
 def assert_same_results(own, reference):
-    """Everything but the times, to the bit."""
+    """Everything except the times, to the bit."""
     assert list(own) == list(reference)
     for key, expected in reference.items():
         if key == "params":

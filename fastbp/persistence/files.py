@@ -290,7 +290,7 @@ def _node_of(name: str) -> str | None:
 
 
 def _is_plain_part(name: str) -> bool:
-    """Whether a name is that of an internal class of scikit-learn, whose objects are nothing but their attributes."""
+    """Whether a name is that of an internal class of scikit-learn, whose objects have no state except their attributes."""
     module, _, kind_name = name.rpartition(".")
     package, *parts = module.split(".")
     if package != "sklearn" or not parts or parts[0] not in PLAIN_PACKAGES or "tests" in parts:

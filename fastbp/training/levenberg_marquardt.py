@@ -161,7 +161,7 @@ class _Descent:
 
     It minimises F = ½·rᵀr + ½·alpha·‖weights‖², which is the loss times the sum of the sample weights. For several outputs, F has
     the sum of their squares, like scikit-learn's gradient, and the loss has the mean. If alpha is estimated, F has the weights
-    for targets of standard deviation 1: in all layers but the last, alpha is multiplied by the targets' variance.
+    for targets of standard deviation 1: in all layers except the last, alpha is multiplied by the targets' variance.
     """
 
     def __init__(

@@ -177,7 +177,7 @@ class _Loop:
         self._n_layers = len(network.units) - 1
 
     def _begin_dropout(self, network: Any) -> Dropout:
-        """Return what the kernels drop. Dropout draws nothing but its seed from the random state, once."""
+        """Return what the kernels drop. Dropout draws only its seed from the random state, once."""
         rates, run = self.settings.dropout, self.run
         if not rates:
             return _NOTHING_DROPPED
