@@ -246,8 +246,8 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
         coverage : float, default=0.9
             Share of rows whose set contains the true class, above 0 and below 1.
         method : {'cv', 'cv+'}, default='cv'
-            'cv' takes the mean of all networks, and covers about `coverage` of the rows. 'cv+' compares the new row with each row of
-            training, by the networks that have not seen that row (Romano et al. 2020). With n rows of training it covers at
+            'cv' takes the mean of all networks, and covers about `coverage` of the rows. 'cv+' compares the new row with each row
+            of training, by the networks that have not seen that row (Romano et al. 2020). With n rows of training it covers at
             least ``2 * coverage - 1 - sqrt(2 / n)``, however bad the networks are, and in practice more than `coverage`.
         allow_empty : bool, default=True
             Whether a set may be empty. This is needed if the most probable class alone is right more often than `coverage`. False
@@ -595,8 +595,8 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
         coverage : float, default=0.9
             Share of rows whose interval contains the target, above 0 and below 1.
         method : {'cv', 'cv+'}, default='cv'
-            'cv' takes the mean of all networks, and covers about `coverage` of the rows. 'cv+' compares the new row with each row of
-            training, by the networks that have not seen that row (Barber et al. 2021). With n rows of training it covers at
+            'cv' takes the mean of all networks, and covers about `coverage` of the rows. 'cv+' compares the new row with each row
+            of training, by the networks that have not seen that row (Barber et al. 2021). With n rows of training it covers at
             least ``2 * coverage - 1 - sqrt(2 / n)``, however bad the networks are, and in practice more than `coverage`.
 
         Returns
