@@ -28,7 +28,6 @@ from fastbp.training.outcome import (
     DivergenceError,
     Outcome,
     Run,
-    divergence_of,
     outcome_of,
 )
 from fastbp.training.problem import Problem
@@ -273,7 +272,7 @@ class _Descent:
         """Accumulate the normal equations at w."""
         self._equations.accumulate(self._w)
         if not (np.isfinite(self._squares) and np.isfinite(self._equations.diagonal).all()):
-            raise divergence_of("lm", f"after iteration {self._run.history.n_iter}")
+            raise DivergenceError(f"The loss of lm or its gradient is not finite after iteration {self._run.history.n_iter}.")
         self._measure()
 
     # ---- steps
