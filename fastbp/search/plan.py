@@ -180,7 +180,8 @@ class Plan:
     def split(self, cv: Any) -> list[tuple[np.ndarray, np.ndarray]]:
         """Return (train, test) row indices per fold."""
         y, _ = without_missing(self.estimator, self.y, is_whole=False)
-        splitter = check_cv(cv, y, classifier=is_classifier(self.base))
+        has_columns = np.ndim(y) == 2 and np.shape(y)[1] > 1  # which no splitter stratifies
+        splitter = check_cv(cv, None if has_columns else y, classifier=is_classifier(self.base) and not has_columns)
         n_splits = splitter.get_n_splits(self.X, y, groups=self.groups)
         rows = np.arange(np.shape(self.y)[0])
         splits = [

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastbp.estimators import BPClassifier, BPRegressor, parameters
 from fastbp.estimators.calibration import fitted_temperature, probabilities
+from fastbp.estimators.class_columns import columns_as_array, stacked
 from fastbp.estimators.inputs import of_one_fit
 from fastbp.estimators.plain_table import PlainTable
 from fastbp.estimators.regressor import mean_pinball_score
@@ -37,7 +38,6 @@ from fastbp.tabular.targets import (
     network_numbers,
     read_classes,
     smoothed,
-    stacked,
     unit_of,
     unsmoothed_logits,
 )
@@ -299,7 +299,7 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
             Between 0 and 1.
         """
         if getattr(self, "_kind", ONE) != COLUMNS:
-            return super().score(X, y, sample_weight)
+            return super().score(X, columns_as_array(y), sample_weight)
         is_right = (self.predict(X) == read_classes(y, COLUMNS).labels).all(axis=1)
         return float(np.average(is_right, weights=None if sample_weight is None else np.asarray(sample_weight)))
 
