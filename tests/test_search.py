@@ -221,12 +221,17 @@ def test_candidates_of_another_loss_fit_alone(diabetes, losses, lowest):
     compare(regressor(), {"loss": losses}, X, y - y.min() + lowest, batched=False)
 
 
-def test_targets_that_fit_alone(iris):
+def test_targets_that_fit_alone():
     X, Y = make_multilabel_classification(n_samples=60, random_state=0)
     compare(classifier(), GRID, X, Y, batched=False)
     compare(classifier(), GRID, sparse.csr_matrix(X), Y, batched=False)
+
+
+def test_a_single_column_is_one_target(iris, diabetes):
     X, y = iris
-    compare(classifier(), GRID, X, y[:, np.newaxis], batched=False)
+    compare(classifier(), GRID, X, y[:, np.newaxis])
+    X, y = diabetes
+    compare(regressor(), GRID, X, y[:, np.newaxis])
 
 
 def test_subclass_fits_its_own_way(iris):
