@@ -20,6 +20,15 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in what a shell runs
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+IS_CHECKED = os.environ.get("NUMBA_BOUNDSCHECK", "0") not in ("", "0")
+
+
+def pytest_collection_modifyitems(items):
+    """Kernels with bounds checks are not stored: let one worker of pytest-xdist compile them for float32, another for float64."""
+    for item in items if IS_CHECKED else ():
+        item.add_marker(pytest.mark.xdist_group("float32" if "float32" in item.nodeid else "float64"))
+
+
 @pytest.fixture(autouse=True)
 def teams_of_any_size(monkeypatch):
     """Let a fit have more threads than the machine has cores: how many there are must change no number."""

@@ -423,11 +423,7 @@ def quiet():
 
 SMOOTH = {"identity", "logistic", "tanh", "elu", "gelu", "silu", "mish", "softplus", "exp", "softmax", "cumulative"}
 ALL = covering(FACTORS, forbidden=FORBIDDEN, tries=3)
-if os.environ.get("NUMBA_BOUNDSCHECK") == "1":  # nothing is stored, so each worker compiles for one dtype
-    DTYPES = (FACTORS["storage"][levels["storage"]][1] for levels in ALL)
-    CHOSEN = [pytest.param(number, marks=pytest.mark.xdist_group(dtype)) for number, dtype in enumerate(DTYPES)]
-else:
-    CHOSEN = range(0, len(ALL), EVERY)
+CHOSEN = range(0, len(ALL), 1 if os.environ.get("NUMBA_BOUNDSCHECK") == "1" else EVERY)
 
 
 def test_each_pair_of_levels_is_there():
@@ -443,7 +439,7 @@ def test_each_pair_of_levels_is_there():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", CHOSEN)
+@pytest.mark.parametrize("number", CHOSEN, ids=lambda number: f"{number}, {ALL[number]['storage']}")
 def test_a_configuration_goes_through(number, quiet, teams_for_any_work, tmp_path):
     levels = ALL[number]
     if levels["task"] == "numbers, own loss" and os.environ.get("NUMBA_BOUNDSCHECK") == "1":

@@ -14,7 +14,7 @@ from fastbp import BPClassifier, BPRegressor, names
 from fastbp.estimators.settings import settings_of
 from fastbp.kernels import vectors
 from fastbp.kernels.activations import activate, multiply_by_slope
-from fastbp.kernels.compiler import ENTRIES, FASTMATH, PARTS, entry
+from fastbp.kernels.compiler import ENTRIES, FASTMATH, IS_CHECKED, PARTS, entry
 from fastbp.kernels.layout import OutputRows
 from fastbp.kernels.losses import early_loss, output_deltas, output_losses
 from fastbp.kernels.products import (
@@ -45,7 +45,8 @@ from fastbp.training.predict import predict_outputs
 from fastbp.training.problem import Problem, make_table
 from fastbp.training.workspace import Scratch
 
-pytestmark = pytest.mark.xdist_group("kernels")  # each entry below compiles once
+# Each entry below compiles once; with bounds checks, conftest.py chooses the worker.
+pytestmark = [] if IS_CHECKED else pytest.mark.xdist_group("kernels")
 
 DTYPES = [np.float32, np.float64]
 
@@ -707,6 +708,7 @@ EVERY_OPTION = [
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(IS_CHECKED, reason="kernels with bounds checks have no parts")
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("options", EVERY_OPTION, ids=str)
 def test_every_part_that_a_fit_comes_to_is_expected(options, dtype):
@@ -720,6 +722,7 @@ def test_every_part_that_a_fit_comes_to_is_expected(options, dtype):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(IS_CHECKED, reason="kernels with bounds checks have no parts")
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_part_of_other_calls_is_expected(dtype):
     X = np.random.RandomState(0).normal(size=(40, 5)).astype(dtype)
