@@ -133,7 +133,7 @@ class Plan:
                     return "y has several columns"
                 kind = type_of_target(y)
                 if kind not in ("binary", "multiclass"):
-                    return f"y is {kind}"
+                    return f"y holds values of the type {kind!r}, not classes"
                 self.labels, self.codes = discrete_labels(y)
             else:
                 if y.dtype.kind not in "biuf":
