@@ -364,7 +364,6 @@ def test_what_it_does_not_go_with(estimator, options, message):
         (classifier(), {}, csr_matrix(np.eye(3, dtype=int)[Y]), "y is sparse"),
         (classifier(), {}, np.column_stack([Y, Y + 3]), "y has several columns"),
         (classifier(), {}, pd.DataFrame({"number": Y, "text": Y.astype(str)}), "y has several columns"),
-        (classifier(), {}, np.array(["text", *Y[1:].tolist()], dtype=object), "X or y is not valid: "),
         (classifier(), {}, X[:, 0], "y holds values of the type 'continuous', not classes"),
         (regressor(), {}, np.where(Y == 0, np.nan, Y), "y has NaN or infinite values"),
         (regressor(), {}, Y.astype(str), "y has the dtype <U"),
