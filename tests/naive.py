@@ -267,7 +267,7 @@ def layer_names(activation, output_activation, n_layers):
 def forward_sample(coefs, intercepts, x, names, masks=None, skip=None):
     """Return every layer's outputs a for one sample, the input first, and every layer's z (for the input, itself).
 
-    masks: a factor on every unit of every layer but the last; skip: weights from the input to the output.
+    masks: a factor on every unit of every layer except the last; skip: weights from the input to the output.
     """
     layers, pre_activations = [masked(x, masks, 0)], [x]
     for depth, (W, b, name) in enumerate(zip(coefs, intercepts, names, strict=True)):

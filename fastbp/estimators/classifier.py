@@ -12,6 +12,7 @@ from sklearn.utils.metaestimators import available_if
 
 from fastbp.estimators.base import BaseBP, has_partial_fit
 from fastbp.estimators.calibration import fitted_temperature, logits_of, probabilities
+from fastbp.estimators.class_columns import columns_as_array, stacked
 from fastbp.estimators.class_weights import class_tables, refuse_balanced
 from fastbp.estimators.docs import documented
 from fastbp.estimators.inputs import MatrixLike
@@ -311,7 +312,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         outputs = self._outputs(X, only_largest=is_multiclass and not groups)
         if groups:
             parts = np.split(outputs, np.cumsum(groups)[:-1], axis=1)
-            return np.column_stack([labels[part.argmax(axis=1)] for labels, part in zip(self.classes_, parts)])
+            return stacked([labels[part.argmax(axis=1)] for labels, part in zip(self.classes_, parts)])
         if is_multiclass:
             return self.classes_[outputs]
         if outputs.shape[1] == 1:
@@ -336,7 +337,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         score : float
             ``sklearn.metrics.accuracy_score``; with ``missing_targets="ignore"``, that of the labels that are not missing.
         """
-        y, missing = without_missing(self, y, is_whole=False)
+        y, missing = without_missing(self, columns_as_array(y), is_whole=False)
         if missing is not None:
             return known_accuracy(y, self.predict(X), missing, sample_weight)
         if self._groups():  # scikit-learn's accuracy_score does not take several columns of classes

@@ -27,7 +27,7 @@ from fastbp.training.initialisation import (
 )
 from fastbp.training.monotone import parameter_signs, turned
 from fastbp.training.network import network_for, pack_parameters
-from fastbp.training.outcome import DIVERGED, INTERRUPTED, History, Outcome, Run
+from fastbp.training.outcome import DIVERGED, INTERRUPTED, DivergenceError, History, Outcome, Run, explain_divergence
 from fastbp.training.problem import Problem, check_codes
 from fastbp.training.settings import Settings
 from fastbp.training.solvers import trainer_of
@@ -291,6 +291,8 @@ def fit_network(
     if scratch is None and not is_interrupted:
         return_scratch(scratches[0])
     best = best or first
+    if best.outcome.status == DIVERGED and (best.error is None or isinstance(best.error, DivergenceError)):
+        explain_divergence(best, problem, settings, network.coded.size - 1)
     if n_late:
         complaint = (
             f"{best.outcome.complaint} {n_late} of {len(starts)} starts were not trained as max_time={settings.max_time:g}"

@@ -9,7 +9,7 @@ from fastbp.kernels import lbfgs
 from fastbp.training.between import Between
 from fastbp.training.network import aligned_arrays
 from fastbp.training.objective import Objective
-from fastbp.training.outcome import CONVERGED, DIVERGED, INTERRUPTED, MAX_ITER, Outcome, Run, divergence_of, outcome_of
+from fastbp.training.outcome import CONVERGED, DIVERGED, INTERRUPTED, MAX_ITER, DivergenceError, Outcome, Run, outcome_of
 from fastbp.training.problem import Problem
 from fastbp.training.settings import Settings
 from fastbp.training.threads import run_team
@@ -95,7 +95,7 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
     if is_running and (status == lbfgs.NOT_FINITE or not are_finite):
         if validation.saves():
             return outcome_of(DIVERGED, run, settings)
-        raise divergence_of("lbfgs", f"in iteration {n_iter + 1}")
+        raise DivergenceError(f"The loss of lbfgs or its gradient is not finite in iteration {n_iter + 1}.")
     if not is_running:
         return Outcome(INTERRUPTED)
     if validation.is_over:
