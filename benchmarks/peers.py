@@ -43,7 +43,7 @@ def worker_environment(n_threads):
 
 
 def all_rows():
-    """Import the rows; done in the worker, after the number of cores is set, and by --list."""
+    """Import the rows; the worker does so after the number of cores is set."""
     import rows_fit
     import rows_long
     import rows_machine
@@ -158,7 +158,7 @@ def main():
     parser.add_argument("--threads", type=thread_counts, help="numbers of threads (default: 1,2; a quick run: 2)")
     parser.add_argument("--repeat", type=int, help="rounds of turns; the best turn counts (default 5)")
     parser.add_argument("--row-seconds", type=float, default=25, help="no further round starts in a row that took so long")
-    parser.add_argument("--json", help="write the report to this file, anew after every row")
+    parser.add_argument("--json", help="write the report to this file, again after every row")
     parser.add_argument("--quick", action="store_true", help="check the harness on shrunken workloads")
     parser.add_argument("--show", metavar="FILE", help="print the tables of an earlier JSON report and measure nothing")
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)

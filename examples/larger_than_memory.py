@@ -30,7 +30,7 @@ def write_table(folder, n_rows):
 
 
 def blocks_on_disk(folder):
-    """Yield (X, y) of each block. Each is mapped anew: its pages leave memory with it."""
+    """Yield (X, y) of each block. Each has a map of its own: its pages leave memory with it."""
     n_rows = len(np.load(folder / "y.npy", mmap_mode="r"))
     for start in range(0, n_rows, BLOCK_ROWS):
         block = slice(start, start + BLOCK_ROWS)

@@ -1,4 +1,4 @@
-"""One sample, learned online: the output of a 2-4-1 network and its error after each of 100 epochs.
+"""One sample, learned online: the output of a 2-4-1 network and its error over 100 epochs.
 
 Both layers have sigmoid units, E = ½(ŷ − y)², and the learning rate is 1. Every weight and threshold is 0 at first. Each epoch
 shows the one sample (0.985, 0.211) with target 1 and updates the weights at once (batch_size=1). A threshold is a bias with the

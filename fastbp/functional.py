@@ -147,8 +147,8 @@ def gradients(
         'exp' for 'poisson', 'gamma' and 'tweedie'; 'logistic' for 'binary_log_loss' and 'binary_focal'; 'softmax' for 'log_loss'
         and 'focal'; 'exp' or a name that `activation` takes for 'squared_error' and other losses of the error.
     loss : str or CustomLoss, default='squared_error'
-        A loss of the estimators; those for labels 0 and 1 are 'binary_log_loss' and 'binary_focal'. All but 'squared_error' are
-        summed over the outputs. For 'gaussian_nll', the first half of the outputs are means μ. The second half, s, give the
+        A loss of the estimators; those for labels 0 and 1 are 'binary_log_loss' and 'binary_focal'. All except 'squared_error'
+        are summed over the outputs. For 'gaussian_nll', the first half of the outputs are means μ. The second half, s, give the
         variances σ² = softplus(s) + 1e-6. A row's loss is the sum of ½·(log σ² + (y - μ)²/σ²) over its targets.
     loss_parameter : float, sequence of float or None, default=None
         The parameter of the loss, which the estimators call `delta`, `quantile` (a sequence has one for each output), `power`,

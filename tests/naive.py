@@ -265,9 +265,9 @@ def layer_names(activation, output_activation, n_layers):
 
 
 def forward_sample(coefs, intercepts, x, names, masks=None, skip=None):
-    """Activations of every layer for one sample, the input first, and what they were before the activation.
+    """Return every layer's outputs a for one sample, the input first, and every layer's z (for the input, itself).
 
-    masks: a factor on every unit of every layer but the last; skip: weights from the input to the output.
+    masks: a factor on every unit of every layer except the last; skip: weights from the input to the output.
     """
     layers, pre_activations = [masked(x, masks, 0)], [x]
     for depth, (W, b, name) in enumerate(zip(coefs, intercepts, names, strict=True)):
@@ -304,9 +304,9 @@ def add_sample_gradient(coefs, layers, pre_activations, delta, names, coef_sums,
 
 
 def batch_gradients(coefs, intercepts, X, Y, weights, names, loss, alpha, eps, masks=None, skip=None):
-    """Loss and gradients of one batch, lists in and out: weights (aᵀδ + α·W)/S, intercepts Σδ/S, S the sum of the weights.
+    """Return the loss and the gradients of one batch: (Σ aᵀδ + α·W)/S for coefs, Σ δ/S for intercepts, ∂E/∂x for inputs.
 
-    masks: those of each sample, see `forward_sample`; skip: likewise, its gradient is then returned too.
+    weights: one per sample, S is their sum; masks: one list per sample, see `forward_sample`; skip: its gradient comes last.
     """
     skip_sums = [[alpha * value for value in row] for row in skip or []]
     masks = [None] * len(X) if masks is None else masks

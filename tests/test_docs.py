@@ -303,7 +303,7 @@ def test_partial_fit_is_there_for_the_solvers_that_are_named(estimator):
     there = {solver for solver in SOLVERS if hasattr(estimator(solver=solver), "partial_fit")}
     summary = inspect.getdoc(estimator(solver="sgd").partial_fit).splitlines()[0]
     assert set(re.findall(r"'(\w+)'", summary)) == there
-    page = re.search(r"`partial_fit` is for every solver but (.*?),", (ROOT / "docs/larger-than-memory.md").read_text())
+    page = re.search(r"`partial_fit` is for every solver except (.*?),", (ROOT / "docs/larger-than-memory.md").read_text())
     assert set(re.findall(r"`(\w+)`", page[1])) == set(SOLVERS) - there
     for method in ("fit", "partial_fit"):
         assert "{other_solvers}" not in (doc := inspect.getdoc(getattr(estimator(solver="sgd"), method)))

@@ -363,11 +363,32 @@ def test_divergence_names_epoch_and_remedy_and_keeps_finite_weights(estimator, s
     assert all(np.isfinite(array).all() for array in weights(model))
 
 
-def test_lbfgs_divergence():
-    model = BPRegressor(solver="lbfgs", random_state=0)
-    with pytest.raises(ValueError, match=r"Solver produced non-finite parameter weights.*iteration 1.*StandardScaler"):
-        model.fit(X_TINY, [1e300, -1e300, 1e300, 0])
+@pytest.mark.parametrize("solver, when", [("lbfgs", "iteration 1"), ("sgd", "epoch 1"), ("rprop", "epoch 1")])
+@pytest.mark.parametrize(
+    "unit_X, unit_y, found",
+    [
+        (1e200, 1, r"values of X \(up to 7.9e\+200\) are large: scale X"),
+        (1, 1e300, r"values of y \(up to 2e\+300\) are large: scale y"),
+        (1e200, 1e300, r"values of X \(up to 7.9e\+200\) and y \(up to 2e\+300\) are large: scale X .*, or scale y"),
+    ],
+)
+def test_divergence_says_whether_inputs_or_targets_are_large(solver, when, unit_X, unit_y, found):
+    model = BPRegressor(hidden_layer_sizes=3, activation="identity", solver=solver, random_state=0)
+    with pytest.raises(ValueError, match=rf"Solver produced non-finite parameter weights.*{when}\. The {found}"):
+        model.fit(X_IRIS * unit_X, Y_IRIS * unit_y)
     assert all(np.isfinite(array).all() for array in weights(model))
+
+
+def test_divergence_looks_at_the_values_that_the_network_sees():
+    options = {"solver": "sgd", "activation": "identity", "learning_rate_init": 1e155, "random_state": 0}
+    codes = np.column_stack([X_IRIS, np.arange(150)])  # codes of categories are no large numbers
+    with pytest.raises(
+        ValueError, match=r"values of X \(up to 7.9\) are not large: lower learning_rate_init from 1e\+155\."
+    ) as caught:
+        BPClassifier(categorical_features=[4], **options).fit(codes, Y_IRIS)
+    assert "may contain large values" not in str(caught.value)
+    with pytest.raises(ValueError, match=r"values of X \(up to [23]\.\d+\) and y \(up to 2\) are not large"):
+        BPRegressor(input_scaling="standard", **options).fit(X_IRIS * 1e200, Y_IRIS)
 
 
 def test_divergence_with_early_stopping_keeps_the_best():

@@ -419,7 +419,7 @@ def test_what_is_refused_elsewhere():
         make(loss="squared_error", target_scaling="standard").fit(X, Y).predict(X, return_std=True)
     with pytest.raises(ValueError, match="no standard deviations"):
         fastbp.to_sklearn(make().fit(X, Y))
-    with pytest.raises(ValueError, match="not for loss='gaussian_nll'"):
+    with pytest.raises(ValueError, match="the network has loss='gaussian_nll'"):
         BPSearchCV(make(), {"alpha": [0.0, 1.0]}, resource="epochs").fit(X, Y[:, 0])
     with pytest.raises(ValueError, match="two outputs per target"):
         gradients([np.ones((3, 3))], [np.ones(3)], X, Y[:, :1], loss="gaussian_nll")

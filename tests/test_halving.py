@@ -1,24 +1,26 @@
 """Successive halving in BPSearchCV: rungs as scikit-learn counts them, fits that go on as if they had never paused."""
 
 import inspect
-import re
 import signal
 import threading
 import time
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy.sparse import csr_matrix
 from sklearn.datasets import load_diabetes, load_digits, load_iris, load_wine
 from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.model_selection import HalvingGridSearchCV
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
-from fastbp import BPClassifier, BPRegressor, BPSearchCV, suggest_hidden_layer_sizes
+from fastbp import BPAutoencoder, BPClassifier, BPRegressor, BPSearchCV, suggest_hidden_layer_sizes
 from fastbp.search import fits
 from fastbp.search.halving import rungs
 
@@ -29,6 +31,10 @@ GRID = {"hidden_layer_sizes": [1, 2, 4, 8], "learning_rate_init": [0.001, 0.01, 
 
 def classifier(**options):
     return BPClassifier(**{"max_iter": 27, "random_state": 0, "batch_size": 16, "tol": 0.0, "n_iter_no_change": 1000, **options})
+
+
+def regressor(**options):
+    return BPRegressor(**{"max_iter": 27, "random_state": 0, "batch_size": 16, "tol": 0.0, "n_iter_no_change": 1000, **options})
 
 
 def quiet_fit(search, *args, **options):
@@ -351,6 +357,38 @@ def test_what_it_does_not_go_with(estimator, options, message):
         BPSearchCV(estimator, **options).fit(X, Y)
 
 
-def test_targets_of_several_columns_are_refused():
-    with pytest.raises(ValueError, match=re.escape("with one column of classes or numbers")):
-        BPSearchCV(classifier(), {"alpha": [0.1, 0.2]}, resource="epochs").fit(X, np.eye(3, dtype=int)[Y])
+@pytest.mark.parametrize(
+    ("estimator", "changed", "y", "message"),
+    [
+        (classifier(), {}, np.eye(3, dtype=int)[Y], "y has several columns"),
+        (classifier(), {}, csr_matrix(np.eye(3, dtype=int)[Y]), "y is sparse"),
+        (classifier(), {}, np.column_stack([Y, Y + 3]), "y has several columns"),
+        (classifier(), {}, pd.DataFrame({"number": Y, "text": Y.astype(str)}), "y has several columns"),
+        (classifier(), {}, X[:, 0], "y holds values of the type 'continuous', not classes"),
+        (regressor(), {}, np.where(Y == 0, np.nan, Y), "y has NaN or infinite values"),
+        (regressor(), {}, Y.astype(str), "y has the dtype <U"),
+        (regressor(loss="poisson"), {}, -1.0 - Y, "X or y is not valid: .*y >= 0"),
+        (regressor(), {"param_grid": {"loss": ["squared_error", "huber"]}}, Y, "a candidate has another loss, 'huber'"),
+        (classifier(calibration="temperature"), {}, Y, "the network has calibration='temperature'"),
+        (classifier(categorical_features=[0]), {}, Y, r"the network has categorical_features=\[0\]"),
+        (Pipeline([("last", classifier())]), {"param_grid": {"last": [classifier()]}}, Y, "a candidate replaces the step 'last'"),
+        (BPAutoencoder(), {}, X, "the network is a BPAutoencoder"),
+    ],
+)
+def test_the_reason_is_named(estimator, changed, y, message):
+    options = {"param_grid": {"alpha": [0.1, 0.2, 0.3]}, "resource": "epochs"} | changed
+    with pytest.raises(ValueError, match=rf"is for a BPClassifier of one column of classes or a BPRegressor.* Here, {message}"):
+        BPSearchCV(estimator, **options).fit(X, y)
+
+
+@pytest.mark.parametrize("resource", [None, "epochs"])
+@pytest.mark.parametrize(("estimator", "y"), [(classifier(), Y), (regressor(), X[:, 0])], ids=["classes", "numbers"])
+def test_one_column_is_raveled_with_a_warning(estimator, y, resource):
+    """As the estimators do, and MLPClassifier and MLPRegressor."""
+    search = BPSearchCV(estimator, {"alpha": [0.1, 0.2, 0.3]}, resource=resource, cv=3)
+    expected = quiet_fit(search, X, y).cv_results_["mean_test_score"]
+    with pytest.warns(DataConversionWarning, match="column-vector y"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found = search.fit(X, y[:, np.newaxis])
+    np.testing.assert_array_equal(found.cv_results_["mean_test_score"], expected)
+    assert found.predict(X).shape == (len(X),)

@@ -336,9 +336,9 @@ def test_the_last_finite_weights_are_kept_and_the_epoch_is_right(dtype, rate, ba
             finite = copy.deepcopy((stepper.coefs_, stepper.intercepts_))
         except ValueError as error:
             message = str(error)
-    assert f"in epoch {epoch}:" in message
+    assert f"in epoch {epoch}." in message
     model = BPRegressor(**options, init=copy.deepcopy((start.coefs_, start.intercepts_)), max_iter=1000)
-    with pytest.raises(ValueError, match=f"in epoch {epoch}:"):
+    with pytest.raises(ValueError, match=rf"in epoch {epoch}\."):
         model.fit(inputs, y)
     own = (*model.coefs_, *model.intercepts_)
     assert all(np.isfinite(array).all() for array in own)

@@ -1,7 +1,7 @@
 """Training on a file block by block takes the memory of a block, and gives the bits of training on the same blocks in memory.
 
 Memory is the kernel's own count: the peak of the pages of the process that are in RAM (VmHWM), those of mapped files included. It
-starts anew with each process, unlike ru_maxrss, which a child may inherit from a larger parent.
+starts again with each process, unlike ru_maxrss, which a child may inherit from a larger parent.
 """
 
 import importlib.util

@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 
 from fastbp.kernels import lbfgs
 from fastbp.training.initialisation import draw_parameters
-from fastbp.training.lbfgs import descend, make_memory
+from fastbp.training.lbfgs import begin, descend, make_memory
 from fastbp.training.network import make_network, pack_parameters
 from fastbp.training.objective import Objective
 from fastbp.training.problem import Problem
@@ -50,8 +50,14 @@ def path_of_scipy(objective, start, **options):
     return path, result
 
 
+def memory_at(start):
+    memory = make_memory(start.size)
+    begin(memory, start)
+    return memory
+
+
 def path_of_ours(objective, start, n_iterations, *, max_iter=15000, **options):
-    memory, path = make_memory(start), []
+    memory, path = memory_at(start), []
     while memory.counts[lbfgs.STATUS] == lbfgs.RUNNING and len(path) < n_iterations:
         assert descend(objective, memory, 1, max_iter=max_iter, **options)
         if memory.counts[lbfgs.N_ITER] > len(path):
@@ -85,7 +91,7 @@ def test_line_searches_of_several_steps_are_among_them():
 def test_as_good_a_minimum_as_scipys(seed, dtype):
     objective, start = problem(seed, dtype, init_scale=1.0, alpha=1.0)
     _, theirs = path_of_scipy(objective, start, maxiter=2000, maxfun=10**6)
-    memory = make_memory(start)
+    memory = memory_at(start)
     descend(objective, memory, 2000, max_iter=2000)
     assert memory.counts[lbfgs.STATUS] in (lbfgs.SMALL_CHANGE, lbfgs.SMALL_GRADIENT, lbfgs.NO_DESCENT)
     assert memory.measures[lbfgs.LOSS] <= theirs.fun * 1.05
@@ -103,7 +109,7 @@ def test_as_good_a_minimum_as_scipys(seed, dtype):
 )
 def test_why_a_run_ends(limits, status):
     objective, start = problem(0, init_scale=1.0)
-    memory = make_memory(start)
+    memory = memory_at(start)
     descend(objective, memory, 10**6, **{"max_iter": 10**6, **limits})
     names = {"max_iter": "maxiter", "max_fun": "maxfun", "smallest_gradient": "gtol"}
     _, theirs = path_of_scipy(objective, start, **{"maxiter": 10**6, **{names[name]: value for name, value in limits.items()}})
@@ -115,7 +121,7 @@ def test_why_a_run_ends(limits, status):
 
 def test_interrupted_iterations_change_nothing():
     objective, start = problem(1)
-    at_once = make_memory(start)
+    at_once = memory_at(start)
     descend(objective, at_once, 9, max_iter=100)
     one_by_one, _ = path_of_ours(objective, start, 9)
     assert_array_equal(at_once.x, one_by_one[-1][0])
@@ -127,7 +133,7 @@ def test_same_bits_for_any_number_of_threads(dtype, teams_for_any_work):
     for n_threads in (1, 2, 3):
         objective, start = problem(2, dtype, n_rows=900, init_scale=1.0, n_threads=n_threads)
         assert objective.n_threads == n_threads
-        memory = make_memory(start)
+        memory = memory_at(start)
         assert descend(objective, memory, 25, max_iter=25)
         found.append(memory.x)
     assert_array_equal(found[0], found[1])
@@ -150,7 +156,7 @@ def test_some_of_the_rows():
 def test_a_loss_that_is_lost_leaves_the_last_good_parameters():
     objective, start = problem(3, init_scale=1.0)
     start[:] = start * 1e160
-    memory = make_memory(start)
+    memory = memory_at(start)
     assert descend(objective, memory, 10, max_iter=10)
     assert memory.counts[lbfgs.STATUS] == lbfgs.NOT_FINITE
     assert_array_equal(memory.x, start)

@@ -116,6 +116,18 @@ def test_the_page_is_one_file_without_a_network(name, tmp_path):
     assert "srcdoc=" in display._repr_html_()
 
 
+def test_a_save_that_fails_leaves_the_page_as_it_was(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "page.html").write_text("as it was")
+    display = LearningDisplay.from_fit(*CASES["xor"][:3])
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        display.save(tmp_path / "page.html")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["as it was"]
+
+
 def test_a_large_network_gets_fewer_epochs_and_stays_below_a_megabyte():
     X = np.random.RandomState(0).normal(size=(50, 30))
     model = BPRegressor(hidden_layer_sizes=(32, 32, 32), max_iter=300, random_state=0, tol=0, n_iter_no_change=np.inf)

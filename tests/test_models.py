@@ -187,7 +187,7 @@ def test_what_train_saves_is_exported_whole(asked, target, houses, tmp_path, cap
     assert run("export", model, "--output", tmp_path / "houses.c", "--dtype", "float64") == 0
     assert "predict_code" in (tmp_path / "houses.c").read_text()
     if target == "dear":
-        assert (found == expected).mean() > 0.99  # all but ties
+        assert (found == expected).mean() > 0.99  # all except ties
         probabilities = session.run(None, rows)[1]
         np.testing.assert_allclose(probabilities, estimator.predict_proba(frame), atol=1e-4)
     else:

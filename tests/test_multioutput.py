@@ -11,10 +11,11 @@ from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import make_scorer
 from sklearn.model_selection import GridSearchCV
+from sklearn.preprocessing import LabelEncoder
 from sklearn.utils.class_weight import compute_sample_weight
 
 import fastbp
-from fastbp import BPClassifier, BPSearchCV
+from fastbp import BPClassifier, BPSearchCV, BPTabularClassifier
 from fastbp.estimators.explain import importances_of
 from fastbp.training.network import make_network, pack_parameters, parameter_views
 from fastbp.training.objective import gradients_at
@@ -255,6 +256,56 @@ def test_partial_fit_goes_the_way_of_fit():
         parts.partial_fit(X, NUMBERS[:, :2])
     with pytest.raises(ValueError, match="classes must be passed"):
         make().partial_fit(X, NUMBERS)
+
+
+COLUMNS = {
+    "text": np.array(["a", "b", "c"])[NUMBERS[:, 0]],
+    "int": np.array([5, 9, 10, 20])[NUMBERS[:, 1]],  # in another order as texts
+    "bool": NUMBERS[:, 2] == 1,
+}
+FRAMES = {
+    "pandas": pd.DataFrame(COLUMNS),
+    "numbers first": pd.DataFrame(COLUMNS)[["int", "text", "bool"]],
+    "without texts": pd.DataFrame(COLUMNS)[["int", "bool"]],
+    "extension dtypes": pd.DataFrame(COLUMNS).astype({"text": "category", "int": "Int64", "bool": "boolean"}),
+    "objects": pd.DataFrame(COLUMNS).to_numpy(dtype=object),
+}
+
+
+@pytest.mark.parametrize("y", [pytest.param(y, id=name) for name, y in FRAMES.items()] + ["polars"])
+def test_columns_of_several_dtypes_are_encoded_one_by_one(y):
+    y = pytest.importorskip("polars").DataFrame(COLUMNS) if isinstance(y, str) else y
+    columns = [COLUMNS[name] for name in getattr(y, "columns", COLUMNS)]
+    encoders = [LabelEncoder().fit(column) for column in columns]
+    codes = np.column_stack([encoder.transform(column) for encoder, column in zip(encoders, columns, strict=True)])
+    model, known = make(early_stopping=True, max_iter=5).fit(X, y), make(early_stopping=True, max_iter=5).fit(X, codes)
+    np.testing.assert_array_equal(model.coefs_[0], known.coefs_[0])
+    assert model.validation_scores_ == known.validation_scores_
+    assert model.score(X, y) == known.score(X, codes)
+    predicted = zip(encoders, model.classes_, model.predict(X).T, known.predict(X).T, strict=True)
+    for encoder, classes, ours, place in predicted:
+        assert classes.tolist() == encoder.classes_.tolist()
+        assert ours.tolist() == encoder.inverse_transform(place).tolist()
+    parts = make().partial_fit(X, y, classes=[encoder.classes_ for encoder in encoders]).partial_fit(X[:9], y[:9])
+    assert parts.t_ == 169
+    search = BPSearchCV(make(max_iter=3), {"alpha": [1e-3]}, cv=2, refit=False)
+    assert search.fit(X, y).best_score_ == search.fit(X, codes).best_score_
+
+
+@pytest.mark.parametrize("kind", [BPClassifier, BPTabularClassifier])
+def test_a_column_that_holds_no_classes_is_named(kind):
+    text = COLUMNS["text"]
+    for second, message in (X[:, 0], "Column 1 of y: .*continuous"), ([1, "a"] * 80, "Column 1 of y has both texts and other"):
+        with pytest.raises(ValueError, match=message):
+            kind().fit(X, pd.DataFrame({"a": text, "b": second}))
+
+
+def test_labels_of_several_dtypes_are_labels():
+    y = pd.DataFrame({"a": NUMBERS[:, 0] > 0, "b": NUMBERS[:, 2].astype(int)})
+    for model in make(max_iter=3), BPTabularClassifier(max_iter=3, random_state=0):
+        expected = model.fit(X, y.to_numpy(dtype=int)).score(X, y.to_numpy(dtype=int))
+        assert model.fit(X, y).score(X, y) == expected
+        assert model.classes_.tolist() == [0, 1]
 
 
 def test_warm_start():

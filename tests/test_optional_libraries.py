@@ -22,7 +22,7 @@ PROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
 
 @pytest.fixture
 def without(monkeypatch):
-    """Hide a library and all of its modules; who imports it itself is imported anew."""
+    """Hide a library and all of its modules; a module that imports it is imported again."""
 
     def hide(library):
         for name in [name for name in sys.modules if name.partition(".")[0] == IMPORTED_BY.get(library)]:

@@ -1,6 +1,7 @@
 """A fit publishes all or nothing: one that fails, or that Ctrl-C ends between two lines, leaves the model that was there."""
 
 import copy
+import pickle
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+import fastbp
 from fastbp import (
     BPAutoencoder,
     BPClassifier,
@@ -31,7 +33,7 @@ OPTIONS = {"hidden_layer_sizes": (5,), "max_iter": 6, "random_state": 0, "batch_
 
 def frozen(model):
     """All that an estimator holds, as it is now."""
-    return {name: copy.deepcopy(value) for name, value in vars(model).items() if name not in ("_bound", "_is_loaded")}
+    return {name: copy.deepcopy(value) for name, value in vars(model).items() if name != "_bound"}
 
 
 def assert_same_state(one, other):
@@ -61,6 +63,27 @@ def predictions(model):
     return [part.copy() for answer in said for part in (answer if isinstance(answer, list) else [answer])]
 
 
+def saved_and_loaded(model, tmp_path):
+    fastbp.save(model, tmp_path / "model")
+    return fastbp.load(tmp_path / "model")
+
+
+def with_another_list(model, _):
+    if hasattr(model, "coefs_"):
+        model.coefs_ = [*model.coefs_]
+    return model
+
+
+HOW_IT_CAME = {
+    "fitted": lambda model, _: model,
+    "unpickled": lambda model, _: pickle.loads(pickle.dumps(model)),
+    "loaded": saved_and_loaded,
+    "copied": lambda model, _: copy.deepcopy(model),
+    "changed": with_another_list,
+}
+
+
+@pytest.mark.parametrize("how", HOW_IT_CAME)
 @pytest.mark.parametrize("n_threads", [None, 2])
 @pytest.mark.parametrize(
     "model",
@@ -74,13 +97,19 @@ def predictions(model):
     ],
     ids=lambda model: type(model).__name__,
 )
-def test_predictions_write_to_nothing(model, n_threads):
-    model.fit(X, Y)
+def test_predictions_write_to_nothing(model, n_threads, how, tmp_path):
+    if how == "loaded":
+        pytest.importorskip("safetensors")
+        pytest.importorskip("skops")
+    model = HOW_IT_CAME[how](clone(model).fit(X, Y), tmp_path)
     if hasattr(model, "n_threads"):
         model.n_threads = n_threads  # a change after the fit is the estimator's, not its networks'
-    state = frozen(model)
+    state, held = frozen(model), dict(vars(model))
     predictions(model)
+    if hasattr(model, "score"):
+        model.score(X, Y if model.__class__.__name__ != "BPAutoencoder" else X)
     assert_same_state(state, frozen(model))
+    assert vars(model).keys() == held.keys() and all(value is held[name] for name, value in vars(model).items())
 
 
 class Failing:

@@ -62,7 +62,7 @@ def quiet_fit(search, *args, **kwargs):
 
 
 def assert_same_results(own, reference):
-    """Everything but the times, to the bit."""
+    """Everything except the times, to the bit."""
     assert list(own) == list(reference)
     for key, expected in reference.items():
         if key == "params":
@@ -221,12 +221,17 @@ def test_candidates_of_another_loss_fit_alone(diabetes, losses, lowest):
     compare(regressor(), {"loss": losses}, X, y - y.min() + lowest, batched=False)
 
 
-def test_targets_that_fit_alone(iris):
+def test_targets_that_fit_alone():
     X, Y = make_multilabel_classification(n_samples=60, random_state=0)
     compare(classifier(), GRID, X, Y, batched=False)
     compare(classifier(), GRID, sparse.csr_matrix(X), Y, batched=False)
+
+
+def test_a_single_column_is_one_target(iris, diabetes):
     X, y = iris
-    compare(classifier(), GRID, X, y[:, np.newaxis], batched=False)
+    compare(classifier(), GRID, X, y[:, np.newaxis])
+    X, y = diabetes
+    compare(regressor(), GRID, X, y[:, np.newaxis])
 
 
 def test_subclass_fits_its_own_way(iris):

@@ -49,7 +49,7 @@ print(first[1] / first[0], squares[0] / lm.loss_, squares[1] / some.loss_)
 
 
 def patched(folder):
-    """A scikit-learn whose squared error adds up over the outputs; all but three files are those that are installed."""
+    """A scikit-learn whose squared error adds up over the outputs; all except three files are those that are installed."""
     source, copy = Path(sklearn.__file__).parent, folder / "sklearn"
     (copy / "neural_network").mkdir(parents=True)
     for place in (source, source / "neural_network"):

@@ -428,7 +428,7 @@ def test_no_unit_is_beyond_max_norm(sizes):
     norms = [np.linalg.norm(W, axis=0) for W in model.coefs_]
     assert max(n.max() for n in norms) <= 0.5 + 1e-12
     assert any((n > 0.5 - 1e-12).any() for n in norms)
-    # As many calls of one step each, in between which the mirrors are made anew.
+    # As many calls of one step each, in between which the mirrors are made again.
     by_hand = BPRegressor(**(BASE | options | {"batch_size": N_ROWS}))
     for _ in range(N_EPOCHS):
         by_hand.partial_fit(X, Y)

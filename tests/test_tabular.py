@@ -284,7 +284,7 @@ def test_a_network_that_is_sure_says_so():
 
 
 def doubtful_table(n_rows=400, share=0.5):
-    """Labels of which a share is drawn anew, and many columns by which to learn these by heart."""
+    """Labels of which a share is drawn again, and many columns by which to learn these by heart."""
     random = np.random.RandomState(2)
     X = random.normal(size=(n_rows, 30))
     drawn = random.uniform(size=n_rows) < share

@@ -295,7 +295,7 @@ def test_intervals_by_their_definition(cv, weights):
         np.testing.assert_allclose(
             model.predict_interval(X[row : row + 1], coverage, method="cv+")[0], [-ends[0], ends[1]], rtol=1e-6
         )
-    if cv == 4:  # each row has been seen by all networks but those of its fold
+    if cv == 4:  # each row has been seen by all networks except those of its fold
         assert sorted((kept["shares"] > 0).sum(axis=1)) == [2] * 4
     seen = np.unique(kept["group_of"])
     assert len(seen) == len(kept["shares"])
@@ -332,7 +332,7 @@ def test_what_intervals_and_sets_need(kind):
     ask = "predict_interval" if kind is BPTabularRegressor else "predict_set"
     with pytest.raises(NotFittedError):
         getattr(kind(), ask)(X_IRIS)
-    with pytest.raises(ValueError, match=f"{ask}.*cv=5"):
+    with pytest.raises(ValueError, match=f"{ask}.*cv=5.*ensemble"):
         getattr(kind(**QUICK).fit(X_IRIS, IRIS), ask)(X_IRIS)
     model = kind(cv=3, **QUICK).fit(X_IRIS, IRIS)
     for coverage in (0, 1, 1.5, -0.1, np.nan, "much", None):

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 RTOL = 1e-9
 
-# Plain gradient descent over all rows that never stops by itself: what every tutorial but the first does.
+# Plain gradient descent over all rows that never stops by itself: what every tutorial except the first does.
 DESCENT = {
     "solver": "sgd",
     "momentum": 0.0,

@@ -44,6 +44,8 @@ ON_PAGES = {
     r"\bspread\b": "standard deviation",
     r"\blearnt\b": "learned, as in scikit-learn's documentation",
     r"\banew\b": "again",
+    r"\bsome (ten|dozen|hundred|thousand|million|(nano|micro|milli)?second|minute)s?\b": "a few, about a",
+    r"\b(all|every|each|everything|nothing)( \w+)? but\b(?! also)": "except, only",
     r"\bin silence\b": "silently",
     r"\b(do|does|did) as scikit-learn\b": "as in scikit-learn",
     r"\bgo(es)? by\b": "use, is decided by",

@@ -2,7 +2,7 @@
 
     pip install '.[wheel]' && python tools/build_wheel.py
 
-It takes some minutes and a C compiler, which links. On a CPU below x86-64-v3 the installed package compiles its kernels as one
+It takes a few minutes and a C compiler, which links. On a CPU below x86-64-v3 the installed package compiles its kernels as one
 from source does.
 """
 

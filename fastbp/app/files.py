@@ -9,8 +9,9 @@ from pathlib import Path
 from sklearn.exceptions import InconsistentVersionWarning
 
 from fastbp.app.source import TableError, TrainingError, brief
+from fastbp.estimators.replace_file import replace_file
 from fastbp.estimators.versions import OtherVersionWarning
-from fastbp.persistence import load, replace_file
+from fastbp.persistence import load
 
 
 def print_error(text):

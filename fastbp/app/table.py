@@ -31,7 +31,7 @@ class Table(NamedTuple):
 
     X: Any  # DataFrame: numbers are float64, dates datetime64, text object; missing values are NaN, NaT and None
     y: np.ndarray  # the target: int64, float64, or object if it is text
-    columns: list[Column]  # all but the target, in the file's order, also those left out; without values
+    columns: list[Column]  # all except the target, in the file's order, also those left out; without values
     target: Column
     notes: list[str]
     labels: np.ndarray | None = None  # class labels of a target of numbers: int64, or else the texts in the file

@@ -8,7 +8,7 @@ from sklearn.metrics import accuracy_score, classification_report, mean_absolute
 
 from fastbp.app.columns import CATEGORY, DATE, NUMBER
 from fastbp.app.source import brief
-from fastbp.persistence import replace_file
+from fastbp.estimators.replace_file import replace_file
 
 WIDTH = 100
 _MOST_COLUMNS = 20  # listed per kind

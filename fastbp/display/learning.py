@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Sequence
 from importlib import resources
+from pathlib import Path
 from string import Template
 from typing import Any, Self
 
@@ -19,6 +20,7 @@ from sklearn.utils import check_array
 from fastbp.display.drawing import check_names, network_in, output_names_of
 from fastbp.estimators import BPClassifier, BPRegressor
 from fastbp.estimators.parameters import loss_parameter_of
+from fastbp.estimators.replace_file import replace_file
 from fastbp.names import LOSSES, SOLVERS
 
 MOST_UNITS = 32  # per layer; more circles overlap
@@ -326,10 +328,10 @@ class LearningDisplay:
         Parameters
         ----------
         path : str or path-like
-            The file, which is replaced if it exists.
+            The file. If it exists, it is replaced as a whole, or stays as it was if writing fails.
         """
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(self.to_html())
+        page = self.to_html().encode()
+        replace_file(path, lambda beside: Path(beside).write_bytes(page))
 
     def _repr_html_(self) -> str:
         """Return the page in a frame, for notebooks."""

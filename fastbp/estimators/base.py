@@ -22,7 +22,7 @@ from fastbp.estimators.missing import IGNORE, with_missing, without_missing
 from fastbp.estimators.monotone import check_signs, constraints_of
 from fastbp.estimators.publish import publish
 from fastbp.estimators.representation import ShownInNotebooks
-from fastbp.estimators.resume import HISTORY, check_continues, has_changed_moments, is_preset, resumed_from, with_fitted_output
+from fastbp.estimators.resume import HISTORY, check_continues, has_changed_moments, resumed_from, with_fitted_output
 from fastbp.estimators.scaling import Scaled, scaled_inputs
 from fastbp.estimators.settings import known_settings, settings_of
 from fastbp.estimators.targets import Targets
@@ -35,7 +35,7 @@ from fastbp.training.settings import Settings
 # Most modules of fastbp.training load numba. They are imported inside functions, so that `import fastbp` stays fast.
 
 # Can be restored from coefs_ and intercepts_. The last four are from pickles of version 0.1.
-NOT_PICKLED = frozenset({"_bound", "_is_loaded", "_network", "_network_key", "_params", "_views"})
+NOT_PICKLED = frozenset({"_bound", "_network", "_network_key", "_params", "_views"})
 # Fields of a history and their attributes: of every fit, of one with validation rows, and what a solver estimates.
 _SHOWN = tuple((name, name + "_") for name in HISTORY)
 _WITH_VALIDATION = tuple((name, name + "_") for name in ("validation_scores", "validation_loss_curve", "best_validation_score"))
@@ -144,8 +144,6 @@ class BaseBP(Versioned, Scaled, Explained, ShownInNotebooks, CallbackSupportMixi
         is_given = validation is not _NO_ROWS and any(part is not None for part in validation)
         if is_given or self.refit or self.ensemble or self.calibration is not None:
             check_choices(self, is_given, resume, incremental)
-        if resume and not is_preset(self):
-            self._packed()
         draft, before = twin(self), vars(self).copy()
         if classes is not None:
             draft.classes_ = classes
@@ -161,16 +159,18 @@ class BaseBP(Versioned, Scaled, Explained, ShownInNotebooks, CallbackSupportMixi
             targets, y = targets._replace(missing=missing), with_missing(y.astype(np.float64), missing.reshape(y.shape))
         tables = draft._class_tables(targets)
         weights = row_weights(tables, sample_weight, targets, X)
-        settings = known.get(targets.loss) or settings_of(self, targets.loss)
-        known[targets.loss] = settings
+        settings = known.get((targets.loss, incremental))
+        if settings is None:
+            settings = settings_of(self, targets.loss)
+            if incremental:
+                settings = settings._replace(max_iter=1, max_time=math.inf)
+            known[targets.loss, incremental] = settings
         if targets.groups:
             settings = settings._replace(groups=targets.groups)
         if has_categories(draft, reset=False):
             settings = network_settings(draft, settings)
         if self.monotonic_cst is not None:
             settings = settings._replace(monotonic=constraints_of(draft, settings, targets.n_outputs, X.shape[1]))
-        if incremental:
-            settings = settings._replace(max_iter=1, max_time=math.inf)
         if resume:
             settings = with_fitted_output(draft, settings, targets)
         draft.out_activation_ = settings.output_activation
@@ -429,7 +429,8 @@ class BaseBP(Versioned, Scaled, Explained, ShownInNotebooks, CallbackSupportMixi
         if "coefs_" in state and not {"n_layers_", "n_outputs_"} <= state.keys():
             state = {"n_layers_": len(state["coefs_"]) + 1, "n_outputs_": len(state["intercepts_"][-1]), **state}
         super().__setstate__(state)
-        self._is_loaded = True
+        if "out_activation_" in state:
+            self._bind_loaded()
 
     def __copy__(self) -> Self:
         """Return a copy that shares the weights, as copies of scikit-learn's MLPs do."""

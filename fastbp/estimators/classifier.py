@@ -12,6 +12,7 @@ from sklearn.utils.metaestimators import available_if
 
 from fastbp.estimators.base import BaseBP, has_partial_fit
 from fastbp.estimators.calibration import fitted_temperature, logits_of, probabilities
+from fastbp.estimators.class_columns import columns_as_array, stacked
 from fastbp.estimators.class_weights import class_tables, refuse_balanced
 from fastbp.estimators.docs import documented
 from fastbp.estimators.inputs import MatrixLike
@@ -281,16 +282,16 @@ class BPClassifier(ClassifierMixin, BaseBP):
             If parameters or data are not valid, y has a class that is not in `classes`, or the weights are no longer finite.
         """
         refuse_balanced(self.class_weight)
-        known = getattr(self, "classes_", None)
+        known: Any = getattr(self, "classes_", None)
         if classes is None and known is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
-        if classes is not None:
+        labels = None
+        if classes is not None and (self.ordered or not np.array_equal(classes, known)):  # the rest takes as long as a tiny fit
             labels = all_labels(classes)
             labels = in_order(labels, categories_of(classes)) if self.ordered else labels
             if known is not None and not are_equal(known, labels):
                 raise ValueError(f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {known!r}")
-            classes = labels
-        return self._fit(X, y, sample_weight, incremental=True, classes=classes)
+        return self._fit(X, y, sample_weight, incremental=True, classes=labels if known is None else None)
 
     def predict(self, X: MatrixLike) -> Any:
         """Return the most probable class of each row.
@@ -311,7 +312,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         outputs = self._outputs(X, only_largest=is_multiclass and not groups)
         if groups:
             parts = np.split(outputs, np.cumsum(groups)[:-1], axis=1)
-            return np.column_stack([labels[part.argmax(axis=1)] for labels, part in zip(self.classes_, parts)])
+            return stacked([labels[part.argmax(axis=1)] for labels, part in zip(self.classes_, parts)])
         if is_multiclass:
             return self.classes_[outputs]
         if outputs.shape[1] == 1:
@@ -336,7 +337,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
         score : float
             ``sklearn.metrics.accuracy_score``; with ``missing_targets="ignore"``, that of the labels that are not missing.
         """
-        y, missing = without_missing(self, y, is_whole=False)
+        y, missing = without_missing(self, columns_as_array(y), is_whole=False)
         if missing is not None:
             return known_accuracy(y, self.predict(X), missing, sample_weight)
         if self._groups():  # scikit-learn's accuracy_score does not take several columns of classes
@@ -431,7 +432,7 @@ class BPClassifier(ClassifierMixin, BaseBP):
 
     def _encode_codes(self, labels: np.ndarray, codes: np.ndarray, dtype: np.dtype) -> Targets:
         """Return the targets of positions in `labels`, or of booleans for multilabel targets."""
-        if codes.ndim == 1 and labels is not self.classes_ and (self.ordered or not np.array_equal(labels, self.classes_)):
+        if codes.ndim == 1 and labels is not self.classes_ and (self.ordered or labels.tolist() != list(self.classes_)):
             codes = positions(labels, self.classes_)[codes]
         if self.ordered:
             return Targets(codes.astype(dtype)[:, np.newaxis], len(self.classes_), LOSS, self.classes_)

@@ -14,6 +14,7 @@ from sklearn.utils import check_array, check_X_y
 from sklearn.utils.validation import validate_data
 
 from fastbp.estimators.categories import coded_rows, has_categories
+from fastbp.estimators.class_columns import columns_as_array
 
 MatrixLike: TypeAlias = ArrayLike | spmatrix | sparray
 DTYPES = (np.dtype(np.float64), np.dtype(np.float32))
@@ -57,6 +58,8 @@ def check_rows(estimator: Any, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
             estimator.n_features_in_ = X.shape[1]
             return rows, y
     is_regressor = isinstance(estimator, RegressorMixin)
+    if not is_regressor:
+        y = columns_as_array(y)
     options: dict[str, Any] = {"order": "C", "multi_output": True, "y_numeric": is_regressor}
     if is_coded:
         rows, y = read_by(check_X_y, read_by(coded_rows, estimator, X, reset), y, dtype=DTYPES, **options)

@@ -240,7 +240,7 @@ OWN_PARAMETERS = (
         """Train on scaled features. 'standard' subtracts the mean and divides by the standard deviation; 'robust' subtracts the
         median and divides by the interquartile range. scikit-learn's scalers are fitted to the training rows, with their
         weights ('robust' ignores weights). A sparse X is only divided, so that its zeros stay zero. The scaling of the
-        first `fit` or `partial_fit` is kept until a fit that begins anew. `coefs_` apply to the scaled features;
+        first `fit` or `partial_fit` is kept until a fit that starts again. `coefs_` apply to the scaled features;
         `fold_scaling` changes them to apply to the raw ones.""",
         estimators=kinds.PREDICTORS,
         acts=kinds.BEFORE,
@@ -413,7 +413,7 @@ OWN_PARAMETERS = (
         kinds.REAL_FROM_0,
         """Standard deviation of normal noise, in standard deviations of each feature. It is added to the inputs, not to the
         targets, so that the code does not depend on noise (Vincent et al., Extracting and composing robust
-        features with denoising autoencoders, ICML 2008). It is drawn anew for every epoch; with {other_solvers} and
+        features with denoising autoencoders, ICML 2008). It is drawn again for every epoch; with {other_solvers} and
         'rprop', which need the same loss at every step, once per call of `fit` or `partial_fit`. It follows from a
         number drawn from `random_state` and from the number of the epoch, and is the same for all `n_restarts` and for
         any number of threads. Validation rows have no noise. Not for a sparse X, which it would make dense.""",

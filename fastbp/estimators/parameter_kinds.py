@@ -99,7 +99,8 @@ class Parameter(NamedTuple):
     solvers: Solvers = EVERY_SOLVER
     # The solvers that use the parameter; others ignore it, as in scikit-learn. None: all, unless the text says more.
     used_by: Callable[[Solver], bool] | None = None
-    # Values for which a search must call the estimator's own fit. None: all but the default, if it acts before or after training.
+    # Values for which a search must call the estimator's own fit. None: all except the default,
+    # if it acts before or after training.
     needs_own_fit: Callable[[Any], bool] | None = None
     of_estimator: Mapping[str, Mapping[str, Any]] = {}  # fields that differ for an estimator
     of_solver: Mapping[str, str] = {}  # sentences about one solver, for the estimators that have it

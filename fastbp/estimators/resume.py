@@ -12,7 +12,7 @@ from fastbp.names import LOSSES
 
 # Fields of a history that are attributes of the same names. Some are set only with validation rows, or without early stopping.
 HISTORY = ("t", "loss_curve", "best_loss", "validation_scores", "validation_loss_curve", "best_validation_score")
-_REMEDY = "set it back, or fit anew without warm_start"
+_REMEDY = "set it back, or fit again without warm_start"
 
 
 def is_preset(estimator: Any) -> bool:

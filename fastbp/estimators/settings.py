@@ -18,14 +18,14 @@ _FOR_SOME_SOLVERS = {row.name: row.solvers for row in PARAMETERS if row.solvers 
 _PLAIN = {bool, int, float, str, tuple, type(None)}  # types of parameters whose settings are remembered
 
 
-def known_settings(estimator: Any) -> dict[str, Settings]:
-    """Check an estimator's parameters; return the settings that `settings_of` has made from equal ones, by loss.
+def known_settings(estimator: Any) -> dict[Any, Settings]:
+    """Check an estimator's parameters; return the settings that were made from equal ones, by loss and kind of fit.
 
     The caller adds settings that it makes. Checks and settings would be a tenth of the time of a tiny fit.
     """
     values = tuple(map(vars(estimator).__getitem__, estimator._rules))
     kinds = tuple(map(type, values))  # because True == 1 == 1.0
-    known: dict[str, Settings] = {}
+    known: dict[Any, Settings] = {}
     if _PLAIN.issuperset(kinds):
         try:
             known = _remembered((type(estimator), kinds, values))
@@ -37,7 +37,7 @@ def known_settings(estimator: Any) -> dict[str, Settings]:
 
 
 @functools.lru_cache(maxsize=256)
-def _remembered(parameters: Any) -> dict[str, Settings]:
+def _remembered(parameters: Any) -> dict[Any, Settings]:
     """Return the same dict for equal parameters, empty at first."""
     return {}
 

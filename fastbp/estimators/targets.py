@@ -8,6 +8,7 @@ from scipy.sparse import issparse
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import type_of_target, unique_labels
 
+from fastbp.estimators.class_columns import check_column, narrowed, refuse_mixed
 from fastbp.estimators.inputs import read_by
 from fastbp.estimators.missing import with_missing
 from fastbp.names import LOSSES
@@ -68,6 +69,10 @@ def discrete_labels(y: Any) -> tuple[Any, np.ndarray]:
             if numbers.view(np.uint64).max() < MOST_COUNTED:  # negative numbers are large as uint64
                 return _counted_labels(y, numbers)
         return np.unique(y, return_inverse=True)
+    if y.dtype.kind == "O" and y.ndim == 2 and y.shape[1] > 1:
+        for number, column in enumerate(y.T):
+            check_column(narrowed(column), number)
+        return column_labels(y)
     y_type = type_of_target(y, input_name="y")
     if y_type == "multiclass-multioutput":
         return column_labels(y)
@@ -81,8 +86,11 @@ def discrete_labels(y: Any) -> tuple[Any, np.ndarray]:
 
 def column_labels(y: Any) -> tuple[list[np.ndarray], np.ndarray]:
     """Return the sorted labels of each column, and y as indices into them, (n_samples, n_columns)."""
-    columns = [np.unique(column, return_inverse=True) for column in np.atleast_2d((y.toarray() if issparse(y) else y).T)]
-    return [labels for labels, _ in columns], np.column_stack([codes for _, codes in columns])
+    columns = [narrowed(column) for column in np.atleast_2d((y.toarray() if issparse(y) else y).T)]
+    for number, column in enumerate(columns):
+        refuse_mixed(column, number)
+    found = [np.unique(column, return_inverse=True) for column in columns]
+    return [labels for labels, _ in found], np.column_stack([codes for _, codes in found])
 
 
 def all_labels(classes: Any) -> Any:
@@ -102,7 +110,7 @@ def are_equal(classes: Any, others: Any) -> bool:
 def _counted_labels(y: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the result of np.unique for small integers, without sorting (digits: 6 µs, not 24); numbers: y as int64."""
     is_there = np.bincount(numbers) > 0
-    labels = np.flatnonzero(is_there).astype(y.dtype, copy=False)
+    labels = is_there.nonzero()[0].astype(y.dtype, copy=False)
     return labels, y if len(labels) == len(is_there) else (np.cumsum(is_there) - 1)[y]
 
 

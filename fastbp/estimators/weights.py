@@ -1,5 +1,6 @@
 """Weights of an estimator: coefs_ and intercepts_ are views of one flat vector, unless a user has set other arrays."""
 
+import contextlib
 import operator
 from collections.abc import Callable
 from functools import partial
@@ -97,20 +98,21 @@ class Weighted:
         from fastbp.training.network import make_network, pack_parameters
 
         now = twin(self)  # another thread may change it
-        bound, is_loaded = vars(now).get("_bound"), vars(now).pop("_is_loaded", False)
-        layout = checked_layout(now)
+        bound, layout = vars(now).get("_bound"), checked_layout(now)
         if dtype is None:
             dtype = np.dtype(np.float32 if np.result_type(*layout.coefs, *layout.intercepts) == np.float32 else np.float64)
         network = make_network(layout.layer_sizes, **layout.options, dtype=dtype)
         if bound is not None and dtype == bound.params.dtype and now._has_views(bound.views):
-            self._bound = Bound(network, bound.params, bound.views, now._seen())
             return network, bound.params
-        params = pack_parameters(network, layout.coefs, layout.intercepts, dtype, layout.front)
-        if is_loaded and self.__dict__.pop("_is_loaded", False):  # only one of several threads
-            now._bind(network, params)
-            now._seal()
-            self.__dict__.update({name: vars(now)[name] for name in (*_PLACES, "_bound") if name in vars(now)})
-        return network, params
+        return network, pack_parameters(network, layout.coefs, layout.intercepts, dtype, layout.front)
+
+    def _bind_loaded(self) -> None:
+        """Set the weights of a pickle or a file to views of one vector, as a fit does. If they are wrong, predictions say so."""
+        bound = twin(self)
+        with contextlib.suppress(Exception):
+            bound._bind(*self._checked_and_packed(None))
+            bound._seal()
+            self.__dict__.update({name: vars(bound)[name] for name in (*_PLACES, "_bound") if name in vars(bound)})
 
     def _can_be_watched(self) -> bool:
         """Whether parameters that are sequences are of types that `_seen` can compare."""
@@ -134,7 +136,7 @@ class Weighted:
         front = front_views(network, params)
         views = (*coefs, *intercepts, *front.values())
         state = self.__dict__
-        for name in (*_BESIDE, "_is_loaded"):
+        for name in _BESIDE:
             state.pop(name, None)
         if network.has_front or front:
             skip = front.pop("skip", None)

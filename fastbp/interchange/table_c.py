@@ -60,7 +60,7 @@ def _comment(table: PlainTable, name: str) -> str:
 
 
 def _literal(text: str | None) -> str:
-    """Return a text as C has it: in UTF-8, with all bytes but letters and digits as octal numbers."""
+    """Return a text as C has it: in UTF-8, with all bytes except letters and digits as octal numbers."""
     if text is None:
         return "0"
     return '"' + "".join(chr(b) if chr(b).isalnum() and b < 128 else f"\\{b:03o}" for b in text.encode()) + '"'

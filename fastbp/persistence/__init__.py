@@ -1,5 +1,5 @@
 """Models as files, in which no code can run when they are loaded."""
 
-from fastbp.persistence.files import ModelFileError, load, replace_file, save
+from fastbp.persistence.files import ModelFileError, load, save
 
-__all__ = ["ModelFileError", "load", "replace_file", "save"]
+__all__ = ["ModelFileError", "load", "save"]

@@ -1,4 +1,4 @@
-"""Saves and loads estimators. A file is replaced completely or not at all, and its content is checked before it is used."""
+"""Saves and loads estimators. The content of a file is checked before it is used."""
 
 import functools
 import hashlib
@@ -9,11 +9,8 @@ import json
 import os
 import platform
 import re
-import secrets
 import stat
 import zipfile
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +21,7 @@ from sklearn.base import BaseEstimator
 
 from fastbp.estimators import BPClassifier, BPFeatures
 from fastbp.estimators.base import BaseBP
+from fastbp.estimators.replace_file import replace_file
 from fastbp.estimators.versions import current_version
 from fastbp.persistence.archive import SCHEMA, UntrustedError, check_archive
 from fastbp.persistence.budget import Budget
@@ -126,8 +124,8 @@ def load(path: str | os.PathLike[str]) -> Any:
 
     It predicts as the saved one did, and `partial_fit` and a warm start continue its training, bit for bit. Every name, type,
     shape and size in the file is checked before it is used, and no code in the file can run. Loading takes no more memory than
-    10 times the size of the file, plus 32 MiB. Load files only from people whom you trust: a forged model gives wrong
-    predictions.
+    10 times the size of the file, plus 32 MiB, plus the weights for predictions, whose rows are padded to whole vectors. Load
+    files only from people whom you trust: a forged model gives wrong predictions.
 
     Parameters
     ----------
@@ -292,7 +290,7 @@ def _node_of(name: str) -> str | None:
 
 
 def _is_plain_part(name: str) -> bool:
-    """Whether a name is that of an internal class of scikit-learn, whose objects are nothing but their attributes."""
+    """Whether a name is that of an internal class of scikit-learn, whose objects have no state except their attributes."""
     module, _, kind_name = name.rpartition(".")
     package, *parts = module.split(".")
     if package != "sklearn" or not parts or parts[0] not in PLAIN_PACKAGES or "tests" in parts:
@@ -389,43 +387,3 @@ def _imported(name: str) -> Any:
                 " which a file can run code: pip install --upgrade skops"
             )
     return module
-
-
-def replace_file(path: str | os.PathLike[str], write: Callable[[str], Any]) -> None:
-    """Replace a file by one that `write` writes under another name in the same folder, once it is complete and on the disk."""
-    path = os.fsdecode(path)
-    if os.path.basename(path) in ("", os.curdir, os.pardir):  # a folder: the system raises its own error
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT))
-    path = os.path.realpath(path)  # a link stays a link
-    exists = os.path.exists(path)
-    if exists and not os.path.isfile(path):
-        raise ValueError(f"{path} exists and is not a file.")
-    folder, name = os.path.split(path)
-    beside = os.path.join(folder, _name_beside(name))
-    with open(beside, "xb") as file:
-        mode = stat.S_IMODE(os.stat(path if exists else file.fileno()).st_mode)
-    try:
-        write(beside)
-        os.chmod(beside, mode)
-        with open(beside, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(beside)
-        raise
-    if hasattr(os, "O_DIRECTORY"):  # flush the entry in the folder too
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _name_beside(name: str) -> str:
-    """Return a new name, not longer than a long `name`."""
-    before, after = ".", f".{secrets.token_hex(8)}.part"
-    most = max(len(os.fsencode(name)), 64) - len(before) - len(after)  # in bytes, which systems limit
-    while len(os.fsencode(name)) > most:
-        name = name[:-1]
-    return before + name + after

@@ -46,7 +46,11 @@ def _take(data: Any, rows: np.ndarray) -> Any:
 
 
 class Candidate:
-    """One setting of the parameters; `others` are those of the steps before the network."""
+    """One setting of the parameters.
+
+    `others` are those of the steps before the network; `obstacle` says why `Fit` cannot do all that the estimator's own fit would
+    do, "" if it can.
+    """
 
     def __init__(self, params: dict[str, Any], base: Any, last: str | None, known: set[str]) -> None:
         self.params = params
@@ -58,14 +62,13 @@ class Candidate:
             clone(base).set_params(**clone(params, safe=False))  # raises for invalid parameters before any fit
         estimator = base if last is None else base.steps[-1][1]
         self.estimator = params[last] if last in self.others else twin(estimator, **own)
-        has_same_targets = own.get("loss", ...) in (..., getattr(estimator, "loss", None))  # another loss may need other targets
-        self.is_batched = (  # whether `Fit` does all that the estimator's own fit would do
-            last not in self.others
-            and has_same_targets
-            and type(self.estimator) in (BPClassifier, BPRegressor)
-            and not has_callbacks(self.estimator)
-            and not for_own_fit(self.estimator)
-        )
+        if last in self.others:
+            self.obstacle = f"a candidate replaces the step {last!r}"
+        elif own.get("loss", ...) not in (..., getattr(estimator, "loss", None)):  # it may need other targets
+            self.obstacle = f"a candidate has another loss, {own['loss']!r}"
+        else:
+            self.obstacle = own_fit_reason(self.estimator)
+        self.is_batched = not self.obstacle
         self.is_checked = False
 
     def check(self, known: dict[str, Any]) -> None:
@@ -84,11 +87,16 @@ class Candidate:
             return math.inf
 
 
-def for_own_fit(estimator: Any) -> list[str]:
-    """Return the parameters of a network, with their values, that only its own `fit` supports."""
+def own_fit_reason(estimator: Any) -> str:
+    """Return why a network needs its own `fit`, "" if it does not."""
+    if type(estimator) not in (BPClassifier, BPRegressor):
+        return f"the network is a {type(estimator).__name__}"
+    if has_callbacks(estimator):
+        return "the network has callbacks"
     rows = parameters_beside_training(type(estimator).__name__)
     values = [(row, vars(estimator)[row.name]) for row in rows]
-    return [f"{row.name}={value!r}" for row, value in values if row.is_for_own_fit(value)]
+    found = [f"{row.name}={value!r}" for row, value in values if row.is_for_own_fit(value)]
+    return f"the network has {', '.join(found)}" if found else ""
 
 
 class Fold:

@@ -8,9 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.estimators import BPClassifier, BPRegressor
 from fastbp.names import SOLVERS
-from fastbp.search.fits import for_own_fit
 from fastbp.search.plan import Plan
 from fastbp.search.results import Result
 from fastbp.search.run import run_fits
@@ -164,12 +162,11 @@ def _max_iter(plan: Plan) -> int:
         raise ValueError(f"resource={EPOCHS!r} needs a single score, which decides which candidates continue.")
     for candidate in plan.candidates:
         estimator = candidate.estimator
-        if not (plan.can_batch and candidate.is_batched):
-            is_network = type(estimator) in (BPClassifier, BPRegressor)
-            excluded = ", ".join(for_own_fit(estimator)) if is_network else ""
+        obstacle = candidate.obstacle or plan.obstacle
+        if obstacle:
             raise ValueError(
-                f"resource={EPOCHS!r} is for BPClassifier and BPRegressor, alone or behind the steps of a pipeline, with one"
-                f" column of classes or numbers to learn and verbose=False; not for {excluded or candidate.params or estimator}."
+                f"resource={EPOCHS!r} is for a BPClassifier of one column of classes or a BPRegressor, alone or at the end of a"
+                f" pipeline, with verbose=False. Here, {obstacle}."
             )
         candidate.check({})
         if not SOLVERS[estimator.solver].is_stochastic:

@@ -13,7 +13,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import ParameterGrid, check_cv
 from sklearn.pipeline import Pipeline
-from sklearn.utils import check_random_state, indexable
+from sklearn.utils import check_random_state, column_or_1d, indexable
 from sklearn.utils.multiclass import type_of_target
 
 from fastbp.estimators import BPClassifier, BPRegressor
@@ -45,8 +45,8 @@ class Plan:
         The network: base, or its last step.
     last : str or None
         Name of that step.
-    can_batch : bool
-        Whether networks can be trained on rows of one X; otherwise each fit is one of the estimator's own.
+    obstacle : str
+        Why networks cannot be trained on rows of one X, so that each fit is one of the estimator's own; "" if they can.
     checked_X : (X, fitted attributes) or None
         X in the form for the kernels; None if transformers come first.
     targets : ndarray
@@ -71,7 +71,7 @@ class Plan:
         self.checked_X: Any = None
         self.labels: np.ndarray | None = None
         self.targets: Any = None if issparse(y) else np.asarray(y)
-        self.can_batch = self._look_at_data()
+        self.obstacle = self._look_at_data()
         known = set(self.estimator.get_params(deep=False))
         grid = search.param_grid
         if grid is None:
@@ -109,27 +109,43 @@ class Plan:
         plan = cls(search, X, y, last)
         return plan if plan._take_scoring(search) and plan._take_fit_params(params) else None
 
-    def _look_at_data(self) -> bool:
-        """Check X and y once and encode y; return whether `Fit` can train on rows of them."""
+    @property
+    def can_batch(self) -> bool:
+        """Whether networks can be trained on rows of one X."""
+        return not self.obstacle
+
+    def _look_at_data(self) -> str:
+        """Check X and y once and encode y; return why `Fit` cannot train on rows of them, "" if it can."""
         y = self.targets
-        if y is None or y.ndim not in (1, 2) or y.shape[1:] == (1,) or not isinstance(self.estimator, BPClassifier | BPRegressor):
-            return False
+        if not isinstance(self.estimator, BPClassifier | BPRegressor):
+            return f"the network is a {type(self.estimator).__name__}"
         if self.estimator.categorical_features is not None:  # each fold learns its own categories
-            return False
+            return f"the network has categorical_features={self.estimator.categorical_features!r}"
+        if y is None:
+            return "y is sparse"
+        if y.ndim not in (1, 2):
+            return f"y has {y.ndim} dimensions"
         try:
+            if y.shape[1:] == (1,):
+                y = self.targets = column_or_1d(y, warn=True)
             if is_classifier(self.estimator):
-                if y.ndim > 1 or type_of_target(y) not in ("binary", "multiclass"):
-                    return False
+                if y.ndim > 1:
+                    return "y has several columns"
+                kind = type_of_target(y)
+                if kind not in ("binary", "multiclass"):
+                    return f"y holds values of the type {kind!r}, not classes"
                 self.labels, self.codes = discrete_labels(y)
             else:
-                if y.dtype.kind not in "biuf" or not np.isfinite(y).all():
-                    return False
+                if y.dtype.kind not in "biuf":
+                    return f"y has the dtype {y.dtype}"
+                if not np.isfinite(y).all():
+                    return "y has NaN or infinite values"
                 check_range(y, self.estimator.loss)
             if self.last is None or len(self.base.steps) == 1:
                 self.checked_X = pass_door(self.estimator, self.X)
-        except (TypeError, ValueError):
-            return False
-        return True
+        except (TypeError, ValueError) as error:
+            return f"X or y is not valid: {(str(error).strip() or type(error).__name__).splitlines()[0].rstrip('.')}"
+        return ""
 
     def _take_scoring(self, search: Any) -> bool:
         """Set the scorers, and the functions that can replace all of them; return whether they are valid."""
@@ -180,7 +196,8 @@ class Plan:
     def split(self, cv: Any) -> list[tuple[np.ndarray, np.ndarray]]:
         """Return (train, test) row indices per fold."""
         y, _ = without_missing(self.estimator, self.y, is_whole=False)
-        splitter = check_cv(cv, y, classifier=is_classifier(self.base))
+        has_columns = np.ndim(y) == 2 and np.shape(y)[1] > 1  # which no splitter stratifies
+        splitter = check_cv(cv, None if has_columns else y, classifier=is_classifier(self.base) and not has_columns)
         n_splits = splitter.get_n_splits(self.X, y, groups=self.groups)
         rows = np.arange(np.shape(self.y)[0])
         splits = [

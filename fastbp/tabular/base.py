@@ -204,7 +204,7 @@ class BaseTabular(TakesTables, Versioned, ShownInNotebooks, CallbackSupportMixin
         return self
 
     def _sees_codes(self) -> bool:
-        """Whether the networks take categories as codes, as all do but those of 'lm'."""
+        """Whether the networks take categories as codes, as all do except those of 'lm'."""
         return (self.network_params or {}).get("solver") != "lm"
 
     def _with_network_params(self, options: dict[str, Any]) -> dict[str, Any]:
@@ -426,8 +426,8 @@ class BaseTabular(TakesTables, Versioned, ShownInNotebooks, CallbackSupportMixin
         check_is_fitted(self)
         if self._held_out is None:
             raise ValueError(
-                f"{wanted} needs held-out rows, but this {type(self).__name__} was fitted to all rows: fit it with"
-                " cv=5, or another number of folds."
+                f"{wanted} needs held-out rows, which this {type(self).__name__} has not had: fit it with cv=5 (or"
+                " another number of folds) or with preset='ensemble'."
             )
         kept, encoded = self._held_out, self._inputs(X)
         if method == "cv":

@@ -1,4 +1,4 @@
-"""Prediction intervals and sets of classes that hold the truth as often as asked, by held-out rows.
+"""Prediction intervals and sets of classes that contain the truth for a given share of new rows, by held-out rows.
 
 By default, a new row is predicted by the mean of all networks, and each held-out row by the networks that have not seen it. With
 'cv+', the new row is compared with each held-out row by the networks that have not seen that one.

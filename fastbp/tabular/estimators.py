@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastbp.estimators import BPClassifier, BPRegressor, parameters
 from fastbp.estimators.calibration import fitted_temperature, probabilities
+from fastbp.estimators.class_columns import columns_as_array, stacked
 from fastbp.estimators.inputs import of_one_fit
 from fastbp.estimators.plain_table import PlainTable
 from fastbp.estimators.regressor import mean_pinball_score
@@ -37,7 +38,6 @@ from fastbp.tabular.targets import (
     network_numbers,
     read_classes,
     smoothed,
-    stacked,
     unit_of,
     unsmoothed_logits,
 )
@@ -71,7 +71,7 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
         Whether to calibrate the probabilities: their logarithms are divided by the number, `temperature_`, that is best for rows
         outside of training [2]_. With `cv` these are the held-out rows. Otherwise an extra network (up to three if there are
         several networks) is trained on four fifths of the rows and tried on the others; not with fewer than 50 rows, or if
-        `max_time` leaves no time for it. None calibrates with `cv`, and with all presets but 'fast'.
+        `max_time` leaves no time for it. None calibrates with `cv`, and with all presets except 'fast'.
     {table_run_parameters}
 
     Attributes
@@ -233,10 +233,11 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
 
     @of_one_fit
     def predict_set(self, X: Any, coverage: float = 0.9, *, method: str = "cv", allow_empty: bool = True) -> Any:
-        """Return, for each row, a set of classes that contains the true class as often as asked, on average over new rows.
+        """Return a set of classes for each row, which contains the true class for a share `coverage` of new rows on average.
 
-        Needs a fit with `cv`. A class is left out of the set if its probability is below the probability of the true class for
-        most held-out rows (Sadinle et al. 2019). With several columns or labels, the coverage is for each of them.
+        Needs held-out rows: a fit with `cv`, or with the preset 'ensemble'. A class is left out of the set if its probability is
+        below the probability of the true class for most held-out rows (Sadinle et al. 2019). With several columns or labels, the
+        coverage is for each of them.
 
         Parameters
         ----------
@@ -245,12 +246,12 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
         coverage : float, default=0.9
             Share of rows whose set contains the true class, above 0 and below 1.
         method : {'cv', 'cv+'}, default='cv'
-            'cv' takes the mean of all networks; its coverage is about as asked. 'cv+' compares the new row with each row of
-            training, by the networks that have not seen that row (Romano et al. 2020). With n rows of training it covers at
-            least ``2 * coverage - 1 - sqrt(2 / n)``, however bad the networks are, and in practice more than asked.
+            'cv' takes the mean of all networks, and covers about `coverage` of the rows. 'cv+' compares the new row with each row
+            of training, by the networks that have not seen that row (Romano et al. 2020). With n rows of training it covers at
+            least ``2 * coverage - 1 - sqrt(2 / n)``, however bad the networks are, and in practice more than `coverage`.
         allow_empty : bool, default=True
             Whether a set may be empty. This is needed if the most probable class alone is right more often than `coverage`. False
-            adds that class to empty sets, which can cover more than asked.
+            adds that class to empty sets, which can cover more rows than `coverage`.
 
         Returns
         -------
@@ -261,7 +262,7 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
         Raises
         ------
         ValueError
-            There was no `cv`, or too few rows for such a `coverage`.
+            The fit had no held-out rows, or too few for such a `coverage`.
         """
         coverage = check_coverage(coverage)
         if self.__dict__.get("networks_") == []:
@@ -298,7 +299,7 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
             Between 0 and 1.
         """
         if getattr(self, "_kind", ONE) != COLUMNS:
-            return super().score(X, y, sample_weight)
+            return super().score(X, columns_as_array(y), sample_weight)
         is_right = (self.predict(X) == read_classes(y, COLUMNS).labels).all(axis=1)
         return float(np.average(is_right, weights=None if sample_weight is None else np.asarray(sample_weight)))
 
@@ -416,8 +417,8 @@ class BPTabularClassifier(ClassifierMixin, BaseTabular):
     oof_content="predictions",
     score="R²",
     and_longer=""". With 50
-    to about 6000 rows, 'default' and 'best' first train a network on four fifths of the rows. If it explains less than 75 % of
-    the variance of the others, the fit has 32 epochs (with at least 700 rows); if more than 90 %, it has up to 256, if these
+    to about 6000 rows, all presets except 'fast' first train a network on four fifths of the rows. If it explains less than 75 %
+    of the variance of the others, the fit has 32 epochs (with at least 700 rows); if more than 90 %, it has up to 256, if these
     explain more still. With more than 100,000 rows, 8 epochs are tried, and the fit has 8 if they explain less than 75 %""",
 )
 class BPTabularRegressor(RegressorMixin, BaseTabular):
@@ -570,7 +571,7 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
         """
         check_is_fitted(self)
         if return_std and not self._has_spread:
-            raise ValueError('return_std=True needs a fit with loss="gaussian_nll", which learns how sure it is.')
+            raise ValueError('return_std=True needs a fit with loss="gaussian_nll", which learns standard deviations.')
         outputs = self._outputs(X)
         if not return_std:
             return self._finished(outputs)
@@ -579,13 +580,13 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
 
     @of_one_fit
     def predict_interval(self, X: Any, coverage: float = 0.9, *, method: str = "cv") -> np.ndarray:
-        """Return, for each row, an interval that contains the true target as often as asked, on average over new rows.
+        """Return an interval for each row, which contains the true target for a share `coverage` of new rows on average.
 
-        Needs a fit with `cv`. The width is found by the errors for held-out rows. With several levels of `quantile`, the two
-        levels nearest to the ends of the interval are widened or narrowed (Romano et al. 2019), so that each row has its own
-        width; with ``loss="gaussian_nll"`` the width is in proportion to the standard deviations. With few networks that differ
-        much, the mean is better than each was on its fold, and the coverage is higher than asked: `n_ensemble` of 4 or more, or
-        the preset 'best', helps.
+        Needs held-out rows: a fit with `cv`, or with the preset 'ensemble'. Their errors decide the width. With several levels of
+        `quantile`, the two levels nearest to the ends of the interval are widened or narrowed (Romano et al. 2019), so that each
+        row has its own width; with ``loss="gaussian_nll"`` the width is in proportion to the standard deviations. With few
+        networks that differ much, the mean is better than each was on its fold, and more rows than `coverage` are covered:
+        `n_ensemble` of 4 or more, or the preset 'best', helps.
 
         Parameters
         ----------
@@ -594,9 +595,9 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
         coverage : float, default=0.9
             Share of rows whose interval contains the target, above 0 and below 1.
         method : {'cv', 'cv+'}, default='cv'
-            'cv' takes the mean of all networks; its coverage is about as asked. 'cv+' compares the new row with each row of
-            training, by the networks that have not seen that row (Barber et al. 2021). With n rows of training it covers at
-            least ``2 * coverage - 1 - sqrt(2 / n)``, however bad the networks are, and in practice more than asked.
+            'cv' takes the mean of all networks, and covers about `coverage` of the rows. 'cv+' compares the new row with each row
+            of training, by the networks that have not seen that row (Barber et al. 2021). With n rows of training it covers at
+            least ``2 * coverage - 1 - sqrt(2 / n)``, however bad the networks are, and in practice more than `coverage`.
 
         Returns
         -------
@@ -606,7 +607,7 @@ class BPTabularRegressor(RegressorMixin, BaseTabular):
         Raises
         ------
         ValueError
-            There was no `cv`, or too few rows for such a `coverage`.
+            The fit had no held-out rows, or too few for such a `coverage`.
         """
         coverage = check_coverage(coverage)
         outputs, kept = self._compared_with(X, "predict_interval", method)

@@ -7,8 +7,14 @@ from scipy.sparse import issparse
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
+from fastbp.estimators.class_columns import check_column, frame_columns, narrowed, stacked
 from fastbp.estimators.inputs import read_by, refuse_dates
-from fastbp.estimators.targets import Targets, check_range, class_targets, column_targets
+from fastbp.estimators.targets import (
+    Targets,
+    check_range,
+    class_targets,
+    column_targets,
+)
 from fastbp.functions.losses import LEAST_VARIANCE
 from fastbp.names import LOSSES
 from fastbp.tabular.columns import is_frame, is_missing, opened
@@ -58,37 +64,23 @@ def read_classes(y: Any, kind: str | None = None) -> Classes:
         return Classes(ONE, [classes], codes[:, np.newaxis], is_sparse)
     for number, column in enumerate(columns):
         _refuse_missing(column, f" in column {number}")
-        check_classification_targets(column)
+        check_column(column, number)
     if kind != COLUMNS and all(column.dtype.kind in "biuf" and np.isin(column, (0, 1)).all() for column in columns):
         return Classes(LABELS, [np.arange(2)] * len(columns), np.column_stack(columns).astype(np.intp), is_sparse)
     found = [np.unique(column, return_inverse=True) for column in columns]
     return Classes(COLUMNS, [classes for classes, _ in found], np.column_stack([codes for _, codes in found]), is_sparse)
 
 
-def stacked(columns: list[np.ndarray]) -> np.ndarray:
-    """Return columns side by side, (n_rows, n_columns), as objects if the kinds of dtypes differ: no number becomes text."""
-    kinds = {"n" if column.dtype.kind in "biuf" else column.dtype.kind for column in columns}
-    return np.column_stack(columns if len(kinds) == 1 else [column.astype(object) for column in columns])
-
-
 def _columns_of(y: Any) -> list[np.ndarray] | None:
     """Return several columns as arrays of their own dtypes; None for a single column."""
     if is_frame(y) and len(y.columns) > 1:
-        columns = [np.asarray(y.iloc[:, i] if hasattr(y, "iloc") else y[name]) for i, name in enumerate(y.columns)]
+        columns = frame_columns(y)
     else:
         array = np.asarray(y)
         if array.ndim != 2 or array.shape[1] < 2:
             return None
         columns = list(array.T)
-    return [_narrowed(column) for column in columns]
-
-
-def _narrowed(column: np.ndarray) -> np.ndarray:
-    """Return objects in their common dtype, unless that turns numbers into texts."""
-    if column.dtype.kind != "O" or {isinstance(cell, str) for cell in column.tolist()} == {True, False}:
-        return column
-    narrow = np.array(column.tolist())
-    return narrow if narrow.ndim == 1 else column
+    return [narrowed(column) for column in columns]
 
 
 def _refuse_missing(y: np.ndarray, where: str) -> None:

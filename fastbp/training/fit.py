@@ -27,12 +27,12 @@ from fastbp.training.initialisation import (
 )
 from fastbp.training.monotone import parameter_signs, turned
 from fastbp.training.network import network_for, pack_parameters
-from fastbp.training.outcome import DIVERGED, INTERRUPTED, History, Outcome, Run
+from fastbp.training.outcome import DIVERGED, INTERRUPTED, DivergenceError, History, Outcome, Run, explain_divergence
 from fastbp.training.problem import Problem, check_codes
 from fastbp.training.settings import Settings
 from fastbp.training.solvers import trainer_of
 from fastbp.training.threads import allowed_threads, run_pool
-from fastbp.training.workspace import Scratch
+from fastbp.training.workspace import Scratch, borrow_scratch, return_scratch
 
 
 class Start(NamedTuple):
@@ -246,7 +246,7 @@ def fit_network(
             n_allowed = allowed_threads(n_threads)
             n_workers = min(len(starts), n_allowed)
             n_threads = n_allowed // n_workers
-    scratches = [scratch or Scratch() for _ in range(n_workers)]
+    scratches = [scratch or borrow_scratch() for _ in range(n_workers)]
     train = trainer_of(settings.solver)
     best: Run | None = None
     losses = np.array([np.nan] * len(starts))
@@ -288,7 +288,11 @@ def fit_network(
             is_halted |= hooks.end_start(run)
 
     is_interrupted = run_pool(train_start, range(len(starts)), scratches)
+    if scratch is None and not is_interrupted:
+        return_scratch(scratches[0])
     best = best or first
+    if best.outcome.status == DIVERGED and (best.error is None or isinstance(best.error, DivergenceError)):
+        explain_divergence(best, problem, settings, network.coded.size - 1)
     if n_late:
         complaint = (
             f"{best.outcome.complaint} {n_late} of {len(starts)} starts were not trained as max_time={settings.max_time:g}"

@@ -1,5 +1,6 @@
 """L-BFGS, with the options that scikit-learn passes to SciPy's, and SciPy's messages."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from fastbp.kernels import lbfgs
 from fastbp.training.between import Between
 from fastbp.training.network import aligned_arrays
 from fastbp.training.objective import Objective
-from fastbp.training.outcome import CONVERGED, DIVERGED, INTERRUPTED, MAX_ITER, Outcome, Run, divergence_of, outcome_of
+from fastbp.training.outcome import CONVERGED, DIVERGED, INTERRUPTED, MAX_ITER, DivergenceError, Outcome, Run, outcome_of
 from fastbp.training.problem import Problem
 from fastbp.training.settings import Settings
 from fastbp.training.threads import run_team
@@ -23,14 +24,18 @@ MESSAGES = {  # SciPy's, after the number that it calls `status`
 EVALUATIONS = 1.25  # of the loss per iteration, roughly
 
 
-def make_memory(params: np.ndarray) -> lbfgs.Memory:
-    """Return the state of a run that begins at params, (n_parameters,)."""
-    n, n_pairs = params.size, lbfgs.N_PAIRS
+def make_memory(n_parameters: int) -> lbfgs.Memory:
+    """Return memory for the state of a run."""
+    n, n_pairs = n_parameters, lbfgs.N_PAIRS
     vectors = aligned_arrays(np.float64, *[n] * 5, *[n_pairs * n] * 2)
-    vectors[0][:] = params
-    return lbfgs.Memory._make(
-        [np.zeros(6, dtype=np.int64), np.array([np.inf, 1.0]), *vectors, np.zeros(n_pairs), np.zeros(n_pairs)]
-    )
+    return lbfgs.Memory._make([np.zeros(6, dtype=np.int64), np.zeros(2), *vectors, np.zeros(n_pairs), np.zeros(n_pairs)])
+
+
+def begin(memory: lbfgs.Memory, params: np.ndarray) -> None:
+    """Set the state to that of a run that begins at params, (n_parameters,)."""
+    memory.counts[:] = 0
+    memory.measures[:] = np.inf, 1.0
+    memory.x[:] = params
 
 
 def descend(
@@ -55,10 +60,10 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
 
     All vectors are float64, whatever the dtype of the weights. Their padding stays zero, because its gradient is zero.
     """
-    objective = Objective(
-        network, problem, alpha=settings.alpha, n_calls=settings.max_iter, n_threads=n_threads, sync=scratch.sync
-    )
-    memory, history = make_memory(run.params), run.history
+    objective = Objective(network, problem, alpha=settings.alpha, n_calls=settings.max_iter, n_threads=n_threads, scratch=scratch)
+    memory = scratch.get(network, problem.dtype, "lbfgs", functools.partial(make_memory, network.n_parameters))
+    begin(memory, run.params)
+    history = run.history
     counts, measures = memory.counts, memory.measures
     limits: dict[str, Any] = {"max_iter": settings.max_iter, "max_fun": settings.max_fun, "smallest_gradient": settings.tol}
     validation = Validation(run, network, problem, settings, n_threads)
@@ -90,7 +95,7 @@ def train(run: Run, network: Any, problem: Problem, settings: Settings, *, n_thr
     if is_running and (status == lbfgs.NOT_FINITE or not are_finite):
         if validation.saves():
             return outcome_of(DIVERGED, run, settings)
-        raise divergence_of("lbfgs", f"in iteration {n_iter + 1}")
+        raise DivergenceError(f"The loss of lbfgs or its gradient is not finite in iteration {n_iter + 1}.")
     if not is_running:
         return Outcome(INTERRUPTED)
     if validation.is_over:

@@ -28,7 +28,6 @@ from fastbp.training.outcome import (
     DivergenceError,
     Outcome,
     Run,
-    divergence_of,
     outcome_of,
 )
 from fastbp.training.problem import Problem
@@ -161,7 +160,7 @@ class _Descent:
 
     It minimises F = ½·rᵀr + ½·alpha·‖weights‖², which is the loss times the sum of the sample weights. For several outputs, F has
     the sum of their squares, like scikit-learn's gradient, and the loss has the mean. If alpha is estimated, F has the weights
-    for targets of standard deviation 1: in all layers but the last, alpha is multiplied by the targets' variance.
+    for targets of standard deviation 1: in all layers except the last, alpha is multiplied by the targets' variance.
     """
 
     def __init__(
@@ -273,7 +272,7 @@ class _Descent:
         """Accumulate the normal equations at w."""
         self._equations.accumulate(self._w)
         if not (np.isfinite(self._squares) and np.isfinite(self._equations.diagonal).all()):
-            raise divergence_of("lm", f"after iteration {self._run.history.n_iter}")
+            raise DivergenceError(f"The loss of lm or its gradient is not finite after iteration {self._run.history.n_iter}.")
         self._measure()
 
     # ---- steps

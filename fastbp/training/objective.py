@@ -4,14 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.kernels.atomics import SYNC_SIZE
 from fastbp.kernels.objective import IS_COMPLETE, LOSS, evaluate
 from fastbp.kernels.updates import StepRule
 from fastbp.names import GRADIENT_ONLY
 from fastbp.training.network import aligned_arrays, front_views, parameter_views
 from fastbp.training.problem import NO_ORDER, Problem
 from fastbp.training.threads import run_team, team_size
-from fastbp.training.workspace import flops_per_row, make_strips, make_workspace, slabs_of
+from fastbp.training.workspace import Scratch, flops_per_row, make_strips, make_workspace, slabs_of
 
 
 class Objective:
@@ -27,8 +26,8 @@ class Objective:
     n_threads : int or None
     in_one_block : bool
         Whether to keep the deltas of all rows.
-    sync : ndarray or None
-        Another thread can use it to stop a call, see `run_team`.
+    scratch : Scratch or None
+        Memory to use; None is new memory.
 
     Attributes
     ----------
@@ -49,27 +48,34 @@ class Objective:
         n_calls: int = 1,
         n_threads: int | None = None,
         in_one_block: bool = False,
-        sync: np.ndarray | None = None,
+        scratch: Scratch | None = None,
     ) -> None:
         n_rows, is_sparse, dtype = problem.n_rows, problem.is_sparse, problem.dtype
         gather = problem.row_indices is not None
         row_work = flops_per_row(network)
         self.work = row_work * n_rows
-        n_slabs = 1 if in_one_block else slabs_of(network, n_rows, is_sparse)
-        workspace = make_workspace(
-            network, dtype, n_rows, n_threads=team_size(n_threads, self.work, self.work * n_calls), n_slabs=n_slabs,
-            gathered=problem.samples if gather else None, in_one_block=in_one_block,
-        )  # fmt: skip
-        shared_work = self.work if n_slabs > 1 else row_work * min(workspace.block_size, n_rows)
-        self.n_threads = team_size(n_threads, shared_work, self.work * n_calls)
-        strips = make_strips(network, self.n_threads, is_sparse)
-        self.workspace = workspace._replace(strip_norms=np.zeros(len(strips.layers)))
+
+        def make_memory() -> tuple[int, Any, Any, np.ndarray]:
+            n_slabs = 1 if in_one_block else slabs_of(network, n_rows, is_sparse)
+            workspace = make_workspace(
+                network, dtype, n_rows, n_threads=team_size(n_threads, self.work, self.work * n_calls), n_slabs=n_slabs,
+                gathered=problem.samples if gather else None, in_one_block=in_one_block,
+            )  # fmt: skip
+            shared_work = self.work if n_slabs > 1 else row_work * min(workspace.block_size, n_rows)
+            size = team_size(n_threads, shared_work, self.work * n_calls)
+            strips = make_strips(network, size, is_sparse)
+            workspace = workspace._replace(strip_norms=np.zeros(len(strips.layers)))
+            return size, workspace, strips, aligned_arrays(dtype, network.n_parameters)[0]
+
+        scratch = scratch or Scratch()
+        gathered = gather, problem.samples.n_targets, problem.samples.weights.size > 0
+        key = ("objective", n_rows, n_threads, n_calls, is_sparse, in_one_block, *gathered)
+        self.n_threads, self.workspace, strips, self._params = scratch.get(network, dtype, key, make_memory)
         self.gradient = self.workspace.gradient[: network.n_parameters]
         order = np.array(problem.row_indices, dtype=np.int64) if gather else NO_ORDER
         rule = StepRule(GRADIENT_ONLY, 0.0, 0.0, 0.0, float(alpha))
-        self._params = aligned_arrays(dtype, network.n_parameters)[0]
         self.fixed = network, self._params, problem.samples, order, int(gather), self.workspace, strips, rule
-        self.sync = np.zeros(SYNC_SIZE, dtype=np.int64) if sync is None else sync
+        self.sync = scratch.sync
 
     def __call__(self, params: np.ndarray) -> float:
         """Return the loss at params, (n_parameters,), and compute `gradient`."""

@@ -42,9 +42,9 @@ def _is_alike(value: Any, example: Any) -> bool:
         return isinstance(value, tuple) and len(value) == len(example) and all(map(_is_alike, value, example))
     if isinstance(example, str):
         return isinstance(value, str)
-    if isinstance(example, int):
-        return isinstance(value, Integral) and 0 <= int(value) <= MOST_COUNT
-    is_real = isinstance(value, Real)
+    if isinstance(example, int):  # the abstract classes are slow
+        return (type(value) is int or isinstance(value, Integral)) and 0 <= int(value) <= MOST_COUNT
+    is_real = type(value) is float or isinstance(value, Real)
     return is_real and bool(abs(value) <= LARGEST_FLOAT)  # also false for NaN
 
 

@@ -7,32 +7,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastbp.names import SOLVERS
+from fastbp.names import LOSSES, SOLVERS
 from fastbp.training.kept import KeptVectors
 from fastbp.training.settings import Settings
 
 CONVERGED, MAX_ITER, INTERRUPTED, DIVERGED = "converged", "max_iter", "interrupted", "diverged"
 TIME_OVER, HALTED = "time_over", "halted"  # by max_time, by a callback
+LARGE = 30  # standardised numbers are seldom larger
 
 
 class DivergenceError(ValueError):
     """Training produced a loss or weights that are NaN or infinite; the last finite weights were kept."""
-
-
-def divergence_error(details: str) -> DivergenceError:
-    """Return the error, which begins with scikit-learn's words."""
-    return DivergenceError(
-        "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
-        f" {details}"
-    )
-
-
-def divergence_of(solver: str, when: str) -> DivergenceError:
-    """Return the error of a solver that computes the loss over all rows."""
-    return divergence_error(
-        f"The loss of {solver} or its gradient is not finite {when}: scale X (and y) as StandardScaler does, or start with"
-        " smaller weights (init_scale). The last finite weights are in coefs_ and intercepts_."
-    )
 
 
 @dataclass
@@ -138,10 +123,9 @@ def outcome_of(status: str, run: Run, settings: Settings, complaint: str = "") -
             " the weights so far are kept."
         )
     elif status == DIVERGED:
-        remedy = "lower learning_rate_init" if is_stochastic else "start with smaller weights (init_scale)"
         complaint = (
             f"The loss or the outputs were no longer finite after {unit} {n_iter}; the weights with the best validation score are"
-            f" kept. Scale X, or {remedy}."
+            " kept."
         )
     elif status == CONVERGED and settings.early_stopping and run.history.is_last_best and not is_score_of_sklearn:
         complaint = (
@@ -149,3 +133,37 @@ def outcome_of(status: str, run: Run, settings: Settings, complaint: str = "") -
             f" {settings.n_iter_no_change:g} {unit}s: lower tol, or raise n_iter_no_change (40 does well on small tables)."
         )
     return Outcome(status, complaint)
+
+
+def explain_divergence(run: Run, problem: Any, settings: Settings, n_codes: int) -> None:
+    """Add to the error or the warning of a run that diverged how large the data are, and what to try.
+
+    n_codes: number of the last columns of X, which hold codes of categories.
+    """
+    largest = {"X": _largest(problem.X if n_codes == 0 else problem.X[:, :-n_codes])}
+    if LOSSES[settings.loss].is_regression:
+        largest["y"] = _largest(problem.Y)
+        if problem.Y.shape == problem.X.shape and largest["y"] == largest["X"]:  # an autoencoder's
+            del largest["y"]
+    large = [name for name, value in largest.items() if value > LARGE]
+    remedies = {"X": "scale X (StandardScaler)", "y": "scale y (target_scaling, or another unit)"}
+    tries = [remedies[name] for name in large]
+    if SOLVERS[settings.solver].is_stochastic:
+        tries.append(f"lower learning_rate_init from {run.optimizer.learning_rate_init:g}")
+    else:
+        tries.append("start with smaller weights (init_scale)")
+    values = " and ".join(f"{name} (up to {value:.3g})" for name, value in largest.items() if name in large or not large)
+    advice = f"The values of {values} are {'' if large else 'not '}large: {', or '.join(tries)}."
+    if run.error is None:
+        run.outcome = run.outcome._replace(complaint=f"{run.outcome.complaint} {advice}")
+    else:
+        begin = "Solver produced non-finite parameter weights."  # scikit-learn's words
+        if large:
+            begin += " The input data may contain large values and need to be preprocessed."
+        run.error.args = (f"{begin} {run.error} {advice} The last finite weights are kept.",)
+
+
+def _largest(values: Any) -> float:
+    """Return the largest absolute value, without a copy; values: an array, or a sparse matrix."""
+    stored = values.data if hasattr(values, "indptr") else values
+    return float(max(np.nanmax(stored), -np.nanmin(stored))) if stored.size else 0.0

@@ -1,6 +1,5 @@
 """Outputs of a network, and of its layers, for any rows."""
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +12,7 @@ from fastbp.names import ACTIVATIONS
 from fastbp.training.network import front_views, make_network, pack_parameters, parameter_views
 from fastbp.training.problem import NO_ORDER, check_codes, make_table
 from fastbp.training.threads import DIRECT_WORK, run_team, team_size
-from fastbp.training.workspace import Scratch, flops_per_row, make_workspace
+from fastbp.training.workspace import Scratch, borrow_scratch, flops_per_row, make_workspace, return_scratch
 
 
 def run_in_parts(run_part: Callable[[int, int, int], None], n_rows: int, work: float, n_threads: int | None, sync: Any) -> None:
@@ -44,17 +43,6 @@ def demand_rows_for(network: Network, dtype: Any, X: Any) -> None:
         check_codes(network, X)
 
 
-_kept = threading.local()
-
-
-def _scratch_of_thread() -> Scratch:
-    """Return memory for the outputs of one row, which the thread keeps: making it takes as long as all the rest."""
-    if not hasattr(_kept, "scratch"):
-        _kept.scratch = Scratch()
-    _kept.scratch.sync[INTERRUPT] = 0
-    return _kept.scratch
-
-
 def predict_outputs(
     network: Network,
     params: np.ndarray,
@@ -83,22 +71,24 @@ def predict_outputs(
     demand_rows_for(network, params.dtype, X)
     table = make_table(X)
     n_rows, n_outputs = X.shape[0], int(network.units[-1])
-    scratch = scratch or (Scratch() if n_rows > 1 else _scratch_of_thread())
+    used = scratch or borrow_scratch()
     outputs = np.empty(n_rows if only_largest else (n_rows, n_outputs), dtype=params.dtype)
 
     def predict_part(thread: int, first: int, stop: int) -> None:
         n_cached = min(epochs.CACHED_ROWS, stop - first)
-        workspace = scratch.get(
+        workspace = used.get(
             network,
             params.dtype,
             ("prediction", thread, n_cached),
             lambda: make_workspace(network, params.dtype, n_cached, forward_only=True),
         )
         epochs.predict(
-            scratch.sync, network, params, table, NO_ORDER, workspace, outputs.reshape(-1), first, stop, int(only_largest)
+            used.sync, network, params, table, NO_ORDER, workspace, outputs.reshape(-1), first, stop, int(only_largest)
         )
 
-    run_in_parts(predict_part, n_rows, flops_per_row(network) * n_rows / 3, n_threads, scratch.sync)
+    run_in_parts(predict_part, n_rows, flops_per_row(network) * n_rows / 3, n_threads, used.sync)
+    if scratch is None:
+        return_scratch(used)
     return outputs.astype(np.int64) if only_largest else outputs
 
 

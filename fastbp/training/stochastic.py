@@ -13,7 +13,7 @@ from fastbp.training.between import Between
 from fastbp.training.monotone import parameter_signs
 from fastbp.training.network import dropped_network
 from fastbp.training.optimizer import Optimizer
-from fastbp.training.outcome import CONVERGED, DIVERGED, INTERRUPTED, MAX_ITER, Outcome, Run, divergence_error, outcome_of
+from fastbp.training.outcome import CONVERGED, DIVERGED, INTERRUPTED, MAX_ITER, DivergenceError, Outcome, Run, outcome_of
 from fastbp.training.problem import Problem, make_table
 from fastbp.training.random_state import close_twister, drawn_seed, open_twister
 from fastbp.training.row_space import space_of
@@ -128,7 +128,7 @@ class _Loop:
         workspace = scratch.get(
             network,
             dtype,
-            ("training", batch_size, self.size, gather, is_sparse, samples.weights.size > 0),
+            ("training", batch_size, self.size, gather, is_sparse, samples.n_targets, samples.weights.size > 0),
             lambda: make_workspace(
                 network, dtype, batch_size, strips=strips, n_threads=self.size, gathered=samples if gather else None,
                 n_slabs=slabs_of(network, batch_size, is_sparse),
@@ -177,7 +177,7 @@ class _Loop:
         self._n_layers = len(network.units) - 1
 
     def _begin_dropout(self, network: Any) -> Dropout:
-        """Return what the kernels drop. Dropout draws nothing but its seed from the random state, once."""
+        """Return what the kernels drop. Dropout draws only its seed from the random state, once."""
         rates, run = self.settings.dropout, self.run
         if not rates:
             return _NOTHING_DROPPED
@@ -311,10 +311,7 @@ class _Loop:
                 params[:] = self._backup
             is_loss, n_done = status == epochs.LOSS_LOST, history.n_epochs
             what, epoch = ("loss", n_done + 1) if is_loss else ("weights", n_done)
-            raise divergence_error(
-                f"The {what} became NaN or infinite in epoch {epoch}: scale X (StandardScaler) or lower learning_rate_init from"
-                f" {run.optimizer.learning_rate_init:g}. The last finite weights are kept."
-            )
+            raise DivergenceError(f"The {what} became NaN or infinite in epoch {epoch}.")
         if self.is_interrupted or status == epochs.INTERRUPTED:
             return INTERRUPTED
         return CONVERGED if status == epochs.STOPPED else MAX_ITER

@@ -21,7 +21,7 @@ from fastbp.kernels.atomics import ARRIVED, FAILED, INTERRUPT, SYNC_SIZE
 from fastbp.kernels.cpu import available_cores
 
 # Floating-point operations between two barriers, and in total, below which one thread works alone: about 10 µs of one core, as
-# long as some barriers, and about 0.5 ms, as long as some starts of threads.
+# long as a few barriers, and about 0.5 ms, as long as a few starts of threads.
 SHARED_WORK = 1e6
 SHARED_TOTAL = 5e7
 # Work of less than about 0.1 s runs in the calling thread: Ctrl-C can wait for it, and a thread costs 50 µs.

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import math
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -45,6 +46,7 @@ EMBEDDED_COLUMNS = 8  # in a strip
 EMBEDDED_WORK = 4  # the gradient of their parameters takes about so many times as long as that of weights
 WAVE_WORK = 80  # floating-point operations of a wave of the embedding, forward and backward
 SPARSE_STRIPS = 16  # of a sparse input layer, because each reads all rows
+MOST_KEPT = 1 << 20  # bytes that a thread keeps between its fits and predictions
 CATEGORY_ROWS = 16  # so many embeddings of categories fill whole vectors on every CPU, whatever their size
 
 
@@ -284,16 +286,47 @@ class Scratch:
     def forget(self) -> None:
         """Free the memory: after a run that diverged, its padding may hold NaN."""
         self._network: Any = None
-        self._shape: Any = None
-        self._kept: dict[Any, Any] = {}
+        self._by_shape: dict[Any, dict[Any, Any]] = {}
+        self._n_bytes = 0
 
     def get(self, network: Network, dtype: Any, key: Any, make: Callable[[], Any]) -> Any:
         """Return make(), or what it has returned before for this key and shape of network."""
         if network is not self._network:
-            shape = _shape(network), dtype
-            if shape != self._shape:
-                self._shape, self._kept = shape, {}
+            if self.is_large:
+                self.forget()
+            self._kept = self._by_shape.setdefault((_shape(network), dtype), {})
             self._network = network
-        if key not in self._kept:
-            self._kept[key] = make()
-        return self._kept[key]
+        made = self._kept.get(key)
+        if made is None:
+            made = self._kept[key] = make()
+            self._n_bytes += _bytes_in(made)
+        return made
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the memory is more than is kept for networks of other shapes, or for the next fit of a thread."""
+        return self._n_bytes > MOST_KEPT
+
+
+def _bytes_in(made: Any) -> int:
+    return sum(map(_bytes_in, made)) if isinstance(made, tuple) else getattr(made, "nbytes", 0)
+
+
+_of_thread = threading.local()
+
+
+def borrow_scratch() -> Scratch:
+    """Return the scratch that this thread used last, or a new one; allocating memory takes a tenth of a tiny fit.
+
+    Nobody else gets it until `return_scratch`: a fit that a callback begins has its own.
+    """
+    return _of_thread.__dict__.pop("scratch", None) or Scratch()
+
+
+def return_scratch(scratch: Scratch) -> None:
+    """Keep a scratch for the next fits and predictions of this thread, unless it is large.
+
+    It must not be called after an exception or Ctrl-C, which may have left flags in `sync`.
+    """
+    if not scratch.is_large:
+        _of_thread.scratch = scratch

@@ -76,7 +76,7 @@ def main():
 
 
 def kept_by_skops(X, words, rows, common):
-    """Return {name: (estimator, inputs, what it makes of them)}, of all but networks."""
+    """Return {name: (estimator, inputs, what it makes of them)}, of all except networks."""
     table = pd.DataFrame(X, columns=["a", "b", "c"]).assign(word=np.where(X[:, 2] > 0, "größer", "kleiner"))
     asked = pd.DataFrame(rows, columns=["a", "b", "c"]).assign(word=["größer", "kleiner", "neu", "größer", "kleiner"])
     spread = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
