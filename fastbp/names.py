@@ -46,6 +46,7 @@ class Solver(NamedTuple):
     decay_1: str = ""  # the estimator's parameter by which the first of them, or the only one, decays
     decay_2: str = ""  # likewise the second
     has_schedule: bool = False  # whether it uses `learning_rate`
+    has_weight_decay: bool = False  # whether its steps also shrink the weights, by `weight_decay`
     is_per_sample: bool = False  # whether batches of one dense row go through the per-sample loop (kernels/online.py)
     stays_in_span: bool = False  # whether its steps never leave the span of the rows (training/row_space.py)
     is_full_batch: bool = False  # whether each step uses all rows, whatever `batch_size` is
@@ -105,6 +106,7 @@ SOLVERS = {
         decay_1="beta_1",
         decay_2="beta_2",
         has_schedule=True,
+        has_weight_decay=True,
     ),
     "rprop": Solver(
         "a step size per weight, by all rows, that grows while the gradient keeps its sign (iRPROP-, Igel and Hüsken 2000)",

@@ -19,6 +19,11 @@ def dealt(first, second, rounds=2):
     return list(pairs)
 
 
+def named(value):
+    """The names of one case, or of a pair, as part of a test's name, by which ``-k`` finds it."""
+    return value if isinstance(value, str) else "-".join(value)
+
+
 def covering(axes, settle=dict, forbidden=(), seed=0, tries=10):
     """Cases, dicts of a level per axis, in which every two levels of different axes that can meet do meet; greedy.
 

@@ -5,7 +5,7 @@ import itertools
 import naive
 import numpy as np
 import pytest
-from covering import dealt
+from covering import dealt, named
 from scipy.optimize import approx_fprime
 from sklearn.base import clone
 from targets import targets_for
@@ -40,7 +40,7 @@ def test_forward_is_the_plain_loop(activation, output_activation):
     assert_close(actual, naive.forward(coefs, intercepts, X, **names)[1:])
 
 
-@pytest.mark.parametrize(("pair", "activation"), dealt(PAIRS, HIDDEN_ACTIVATIONS, rounds=1))
+@pytest.mark.parametrize(("pair", "activation"), dealt(PAIRS, HIDDEN_ACTIVATIONS, rounds=1), ids=named)
 def test_gradients_are_the_plain_loop(pair, activation):
     loss, output_activation = pair
     coefs, intercepts, X, y = problem(loss=loss)
@@ -58,6 +58,7 @@ def test_gradients_are_the_plain_loop(pair, activation):
     ("pair", "activation"),
     # a step has no slope: its straight-through gradient is not the loss's
     dealt([pair for pair in PAIRS if pair[1] != "step"], [name for name in HIDDEN_ACTIVATIONS if name != "step"], rounds=1),
+    ids=named,
 )
 def test_gradients_are_finite_differences(pair, activation):
     loss, output_activation = pair

@@ -530,7 +530,7 @@ def test_update(dtype, name):
     m = np.abs(m) if name == "rmsprop" else m
     rule = StepRule(UPDATES[name], 0.9, 0.999, 1e-8, 0.5)
     new_w, new_g, new_m, new_v = w.copy(), g.copy(), m.copy(), v.copy()
-    kept = 0.9 if name == "adamw" else 1.0
+    kept = 0.9 if name in names.SOLVERS and names.SOLVERS[name].has_weight_decay else 1.0
     norm = call_update(rule, 0.1, kept, new_w, new_g, new_m, new_v, 0.25, 0.125)
     total, expected = 0.25 * g + 0.125 * w, [array.tolist() for array in (kept * w, m, v)]
     if name == "gradient":

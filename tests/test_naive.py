@@ -7,7 +7,7 @@ import warnings
 import naive
 import numpy as np
 import pytest
-from covering import dealt
+from covering import dealt, named
 from numpy.testing import assert_allclose
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -54,7 +54,7 @@ def slopes_by_differences(objective, array, step=1e-6):
 
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
-@pytest.mark.parametrize("pair, activation", dealt(PAIRS, HIDDEN, rounds=1))
+@pytest.mark.parametrize("pair, activation", dealt(PAIRS, HIDDEN, rounds=1), ids=named)
 def test_gradients_equal_finite_differences(pair, activation, weighted):
     output_activation, loss = pair
     n_outputs = 4 if LOSSES[loss].has_spread else 3

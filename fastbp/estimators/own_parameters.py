@@ -4,7 +4,7 @@ from fastbp.estimators import parameter_kinds as kinds
 from fastbp.estimators.missing import IGNORE
 from fastbp.estimators.parameter_kinds import Parameter
 from fastbp.estimators.parameters import is_sequence
-from fastbp.names import ADAMW, CLASSIFIER_LOSSES, INITIALISATIONS, OUTPUT_ACTIVATIONS
+from fastbp.names import CLASSIFIER_LOSSES, INITIALISATIONS, OUTPUT_ACTIVATIONS
 
 OWN_PARAMETERS = (
     # ---- of all estimators
@@ -91,7 +91,7 @@ OWN_PARAMETERS = (
         kinds.REAL_FROM_0,
         """Each step first subtracts rate · `weight_decay` of every weight (not of the intercepts). It is no part of the loss, and
         acts in addition to `alpha`.""",
-        used_by=lambda solver: solver.rule == ADAMW,
+        used_by=lambda solver: solver.has_weight_decay,
     ),
     Parameter(
         "warmup_steps",

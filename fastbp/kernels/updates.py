@@ -30,7 +30,7 @@ class StepRule(NamedTuple):
     epsilon: float
     alpha: float  # L2 penalty
     alpha_l1: float = 0.0  # L1 penalty
-    weight_decay: float = 0.0  # decoupled: not a part of the gradient
+    weight_decay: float = 0.0  # decoupled: not a part of the gradient; 0 if the solver has none
     clip_norm: float = math.inf
     clip_value: float = math.inf
     max_norm: float = math.inf  # of a unit's incoming weights
@@ -64,10 +64,9 @@ def make_step(rule, rate, decay_factor, step, n_averaged):
     rate: the schedule's; decay_factor: the schedule's factor on the weight decay; n_averaged: steps in the average, this one
     included. adamw adds epsilon to the corrected root, as in PyTorch, adam to the uncorrected one, as in scikit-learn.
     """
-    epsilon, shrinkage, average_share = rule.epsilon, 0.0, 0.0
+    epsilon, shrinkage, average_share = rule.epsilon, rate * rule.weight_decay * decay_factor, 0.0
     if rule.code == ADAMW:
         epsilon *= math.sqrt(1.0 - rule.decay_2 ** np.float64(step))
-        shrinkage = rate * rule.weight_decay * decay_factor
     if rule.averaging == POLYAK:
         average_share = (LATE_WEIGHT + 1.0) / (LATE_WEIGHT + n_averaged)
     elif rule.averaging == EXPONENTIAL:

@@ -109,7 +109,8 @@ class Optimizer:
         shaping = MEASURED if settings.is_measured else SHAPED if settings.is_shaped else PLAIN
         penalties = alpha * (1.0 - l1_ratio), alpha * l1_ratio
         fields: tuple[Any, ...] = (*self._rule, *penalties, *_as_set(settings), averaging, average_decay, shaping)
-        return StepRule(*fields)
+        rule = StepRule(*fields)
+        return rule if self.solver.has_weight_decay else rule._replace(weight_decay=0.0)
 
     def begin_average(self, params: np.ndarray, settings: Settings) -> np.ndarray:
         """Return the average to continue, (n_parameters,), or (0,) without averaging, and set params to those of the last step.
