@@ -30,6 +30,14 @@ def pytest_collection_modifyitems(items):
         item.add_marker(pytest.mark.xdist_group("float32" if "float32" in item.nodeid else "float64"))
 
 
+def pytest_collection_finish(session):
+    """Compile all kernels at once for many tests: one by one, as tests need them, takes five times as long."""
+    if len(session.items) > 1000 and not session.config.option.collectonly:
+        import fastbp
+
+        fastbp.warm_up()
+
+
 @pytest.fixture(autouse=True)
 def teams_of_any_size(monkeypatch):
     """Let a fit have more threads than the machine has cores: how many there are must change no number."""
