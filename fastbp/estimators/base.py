@@ -22,7 +22,7 @@ from fastbp.estimators.missing import IGNORE, with_missing, without_missing
 from fastbp.estimators.monotone import check_signs, constraints_of
 from fastbp.estimators.publish import publish
 from fastbp.estimators.representation import ShownInNotebooks
-from fastbp.estimators.resume import HISTORY, check_continues, has_changed_moments, resumed_from, with_fitted_output
+from fastbp.estimators.resume import HISTORY, check_continues, has_changed_moments, is_preset, resumed_from, with_fitted_output
 from fastbp.estimators.scaling import Scaled, scaled_inputs
 from fastbp.estimators.settings import known_settings, settings_of
 from fastbp.estimators.targets import Targets
@@ -144,6 +144,8 @@ class BaseBP(Versioned, Scaled, Explained, ShownInNotebooks, CallbackSupportMixi
         is_given = validation is not _NO_ROWS and any(part is not None for part in validation)
         if is_given or self.refit or self.ensemble or self.calibration is not None:
             check_choices(self, is_given, resume, incremental)
+        if resume and not is_preset(self):
+            self._packed()  # an attribute that a user has set wrongly is named
         draft, before = twin(self), vars(self).copy()
         if classes is not None:
             draft.classes_ = classes
