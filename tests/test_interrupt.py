@@ -49,8 +49,8 @@ def descend(objective, memory, *arguments, **limits):
 advance_loop, stochastic._Loop.advance = stochastic._Loop.advance, advance
 descend_memory, lbfgs.descend = lbfgs.descend, descend
 
-def interrupt():  # once every run that begins at once has ended an epoch, whatever the machine's pace
-    while sum(int(counts[N_ITER] > 0) for counts in [*running.values()]) < n_begun:
+def interrupt():  # once every run that begins at once has validated an epoch, so is in the second, whatever the machine's pace
+    while sum(int(counts[N_ITER] > 1) for counts in [*running.values()]) < n_begun:
         time.sleep(0.01)
     sent.append(time.perf_counter())
     os.kill(os.getpid(), signal.SIGINT)
